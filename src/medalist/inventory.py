@@ -1,0 +1,277 @@
+"""The sense inventory: which long forms each short form can stand for.
+
+Reads MeDAL's table, the ADAM database, and plain CSV or JSON glossaries; says which long forms are mere variants.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .passages import Passage
+
+MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sense:
+    """One long form of a short form."""
+
+    long_form: str
+    count: int = 0
+    """How often it was seen where the inventory comes from; 0 where nobody counted."""
+    concept: str | None = None
+    """A UMLS CUI, SNOMED CT or MeSH id, carried through as it came."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """Short form -> its senses, most frequent first."""
+
+    senses: Mapping[str, tuple[Sense, ...]]
+    origin: str = ""
+    """Where it came from, for people: a file name, "sample", "mined from ..."."""
+    _folded: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        folded: dict[str, str] = {}
+        for short_form in self.senses:
+            folded.setdefault(_fold(short_form), short_form)
+        object.__setattr__(self, "_folded", folded)
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str, int, str | None]], origin: str = "") -> Inventory:
+        """Build from rows (short form, long form, count, concept); duplicates add up, white space is tidied."""
+        table: dict[str, dict[str, tuple[int, str | None]]] = {}
+        for short_form, long_form, count, concept in rows:
+            short_form, long_form = tidy(short_form), tidy(long_form)
+            if not short_form or not long_form:
+                continue
+            known = table.setdefault(short_form, {})
+            before, old_concept = known.get(long_form, (0, None))
+            known[long_form] = (before + count, old_concept or concept)
+        return cls(
+            senses={
+                short_form: tuple(
+                    Sense(long_form=long_form, count=count, concept=concept)
+                    for long_form, (count, concept) in sorted(known.items(), key=lambda item: -item[1][0])
+                )
+                for short_form, known in table.items()
+            },
+            origin=origin,
+        )
+
+    @classmethod
+    def mined(cls, passages: Iterable[Passage], origin: str = "") -> Inventory:
+        """The short forms and gold long forms of marked passages, counted. Give it the training split only."""
+        return cls.of(
+            (
+                (mention.short_form, mention.long_form, 1, None)
+                for passage in passages
+                for mention in passage.mentions
+                if mention.long_form is not None
+            ),
+            origin,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Inventory:
+        """Read MeDAL's table, ADAM's database (also `.gz`), or a CSV, TSV or JSON glossary.
+
+        A CSV glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; a JSON one is
+        `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
+
+        Raises:
+            ValueError: the file is of none of these forms, is not UTF-8, or lists nothing.
+            FileNotFoundError: there is no such file.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw[: error.start].count(b"\n") + 1
+            raise ValueError(f"{path}, line {line:,}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+        name = path.name.removesuffix(".gz")
+        try:
+            inventory = cls.of(list(_rows(text, name)), path.name)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from None
+        if not inventory.senses:
+            raise ValueError(f"{path} lists no senses")
+        return inventory
+
+    def write(self, path: Path) -> None:
+        """Write as a CSV glossary."""
+        from .passages import replacing
+
+        with replacing(path) as file:
+            writer = csv.writer(file)
+            writer.writerow(["short_form", "long_form", "count", "concept"])
+            for short_form, senses in self.senses.items():
+                for sense in senses:
+                    writer.writerow([short_form, sense.long_form, sense.count, sense.concept or ""])
+
+    def __len__(self) -> int:
+        return len(self.senses)
+
+    def long_forms(self, short_form: str) -> tuple[str, ...]:
+        """Long forms of a key, most frequent first; none if the short form is unknown."""
+        return tuple(sense.long_form for sense in self.senses.get(short_form, ()))
+
+    def count(self, short_form: str, long_form: str) -> int:
+        """How often a sense was seen."""
+        return next((s.count for s in self.senses.get(short_form, ()) if s.long_form == long_form), 0)
+
+    def key(self, surface: str) -> str | None:
+        """The inventory's key for a short form as written: "CTs" -> "CT", "copd" -> "COPD"; None if it has none."""
+        if surface in self.senses:
+            return surface
+        singular = re.sub(r"(?<=\w)['’]?s$", "", surface)
+        if singular != surface and singular in self.senses:
+            return singular
+        return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
+
+
+def _rows(text: str, name: str) -> Iterator[tuple[str, str, int, str | None]]:
+    if name.endswith(".json"):
+        return _json_rows(json.loads(text))
+    lines = text.splitlines()
+    if lines and lines[0].split("\t") == MEDAL_HEADER:
+        return _medal_rows(lines[1:])
+    if lines and lines[0].startswith("####"):
+        return _adam_rows(lines)
+    return _glossary_rows(lines, "\t" if name.endswith(".tsv") else ",")
+
+
+def _medal_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
+    for number, line in enumerate(lines, 2):
+        cells = line.split("\t")
+        if len(cells) != 3:
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of 3")
+        preferred, variants, long_form = cells
+        yield preferred, long_form, _variant_count(variants), None
+
+
+def _adam_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        cells = line.split("\t")
+        if len(cells) != 5:
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
+        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
+        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], int(cells[4]), None
+
+
+def _variant_count(variants: str) -> int:
+    """MeDAL's counts: "CT:18|Ct:3" -> 21."""
+    return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
+
+
+def _glossary_rows(lines: list[str], separator: str) -> Iterator[tuple[str, str, int, str | None]]:
+    reader = csv.DictReader(lines, delimiter=separator)
+    columns = reader.fieldnames or []
+    if not {"short_form", "long_form"} <= set(columns):
+        raise ValueError(
+            f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
+            "count, concept"
+        )
+    for row in reader:
+        yield row["short_form"] or "", row["long_form"] or "", int(row.get("count") or 0), row.get("concept") or None
+
+
+def _json_rows(data: object) -> Iterator[tuple[str, str, int, str | None]]:
+    if isinstance(data, dict):
+        for short_form, long_forms in data.items():
+            for long_form in [long_forms] if isinstance(long_forms, str) else long_forms:
+                yield short_form, long_form, 0, None
+    elif isinstance(data, list):
+        for row in data:
+            yield row["short_form"], row["long_form"], int(row.get("count") or 0), row.get("concept")
+    else:
+        raise ValueError("a JSON glossary is an object or a list")
+
+
+def tidy(text: str) -> str:
+    """White space folded and trimmed: 278 of MeDAL's labels carry stray spaces and match nothing as they are."""
+    return " ".join(text.split())
+
+
+def _fold(short_form: str) -> str:
+    return re.sub(r"[\s.\-]", "", short_form).casefold()
+
+
+# British spellings, as ordered rewrites of a lower-case word.
+_SPELLING = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"aem(?=i|o|a|$)", "em"),
+        (r"haem", "hem"),
+        (r"(?<=[a-z])aemi", "emi"),
+        (r"paed", "ped"),
+        (r"caec", "cec"),
+        (r"faec", "fec"),
+        (r"gynaec", "gynec"),
+        (r"anaes", "anes"),
+        (r"orthopaed", "orthoped"),
+        (r"aetio", "etio"),
+        (r"oedema", "edema"),
+        (r"oeso", "eso"),
+        (r"oest", "est"),
+        (r"foet", "fet"),
+        (r"coeliac", "celiac"),
+        (r"diarrhoea", "diarrhea"),
+        (r"dyspnoea|dyspnœa", "dyspnea"),
+        (r"apnoea", "apnea"),
+        (r"pnoea", "pnea"),
+        (r"leuk(?=oc)", "leuc"),
+        (r"tumour", "tumor"),
+        (r"colour", "color"),
+        (r"behaviour", "behavior"),
+        (r"labour", "labor"),
+        (r"fibre", "fiber"),
+        (r"litre", "liter"),
+        (r"centre", "center"),
+        (r"sulph", "sulf"),
+        (r"isation", "ization"),
+        (r"ise(?=d|r|s|$)", "ize"),
+        (r"yse(?=d|r|s|$)", "yze"),
+        (r"programme", "program"),
+        (r"ll(?=ing|ed)", "l"),
+    )
+)
+
+
+@lru_cache(maxsize=200_000)
+def equivalence_key(long_form: str) -> str:
+    """What is left of a long form when UK/US spelling, plurals, hyphens, apostrophes and case are set aside.
+
+    Long forms of one short form with one key are an equivalence group: lenient accuracy counts them as one answer.
+    """
+    return " ".join(_plain_word(word) for word in re.sub(r"[^\w\s-]", "", long_form.casefold()).replace("-", "").split())
+
+
+def _plain_word(word: str) -> str:
+    for pattern, replacement in _SPELLING:
+        word = pattern.sub(replacement, word)
+    return _singular(word)
+
+
+def _singular(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word

@@ -1,0 +1,392 @@
+"""Passages with marked short forms, and the files that hold them.
+
+Every source ends here: whatever it counted in (MeDAL counts words), a `Mention` counts characters of its passage's text.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from .inventory import Inventory, tidy
+
+PARQUET_SCHEMA = pl.Schema(
+    {
+        "id": pl.String,
+        "text": pl.String,
+        "mentions": pl.List(
+            pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": pl.String, "long_form": pl.String})
+        ),
+        "source": pl.String,
+    }
+)
+MEDAL_COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
+WORD = re.compile(r"\S+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mention:
+    """One marked short form."""
+
+    start: int
+    """First character of the short form in the passage's text."""
+    end: int
+    """One past its last character."""
+    short_form: str
+    """The inventory's key: the text may read "CTs" where this reads "CT"."""
+    long_form: str | None = None
+    """The gold answer; None where it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """A text and its marked short forms, in order and without overlap."""
+
+    id: str
+    text: str
+    mentions: tuple[Mention, ...] = ()
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        last = 0
+        for mention in self.mentions:
+            if not last <= mention.start < mention.end <= len(self.text):
+                raise ValueError(
+                    f"passage {self.id}: mention {mention.short_form!r} at {mention.start}-{mention.end} overlaps its "
+                    f"neighbour or lies outside the text ({len(self.text):,} characters)"
+                )
+            last = mention.end
+
+    def surface(self, mention: Mention) -> str:
+        """The characters of the text that the mention marks."""
+        return self.text[mention.start : mention.end]
+
+
+class TooManyBadRows(ValueError):
+    """More rows were quarantined than the setting allows."""
+
+
+@dataclass(kw_only=True)
+class Quarantine:
+    """Rows that could not be read: kept with their place and reason, counted, and limited to a share of all rows."""
+
+    limit: float = 0.05
+    """Largest share of bad rows, 0 to 1; `check` raises beyond it."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    total: int = 0
+    """Rows seen, good or bad; the reader counts them."""
+
+    def add(self, path: Path, line: int, reason: str, row: object = None) -> None:
+        """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it."""
+        self.rows.append({"file": path.name, "line": line, "reason": reason, "row": row})
+
+    def check(self) -> None:
+        """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
+        if len(self.rows) > self.limit * self.total:
+            first = self.rows[0]
+            raise TooManyBadRows(
+                f"{len(self.rows):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
+                f"{first['file']}, row {first['line']:,}: {first['reason']}. Mend the file or raise data.max_bad_rows."
+            )
+
+    def summary(self) -> dict[str, int]:
+        """Reason -> number of rows, most frequent first; figures in a reason are folded."""
+        counts: dict[str, int] = {}
+        for row in self.rows:
+            reason = re.sub(r"\d[\d,]*|'[^']*'", "…", row["reason"])
+            counts[reason] = counts.get(reason, 0) + 1
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    def write(self, path: Path) -> None:
+        """Write the rows as JSON Lines."""
+        with replacing(path) as file:
+            for row in self.rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """Open a temporary text file beside `path`; it takes the name `path` only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
+    """Read marked passages from MeDAL's CSV (also `.gz`, `.zip`), JSON Lines (also `.gz`) or Parquet.
+
+    Args:
+        path: the file; its name says the format.
+        inventory: finds the short form of a mention that does not name its own, from the text that it marks.
+        quarantine: collects malformed rows; without one, the default limit of 5 % holds.
+
+    Raises:
+        ValueError: the format is unknown, or `TooManyBadRows`.
+        FileNotFoundError: there is no such file.
+    """
+    quarantine = quarantine or Quarantine()
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        passages = list(_from_records(path, _parquet_records(path, quarantine), inventory, quarantine))
+    elif name.endswith((".jsonl", ".jsonl.gz")):
+        passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
+    elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
+        passages = _from_medal_rows(path, inventory, quarantine)
+    else:
+        raise ValueError(f"{path} is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet")
+    if not passages and not quarantine.rows:
+        raise ValueError(f"{path} holds no passages")
+    quarantine.check()
+    return passages
+
+
+def write_jsonl(passages: Iterable[Passage], path: Path) -> None:
+    """Write passages as JSON Lines: `{"id", "text", "mentions": [{"start", "end", "short_form", "long_form"}], "source"}`."""
+    with replacing(path) as file:
+        for passage in passages:
+            file.write(json.dumps(_record(passage), ensure_ascii=False) + "\n")
+
+
+def write_parquet(passages: Iterable[Passage], path: Path) -> None:
+    """Write passages as Parquet that `datasets.load_dataset("parquet", ...)` opens; the schema is `PARQUET_SCHEMA`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    pl.DataFrame([_record(passage) for passage in passages], schema=PARQUET_SCHEMA).write_parquet(partial)
+    partial.replace(path)
+
+
+def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
+    """Write MeDAL's own CSV, one row per mention that has a gold answer.
+
+    Raises:
+        ValueError: a mention spans several words, which MeDAL's word index cannot say.
+    """
+    with replacing(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(MEDAL_COLUMNS)
+        for passage in passages:
+            words = [match.span() for match in WORD.finditer(passage.text)]
+            for mention in passage.mentions:
+                index = next((i for i, (a, b) in enumerate(words) if a <= mention.start and mention.end <= b), None)
+                if index is None:
+                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not inside one word")
+                if mention.long_form is not None:
+                    writer.writerow([passage.id, passage.text, index, mention.long_form])
+
+
+def fingerprint(passages: Iterable[Passage]) -> str:
+    """SHA-256 of the passages' content, in order: the dataset fingerprint that runs and evaluations record."""
+    digest = hashlib.sha256()
+    for passage in passages:
+        digest.update(json.dumps(_record(passage), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _record(passage: Passage) -> dict[str, Any]:
+    mentions = [
+        {"start": m.start, "end": m.end, "short_form": m.short_form, "long_form": m.long_form} for m in passage.mentions
+    ]
+    return {"id": passage.id, "text": passage.text, "mentions": mentions, "source": passage.source}
+
+
+def _parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, record in enumerate(pl.read_parquet(path).iter_rows(named=True), 1):
+        quarantine.total += 1
+        yield line, record
+
+
+def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Objects of a JSON Lines file (also `.gz`) with their line numbers; lines that are none are quarantined."""
+    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    with opened as file:
+        for line, raw in enumerate(file, 1):
+            if not raw.strip():
+                continue
+            quarantine.total += 1
+            try:
+                record = json.loads(raw.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                quarantine.add(path, line, f"not UTF-8: {error.reason}", repr(raw[:200]))
+                continue
+            except json.JSONDecodeError as error:
+                quarantine.add(path, line, f"not JSON: {error.msg}", raw.decode("utf-8")[:200])
+                continue
+            if not isinstance(record, dict):
+                quarantine.add(path, line, "not a JSON object", record)
+                continue
+            yield line, record
+
+
+def _from_records(
+    path: Path, records: Iterable[tuple[int, dict[str, Any]]], inventory: Inventory, quarantine: Quarantine
+) -> Iterator[Passage]:
+    seen: set[str] = set()
+    for line, record in records:
+        try:
+            text, identifier = record["text"], str(record["id"])
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError("empty text")
+            if identifier in seen:
+                raise ValueError(f"duplicate id {identifier!r}")
+            mentions = sorted(
+                (_read_mention(text, raw, inventory) for raw in record.get("mentions") or []), key=lambda m: m.start
+            )
+            passage = Passage(
+                id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
+            )
+        except KeyError as error:
+            quarantine.add(path, line, f"no field {error}", record)
+        except (ValueError, TypeError) as error:
+            quarantine.add(path, line, str(error), record)
+        else:
+            seen.add(identifier)
+            yield passage
+
+
+def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Mention:
+    """The offset check: what the offsets mark must be the short form that the record or the inventory names."""
+    start, end = int(raw["start"]), int(raw["end"])
+    if not 0 <= start < end <= len(text):
+        raise ValueError(f"mention {start}-{end} is outside the text ({len(text):,} characters)")
+    surface = text[start:end]
+    short_form = raw.get("short_form")
+    if short_form and not marks(surface, short_form):
+        raise ValueError(f"the text at {start}-{end} reads {surface!r}, not the short form {short_form!r}")
+    short_form = short_form or inventory.key(surface) or surface
+    long_form = raw.get("long_form")
+    if long_form is not None and not tidy(long_form):
+        raise ValueError("empty long form")
+    return Mention(start=start, end=end, short_form=short_form, long_form=tidy(long_form) if long_form else None)
+
+
+def marks(surface: str, short_form: str) -> bool:
+    """Whether a stretch of text is the short form, up to case, plural and surrounding punctuation."""
+    wanted, found = short_form.casefold(), surface.casefold()
+    return found in (wanted, f"{wanted}s", f"{wanted}'s") or found.strip(".,;:()[]'\"") == wanted
+
+
+def _csv_lines(path: Path) -> Iterator[bytes]:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            members = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
+            if len(members) != 1:
+                raise ValueError(f"{path} holds {len(members)} CSV files; unpack it and name the one you mean")
+            with archive.open(members[0]) as file:
+                yield from file
+    elif path.suffix == ".gz":
+        with gzip.open(path, "rb") as file:
+            yield from file
+    else:
+        with path.open("rb") as file:
+            yield from file
+
+
+def _from_medal_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
+    """Group MeDAL rows into passages: one per (abstract, text), for the short forms may be substituted differently."""
+    texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
+    lines = _decoded(path, quarantine)
+    reader = csv.reader(lines)
+    header = next(reader, None)
+    if header is None or tuple(name.strip() for name in header) != MEDAL_COLUMNS:
+        raise ValueError(f"{path} begins with {header}, not with MeDAL's columns {','.join(MEDAL_COLUMNS)}")
+    for row in reader:
+        quarantine.total += 1
+        line = reader.line_num
+        try:
+            if len(row) != len(MEDAL_COLUMNS):
+                raise ValueError(f"{len(row)} columns instead of {len(MEDAL_COLUMNS)}")
+            abstract, text, location, label = row
+            if "\ufffd" in text + label:
+                raise ValueError("not UTF-8")
+            mention = _medal_mention(text, location, label, inventory)
+            known = texts.setdefault((abstract, text), {})
+            if earlier := known.get((mention.start, mention.end)):
+                raise ValueError(
+                    "duplicate of an earlier row"
+                    if earlier == mention
+                    else f"an earlier row says {earlier.long_form!r} here"
+                )
+            known[mention.start, mention.end] = mention
+        except ValueError as error:
+            quarantine.add(path, line, str(error), row if len(row) < 10 else row[:10])
+    return [
+        Passage(
+            id=_passage_id(abstract, number),
+            text=text,
+            mentions=tuple(sorted(mentions.values(), key=lambda m: m.start)),
+            source=path.name.split(".")[0],
+        )
+        for (abstract, text), mentions, number in _numbered(texts)
+        if mentions
+    ]
+
+
+def _decoded(path: Path, quarantine: Quarantine) -> Iterator[str]:
+    # Bad bytes become U+FFFD, so that the row around them keeps its place and can be quarantined by it.
+    for raw in _csv_lines(path):
+        yield raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
+
+
+def _numbered(
+    texts: dict[tuple[str, str], dict[tuple[int, int], Mention]],
+) -> Iterator[tuple[tuple[str, str], dict[tuple[int, int], Mention], int]]:
+    numbers: dict[str, int] = {}
+    for key, mentions in texts.items():
+        numbers[key[0]] = numbers.get(key[0], 0) + 1
+        yield key, mentions, numbers[key[0]]
+
+
+def _passage_id(abstract: str, number: int) -> str:
+    return abstract if number == 1 else f"{abstract}#{number}"
+
+
+def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
+    """MeDAL's word index as character offsets; the word, without its punctuation, is the short form."""
+    if not tidy(label):
+        raise ValueError("empty LABEL")
+    try:
+        index = int(location)
+    except ValueError:
+        raise ValueError(f"LOCATION {location!r} is no number") from None
+    words = [match.span() for match in WORD.finditer(text)]
+    if not 0 <= index < len(words):
+        raise ValueError(f"LOCATION {index:,} is outside the text ({len(words):,} words)")
+    start, end = words[index]
+    surface = text[start:end]
+    if inventory.key(surface) is None:
+        core = surface.strip(".,;:()[]'\"")
+        if not core:
+            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")
+        start += surface.index(core)
+        end = start + len(core)
+    short_form = inventory.key(text[start:end])
+    if short_form is None:
+        raise ValueError(f"{text[start:end]!r} at LOCATION {index:,} is no short form of the inventory")
+    return Mention(start=start, end=end, short_form=short_form, long_form=tidy(label))
+

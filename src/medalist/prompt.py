@@ -1,0 +1,204 @@
+"""How a passage and a question are worded, and how both become tokens: the only place with prompt text.
+
+Training, evaluation and serving all encode through `Encoder`, so that a model is asked as it was taught.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .inventory import Inventory
+from .passages import WORD, Mention, Passage
+from .tree import TokenTree, build_tree
+from .windows import Window, text_windows
+
+NONE_OF_THESE = "none of these"
+
+
+class PromptSettings(BaseModel):
+    """How a question is put."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context_words: int = Field(3, ge=0, le=50)
+    """Words quoted on either side of the short form."""
+    window: int = Field(512, ge=32)
+    """Longest stretch of a passage that one tree holds, in tokens; longer texts are cut into overlapping windows."""
+    max_nodes: int = Field(3072, ge=256)
+    """Largest tree, in tokens; a passage with more questions than fit is laid out in several."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is asked about a passage, and the answers on offer; the last candidate is always the null candidate."""
+
+    prompt: str
+    candidates: tuple[str, ...]
+    gold: int | None
+    """Index into the candidates; None where it is not known or not offered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """One tree and what its questions are about."""
+
+    tree: TokenTree
+    passage: str
+    """The passage's id."""
+    mentions: tuple[int, ...]
+    """For each question, the number of its mention in the passage."""
+    questions: tuple[Question, ...]
+
+
+def mention_question(text: str, mention: Mention, long_forms: Sequence[str], settings: PromptSettings) -> Question:
+    """Ask what a short form stands for, with the words around it quoted."""
+    gold = None
+    if mention.long_form in long_forms:
+        gold = long_forms.index(mention.long_form)
+    elif mention.long_form == NONE_OF_THESE:
+        gold = len(long_forms)
+    return Question(
+        prompt=f'\n\nIn "{_around(text, mention, settings.context_words)}", {mention.short_form} means',
+        candidates=tuple(f" {long_form}\n" for long_form in (*long_forms, NONE_OF_THESE)),
+        gold=gold,
+    )
+
+
+def _around(text: str, mention: Mention, words: int) -> str:
+    left = [match.start() for match in WORD.finditer(text, 0, mention.start)]
+    right = [match.end() for match in WORD.finditer(text, mention.end)]
+    # A mention inside a word, "(RA)," say, keeps the rest of that word beside the words counted.
+    inside_left = bool(left) and not text[mention.start - 1].isspace()
+    inside_right = bool(right) and not text[mention.end].isspace()
+    left, right = left[-(words + inside_left) :] if words + inside_left else [], right[: words + inside_right]
+    return " ".join(text[left[0] if left else mention.start : right[-1] if right else mention.end].split())
+
+
+Choose = Callable[[Passage, int, tuple[str, ...]], Sequence[str]]
+"""Picks the long forms to offer: (passage, number of the mention, all long forms) -> some of them, gold included."""
+
+
+class Encoder:
+    """Turns passages into token trees.
+
+    Args:
+        tokenizer: of the base model; the BOS that it adds by itself is kept, nothing else is added.
+        settings: wording and sizes.
+        max_depth: the model's longest sequence, in tokens; a question whose longest candidate would pass it is dropped
+            and counted, never truncated.
+    """
+
+    def __init__(self, tokenizer: Any, settings: PromptSettings, *, max_depth: int) -> None:
+        self.settings, self.max_depth = settings, max_depth
+        self._tokenizer = tokenizer
+        self._continue = lru_cache(maxsize=100_000)(self._encode_continuation)
+        self.dropped = 0
+        """Mentions that did not fit, so far."""
+
+    def encode(self, passage: Passage, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
+        """Lay a passage out as token trees, one or more per window.
+
+        Args:
+            passage: its mentions are the questions; those whose short form the inventory does not hold offer only the
+                null candidate.
+            inventory: lists the candidates.
+            choose: narrows the candidates, for training.
+        """
+        layouts: list[Layout] = []
+        for window, mentions in self._assigned(passage):
+            text = passage.text[window.start : window.end].rstrip()
+            ids = self._encode_passage(text)
+            pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
+            size = len(ids)
+            for number in mentions:
+                mention = passage.mentions[number]
+                listed = inventory.long_forms(mention.short_form)
+                offered = choose(passage, number, listed) if choose else listed
+                shifted = Mention(
+                    start=mention.start - window.start,
+                    end=mention.end - window.start,
+                    short_form=mention.short_form,
+                    long_form=mention.long_form,
+                )
+                question = mention_question(text, shifted, offered, self.settings)
+                prompt = self._continue(question.prompt)
+                candidates = [self._continue(candidate) for candidate in question.candidates]
+                cost = len(prompt) + sum(map(len, candidates))
+                if len(ids) + len(prompt) + max(map(len, candidates)) > self.max_depth:
+                    self.dropped += 1
+                    continue
+                if pending and size + cost > self.settings.max_nodes:
+                    layouts.append(_layout(passage.id, ids, pending))
+                    pending, size = [], len(ids)
+                pending.append((number, question, prompt, candidates))
+                size += cost
+            if pending:
+                layouts.append(_layout(passage.id, ids, pending))
+        return layouts
+
+    def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
+        """Each window with the mentions that it answers: those that are more central there than in any other."""
+        windows = text_windows(passage.text, self._token_offsets(passage.text), limit=self.settings.window)
+        homes: dict[Window, list[int]] = {}
+        for number, mention in enumerate(passage.mentions):
+            holding = [w for w in windows if w.start <= mention.start and mention.end <= w.end]
+            if not holding:
+                self.dropped += 1
+                continue
+            home = min(holding, key=lambda w: (abs(w.start + w.end - mention.start - mention.end), w.start))
+            homes.setdefault(home, []).append(number)
+        return ((window, homes[window]) for window in windows if window in homes)
+
+    def _token_offsets(self, text: str) -> list[int]:
+        """Where each token of the text begins, in characters."""
+        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return [start for start, _ in encoded["offset_mapping"]]
+
+    def _encode_passage(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text).input_ids
+        eos = self._tokenizer.eos_token_id
+        return ids[:-1] if ids[-1] == eos and len(ids) > 1 else ids
+
+    def _encode_continuation(self, text: str) -> list[int]:
+        """Tokens of a text that goes on after another: an anchor before it keeps tokenizers from adding a word start."""
+        anchor: list[int] = self._tokenizer("a", add_special_tokens=False).input_ids
+        both: list[int] = self._tokenizer("a" + text, add_special_tokens=False).input_ids
+        if both[: len(anchor)] == anchor and len(both) > len(anchor):
+            return both[len(anchor) :]
+        alone: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
+        return alone
+
+
+def _layout(
+    passage: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]
+) -> Layout:
+    return Layout(
+        tree=build_tree(ids, [(prompt, candidates) for _, _, prompt, candidates in pending]),
+        passage=passage,
+        mentions=tuple(number for number, _, _, _ in pending),
+        questions=tuple(question for _, question, _, _ in pending),
+    )
+
+
+def sampled_candidates(limit: int, *, seed: int, epoch: int) -> Choose:
+    """Offer at most `limit` long forms: the gold and others drawn by (seed, epoch, mention), in inventory order."""
+
+    def choose(passage: Passage, number: int, listed: tuple[str, ...]) -> Sequence[str]:
+        gold = passage.mentions[number].long_form
+        if len(listed) <= limit:
+            return listed
+
+        def draw(long_form: str) -> bytes:
+            key = f"{seed}:{epoch}:{passage.id}:{number}:{long_form}"
+            return hashlib.sha256(key.encode()).digest()
+
+        keep = set(sorted(listed, key=lambda name: (name != gold, draw(name)))[:limit])
+        return tuple(long_form for long_form in listed if long_form in keep)
+
+    return choose

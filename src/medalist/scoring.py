@@ -1,0 +1,166 @@
+"""Forward passes over token trees: the log-probability of every candidate.
+
+Uses what every Hugging Face causal LM offers: a 4-D mask (SDPA) or a block mask (FlexAttention), position ids, and
+logits at chosen nodes only. No family is trusted: `check_tree_attention` scores one small tree both ways at load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .losses import log_softmax_by_question
+from .prompt import Layout
+from .tree import TokenTree, build_tree, forest, sequences, visible
+
+Attention = Literal["sdpa", "flex_attention"]
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
+"""Largest difference of a candidate's log-probability from that of its separate sequence; quantised models: 0.05."""
+
+
+class TreeAttentionError(ValueError):
+    """The model does not compute token trees as it computes separate sequences."""
+
+
+def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> dict[str, Any]:
+    """Keyword arguments for a causal LM's forward pass over a tree; its logits come back as ``[1, K, V]``.
+
+    K is the number of distinct nodes that predict a candidate token, in ascending order.
+    """
+    mask: Any
+    if attention == "flex_attention":
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        ends, size = tree.subtree_end, len(tree)
+        mask = create_block_mask(
+            lambda _batch, _head, query, key: (key <= query) & (query < ends[key]),
+            B=None,
+            H=None,
+            Q_LEN=size,
+            KV_LEN=size,
+            device=ends.device.type,
+        )
+    else:
+        mask = visible(tree.subtree_end)[None, None]
+        if tree.token_ids.device.type == "cpu":
+            # The CPU kernel turns a bool mask into this one in every layer; once is enough.
+            mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)
+    return {
+        "input_ids": tree.token_ids[None],
+        "position_ids": tree.depth[None],
+        "attention_mask": mask,
+        "logits_to_keep": tree.predict_node.unique(),
+        "use_cache": False,
+    }
+
+
+def candidate_scores(logits: Tensor, tree: TokenTree) -> Tensor:
+    """Summed log-probability of each candidate, ``[C]`` float32, from the ``logits[1, K, V]`` of `tree_inputs`."""
+    _, row = tree.predict_node.unique(return_inverse=True)
+    logits = logits[0].float()
+    token_scores = logits[row, tree.predict_token] - logits.logsumexp(-1)[row]
+    scores = torch.zeros(tree.num_candidates, dtype=torch.float32, device=logits.device)
+    return scores.index_add(0, tree.predict_candidate, token_scores)
+
+
+def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
+    """Summed log-probability of each candidate of a tree or forest, ``[C]`` float32."""
+    return candidate_scores(model(**tree_inputs(tree, attention, model.dtype)).logits, tree)
+
+
+def score_layouts(
+    model: Any,
+    layouts: Iterable[Layout],
+    *,
+    attention: Attention,
+    max_nodes: int,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Iterator[tuple[Layout, list[Tensor]]]:
+    """Score many trees, several in one forward pass up to `max_nodes` nodes, in order.
+
+    Args:
+        model: a causal LM; gradients are off and it is put in evaluation mode.
+        layouts: from `prompt.Encoder`.
+        attention: how the model was loaded.
+        max_nodes: on a CPU, where a dense mask over several trees only wastes work, one tree goes at a time.
+        progress: called with the number of questions scored.
+
+    Yields:
+        Each layout with the scores of each of its questions, ``[candidates]`` float32 on the CPU.
+    """
+    model.eval()
+    on_cpu = model.device.type == "cpu"
+    batch: list[Layout] = []
+
+    def run() -> Iterator[tuple[Layout, list[Tensor]]]:
+        with torch.inference_mode():
+            scores = score_tree(model, forest([layout.tree for layout in batch]).to(model.device), attention).cpu()
+        at = 0
+        for layout in batch:
+            sizes = layout.tree.candidate_question.bincount().tolist()
+            yield layout, list(scores[at : at + sum(sizes)].split(sizes))
+            at += sum(sizes)
+            progress(len(sizes))
+
+    size = 0
+    for layout in layouts:
+        if batch and (on_cpu or size + len(layout.tree) > max_nodes):
+            yield from run()
+            batch, size = [], 0
+        batch.append(layout)
+        size += len(layout.tree)
+    if batch:
+        yield from run()
+
+
+def check_tree_attention(model: Any, attention: Attention, *, tolerance: float | None = None) -> float:
+    """Score one small forest both ways and refuse the model on a mismatch.
+
+    Returns:
+        The largest difference seen, in nats.
+
+    Raises:
+        TreeAttentionError: it passes the tolerance of the model's dtype.
+    """
+    tolerance = TOLERANCE[model.dtype] if tolerance is None else tolerance
+    low, high = 3, min(model.get_input_embeddings().num_embeddings, 1000)
+    draw = torch.Generator().manual_seed(0)
+
+    def tokens(count: int) -> list[int]:
+        return torch.randint(low, high, (count,), generator=draw).tolist()
+
+    shared = tokens(2)
+    questions = [
+        (tokens(5), [shared + tokens(2), shared + tokens(1), tokens(4)]),
+        (tokens(3), [tokens(3), tokens(1)]),
+    ]
+    trees = [build_tree(tokens(24), questions), build_tree(tokens(9), questions)]
+    model.eval()
+    worst = 0.0
+    with torch.inference_mode():
+        together = score_tree(model, forest(trees).to(model.device), attention).cpu()
+        alone = [separate_score(model, ids, count) for tree in trees for ids, count in sequences(tree)]
+        worst = float((together - torch.stack(alone)).abs().max())
+    if not worst <= tolerance:
+        raise TreeAttentionError(
+            f"{type(model).__name__} scores a token tree {worst:.3g} nats away from separate sequences (limit "
+            f"{tolerance:g}): its attention does not follow the tree's mask or positions (sliding window, ALiBi, eager "
+            "attention?), so its results would be wrong. Choose another base model."
+        )
+    return worst
+
+
+def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
+    """Log-probability of the last `predicted` tokens of one plain sequence: the reference, as anybody would compute it."""
+    ids = torch.tensor([token_ids], device=model.device)
+    logits = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
+    positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)
+    return logits[positions - 1, ids[0, positions]].sum().cpu()
+
+
+def probabilities(scores: Tensor, temperature: float = 1.0) -> Tensor:
+    """Softmax over one question's candidates, ``[C]``, null candidate included."""
+    return log_softmax_by_question(scores / temperature, torch.zeros(len(scores), dtype=torch.int64)).exp()

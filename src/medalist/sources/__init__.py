@@ -1,0 +1,1 @@
+"""Where passages come from: each source is a module that yields them."""

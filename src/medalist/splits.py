@@ -1,0 +1,57 @@
+"""Splits by passage: a function of the passage's id alone, so they stay put when data is added."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Literal
+
+from .passages import Passage
+
+Split = Literal["train", "validation", "test"]
+
+
+def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) -> Split:
+    """The split of a passage id; shares are fractions, 0 to 1, and the rest is for training.
+
+    Ids that differ only behind a "#" (versions of one abstract) share their split.
+    """
+    root = identifier.split("#")[0]
+    digest = hashlib.sha256(f"{seed}:{root}".encode()).digest()
+    position = int.from_bytes(digest[:8]) / 2**64
+    if position < test:
+        return "test"
+    return "validation" if position < test + validation else "train"
+
+
+def split_passages(
+    passages: Iterable[Passage], *, validation: float, test: float, seed: int = 0
+) -> dict[Split, list[Passage]]:
+    """Passages by split, in their order. A passage whose text stands in another split already joins it there."""
+    parts: dict[Split, list[Passage]] = {"train": [], "validation": [], "test": []}
+    home: dict[str, Split] = {}
+    for passage in passages:
+        part = home.setdefault(
+            _content(passage.text), split_of(passage.id, validation=validation, test=test, seed=seed)
+        )
+        parts[part].append(passage)
+    return parts
+
+
+def shared_passages(train: Iterable[Passage], evaluation: Iterable[Passage]) -> set[str]:
+    """Ids of evaluation passages that stand in the training data too: same id, or same words."""
+    ids: set[str] = set()
+    contents: set[str] = set()
+    for passage in train:
+        ids.add(f"{passage.source}:{passage.id.split('#')[0]}")
+        contents.add(_content(passage.text))
+    return {
+        passage.id
+        for passage in evaluation
+        if f"{passage.source}:{passage.id.split('#')[0]}" in ids or _content(passage.text) in contents
+    }
+
+
+def _content(text: str) -> str:
+    """A text up to case, punctuation, digits and white space."""
+    return "".join(character for character in text.lower() if character.isalpha())

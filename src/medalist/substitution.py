@@ -1,0 +1,127 @@
+"""Reverse substitution: put short forms where a text spells the long form out, and remember what stood there.
+
+`medal` is the published recipe (Wen et al. 2020): lower case, letters only, each occurrence on its own draw. It leaves
+other mentions of the same long form spelt out, so the answer often stands in the text. `mended` keeps the text as it is
+and replaces every mention of a chosen long form, plurals included.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import ahocorasick
+
+from .inventory import Inventory
+from .passages import Mention, Passage
+
+Mode = Literal["medal", "mended"]
+_NOT_LETTERS = re.compile(r"[^a-z\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One spelt-out long form in a text."""
+
+    start: int
+    end: int
+    """One past its last character, a plural s included."""
+    short_form: str
+    long_form: str
+    plural: bool
+
+
+class LongFormFinder:
+    """Finds the long forms of an inventory in running text: whole words, any case, leftmost longest."""
+
+    def __init__(self, inventory: Inventory, *, letters_only: bool = False) -> None:
+        self._automaton = ahocorasick.Automaton()
+        best: dict[str, tuple[int, str, str]] = {}
+        for short_form, senses in inventory.senses.items():
+            for sense in senses:
+                pattern = letters(sense.long_form) if letters_only else sense.long_form.casefold()
+                # A long form listed under several short forms goes to the one that it is most often shortened to.
+                if pattern and (pattern not in best or sense.count > best[pattern][0]):
+                    best[pattern] = (sense.count, short_form, sense.long_form)
+        for pattern, (_, short_form, long_form) in best.items():
+            self._automaton.add_word(pattern, (len(pattern), short_form, long_form))
+        self._automaton.make_automaton()
+
+    def find(self, text: str) -> list[Match]:
+        """Matches in order, without overlap; a longer match wins over those that it covers or begins before."""
+        if not len(self._automaton):
+            return []
+        # Lower case that keeps the length, so that offsets hold: a few letters lower to two characters.
+        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+        found = sorted(self._candidates(lower), key=lambda match: (match.start, -match.end))
+        chosen: list[Match] = []
+        for match in found:
+            if not chosen or match.start >= chosen[-1].end:
+                chosen.append(match)
+        return chosen
+
+    def _candidates(self, lower: str) -> Iterator[Match]:
+        for last, (length, short_form, long_form) in self._automaton.iter(lower):
+            start, end = last + 1 - length, last + 1
+            if start and _inside_word(lower[start - 1]):
+                continue
+            plural = lower[end : end + 1] == "s" and not _inside_word(lower[end + 1 : end + 2])
+            if plural:
+                end += 1
+            elif _inside_word(lower[end : end + 1]):
+                continue
+            yield Match(start, end, short_form, long_form, plural)
+
+
+class Substituter:
+    """Turns a plain passage into one with marked short forms, the same way every time for a (seed, passage id).
+
+    Args:
+        inventory: which long forms to look for, and their short forms.
+        mode: `medal` or `mended`; see the module.
+        probability: of one occurrence (`medal`; published: 0.15) or of one long form of a passage (`mended`).
+        seed: with the passage's id, decides every draw.
+    """
+
+    def __init__(self, inventory: Inventory, *, mode: Mode, probability: float, seed: int) -> None:
+        self._finder = LongFormFinder(inventory, letters_only=mode == "medal")
+        self._mode, self._probability, self._seed = mode, probability, seed
+
+    def __call__(self, passage: Passage) -> Passage:
+        """A new passage with the short forms in place; marks that it had before are dropped with its old text."""
+        draw = random.Random(f"{self._seed}:{passage.id}").random
+        if self._mode == "medal":
+            text = " ".join(letters(passage.text).split())
+            return self._replace(passage, text, lambda match: not match.plural and draw() < self._probability)
+        matches = self._finder.find(passage.text)
+        chosen = {name for name in dict.fromkeys(match.long_form for match in matches) if draw() < self._probability}
+        return self._replace(passage, passage.text, lambda match: match.long_form in chosen)
+
+    def _replace(self, passage: Passage, text: str, wanted: Callable[[Match], bool]) -> Passage:
+        pieces: list[str] = []
+        mentions: list[Mention] = []
+        length = copied = 0
+        for match in self._finder.find(text):
+            if not wanted(match):
+                continue
+            surface = match.short_form + ("s" if match.plural else "")
+            pieces += [text[copied : match.start], surface]
+            start = length + match.start - copied
+            length, copied = start + len(surface), match.end
+            mentions.append(
+                Mention(start=start, end=length, short_form=match.short_form, long_form=match.long_form)
+            )
+        pieces.append(text[copied:])
+        return Passage(id=passage.id, text="".join(pieces), mentions=tuple(mentions), source=passage.source)
+
+
+def letters(text: str) -> str:
+    """Lower case with everything but letters and white space removed, as MeDAL's texts are: hyphenated words fuse."""
+    return _NOT_LETTERS.sub("", text.lower())
+
+
+def _inside_word(character: str) -> bool:
+    return character.isalnum()

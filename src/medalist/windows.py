@@ -1,0 +1,65 @@
+"""Cuts a long text into overlapping windows at sentence boundaries, from the left, the same way every time."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n\s*(?=\S)")
+
+
+class Window(NamedTuple):
+    """A stretch of a text, in characters."""
+
+    start: int
+    end: int
+
+
+def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[Window]:
+    """Windows of at most `limit` tokens that cover the text; each begins about half a window after the one before.
+
+    Windows are laid from the left and depend only on what they hold, so text that is appended leaves all but the last
+    as they were. A sentence longer than half a window is cut between words.
+
+    Args:
+        text: the whole text.
+        token_starts: where each of its tokens begins, in characters, ascending.
+        limit: tokens per window, at least 2.
+    """
+    if len(token_starts) <= limit:
+        return [Window(0, len(text))]
+    cuts = _cuts(text, token_starts, limit // 2)
+    windows: list[Window] = []
+    start = 0
+    while True:
+        first = bisect_left(token_starts, cuts[start])
+        end = start + 1
+        while end + 1 < len(cuts) and bisect_left(token_starts, cuts[end + 1]) - first <= limit:
+            end += 1
+        windows.append(Window(cuts[start], cuts[end]))
+        if end + 1 == len(cuts):
+            return windows
+        middle = start + 1
+        while middle < end and bisect_left(token_starts, cuts[middle]) - first < limit // 2:
+            middle += 1
+        start = middle
+
+
+def _cuts(text: str, token_starts: Sequence[int], longest: int) -> list[int]:
+    """Places where a window may begin or end: sentence starts, and word starts inside sentences that are too long."""
+    sentences = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
+    words = [match.end() for match in re.finditer(r"\s+(?=\S)", text)]
+    cuts = [0]
+    for end in sentences[1:]:
+        while bisect_left(token_starts, end) - bisect_left(token_starts, cuts[-1]) > longest:
+            target = token_starts[bisect_left(token_starts, cuts[-1]) + longest]
+            inside = bisect_left(words, target + 1) - 1
+            cut = words[inside] if inside >= 0 and words[inside] > cuts[-1] else target
+            if cut <= cuts[-1]:
+                break
+            cuts.append(cut)
+        if end > cuts[-1]:
+            cuts.append(end)
+    return cuts
