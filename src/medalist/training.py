@@ -1,0 +1,464 @@
+"""Tuning: `transformers.Trainer` with token trees for batches and a loss per question.
+
+What differs from the stock Trainer, and why: the loss is divided by the questions of the whole optimiser step (law 5),
+checkpoints appear under their name only when complete (law 6), and a non-finite loss or gradient stops the run (law 7).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import rotate_checkpoints
+
+from .inventory import Inventory
+from .losses import question_losses
+from .model import LoadedModel
+from .passages import Passage
+from .progress import tracking
+from .prompt import Encoder, Layout, sampled_candidates
+from .recipe import Recipe, TrainingSettings
+from .scoring import Attention, candidate_scores, score_layouts, tree_inputs
+from .tree import TokenTree, forest
+
+TREE_FIELDS = tuple(f.name for f in fields(TokenTree))
+
+
+class NonFiniteError(RuntimeError):
+    """The loss or a gradient is not finite; the message names the step and its passages."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingItem:
+    """One passage of one epoch, laid out; questions without a gold answer are left out."""
+
+    layouts: tuple[Layout, ...]
+
+
+class TreeDataset(Dataset[TrainingItem]):
+    """Training passages in an order, and with candidates, that are functions of (seed, epoch, mention) alone.
+
+    Args:
+        passages: those without a question that fits are dropped here.
+        encoder: lays them out.
+        inventory: lists the candidates.
+        settings: candidates per question.
+        seed: of order and candidates.
+        multiple: pad with empty items to a multiple of this, so that every rank gets equally many.
+    """
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        encoder: Encoder,
+        inventory: Inventory,
+        settings: TrainingSettings,
+        *,
+        seed: int,
+        multiple: int = 1,
+    ) -> None:
+        self._encoder, self._inventory, self._settings, self._seed = encoder, inventory, settings, seed
+        golds = [_with_gold(passage, inventory) for passage in passages]
+        self._passages = [p for p in golds if p.mentions and self._items(p, epoch=0).layouts]
+        if not self._passages:
+            raise ValueError("No training passage has a question whose gold answer is offered and fits the window")
+        self._length = math.ceil(len(self._passages) / multiple) * multiple
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle anew; the data loader calls this."""
+        self._epoch = epoch
+        self._order = list(range(len(self._passages)))
+        random.Random(f"{self._seed}:order:{epoch}").shuffle(self._order)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> TrainingItem:
+        if index >= len(self._order):
+            return TrainingItem(layouts=())
+        return self._items(self._passages[self._order[index]], epoch=self._epoch)
+
+    def _items(self, passage: Passage, *, epoch: int) -> TrainingItem:
+        choose = sampled_candidates(self._settings.candidates, seed=self._seed, epoch=epoch)
+        return TrainingItem(layouts=tuple(self._encoder.encode(passage, self._inventory, choose)))
+
+    @property
+    def num_mentions(self) -> int:
+        """Questions in an epoch."""
+        return sum(len(passage.mentions) for passage in self._passages)
+
+
+def _with_gold(passage: Passage, inventory: Inventory) -> Passage:
+    """The passage with only those mentions whose gold the inventory offers, or is the null answer."""
+    from .prompt import NONE_OF_THESE
+
+    kept = tuple(
+        m
+        for m in passage.mentions
+        if m.long_form == NONE_OF_THESE or m.long_form in inventory.long_forms(m.short_form)
+    )
+    return Passage(id=passage.id, text=passage.text, mentions=kept, source=passage.source)
+
+
+def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
+    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and passage ids."""
+    layouts = [layout for item in items for layout in item.layouts]
+    batch: dict[str, Any] = {"passages": [layout.passage for layout in layouts]}
+    if not layouts:
+        return batch
+    trees = forest([layout.tree for layout in layouts])
+    batch |= {name: getattr(trees, name) for name in TREE_FIELDS}
+    sizes = trees.candidate_question.bincount()
+    first = sizes.cumsum(0) - sizes
+    golds = [question.gold for layout in layouts for question in layout.questions]
+    assert None not in golds, "training questions have golds"
+    batch["gold"] = first + torch.tensor(golds)
+    batch["null"] = first + sizes - 1
+    return batch
+
+
+class TreeTrainer(Trainer):
+    """The Trainer on token trees; see the module."""
+
+    def __init__(
+        self,
+        *args: Any,
+        settings: TrainingSettings,
+        attention: Attention,
+        validate: Callable[[Any], dict[str, float]],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings, self._attention, self._validate = settings, attention, validate
+        self.loss_is_scaled_for_ga = True
+        self._staging: Path | None = None
+        self._step_passages: list[str] = []
+
+    # --- the loss: a sum over questions, divided by the questions of the optimiser step on all ranks ---
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
+        self._step_passages = [name for batch in batch_samples for name in batch["passages"]]
+        count = torch.tensor(sum(len(batch["gold"]) for batch in batch_samples if "gold" in batch), device=device)
+        return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Mapping[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor:
+        """Sum of the question losses over their number in the step; ranks are averaged later, hence the world size."""
+        assert num_items_in_batch is not None and not return_outputs
+        if "gold" not in inputs:  # padding for a rank that ran out: a pass that keeps the ranks together, worth nothing
+            ids = torch.zeros(1, 1, dtype=torch.int64, device=self.args.device)
+            return model(input_ids=ids, use_cache=False).logits.sum() * 0.0
+        tree = TokenTree(**{name: inputs[name] for name in TREE_FIELDS})
+        logits = model(**tree_inputs(tree, self._attention, self.model.dtype)).logits
+        losses = question_losses(
+            candidate_scores(logits, tree),
+            tree.candidate_question,
+            inputs["gold"],
+            inputs["null"],
+            likelihood_weight=self._settings.likelihood_weight,
+            hidden_gold_weight=self._settings.hidden_gold_weight,
+        )
+        return losses.sum() * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
+
+    def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
+        """Not estimated: the stock formula knows no trees."""
+        return 0
+
+    # --- nothing non-finite gets into the weights ---
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """One forward and backward pass; raises `NonFiniteError` before an optimiser step on a bad loss."""
+        passages = inputs["passages"]
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            self._stop_non_finite(f"Loss became {loss.item()}", passages)
+        return loss
+
+    def _clip_grad_norm(self, model: Any) -> Tensor:
+        norm: Tensor = super()._clip_grad_norm(model)
+        if not math.isfinite(float(norm)):
+            self._stop_non_finite(f"Gradient norm became {float(norm)}", self._step_passages)
+        return norm
+
+    def _stop_non_finite(self, what: str, passages: Sequence[str]) -> None:
+        last = last_checkpoint(Path(self.args.output_dir))
+        kept = f"The last good checkpoint is {last}; resume with --resume." if last else "No checkpoint was saved yet."
+        raise NonFiniteError(f"{what} at step {self.state.global_step + 1}, passages {', '.join(passages)}. {kept}")
+
+    # --- the order of passages is the dataset's ---
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    # --- validation is the task itself ---
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """Accuracy and negative log-likelihood on the validation passages."""
+        training = self.model.training
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in self._validate(self.model).items()}
+        self.model.train(training)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    # --- checkpoints: written aside, synced, renamed ---
+
+    def _get_output_dir(self, trial: Any = None) -> str:
+        return str(self._staging) if self._staging else str(self.args.output_dir)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # peft's default would ask the Hub whether the base has been resized
+        extra = {"save_embedding_layers": False} if self._settings.method == "lora" else {}
+        self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state_dict, **extra)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        run = Path(self.args.output_dir)
+        name = f"checkpoint-{self.state.global_step}"
+        self._staging = run / ".saving"
+        try:
+            shutil.rmtree(self._staging, ignore_errors=True)
+            super()._save_checkpoint(model, trial)
+            if self.state.best_model_checkpoint == str(self._staging / name):
+                self.state.best_model_checkpoint = str(run / name)
+                self.state.save_to_json(str(self._staging / name / "trainer_state.json"))
+            publish_folder(self._staging / name, run / name)
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging = None
+        rotate_checkpoints(
+            str(run),
+            save_total_limit=self._settings.keep_checkpoints,
+            best_model_checkpoint=self.state.best_model_checkpoint,
+        )
+
+
+def publish_folder(source: Path, target: Path) -> None:
+    """Sync a finished folder to disk and give it its name, replacing an older one of that name."""
+    for path in (*source.rglob("*"), source):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The newest complete checkpoint of a run; what is being saved has another name."""
+    found = [path for path in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+class LogWriter(TrainerCallback):
+    """Appends every log line to `log.jsonl`; a resumed run first drops the lines of steps that it will do again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the lines up to the step that training goes on from."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """One line per log."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
+
+
+class ShowProgress(TrainerCallback):
+    """Moves a progress bar, with the latest loss and validation figures beside it."""
+
+    def __init__(self, advance: Callable[..., None]) -> None:
+        self._advance, self._loss, self._validation, self._seen = advance, "", "", 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """One step further; the first one of a resumed run moves past what was done before."""
+        self._advance(state.global_step - self._seen, note=f"{self._loss} {self._validation}".strip())
+        self._seen = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Remember the figures."""
+        if logs and "loss" in logs:
+            self._loss = f"loss {logs['loss']:.3f}"
+        if logs and "eval_accuracy" in logs:
+            self._validation = f"validation accuracy {logs['eval_accuracy']:.1%}"
+
+
+def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
+    """The base with a fresh LoRA adapter on all linear layers but the output, or itself for full tuning."""
+    if settings.method == "full":
+        return base.model
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base.identity.id,
+        revision=base.identity.revision,
+    )
+    model = get_peft_model(base.model, config)
+    model.peft_config["default"].base_model_name_or_path = base.identity.id  # peft writes the folder it came from
+    return model
+
+
+def tune(
+    base: LoadedModel,
+    recipe: Recipe,
+    *,
+    train: Sequence[Passage],
+    validation: Sequence[Passage],
+    inventory: Inventory,
+    run: Path,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Tune a base on passages; checkpoints and log go to the run's folder, the result to its `adapter/` or `model/`.
+
+    Args:
+        base: is tuned in place.
+        recipe: its `training`, `prompt`, `seed` count here.
+        train: passages to learn from; mentions without an offered gold are left out.
+        validation: passages to choose the checkpoint on; with none, the last one is kept.
+        inventory: lists the candidates.
+        run: folder of the run.
+        resume: go on from its last complete checkpoint, to the same bits as an unbroken run.
+
+    Returns:
+        Counts for people: steps, passages, mentions, dropped mentions, best validation figure.
+
+    Raises:
+        NonFiniteError: law 7.
+        ValueError: there is nothing to train on.
+    """
+    settings = recipe.training
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if settings.passages_per_step % (settings.passages_per_pass * world):
+        raise ValueError(
+            f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
+            f"{settings.passages_per_pass} times {world} device(s)"
+        )
+    encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
+    torch.manual_seed(recipe.seed)
+    model = add_adapter(base, settings)
+    dataset = TreeDataset(
+        train, encoder, inventory, settings, seed=recipe.seed, multiple=settings.passages_per_pass * world
+    )
+    dropped = encoder.dropped
+    steps = settings.max_steps or math.ceil(len(dataset) / settings.passages_per_step * settings.epochs)
+    watched = [_with_gold(passage, inventory) for passage in validation]
+    looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
+    arguments = TrainingArguments(
+        output_dir=str(run),
+        per_device_train_batch_size=settings.passages_per_pass,
+        gradient_accumulation_steps=settings.passages_per_step // (settings.passages_per_pass * world),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.clip,
+        optim="adamw_torch",
+        seed=recipe.seed,
+        logging_steps=settings.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if looks else "no",
+        eval_steps=settings.evaluate_every,
+        save_strategy="steps",
+        save_steps=settings.evaluate_every,
+        load_best_model_at_end=bool(looks),
+        metric_for_best_model=f"eval_{settings.best_by}" if looks else None,
+        greater_is_better=settings.best_by == "accuracy" if looks else None,
+        gradient_checkpointing=settings.activation_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
+        report_to=list(settings.report_to) or "none",
+        run_name=recipe.name,
+        use_cpu=base.model.device.type == "cpu",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+        log_level="error",
+    )
+
+    def validate(current: Any) -> dict[str, float]:
+        right, nll, count = 0, 0.0, 0
+        scored = score_layouts(
+            current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes
+        )
+        for layout, scores in scored:
+            for question, values in zip(layout.questions, scores, strict=True):
+                assert question.gold is not None
+                right += int(values.argmax()) == question.gold
+                nll -= float(values.log_softmax(0)[question.gold])
+                count += 1
+        return {"accuracy": right / count, "nll": nll / count}
+
+    with tracking("Training", steps) as advance:
+        trainer = TreeTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=dataset,
+            eval_dataset=looks or None,
+            data_collator=collate,
+            settings=settings,
+            attention=base.attention,
+            validate=validate,
+            callbacks=[
+                LogWriter(run / "log.jsonl"),
+                ShowProgress(advance),
+                *([EarlyStoppingCallback(settings.patience)] if settings.patience and looks else []),
+            ],
+        )
+        checkpoint = last_checkpoint(run) if resume else None
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.args.should_save:
+        target = run / ("adapter" if settings.method == "lora" else "model")
+        partial = run / f".{target.name}.part"
+        shutil.rmtree(partial, ignore_errors=True)
+        trainer._save(str(partial))
+        base.tokenizer.save_pretrained(partial)
+        publish_folder(partial, target)
+    base.model = model
+    return {
+        "steps": trainer.state.global_step,
+        "passages": len(train),
+        "mentions": dataset.num_mentions,
+        "dropped_mentions": dropped,
+        "best_validation": trainer.state.best_metric,
+        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name if trainer.state.best_model_checkpoint else None,
+    }
+
+
+__all__ = ["LogWriter", "NonFiniteError", "TreeDataset", "TreeTrainer", "collate", "last_checkpoint", "tune"]
