@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
 from .inventory import Inventory
@@ -28,7 +28,7 @@ from .losses import question_losses
 from .model import LoadedModel
 from .passages import Passage
 from .progress import tracking
-from .prompt import Encoder, Layout, sampled_candidates
+from .prompt import NONE_OF_THESE, Encoder, Layout, sampled_candidates
 from .recipe import Recipe, TrainingSettings
 from .scoring import Attention, candidate_scores, score_layouts, tree_inputs
 from .tree import TokenTree, forest
@@ -103,8 +103,6 @@ class TreeDataset(Dataset[TrainingItem]):
 
 def _with_gold(passage: Passage, inventory: Inventory) -> Passage:
     """The passage with only those mentions whose gold the inventory offers, or is the null answer."""
-    from .prompt import NONE_OF_THESE
-
     kept = tuple(
         m
         for m in passage.mentions
@@ -441,6 +439,7 @@ def tune(
                 *([EarlyStoppingCallback(settings.patience)] if settings.patience and looks else []),
             ],
         )
+        trainer.remove_callback(PrinterCallback)
         checkpoint = last_checkpoint(run) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.args.should_save:
@@ -460,5 +459,3 @@ def tune(
         "best_checkpoint": Path(trainer.state.best_model_checkpoint).name if trainer.state.best_model_checkpoint else None,
     }
 
-
-__all__ = ["LogWriter", "NonFiniteError", "TreeDataset", "TreeTrainer", "collate", "last_checkpoint", "tune"]

@@ -1,0 +1,417 @@
+"""Runs models over marked passages and says what they got right: by slices, beside baselines, with intervals.
+
+A mention counts towards accuracy when its gold is listed and there is a choice: two candidates or more. The others are
+counted by kind: `single` (nothing to choose), `absent` (the gold is not listed), `distractor` (no short form at all).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from .baselines import BagOfWords, copy_else_majority, majority, plain_words, spelt_out, text_around
+from .inventory import Inventory, equivalence_key
+from .metrics import (
+    Bools,
+    Floats,
+    PassageBootstrap,
+    area_under_risk_coverage,
+    expected_calibration_error,
+    macro_accuracy,
+    reliability,
+    risk_coverage,
+    softmax,
+)
+from .model import LoadedModel
+from .passages import Mention, Passage, fingerprint, replacing
+from .progress import tracking
+from .prompt import NONE_OF_THESE, Encoder, PromptSettings
+from .scoring import score_layouts
+from .splits import shared_passages
+
+Scores = dict[tuple[str, int], Floats]
+"""(passage id, number of the mention) -> score of each candidate, the null candidate last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One mention to be answered."""
+
+    passage: Passage
+    number: int
+    """Of the mention in its passage."""
+    candidates: tuple[str, ...]
+    """Without the null candidate."""
+    gold: int | None
+    kind: str
+    """`choice`, `single`, `absent` or `distractor`."""
+    leak: bool
+    """The gold, or an equivalent of it, stands elsewhere in the passage."""
+
+    @property
+    def mention(self) -> Mention:
+        """The mention itself."""
+        return self.passage.mentions[self.number]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Where its scores are found."""
+        return self.passage.id, self.number
+
+
+def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
+    """All mentions that have a gold answer."""
+    items = []
+    for passage in passages:
+        for number, mention in enumerate(passage.mentions):
+            if mention.long_form is None:
+                continue
+            candidates = inventory.long_forms(mention.short_form)
+            gold = candidates.index(mention.long_form) if mention.long_form in candidates else None
+            if mention.long_form == NONE_OF_THESE:
+                kind = "distractor"
+            elif gold is None:
+                kind = "absent"
+            else:
+                kind = "choice" if len(candidates) > 1 else "single"
+            words = plain_words(text_around(passage, mention))
+            leak = gold is not None and bool(spelt_out(words, [candidates[gold]]))
+            items.append(
+                Item(passage=passage, number=number, candidates=candidates, gold=gold, kind=kind, leak=leak)
+            )
+    return items
+
+
+def score_passages(
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    *,
+    max_nodes: int,
+    label: str,
+) -> tuple[Scores, int]:
+    """Score every mention of the passages; returns the scores, and how many mentions did not fit the model."""
+    encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
+    found: Scores = {}
+    with tracking(label, sum(len(passage.mentions) for passage in passages)) as advance:
+        layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
+        scored = score_layouts(
+            loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance
+        )
+        for layout, scores in scored:
+            for number, values in zip(layout.mentions, scores, strict=True):
+                found[layout.passage, number] = values.double().numpy()
+        advance(encoder.dropped)
+    return found, encoder.dropped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Knowledge:
+    """What is known of the training data, for baselines and slices; all of it may be missing."""
+
+    trained: Inventory | None = None
+    """Senses of the training mentions, counted."""
+    train: Sequence[Passage] | None = None
+    """The training passages themselves."""
+
+
+def summarise(
+    items: Sequence[Item],
+    scores: dict[str, Scores],
+    inventory: Inventory,
+    knowledge: Knowledge,
+    *,
+    resamples: int,
+) -> dict[str, Any]:
+    """Every figure of an evaluation, as `metrics.json` keeps it.
+
+    Args:
+        items: from `make_items`; those that some model has no score for are left out and counted.
+        scores: by the model's name, "base" and "tuned" where both were run.
+        inventory: the candidates, with counts if it has any.
+        knowledge: of the training data.
+        resamples: of the bootstrap over passages.
+    """
+    scored = [item for item in items if all(item.key in found for found in scores.values())]
+    choice = [item for item in scored if item.kind == "choice"]
+    if not choice:
+        raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
+    bootstrap = PassageBootstrap(_passage_numbers(choice), resamples=resamples)
+    answers = {name: _answers(choice, found) for name, found in scores.items()}
+    answers |= _baseline_answers(choice, inventory, knowledge)
+    gold = np.array([item.gold for item in choice])
+    correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
+    result: dict[str, Any] = {
+        "counts": _counts(items, scored, knowledge),
+        "baselines": {
+            name: {"accuracy": _share(bootstrap, correct[name])} for name in answers if name not in scores
+        },
+        "models": {
+            name: _model_figures(name, scored, choice, scores[name], answers[name], correct[name], bootstrap)
+            for name in scores
+        },
+        "slices": {},
+        "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
+    }
+    for name, chosen in _slices(choice, knowledge).items():
+        result["slices"][name] = {
+            "count": int(chosen.sum()),
+            **{answerer: _share(bootstrap, right, chosen) for answerer, right in correct.items()},
+            **({"difference": _difference(bootstrap, correct, chosen)} if {"base", "tuned"} <= set(scores) else {}),
+        }
+    return result
+
+
+def _passage_numbers(items: Sequence[Item]) -> list[int]:
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(item.passage.id, len(numbers)) for item in items]
+
+
+def _answers(items: Sequence[Item], found: Scores) -> Any:
+    """The best listed candidate of each item; the null candidate does not compete here."""
+    return np.array([int(found[item.key][:-1].argmax()) for item in items])
+
+
+def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Any]:
+    """Baselines by name. Majority and copy take their counts from the training data and, where it has any, the inventory."""
+    sources = {"training": (knowledge.trained, inventory)} if knowledge.trained else {}
+    if any(sense.count for senses in inventory.senses.values() for sense in senses):
+        sources["inventory"] = (inventory,)
+    answers: dict[str, Any] = {}
+    words = [plain_words(text_around(item.passage, item.mention)) for item in items]
+    for name, counts in (sources or {"inventory": (inventory,)}).items():
+        known = [inventory for inventory in counts if inventory is not None]
+        answers[f"majority ({name} counts)"] = np.array(
+            [majority(item.mention.short_form, item.candidates, *known) for item in items]
+        )
+        answers[f"copy, else majority ({name} counts)"] = np.array(
+            [
+                copy_else_majority(text, item.mention.short_form, item.candidates, *known)
+                for item, text in zip(items, words, strict=True)
+            ]
+        )
+    if knowledge.train and knowledge.trained:
+        bag = BagOfWords(knowledge.train, {item.mention.short_form for item in items})
+        fallback = answers["majority (training counts)"]
+        found = [bag.answer(item.passage, item.mention, item.candidates) for item in items]
+        answers["bag of words, else majority"] = np.array(
+            [default if answer is None else answer for answer, default in zip(found, fallback, strict=True)]
+        )
+    return answers
+
+
+def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge) -> dict[str, Any]:
+    kinds = [item.kind for item in scored]
+    passages = {item.passage.id: item.passage for item in items}
+    shared = shared_passages(knowledge.train, passages.values()) if knowledge.train else None
+    return {
+        "passages": len(passages),
+        "mentions": len(items),
+        **{kind: kinds.count(kind) for kind in ("choice", "single", "absent", "distractor")},
+        "dropped": len(items) - len(scored),
+        "passages_in_training_data": None if shared is None else len(shared),
+    }
+
+
+def _model_figures(
+    name: str,
+    scored: Sequence[Item],
+    choice: Sequence[Item],
+    found: Scores,
+    answers: Any,
+    correct: Bools,
+    bootstrap: PassageBootstrap,
+) -> dict[str, Any]:
+    lenient = np.array(
+        [
+            equivalence_key(item.candidates[answer]) == equivalence_key(item.candidates[item.gold or 0])
+            for item, answer in zip(choice, answers, strict=True)
+        ]
+    )
+    gold = [item.gold or 0 for item in choice]
+    listed = [softmax(found[item.key][:-1]) for item in choice]
+    offered = [softmax(found[item.key]) for item in choice]
+    confidence = np.array([p[:-1].max() for p in offered])
+    coverage, risk = risk_coverage(confidence, correct)
+    keep = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
+    return {
+        "accuracy": _share(bootstrap, correct),
+        "macro_accuracy": macro_accuracy(correct, [item.mention.short_form for item in choice]),
+        "lenient_accuracy": _share(bootstrap, lenient),
+        "nll": float(-np.mean([np.log(max(p[n], 1e-300)) for p, n in zip(listed, gold, strict=True)])),
+        "calibration_error": expected_calibration_error(confidence, correct),
+        "reliability": reliability(confidence, correct),
+        "risk_coverage": {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()},
+        "area_under_risk_coverage": area_under_risk_coverage(confidence, correct),
+        "abstention": _abstention(scored, choice, found, correct, bootstrap),
+    }
+
+
+def _abstention(
+    scored: Sequence[Item], choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap
+) -> dict[str, Any]:
+    """What happens when the null candidate may win."""
+    answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
+    hidden = np.array([np.delete(found[item.key][:-1], item.gold or 0).max() < found[item.key][-1] for item in choice])
+    figures: dict[str, Any] = {
+        "answered": _share(bootstrap, answered),
+        "accuracy_when_answered": _share(bootstrap, correct, answered),
+        "abstained_when_gold_hidden": _share(bootstrap, hidden),
+    }
+    for kind in ("absent", "distractor"):
+        items = [item for item in scored if item.kind == kind and item.candidates]
+        if items:
+            null_wins = np.array([found[item.key][:-1].max() < found[item.key][-1] for item in items])
+            separate = PassageBootstrap(_passage_numbers(items), resamples=1000)
+            figures[f"abstained_on_{kind}"] = _share(separate, null_wins)
+    return figures
+
+
+def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
+    leak = np.array([item.leak for item in items])
+    words = np.array([len(item.mention.long_form.split()) if item.mention.long_form else 0 for item in items])
+    slices = {
+        "all": np.ones(len(items), dtype=bool),
+        "no leak": ~leak,
+        "answer leak": leak,
+        "one word": words == 1,
+        "several words": words > 1,
+    }
+    if knowledge.trained is not None:
+        trained = knowledge.trained
+        seen = np.array([trained.count(i.mention.short_form, i.mention.long_form or "") > 0 for i in items])
+        known = np.array([i.mention.short_form in trained.senses for i in items])
+        slices |= {
+            "sense seen in training": seen,
+            "sense unseen": ~seen,
+            "short form seen in training": known,
+            "short form unseen": ~known,
+            "no leak, sense seen": ~leak & seen,
+        }
+    if knowledge.train is not None:
+        shared = shared_passages(knowledge.train, {item.passage.id: item.passage for item in items}.values())
+        fresh = np.array([item.passage.id not in shared for item in items])
+        if not fresh.all():
+            slices["passage not in training data"] = fresh
+    return {name: chosen for name, chosen in slices.items() if chosen.any()}
+
+
+def _share(bootstrap: PassageBootstrap, correct: Bools, chosen: Bools | None = None) -> dict[str, float | int] | None:
+    estimate = bootstrap.share(correct, chosen)
+    return estimate.record() if estimate else None
+
+
+def _difference(bootstrap: PassageBootstrap, correct: dict[str, Bools], chosen: Bools) -> dict[str, Any] | None:
+    found = bootstrap.difference(correct["base"], correct["tuned"], chosen)
+    return None if found is None else {**found[0].record(), "p": found[1]}
+
+
+def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for row, item in enumerate(items):
+        entry = table.setdefault(item.mention.short_form, {"count": 0, **dict.fromkeys(correct, 0)})
+        entry["count"] += 1
+        for name, right in correct.items():
+            entry[name] += int(right[row])
+    return dict(sorted(table.items(), key=lambda pair: (-pair[1]["count"], pair[0])))
+
+
+def evaluate(
+    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
+    passages: Sequence[Passage],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    folder: Path,
+    *,
+    knowledge: Knowledge,
+    max_nodes: int,
+    resamples: int,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
+
+    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not run
+    again.
+
+    Args:
+        models: name -> (what identifies its weights, how to load it), run in order.
+        passages: with golds.
+        inventory: the candidates.
+        prompt: wording.
+        folder: gets the two files, whole or not at all.
+        knowledge: of the training data.
+        max_nodes: tokens per forward pass on a GPU.
+        resamples: of the bootstrap.
+        about: what else the metrics should say of themselves.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    setting = hashlib.sha256(
+        json.dumps([fingerprint(passages), _inventory_key(inventory), prompt.model_dump()]).encode()
+    ).hexdigest()
+    keys = {name: hashlib.sha256(f"{identity}:{setting}".encode()).hexdigest() for name, (identity, _) in models.items()}
+    scores: dict[str, Scores] = {}
+    for name, (_, load) in models.items():
+        known = _read_predictions(folder, name, keys[name])
+        if known is None:
+            known, _ = score_passages(
+                load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
+            )
+        scores[name] = known
+    metrics = {
+        "about": about | {"fingerprint": fingerprint(passages), "inventory": inventory.origin, "keys": keys},
+        **summarise(make_items(passages, inventory), scores, inventory, knowledge, resamples=resamples),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_predictions(passages, inventory, scores, folder / "predictions.parquet")
+    with replacing(folder / "metrics.json") as file:
+        json.dump(metrics, file, indent=1, ensure_ascii=False)
+    return metrics
+
+
+def _inventory_key(inventory: Inventory) -> dict[str, tuple[str, ...]]:
+    return {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
+
+
+def _write_predictions(
+    passages: Sequence[Passage], inventory: Inventory, scores: dict[str, Scores], path: Path
+) -> None:
+    """Ids, offsets and scores, never text: `gold` counts candidates in inventory order, the last score is the null's."""
+    rows = []
+    for item in make_items(passages, inventory):
+        place = {"passage": item.passage.id, "mention": item.number}
+        place |= {"start": item.mention.start, "end": item.mention.end, "kind": item.kind, "gold": item.gold}
+        for name, found in scores.items():
+            if item.key in found:
+                rows.append({"model": name, **place, "scores": found[item.key].tolist()})
+    partial = path.with_name(f".{path.name}.part")
+    pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None).write_parquet(partial)
+    partial.replace(path)
+
+
+def _read_predictions(folder: Path, name: str, key: str) -> Scores | None:
+    path = folder / "predictions.parquet"
+    if not (folder / "metrics.json").exists() or not path.exists():
+        return None
+    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
+    if about["keys"].get(name) != key:
+        return None
+    rows = pl.read_parquet(path).filter(pl.col("model") == name)
+    return {(row["passage"], row["mention"]): np.array(row["scores"]) for row in rows.iter_rows(named=True)}
+
+
+def read_scores(folder: Path) -> dict[str, Scores]:
+    """The predictions of an evaluation folder, by model."""
+    found: dict[str, Scores] = {}
+    for row in pl.read_parquet(folder / "predictions.parquet").iter_rows(named=True):
+        found.setdefault(row["model"], {})[row["passage"], row["mention"]] = np.array(row["scores"])
+    return found

@@ -1,0 +1,156 @@
+"""Figures from predictions: pure functions on arrays.
+
+M questions, R bootstrap resamples, P passages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+
+class Estimate(NamedTuple):
+    """A share with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    """Questions behind it."""
+
+    def record(self) -> dict[str, float | int]:
+        """For JSON."""
+        return self._asdict()
+
+
+class PassageBootstrap:
+    """Resamples whole passages, since questions about one passage are not independent (percentile method, 95 %).
+
+    Args:
+        passage: ``[M]`` which passage each question is about, any integers.
+        resamples: R.
+        seed: of the resampling; the same for every figure, so that figures of one report are paired.
+    """
+
+    def __init__(self, passage: Sequence[int] | Integers, *, resamples: int, seed: int = 0) -> None:
+        _, self._group = np.unique(np.asarray(passage), return_inverse=True)
+        self._passages = int(self._group.max()) + 1 if len(self._group) else 0
+        draw = np.random.default_rng(seed)
+        share = np.full(self._passages, 1 / self._passages) if self._passages else np.zeros(0)
+        self._weights = draw.multinomial(self._passages, share, size=resamples) if self._passages else np.zeros((0, 0))
+
+    def _means(self, values: Floats, chosen: Bools) -> Floats:
+        sums = np.bincount(self._group, weights=values * chosen, minlength=self._passages)
+        counts = np.bincount(self._group, weights=chosen.astype(float), minlength=self._passages)
+        total = self._weights @ counts
+        means: Floats = (self._weights @ sums)[total > 0] / total[total > 0]
+        return means
+
+    def share(self, correct: Bools | Floats, chosen: Bools | None = None) -> Estimate | None:
+        """Mean of ``correct[M]`` over the chosen questions, with its interval; None if there are none."""
+        chosen = np.ones(len(self._group), dtype=bool) if chosen is None else chosen
+        if not chosen.any():
+            return None
+        values = np.asarray(correct, dtype=float)
+        low, high = np.quantile(self._means(values, chosen), [0.025, 0.975])
+        return Estimate(float(values[chosen].mean()), float(low), float(high), int(chosen.sum()))
+
+    def difference(
+        self, before: Bools | Floats, after: Bools | Floats, chosen: Bools | None = None
+    ) -> tuple[Estimate, float] | None:
+        """Paired difference after - before, with its interval and two-sided p value; None without questions.
+
+        The p value is twice the smaller share of resamples at or beyond zero, with one added to each count (Davison and
+        Hinkley 1997), so it is never 0.
+        """
+        chosen = np.ones(len(self._group), dtype=bool) if chosen is None else chosen
+        if not chosen.any():
+            return None
+        gain = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
+        means = self._means(gain, chosen)
+        low, high = np.quantile(means, [0.025, 0.975])
+        tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
+        p = min(1.0, 2 * (tail + 1) / (len(means) + 1))
+        return Estimate(float(gain[chosen].mean()), float(low), float(high), int(chosen.sum())), p
+
+
+def macro_accuracy(correct: Bools, group: Sequence[str]) -> float:
+    """Accuracy averaged over groups (short forms), each counting once.
+
+    Raises:
+        ValueError: the arrays differ in length or are empty.
+    """
+    _check(correct, group)
+    _, index = np.unique(np.asarray(group), return_inverse=True)
+    return float(np.mean(np.bincount(index, weights=correct) / np.bincount(index)))
+
+
+def expected_calibration_error(confidence: Floats, correct: Bools, *, num_bins: int = 15) -> float:
+    """Gap between confidence and accuracy, averaged over equal-mass bins (Naeini et al. 2015; equal mass: Nixon et al. 2019).
+
+    Args:
+        confidence: ``[M]`` probability of the chosen answer, 0 to 1.
+        correct: ``[M]`` bool.
+        num_bins: fewer where there are fewer questions.
+
+    Returns:
+        A fraction, 0 to 1; 0 is perfectly calibrated.
+
+    Raises:
+        ValueError: the arrays differ in length or are empty.
+    """
+    rows = reliability(confidence, correct, num_bins=num_bins)
+    return sum(abs(row["confidence"] - row["accuracy"]) * row["count"] for row in rows) / len(confidence)
+
+
+def reliability(confidence: Floats, correct: Bools, *, num_bins: int = 10) -> list[dict[str, float]]:
+    """Mean confidence and accuracy in equal-mass bins of confidence, ascending: the reliability diagram."""
+    _check(confidence, correct)
+    order = np.argsort(confidence, kind="stable")
+    return [
+        {
+            "confidence": float(confidence[rows].mean()),
+            "accuracy": float(np.asarray(correct, dtype=float)[rows].mean()),
+            "count": len(rows),
+        }
+        for rows in np.array_split(order, min(num_bins, len(order)))
+    ]
+
+
+def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats]:
+    """Coverage ``[K]`` ascending to 1, and the share of wrong answers ``[K]`` among those at least that confident.
+
+    Questions of equal confidence are answered together, so K is the number of distinct confidences (El-Yaniv and
+    Wiener 2010).
+    """
+    _check(confidence, correct)
+    order = np.argsort(-confidence, kind="stable")
+    wrong = np.cumsum(1.0 - np.asarray(correct, dtype=float)[order])
+    answered = np.arange(1, len(order) + 1)
+    last_of_ties = np.append(np.diff(confidence[order]) != 0, True)
+    return (answered / len(order))[last_of_ties], (wrong / answered)[last_of_ties]
+
+
+def area_under_risk_coverage(confidence: Floats, correct: Bools) -> float:
+    """Mean risk over all coverages, 0 to 1; lower is better (Geifman et al. 2019)."""
+    coverage, risk = risk_coverage(confidence, correct)
+    return float(np.sum(np.diff(coverage, prepend=0.0) * risk))
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities of ``scores[C]``."""
+    shifted = np.exp(scores - scores.max())
+    result: Floats = shifted / shifted.sum()
+    return result
+
+
+def _check(first: Any, second: Any) -> None:
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"arrays of {len(first)} and {len(second)} values: they must be equally long and not empty")

@@ -1,0 +1,294 @@
+"""The run folder: what a run records about itself, and how it is opened again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from .inventory import Inventory
+from .evaluation import Knowledge, evaluate
+from .model import BaseIdentity, LoadedModel, identity_record, load_adapter, load_base
+from .passages import Passage, Quarantine, read_passages, replacing
+from .prepare import load_inventory, open_prepared, prepare
+from .prompt import PromptSettings
+from .recipe import Recipe, RecipeError, dump_recipe, load_recipe
+
+_VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run folder, opened."""
+
+    folder: Path
+    recipe: Recipe
+    record: dict[str, Any]
+    """What the run wrote beside its recipe: versions, base, data, counts."""
+    inventory: Inventory
+    """The candidates that it was trained with."""
+    trained: Inventory
+    """The senses of its training mentions, counted."""
+
+    @property
+    def base(self) -> BaseIdentity:
+        """The base model that it was trained on."""
+        return BaseIdentity(**self.record["base"])
+
+    @property
+    def tuned(self) -> Path | None:
+        """Folder of the adapter, or of the fully tuned model; None before training has ended."""
+        found = self.folder / ("adapter" if self.recipe.training.method == "lora" else "model")
+        return found if found.exists() else None
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (path / "recipe.yaml").exists()
+
+
+def open_run(folder: Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        FileNotFoundError: it is none.
+    """
+    if not is_run(folder):
+        raise FileNotFoundError(f"{folder} is no run: it holds no recipe.yaml")
+    values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    return Run(
+        folder=folder,
+        recipe=load_recipe(folder / "recipe.yaml"),
+        record=values.get("record", {}),
+        inventory=Inventory.read(folder / "inventory.csv"),
+        trained=Inventory.read(folder / "trained_senses.csv"),
+    )
+
+
+def use_threads(recipe: Recipe) -> None:
+    """Set the CPU threads that the recipe names; PyTorch's own choice is one per core."""
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+
+
+def train(recipe: Recipe, *, resume: bool = False) -> Run:
+    """Prepare the data, tune the base, and leave a run folder.
+
+    Args:
+        recipe: everything that decides the run.
+        resume: go on with an existing run of the same recipe from its last complete checkpoint.
+
+    Raises:
+        FileExistsError: the run exists and is not to be resumed.
+        RecipeError: the existing run was started with another recipe.
+        ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
+    """
+    from .training import tune
+
+    folder = recipe.folder
+    if is_run(folder):
+        if not resume:
+            raise FileExistsError(f"{folder} exists: --resume goes on with it, name=... starts another.")
+        _check_same(recipe, load_recipe(folder / "recipe.yaml"), folder)
+        if open_run(folder).tuned is not None:
+            return open_run(folder)
+    use_threads(recipe)
+    prepared = prepare(recipe)
+    base = load_base(recipe.model.base, revision=recipe.model.revision, dtype=recipe.model.dtype)
+    passages = prepared.passages("train")
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared.inventory.write(folder / "inventory.csv")
+    Inventory.mined(passages, "training split").write(folder / "trained_senses.csv")
+    record: dict[str, Any] = {
+        "base": identity_record(base.identity),
+        "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {base.model.device.type}",
+        "dtype": str(base.model.dtype).removeprefix("torch."),
+        "attention": base.attention,
+        "git_revision": _git_revision(),
+    }
+    _write_recipe(folder, recipe, record)
+    counts = tune(
+        base,
+        recipe,
+        train=passages,
+        validation=prepared.passages("validation"),
+        inventory=prepared.inventory,
+        run=folder,
+        resume=resume,
+    )
+    _write_recipe(folder, recipe, record | {"training": counts})
+    return open_run(folder)
+
+
+def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
+    mine, theirs = dump_recipe(recipe), dump_recipe(recorded)
+    different = sorted(_flat(mine).items() ^ _flat(theirs).items())
+    if different:
+        raise RecipeError(
+            f"{folder} was started with another recipe: {different[0][0]} differs. Resume with its own recipe.yaml, or "
+            "set name=... for a new run."
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: repr(value)}
+    return flat
+
+
+def _write_recipe(folder: Path, recipe: Recipe, record: dict[str, Any]) -> None:
+    with replacing(folder / "recipe.yaml") as file:
+        yaml.safe_dump(dump_recipe(recipe) | {"record": record}, file, sort_keys=False, allow_unicode=True)
+
+
+def _git_revision() -> str | None:
+    """The checkout that the code runs from; None when it was installed from a wheel."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def load_run_base(run: Run) -> LoadedModel:
+    """The base that the run was trained on, from its recorded source, refused if its weights are not the recorded ones."""
+    identity = run.base
+    return load_base(
+        identity.source,
+        revision=identity.revision,
+        dtype=run.recipe.model.dtype,
+        expected_sha256=identity.sha256,
+    )
+
+
+def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
+    """The tuned model of a run; `base`, if given, is used and changed.
+
+    Raises:
+        FileNotFoundError: the run has not been trained to its end.
+    """
+    if run.tuned is None:
+        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    if run.recipe.training.method == "full":
+        return load_base(str(run.tuned), dtype=run.recipe.model.dtype)
+    return load_adapter(base or load_run_base(run), run.tuned)
+
+
+
+
+def evaluate_run(
+    run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
+) -> tuple[dict[str, Any], Path]:
+    """Evaluate base and tuned model of a run on the same mentions.
+
+    Args:
+        run: trained to its end; before that, only its base is evaluated.
+        data: marked passages (MeDAL CSV, JSONL, Parquet); None: the test split of the run's own data.
+        inventory: the candidates; None: the run's.
+        limit: take only so many passages.
+
+    Returns:
+        The metrics, and the folder that holds them: `evaluation/<data>/` of the run.
+    """
+    use_threads(run.recipe)
+    candidates = run.inventory if inventory is None else Inventory.read(inventory)
+    prepared = Path(run.record["data"]["folder"])
+    train = open_prepared(prepared).passages("train") if (prepared / "data.json").exists() else None
+    if data is not None:
+        passages, quarantine = _read_marked(data, candidates, limit)
+        name, source = data.name.split(".")[0], str(data)
+    else:
+        passages, quarantine = open_prepared(prepared).passages("test")[:limit], Quarantine()
+        name, source = "test", f"test split of {prepared}"
+        if not passages:
+            raise ValueError(f"{run.folder} has no test split; name a file with --data")
+    loaded: dict[str, LoadedModel] = {}
+
+    def base() -> LoadedModel:
+        loaded["base"] = loaded.get("base") or load_run_base(run)
+        return loaded["base"]
+
+    models = {"base": (run.base.sha256, base)}
+    if run.tuned is not None:
+        models["tuned"] = (_folder_sha256(run.tuned), lambda: load_tuned(run, loaded.get("base")))
+    folder = run.folder / "evaluation" / name
+    metrics = evaluate(
+        models,
+        passages,
+        candidates,
+        run.recipe.prompt,
+        folder,
+        knowledge=Knowledge(trained=run.trained, train=train),
+        max_nodes=run.recipe.evaluation.max_nodes,
+        resamples=run.recipe.evaluation.bootstrap,
+        about={
+            "data": source,
+            "run": run.folder.name,
+            "base": run.base.id,
+            "rows_quarantined": quarantine.summary(),
+        },
+    )
+    return metrics, folder
+
+
+def evaluate_base(
+    source: str,
+    *,
+    data: Path,
+    inventory: Path | None = None,
+    train: Path | None = None,
+    limit: int | None = None,
+    output: Path = Path("evaluation"),
+) -> tuple[dict[str, Any], Path]:
+    """Evaluate a bare base model.
+
+    Args:
+        source: as for `load_base`.
+        data: marked passages.
+        inventory: the candidates; None: the sample's.
+        train: marked passages that the baselines may learn from.
+        limit: take only so many passages.
+        output: gets `<model>/<data>/`.
+
+    Returns:
+        The metrics, and the folder that holds them.
+    """
+    settings = Recipe()
+    candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
+    passages, quarantine = _read_marked(data, candidates, limit)
+    known = read_passages(train, candidates) if train is not None else None
+    base = load_base(source)
+    folder = output / base.identity.id.split("/")[-1] / data.name.split(".")[0]
+    metrics = evaluate(
+        {"base": (base.identity.sha256, lambda: base)},
+        passages,
+        candidates,
+        PromptSettings(),
+        folder,
+        knowledge=Knowledge(trained=Inventory.mined(known) if known else None, train=known),
+        max_nodes=settings.evaluation.max_nodes,
+        resamples=settings.evaluation.bootstrap,
+        about={"data": str(data), "base": base.identity.id, "rows_quarantined": quarantine.summary()},
+    )
+    return metrics, folder
+
+
+def _read_marked(data: Path, inventory: Inventory, limit: int | None) -> tuple[list[Passage], Quarantine]:
+    quarantine = Quarantine()
+    passages = read_passages(data, inventory, quarantine)[:limit]
+    return passages, quarantine
+
+
+def _folder_sha256(folder: Path) -> str:
+    return hashlib.sha256(b"".join(sorted(p.read_bytes() for p in folder.glob("*.safetensors")))).hexdigest()
