@@ -12,6 +12,7 @@ from .inventory import Inventory, equivalence_key
 from .passages import Mention, Passage
 
 _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
+_LEARNT = r"\b[^\W\d]{2,}\b"
 
 
 def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
@@ -35,7 +36,7 @@ def text_around(passage: Passage, mention: Mention) -> str:
 
 def spelt_out(words: str, candidates: Sequence[str]) -> list[int]:
     """Which candidates stand in a text, given as `plain_words`."""
-    return [n for n, candidate in enumerate(candidates) if f" {equivalence_key(candidate)} " in words]
+    return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]
 
 
 def copy_else_majority(
@@ -65,12 +66,13 @@ class BagOfWords:
                     texts.append(text_around(passage, mention))
                     labels.append(mention.long_form)
         self._models = {
-            short_form: make_pipeline(CountVectorizer(token_pattern=r"\b[^\W\d]{2,}\b"), MultinomialNB()).fit(*known)
+            short_form: make_pipeline(CountVectorizer(token_pattern=_LEARNT), MultinomialNB()).fit(*known)
             for short_form, known in examples.items()
+            if any(re.search(_LEARNT, text) for text in known[0])
         }
 
     def answer(self, passage: Passage, mention: Mention, candidates: Sequence[str]) -> int | None:
-        """The likeliest candidate; None where training never saw one of them."""
+        """The likeliest candidate; None where training saw none of them, or no words beside the short form."""
         model = self._models.get(mention.short_form)
         if model is None:
             return None

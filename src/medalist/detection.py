@@ -6,6 +6,7 @@ import ahocorasick
 
 from .inventory import Inventory
 from .passages import Mention
+from .substitution import lower
 
 
 class ShortFormFinder:
@@ -13,14 +14,14 @@ class ShortFormFinder:
 
     Args:
         inventory: the short forms to look for.
-        any_case: also take "copd" for "COPD"; needed for notes in lower case, and finds ordinary words too ("as", "all").
+        any_case: also take "copd" for "COPD"; notes in lower case need it, and it finds words too ("as", "all").
     """
 
     def __init__(self, inventory: Inventory, *, any_case: bool = False) -> None:
-        self._any_case = any_case
+        self._senses, self._any_case = inventory.senses, any_case
         self._automaton = ahocorasick.Automaton()
         for short_form in inventory.senses:
-            pattern = short_form.lower() if any_case else short_form
+            pattern = lower(short_form) if any_case else short_form
             if pattern not in self._automaton:
                 self._automaton.add_word(pattern, (len(pattern), short_form))
         self._automaton.make_automaton()
@@ -29,18 +30,17 @@ class ShortFormFinder:
         """The short forms of a text in order, without overlap; their long forms are None."""
         if not len(self._automaton):
             return ()
-        searched = text
-        if self._any_case:  # lower case that keeps the length, so that offsets hold
-            searched = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
         found: list[Mention] = []
-        for last, (length, short_form) in self._automaton.iter(searched):
+        for last, (length, short_form) in self._automaton.iter(lower(text) if self._any_case else text):
             start, end = last + 1 - length, last + 1
             if (start and _joins(text[start - 1])) or not _ends(text, end):
                 continue
+            if text[start:end] in self._senses:  # as written: "Pt" is not "PT" where the inventory has both
+                short_form = text[start:end]
             if text[end : end + 1] == "s":
                 end += 1
             found.append(Mention(start=start, end=end, short_form=short_form))
-        found.sort(key=lambda mention: (mention.start, -mention.end))
+        found.sort(key=lambda mention: (mention.start, -mention.end, -len(mention.short_form)))
         chosen: list[Mention] = []
         for mention in found:
             if not chosen or mention.start >= chosen[-1].end:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,8 @@ def score_passages(
         for layout, scores in scored:
             for number, values in zip(layout.mentions, scores, strict=True):
                 found[layout.passage, number] = values.double().numpy()
-        advance(encoder.dropped)
+        if encoder.dropped:
+            advance(encoder.dropped)
     return found, encoder.dropped
 
 
@@ -160,6 +162,7 @@ def summarise(
         },
         "slices": {},
         "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
+        "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
     for name, chosen in _slices(choice, knowledge).items():
         result["slices"][name] = {
@@ -324,6 +327,19 @@ def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str
     return dict(sorted(table.items(), key=lambda pair: (-pair[1]["count"], pair[0])))
 
 
+def _confusions(items: Sequence[Item], answers: Any, *, most: int = 20) -> list[dict[str, Any]]:
+    """Which long form was taken for which, most frequent first."""
+    pairs = Counter(
+        (item.mention.short_form, item.candidates[item.gold or 0], item.candidates[answer])
+        for item, answer in zip(items, answers, strict=True)
+        if answer != item.gold
+    )
+    return [
+        {"short_form": short_form, "gold": gold, "answer": answer, "count": count}
+        for (short_form, gold, answer), count in pairs.most_common(most)
+    ]
+
+
 def evaluate(
     models: dict[str, tuple[str, Callable[[], LoadedModel]]],
     passages: Sequence[Passage],
@@ -372,6 +388,7 @@ def evaluate(
         **summarise(make_items(passages, inventory), scores, inventory, knowledge, resamples=resamples),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
     _write_predictions(passages, inventory, scores, folder / "predictions.parquet")
     with replacing(folder / "metrics.json") as file:
         json.dump(metrics, file, indent=1, ensure_ascii=False)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import re
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .passages import Passage
@@ -90,12 +94,13 @@ class Inventory:
         `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
 
         Raises:
-            ValueError: the file is of none of these forms, is not UTF-8, or lists nothing.
+            ValueError: the file is of none of these forms, is damaged or not UTF-8, or lists nothing.
             FileNotFoundError: there is no such file.
         """
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist")
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with undamaged(path):
+            raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -104,7 +109,7 @@ class Inventory:
         name = path.name.removesuffix(".gz")
         try:
             inventory = cls.of(list(_rows(text, name)), path.name)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, csv.Error) as error:
             raise ValueError(f"{path}: {error}") from None
         if not inventory.senses:
             raise ValueError(f"{path} lists no senses")
@@ -142,6 +147,15 @@ class Inventory:
         return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
 
 
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Say which file it was when a compressed one cannot be unpacked."""
+    try:
+        yield
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
+
+
 def _rows(text: str, name: str) -> Iterator[tuple[str, str, int, str | None]]:
     if name.endswith(".json"):
         return _json_rows(json.loads(text))
@@ -150,7 +164,7 @@ def _rows(text: str, name: str) -> Iterator[tuple[str, str, int, str | None]]:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):
         return _adam_rows(lines)
-    return _glossary_rows(lines, "\t" if name.endswith(".tsv") else ",")
+    return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
 
 
 def _medal_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
@@ -170,7 +184,7 @@ def _adam_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
         if len(cells) != 5:
             raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
         # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
-        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], int(cells[4]), None
+        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], _count(cells[4], f"line {number:,}"), None
 
 
 def _variant_count(variants: str) -> int:
@@ -178,8 +192,15 @@ def _variant_count(variants: str) -> int:
     return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
 
 
-def _glossary_rows(lines: list[str], separator: str) -> Iterator[tuple[str, str, int, str | None]]:
-    reader = csv.DictReader(lines, delimiter=separator)
+def _count(value: Any, place: str) -> int:
+    try:
+        return int(value or 0)
+    except (ValueError, TypeError):
+        raise ValueError(f"{place}: count {value!r} is no whole number") from None
+
+
+def _glossary_rows(text: str, separator: str) -> Iterator[tuple[str, str, int, str | None]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     columns = reader.fieldnames or []
     if not {"short_form", "long_form"} <= set(columns):
         raise ValueError(
@@ -187,17 +208,29 @@ def _glossary_rows(lines: list[str], separator: str) -> Iterator[tuple[str, str,
             "count, concept"
         )
     for row in reader:
-        yield row["short_form"] or "", row["long_form"] or "", int(row.get("count") or 0), row.get("concept") or None
+        place = f"line {reader.line_num:,}"
+        if None in row:  # under which `csv` files what has no column: a comma without quotation marks
+            raise ValueError(f"{place}: more than {len(columns)} columns; put a cell with a comma in quotation marks")
+        if row["short_form"] is None or row["long_form"] is None:
+            raise ValueError(f"{place}: no long_form")
+        yield row["short_form"], row["long_form"], _count(row.get("count"), place), row.get("concept") or None
 
 
 def _json_rows(data: object) -> Iterator[tuple[str, str, int, str | None]]:
     if isinstance(data, dict):
-        for short_form, long_forms in data.items():
-            for long_form in [long_forms] if isinstance(long_forms, str) else long_forms:
+        for short_form, listed in data.items():
+            long_forms = [listed] if isinstance(listed, str) else listed
+            if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
+                raise ValueError(f"{short_form!r} holds {json.dumps(listed)[:80]}, not a list of long forms")
+            for long_form in long_forms:
                 yield short_form, long_form, 0, None
     elif isinstance(data, list):
-        for row in data:
-            yield row["short_form"], row["long_form"], int(row.get("count") or 0), row.get("concept")
+        for number, row in enumerate(data, 1):
+            match row:
+                case {"short_form": str(short_form), "long_form": str(long_form)}:
+                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
+                case _:
+                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it takes short_form and long_form")
     else:
         raise ValueError("a JSON glossary is an object or a list")
 
@@ -225,12 +258,12 @@ _SPELLING = tuple(
         (r"anaes", "anes"),
         (r"orthopaed", "orthoped"),
         (r"aetio", "etio"),
-        (r"oedema", "edema"),
-        (r"oeso", "eso"),
+        (r"o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
+        (r"o*esoph", "esoph"),
         (r"oest", "est"),
         (r"foet", "fet"),
         (r"coeliac", "celiac"),
-        (r"diarrhoea", "diarrhea"),
+        (r"rrhoe", "rrhe"),
         (r"dyspnoea|dyspnœa", "dyspnea"),
         (r"apnoea", "apnea"),
         (r"pnoea", "pnea"),
@@ -258,7 +291,9 @@ def equivalence_key(long_form: str) -> str:
 
     Long forms of one short form with one key are an equivalence group: lenient accuracy counts them as one answer.
     """
-    return " ".join(_plain_word(word) for word in re.sub(r"[^\w\s-]", "", long_form.casefold()).replace("-", "").split())
+    # Between digits a mark means something: 1,2-dichloroethane is not 12-dichloroethane.
+    words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", long_form.casefold()).split()
+    return " ".join(map(_plain_word, words))
 
 
 def _plain_word(word: str) -> str:
@@ -270,7 +305,7 @@ def _plain_word(word: str) -> str:
 def _singular(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
+    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")) and not re.search("(?<![eo])aches$", word):
         return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]

@@ -11,12 +11,15 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from .progress import say
 from .scoring import Attention, check_tree_attention
 
 EMBEDDED = "smollm2-135m"
@@ -89,10 +92,11 @@ def load_base(
             f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=chosen, attn_implementation=attention, trust_remote_code=False
-        )
+        with _without_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=chosen, attn_implementation=attention, trust_remote_code=False
+            )
     except (OSError, ValueError) as error:
         raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
     model = model.to(place)
@@ -105,6 +109,18 @@ def load_base(
         max_depth=max_depth,
         tree_error=check_tree_attention(model, attention),
     )
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Loading from a local file takes a second; transformers' bars for it only clutter."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def choose_dtype(device: torch.device) -> str:
@@ -187,7 +203,9 @@ def _converted(gguf: Path, sha256: str) -> Path:
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    say(f"Converting {gguf.name} once; about half a minute.")
+    with _without_progress_bars():
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = model.config
     del config.quantization_config  # dequantised above, and a marker would have every loader look for the file
     config.name_or_path = gguf.stem
@@ -195,7 +213,8 @@ def _converted(gguf: Path, sha256: str) -> Path:
     plain.load_state_dict(model.state_dict())
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        plain.save_pretrained(partial)
+        with _without_progress_bars():
+            plain.save_pretrained(partial)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
         try:
             partial.rename(target)

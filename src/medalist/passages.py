@@ -1,6 +1,6 @@
 """Passages with marked short forms, and the files that hold them.
 
-Every source ends here: whatever it counted in (MeDAL counts words), a `Mention` counts characters of its passage's text.
+Every source ends here: whatever it counted in (MeDAL counts words), a `Mention` counts characters of the text.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from .inventory import Inventory, tidy
+from .inventory import Inventory, tidy, undamaged
 
 PARQUET_SCHEMA = pl.Schema(
     {
@@ -114,7 +115,7 @@ class Quarantine:
         """Write the rows as JSON Lines."""
         with replacing(path) as file:
             for row in self.rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
 
 @contextmanager
@@ -145,7 +146,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         quarantine: collects malformed rows; without one, the default limit of 5 % holds.
 
     Raises:
-        ValueError: the format is unknown, or `TooManyBadRows`.
+        ValueError: the format is unknown, the file is damaged, or `TooManyBadRows`.
         FileNotFoundError: there is no such file.
     """
     quarantine = quarantine or Quarantine()
@@ -167,7 +168,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
 
 
 def write_jsonl(passages: Iterable[Passage], path: Path) -> None:
-    """Write passages as JSON Lines: `{"id", "text", "mentions": [{"start", "end", "short_form", "long_form"}], "source"}`."""
+    """Write JSON Lines: `{"id", "text", "mentions": [{"start", "end", "short_form", "long_form"}], "source"}`."""
     with replacing(path) as file:
         for passage in passages:
             file.write(json.dumps(_record(passage), ensure_ascii=False) + "\n")
@@ -216,7 +217,11 @@ def _record(passage: Passage) -> dict[str, Any]:
 
 
 def _parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, record in enumerate(pl.read_parquet(path).iter_rows(named=True), 1):
+    try:
+        table = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
+    for line, record in enumerate(table.iter_rows(named=True), 1):
         quarantine.total += 1
         yield line, record
 
@@ -224,15 +229,19 @@ def _parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, 
 def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON Lines file (also `.gz`) with their line numbers; lines that are none are quarantined."""
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with undamaged(path), opened as file:
         for line, raw in enumerate(file, 1):
             if not raw.strip():
                 continue
             quarantine.total += 1
             try:
-                record = json.loads(raw.decode("utf-8"))
+                record = json.loads(raw.decode("utf-8-sig"))
+                json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair can be read, but not written
             except UnicodeDecodeError as error:
                 quarantine.add(path, line, f"not UTF-8: {error.reason}", repr(raw[:200]))
+                continue
+            except UnicodeEncodeError:
+                quarantine.add(path, line, "half a character: a lone surrogate", repr(raw[:200]))
                 continue
             except json.JSONDecodeError as error:
                 quarantine.add(path, line, f"not JSON: {error.msg}", raw.decode("utf-8")[:200])
@@ -250,6 +259,8 @@ def _from_records(
     for line, record in records:
         try:
             text, identifier = record["text"], str(record["id"])
+            if record["id"] is None or not identifier:
+                raise ValueError("empty id")
             if not isinstance(text, str) or not text.strip():
                 raise ValueError("empty text")
             if identifier in seen:
@@ -271,15 +282,17 @@ def _from_records(
 
 def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Mention:
     """The offset check: what the offsets mark must be the short form that the record or the inventory names."""
-    start, end = int(raw["start"]), int(raw["end"])
+    start, end, short_form, long_form = raw["start"], raw["end"], raw.get("short_form"), raw.get("long_form")
+    if not isinstance(start, int) or not isinstance(end, int):
+        raise ValueError(f"mention {start!r}-{end!r}: start and end are whole numbers")
+    if not all(name is None or isinstance(name, str) for name in (short_form, long_form)):
+        raise ValueError(f"mention {start}-{end}: short_form and long_form are text")
     if not 0 <= start < end <= len(text):
         raise ValueError(f"mention {start}-{end} is outside the text ({len(text):,} characters)")
     surface = text[start:end]
-    short_form = raw.get("short_form")
-    if short_form and not marks(surface, short_form):
+    if short_form and not marks(surface, short_form) and inventory.key(surface) != short_form:
         raise ValueError(f"the text at {start}-{end} reads {surface!r}, not the short form {short_form!r}")
     short_form = short_form or inventory.key(surface) or surface
-    long_form = raw.get("long_form")
     if long_form is not None and not tidy(long_form):
         raise ValueError("empty long form")
     return Mention(start=start, end=end, short_form=short_form, long_form=tidy(long_form) if long_form else None)
@@ -313,9 +326,9 @@ def _from_medal_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -
     lines = _decoded(path, quarantine)
     reader = csv.reader(lines)
     header = next(reader, None)
-    if header is None or tuple(name.strip() for name in header) != MEDAL_COLUMNS:
+    if header is None or tuple(name.strip("\ufeff ") for name in header) != MEDAL_COLUMNS:
         raise ValueError(f"{path} begins with {header}, not with MeDAL's columns {','.join(MEDAL_COLUMNS)}")
-    for row in reader:
+    for row in _rows(path, reader):
         quarantine.total += 1
         line = reader.line_num
         try:
@@ -335,35 +348,30 @@ def _from_medal_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -
             known[mention.start, mention.end] = mention
         except ValueError as error:
             quarantine.add(path, line, str(error), row if len(row) < 10 else row[:10])
-    return [
-        Passage(
-            id=_passage_id(abstract, number),
-            text=text,
-            mentions=tuple(sorted(mentions.values(), key=lambda m: m.start)),
-            source=path.name.split(".")[0],
-        )
-        for (abstract, text), mentions, number in _numbered(texts)
-        if mentions
-    ]
+    passages = []
+    numbers: Counter[str] = Counter()
+    for (abstract, text), marked in texts.items():
+        numbers[abstract] += 1
+        identifier = abstract if numbers[abstract] == 1 else f"{abstract}#{numbers[abstract]}"
+        mentions = tuple(sorted(marked.values(), key=lambda m: m.start))
+        # The source is not the file's name: an id means the same abstract in all of MeDAL's files.
+        passages.append(Passage(id=identifier, text=text, mentions=mentions, source="medal"))
+    return passages
+
+
+def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
+    """The rows of a `csv.reader` that are not blank."""
+    try:
+        yield from filter(None, reader)
+    except csv.Error as error:
+        raise ValueError(f"{path}, row {reader.line_num:,}: {error}; is a quotation mark left open?") from None
 
 
 def _decoded(path: Path, quarantine: Quarantine) -> Iterator[str]:
     # Bad bytes become U+FFFD, so that the row around them keeps its place and can be quarantined by it.
-    for raw in _csv_lines(path):
-        yield raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
-
-
-def _numbered(
-    texts: dict[tuple[str, str], dict[tuple[int, int], Mention]],
-) -> Iterator[tuple[tuple[str, str], dict[tuple[int, int], Mention], int]]:
-    numbers: dict[str, int] = {}
-    for key, mentions in texts.items():
-        numbers[key[0]] = numbers.get(key[0], 0) + 1
-        yield key, mentions, numbers[key[0]]
-
-
-def _passage_id(abstract: str, number: int) -> str:
-    return abstract if number == 1 else f"{abstract}#{number}"
+    with undamaged(path):
+        for raw in _csv_lines(path):
+            yield raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
 
 
 def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
@@ -379,7 +387,7 @@ def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -
         raise ValueError(f"LOCATION {index:,} is outside the text ({len(words):,} words)")
     start, end = words[index]
     surface = text[start:end]
-    if inventory.key(surface) is None:
+    if surface not in inventory.senses:
         core = surface.strip(".,;:()[]'\"")
         if not core:
             raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")

@@ -87,22 +87,26 @@ def open_prepared(folder: Path) -> Prepared:
 def _write(recipe: Recipe, folder: Path) -> None:
     settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
     inventory = load_inventory(settings)
-    passages = _load(settings, inventory, quarantine)
+    # Split before anything is replaced: duplicates are alike only as they came.
+    splits = split_passages(
+        _load(settings, inventory, quarantine), validation=settings.validation, test=settings.test, seed=recipe.seed
+    )
     marking, mode = settings.substitution, settings.substitution.mode
     if mode == "auto":
         mode = "mended" if settings.source in ("sample", "pubmed") else "none"
     if mode != "none":
         substitute = Substituter(inventory, mode=mode, probability=marking.probability, seed=recipe.seed)
-        passages = [substitute(passage) for passage in passages]
-    passages = [mark_distractors(p, inventory, rate=marking.distractors, seed=recipe.seed) for p in passages]
-    without = sum(not passage.mentions for passage in passages)
-    passages = [passage for passage in passages if passage.mentions]
-    if not passages:
+        splits = {split: [substitute(passage) for passage in part] for split, part in splits.items()}
+    without = 0
+    for split, part in splits.items():
+        marked = [mark_distractors(p, inventory, rate=marking.distractors, seed=recipe.seed) for p in part]
+        splits[split] = [passage for passage in marked if passage.mentions]
+        without += len(marked) - len(splits[split])
+    if not any(splits.values()):
         raise ValueError(
-            f"No passage of {settings.path or settings.source} has a marked short form; is {inventory.origin} the right "
-            "inventory, and should data.substitution.mode be medal or mended?"
+            f"No passage of {settings.path or settings.source} has a marked short form; is {inventory.origin} the "
+            "right inventory, and should data.substitution.mode be medal or mended?"
         )
-    splits = split_passages(passages, validation=settings.validation, test=settings.test, seed=recipe.seed)
     if settings.limit is not None:
         splits["train"] = splits["train"][: settings.limit]
     for split, part in splits.items():
@@ -156,7 +160,8 @@ def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
     for name in (settings.path, settings.inventory):
         if name is not None:
             if not Path(name).exists():
-                raise FileNotFoundError(f"{name} does not exist (key data.{'path' if name == settings.path else 'inventory'})")
+                key = "path" if name == settings.path else "inventory"
+                raise FileNotFoundError(f"{name} does not exist (key data.{key})")
             stat = Path(name).stat()
             marks.append((name, stat.st_size, stat.st_mtime_ns))
     return marks

@@ -127,7 +127,7 @@ class Encoder:
                     long_form=mention.long_form,
                 )
                 question = mention_question(text, shifted, offered, self.settings)
-                prompt = self._continue(question.prompt)
+                prompt = self._encode_continuation(question.prompt)  # quotes the text, so it is not kept
                 candidates = [self._continue(candidate) for candidate in question.candidates]
                 cost = len(prompt) + sum(map(len, candidates))
                 if len(ids) + len(prompt) + max(map(len, candidates)) > self.max_depth:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ class DataSettings(_Section):
     path: str | None = None
     """File of every source but `sample`."""
     inventory: str | None = None
-    """Sense inventory: MeDAL's table, ADAM, or a CSV or JSON glossary. None: the sample's, or the sample source's own."""
+    """Sense inventory: MeDAL's table, ADAM, or a CSV or JSON glossary. None: the sample's, for the sample alone."""
     substitution: SubstitutionSettings = SubstitutionSettings()
     validation: float = Field(0.1, ge=0, lt=1)
     """Share of passages to choose checkpoints on."""
@@ -160,7 +161,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origin: str = "the recipe") -> Recipe:
-    """A recipe from nested values and overrides; see `load_recipe`."""
+    """A recipe from nested values, left as they are, and overrides; see `load_recipe`."""
+    values = copy.deepcopy(values)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
@@ -171,7 +173,10 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
                 raise RecipeError(f'Override "{override}": {parent} is a value, not a section')
-        section[last] = yaml.safe_load(value)
+        try:
+            section[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f'Override "{override}" is no YAML: {" ".join(str(error).split())}') from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -78,35 +78,24 @@ def use_threads(recipe: Recipe) -> None:
         torch.set_num_threads(recipe.threads)
 
 
-def train(recipe: Recipe, *, resume: bool = False) -> Run:
-    """Prepare the data, tune the base, and leave a run folder.
-
-    Args:
-        recipe: everything that decides the run.
-        resume: go on with an existing run of the same recipe from its last complete checkpoint.
+def start_run(recipe: Recipe) -> Run:
+    """Prepare the data and make the run folder, ready to be evaluated and trained; or open it if it is there.
 
     Raises:
-        FileExistsError: the run exists and is not to be resumed.
-        RecipeError: the existing run was started with another recipe.
-        ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
+        RecipeError: the folder belongs to a run of another recipe.
+        ValueError: data or model are wrong; see `prepare`, `load_base`.
     """
-    from .training import tune
-
     folder = recipe.folder
     if is_run(folder):
-        if not resume:
-            raise FileExistsError(f"{folder} exists: --resume goes on with it, name=... starts another.")
         _check_same(recipe, load_recipe(folder / "recipe.yaml"), folder)
-        if open_run(folder).tuned is not None:
-            return open_run(folder)
+        return open_run(folder)
     use_threads(recipe)
     prepared = prepare(recipe)
     base = load_base(recipe.model.base, revision=recipe.model.revision, dtype=recipe.model.dtype)
-    passages = prepared.passages("train")
     folder.mkdir(parents=True, exist_ok=True)
     prepared.inventory.write(folder / "inventory.csv")
-    Inventory.mined(passages, "training split").write(folder / "trained_senses.csv")
-    record: dict[str, Any] = {
+    Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
+    record = {
         "base": identity_record(base.identity),
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
@@ -117,17 +106,43 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
         "git_revision": _git_revision(),
     }
     _write_recipe(folder, recipe, record)
+    return open_run(folder)
+
+
+def train(recipe: Recipe, *, resume: bool = False) -> Run:
+    """Prepare the data, tune the base, and leave a run folder.
+
+    Args:
+        recipe: everything that decides the run.
+        resume: go on with an existing run of the same recipe from its last complete checkpoint.
+
+    Raises:
+        FileExistsError: the run has begun and is not to be resumed.
+        RecipeError: the existing run was started with another recipe.
+        ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
+    """
+    from .training import tune
+
+    if is_run(recipe.folder) and not resume:
+        raise FileExistsError(f"{recipe.folder} exists: --resume goes on with it, name=... starts another.")
+    run = start_run(recipe)
+    if run.tuned is not None:
+        return run
+    use_threads(recipe)
+    prepared = prepare(recipe)
+    if prepared.account["fingerprint"] != run.record["data"]["fingerprint"]:
+        raise ValueError(f"The data of {run.folder} has changed since it was started; set name=... for a new run.")
     counts = tune(
-        base,
+        load_run_base(run),
         recipe,
-        train=passages,
+        train=prepared.passages("train"),
         validation=prepared.passages("validation"),
         inventory=prepared.inventory,
-        run=folder,
+        run=run.folder,
         resume=resume,
     )
-    _write_recipe(folder, recipe, record | {"training": counts})
-    return open_run(folder)
+    _write_recipe(run.folder, recipe, run.record | {"training": counts})
+    return open_run(run.folder)
 
 
 def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
@@ -234,6 +249,8 @@ def evaluate_run(
         resamples=run.recipe.evaluation.bootstrap,
         about={
             "data": source,
+            "file": None if data is None else str(data.resolve()),
+            "inventory_file": None if inventory is None else str(inventory.resolve()),
             "run": run.folder.name,
             "base": run.base.id,
             "rows_quarantined": quarantine.summary(),

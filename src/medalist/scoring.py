@@ -139,11 +139,15 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
     ]
     trees = [build_tree(tokens(24), questions), build_tree(tokens(9), questions)]
     model.eval()
-    worst = 0.0
     with torch.inference_mode():
-        together = score_tree(model, forest(trees).to(model.device), attention).cpu()
         alone = [separate_score(model, ids, count) for tree in trees for ids, count in sequences(tree)]
-        worst = float((together - torch.stack(alone)).abs().max())
+        try:
+            together = score_tree(model, forest(trees).to(model.device), attention).cpu()
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise TreeAttentionError(
+                f"{type(model).__name__} takes no tree mask ({str(error).splitlines()[0]}). Choose another base model."
+            ) from error
+    worst = float((together - torch.stack(alone)).abs().max())
     if not worst <= tolerance:
         raise TreeAttentionError(
             f"{type(model).__name__} scores a token tree {worst:.3g} nats away from separate sequences (limit "

@@ -27,14 +27,24 @@ def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) 
 def split_passages(
     passages: Iterable[Passage], *, validation: float, test: float, seed: int = 0
 ) -> dict[Split, list[Passage]]:
-    """Passages by split, in their order. A passage whose text stands in another split already joins it there."""
+    """Passages by split, in their order. Those that share words or id go together, where the first belongs."""
+    passages = list(passages)
+    parent: dict[str, str] = {}  # ids and contents, each pointing towards the first of its group
+
+    def group(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    names = [f"id {passage.id.split('#')[0]}" for passage in passages]
+    for name, passage in zip(names, passages, strict=True):
+        by_name, by_content = group(name), group(f"content {_content(passage.text)}")
+        parent[by_content] = by_name
     parts: dict[Split, list[Passage]] = {"train": [], "validation": [], "test": []}
     home: dict[str, Split] = {}
-    for passage in passages:
-        part = home.setdefault(
-            _content(passage.text), split_of(passage.id, validation=validation, test=test, seed=seed)
-        )
-        parts[part].append(passage)
+    for name, passage in zip(names, passages, strict=True):
+        own = split_of(passage.id, validation=validation, test=test, seed=seed)
+        parts[home.setdefault(group(name), own)].append(passage)
     return parts
 
 

@@ -42,7 +42,7 @@ class LongFormFinder:
         best: dict[str, tuple[int, str, str]] = {}
         for short_form, senses in inventory.senses.items():
             for sense in senses:
-                pattern = letters(sense.long_form) if letters_only else sense.long_form.casefold()
+                pattern = " ".join(letters(sense.long_form).split()) if letters_only else lower(sense.long_form)
                 # A long form listed under several short forms goes to the one that it is most often shortened to.
                 if pattern and (pattern not in best or sense.count > best[pattern][0]):
                     best[pattern] = (sense.count, short_form, sense.long_form)
@@ -54,24 +54,23 @@ class LongFormFinder:
         """Matches in order, without overlap; a longer match wins over those that it covers or begins before."""
         if not len(self._automaton):
             return []
-        # Lower case that keeps the length, so that offsets hold: a few letters lower to two characters.
-        lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-        found = sorted(self._candidates(lower), key=lambda match: (match.start, -match.end))
+        # Of two as long, the one that the text holds as it is, not the plural of another.
+        found = sorted(self._candidates(lower(text)), key=lambda match: (match.start, -match.end, match.plural))
         chosen: list[Match] = []
         for match in found:
             if not chosen or match.start >= chosen[-1].end:
                 chosen.append(match)
         return chosen
 
-    def _candidates(self, lower: str) -> Iterator[Match]:
-        for last, (length, short_form, long_form) in self._automaton.iter(lower):
+    def _candidates(self, text: str) -> Iterator[Match]:
+        for last, (length, short_form, long_form) in self._automaton.iter(text):
             start, end = last + 1 - length, last + 1
-            if start and _inside_word(lower[start - 1]):
+            if start and _inside_word(text[start - 1]):
                 continue
-            plural = lower[end : end + 1] == "s" and not _inside_word(lower[end + 1 : end + 2])
+            plural = text[end : end + 1] == "s" and not _inside_word(text[end + 1 : end + 2])
             if plural:
                 end += 1
-            elif _inside_word(lower[end : end + 1]):
+            elif _inside_word(text[end : end + 1]):
                 continue
             yield Match(start, end, short_form, long_form, plural)
 
@@ -121,6 +120,11 @@ class Substituter:
 def letters(text: str) -> str:
     """Lower case with everything but letters and white space removed, as MeDAL's texts are: hyphenated words fuse."""
     return _NOT_LETTERS.sub("", text.lower())
+
+
+def lower(text: str) -> str:
+    """Lower case that keeps the length, so that offsets hold: a few letters lower to two characters and stay."""
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _inside_word(character: str) -> bool:

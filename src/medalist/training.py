@@ -230,22 +230,28 @@ class TreeTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(self.args.output_dir)
         name = f"checkpoint-{self.state.global_step}"
-        self._staging = run / ".saving"
+        staging = run / ".saving"
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self._staging = staging
         try:
-            shutil.rmtree(self._staging, ignore_errors=True)
             super()._save_checkpoint(model, trial)
-            if self.state.best_model_checkpoint == str(self._staging / name):
-                self.state.best_model_checkpoint = str(run / name)
-                self.state.save_to_json(str(self._staging / name / "trainer_state.json"))
-            publish_folder(self._staging / name, run / name)
         finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
-        rotate_checkpoints(
-            str(run),
-            save_total_limit=self._settings.keep_checkpoints,
-            best_model_checkpoint=self.state.best_model_checkpoint,
-        )
+        if self.state.best_model_checkpoint == str(staging / name):
+            self.state.best_model_checkpoint = str(run / name)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            self.state.save_to_json(str(staging / name / "trainer_state.json"))
+            publish_folder(staging / name, run / name)
+            shutil.rmtree(staging)
+            rotate_checkpoints(
+                str(run),
+                save_total_limit=self._settings.keep_checkpoints,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+            )
+        self.accelerator.wait_for_everyone()
 
 
 def publish_folder(source: Path, target: Path) -> None:
@@ -283,12 +289,16 @@ class LogWriter(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Keep the lines up to the step that training goes on from."""
+        if not state.is_world_process_zero:
+            return
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """One line per log."""
+        if not state.is_world_process_zero:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
 
@@ -324,11 +334,12 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
         lora_dropout=settings.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
-        base_model_name_or_path=base.identity.id,
         revision=base.identity.revision,
     )
     model = get_peft_model(base.model, config)
-    model.peft_config["default"].base_model_name_or_path = base.identity.id  # peft writes the folder it came from
+    written = model.peft_config["default"]
+    written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
+    written.target_modules = sorted(written.target_modules)  # a set would be written in another order each time
     return model
 
 
@@ -374,7 +385,7 @@ def tune(
         train, encoder, inventory, settings, seed=recipe.seed, multiple=settings.passages_per_pass * world
     )
     dropped = encoder.dropped
-    steps = settings.max_steps or math.ceil(len(dataset) / settings.passages_per_step * settings.epochs)
+    steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
     watched = [_with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
     arguments = TrainingArguments(
@@ -399,8 +410,8 @@ def tune(
         load_best_model_at_end=bool(looks),
         metric_for_best_model=f"eval_{settings.best_by}" if looks else None,
         greater_is_better=settings.best_by == "accuracy" if looks else None,
-        gradient_checkpointing=settings.activation_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
+        activation_checkpointing=settings.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
         report_to=list(settings.report_to) or "none",
         run_name=recipe.name,
         use_cpu=base.model.device.type == "cpu",

@@ -18,11 +18,12 @@ def read_abstracts(path: Path, quarantine: Quarantine) -> list[Passage]:
         raise FileNotFoundError(f"{path} does not exist")
     found: dict[str, Passage] = {}
     for line, record in json_records(path, quarantine):
-        identifier = str(record.get("pmid") or record.get("id") or "")
+        number = record.get("pmid", record.get("id"))
+        identifier = "" if number is None else str(number)
         sections = record.get("sections") or [record.get("text")]
         if not identifier:
             quarantine.add(path, line, "no pmid or id", record)
-        elif not all(isinstance(section, str) and section.strip() for section in sections):
+        elif not isinstance(sections, list) or not all(isinstance(part, str) and part.strip() for part in sections):
             quarantine.add(path, line, "no text: neither sections nor text", record)
         elif identifier in found:
             quarantine.add(path, line, f"duplicate id {identifier!r}", record)

@@ -1,0 +1,80 @@
+"""Medalist: fine-tune Llama-family models to read medical shorthand in context, and measure what was gained.
+
+Names are imported when first used, so that `import medalist` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .expander import Expander, Expansion
+    from .inventory import Inventory, Sense
+    from .model import load_base
+    from .passages import Mention, Passage, read_passages, write_jsonl, write_parquet
+    from .prepare import prepare
+    from .prompt import Question
+    from .recipe import Recipe, load_recipe
+    from .report import write_report
+    from .runs import evaluate_base, evaluate_run, open_run, train
+    from .tree import TokenTree, build_tree
+
+_HOME = {
+    "Expander": "expander",
+    "Expansion": "expander",
+    "Inventory": "inventory",
+    "Mention": "passages",
+    "Passage": "passages",
+    "Question": "prompt",
+    "Recipe": "recipe",
+    "Sense": "inventory",
+    "TokenTree": "tree",
+    "build_tree": "tree",
+    "evaluate_base": "runs",
+    "evaluate_run": "runs",
+    "load_base": "model",
+    "load_recipe": "recipe",
+    "open_run": "runs",
+    "prepare": "prepare",
+    "read_passages": "passages",
+    "train": "runs",
+    "write_jsonl": "passages",
+    "write_parquet": "passages",
+    "write_report": "report",
+}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Expander",
+    "Expansion",
+    "Inventory",
+    "Mention",
+    "Passage",
+    "Question",
+    "Recipe",
+    "Sense",
+    "TokenTree",
+    "build_tree",
+    "evaluate_base",
+    "evaluate_run",
+    "load_base",
+    "load_recipe",
+    "open_run",
+    "prepare",
+    "read_passages",
+    "train",
+    "write_jsonl",
+    "write_parquet",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'medalist' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,5 @@
+"""`python -m medalist`."""
+
+from .cli import main
+
+main()

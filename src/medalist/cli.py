@@ -1,0 +1,205 @@
+"""The command line: one function per verb, no logic. Whatever it can do, three lines of Python can."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="medalist",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Fine-tune Llama-family models to read medical abbreviations in context, and measure what was gained.\n\n"
+    "First time? `medalist demo` shows everything on embedded data, without an account or a GPU.",
+)
+out = Console(highlight=False)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False)
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)]
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+) -> None:
+    """Tune the embedded model on the embedded data and show what was gained: 8 minutes on 2 cores.
+
+    Broken off, it goes on where it was; done, it shows the result again.
+
+    Example: `medalist demo`
+    """
+    from .demo import run_demo
+
+    run_demo(output, out)
+
+
+@app.command()
+def prepare(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    overrides: Overrides = None,
+) -> None:
+    """Read, mark and split the data of a recipe, and say what was read, set aside and why.
+
+    Example: `medalist prepare recipes/smollm2-135m-medal.yaml data.path=abstracts.jsonl.gz`
+    """
+    from .prepare import prepare as prepare_data
+    from .recipe import load_recipe
+    from .tables import prepared_table
+
+    prepared = prepare_data(load_recipe(recipe, overrides or []))
+    out.print(prepared_table(prepared.account))
+    print(prepared.folder)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last complete checkpoint.")] = False,
+) -> None:
+    """Tune a base model as a recipe says; the result is a run folder.
+
+    Example: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`
+    """
+    from .recipe import load_recipe
+    from .runs import train as train_run
+
+    run = train_run(load_recipe(recipe, overrides or []), resume=resume)
+    print(run.tuned)
+
+
+@app.command()
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_MODEL",
+            help="A run's folder, or a base: smollm2-135m, a model folder, a .gguf file, a Hub id.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Marked passages: MeDAL's CSV, JSONL or Parquet. Default: the run's test split.")
+    ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's.")
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="For a bare base: marked passages that the baselines may learn from.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
+) -> None:
+    """Measure a run (base and tuned, same rows) or a bare base model on held-out passages, beside baselines.
+
+    Examples: `medalist evaluate runs/demo`,
+    `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
+    """
+    from .runs import evaluate_base, evaluate_run, is_run, open_run
+    from .tables import metrics_tables
+
+    if is_run(Path(target)):
+        metrics, folder = evaluate_run(open_run(Path(target)), data=data, inventory=inventory, limit=limit)
+    elif data is None:
+        raise ValueError(f"{target} is no run, so say what to evaluate it on: --data FILE")
+    else:
+        metrics, folder = evaluate_base(target, data=data, inventory=inventory, train=train, limit=limit)
+    if as_json:
+        print(json.dumps(metrics, indent=1, ensure_ascii=False))
+        return
+    for table in metrics_tables(metrics):
+        out.print(table)
+    print(folder)
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Write a run's report: one HTML file with figures, tables and examples.
+
+    Example: `medalist report runs/demo`
+    """
+    from .report import write_report
+    from .runs import open_run
+
+    print(write_report(open_run(run)))
+
+
+@app.command()
+def expand(
+    run: RunFolder,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="The text; without it, standard input.", show_default=False)
+    ] = None,
+    any_case: Annotated[bool, typer.Option("--any-case", help='Also take "copd" for COPD.')] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Print the text with long forms in place.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the expansions for machines.")] = False,
+) -> None:
+    """Say what each known short form of a text stands for there; nothing of the text is logged, stored or sent.
+
+    Example: `medalist expand runs/demo "Pt with RA, SpO2 93% on RA."`
+    """
+    from dataclasses import asdict
+
+    from .expander import Expander, expanded_text
+    from .tables import expansions_table
+
+    content = sys.stdin.read() if text is None else text
+    if not content.strip():
+        raise ValueError("There is no text to expand: give it as an argument or on standard input")
+    expansions = Expander.load(run, any_case=any_case)(content)
+    if as_json:
+        print(json.dumps([asdict(expansion) for expansion in expansions], indent=1, ensure_ascii=False))
+    elif replace:
+        print(expanded_text(content, expansions))
+    else:
+        out.print(expansions_table(content, expansions))
+
+
+def _version(value: bool) -> None:
+    if value:
+        from . import __version__
+
+        print(f"medalist {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Nothing to do before a verb."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; what a user can get wrong ends in one line and exit code 1 (2 for wrong usage).
+
+    `MEDALIST_DEBUG=1` shows the whole traceback instead.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        return app(arguments)
+    except KeyboardInterrupt:
+        _fail("Stopped. Run the same command again (train: with --resume) to go on.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("MEDALIST_DEBUG"):
+            raise
+        _fail(" ".join(str(error).split()) or type(error).__name__, 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,49 @@
+"""The demo: the whole process on the embedded model and data, from preparing to expanding a note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from .expander import Expander
+from .prepare import prepare
+from .progress import say
+from .recipe import Recipe, TrainingSettings
+from .report import share, write_report
+from .runs import evaluate_run, start_run, train
+from .tables import expansions_table, metrics_tables, prepared_table
+
+NOTE = (
+    "72-year-old with CP and DOE since Monday. History of AF, RA on methotrexate, and CKD. "
+    "SpO2 91% on RA, BP 150/90, HR 112. ECG without MI; CT shows a segmental PE. PT 14 seconds."
+)
+
+
+def demo_recipe(output: Path) -> Recipe:
+    """What the demo runs: the defaults, sized for 8 minutes on 2 cores."""
+    return Recipe(name="demo", output=str(output), training=TrainingSettings(evaluate_every=14))
+
+
+def run_demo(output: Path, out: Console) -> None:
+    """Run the demo, or what is left of it, and print its results."""
+    recipe = demo_recipe(output)
+    say("[bold]1/5 Prepare[/]: original passages, long forms replaced by short forms")
+    out.print(prepared_table(prepare(recipe).account))
+    run = start_run(recipe)
+    say("[bold]2/5 Evaluate the base model[/] on held-out passages")
+    evaluate_run(run)
+    say("[bold]3/5 Train[/]")
+    run = train(recipe, resume=True)
+    say("[bold]4/5 Evaluate the tuned model[/] on the same passages")
+    metrics, _ = evaluate_run(run)
+    report = write_report(run)
+    say("[bold]5/5 Expand a short note[/]")
+    out.print(expansions_table(NOTE, Expander.load(run.folder)(NOTE)))
+    out.print()
+    for table in metrics_tables(metrics):
+        out.print(table)
+    cells = metrics["slices"]["all"]
+    out.print(f"\nAccuracy on held-out passages: [bold]{share(cells['base'])} -> {share(cells['tuned'])}[/]")
+    out.print(f"Report: {report}", soft_wrap=True)
+    out.print(f'Next:   medalist expand {run.folder} "Pt with MS on interferon, LP planned."', soft_wrap=True)

@@ -1,0 +1,128 @@
+"""Figures of the report, from what the run wrote: each function returns a matplotlib figure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BASE, TUNED, BASELINE, GRID = "#8a94a6", "#0b6e6e", "#c26a1b", "#e3e7ec"
+COLOURS = {"base": BASE, "tuned": TUNED}
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9aa3ae",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "medalist",
+}
+
+
+def learning_curve(log: Sequence[dict[str, Any]]) -> Figure:
+    """Training loss with its running mean, and accuracy on the validation passages, by optimiser step."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        steps = [line["step"] for line in log if "loss" in line]
+        loss = [line["loss"] for line in log if "loss" in line]
+        smooth, mean = [], loss[0] if loss else 0.0
+        for value in loss:
+            mean = 0.85 * mean + 0.15 * value
+            smooth.append(mean)
+        left.plot(steps, loss, color=TUNED, alpha=0.25, linewidth=1)
+        left.plot(steps, smooth, color=TUNED, linewidth=2, label="running mean")
+        left.set(xlabel="step", title="Training loss per question", ylim=(0, None))
+        left.legend(loc="upper right")
+        looks = [line for line in log if "eval_accuracy" in line]
+        right.plot([x["step"] for x in looks], [100 * x["eval_accuracy"] for x in looks], "o-", color=TUNED)
+        right.set(xlabel="step", title="Validation accuracy, %")
+        if looks:
+            lowest = min(100 * line["eval_accuracy"] for line in looks)
+            right.set_ylim(max(0, lowest - 10), 100)
+        return figure
+
+
+def accuracy_by_slice(slices: dict[str, dict[str, Any]], baselines: Sequence[str]) -> Figure:
+    """Base, tuned and the strongest baseline on each slice, with 95 % intervals."""
+    with rc_context(_STYLE):
+        names = list(slices)
+        figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
+        axes: Axes = figure.subplots()
+        shift = {"base": 0.18, "tuned": -0.18}
+        for row, name in enumerate(reversed(names)):
+            cells = slices[name]
+            strongest = max((cells[b]["value"] for b in baselines if cells.get(b)), default=None)
+            if strongest is not None:
+                label = "strongest baseline" if row == 0 else None
+                axes.plot([100 * strongest] * 2, [row - 0.36, row + 0.36], color=BASELINE, linewidth=2.5, label=label)
+            for model, colour in COLOURS.items():
+                if not (cell := cells.get(model)):
+                    continue
+                value, low, high = 100 * cell["value"], 100 * cell["low"], 100 * cell["high"]
+                axes.errorbar(
+                    value,
+                    row + shift[model],
+                    xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
+                    fmt="o",
+                    color=colour,
+                    capsize=3,
+                    markersize=6,
+                    label=f"{model} model" if row == 0 else None,
+                )
+        axes.set_yticks(range(len(names)), [f"{n} ({slices[n]['count']:,})" for n in reversed(names)])
+        axes.set(xlabel="accuracy, %  (bars: 95 % intervals over passages)", xlim=(0, 102))
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
+        return figure
+
+
+def reliability_diagram(models: dict[str, dict[str, Any]]) -> Figure:
+    """Accuracy against stated probability, in equal-mass bins; on the diagonal a model means what it says."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.5, 3.4), layout="constrained")
+        axes: Axes = figure.subplots()
+        axes.plot([0, 100], [0, 100], color="#b8c0ca", linestyle="--", linewidth=1)
+        for name, figures in models.items():
+            bins = figures["reliability"]
+            label = f"{name}, error {100 * figures['calibration_error']:.1f} %"
+            xs, ys = [100 * b["confidence"] for b in bins], [100 * b["accuracy"] for b in bins]
+            axes.plot(xs, ys, "o-", color=COLOURS[name], markersize=5, label=label)
+        axes.set(xlabel="stated probability, %", ylabel="right, %", xlim=(0, 102), ylim=(0, 102), aspect="equal")
+        axes.legend(loc="upper left", fontsize=9)
+        return figure
+
+
+def risk_coverage_curve(models: dict[str, dict[str, Any]]) -> Figure:
+    """Share of wrong answers when only the most confident share of the questions is answered."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.5, 3.4), layout="constrained")
+        axes: Axes = figure.subplots()
+        for name, figures in models.items():
+            curve = figures["risk_coverage"]
+            xs, ys = [100 * x for x in curve["coverage"]], [100 * y for y in curve["risk"]]
+            axes.plot(xs, ys, color=COLOURS[name], linewidth=2, label=name)
+            abstention = figures["abstention"]
+            if abstention["accuracy_when_answered"]:
+                point = 100 * abstention["answered"]["value"], 100 - 100 * abstention["accuracy_when_answered"]["value"]
+                axes.plot(*point, "D", color=COLOURS[name], markersize=7, label=f"{name}, abstaining by itself")
+        axes.set(xlabel="questions answered, %", ylabel="wrong among them, %", xlim=(0, 102), ylim=(0, None))
+        axes.legend(loc="upper left", fontsize=9)
+        return figure
+
+
+def as_svg(figure: Figure) -> str:
+    """The figure as an SVG element to put into a page."""
+    buffer = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,215 @@
+"""The report: one self-contained HTML file about a run, for reading in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from . import figures
+from .evaluation import Item, Scores, make_items, read_scores
+from .inventory import Inventory
+from .metrics import softmax
+from .passages import WORD, read_passages, replacing
+from .prepare import open_prepared
+from .recipe import dump_recipe
+from .runs import Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One mention, with what the models made of it."""
+
+    heading: str
+    before: str
+    surface: str
+    after: str
+    gold: str
+    answers: tuple[tuple[str, dict[str, float], bool], ...]
+    """(long form, probability by model, whether it is the gold), likeliest of the last model first."""
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` and `figures/*.png` of a run from its log and evaluations.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        FileNotFoundError: the run has not been evaluated.
+    """
+    folders = sorted(
+        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")), key=lambda f: (f.name != "test", f.name)
+    )
+    if not folders:
+        raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
+    log_path = run.folder / "log.jsonl"
+    log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.exists() else []
+    drawn: dict[str, Any] = {"learning-curve": figures.learning_curve(log)} if log else {}
+    sections = []
+    for folder in folders:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        own = {
+            f"{folder.name}-slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
+            f"{folder.name}-reliability": figures.reliability_diagram(metrics["models"]),
+            f"{folder.name}-risk-coverage": figures.risk_coverage_curve(metrics["models"]),
+        }
+        drawn |= own
+        sections.append(
+            {
+                "name": folder.name,
+                "metrics": metrics,
+                "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
+                "summary": plain_summary(metrics),
+                "gained": _most_changed(metrics),
+                "examples": [asdict(example) for example in _examples(run, folder, metrics)],
+            }
+        )
+    (run.folder / "figures").mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
+    page = _environment().get_template("report.html").render(
+        run=run,
+        record=run.record,
+        recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
+        sections=sections,
+        learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
+    )
+    path = run.folder / "report.html"
+    with replacing(path) as file:
+        file.write(page)
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("medalist"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["share"] = share
+    environment.filters["interval"] = interval
+    return environment
+
+
+def share(cell: dict[str, Any] | float | None) -> str:
+    """A fraction as per cent: "83.5 %"; a dash where there is none."""
+    if cell is None:
+        return "–"
+    return f"{100 * (cell['value'] if isinstance(cell, dict) else cell):.1f} %"
+
+
+def interval(cell: dict[str, Any] | None) -> str:
+    """A 95 % interval in per cent: "79.0–87.6"."""
+    return "" if cell is None else f"{100 * cell['low']:.1f}–{100 * cell['high']:.1f}"
+
+
+def plain_summary(metrics: dict[str, Any]) -> list[str]:
+    """What an evaluation says, in sentences for people; nothing better than the figures."""
+    models, slices = metrics["models"], metrics["slices"]
+    counts = metrics["counts"]
+    lines = [
+        f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
+        + (f" ({counts['single']:,} more have a single listed meaning and are not counted)" if counts["single"] else "")
+        + "."
+    ]
+    for name in ("all", "no leak"):
+        cells = slices.get(name)
+        if not cells or (name == "no leak" and cells["count"] == counts["choice"]):
+            continue
+        where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
+        strongest = max(metrics["baselines"], key=lambda b: cells[b]["value"])
+        line = ", ".join(f"the {model} model is right on {share(cells[model])}" for model in models)
+        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(cells[strongest])}."
+        if difference := cells.get("difference"):
+            line += f" {_verdict(difference)}"
+        lines.append(line)
+    if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
+        lines.append("In none of these passages is the answer spelt out elsewhere.")
+    if shared := counts["passages_in_training_data"]:
+        lines.append(f"Beware: {shared:,} of these passages stand in the training data too.")
+    return lines
+
+
+def _verdict(difference: dict[str, Any]) -> str:
+    size = f"{100 * difference['value']:+.1f} points (95 % interval {interval(difference)}, p = {difference['p']:.2g})"
+    if difference["low"] > 0:
+        return f"Tuning gained {size}."
+    if difference["high"] < 0:
+        return f"Tuning lost {size}."
+    return f"The difference, {size}, may be chance."
+
+
+def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:
+    """Short forms whose number of right answers changed most by tuning, gains first."""
+    if not {"base", "tuned"} <= set(metrics["models"]):
+        return []
+    rows = [{"short_form": name, "gain": v["tuned"] - v["base"], **v} for name, v in metrics["short_forms"].items()]
+    changed = sorted((row for row in rows if row["gain"]), key=lambda row: -abs(row["gain"]))[:most]
+    return sorted(changed, key=lambda row: -row["gain"])
+
+
+def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
+    """A few mentions of each instructive kind, as far as the evaluated data is still where it was."""
+    about = metrics["about"]
+    inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
+    prepared = Path(run.record["data"]["folder"])
+    if about["file"] is not None and Path(about["file"]).exists():
+        passages = read_passages(Path(about["file"]), inventory)
+    elif about["file"] is None and prepared.exists():
+        passages = open_prepared(prepared).passages("test")
+    else:
+        return []
+    scores = read_scores(folder)
+    items = [item for item in make_items(passages, inventory) if all(item.key in s for s in scores.values())]
+    last = "tuned" if "tuned" in scores else "base"
+
+    def right(item: Item, model: str) -> bool:
+        return item.gold is not None and int(scores[model][item.key][:-1].argmax()) == item.gold
+
+    choice = [item for item in items if item.kind == "choice"]
+    kinds: list[tuple[str, list[Item]]] = [
+        ("Still wrong after tuning" if last == "tuned" else "Wrong", [i for i in choice if not right(i, last)]),
+        ("Ordinary word, no short form", [item for item in items if item.kind == "distractor"]),
+    ]
+    if last == "tuned":
+        kinds.insert(0, ("Right after tuning, wrong before", [i for i in choice if right(i, last) and not right(i, "base")]))
+    chosen = [
+        (heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)
+    ]
+    return [_example(heading, item, scores) for heading, item in chosen]
+
+
+def _spread(items: Sequence[Item], most: int) -> list[Item]:
+    """A few items of different short forms, from all over the data."""
+    different = list({item.mention.short_form: item for item in items}.values())
+    places = np.linspace(0, len(different) - 1, min(most, len(different))).astype(int)
+    return [different[place] for place in places]
+
+
+def _example(heading: str, item: Item, scores: dict[str, Scores], *, words: int = 24, most: int = 4) -> Example:
+    text, mention = item.passage.text, item.mention
+    left = [match.start() for match in WORD.finditer(text, 0, mention.start)][-words:]
+    right = [match.end() for match in WORD.finditer(text, mention.end)][:words]
+    start, end = left[0] if left else mention.start, right[-1] if right else mention.end
+    probability = {model: softmax(found[item.key]) for model, found in scores.items()}
+    names = (*item.candidates, "none of these")
+    gold = item.gold if item.gold is not None else len(item.candidates)
+    model = "tuned" if "tuned" in probability else "base"
+    order = np.argsort(-probability[model])[:most].tolist()
+    if gold not in order:
+        order = [*order[: most - 1], gold]
+    return Example(
+        heading=heading,
+        before=("… " if start else "") + text[start : mention.start],
+        surface=item.passage.surface(mention),
+        after=text[mention.end : end] + (" …" if end < len(text) else ""),
+        gold=names[gold],
+        answers=tuple(
+            (names[n], {m: float(p[n]) for m, p in sorted(probability.items())}, n == gold) for n in order
+        ),
+    )

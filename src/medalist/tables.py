@@ -1,0 +1,107 @@
+"""Results as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from .expander import Expansion
+
+
+def share(cell: dict[str, Any] | None, *, interval: bool = True) -> str:
+    """A fraction with its 95 % interval, in per cent: "83.5 (79.0-87.6)"."""
+    if cell is None:
+        return "-"
+    text = f"{100 * cell['value']:.1f}"
+    return f"{text} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})" if interval else text
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    return table
+
+
+def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
+    """An evaluation: accuracy by slice beside the baselines, then what else was measured of each model."""
+    models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
+    both = {"base", "tuned"} <= set(models)
+    table = _table(
+        f"Accuracy, % (95 % interval): {counts['choice']:,} mentions in {counts['passages']:,} passages",
+        "",
+        "n",
+        *models,
+        *(["gain (p)"] if both else []),
+    )
+    for name, cells in metrics["slices"].items():
+        row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
+        if both:
+            gain = cells["difference"]
+            row.append(f"{100 * gain['value']:+.1f} (p={gain['p']:.2g})")
+        table.add_row(*row)
+    yield table
+    table = _table("Baselines on the same mentions", "", "all", "no leak")
+    for name in baselines:
+        table.add_row(name, *(share(metrics["slices"].get(part, {}).get(name)) for part in ("all", "no leak")))
+    yield table
+    table = _table("Beyond accuracy", "", *models)
+    figures = metrics["models"].values()
+    table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
+    table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+    table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
+    table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
+    for key in dict.fromkeys(key for f in figures for key in f["abstention"]):
+        table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
+    yield table
+    remarks = [
+        f"{counts[kind]:,} {what}"
+        for kind, what in (
+            ("single", "mentions with a single listed sense are not counted"),
+            ("absent", "mentions have a gold that is not listed"),
+            ("dropped", "mentions did not fit the model's window"),
+            ("passages_in_training_data", "of the passages stand in the training data too"),
+        )
+        if counts[kind]
+    ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
+    if remarks:
+        yield "\n".join(remarks)
+
+
+def prepared_table(account: dict[str, Any]) -> RenderableType:
+    """What preparing read, kept and set aside."""
+    table = _table(f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "of them no short form")
+    for split, count in account["passages"].items():
+        table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}", f"{account['distractors'][split]:,}")
+    inventory = account["inventory"]
+    lines = [
+        f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses.",
+        f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
+    ]
+    lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    return Group(table, *lines)
+
+
+def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:
+    """The text with its short forms marked, and a line for each."""
+    shown = Text(text)
+    for expansion in expansions:
+        shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
+    if not expansions:
+        return Group(shown, "", "No known short form.")
+    table = _table("", "short form", "stands for", "probability", "or else")
+    table.columns[1].justify = table.columns[3].justify = "left"
+    for expansion in expansions:
+        others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
+        table.add_row(
+            text[expansion.start : expansion.end],
+            expansion.long_form or "none of the listed senses",
+            f"{expansion.probability:.0%}",
+            ", ".join(f"{name} {probability:.0%}" for name, probability in others),
+        )
+    return Group(shown, table)

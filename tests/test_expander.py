@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import logging
+import math
+
+import pytest
+import torch
+
+from medalist.expander import Expander, Expansion, expanded_text
+from medalist.inventory import Inventory
+from medalist.prompt import NONE_OF_THESE, PromptSettings
+from medalist.scoring import separate_score
+
+INVENTORY = Inventory.of(
+    [
+        ("RA", "rheumatoid arthritis", 0, None),
+        ("RA", "right atrium", 0, None),
+        ("RA", "room air", 0, None),
+        ("CT", "computed tomography", 0, None),
+        ("CT", "contractions", 0, None),
+    ]
+)
+NOTE = "Two CTs of the chest, then RA again; the (RA) was wide."
+
+
+@pytest.fixture
+def expander(loaded):
+    return Expander(loaded, INVENTORY)
+
+
+@pytest.fixture
+def answer_with(monkeypatch):
+    """Let the model give every question these probabilities, the null candidate's last."""
+
+    def give(*probabilities):
+        def score_layouts(_model, layouts, **_):
+            for layout in layouts:
+                yield layout, [torch.tensor(probabilities).log() for _ in layout.questions]
+
+        monkeypatch.setattr("medalist.expander.score_layouts", score_layouts)
+
+    return give
+
+
+def test_every_short_form_is_found_in_the_order_of_the_text(expander):
+    found = expander(NOTE)
+    assert [(NOTE[e.start : e.end], e.short_form) for e in found] == [("CTs", "CT"), ("RA", "RA"), ("RA", "RA")]
+    assert [e.start for e in found] == [4, NOTE.index("RA"), NOTE.index("(RA)") + 1]
+
+
+def test_alternatives_are_all_listed_long_forms_likeliest_first_and_sum_to_one_with_the_null(expander):
+    for expansion in expander(NOTE):
+        listed = [probability for _, probability in expansion.alternatives]
+        assert {name for name, _ in expansion.alternatives} == set(INVENTORY.long_forms(expansion.short_form))
+        assert listed == sorted(listed, reverse=True)
+        null = expansion.probability if expansion.long_form is None else 1 - sum(listed)
+        assert 0 < null < 1
+        assert sum(listed) + null == pytest.approx(1)
+
+
+def test_probabilities_are_those_of_the_sequences_that_the_prompt_spells(expander, loaded):
+    text = "Pain in the RA."
+    asked = loaded.tokenizer(text + '\n\nIn "Pain in the RA.", RA means').input_ids
+    names = (*INVENTORY.long_forms("RA"), NONE_OF_THESE)
+    scores = []
+    for name in names:
+        answer = loaded.tokenizer(f" {name}\n", add_special_tokens=False).input_ids
+        scores.append(separate_score(loaded.model, asked + answer, len(answer)))
+    expected = dict(zip(names, torch.stack(scores).softmax(0).tolist(), strict=True))
+    [expansion] = expander(text)
+    assert dict(expansion.alternatives) == pytest.approx({name: expected[name] for name in names[:-1]}, abs=1e-4)
+
+
+def test_likeliest_long_form_is_the_answer(expander, answer_with):
+    answer_with(0.1, 0.2, 0.4, 0.3)
+    [expansion] = expander("on RA")
+    assert expansion == Expansion(
+        start=3,
+        end=5,
+        short_form="RA",
+        long_form="room air",
+        probability=pytest.approx(0.4),
+        alternatives=(
+            ("room air", pytest.approx(0.4)),
+            ("right atrium", pytest.approx(0.2)),
+            ("rheumatoid arthritis", pytest.approx(0.1)),
+        ),
+        evidence="model",
+    )
+
+
+def test_expander_abstains_when_the_null_candidate_wins(expander, answer_with):
+    answer_with(0.1, 0.2, 0.3, 0.4)
+    [expansion] = expander("on RA")
+    assert (expansion.long_form, expansion.evidence) == (None, "abstained")
+    assert expansion.probability == pytest.approx(0.4)
+    assert expansion.alternatives[0] == ("room air", pytest.approx(0.3))
+
+
+def test_long_forms_together_do_not_outvote_the_null_candidate(expander, answer_with):
+    answer_with(0.2, 0.25, 0.25, 0.3)
+    assert expander("on RA")[0].evidence == "abstained"
+
+
+def test_result_does_not_depend_on_the_company(expander, loaded):
+    texts = [NOTE, "", "nothing here", "RA", "RA and CT. " * 12]
+    together = expander.expand(texts)
+    assert [len(found) for found in together] == [3, 0, 0, 1, 24]
+    for text, found in zip(texts, together, strict=True):
+        alone = Expander(loaded, INVENTORY)(text)
+        assert len(alone) == len(found)
+        for mine, theirs in zip(alone, found, strict=True):
+            assert (mine.start, mine.end, mine.short_form, mine.long_form) == (
+                theirs.start,
+                theirs.end,
+                theirs.short_form,
+                theirs.long_form,
+            )
+            assert [name for name, _ in mine.alternatives] == [name for name, _ in theirs.alternatives]
+            for (_, one), (_, many) in zip(mine.alternatives, theirs.alternatives, strict=True):
+                assert math.isclose(one, many, abs_tol=1e-4)
+
+
+def test_the_same_short_form_in_other_words_is_another_question(expander):
+    first, second = expander("The patient has RA. Saturation was normal on RA.")
+    assert dict(first.alternatives) != pytest.approx(dict(second.alternatives), abs=1e-4)
+
+
+def test_short_forms_of_a_long_text_are_in_order_though_it_is_read_in_windows(loaded):
+    text = "The patient has RA and a CT. " * 20
+    found = Expander(loaded, INVENTORY, PromptSettings(window=64, max_nodes=256))(text)
+    assert len(found) == 40
+    assert [e.start for e in found] == sorted(e.start for e in found)
+    assert {text[e.start : e.end] for e in found} == {"RA", "CT"}
+
+
+def test_lower_case_short_forms_are_found_when_asked_for(loaded):
+    assert Expander(loaded, INVENTORY)("on ra") == []
+    [expansion] = Expander(loaded, INVENTORY, any_case=True)("on ra")
+    assert (expansion.start, expansion.end, expansion.short_form) == (3, 5, "RA")
+
+
+def test_nothing_of_a_text_is_printed_logged_or_stored(expander, capsys, caplog, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.DEBUG):
+        expander("Mr Smith has RA")
+    output = capsys.readouterr()
+    assert "Smith" not in output.out + output.err + caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is no run"):
+        Expander.load(tmp_path)
+
+
+def expansion(start, end, long_form):
+    return Expansion(
+        start=start,
+        end=end,
+        short_form="RA",
+        long_form=long_form,
+        probability=0.5,
+        alternatives=(),
+        evidence="abstained" if long_form is None else "model",
+    )
+
+
+def test_expanded_text_replaces_what_was_answered_and_nothing_else():
+    text = "RA, RA; RA."
+    expansions = [expansion(0, 2, "room air"), expansion(4, 6, None), expansion(8, 10, "right atrium")]
+    assert expanded_text(text, expansions) == "room air, RA; right atrium."
+    assert expanded_text(text, []) == text
+
+
+def test_expanded_text_replaces_a_plural_whole(expander, answer_with):
+    answer_with(0.6, 0.3, 0.1)
+    text = "Two CTs were made."
+    assert expanded_text(text, expander(text)) == "Two computed tomography were made."

@@ -1,0 +1,124 @@
+"""Scoring token trees: forward passes, batching, the check at load."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import AutoModelForCausalLM, BloomConfig, LlamaConfig, MistralConfig, Qwen2Config
+
+from medalist.prompt import Layout, Question
+from medalist.scoring import (
+    TreeAttentionError,
+    check_tree_attention,
+    probabilities,
+    score_layouts,
+    score_tree,
+    separate_score,
+    tree_inputs,
+)
+from medalist.tree import build_tree, forest, sequences
+
+SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
+FAMILIES = {
+    "llama": LlamaConfig(**SIZES),
+    "qwen2": Qwen2Config(**SIZES),
+    "smollm": LlamaConfig(**SIZES | {"num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 72}),
+}
+QUESTION_A = ([10, 11, 12], [[13, 14, 15], [13, 16], [17, 18]])
+QUESTION_B = ([10, 19], [[20, 21], [22]])
+PASSAGE = [5, 6, 7, 8, 9, 10, 11]
+
+
+def random_model(config, attention="sdpa"):
+    torch.manual_seed(0)
+    config.initializer_range = 0.2  # far from uniform, so that a wrong mask shows
+    return AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request):
+    return random_model(FAMILIES[request.param])
+
+
+def test_every_family_computes_trees_as_separate_sequences(model):
+    assert check_tree_attention(model, "sdpa") <= 1e-4
+
+
+def test_sibling_questions_do_not_see_each_other(model):
+    alone = score_tree(model, build_tree(PASSAGE, [QUESTION_A]), "sdpa")
+    together = score_tree(model, build_tree(PASSAGE, [QUESTION_B, QUESTION_A]), "sdpa")
+    assert_close(together[2:], alone, atol=1e-5, rtol=0)
+
+
+def test_scores_are_the_sums_of_log_probabilities_of_separate_sequences(model):
+    tree = build_tree(PASSAGE, [QUESTION_A, QUESTION_B])
+    expected = torch.stack([separate_score(model, ids, count) for ids, count in sequences(tree)])
+    assert_close(score_tree(model, tree, "sdpa"), expected, atol=1e-4, rtol=0)
+
+
+def test_the_vocabulary_projection_runs_only_at_nodes_that_predict(model):
+    tree = build_tree(PASSAGE, [QUESTION_A])
+    logits = model(**tree_inputs(tree, "sdpa", torch.float32)).logits
+    assert logits.shape == (1, len(tree.predict_node.unique()), 300)
+    assert logits.shape[1] < len(tree)
+
+
+def test_a_sliding_window_shorter_than_the_tree_is_refused():
+    windowed = random_model(MistralConfig(**SIZES, sliding_window=8))
+    with pytest.raises(TreeAttentionError, match="sliding window"):
+        check_tree_attention(windowed, "sdpa")
+
+
+def test_a_model_whose_positions_do_not_follow_the_tree_is_refused():
+    alibi = random_model(BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=4), attention="eager")
+    with pytest.raises(TreeAttentionError, match="Choose another base model"):
+        check_tree_attention(alibi, "sdpa")
+
+
+def test_flex_attention_scores_as_sdpa_does_and_really_runs():
+    tree = forest([build_tree(PASSAGE, [QUESTION_A, QUESTION_B]), build_tree(PASSAGE[:3], [QUESTION_B])])
+    sdpa = random_model(FAMILIES["llama"])
+    flex = random_model(FAMILIES["llama"], attention="flex_attention")
+    inputs = tree_inputs(tree, "flex_attention", torch.float32)
+    assert type(inputs["attention_mask"]).__name__ == "BlockMask"
+    assert flex.config._attn_implementation == "flex_attention"
+    # Its compiled CPU kernels crash on some machines; what is tested is the mask, and that is the same uncompiled.
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
+        assert_close(score_tree(flex, tree, "flex_attention"), score_tree(sdpa, tree, "sdpa"), atol=1e-4, rtol=0)
+
+
+def layouts(count):
+    question = Question(prompt="", candidates=("", "", ""), gold=0)
+    return [
+        Layout(tree=build_tree([n + 1, *PASSAGE], [QUESTION_A]), passage=str(n), mentions=(0,), questions=(question,))
+        for n in range(count)
+    ]
+
+
+def test_scores_come_back_in_order_whatever_the_batch(model):
+    alone = [scores for one in layouts(5) for _, (scores,) in score_layouts(model, [one], attention="sdpa", max_nodes=1)]
+    batched = list(score_layouts(model, layouts(5), attention="sdpa", max_nodes=10_000))
+    assert [layout.passage for layout, _ in batched] == list("01234")
+    for (_, (scores,)), expected in zip(batched, alone, strict=True):
+        assert_close(scores, expected, atol=1e-5, rtol=0)
+
+
+def test_a_forest_in_one_pass_scores_as_its_trees_do(model):
+    trees = [layout.tree for layout in layouts(3)]
+    with torch.inference_mode():
+        together = score_tree(model, forest(trees), "sdpa")
+        alone = torch.cat([score_tree(model, tree, "sdpa") for tree in trees])
+    assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_probabilities_sum_to_one_and_survive_far_scores():
+    found = probabilities(torch.tensor([-1000.0, -1001.0, -5000.0]))
+    assert_close(found.sum(), torch.tensor(1.0))
+    assert_close(found[0] / found[1], torch.tensor(2.718281), rtol=1e-3, atol=0)

@@ -1,0 +1,60 @@
+"""Tunes on the passages of test_training, in a process of its own that can be killed or be one of several ranks.
+
+Usage: tune_made_passages.py FOLDER MODEL [resume] [kill-after-step=N] [kill-in-save=N] [key=number]...
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+torch.set_num_threads(1)
+
+import medalist.training as training  # noqa: E402
+from medalist.model import load_base  # noqa: E402
+from medalist.recipe import Recipe  # noqa: E402
+from test_training import INVENTORY, PASSAGES, settings  # noqa: E402
+
+folder, model, *words = sys.argv[1:]
+numbers = {key: int(value) for key, _, value in (word.partition("=") for word in words) if value}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if last_step := numbers.pop("kill-after-step", None):
+    end_step = training.LogWriter.on_log
+
+    def on_log(self, args, state, control, logs=None, **rest):
+        end_step(self, args, state, control, logs=logs, **rest)
+        if state.global_step == last_step and "loss" in (logs or {}):
+            die()
+
+    training.LogWriter.on_log = on_log
+if last_save := numbers.pop("kill-in-save", None):
+    publish = training.publish_folder
+
+    def die_before_publishing(source, target):
+        if target.name == f"checkpoint-{last_save}":
+            die()
+        publish(source, target)
+
+    training.publish_folder = die_before_publishing
+
+run = Path(folder)
+run.mkdir(parents=True, exist_ok=True)
+recipe = Recipe(name="t", output=str(run.parent), training=settings(**({"epochs": 3, "dropout": 0.1} if not numbers else {"epochs": 2, **numbers})))
+training.tune(
+    load_base(model),
+    recipe,
+    train=PASSAGES,
+    validation=PASSAGES[:3] if not numbers else [],
+    inventory=INVENTORY,
+    run=run,
+    resume="resume" in words,
+)
+if torch.distributed.is_initialized() and torch.distributed.get_rank() == 0:
+    print(f"{torch.distributed.get_world_size()} processes")
