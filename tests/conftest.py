@@ -91,3 +91,16 @@ def model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Te
     _random_llama(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the tiny model on the sample corpus, trained for four steps and evaluated."""
+    from medalist.recipe import parse_recipe
+    from medalist.runs import evaluate_run, train
+
+    values = {"name": "tiny", "output": str(tmp_path_factory.mktemp("tiny") / "runs"), "model": {"base": str(model_folder)}}
+    overrides = ["training.max_steps=4", "training.evaluate_every=2", "data.validation=0.02", "evaluation.bootstrap=200"]
+    run = train(parse_recipe(values, overrides))
+    evaluate_run(run)
+    return run.folder

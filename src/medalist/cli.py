@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,6 +189,7 @@ def main(arguments: list[str] | None = None) -> Any:
     `MEDALIST_DEBUG=1` shows the whole traceback instead.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         return app(arguments)
     except KeyboardInterrupt:

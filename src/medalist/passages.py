@@ -237,19 +237,14 @@ def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict
             try:
                 record = json.loads(raw.decode("utf-8-sig"))
                 json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair can be read, but not written
-            except UnicodeDecodeError as error:
+                if not isinstance(record, dict):
+                    raise ValueError(f"found a {type(record).__name__}")
+            except UnicodeError as error:
                 quarantine.add(path, line, f"not UTF-8: {error.reason}", repr(raw[:200]))
-                continue
-            except UnicodeEncodeError:
-                quarantine.add(path, line, "half a character: a lone surrogate", repr(raw[:200]))
-                continue
-            except json.JSONDecodeError as error:
-                quarantine.add(path, line, f"not JSON: {error.msg}", raw.decode("utf-8")[:200])
-                continue
-            if not isinstance(record, dict):
-                quarantine.add(path, line, "not a JSON object", record)
-                continue
-            yield line, record
+            except ValueError as error:
+                quarantine.add(path, line, f"not a JSON object: {error}", raw.decode("utf-8")[:200])
+            else:
+                yield line, record
 
 
 def _from_records(
@@ -323,14 +318,7 @@ def _csv_lines(path: Path) -> Iterator[bytes]:
 def _from_medal_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
     """Group MeDAL rows into passages: one per (abstract, text), for the short forms may be substituted differently."""
     texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
-    lines = _decoded(path, quarantine)
-    reader = csv.reader(lines)
-    header = next(reader, None)
-    if header is None or tuple(name.strip("\ufeff ") for name in header) != MEDAL_COLUMNS:
-        raise ValueError(f"{path} begins with {header}, not with MeDAL's columns {','.join(MEDAL_COLUMNS)}")
-    for row in _rows(path, reader):
-        quarantine.total += 1
-        line = reader.line_num
+    for line, row in _rows(path, quarantine):
         try:
             if len(row) != len(MEDAL_COLUMNS):
                 raise ValueError(f"{len(row)} columns instead of {len(MEDAL_COLUMNS)}")
@@ -359,15 +347,27 @@ def _from_medal_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -
     return passages
 
 
-def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
-    """The rows of a `csv.reader` that are not blank."""
-    try:
-        yield from filter(None, reader)
-    except csv.Error as error:
-        raise ValueError(f"{path}, row {reader.line_num:,}: {error}; is a quotation mark left open?") from None
+def _rows(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, list[str]]]:
+    """The table's rows behind the header, blank lines left out, with the line that each ends on."""
+    reader = csv.reader(_decoded(path))
+    header = next(reader, None)
+    if header is None or tuple(name.strip("\ufeff ") for name in header) != MEDAL_COLUMNS:
+        raise ValueError(f"{path} begins with {header}, not with MeDAL's columns {','.join(MEDAL_COLUMNS)}")
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:  # an open quotation mark or a stray carriage return; the reader goes on behind it
+            quarantine.total += 1
+            quarantine.add(path, reader.line_num, f"not CSV: {error}")
+            continue
+        if row is None:
+            return
+        if row:
+            quarantine.total += 1
+            yield reader.line_num, row
 
 
-def _decoded(path: Path, quarantine: Quarantine) -> Iterator[str]:
+def _decoded(path: Path) -> Iterator[str]:
     # Bad bytes become U+FFFD, so that the row around them keeps its place and can be quarantined by it.
     with undamaged(path):
         for raw in _csv_lines(path):

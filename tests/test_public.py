@@ -1,0 +1,25 @@
+"""What `import medalist` offers: pinned, so that a name is never lost by accident."""
+
+import subprocess
+import sys
+
+import medalist
+
+
+def test_the_public_names_are_these():
+    assert medalist.__all__ == [
+        "Expander", "Expansion", "Inventory", "Mention", "Passage", "Question", "Recipe", "Sense", "TokenTree",
+        "build_tree", "evaluate_base", "evaluate_run", "load_base", "load_recipe", "open_run", "prepare",
+        "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
+    ]  # fmt: skip
+
+
+def test_every_public_name_imports_and_is_documented():
+    for name in medalist.__all__:
+        assert (getattr(medalist, name).__doc__ or "").strip(), name
+
+
+def test_importing_medalist_imports_nothing_heavy():
+    code = "import sys, medalist; print(sorted({'torch', 'transformers', 'polars'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

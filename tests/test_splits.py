@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medalist.passages import Passage
+from medalist.splits import shared_passages, split_of, split_passages
+
+SHARES = {"validation": 0.2, "test": 0.3}
+PASSAGES = st.lists(
+    st.builds(
+        Passage,
+        id=st.sampled_from(["1", "2", "3", "4", "1#2", "2#2", "3#2", "3#3"]),
+        text=st.sampled_from(["one", "two", "One.", "three", "four", "five"]),
+    ),
+    max_size=9,
+    unique_by=lambda passage: passage.id,
+)
+
+
+def ids(parts: dict[str, list[Passage]]) -> dict[str, str]:
+    return {passage.id: split for split, part in parts.items() for passage in part}
+
+
+def named(split: str, start: int = 0) -> str:
+    """An id that belongs to the split."""
+    return next(str(n) for n in range(start, start + 1_000) if split_of(str(n), **SHARES) == split)
+
+
+def test_split_of_an_id_is_the_same_on_every_machine_and_day():
+    assert [split_of(str(n), **SHARES) for n in range(8)] == [
+        "train",
+        "train",
+        "train",
+        "validation",
+        "test",
+        "train",
+        "train",
+        "test",
+    ]
+
+
+def test_shares_are_as_asked_for():
+    counts = Counter(split_of(str(n), **SHARES) for n in range(5_000))
+    assert counts["test"] / 5_000 == pytest.approx(0.3, abs=0.03)
+    assert counts["validation"] / 5_000 == pytest.approx(0.2, abs=0.03)
+
+
+def test_no_share_means_no_passage():
+    assert {split_of(str(n), validation=0, test=0) for n in range(500)} == {"train"}
+
+
+def test_another_seed_is_another_split():
+    assert len({tuple(split_of(str(n), **SHARES, seed=seed) for n in range(50)) for seed in range(5)}) == 5
+
+
+def test_growing_the_test_share_moves_no_passage_out_of_it():
+    small = {n for n in range(500) if split_of(str(n), validation=0.1, test=0.1) == "test"}
+    large = {n for n in range(500) if split_of(str(n), validation=0.1, test=0.4) == "test"}
+    assert small < large
+
+
+@given(PASSAGES, st.integers(0, 9))
+def test_passages_keep_their_split_whatever_is_added(passages, seed):
+    added = [Passage(id=f"new {n}", text=f"new text {'x' * n}") for n in range(3)]
+    before = ids(split_passages(passages, **SHARES, seed=seed))
+    assert ids(split_passages([*passages, *added], **SHARES, seed=seed)).items() >= before.items()
+    assert ids(split_passages([*added, *passages], **SHARES, seed=seed)).items() >= before.items()
+
+
+@given(PASSAGES, st.integers(0, 9))
+def test_passages_that_share_words_or_id_are_never_divided(passages, seed):
+    parts = split_passages(iter(passages), **SHARES, seed=seed)
+    home = ids(parts)
+    assert sorted(home) == sorted(p.id for p in passages)
+    for one in passages:
+        for other in passages:
+            if one.id.split("#")[0] == other.id.split("#")[0] or one.text.lower()[:3] == other.text.lower()[:3]:
+                assert home[one.id] == home[other.id]
+    assert not any(shared_passages(parts[a], parts[b]) for a in parts for b in parts if a != b)
+
+
+def test_a_duplicate_goes_where_the_first_one_belongs():
+    train, test = named("train"), named("test")
+    for first, second, split in ((train, test, "train"), (test, train, "test")):
+        parts = split_passages([Passage(id=first, text="Pain, in 3 RA"), Passage(id=second, text="pain in RA.")], **SHARES)
+        assert [p.id for p in parts[split]] == [first, second]
+
+
+def test_a_version_that_repeats_another_abstract_draws_both_together():
+    """Else "9" and "9#2", two versions of one abstract, would stand in two splits."""
+    train, test = named("train"), named("test")
+    passages = [
+        Passage(id=train, text="pain in RA"),
+        Passage(id=test, text="cough and CT"),
+        Passage(id=f"{test}#2", text="pain in RA"),
+    ]
+    assert [p.id for p in split_passages(passages, **SHARES)["train"]] == [train, test, f"{test}#2"]
+
+
+def test_order_is_kept_within_a_split():
+    passages = [Passage(id=str(n), text=chr(97 + n)) for n in (5, 3, 9, 1, 7)]
+    parts = split_passages(passages, validation=0, test=0)
+    assert parts == {"train": passages, "validation": [], "test": []}
+
+
+def test_shared_passages_are_those_with_the_same_id_or_words():
+    train = [Passage(id="1", text="pain in RA", source="medal"), Passage(id="2#3", text="cough", source="medal")]
+    evaluation = [
+        Passage(id="1#2", text="something else", source="medal"),
+        Passage(id="2", text="another", source="medal"),
+        Passage(id="3", text="Pain in RA (1990).", source="notes"),
+        Passage(id="1", text="an unrelated note", source="notes"),
+        Passage(id="4", text="pain in CT", source="medal"),
+    ]
+    assert shared_passages(train, evaluation) == {"1#2", "2", "3"}
+    assert shared_passages([], evaluation) == set()

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medalist.windows import Window, text_windows
+
+WORD = st.text("abc", min_size=1, max_size=9)
+TEXT = st.lists(st.tuples(WORD, st.sampled_from([" ", " ", "\n", ". ", "; ", ".\n\n"])).map("".join), max_size=40).map("".join)
+
+
+def token_starts(text: str) -> list[int]:
+    """Long words are several tokens, as a model's tokenizer has it."""
+    return [match.start() for match in re.finditer(r"\w{1,3}|[^\w\s]", text)]
+
+
+def windows(text: str, limit: int) -> list[Window]:
+    return text_windows(text, token_starts(text), limit=limit)
+
+
+def texts(text: str, limit: int) -> list[str]:
+    return [text[window.start : window.end] for window in windows(text, limit)]
+
+
+def size(text: str, window: Window) -> int:
+    return sum(window.start <= start < window.end for start in token_starts(text))
+
+
+def test_text_within_the_limit_is_one_window():
+    assert texts("a b c d", 4) == ["a b c d"]
+    assert texts("", 4) == [""]
+
+
+def test_windows_overlap_by_half_and_begin_at_sentences():
+    text = "a b. c d. e f. g h. i j. "
+    assert texts(text, 6) == ["a b. c d. ", "c d. e f. ", "e f. g h. ", "g h. i j. "]
+
+
+@pytest.mark.parametrize("end", [". ", "! ", "? ", "; ", "\n", "\n\n  "])
+def test_sentence_ends_are_where_windows_begin(end):
+    text = f"a b c{end}d e f{end}g h i"
+    starts = {text.index(letter) for letter in "adg"}
+    assert {window.start for window in windows(text, 9)} < starts
+
+
+def test_sentence_too_long_for_half_a_window_is_cut_between_words():
+    text = "aaa bbb ccc ddd eee fff ggg"
+    assert texts(text, 4) == ["aaa bbb ccc ddd ", "ccc ddd eee fff ", "eee fff ggg"]
+
+
+def test_word_too_long_for_half_a_window_is_cut_between_tokens():
+    assert texts("aaabbbcccddd", 2) == ["aaabbb", "bbbccc", "cccddd"]
+
+
+@given(TEXT, st.integers(2, 12))
+def test_windows_cover_the_text_and_stay_within_the_limit(text, limit):
+    found = windows(text, limit)
+    assert (found[0].start, found[-1].end) == (0, len(text))
+    assert all(after.start <= before.end for before, after in zip(found, found[1:], strict=False))
+    assert all(size(text, window) <= limit for window in found)
+
+
+@given(TEXT, TEXT, st.integers(2, 12))
+def test_appended_text_leaves_all_windows_but_the_last_as_they_were(text, more, limit):
+    before, after = windows(text, limit), windows(text + more, limit)
+    assert after[: len(before) - 1] == before[:-1]
+
+
+@given(TEXT, st.integers(2, 12))
+def test_neighbouring_windows_overlap(text, limit):
+    """So a short form has text on both sides in some window, wherever it stands."""
+    found = windows(text, limit)
+    for before, after in zip(found, found[1:], strict=False):
+        assert before.start < after.start < before.end < after.end
