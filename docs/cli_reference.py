@@ -6,9 +6,9 @@ from pathlib import Path
 
 os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
 
-from typer.testing import CliRunner  # noqa: E402
+from typer.testing import CliRunner
 
-from medalist.cli import app  # noqa: E402
+from medalist.cli import app
 
 PAGE = Path(__file__).parent / "cli.md"
 VERBS = ("demo", "prepare", "train", "evaluate", "report", "expand")

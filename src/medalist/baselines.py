@@ -39,9 +39,7 @@ def spelt_out(words: str, candidates: Sequence[str]) -> list[int]:
     return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]
 
 
-def copy_else_majority(
-    words: str, short_form: str, candidates: Sequence[str], *counts: Inventory
-) -> int:
+def copy_else_majority(words: str, short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
     """The candidate that the text itself spells out, the most frequent of several; else the majority sense."""
     found = spelt_out(words, candidates)
     if not found:

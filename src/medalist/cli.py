@@ -26,7 +26,9 @@ out = Console(highlight=False)
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False)
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)
+]
 
 
 @app.command()

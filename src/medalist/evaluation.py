@@ -1,8 +1,4 @@
-"""Runs models over marked passages and says what they got right: by slices, beside baselines, with intervals.
-
-A mention counts towards accuracy when its gold is listed and there is a choice: two candidates or more. The others are
-counted by kind: `single` (nothing to choose), `absent` (the gold is not listed), `distractor` (no short form at all).
-"""
+"""Runs models over marked passages and says what they got right: by slices, beside baselines, with intervals."""
 
 from __future__ import annotations
 
@@ -15,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from .baselines import BagOfWords, copy_else_majority, majority, plain_words, spelt_out, text_around
+from .baselines import BagOfWords, copy_else_majority, majority, plain_words, text_around
 from .inventory import Inventory, equivalence_key
 from .metrics import (
     Bools,
-    Floats,
     PassageBootstrap,
     area_under_risk_coverage,
     expected_calibration_error,
@@ -31,63 +25,12 @@ from .metrics import (
     softmax,
 )
 from .model import LoadedModel
-from .passages import Mention, Passage, fingerprint, replacing
+from .passages import Passage, fingerprint, replacing
+from .predictions import Item, Scores, make_items, read_predictions, write_predictions
 from .progress import tracking
-from .prompt import NONE_OF_THESE, Encoder, PromptSettings
+from .prompt import Encoder, PromptSettings
 from .scoring import score_layouts
 from .splits import shared_passages
-
-Scores = dict[tuple[str, int], Floats]
-"""(passage id, number of the mention) -> score of each candidate, the null candidate last."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One mention to be answered."""
-
-    passage: Passage
-    number: int
-    """Of the mention in its passage."""
-    candidates: tuple[str, ...]
-    """Without the null candidate."""
-    gold: int | None
-    kind: str
-    """`choice`, `single`, `absent` or `distractor`."""
-    leak: bool
-    """The gold, or an equivalent of it, stands elsewhere in the passage."""
-
-    @property
-    def mention(self) -> Mention:
-        """The mention itself."""
-        return self.passage.mentions[self.number]
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Where its scores are found."""
-        return self.passage.id, self.number
-
-
-def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
-    """All mentions that have a gold answer."""
-    items = []
-    for passage in passages:
-        for number, mention in enumerate(passage.mentions):
-            if mention.long_form is None:
-                continue
-            candidates = inventory.long_forms(mention.short_form)
-            gold = candidates.index(mention.long_form) if mention.long_form in candidates else None
-            if mention.long_form == NONE_OF_THESE:
-                kind = "distractor"
-            elif gold is None:
-                kind = "absent"
-            else:
-                kind = "choice" if len(candidates) > 1 else "single"
-            words = plain_words(text_around(passage, mention))
-            leak = gold is not None and bool(spelt_out(words, [candidates[gold]]))
-            items.append(
-                Item(passage=passage, number=number, candidates=candidates, gold=gold, kind=kind, leak=leak)
-            )
-    return items
 
 
 def score_passages(
@@ -104,9 +47,7 @@ def score_passages(
     found: Scores = {}
     with tracking(label, sum(len(passage.mentions) for passage in passages)) as advance:
         layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
-        scored = score_layouts(
-            loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance
-        )
+        scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
         for layout, scores in scored:
             for number, values in zip(layout.mentions, scores, strict=True):
                 found[layout.passage, number] = values.double().numpy()
@@ -153,9 +94,7 @@ def summarise(
     correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
     result: dict[str, Any] = {
         "counts": _counts(items, scored, knowledge),
-        "baselines": {
-            name: {"accuracy": _share(bootstrap, correct[name])} for name in answers if name not in scores
-        },
+        "baselines": {name: {"accuracy": _share(bootstrap, correct[name])} for name in answers if name not in scores},
         "models": {
             name: _model_figures(name, scored, choice, scores[name], answers[name], correct[name], bootstrap)
             for name in scores
@@ -184,24 +123,25 @@ def _answers(items: Sequence[Item], found: Scores) -> Any:
 
 
 def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Any]:
-    """Baselines by name. Majority and copy take their counts from the training data and, where it has any, the inventory."""
-    sources = {"training": (knowledge.trained, inventory)} if knowledge.trained else {}
+    """Baselines by name. Majority and copy come once per source of counts: training data, and the inventory if it has any."""
+    sources: dict[str, tuple[Inventory, ...]] = {}
+    if knowledge.trained is not None:
+        sources["training"] = (knowledge.trained, inventory)
     if any(sense.count for senses in inventory.senses.values() for sense in senses):
         sources["inventory"] = (inventory,)
     answers: dict[str, Any] = {}
     words = [plain_words(text_around(item.passage, item.mention)) for item in items]
     for name, counts in (sources or {"inventory": (inventory,)}).items():
-        known = [inventory for inventory in counts if inventory is not None]
         answers[f"majority ({name} counts)"] = np.array(
-            [majority(item.mention.short_form, item.candidates, *known) for item in items]
+            [majority(item.mention.short_form, item.candidates, *counts) for item in items]
         )
         answers[f"copy, else majority ({name} counts)"] = np.array(
             [
-                copy_else_majority(text, item.mention.short_form, item.candidates, *known)
+                copy_else_majority(text, item.mention.short_form, item.candidates, *counts)
                 for item, text in zip(items, words, strict=True)
             ]
         )
-    if knowledge.train and knowledge.trained:
+    if knowledge.train and knowledge.trained is not None:
         bag = BagOfWords(knowledge.train, {item.mention.short_form for item in items})
         fallback = answers["majority (training counts)"]
         found = [bag.answer(item.passage, item.mention, item.candidates) for item in items]
@@ -354,8 +294,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
-    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not run
-    again.
+    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
+    run again.
 
     Args:
         models: name -> (what identifies its weights, how to load it), run in order.
@@ -374,10 +314,12 @@ def evaluate(
     setting = hashlib.sha256(
         json.dumps([fingerprint(passages), _inventory_key(inventory), prompt.model_dump()]).encode()
     ).hexdigest()
-    keys = {name: hashlib.sha256(f"{identity}:{setting}".encode()).hexdigest() for name, (identity, _) in models.items()}
+    keys = {
+        name: hashlib.sha256(f"{identity}:{setting}".encode()).hexdigest() for name, (identity, _) in models.items()
+    }
     scores: dict[str, Scores] = {}
     for name, (_, load) in models.items():
-        known = _read_predictions(folder, name, keys[name])
+        known = read_predictions(folder, name, keys[name])
         if known is None:
             known, _ = score_passages(
                 load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
@@ -389,7 +331,7 @@ def evaluate(
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
-    _write_predictions(passages, inventory, scores, folder / "predictions.parquet")
+    write_predictions(passages, inventory, scores, folder / "predictions.parquet")
     with replacing(folder / "metrics.json") as file:
         json.dump(metrics, file, indent=1, ensure_ascii=False)
     return metrics
@@ -397,38 +339,3 @@ def evaluate(
 
 def _inventory_key(inventory: Inventory) -> dict[str, tuple[str, ...]]:
     return {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
-
-
-def _write_predictions(
-    passages: Sequence[Passage], inventory: Inventory, scores: dict[str, Scores], path: Path
-) -> None:
-    """Ids, offsets and scores, never text: `gold` counts candidates in inventory order, the last score is the null's."""
-    rows = []
-    for item in make_items(passages, inventory):
-        place = {"passage": item.passage.id, "mention": item.number}
-        place |= {"start": item.mention.start, "end": item.mention.end, "kind": item.kind, "gold": item.gold}
-        for name, found in scores.items():
-            if item.key in found:
-                rows.append({"model": name, **place, "scores": found[item.key].tolist()})
-    partial = path.with_name(f".{path.name}.part")
-    pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None).write_parquet(partial)
-    partial.replace(path)
-
-
-def _read_predictions(folder: Path, name: str, key: str) -> Scores | None:
-    path = folder / "predictions.parquet"
-    if not (folder / "metrics.json").exists() or not path.exists():
-        return None
-    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
-    if about["keys"].get(name) != key:
-        return None
-    rows = pl.read_parquet(path).filter(pl.col("model") == name)
-    return {(row["passage"], row["mention"]): np.array(row["scores"]) for row in rows.iter_rows(named=True)}
-
-
-def read_scores(folder: Path) -> dict[str, Scores]:
-    """The predictions of an evaluation folder, by model."""
-    found: dict[str, Scores] = {}
-    for row in pl.read_parquet(folder / "predictions.parquet").iter_rows(named=True):
-        found.setdefault(row["model"], {})[row["passage"], row["mention"]] = np.array(row["scores"])
-    return found

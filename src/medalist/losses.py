@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def log_softmax_by_question(scores: Tensor, question: Tensor) -> Tensor:
-    """Log-probabilities ``[C]`` of each candidate among those of its question: the softmax of ``scores[C]`` by group."""
+    """Log-probabilities ``[C]`` of each candidate among those of its question: softmax of ``scores[C]`` by group."""
     count = int(question[-1]) + 1
     peak = torch.full((count,), -torch.inf, dtype=scores.dtype, device=scores.device)
     peak = peak.scatter_reduce(0, question, scores.detach(), "amax")

@@ -6,7 +6,8 @@ M questions, R bootstrap resamples, P passages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Estimate:
     """A share with its 95 % interval."""
 
     value: float
@@ -27,7 +29,7 @@ class Estimate(NamedTuple):
 
     def record(self) -> dict[str, float | int]:
         """For JSON."""
-        return self._asdict()
+        return asdict(self)
 
 
 class PassageBootstrap:

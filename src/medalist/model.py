@@ -171,7 +171,9 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
     except GatedRepoError:
         raise ModelError(f"{source} is gated: accept its licence on its Hub page, then run `hf auth login`.") from None
     except RepositoryNotFoundError:
-        raise ModelError(f"{source} is not on the Hub, or is private: check the name, or run `hf auth login`.") from None
+        raise ModelError(
+            f"{source} is not on the Hub, or is private: check the name, or run `hf auth login`."
+        ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
             f"{source} could not be fetched from the Hub ({type(error).__name__}). Offline? Use {EMBEDDED} or a folder."

@@ -24,15 +24,9 @@ import polars as pl
 
 from .inventory import Inventory, tidy, undamaged
 
+_MENTION_SCHEMA = pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": pl.String, "long_form": pl.String})
 PARQUET_SCHEMA = pl.Schema(
-    {
-        "id": pl.String,
-        "text": pl.String,
-        "mentions": pl.List(
-            pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": pl.String, "long_form": pl.String})
-        ),
-        "source": pl.String,
-    }
+    [("id", pl.String()), ("text", pl.String()), ("mentions", pl.List(_MENTION_SCHEMA)), ("source", pl.String())]
 )
 MEDAL_COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
 WORD = re.compile(r"\S+")
@@ -239,7 +233,7 @@ def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict
                 json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair can be read, but not written
                 if not isinstance(record, dict):
                     raise ValueError(f"found a {type(record).__name__}")
-            except UnicodeError as error:
+            except (UnicodeDecodeError, UnicodeEncodeError) as error:
                 quarantine.add(path, line, f"not UTF-8: {error.reason}", repr(raw[:200]))
             except ValueError as error:
                 quarantine.add(path, line, f"not a JSON object: {error}", raw.decode("utf-8")[:200])
@@ -397,4 +391,3 @@ def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -
     if short_form is None:
         raise ValueError(f"{text[start:end]!r} at LOCATION {index:,} is no short form of the inventory")
     return Mention(start=start, end=end, short_form=short_form, long_form=tidy(label))
-

@@ -30,7 +30,9 @@ def tracking(label: str, total: int) -> Iterator[Callable[..., None]]:
             task = bar.add_task(label, total=total, note="")
 
             def advance(count: int = 1, note: str | None = None) -> None:
-                bar.update(task, advance=count, **({} if note is None else {"note": note}))
+                if note is not None:
+                    bar.update(task, note=note)
+                bar.update(task, advance=count)
 
             yield advance
         return

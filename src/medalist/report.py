@@ -13,10 +13,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from . import figures
-from .evaluation import Item, Scores, make_items, read_scores
 from .inventory import Inventory
 from .metrics import softmax
 from .passages import WORD, read_passages, replacing
+from .predictions import Item, Scores, make_items, read_scores
 from .prepare import open_prepared
 from .recipe import dump_recipe
 from .runs import Run
@@ -74,12 +74,16 @@ def write_report(run: Run) -> Path:
     (run.folder / "figures").mkdir(exist_ok=True)
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
-    page = _environment().get_template("report.html").render(
-        run=run,
-        record=run.record,
-        recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
-        sections=sections,
-        learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            run=run,
+            record=run.record,
+            recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
+            sections=sections,
+            learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
+        )
     )
     path = run.folder / "report.html"
     with replacing(path) as file:
@@ -89,7 +93,11 @@ def write_report(run: Run) -> Path:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("medalist"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("medalist"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["share"] = share
     environment.filters["interval"] = interval
@@ -177,10 +185,10 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
         ("Ordinary word, no short form", [item for item in items if item.kind == "distractor"]),
     ]
     if last == "tuned":
-        kinds.insert(0, ("Right after tuning, wrong before", [i for i in choice if right(i, last) and not right(i, "base")]))
-    chosen = [
-        (heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)
-    ]
+        kinds.insert(
+            0, ("Right after tuning, wrong before", [i for i in choice if right(i, last) and not right(i, "base")])
+        )
+    chosen = [(heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)]
     return [_example(heading, item, scores) for heading, item in chosen]
 
 
@@ -209,7 +217,5 @@ def _example(heading: str, item: Item, scores: dict[str, Scores], *, words: int 
         surface=item.passage.surface(mention),
         after=text[mention.end : end] + (" …" if end < len(text) else ""),
         gold=names[gold],
-        answers=tuple(
-            (names[n], {m: float(p[n]) for m, p in sorted(probability.items())}, n == gold) for n in order
-        ),
+        answers=tuple((names[n], {m: float(p[n]) for m, p in sorted(probability.items())}, n == gold) for n in order),
     )

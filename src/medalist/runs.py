@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import yaml
 
-from .inventory import Inventory
 from .evaluation import Knowledge, evaluate
+from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_adapter, load_base
 from .passages import Passage, Quarantine, read_passages, replacing
 from .prepare import load_inventory, open_prepared, prepare
@@ -198,8 +198,6 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     if run.recipe.training.method == "full":
         return load_base(str(run.tuned), dtype=run.recipe.model.dtype)
     return load_adapter(base or load_run_base(run), run.tuned)
-
-
 
 
 def evaluate_run(

@@ -52,14 +52,14 @@ def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> di
         "input_ids": tree.token_ids[None],
         "position_ids": tree.depth[None],
         "attention_mask": mask,
-        "logits_to_keep": tree.predict_node.unique(),
+        "logits_to_keep": torch.unique(tree.predict_node),
         "use_cache": False,
     }
 
 
 def candidate_scores(logits: Tensor, tree: TokenTree) -> Tensor:
     """Summed log-probability of each candidate, ``[C]`` float32, from the ``logits[1, K, V]`` of `tree_inputs`."""
-    _, row = tree.predict_node.unique(return_inverse=True)
+    _, row = torch.unique(tree.predict_node, return_inverse=True)
     logits = logits[0].float()
     token_scores = logits[row, tree.predict_token] - logits.logsumexp(-1)[row]
     scores = torch.zeros(tree.num_candidates, dtype=torch.float32, device=logits.device)
@@ -101,7 +101,7 @@ def score_layouts(
         at = 0
         for layout in batch:
             sizes = layout.tree.candidate_question.bincount().tolist()
-            yield layout, list(scores[at : at + sum(sizes)].split(sizes))
+            yield layout, list(torch.split(scores[at : at + sum(sizes)], sizes))
             at += sum(sizes)
             progress(len(sizes))
 
@@ -162,7 +162,8 @@ def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
     ids = torch.tensor([token_ids], device=model.device)
     logits = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
     positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)
-    return logits[positions - 1, ids[0, positions]].sum().cpu()
+    score: Tensor = logits[positions - 1, ids[0, positions]].sum()
+    return score.cpu()
 
 
 def probabilities(scores: Tensor, temperature: float = 1.0) -> Tensor:

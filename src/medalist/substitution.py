@@ -110,9 +110,7 @@ class Substituter:
             pieces += [text[copied : match.start], surface]
             start = length + match.start - copied
             length, copied = start + len(surface), match.end
-            mentions.append(
-                Mention(start=start, end=length, short_form=match.short_form, long_form=match.long_form)
-            )
+            mentions.append(Mention(start=start, end=length, short_form=match.short_form, long_form=match.long_form))
         pieces.append(text[copied:])
         return Passage(id=passage.id, text="".join(pieces), mentions=tuple(mentions), source=passage.source)
 

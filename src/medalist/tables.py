@@ -75,7 +75,9 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
 
 def prepared_table(account: dict[str, Any]) -> RenderableType:
     """What preparing read, kept and set aside."""
-    table = _table(f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "of them no short form")
+    table = _table(
+        f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "of them no short form"
+    )
     for split, count in account["passages"].items():
         table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}", f"{account['distractors'][split]:,}")
     inventory = account["inventory"]

@@ -9,123 +9,32 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
+from .batches import TREE_FIELDS, TreeDataset, collate, with_gold
 from .inventory import Inventory
 from .losses import question_losses
 from .model import LoadedModel
 from .passages import Passage
 from .progress import tracking
-from .prompt import NONE_OF_THESE, Encoder, Layout, sampled_candidates
+from .prompt import Encoder
 from .recipe import Recipe, TrainingSettings
 from .scoring import Attention, candidate_scores, score_layouts, tree_inputs
-from .tree import TokenTree, forest
-
-TREE_FIELDS = tuple(f.name for f in fields(TokenTree))
+from .tree import TokenTree
 
 
 class NonFiniteError(RuntimeError):
     """The loss or a gradient is not finite; the message names the step and its passages."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingItem:
-    """One passage of one epoch, laid out; questions without a gold answer are left out."""
-
-    layouts: tuple[Layout, ...]
-
-
-class TreeDataset(Dataset[TrainingItem]):
-    """Training passages in an order, and with candidates, that are functions of (seed, epoch, mention) alone.
-
-    Args:
-        passages: those without a question that fits are dropped here.
-        encoder: lays them out.
-        inventory: lists the candidates.
-        settings: candidates per question.
-        seed: of order and candidates.
-        multiple: pad with empty items to a multiple of this, so that every rank gets equally many.
-    """
-
-    def __init__(
-        self,
-        passages: Sequence[Passage],
-        encoder: Encoder,
-        inventory: Inventory,
-        settings: TrainingSettings,
-        *,
-        seed: int,
-        multiple: int = 1,
-    ) -> None:
-        self._encoder, self._inventory, self._settings, self._seed = encoder, inventory, settings, seed
-        golds = [_with_gold(passage, inventory) for passage in passages]
-        self._passages = [p for p in golds if p.mentions and self._items(p, epoch=0).layouts]
-        if not self._passages:
-            raise ValueError("No training passage has a question whose gold answer is offered and fits the window")
-        self._length = math.ceil(len(self._passages) / multiple) * multiple
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffle anew; the data loader calls this."""
-        self._epoch = epoch
-        self._order = list(range(len(self._passages)))
-        random.Random(f"{self._seed}:order:{epoch}").shuffle(self._order)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> TrainingItem:
-        if index >= len(self._order):
-            return TrainingItem(layouts=())
-        return self._items(self._passages[self._order[index]], epoch=self._epoch)
-
-    def _items(self, passage: Passage, *, epoch: int) -> TrainingItem:
-        choose = sampled_candidates(self._settings.candidates, seed=self._seed, epoch=epoch)
-        return TrainingItem(layouts=tuple(self._encoder.encode(passage, self._inventory, choose)))
-
-    @property
-    def num_mentions(self) -> int:
-        """Questions in an epoch."""
-        return sum(len(passage.mentions) for passage in self._passages)
-
-
-def _with_gold(passage: Passage, inventory: Inventory) -> Passage:
-    """The passage with only those mentions whose gold the inventory offers, or is the null answer."""
-    kept = tuple(
-        m
-        for m in passage.mentions
-        if m.long_form == NONE_OF_THESE or m.long_form in inventory.long_forms(m.short_form)
-    )
-    return Passage(id=passage.id, text=passage.text, mentions=kept, source=passage.source)
-
-
-def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
-    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and passage ids."""
-    layouts = [layout for item in items for layout in item.layouts]
-    batch: dict[str, Any] = {"passages": [layout.passage for layout in layouts]}
-    if not layouts:
-        return batch
-    trees = forest([layout.tree for layout in layouts])
-    batch |= {name: getattr(trees, name) for name in TREE_FIELDS}
-    sizes = trees.candidate_question.bincount()
-    first = sizes.cumsum(0) - sizes
-    golds = [question.gold for layout in layouts for question in layout.questions]
-    assert None not in golds, "training questions have golds"
-    batch["gold"] = first + torch.tensor(golds)
-    batch["null"] = first + sizes - 1
-    return batch
 
 
 class TreeTrainer(Trainer):
@@ -150,7 +59,9 @@ class TreeTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         self._step_passages = [name for batch in batch_samples for name in batch["passages"]]
         count = torch.tensor(sum(len(batch["gold"]) for batch in batch_samples if "gold" in batch), device=device)
-        return self.accelerator.gather(count).sum() if self.args.world_size > 1 else count
+        if self.args.world_size > 1:
+            count = self.accelerator.gather(count).sum()
+        return count
 
     def compute_loss(
         self,
@@ -163,7 +74,8 @@ class TreeTrainer(Trainer):
         assert num_items_in_batch is not None and not return_outputs
         if "gold" not in inputs:  # padding for a rank that ran out: a pass that keeps the ranks together, worth nothing
             ids = torch.zeros(1, 1, dtype=torch.int64, device=self.args.device)
-            return model(input_ids=ids, use_cache=False).logits.sum() * 0.0
+            nothing: Tensor = model(input_ids=ids, use_cache=False).logits.sum() * 0.0
+            return nothing
         tree = TokenTree(**{name: inputs[name] for name in TREE_FIELDS})
         logits = model(**tree_inputs(tree, self._attention, self.model.dtype)).logits
         losses = question_losses(
@@ -174,7 +86,8 @@ class TreeTrainer(Trainer):
             likelihood_weight=self._settings.likelihood_weight,
             hidden_gold_weight=self._settings.hidden_gold_weight,
         )
-        return losses.sum() * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
+        loss: Tensor = losses.sum() * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
+        return loss
 
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
         """Not estimated: the stock formula knows no trees."""
@@ -214,7 +127,7 @@ class TreeTrainer(Trainer):
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in self._validate(self.model).items()}
         self.model.train(training)
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     # --- checkpoints: written aside, synced, renamed ---
@@ -386,7 +299,7 @@ def tune(
     )
     dropped = encoder.dropped
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
-    watched = [_with_gold(passage, inventory) for passage in validation]
+    watched = [with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
     arguments = TrainingArguments(
         output_dir=str(run),
@@ -423,9 +336,7 @@ def tune(
 
     def validate(current: Any) -> dict[str, float]:
         right, nll, count = 0, 0.0, 0
-        scored = score_layouts(
-            current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes
-        )
+        scored = score_layouts(current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
         for layout, scores in scored:
             for question, values in zip(layout.questions, scores, strict=True):
                 assert question.gold is not None
@@ -467,6 +378,7 @@ def tune(
         "mentions": dataset.num_mentions,
         "dropped_mentions": dropped,
         "best_validation": trainer.state.best_metric,
-        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name if trainer.state.best_model_checkpoint else None,
+        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name
+        if trainer.state.best_model_checkpoint
+        else None,
     }
-

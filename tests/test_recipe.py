@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from medalist.recipe import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
+
+
+def written(folder: Path, content: str | bytes, name: str = "mine.yaml") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def message(values: dict[str, object] | None = None, overrides: tuple[str, ...] = ()) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(values or {}, overrides, origin="mine.yaml")
+    return str(caught.value)
+
+
+def test_empty_recipe_is_all_defaults(tmp_path):
+    assert load_recipe(written(tmp_path, "# nothing yet\n")) == Recipe()
+
+
+def test_recipe_sets_what_it_names_and_leaves_the_rest(tmp_path):
+    recipe = load_recipe(written(tmp_path, "name: trial\ntraining:\n  learning_rate: 5e-4\n  report_to: [wandb]\n"))
+    assert (recipe.training.learning_rate, recipe.training.report_to) == (5e-4, ("wandb",))
+    assert recipe.training.rank == Recipe().training.rank
+    assert recipe.folder == Path("runs/trial")
+
+
+def test_overrides_win_over_the_file_and_later_ones_over_earlier(tmp_path):
+    path = written(tmp_path, "training:\n  epochs: 3\n  rank: 8\n")
+    recipe = load_recipe(
+        path,
+        ["training.epochs=1", "training.epochs=2", "data.substitution.mode=medal", "threads=null", "data.path=a=b.csv"],
+    )
+    assert (recipe.training.epochs, recipe.training.rank) == (2, 8)
+    assert (recipe.data.substitution.mode, recipe.threads, recipe.data.path) == ("medal", None, "a=b.csv")
+
+
+def test_overrides_leave_the_values_given_as_they_are():
+    values = {"training": {"rank": 8}}
+    before = copy.deepcopy(values)
+    assert parse_recipe(values, ["training.rank=4", "data.limit=5"]).training.rank == 4
+    assert values == before
+    assert parse_recipe(values).training.rank == 8
+
+
+def test_what_a_run_recorded_beside_its_recipe_is_no_setting(tmp_path):
+    assert load_recipe(written(tmp_path, "seed: 3\nrecord: {torch: 2.13.0}\n")) == Recipe(seed=3)
+
+
+def test_recipe_spelt_out_reads_back_as_itself(tmp_path):
+    recipe = parse_recipe({"seed": 4}, ["training.report_to=[tensorboard]", "data.limit=9", "model.dtype=bfloat16"])
+    path = written(tmp_path, yaml.safe_dump(dump_recipe(recipe)))
+    assert load_recipe(path) == recipe
+    assert dump_recipe(recipe)["data"]["substitution"]["mode"] == "auto"
+
+
+def test_recipe_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        Recipe().training.rank = 4
+
+
+@pytest.mark.parametrize(
+    ("values", "overrides", "expected"),
+    [
+        ({"sede": 1}, (), "Unknown key sede in mine.yaml. Did you mean seed?"),
+        ({"data": {"substitution": {"mdoe": "medal"}}}, (), "Unknown key data.substitution.mdoe in mine.yaml. Did you mean mode?"),
+        (
+            {"model": {"quantity": 4}},
+            (),
+            "Unknown key model.quantity in mine.yaml. Known: base, revision, dtype.",
+        ),
+        ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean epochs?"),
+        (
+            {"data": {"source": "pubmd"}},
+            (),
+            'Unknown value "pubmd" in mine.yaml, key data.source. Known: \'sample\', \'medal\', \'pubmed\' or \'table\'.',
+        ),
+        (
+            {},
+            ("training.report_to=[mlflow]",),
+            'Unknown value "mlflow" in mine.yaml, key training.report_to.0. Known: \'tensorboard\', \'wandb\' or \'trackio\'.',
+        ),
+        (
+            {"training": {"rank": 0}},
+            (),
+            "mine.yaml, key training.rank: input should be greater than or equal to 1 (found 0)",
+        ),
+        (
+            {"training": {"rank": "many"}},
+            (),
+            "mine.yaml, key training.rank: input should be a valid integer, unable to parse string as an integer (found 'many')",
+        ),
+        (
+            {"training": 5},
+            (),
+            "mine.yaml, key training: input should be a valid dictionary or instance of TrainingSettings (found 5)",
+        ),
+        (
+            {"name": "../elsewhere"},
+            (),
+            r"mine.yaml, key name: string should match pattern '^[\w][\w.-]*$' (found '../elsewhere')",
+        ),
+        ({}, ("training.epochs",), 'Override "training.epochs" is not key.sub=value, such as training.epochs=2'),
+        ({}, ("=2",), 'Override "=2" is not key.sub=value, such as training.epochs=2'),
+        ({"seed": 1}, ("seed.sub=2",), 'Override "seed.sub=2": seed is a value, not a section'),
+    ],
+)
+def test_mistake_is_one_line_with_the_key_and_what_would_be_right(values, overrides, expected):
+    assert message(values, overrides) == expected
+
+
+def test_several_mistakes_are_told_at_once():
+    told = message({"sede": 1, "training": {"rank": 0}})
+    assert "Unknown key sede" in told
+    assert "key training.rank" in told
+    assert "\n" not in told
+
+
+def test_override_that_is_no_yaml_is_told_in_one_line():
+    told = message({}, ("training.report_to=[wandb",))
+    assert told.startswith('Override "training.report_to=[wandb" is no YAML:')
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a: [1\nb: 2\n", "is no YAML: while parsing a flow sequence"),
+        (b"name: caf\xe9\n", "is no YAML: 'utf-8' codec"),
+        ("- a\n- b\n", "holds no keys"),
+        ("hello\n", "holds no keys"),
+    ],
+)
+def test_file_that_is_no_recipe_is_told_in_one_line(tmp_path, content, expected):
+    path = written(tmp_path, content)
+    with pytest.raises(RecipeError, match=r"\A[^\n]+\Z") as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(f"{path} {expected}")
+
+
+def test_missing_recipe_lists_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=r"^No recipe recipes/mine\.yaml\.$"):
+        load_recipe(Path("recipes/mine.yaml"))
+    (tmp_path / "recipes").mkdir()
+    for name in ("b", "a"):
+        written(tmp_path / "recipes", "", f"{name}.yaml")
+    with pytest.raises(RecipeError, match=r"^No recipe recipes/mine\.yaml\. Here: recipes/a\.yaml, recipes/b\.yaml\.$"):
+        load_recipe(Path("recipes/mine.yaml"))
+
+
+KEYS = st.sampled_from(["seed", "data", "path", "training", "rank", "report_to", "0", "", "threads"])
+
+
+@given(st.lists(KEYS, max_size=3).map(".".join), st.text("a1=.[]{}:,-'\"#&* \t\n", max_size=8))
+def test_any_override_is_taken_or_told_in_one_line(key, value):
+    try:
+        parse_recipe({}, [f"{key}={value}"])
+    except RecipeError as error:
+        assert "\n" not in str(error).replace(f"{key}={value}", "")
