@@ -99,8 +99,17 @@ def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from medalist.recipe import parse_recipe
     from medalist.runs import evaluate_run, train
 
-    values = {"name": "tiny", "output": str(tmp_path_factory.mktemp("tiny") / "runs"), "model": {"base": str(model_folder)}}
-    overrides = ["training.max_steps=4", "training.evaluate_every=2", "data.validation=0.02", "evaluation.bootstrap=200"]
+    values = {
+        "name": "tiny",
+        "output": str(tmp_path_factory.mktemp("tiny") / "runs"),
+        "model": {"base": str(model_folder)},
+    }
+    overrides = [
+        "training.max_steps=4",
+        "training.evaluate_every=2",
+        "data.validation=0.02",
+        "evaluation.bootstrap=200",
+    ]
     run = train(parse_recipe(values, overrides))
     evaluate_run(run)
     return run.folder

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from marking import marked
-from medalist.evaluation import Knowledge, evaluate, make_items, read_scores, score_passages, summarise
+from medalist.evaluation import Knowledge, evaluate, score_passages, summarise
 from medalist.inventory import Inventory
+from medalist.passages import Quarantine
+from medalist.predictions import make_items, read_scores
 from medalist.prompt import PromptSettings
 
 INVENTORY = Inventory.of(
@@ -24,32 +27,6 @@ INVENTORY = Inventory.of(
     ],
     "by hand",
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "gold", "leak"),
-    [
-        ("the [RA=right atrium]", "choice", 1, False),
-        ("the [MR=mitral regurgitation]", "single", 0, False),
-        ("the [RA=radium]", "absent", None, False),
-        ("the [XY=something]", "absent", None, False),
-        ("the [ra|RA=none of these]", "distractor", None, False),
-        ("the right atrium or [RA=right atrium]", "choice", 1, True),
-        ("Right Atriums: [RA=right atrium]", "choice", 1, True),
-        ("in rheumatoid arthritis the [RA=right atrium]", "choice", 1, False),
-        ("the radium or [RA=radium]", "absent", None, False),
-    ],
-)
-def test_mention_is_of_a_kind_and_leaks_or_not(text, kind, gold, leak):
-    [item] = make_items([marked(text)], INVENTORY)
-    assert (item.kind, item.gold, item.leak) == (kind, gold, leak)
-    assert item.candidates == INVENTORY.long_forms(item.mention.short_form)
-
-
-def test_mention_without_gold_is_no_item_and_does_not_shift_the_numbers():
-    [item] = make_items([marked("[RA] and [CT=contractions]", "p7")], INVENTORY)
-    assert item.key == ("p7", 1)
-    assert item.mention.short_form == "CT"
 
 
 PASSAGES = [
@@ -230,21 +207,22 @@ def test_nothing_to_choose_is_an_error():
 
 
 class Models:
-    """Evaluates with the tiny model under any names and counts how often each is loaded."""
+    """Evaluates two tiny models, base and tuned, and counts how often each is loaded."""
 
     def __init__(self, loaded, folder):
-        self.loaded, self.folder, self.runs = loaded, folder, []
+        tuned = copy.deepcopy(loaded.model)
+        tuned.lm_head.weight.data.mul_(0.5)
+        self.base, self.tuned = loaded, replace(loaded, model=tuned)
+        self.folder, self.runs, self.quarantine = folder, [], Quarantine()
 
     def evaluate(self, passages=PASSAGES, inventory=INVENTORY, prompt=None, **identities):
         def load(name):
             self.runs.append(name)
-            return self.loaded
+            return getattr(self, name)
 
+        identities = identities or {"base": "1"}
         return evaluate(
-            {
-                name: (identity, lambda name=name: load(name))
-                for name, identity in (identities or {"base": "1"}).items()
-            },
+            {name: (identity, lambda name=name: load(name)) for name, identity in identities.items()},
             passages,
             inventory,
             prompt or PromptSettings(),
@@ -252,6 +230,7 @@ class Models:
             knowledge=NOTHING,
             max_nodes=4096,
             resamples=100,
+            quarantine=self.quarantine,
             about={"data": "by hand"},
         )
 
@@ -269,29 +248,16 @@ def test_evaluation_leaves_metrics_and_predictions_and_nothing_else(models):
     assert metrics["about"]["inventory"] == "by hand"
 
 
-def test_predictions_hold_every_score_of_every_mention(models):
+def test_predictions_hold_every_score_of_each_model(models):
     models.evaluate(base="1", tuned="2")
     found = read_scores(models.folder)
-    scores, dropped = score_passages(
-        models.loaded, PASSAGES, INVENTORY, PromptSettings(), max_nodes=4096, label="again"
-    )
-    assert dropped == 0
-    assert found["base"].keys() == found["tuned"].keys() == scores.keys() == BASE.keys()
-    for key, values in scores.items():
-        assert len(values) == len(BASE[key])
-        assert found["base"][key] == pytest.approx(values, abs=1e-4)
-
-
-def test_predictions_hold_ids_offsets_and_scores_but_no_text(models):
-    models.evaluate()
-    table = pl.read_parquet(models.folder / "predictions.parquet")
-    assert table.columns == ["model", "passage", "mention", "start", "end", "kind", "gold", "scores"]
-    strings = set(table.select(pl.col(pl.String)).unpivot()["value"])
-    assert strings == {"base", *"1234567", "choice", "absent", "distractor", "single"}
-    second = table.row(1, named=True)
-    assert (second["passage"], second["mention"], second["gold"]) == ("1", 1, 0)
-    assert PASSAGES[0].text[second["start"] : second["end"]] == "RA"
-    assert table.filter(kind="absent")["gold"].to_list() == [None]
+    for name, loaded in {"base": models.base, "tuned": models.tuned}.items():
+        scores, dropped = score_passages(loaded, PASSAGES, INVENTORY, PromptSettings(), max_nodes=4096, label="again")
+        assert dropped == 0
+        assert found[name].keys() == scores.keys() == BASE.keys()
+        for key, values in scores.items():
+            assert len(values) == len(BASE[key])
+            assert found[name][key] == pytest.approx(values, abs=1e-4)
 
 
 def test_model_whose_predictions_are_there_is_not_run_again(models):
@@ -325,7 +291,7 @@ def test_models_are_run_again_when_what_they_answer_changes(models, change):
 
 
 def test_mentions_that_do_not_fit_the_model_are_counted(models, capsys):
-    models.loaded.max_depth = 60
+    models.base.max_depth = 60
     long = marked("word " * 60 + "[RA=room air]", "8")
     counts = models.evaluate([*PASSAGES, long])["counts"]
     assert (counts["mentions"], counts["dropped"]) == (9, 1)
@@ -360,3 +326,12 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
             models.evaluate(changed)
     assert models.evaluate() == first
     assert models.runs == ["base", "base", "base"]
+
+
+def test_rows_that_could_not_be_read_are_kept_beside_the_metrics(loaded, tmp_path):
+    models = Models(loaded, tmp_path / "evaluation")
+    models.quarantine.total = 9
+    models.quarantine.add(Path("data.csv"), 7, "empty LABEL", ["1", "text", "0", ""])
+    metrics = models.evaluate()
+    assert metrics["about"]["rows_quarantined"] == {"empty LABEL": 1}
+    assert '"line": 7' in (tmp_path / "evaluation/quarantine.jsonl").read_text()

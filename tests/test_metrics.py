@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from medalist.metrics import (
+    Estimate,
     PassageBootstrap,
     area_under_risk_coverage,
     expected_calibration_error,
@@ -104,7 +105,7 @@ def test_interval_is_wider_when_questions_cluster_in_passages():
 def test_share_of_chosen_questions_counts_only_those():
     bootstrap = PassageBootstrap([7, 7, 9, 9], resamples=500)
     chosen = bootstrap.share(np.array([True, True, False, True]), np.array([True, True, False, False]))
-    assert chosen == (1.0, 1.0, 1.0, 2)
+    assert chosen == Estimate(1.0, 1.0, 1.0, 2)
     assert chosen.record() == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 2}
 
 
@@ -126,7 +127,7 @@ def test_same_seed_gives_the_same_interval_and_another_seed_another():
 def test_clear_gain_has_the_smallest_p_value_that_the_resamples_allow_and_never_zero():
     before, after = np.zeros(40, dtype=bool), np.ones(40, dtype=bool)
     estimate, p = PassageBootstrap(range(40), resamples=999).difference(before, after)
-    assert estimate == (1.0, 1.0, 1.0, 40)
+    assert estimate == Estimate(1.0, 1.0, 1.0, 40)
     assert p == pytest.approx(2 / 1000)
 
 

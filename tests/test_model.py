@@ -56,12 +56,12 @@ def test_pickled_weights_are_refused(model_folder, tmp_path):
     folder = tmp_path / "pickled"
     shutil.copytree(model_folder, folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="no .safetensors weights"):
+    with pytest.raises(ModelError, match=r"no \.safetensors weights"):
         load_base(str(folder))
 
 
 def test_a_folder_without_a_model_says_so(tmp_path):
-    with pytest.raises(ModelError, match="holds no config.json"):
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
         load_base(str(tmp_path))
 
 

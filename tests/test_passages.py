@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marking import marked
 
+from marking import marked
 from medalist.inventory import Inventory
 from medalist.passages import (
     Mention,
@@ -74,7 +74,9 @@ def test_rows_of_one_abstract_become_one_passage_in_text_order(tmp_path):
 
 
 def test_an_abstract_substituted_in_two_ways_becomes_two_versions(tmp_path):
-    passages = read_csv(tmp_path, "5,RA and computed tomography,0,right atrium", "5,right atrium and CT,3,computed tomography")
+    passages = read_csv(
+        tmp_path, "5,RA and computed tomography,0,right atrium", "5,right atrium and CT,3,computed tomography"
+    )
     assert [(p.id, p.text) for p in passages] == [
         ("5", "RA and computed tomography"),
         ("5#2", "right atrium and CT"),
@@ -150,7 +152,9 @@ def test_one_bad_row_in_twenty_is_read_past_and_two_stop_the_reading(tmp_path):
     with pytest.raises(TooManyBadRows) as caught:
         read_passages(written(tmp_path, HEADER + bad * 2 + "".join(GOOD[:18])), INVENTORY)
     message = str(caught.value)
-    assert message.startswith("2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION 'two' is no number.")
+    assert message.startswith(
+        "2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION 'two' is no number."
+    )
     assert "\n" not in message
 
 
@@ -162,6 +166,8 @@ def test_a_file_of_only_bad_rows_is_too_many(tmp_path):
 def test_blank_lines_and_a_byte_order_mark_are_no_bad_rows(tmp_path):
     path = written(tmp_path, ("\ufeff" + HEADER + GOOD[0] + "\n" + GOOD[1] + "\n\n").encode())
     assert [p.id for p in read_passages(path, INVENTORY, Quarantine(limit=0))] == ["0", "1"]
+    path = written(tmp_path, ("\ufeff" + json.dumps(RECORD) + "\n\n").encode(), "rows.jsonl")
+    assert [p.id for p in read_passages(path, INVENTORY, Quarantine(limit=0))] == ["a"]
 
 
 def test_packed_files_read_like_plain_ones(tmp_path):
@@ -242,7 +248,11 @@ def test_json_lines_need_only_offsets(tmp_path):
     record = {
         "id": 7,
         "text": "CTs of the RA and the XY",
-        "mentions": [{"start": 11, "end": 13, "long_form": " right  atrium"}, {"start": 0, "end": 3}, {"start": 22, "end": 24}],
+        "mentions": [
+            {"start": 11, "end": 13, "long_form": " right  atrium"},
+            {"start": 0, "end": 3},
+            {"start": 22, "end": 24},
+        ],
     }
     [passage] = read_passages(written(tmp_path, json.dumps(record), "notes.jsonl"), INVENTORY)
     assert passage == Passage(
@@ -410,9 +420,14 @@ def test_medal_csv_refuses_a_mention_of_two_words_and_leaves_no_file(tmp_path):
 
 def test_file_keeps_its_old_content_when_writing_the_new_one_fails(tmp_path):
     path = written(tmp_path, "old", "notes.txt")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
-        file.write("new")
-        raise KeyboardInterrupt
+
+    def write_in_part() -> None:
+        with replacing(path) as file:
+            file.write("new")
+            file.write(None)
+
+    with pytest.raises(TypeError):
+        write_in_part()
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"notes.txt": "old"}
 
 
@@ -432,7 +447,8 @@ def test_file_has_the_mode_that_the_user_asks_for(tmp_path):
         with replacing(tmp_path / "deep" / "notes.txt") as file:
             file.write("new")
     finally:
-        os.umask(before)
+        after = os.umask(before)
+    assert after == 0o027
     assert (tmp_path / "deep" / "notes.txt").stat().st_mode & 0o777 == 0o640
 
 
@@ -444,7 +460,9 @@ def test_passage_refuses_mentions_that_overlap_or_lie_outside(spans):
 
 def test_passage_takes_mentions_that_touch():
     passage = Passage(
-        id="p", text="RACT", mentions=(Mention(start=0, end=2, short_form="RA"), Mention(start=2, end=4, short_form="CT"))
+        id="p",
+        text="RACT",
+        mentions=(Mention(start=0, end=2, short_form="RA"), Mention(start=2, end=4, short_form="CT")),
     )
     assert [passage.surface(m) for m in passage.mentions] == ["RA", "CT"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from marking import marked
 
+from marking import marked
 from medalist.inventory import Inventory
 from medalist.passages import Passage, TooManyBadRows, fingerprint, write_jsonl
 from medalist.prepare import data_folder, mark_distractors, open_prepared, prepare
@@ -61,7 +61,9 @@ def sample(tmp_path_factory):
 
 def test_sample_is_prepared_into_three_splits_with_an_account_that_holds(sample):
     parts = {split: sample.passages(split) for split in SPLITS}
-    assert sum(sample.account["passages"].values()) + sample.account["passages_without_mentions"] == len(corpus.passages())
+    assert sum(sample.account["passages"].values()) + sample.account["passages_without_mentions"] == len(
+        corpus.passages()
+    )
     for split, part in parts.items():
         assert part
         mentions = [m for p in part for m in p.mentions]
@@ -158,7 +160,9 @@ def test_duplicate_abstracts_are_not_divided_though_they_are_marked_differently(
     text = "Rheumatoid arthritis, right atrium, computed tomography, aortic stenosis."
     path = abstracts(tmp_path, *[text] * 30, *(f"{text} {'x' * n}" for n in range(1, 30)))
     prepared = prepare(
-        recipe(tmp_path, "data.substitution.probability=0.5", "data.substitution.distractors=0", source="pubmed", path=path)
+        recipe(
+            tmp_path, "data.substitution.probability=0.5", "data.substitution.distractors=0", source="pubmed", path=path
+        )
     )
     homes = {p.id: split for split in SPLITS for p in prepared.passages(split)}
     texts = {p.text for split in SPLITS for p in prepared.passages(split) if int(p.id) < 30}
@@ -171,7 +175,9 @@ def test_duplicate_abstracts_are_not_divided_though_they_are_marked_differently(
 def test_limit_shortens_the_training_split_only(tmp_path):
     path = table(tmp_path)
     whole = prepare(recipe(tmp_path, source="table", path=path)).account["passages"]
-    assert prepare(recipe(tmp_path, "data.limit=3", source="table", path=path)).account["passages"] == whole | {"train": 3}
+    assert prepare(recipe(tmp_path, "data.limit=3", source="table", path=path)).account["passages"] == whole | {
+        "train": 3
+    }
     assert whole["train"] > 3
 
 
@@ -197,7 +203,9 @@ def test_too_many_bad_rows_leave_no_data_behind(tmp_path):
 
 def test_data_without_a_marked_short_form_is_refused_and_leaves_nothing(tmp_path):
     path = abstracts(tmp_path, "nothing of the kind")
-    with pytest.raises(ValueError, match=r"No passage of .*abstracts\.jsonl has a marked short form; is own\.csv the right"):
+    with pytest.raises(
+        ValueError, match=r"No passage of .*abstracts\.jsonl has a marked short form; is own\.csv the right"
+    ):
         prepare(recipe(tmp_path, source="pubmed", path=path))
     assert left(tmp_path) == []
 

@@ -5,7 +5,8 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from tokenizers import processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from marking import marked
 from medalist.inventory import Inventory
@@ -139,6 +140,20 @@ def test_only_the_bos_that_the_tokenizer_adds_itself(tokenizer, template, begins
     assert Counter(ids)[changed.eos_token_id] == 0  # an end in the middle of a sequence
 
 
+def test_candidate_goes_on_after_the_question_though_the_tokenizer_begins_every_text_with_a_space():
+    inner = Tokenizer(models.BPE())  # as Llama 2's
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    alphabet = sorted(set('▁\n abcdefghijklmnopqrstuvwxyzIR"A,'))
+    inner.train_from_iterator([], trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
+    inventory = Inventory.of([("RA", "room air", 0, None)])
+    [layout] = Encoder(tokenizer, PromptSettings(), max_depth=2048).encode(marked("on [RA]"), inventory)
+    tokens, predicted = sequences(layout.tree)[0]
+    spelt = "".join(tokenizer.convert_ids_to_tokens(tokens))
+    assert spelt == '▁on▁RA\n\nIn▁"on▁RA",▁RA▁means▁room▁air\n'
+    assert "".join(tokenizer.convert_ids_to_tokens(tokens[-predicted:])) == "▁room▁air\n"
+
+
 def test_candidates_are_never_truncated(tokenizer):
     long = " ".join(f"syndrome{number}" for number in range(150))
     inventory = Inventory.of([("RA", long, 0, None), ("RA", "room air", 0, None)])
@@ -175,8 +190,9 @@ def test_mention_longer_than_a_window_is_dropped_and_counted(tokenizer):
 
 
 def test_passage_with_many_questions_is_laid_out_in_several_trees_with_the_same_candidates(tokenizer):
-    inventory = Inventory.of([("RA", f"sense number {number}", 0, None) for number in range(12)])
-    passage = marked(" ".join(f"word{number} [RA=sense number {number}]" for number in range(8)))
+    names = [f"{letter}th sense in use" for letter in "bcdfghjklmnp"]
+    inventory = Inventory.of([("RA", name, 0, None) for name in names])
+    passage = marked("the patient " * 120 + " ".join(f"word{letter} [RA={names[2]}]" for letter in "bcdfghjk"))
     wide = Encoder(tokenizer, PromptSettings(), max_depth=2048).encode(passage, inventory)
     narrow = Encoder(tokenizer, PromptSettings(max_nodes=512), max_depth=2048).encode(passage, inventory)
     assert len(wide) == 1

@@ -28,7 +28,7 @@ def test_sections_of_an_abstract_become_one_plain_passage(tmp_path, name):
 
 
 def test_records_with_id_and_text_do_as_well_from_number_0_on(tmp_path):
-    path = written(tmp_path, {"id": 0, "text": "one"}, {"id": 1, "text": "two", "sections": []})
+    path = written(tmp_path, {"id": 0, "text": "one"}, {"id": 1, "text": "two", "sections": [], "pmid": None})
     assert [(p.id, p.text) for p in read_abstracts(path, Quarantine(limit=0))] == [("0", "one"), ("1", "two")]
 
 

@@ -73,7 +73,11 @@ def test_recipe_cannot_be_changed():
     ("values", "overrides", "expected"),
     [
         ({"sede": 1}, (), "Unknown key sede in mine.yaml. Did you mean seed?"),
-        ({"data": {"substitution": {"mdoe": "medal"}}}, (), "Unknown key data.substitution.mdoe in mine.yaml. Did you mean mode?"),
+        (
+            {"data": {"substitution": {"mdoe": "medal"}}},
+            (),
+            "Unknown key data.substitution.mdoe in mine.yaml. Did you mean mode?",
+        ),
         (
             {"model": {"quantity": 4}},
             (),
@@ -83,12 +87,12 @@ def test_recipe_cannot_be_changed():
         (
             {"data": {"source": "pubmd"}},
             (),
-            'Unknown value "pubmd" in mine.yaml, key data.source. Known: \'sample\', \'medal\', \'pubmed\' or \'table\'.',
+            "Unknown value \"pubmd\" in mine.yaml, key data.source. Known: 'sample', 'medal', 'pubmed' or 'table'.",
         ),
         (
             {},
             ("training.report_to=[mlflow]",),
-            'Unknown value "mlflow" in mine.yaml, key training.report_to.0. Known: \'tensorboard\', \'wandb\' or \'trackio\'.',
+            "Unknown value \"mlflow\" in mine.yaml, key training.report_to.0. Known: 'tensorboard', 'wandb' or 'trackio'.",
         ),
         (
             {"training": {"rank": 0}},
@@ -164,7 +168,14 @@ KEYS = st.sampled_from(["seed", "data", "path", "training", "rank", "report_to",
 
 @given(st.lists(KEYS, max_size=3).map(".".join), st.text("a1=.[]{}:,-'\"#&* \t\n", max_size=8))
 def test_any_override_is_taken_or_told_in_one_line(key, value):
+    override, told = f"{key}={value}", ""
     try:
-        parse_recipe({}, [f"{key}={value}"])
+        parse_recipe({}, [override])
     except RecipeError as error:
-        assert "\n" not in str(error).replace(f"{key}={value}", "")
+        told = str(error)
+    assert "\n" not in told.replace(override, "")
+
+
+def test_splits_that_leave_nothing_to_train_on_are_refused():
+    with pytest.raises(RecipeError, match=r"validation 0\.5 and test 0\.5 leave nothing to train on"):
+        parse_recipe({}, ["data.validation=0.5", "data.test=0.5"])

@@ -22,8 +22,16 @@ def test_the_report_loads_nothing_from_elsewhere(page):
 
 
 def test_every_promised_part_is_there(page, tiny_run):
-    for part in ("strongest baseline", "Before and after, by slice", "no leak", "most confused", "Examples",
-                 "How to reproduce", "Training loss", "no medical device"):
+    for part in (
+        "strongest baseline",
+        "Before and after, by slice",
+        "no leak",
+        "most confused",
+        "Examples",
+        "How to reproduce",
+        "Training loss",
+        "no medical device",
+    ):
         assert part in page, part
     assert page.count("<svg") == 4
     assert "<mark>" in page
@@ -59,7 +67,9 @@ def cell(value, spread=0.05):
 
 def evaluation(base, tuned, low, high):
     difference = {"value": tuned - base, "low": low, "high": high, "count": 100, "p": 0.04}
-    slices = {"all": {"count": 100, "base": cell(base), "tuned": cell(tuned), "majority": cell(0.9), "difference": difference}}
+    slices = {
+        "all": {"count": 100, "base": cell(base), "tuned": cell(tuned), "majority": cell(0.9), "difference": difference}
+    }
     return {
         "counts": {"choice": 100, "single": 0, "passages": 30, "passages_in_training_data": 3},
         "models": {"base": {}, "tuned": {}},

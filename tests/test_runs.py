@@ -16,8 +16,15 @@ from medalist.sources import sample
 
 
 def test_the_folder_holds_what_the_contract_says(tiny_run):
-    for name in ("recipe.yaml", "log.jsonl", "adapter/adapter_config.json", "adapter/adapter_model.safetensors",
-                 "adapter/tokenizer.json", "evaluation/test/metrics.json", "evaluation/test/predictions.parquet"):
+    for name in (
+        "recipe.yaml",
+        "log.jsonl",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "adapter/tokenizer.json",
+        "evaluation/test/metrics.json",
+        "evaluation/test/predictions.parquet",
+    ):
         assert (tiny_run / name).is_file(), name
     recorded = yaml.safe_load((tiny_run / "recipe.yaml").read_text())["record"]
     assert set(recorded["base"]) == {"id", "revision", "source", "sha256"}
@@ -76,7 +83,9 @@ def test_a_base_that_changed_since_is_refused(tiny_run, tmp_path):
 
 
 def test_a_medal_csv_is_evaluated_with_any_inventory(tiny_run, tmp_path):
-    prepared = open_prepared(tiny_run.parent.parent / "data" / open_run(tiny_run).record["data"]["folder"].split("/")[-1])
+    prepared = open_prepared(
+        tiny_run.parent.parent / "data" / open_run(tiny_run).record["data"]["folder"].split("/")[-1]
+    )
     write_medal_csv(prepared.passages("test")[:6], tmp_path / "medal.csv")
     sample.inventory().write(tmp_path / "glossary.csv")
     metrics, folder = evaluate_run(open_run(tiny_run), data=tmp_path / "medal.csv", inventory=tmp_path / "glossary.csv")

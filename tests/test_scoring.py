@@ -103,7 +103,9 @@ def layouts(count):
 
 
 def test_scores_come_back_in_order_whatever_the_batch(model):
-    alone = [scores for one in layouts(5) for _, (scores,) in score_layouts(model, [one], attention="sdpa", max_nodes=1)]
+    alone = [
+        scores for one in layouts(5) for _, (scores,) in score_layouts(model, [one], attention="sdpa", max_nodes=1)
+    ]
     batched = list(score_layouts(model, layouts(5), attention="sdpa", max_nodes=10_000))
     assert [layout.passage for layout, _ in batched] == list("01234")
     for (_, (scores,)), expected in zip(batched, alone, strict=True):

@@ -49,6 +49,10 @@ def test_shares_are_as_asked_for():
     assert counts["validation"] / 5_000 == pytest.approx(0.2, abs=0.03)
 
 
+def test_versions_of_an_abstract_share_its_split():
+    assert all(split_of(f"{n}#2", **SHARES) == split_of(str(n), **SHARES) for n in range(50))
+
+
 def test_no_share_means_no_passage():
     assert {split_of(str(n), validation=0, test=0) for n in range(500)} == {"train"}
 
@@ -86,7 +90,9 @@ def test_passages_that_share_words_or_id_are_never_divided(passages, seed):
 def test_a_duplicate_goes_where_the_first_one_belongs():
     train, test = named("train"), named("test")
     for first, second, split in ((train, test, "train"), (test, train, "test")):
-        parts = split_passages([Passage(id=first, text="Pain, in 3 RA"), Passage(id=second, text="pain in RA.")], **SHARES)
+        parts = split_passages(
+            [Passage(id=first, text="Pain, in 3 RA"), Passage(id=second, text="pain in RA.")], **SHARES
+        )
         assert [p.id for p in parts[split]] == [first, second]
 
 

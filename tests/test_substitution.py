@@ -18,6 +18,7 @@ INVENTORY = Inventory.of(
         ("IL-2", "interleukin-2", 4, None),
         ("CT", "computed tomography", 5, None),
         ("LN", "lymph node", 1, None),
+        ("LND", "lymph node dissection", 1, None),
     ]
 )
 
@@ -49,6 +50,7 @@ def restored(passage: Passage) -> str:
         ("lymph nodeses", []),
         ("alymph node", []),
         ("(lymph node)", [("lymph node", "lymph node")]),
+        ("a lymph node dissection", [("lymph node dissection", "lymph node dissection")]),
         ("a juvenile rheumatoid arthritis", [("juvenile rheumatoid arthritis", "juvenile rheumatoid arthritis")]),
         ("interleukin-2 not interleukin-23", [("interleukin-2", "interleukin-2")]),
         ("İ lymph node", [("lymph node", "lymph node")]),

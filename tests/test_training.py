@@ -227,7 +227,7 @@ def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(bad,
 
     def losses(*args, **kwargs):
         calls.append(1)
-        return real(*args, **kwargs) * (bad if len(calls) > 20 else 1.0)
+        return real(*args, **kwargs) * (bad if len(calls) > 15 else 1.0)
 
     monkeypatch.setattr(training, "question_losses", losses)
     run = tmp_path / "run"

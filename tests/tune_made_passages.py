@@ -46,7 +46,11 @@ if last_save := numbers.pop("kill-in-save", None):
 
 run = Path(folder)
 run.mkdir(parents=True, exist_ok=True)
-recipe = Recipe(name="t", output=str(run.parent), training=settings(**({"epochs": 3, "dropout": 0.1} if not numbers else {"epochs": 2, **numbers})))
+recipe = Recipe(
+    name="t",
+    output=str(run.parent),
+    training=settings(**({"epochs": 3, "dropout": 0.1} if not numbers else {"epochs": 2, **numbers})),
+)
 training.tune(
     load_base(model),
     recipe,

@@ -25,7 +25,7 @@ from .metrics import (
     softmax,
 )
 from .model import LoadedModel
-from .passages import Passage, fingerprint, replacing
+from .passages import Passage, Quarantine, fingerprint, replacing
 from .predictions import Item, Scores, make_items, read_predictions, write_predictions
 from .progress import tracking
 from .prompt import Encoder, PromptSettings
@@ -247,6 +247,15 @@ def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
     return {name: chosen for name, chosen in slices.items() if chosen.any()}
 
 
+def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
+    """The slices worth showing: one that equals another tells nothing new, but that nothing leaks is worth saying."""
+    shown: dict[str, Any] = {}
+    for name, cells in slices.items():
+        if name == "no leak" or cells not in shown.values():
+            shown[name] = cells
+    return shown
+
+
 def _share(bootstrap: PassageBootstrap, correct: Bools, chosen: Bools | None = None) -> dict[str, float | int] | None:
     estimate = bootstrap.share(correct, chosen)
     return estimate.record() if estimate else None
@@ -290,6 +299,7 @@ def evaluate(
     knowledge: Knowledge,
     max_nodes: int,
     resamples: int,
+    quarantine: Quarantine,
     about: dict[str, Any],
 ) -> dict[str, Any]:
     """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
@@ -306,6 +316,7 @@ def evaluate(
         knowledge: of the training data.
         max_nodes: tokens per forward pass on a GPU.
         resamples: of the bootstrap.
+        quarantine: rows of the data that could not be read; written beside the metrics if there are any.
         about: what else the metrics should say of themselves.
 
     Returns:
@@ -326,12 +337,20 @@ def evaluate(
             )
         scores[name] = known
     metrics = {
-        "about": about | {"fingerprint": fingerprint(passages), "inventory": inventory.origin, "keys": keys},
+        "about": about
+        | {
+            "fingerprint": fingerprint(passages),
+            "inventory": inventory.origin,
+            "keys": keys,
+            "rows_quarantined": quarantine.summary(),
+        },
         **summarise(make_items(passages, inventory), scores, inventory, knowledge, resamples=resamples),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
     write_predictions(passages, inventory, scores, folder / "predictions.parquet")
+    if quarantine.rows:
+        quarantine.write(folder / "quarantine.jsonl")
     with replacing(folder / "metrics.json") as file:
         json.dump(metrics, file, indent=1, ensure_ascii=False)
     return metrics

@@ -52,9 +52,9 @@ def learning_curve(log: Sequence[dict[str, Any]]) -> Figure:
 
 
 def accuracy_by_slice(slices: dict[str, dict[str, Any]], baselines: Sequence[str]) -> Figure:
-    """Base, tuned and the strongest baseline on each slice, with 95 % intervals."""
+    """Base, tuned and the strongest baseline on each slice of 10 questions or more, with 95 % intervals."""
     with rc_context(_STYLE):
-        names = list(slices)
+        names = [name for name in slices if slices[name]["count"] >= 10] or list(slices)
         figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
         axes: Axes = figure.subplots()
         shift = {"base": 0.18, "tuned": -0.18}
@@ -114,7 +114,12 @@ def risk_coverage_curve(models: dict[str, dict[str, Any]]) -> Figure:
             if abstention["accuracy_when_answered"]:
                 point = 100 * abstention["answered"]["value"], 100 - 100 * abstention["accuracy_when_answered"]["value"]
                 axes.plot(*point, "D", color=COLOURS[name], markersize=7, label=f"{name}, abstaining by itself")
-        axes.set(xlabel="questions answered, %", ylabel="wrong among them, %", xlim=(0, 102), ylim=(0, None))
+        # The first few answers jump between none and all wrong; the scale is that of the rest.
+        steady = [
+            100 * y for f in models.values() for x, y in zip(*f["risk_coverage"].values(), strict=True) if x > 0.1
+        ]
+        axes.set(xlabel="questions answered, %", ylabel="wrong among them, %")
+        axes.set(xlim=(0, 102), ylim=(0, 1.15 * max([*steady, 1.0])))
         axes.legend(loc="upper left", fontsize=9)
         return figure
 

@@ -63,7 +63,11 @@ def prepare(recipe: Recipe) -> Prepared:
         try:
             _write(recipe, partial)
             partial.chmod(0o755)
-            partial.rename(folder)
+            try:
+                partial.rename(folder)
+            except OSError:
+                if not (folder / "data.json").exists():  # else another process was first, with the same settings
+                    raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return open_prepared(folder)
@@ -157,6 +161,8 @@ def _load(settings: DataSettings, inventory: Inventory, quarantine: Quarantine) 
 def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
     """Size and time of the files read, so that a changed file is prepared anew."""
     marks = []
+    if settings.source == "sample":
+        marks = [(path.name, path.stat().st_size, 0) for path in sample.FILES]
     for name in (settings.path, settings.inventory):
         if name is not None:
             if not Path(name).exists():

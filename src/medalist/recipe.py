@@ -6,10 +6,10 @@ import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .prompt import PromptSettings
 
@@ -62,6 +62,12 @@ class DataSettings(_Section):
     """Take only so many training passages."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """More malformed rows than this share stop the run."""
+
+    @model_validator(mode="after")
+    def _some_left_for_training(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation:g} and test {self.test:g} leave nothing to train on")
+        return self
 
 
 class TrainingSettings(_Section):

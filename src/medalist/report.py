@@ -13,6 +13,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from . import figures
+from .evaluation import distinct_slices
 from .inventory import Inventory
 from .metrics import softmax
 from .passages import WORD, read_passages, replacing
@@ -55,6 +56,7 @@ def write_report(run: Run) -> Path:
     sections = []
     for folder in folders:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics["slices"] = distinct_slices(metrics["slices"])
         own = {
             f"{folder.name}-slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
             f"{folder.name}-reliability": figures.reliability_diagram(metrics["models"]),

@@ -245,13 +245,13 @@ def evaluate_run(
         knowledge=Knowledge(trained=run.trained, train=train),
         max_nodes=run.recipe.evaluation.max_nodes,
         resamples=run.recipe.evaluation.bootstrap,
+        quarantine=quarantine,
         about={
             "data": source,
             "file": None if data is None else str(data.resolve()),
             "inventory_file": None if inventory is None else str(inventory.resolve()),
             "run": run.folder.name,
             "base": run.base.id,
-            "rows_quarantined": quarantine.summary(),
         },
     )
     return metrics, folder
@@ -294,7 +294,8 @@ def evaluate_base(
         knowledge=Knowledge(trained=Inventory.mined(known) if known else None, train=known),
         max_nodes=settings.evaluation.max_nodes,
         resamples=settings.evaluation.bootstrap,
-        about={"data": str(data), "base": base.identity.id, "rows_quarantined": quarantine.summary()},
+        quarantine=quarantine,
+        about={"data": str(data), "base": base.identity.id},
     )
     return metrics, folder
 

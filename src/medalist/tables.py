@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .evaluation import distinct_slices
+
 if TYPE_CHECKING:
     from .expander import Expansion
 
@@ -39,7 +41,7 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
         *models,
         *(["gain (p)"] if both else []),
     )
-    for name, cells in metrics["slices"].items():
+    for name, cells in distinct_slices(metrics["slices"]).items():
         row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
         if both:
             gain = cells["difference"]

@@ -18,8 +18,7 @@ def read_abstracts(path: Path, quarantine: Quarantine) -> list[Passage]:
         raise FileNotFoundError(f"{path} does not exist")
     found: dict[str, Passage] = {}
     for line, record in json_records(path, quarantine):
-        number = record.get("pmid", record.get("id"))
-        identifier = "" if number is None else str(number)
+        identifier = str(next((record[key] for key in ("pmid", "id") if record.get(key) not in (None, "")), ""))
         sections = record.get("sections") or [record.get("text")]
         if not identifier:
             quarantine.add(path, line, "no pmid or id", record)

@@ -1,0 +1,98 @@
+"""Laws that cut across modules; the others have their tests beside the module that could break them.
+
+1 scores: test_scoring.  2, 3: test_prompt, test_windows.  4: test_splits, test_runs.  5, 6, 7: test_training.
+10: test_readme.  11: test_cli, test_report.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from medalist.expander import Expander
+from medalist.losses import question_losses
+from medalist.scoring import score_tree, separate_score
+from medalist.tree import build_tree, forest, sequences
+
+PASSAGE = [5, 6, 7, 8, 9]
+QUESTIONS = [([10, 11], [[12, 13, 14], [12, 15], [16]]), ([10, 17], [[18, 19], [20]])]
+NOTE = "Seen with RA and MS. BP 150/90 on RA, HR 90; PE excluded by CT, secretphrase in family."
+
+
+def loss(scores, tree, gold, null):
+    options = {"likelihood_weight": 0.3, "hidden_gold_weight": 0.2}
+    return question_losses(scores, tree.candidate_question, torch.tensor(gold), torch.tensor(null), **options).sum()
+
+
+def gradients(model):
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+def test_law_1_tree_gradients_equal_separate_gradients(tiny_llama):
+    """One forest of two trees against every candidate as a plain sequence of its own."""
+    trees = [build_tree(PASSAGE, QUESTIONS), build_tree(PASSAGE[2:], QUESTIONS[1:])]
+    whole = forest(trees)
+    gold, null = [0, 4, 5], [2, 4, 6]
+    loss(score_tree(tiny_llama, whole, "sdpa"), whole, gold, null).backward()
+    together = gradients(tiny_llama)
+
+    alone = torch.stack([separate_score(tiny_llama, ids, count) for ids, count in sequences(whole)])
+    loss(alone, whole, gold, null).backward()
+    separate = gradients(tiny_llama)
+    assert together.keys() == separate.keys()
+    for name, gradient in separate.items():
+        scale = gradient.abs().max().clamp(min=1e-3)
+        assert_close(together[name] / scale, gradient / scale, atol=1e-4, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_law_1_holds_in_bfloat16_within_its_tolerance(tiny_llama):
+    model = tiny_llama.to(torch.bfloat16)
+    tree = build_tree(PASSAGE, QUESTIONS)
+    with torch.inference_mode():
+        together = score_tree(model, tree, "sdpa")
+        alone = torch.stack([separate_score(model, ids, count) for ids, count in sequences(tree)])
+    assert_close(together, alone, atol=0.25, rtol=0.02)
+
+
+def test_law_8_alone_in_company_from_python_and_the_command_line_the_answer_is_the_same(tiny_run):
+    expander = Expander.load(tiny_run)
+    alone = expander(NOTE)
+    company = expander.expand(["Other text with CT and PE.", NOTE, "No short form here.", "MS again."])[1]
+    command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE, "--json"]
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert len(alone) == len(company) == len(printed) > 3
+    for one, other, said in zip(alone, company, printed, strict=True):
+        assert [name for name, _ in one.alternatives] == [name for name, _ in other.alternatives]
+        assert one.probability == pytest.approx(other.probability, abs=1e-4)
+        assert [name for name, _ in one.alternatives] == [name for name, _ in said["alternatives"]]
+        assert one.probability == pytest.approx(said["probability"], abs=1e-4)
+
+
+def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
+    """Neither on standard error nor in any file of the run, the cache or the working folder."""
+    command = [sys.executable, "-X", "dev", "-m", "medalist", "expand", tiny_run, NOTE, "--json"]
+    environment = {"MEDALIST_CACHE": str(tmp_path / "cache"), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    assert "secretphrase" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert b"secretphrase" not in path.read_bytes(), path
+
+
+def test_law_9_no_network_is_used_unless_something_remote_is_named(tiny_run):
+    code = (
+        "import socket\n"
+        "def refuse(*_, **__): raise AssertionError('network')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "from medalist import Expander\n"
+        f"print(len(Expander.load({str(tiny_run)!r})({NOTE!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 3
