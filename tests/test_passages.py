@@ -502,3 +502,18 @@ def test_the_official_sample_is_read_without_a_bad_row():
     quarantine = Quarantine()
     passages = read_passages(SHARED / "medal_sample.csv", Inventory.read(SHARED / "valid_adam.txt"), quarantine)
     assert (len(passages), sum(len(p.mentions) for p in passages), quarantine.rows) == (38, 151, [])
+
+
+def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_in_capitals(tmp_path):
+    inventory = Inventory.of([("WAS", "wiskott aldrich syndrome", 1, None), ("RA", "room air", 1, None)])
+    path = tmp_path / "medal.csv"
+    rows = [
+        "1,it was RA then,1,room air",
+        "2,seen on ra then,2,room air",
+        "3,it was WAS then,2,wiskott aldrich syndrome",
+    ]
+    path.write_text("ABSTRACT_ID,TEXT,LOCATION,LABEL\n" + "\n".join(rows) + "\n")
+    quarantine = Quarantine(limit=1)
+    passages = read_passages(path, inventory, quarantine)
+    assert [passage.id for passage in passages] == ["2", "3"]
+    assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is no short form of the inventory"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from .card import share
 from .expander import Expander
 from .prepare import prepare
 from .progress import say
 from .recipe import DataSettings, Recipe, TrainingSettings
-from .report import share, write_report
+from .report import write_report
 from .runs import evaluate_run, start_run, train
 from .tables import expansions_table, metrics_tables, prepared_table
 

@@ -387,7 +387,9 @@ def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -
             raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")
         start += surface.index(core)
         end = start + len(core)
-    short_form = inventory.key(text[start:end])
-    if short_form is None:
-        raise ValueError(f"{text[start:end]!r} at LOCATION {index:,} is no short form of the inventory")
-    return Mention(start=start, end=end, short_form=short_form, long_form=tidy(label))
+    surface, long_form = text[start:end], tidy(label)
+    short_form = inventory.key(surface)
+    # In another case ("was" for WAS) it may be an ordinary word that a wrong LOCATION points at, unless the label agrees.
+    if short_form is None or not (surface.startswith(short_form) or long_form in inventory.long_forms(short_form)):
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of the inventory")
+    return Mention(start=start, end=end, short_form=short_form, long_form=long_form)

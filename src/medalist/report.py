@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from . import figures
+from .card import interval, share, template_environment
 from .evaluation import distinct_slices
 from .inventory import Inventory
 from .metrics import softmax
@@ -77,7 +77,7 @@ def write_report(run: Run) -> Path:
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
     page = (
-        _environment()
+        template_environment()
         .get_template("report.html")
         .render(
             run=run,
@@ -91,31 +91,6 @@ def write_report(run: Run) -> Path:
     with replacing(path) as file:
         file.write(page)
     return path
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("medalist"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["share"] = share
-    environment.filters["interval"] = interval
-    return environment
-
-
-def share(cell: dict[str, Any] | float | None) -> str:
-    """A fraction as per cent: "83.5 %"; a dash where there is none."""
-    if cell is None:
-        return "–"
-    return f"{100 * (cell['value'] if isinstance(cell, dict) else cell):.1f} %"
-
-
-def interval(cell: dict[str, Any] | None) -> str:
-    """A 95 % interval in per cent: "79.0–87.6"."""
-    return "" if cell is None else f"{100 * cell['low']:.1f}–{100 * cell['high']:.1f}"
 
 
 def plain_summary(metrics: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import yaml
 
+from .card import write_card
 from .evaluation import Knowledge, evaluate
 from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_adapter, load_base
@@ -142,7 +143,9 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
         resume=resume,
     )
     _write_recipe(run.folder, recipe, run.record | {"training": counts})
-    return open_run(run.folder)
+    run = open_run(run.folder)
+    write_card(run)
+    return run
 
 
 def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
@@ -254,6 +257,7 @@ def evaluate_run(
             "base": run.base.id,
         },
     )
+    write_card(run)
     return metrics, folder
 
 

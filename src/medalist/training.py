@@ -139,6 +139,7 @@ class TreeTrainer(Trainer):
         # peft's default would ask the Hub whether the base has been resized
         extra = {"save_embedding_layers": False} if self._settings.method == "lora" else {}
         self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state_dict, **extra)
+        (Path(output_dir or self.args.output_dir) / "README.md").unlink(missing_ok=True)  # peft's names local paths
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(self.args.output_dir)
