@@ -16,8 +16,8 @@ from .runs import evaluate_run, start_run, train
 from .tables import expansions_table, metrics_tables, prepared_table
 
 NOTE = (
-    "72-year-old with CP and DOE since Monday. History of AF, RA on methotrexate, and CKD. "
-    "SpO2 91% on RA, BP 150/90, HR 112. ECG without MI; CT shows a segmental PE. PT 14 seconds."
+    "Seen on the ward today. Oxygen saturation is 93 percent on RA and HR is 84. Echocardiography shows a dilated RA and RV "
+    "with severe pulmonary hypertension. CT angiography excluded PE. Her joints are quiet: RA is controlled with methotrexate."
 )
 
 
