@@ -111,3 +111,26 @@ def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path
     assert loaded.tokenizer.decode(logits[0, -1].argmax()).strip() == "Paris"
     assert loaded.tokenizer("word").input_ids[0] != loaded.tokenizer.bos_token_id, "names a BOS but adds none"
     assert_close(torch.tensor(loaded.tree_error), torch.tensor(0.0), atol=1e-4, rtol=0)
+
+
+class OnGpu:
+    """Stands for a model on a GPU: remembers which attention it was told to use."""
+
+    device = torch.device("cuda")
+
+    def set_attn_implementation(self, name):
+        self.attention = name
+
+
+@pytest.mark.parametrize(("flex_works", "expected"), [(True, "flex_attention"), (False, "sdpa")])
+def test_a_gpu_takes_flex_attention_and_falls_back_to_sdpa_where_that_is_wrong(flex_works, expected, monkeypatch):
+    def check(model, attention):
+        assert model.attention == attention, "what is checked is what is set"
+        if attention == "flex_attention" and not flex_works:
+            raise TreeAttentionError("off by 1")
+        return 0.001
+
+    monkeypatch.setattr(models, "check_tree_attention", check)
+    model = OnGpu()
+    assert models.choose_attention(model) == (expected, 0.001)
+    assert model.attention == expected

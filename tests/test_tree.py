@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.tree import build_tree, forest, sequences, visible
+from medalist.tree import build_tree, forest, padded, sequences, visible
 
 PASSAGE = [1, 2, 3]
 QUESTIONS = [([4, 5], [[6, 7, 8], [6, 9]]), ([4, 10], [[11]])]
@@ -67,3 +67,13 @@ def test_a_forest_is_its_trees_side_by_side(trees):
 def test_a_deep_tree_needs_no_recursion():
     tree = build_tree(list(range(3000)), [([1] * 3000, [[2] * 3000])])
     assert len(tree) == 8999
+
+
+def test_padding_sees_only_itself_and_is_seen_by_nobody():
+    tree = build_tree(PASSAGE, QUESTIONS)
+    longer = padded(tree, 6)
+    assert len(longer) == 12
+    expected = torch.block_diag(visible(tree.subtree_end).int(), torch.eye(4, dtype=torch.int32)).bool()
+    assert torch.equal(visible(longer.subtree_end), expected)
+    assert sequences(longer) == sequences(tree)
+    assert padded(tree, 4) is tree

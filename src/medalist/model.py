@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 
 from .progress import say
-from .scoring import Attention, check_tree_attention
+from .scoring import Attention, TreeAttentionError, check_tree_attention
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -85,7 +85,6 @@ def load_base(
 
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     chosen = getattr(torch, choose_dtype(place)) if dtype == "auto" else getattr(torch, dtype)
-    attention: Attention = "flex_attention" if place.type == "cuda" else "sdpa"
     folder, identity = _locate(source, revision)
     if expected_sha256 and identity.sha256 != expected_sha256:
         raise ModelError(
@@ -95,20 +94,36 @@ def load_base(
         with _without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=chosen, attn_implementation=attention, trust_remote_code=False
+                folder, dtype=chosen, attn_implementation="sdpa", trust_remote_code=False
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
     model = model.to(place)
-    max_depth = _max_depth(model.config)
+    attention, tree_error = choose_attention(model)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         identity=identity,
         attention=attention,
-        max_depth=max_depth,
-        tree_error=check_tree_attention(model, attention),
+        max_depth=_max_depth(model.config),
+        tree_error=tree_error,
     )
+
+
+def choose_attention(model: Any) -> tuple[Attention, float]:
+    """FlexAttention on a GPU if the model computes trees right with it, else SDPA; also what the check found, in nats.
+
+    Raises:
+        TreeAttentionError: it does so with neither.
+    """
+    if model.device.type == "cuda":
+        model.set_attn_implementation("flex_attention")
+        try:
+            return "flex_attention", check_tree_attention(model, "flex_attention")
+        except TreeAttentionError as error:
+            say(f"FlexAttention is not used: {error}")
+            model.set_attn_implementation("sdpa")
+    return "sdpa", check_tree_attention(model, "sdpa")
 
 
 @contextmanager

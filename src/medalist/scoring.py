@@ -14,11 +14,15 @@ from torch import Tensor
 
 from .losses import log_softmax_by_question
 from .prompt import Layout
-from .tree import TokenTree, build_tree, forest, sequences, visible
+from .tree import TokenTree, build_tree, forest, padded, sequences, visible
 
 Attention = Literal["sdpa", "flex_attention"]
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
 """Largest difference of a candidate's log-probability from that of its separate sequence; quantised models: 0.05."""
+
+
+FLEX_MULTIPLE = 512
+"""FlexAttention compiles anew for every length, so trees are padded to a multiple of this many nodes."""
 
 
 class TreeAttentionError(ValueError):
@@ -34,6 +38,7 @@ def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> di
     if attention == "flex_attention":
         from torch.nn.attention.flex_attention import create_block_mask
 
+        tree = padded(tree, FLEX_MULTIPLE)
         ends, size = tree.subtree_end, len(tree)
         mask = create_block_mask(
             lambda _batch, _head, query, key: (key <= query) & (query < ends[key]),

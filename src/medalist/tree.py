@@ -7,7 +7,7 @@ Several trees one after another are a forest, which is the same thing: no node o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -148,6 +148,21 @@ def forest(trees: Sequence[TokenTree]) -> TokenTree:
         candidates += tree.num_candidates
         questions += tree.num_questions
     return TokenTree(**{name: torch.cat(tensors) for name, tensors in parts.items()})
+
+
+def padded(tree: TokenTree, multiple: int) -> TokenTree:
+    """The tree with nodes added up to a multiple of a length: each sees only itself and predicts nothing."""
+    extra = -len(tree) % multiple
+    if not extra:
+        return tree
+    zeros = tree.token_ids.new_zeros(extra)
+    alone = torch.arange(len(tree) + 1, len(tree) + extra + 1, device=zeros.device)
+    return replace(
+        tree,
+        token_ids=torch.cat([tree.token_ids, zeros]),
+        depth=torch.cat([tree.depth, zeros]),
+        subtree_end=torch.cat([tree.subtree_end, alone]),
+    )
 
 
 def visible(subtree_end: Tensor) -> Tensor:
