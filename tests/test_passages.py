@@ -402,7 +402,8 @@ def test_gold_answers_come_back_from_medal_csv_as_they_were(passage):
 
 
 def test_parquet_opens_as_a_dataset(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     write_parquet([marked("pain in [RA=right atrium]")], tmp_path / "train.parquet")
     [row] = datasets.load_dataset(
         "parquet", data_files=str(tmp_path / "train.parquet"), split="train", cache_dir=str(tmp_path / "cache")
@@ -516,4 +517,4 @@ def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_
     quarantine = Quarantine(limit=1)
     passages = read_passages(path, inventory, quarantine)
     assert [passage.id for passage in passages] == ["2", "3"]
-    assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is no short form of the inventory"
+    assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is no short form of 'room air'"

@@ -44,12 +44,15 @@ class Inventory:
     origin: str = ""
     """Where it came from, for people: a file name, "sample", "mined from ..."."""
     _folded: dict[str, str] = field(init=False, repr=False, compare=False)
+    _listed: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         folded: dict[str, str] = {}
         for short_form in self.senses:
             folded.setdefault(_fold(short_form), short_form)
         object.__setattr__(self, "_folded", folded)
+        listed = frozenset(sense.long_form for senses in self.senses.values() for sense in senses)
+        object.__setattr__(self, "_listed", listed)
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str, int, str | None]], origin: str = "") -> Inventory:
@@ -136,6 +139,10 @@ class Inventory:
     def count(self, short_form: str, long_form: str) -> int:
         """How often a sense was seen."""
         return next((s.count for s in self.senses.get(short_form, ()) if s.long_form == long_form), 0)
+
+    def belongs_elsewhere(self, short_form: str, long_form: str) -> bool:
+        """Whether a long form is listed, but only under other short forms than this one."""
+        return long_form in self._listed and long_form not in self.long_forms(short_form)
 
     def key(self, surface: str) -> str | None:
         """The inventory's key for a short form as written: "CTs" -> "CT", "copd" -> "COPD"; None if it has none."""

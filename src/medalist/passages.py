@@ -389,7 +389,9 @@ def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -
         end = start + len(core)
     surface, long_form = text[start:end], tidy(label)
     short_form = inventory.key(surface)
-    # In another case ("was" for WAS) it may be an ordinary word that a wrong LOCATION points at, unless the label agrees.
-    if short_form is None or not (surface.startswith(short_form) or long_form in inventory.long_forms(short_form)):
+    if short_form is None:
         raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of the inventory")
+    if not surface.startswith(short_form) and inventory.belongs_elsewhere(short_form, long_form):
+        # "was" is not WAS when the label is a sense of RA: LOCATION points at an ordinary word.
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of {long_form!r}")
     return Mention(start=start, end=end, short_form=short_form, long_form=long_form)
