@@ -2,6 +2,7 @@
 # make test    set everything up, pass the tests
 # make check   lint, types, and whether the CLI reference is up to date
 # make docs    write the CLI reference anew
+# make bench   measure against trl and others, write docs/benchmarks.md (about half an hour; nothing else should run)
 #
 # TORCH=cpu takes PyTorch's CPU build from its own index, TORCH=installed the one of the Python that makes the
 # environment; otherwise pip decides. A torch that the environment has already is never replaced.
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -29,6 +30,9 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/cli_reference.py
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf $(VENV)
@@ -50,4 +54,8 @@ $(VENV)/.core: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) install -c $(VENV)/constraints.txt -e '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.core
+	$(PIP) install -c $(VENV)/constraints.txt -e '.[bench]'
 	touch $@

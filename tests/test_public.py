@@ -9,7 +9,7 @@ import medalist
 def test_the_public_names_are_these():
     assert medalist.__all__ == [
         "Expander", "Expansion", "Inventory", "Mention", "Passage", "Question", "Recipe", "Sense", "TokenTree",
-        "build_tree", "evaluate_base", "evaluate_run", "load_base", "load_recipe", "open_run", "prepare",
+        "build_tree", "check_claims", "evaluate_base", "evaluate_run", "load_base", "load_recipe", "open_run", "prepare",
         "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
     ]  # fmt: skip
 

@@ -5,8 +5,10 @@ import shutil
 
 import polars as pl
 import pytest
+import torch
 import yaml
-from peft import AutoPeftModelForCausalLM, PeftConfig
+from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
+from torch.testing import assert_close
 
 from medalist.passages import write_jsonl, write_medal_csv
 from medalist.prepare import open_prepared
@@ -121,9 +123,17 @@ def test_a_bare_base_gives_the_scores_that_it_has_inside_a_run(tiny_run, model_f
     assert bare["models"]["base"]["nll"] == pytest.approx(inside["models"]["base"]["nll"], abs=1e-6)
 
 
-def test_the_tuned_model_loads_from_the_folder_alone(tiny_run):
-    loaded = load_tuned(open_run(tiny_run))
-    assert any("lora_" in name for name, _ in loaded.model.named_parameters())
+def test_the_tuned_model_is_the_base_with_its_adapter_merged(tiny_run):
+    run = open_run(tiny_run)
+    loaded, beside = load_tuned(run), PeftModel.from_pretrained(load_run_base(run).model, run.tuned)
+    assert not any("lora_" in name for name, _ in loaded.model.named_parameters())
+    ids = torch.arange(3, 23)[None]
+    with torch.inference_mode():
+        merged, apart = loaded.model(ids).logits, beside(ids).logits
+        with beside.disable_adapter():
+            untuned = beside(ids).logits
+    assert_close(merged, apart, atol=1e-4, rtol=0)
+    assert (merged - untuned).abs().max() > 1e-3
 
 
 def test_the_inventory_of_a_run_reads_back_and_its_counts_are_of_training_only(tiny_run):

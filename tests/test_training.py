@@ -306,3 +306,23 @@ def test_activation_checkpointing_gives_the_same_run(model_folder, tmp_path):
     run_on_disk(tmp_path / "plain", model_folder, max_steps=2)
     run_on_disk(tmp_path / "checkpointed", model_folder, max_steps=2, activation_checkpointing=True)
     assert_same_run(losses_and_weights(tmp_path / "plain"), losses_and_weights(tmp_path / "checkpointed"))
+
+
+def test_the_lower_layers_of_an_upper_adapter_keep_no_graph(loaded, tmp_path):
+    seen = []
+    loaded.model.model.layers[0].register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
+    run_tune(loaded, tmp_path / "run", upper_layers=1, max_steps=2)
+    assert seen
+    assert not any(seen), "the backward pass would go through a layer that nothing is learnt in"
+    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
+    assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"1"}
+    assert {name.split(".")[-3] for name in weights} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    }
+    assert any(weight.abs().sum() > 0 for name, weight in weights.items() if "lora_B" in name)
+
+
+def test_more_upper_layers_than_there_are_is_one_clear_line(loaded, tmp_path):
+    with pytest.raises(ValueError, match=r"training.upper_layers=3, but tests/tiny-llama has 2 layers"):
+        run_tune(loaded, tmp_path / "run", upper_layers=3)

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .claims import check_claims
     from .expander import Expander, Expansion
     from .inventory import Inventory, Sense
     from .model import load_base
@@ -31,6 +32,7 @@ _HOME = {
     "Sense": "inventory",
     "TokenTree": "tree",
     "build_tree": "tree",
+    "check_claims": "claims",
     "evaluate_base": "runs",
     "evaluate_run": "runs",
     "load_base": "model",
@@ -56,6 +58,7 @@ __all__ = [
     "Sense",
     "TokenTree",
     "build_tree",
+    "check_claims",
     "evaluate_base",
     "evaluate_run",
     "load_base",

@@ -26,7 +26,7 @@ from .metrics import (
 )
 from .model import LoadedModel
 from .passages import Passage, Quarantine, fingerprint, replacing
-from .predictions import Item, Scores, make_items, read_predictions, write_predictions
+from .predictions import Item, Scores, make_items, passage_numbers, read_predictions, write_predictions
 from .progress import tracking
 from .prompt import Encoder, PromptSettings
 from .scoring import score_layouts
@@ -87,7 +87,7 @@ def summarise(
     choice = [item for item in scored if item.kind == "choice"]
     if not choice:
         raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
-    bootstrap = PassageBootstrap(_passage_numbers(choice), resamples=resamples)
+    bootstrap = PassageBootstrap(passage_numbers(choice), resamples=resamples)
     answers = {name: _answers(choice, found) for name, found in scores.items()}
     answers |= _baseline_answers(choice, inventory, knowledge)
     gold = np.array([item.gold for item in choice])
@@ -110,11 +110,6 @@ def summarise(
             **({"difference": _difference(bootstrap, correct, chosen)} if {"base", "tuned"} <= set(scores) else {}),
         }
     return result
-
-
-def _passage_numbers(items: Sequence[Item]) -> list[int]:
-    numbers: dict[str, int] = {}
-    return [numbers.setdefault(item.passage.id, len(numbers)) for item in items]
 
 
 def _answers(items: Sequence[Item], found: Scores) -> Any:
@@ -213,7 +208,7 @@ def _abstention(
         items = [item for item in scored if item.kind == kind and item.candidates]
         if items:
             null_wins = np.array([found[item.key][:-1].max() < found[item.key][-1] for item in items])
-            separate = PassageBootstrap(_passage_numbers(items), resamples=1000)
+            separate = PassageBootstrap(passage_numbers(items), resamples=1000)
             figures[f"abstained_on_{kind}"] = _share(separate, null_wins)
     return figures
 

@@ -266,12 +266,12 @@ def weights_sha256(folder: Path) -> str:
 
 
 def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
-    """Put a saved LoRA adapter on a base, for scoring."""
+    """Merge a saved LoRA adapter into a base, for scoring: adapters left beside the weights cost a tenth of the speed."""
     from peft import PeftModel
 
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    base.model = PeftModel.from_pretrained(base.model, str(adapter))
+    base.model = PeftModel.from_pretrained(base.model, str(adapter)).merge_and_unload()
     return base
 
 

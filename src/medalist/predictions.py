@@ -71,6 +71,12 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
     return items
 
 
+def passage_numbers(items: Sequence[Item]) -> list[int]:
+    """Which passage each item is about, as a number: what the bootstrap resamples."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(item.passage.id, len(numbers)) for item in items]
+
+
 def write_predictions(passages: Sequence[Passage], inventory: Inventory, scores: dict[str, Scores], path: Path) -> None:
     """Ids, offsets and scores, never text: `gold` counts candidates in inventory order, the last score is the null's."""
     rows = []

@@ -13,6 +13,7 @@ import yaml
 
 from . import figures
 from .card import interval, share, template_environment
+from .claims import cell_text, change_text, claims_by_heading, read_claims
 from .evaluation import distinct_slices
 from .inventory import Inventory
 from .metrics import softmax
@@ -70,22 +71,21 @@ def write_report(run: Run) -> Path:
                 "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
                 "summary": plain_summary(metrics),
                 "gained": _most_changed(metrics),
+                "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
                 "examples": [asdict(example) for example in _examples(run, folder, metrics)],
             }
         )
     (run.folder / "figures").mkdir(exist_ok=True)
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
-    page = (
-        template_environment()
-        .get_template("report.html")
-        .render(
-            run=run,
-            record=run.record,
-            recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
-            sections=sections,
-            learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
-        )
+    environment = template_environment()
+    environment.filters |= {"cell": cell_text, "change": change_text}
+    page = environment.get_template("report.html").render(
+        run=run,
+        record=run.record,
+        recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
+        sections=sections,
+        learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
     )
     path = run.folder / "report.html"
     with replacing(path) as file:

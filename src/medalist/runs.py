@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,69 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     return load_adapter(base or load_run_base(run), run.tuned)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """What a run is evaluated on."""
+
+    passages: list[Passage]
+    inventory: Inventory
+    knowledge: Knowledge
+    folder: Path
+    """Gets the results: `evaluation/<data>/` of the run."""
+    quarantine: Quarantine
+    about: dict[str, Any]
+    """What the metrics should say of the data."""
+
+
+def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
+    """The passages and candidates to evaluate a run on; arguments as for `evaluate_run`."""
+    candidates = run.inventory if inventory is None else Inventory.read(inventory)
+    prepared = Path(run.record["data"]["folder"])
+    train = open_prepared(prepared).passages("train") if (prepared / "data.json").exists() else None
+    if data is not None:
+        passages, quarantine = _read_marked(data, candidates, limit)
+        name, source = data.name.split(".")[0], str(data)
+    else:
+        passages, quarantine = open_prepared(prepared).passages("test")[:limit], Quarantine()
+        name, source = "test", f"test split of {prepared}"
+        if not passages:
+            raise ValueError(f"{run.folder} has no test split; name a file with --data")
+    return HeldOut(
+        passages=passages,
+        inventory=candidates,
+        knowledge=Knowledge(trained=run.trained, train=train),
+        folder=run.folder / "evaluation" / name,
+        quarantine=quarantine,
+        about={
+            "data": source,
+            "file": None if data is None else str(data.resolve()),
+            "inventory_file": None if inventory is None else str(inventory.resolve()),
+            "run": run.folder.name,
+            "base": run.base.id,
+        },
+    )
+
+
+class RunModels:
+    """Base and tuned model of a run: loaded when first asked for, the base before the tuned one, which changes it."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._base: LoadedModel | None = None
+        self.weights = {"base": run.base.sha256}
+        """What identifies the weights of each model that there is."""
+        if run.tuned is not None:
+            self.weights["tuned"] = _folder_sha256(run.tuned)
+
+    def load(self, name: str) -> LoadedModel:
+        """The model of that name; after "tuned", "base" is loaded from disk again."""
+        if name == "tuned":
+            base, self._base = self._base, None
+            return load_tuned(self._run, base)
+        self._base = self._base or load_run_base(self._run)
+        return self._base
+
+
 def evaluate_run(
     run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
 ) -> tuple[dict[str, Any], Path]:
@@ -218,47 +282,22 @@ def evaluate_run(
         The metrics, and the folder that holds them: `evaluation/<data>/` of the run.
     """
     use_threads(run.recipe)
-    candidates = run.inventory if inventory is None else Inventory.read(inventory)
-    prepared = Path(run.record["data"]["folder"])
-    train = open_prepared(prepared).passages("train") if (prepared / "data.json").exists() else None
-    if data is not None:
-        passages, quarantine = _read_marked(data, candidates, limit)
-        name, source = data.name.split(".")[0], str(data)
-    else:
-        passages, quarantine = open_prepared(prepared).passages("test")[:limit], Quarantine()
-        name, source = "test", f"test split of {prepared}"
-        if not passages:
-            raise ValueError(f"{run.folder} has no test split; name a file with --data")
-    loaded: dict[str, LoadedModel] = {}
-
-    def base() -> LoadedModel:
-        loaded["base"] = loaded.get("base") or load_run_base(run)
-        return loaded["base"]
-
-    models = {"base": (run.base.sha256, base)}
-    if run.tuned is not None:
-        models["tuned"] = (_folder_sha256(run.tuned), lambda: load_tuned(run, loaded.get("base")))
-    folder = run.folder / "evaluation" / name
+    held = held_out(run, data=data, inventory=inventory, limit=limit)
+    models = RunModels(run)
     metrics = evaluate(
-        models,
-        passages,
-        candidates,
+        {name: (weights, partial(models.load, name)) for name, weights in models.weights.items()},
+        held.passages,
+        held.inventory,
         run.recipe.prompt,
-        folder,
-        knowledge=Knowledge(trained=run.trained, train=train),
+        held.folder,
+        knowledge=held.knowledge,
         max_nodes=run.recipe.evaluation.max_nodes,
         resamples=run.recipe.evaluation.bootstrap,
-        quarantine=quarantine,
-        about={
-            "data": source,
-            "file": None if data is None else str(data.resolve()),
-            "inventory_file": None if inventory is None else str(inventory.resolve()),
-            "run": run.folder.name,
-            "base": run.base.id,
-        },
+        quarantine=held.quarantine,
+        about=held.about,
     )
     write_card(run)
-    return metrics, folder
+    return metrics, held.folder
 
 
 def evaluate_base(

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .claims import cell_text, change_text, claims_by_heading
 from .evaluation import distinct_slices
 
 if TYPE_CHECKING:
@@ -73,6 +74,23 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
     if remarks:
         yield "\n".join(remarks)
+
+
+def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
+    """The claims, a table each: metric, base, tuned, change and verdict."""
+    for heading, rows in claims_by_heading(claims).items():
+        table = _table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline")
+        for row in rows:
+            metric = row["metric"] + (f", {row['unit']}" if row["unit"] in ("%", "s") else "")
+            table.add_row(
+                metric,
+                f"{row['difference']['count']:,}",
+                *(cell_text(row, model) for model in ("base", "tuned")),
+                change_text(row),
+                row["verdict"],
+                row["baseline"] or "",
+            )
+        yield table
 
 
 def prepared_table(account: dict[str, Any]) -> RenderableType:

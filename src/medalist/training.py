@@ -237,24 +237,36 @@ class ShowProgress(TrainerCallback):
 
 
 def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
-    """The base with a fresh LoRA adapter on all linear layers but the output, or itself for full tuning."""
+    """The base with a fresh LoRA adapter on the linear layers but the output, or itself for full tuning."""
     if settings.method == "full":
         return base.model
     from peft import LoraConfig, get_peft_model
 
+    depth = base.model.config.num_hidden_layers
+    upper = settings.upper_layers or depth
+    if upper > depth:
+        raise ValueError(f"training.upper_layers={upper}, but {base.identity.id} has {depth} layers")
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules="all-linear",
+        target_modules=_linear_layers(base.model),
+        layers_to_transform=list(range(depth - upper, depth)) if upper < depth else None,
         task_type="CAUSAL_LM",
         revision=base.identity.revision,
     )
     model = get_peft_model(base.model, config)
     written = model.peft_config["default"]
     written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
-    written.target_modules = sorted(written.target_modules)  # a set would be written in another order each time
+    written.target_modules = sorted(written.target_modules)  # peft keeps a set, written in another order each time
     return model
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """Names of the linear layers inside the model's blocks ("q_proj", "down_proj", ...), as peft matches them."""
+    output = model.get_output_embeddings()
+    found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
+    return sorted({name.rsplit(".", 1)[-1] for name in found})
 
 
 def tune(

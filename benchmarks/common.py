@@ -1,0 +1,106 @@
+"""What the benchmarks share: MeDAL-shaped passages, the machine in words, the matmul peak, tables."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from medalist.inventory import Inventory
+from medalist.passages import Passage
+from medalist.sources import sample
+from medalist.substitution import Substituter
+
+T = TypeVar("T")
+
+WORDS, MENTIONS, CANDIDATES = 194, 4, 15
+"""Per passage and per mention, as in the official MeDAL sample (38 abstracts, 151 mentions)."""
+
+
+def medal_shaped(
+    count: int, *, words: int = WORDS, mentions: int = MENTIONS, candidates: int = CANDIDATES, seed: int = 0
+) -> tuple[list[Passage], Inventory]:
+    """Passages of the size of MeDAL's, made from the embedded sample corpus, and an inventory to go with them.
+
+    Sample passages are joined until they have `words` words, long forms become short forms, `mentions` of them are kept
+    as questions, and each short form is offered its own senses and others of the corpus up to `candidates`.
+    """
+    source = sample.inventory()
+    texts = sample.passages()
+    draw = random.Random(seed)
+    substitute = Substituter(source, mode="mended", probability=1.0, seed=seed)
+    found: list[Passage] = []
+    while len(found) < count:
+        draw.shuffle(texts)
+        parts: list[str] = []
+        for part in texts:
+            parts.append(part.text)
+            if sum(len(text.split()) for text in parts) < words:
+                continue
+            text = " ".join(" ".join(parts).split()[:words])
+            parts = []
+            passage = substitute(Passage(id=f"joined-{len(found)}", text=text, source="benchmark"))
+            if len(passage.mentions) < mentions:
+                continue
+            kept = tuple(sorted(draw.sample(passage.mentions, mentions), key=lambda mention: mention.start))
+            found.append(Passage(id=passage.id, text=passage.text, mentions=kept, source="benchmark"))
+            if len(found) == count:
+                break
+    others = sorted({sense.long_form for senses in source.senses.values() for sense in senses})
+    rows = []
+    for short_form in source.senses:
+        own = source.long_forms(short_form)[:candidates]
+        fill = draw.sample([name for name in others if name not in own], candidates - len(own))
+        rows += [(short_form, long_form, 0, None) for long_form in (*own, *fill)]
+    return found, Inventory.of(rows, "sample, filled up")
+
+
+def machine() -> str:
+    """The machine and the versions, in one line."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", "peft", "trl")
+    )
+    return f"{model}, {torch.get_num_threads()} threads, Python {platform.python_version()}, {versions}"
+
+
+def matmul_peak(size: int = 2048, seconds: float = 2.0) -> float:
+    """The fp32 matmul rate of this process, in FLOP/s: the best of many products of square matrices."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    best, started = float("inf"), time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        best = min(best, timed(lambda: a @ b)[0])
+    return 2 * size**3 / best
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that the work took, and what it returned."""
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; floats with three significant digits."""
+
+    def cell(value: object) -> str:
+        return f"{value:,.3g}" if isinstance(value, float) else str(value)
+
+    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def progress(text: str) -> None:
+    """A line on stderr: stdout is the result."""
+    print(text, file=sys.stderr, flush=True)

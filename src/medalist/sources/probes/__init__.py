@@ -1,0 +1,24 @@
+"""Texts that only measure, never train: notes in which a wrong long form would do harm, and plain English.
+
+Written for this project, CC0; `DATASHEET.md` beside this file says what they are and are not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...inventory import Inventory
+from ...passages import Passage, read_passages
+
+HERE = Path(__file__).parent
+
+
+def dangerous_pairs() -> tuple[list[Passage], Inventory]:
+    """Notes with one marked short form each, and its two or three senses that must not be taken for one another."""
+    inventory = Inventory.read(HERE / "dangerous_pairs.csv")
+    return read_passages(HERE / "dangerous_pairs.jsonl", inventory), inventory
+
+
+def general_english() -> list[str]:
+    """Paragraphs about anything but medicine."""
+    return (HERE / "general_english.txt").read_text(encoding="utf-8").strip().split("\n\n")
