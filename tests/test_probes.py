@@ -54,4 +54,14 @@ def test_plain_english_has_nothing_of_medicine():
     assert len(paragraphs) == 24
     assert all(55 <= len(paragraph.split()) <= 95 for paragraph in paragraphs)
     text = set(words(" ".join(paragraphs)))
-    assert not text & {"patient", "patients", "hospital", "disease", "clinical", "therapy", "diagnosis", "doctor", "blood"}
+    assert not text & {
+        "patient",
+        "patients",
+        "hospital",
+        "disease",
+        "clinical",
+        "therapy",
+        "diagnosis",
+        "doctor",
+        "blood",
+    }

@@ -323,6 +323,7 @@ def test_the_lower_layers_of_an_upper_adapter_keep_no_graph(loaded, tmp_path):
     assert any(weight.abs().sum() > 0 for name, weight in weights.items() if "lora_B" in name)
 
 
-def test_more_upper_layers_than_there_are_is_one_clear_line(loaded, tmp_path):
-    with pytest.raises(ValueError, match=r"training.upper_layers=3, but tests/tiny-llama has 2 layers"):
-        run_tune(loaded, tmp_path / "run", upper_layers=3)
+def test_more_upper_layers_than_there_are_is_all_of_them(loaded, tmp_path):
+    run_tune(loaded, tmp_path / "run", upper_layers=30, max_steps=2)
+    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
+    assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"0", "1"}

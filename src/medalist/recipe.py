@@ -82,7 +82,7 @@ class TrainingSettings(_Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     """LoRA dropout."""
     upper_layers: int | None = Field(None, ge=1)
-    """Adapt only so many upper layers: the lower ones then run without a gradient, which saves their backward pass."""
+    """Adapt at most so many upper layers: the lower ones then run without a gradient, which saves their backward pass."""
     learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)

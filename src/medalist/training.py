@@ -243,9 +243,7 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
     from peft import LoraConfig, get_peft_model
 
     depth = base.model.config.num_hidden_layers
-    upper = settings.upper_layers or depth
-    if upper > depth:
-        raise ValueError(f"training.upper_layers={upper}, but {base.identity.id} has {depth} layers")
+    upper = min(settings.upper_layers or depth, depth)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,

@@ -1,0 +1,79 @@
+"""What the benchmarks rest on: passages of the size that they name, and FLOPs that are really computed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from medalist.recipe import TrainingSettings
+from medalist.scoring import candidate_scores, tree_inputs
+from medalist.training import add_adapter
+from medalist.tree import build_tree, forest
+
+HERE = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def beside_the_benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(HERE))
+    for name in ("common", "efficiency", "all"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_passages_are_of_the_size_that_the_page_names():
+    from common import medal_shaped
+
+    passages, inventory = medal_shaped(12, words=150, mentions=3, candidates=9)
+    assert len(passages) == len({passage.text for passage in passages}) == 12
+    for passage in passages:
+        # Long forms of several words became short forms of one.
+        assert 100 < len(passage.text.split()) <= 150
+        assert len(passage.mentions) == 3
+        for mention in passage.mentions:
+            offered = inventory.long_forms(mention.short_form)
+            assert len(offered) == 9
+            assert mention.long_form in offered
+    assert medal_shaped(12, words=150, mentions=3, candidates=9)[0] == passages
+
+
+def some_tree():
+    return forest(
+        [
+            build_tree(list(range(20, 40)), [([5, 6, 7], [[8, 9, 3], [8, 4, 3]]), ([9, 6], [[11, 3]])]),
+            build_tree(list(range(50, 61)), [([5, 6], [[8, 3], [30, 31, 32, 3]])]),
+        ]
+    )
+
+
+@pytest.mark.parametrize(("rank", "upper_layers"), [(0, None), (4, None), (4, 1)])
+def test_the_counted_flops_of_matrix_products_are_those_that_torch_executes(tiny_llama, loaded, rank, upper_layers):
+    from efficiency import model_flops
+
+    tree = some_tree()
+    model = tiny_llama
+    if rank:
+        model = add_adapter(loaded, TrainingSettings(rank=rank, upper_layers=upper_layers))
+        model.train()
+    with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(bool(rank)):
+        scores = candidate_scores(model(**tree_inputs(tree, "sdpa", torch.float32)).logits, tree)
+        if rank:
+            scores.sum().backward()
+    counted = counter.get_flop_counts()["Global"]
+    products = sum(
+        flops for operator, flops in counted.items() if str(operator) in ("aten.mm", "aten.addmm", "aten.bmm")
+    )
+    assert products == model_flops(tree, tiny_llama.config, rank=rank, upper_layers=upper_layers).matmul
+
+
+def test_the_page_names_every_benchmark_that_there_is():
+    from all import SCRIPTS
+
+    written = {path.stem for path in HERE.glob("*.py")} - {"all", "common"}
+    assert written == set(SCRIPTS)
+    page = (HERE.parent / "docs/benchmarks.md").read_text(encoding="utf-8")
+    for part in ("## The article, reproduced", "## Ranking candidates", "## Efficiency"):
+        assert part in page
