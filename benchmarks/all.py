@@ -16,7 +16,8 @@ from common import progress
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-SCRIPTS = ("training", "scoring", "efficiency", "memory", "article")
+SCRIPTS = {"training": ["--control"], "scoring": [], "efficiency": [], "memory": [], "article": []}
+"""Name -> options."""
 INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did the
@@ -29,7 +30,7 @@ def run(script: str) -> str:
     """A benchmark's Markdown, shown as it comes."""
     progress(f"--- {script}")
     began = time.monotonic()
-    done = subprocess.run([sys.executable, HERE / f"{script}.py"], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, HERE / f"{script}.py", *SCRIPTS[script]], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(
             f"benchmarks/{script}.py failed with exit code {done.returncode}; {PAGE.name} is left as it was"

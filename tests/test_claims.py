@@ -135,13 +135,14 @@ def test_free_answers_are_judged_one_by_one():
         return module._Measured(answers=answers, dangerous={}, elsewhere={}, english=np.zeros(0))
 
     measured = {
+        # invented; another sense; declined; the answer and six words more
         "base": model("Lebenwelle", "right atrium", "none of these", "room air is air in a room"),
         "tuned": model("room air", "Room airs.", "none of these", "room air"),
     }
     rows = {row["metric"]: row for row in module._generation_rows(ITEMS, measured, 100)}
     exact, invented, relevant, words = rows.values()
     assert (exact["base"]["value"], exact["tuned"]["value"]) == (0, 0.75)
-    assert (invented["base"]["value"], invented["tuned"]["value"]) == (0.5, 0)
+    assert (invented["base"]["value"], invented["tuned"]["value"]) == (0.25, 0)
     assert relevant["base"]["value"] == pytest.approx(2 / 7 / 4)
     assert (words["base"]["value"], words["tuned"]["value"]) == (13 / 4, 9 / 4)
 

@@ -256,8 +256,8 @@ def _generation_rows(asked: Sequence[Item], measured: dict[str, _Measured], resa
         row("accuracy", "free answer is the true long form", lambda text, _, gold: names_sense(text, [gold])),
         row(
             "hallucination",
-            "free answer is no sense of that short form",
-            lambda text, item, _: not declines(text) and not names_sense(text, item.candidates),
+            "free answer holds no sense of that short form",
+            lambda text, item, _: not declines(text) and not any(share_of_answer(text, c) for c in item.candidates),
             better="lower",
         ),
         row("relevance", "share of the words that are the answer", lambda text, _, gold: share_of_answer(text, gold)),
