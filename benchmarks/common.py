@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import platform
 import random
@@ -99,6 +100,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
     lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def count_option(parser: argparse.ArgumentParser, flag: str, default: int, text: str) -> None:
+    """An option that takes a whole number, at least 1."""
+
+    def positive(given: str) -> int:
+        if not given.isdigit() or int(given) < 1:
+            raise argparse.ArgumentTypeError(f"{given} is not a whole number of at least 1")
+        return int(given)
+
+    parser.add_argument(flag, type=positive, default=default, metavar="N", help=f"{text} (default: {default})")
 
 
 def progress(text: str) -> None:

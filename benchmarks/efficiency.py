@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from common import machine, matmul_peak, medal_shaped, progress, table, timed
+from common import count_option, machine, matmul_peak, medal_shaped, progress, table, timed
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -373,22 +373,11 @@ def main() -> None:
     )
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-    def number(flag: str, default: int, text: str) -> None:
-        parser.add_argument(flag, type=positive, default=default, metavar="N", help=f"{text} (default: {default})")
-
-    number("--passages", 8, "passages of each workload")
-    number("--profiled", 2, "passages under the profiler")
-    number("--nodes", 400, "rows of the products that are timed by themselves")
+    count_option(parser, "--passages", 8, "passages of each workload")
+    count_option(parser, "--profiled", 2, "passages under the profiler")
+    count_option(parser, "--nodes", 400, "rows of the products that are timed by themselves")
     parser.add_argument("--figure", type=Path, default=FIGURE, metavar="PATH", help="picture (default: in docs/)")
     return parser.parse_args()
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from common import CANDIDATES, machine, medal_shaped, progress, table, timed
+from common import CANDIDATES, count_option, machine, medal_shaped, progress, table, timed
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.utils import logging
@@ -227,26 +227,15 @@ def main() -> None:
     )
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-    def number(flag: str, default: int, text: str) -> None:
-        parser.add_argument(flag, type=positive, default=default, metavar="N", help=f"{text} (default: {default})")
-
-    number("--passages", 8, "passages that Medalist ranks")
-    number("--candidates", CANDIDATES, "candidates of each mention, the null candidate besides")
-    number("--cache-passages", 3, "passages ranked row by row with a KV cache")
-    number("--row-passages", 2, "passages ranked by whole sequences")
-    number("--batch", 8, "sequences in one forward pass of that side")
-    number("--generate", 3, "mentions that the model generates an answer for, each of another passage")
-    number("--new-tokens", 128, "tokens of a generated answer")
+    count_option(parser, "--passages", 8, "passages that Medalist ranks")
+    count_option(parser, "--candidates", CANDIDATES, "candidates of each mention, the null candidate besides")
+    count_option(parser, "--cache-passages", 3, "passages ranked row by row with a KV cache")
+    count_option(parser, "--row-passages", 2, "passages ranked by whole sequences")
+    count_option(parser, "--batch", 8, "sequences in one forward pass of that side")
+    count_option(parser, "--generate", 3, "mentions that the model generates an answer for, each of another passage")
+    count_option(parser, "--new-tokens", 128, "tokens of a generated answer")
     return parser.parse_args()
 
 

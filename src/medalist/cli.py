@@ -29,6 +29,12 @@ Overrides = Annotated[
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)
 ]
+HeldOutFile = Annotated[
+    Path | None, typer.Option(help="Marked passages: MeDAL's CSV, JSONL or Parquet. Default: the run's test split.")
+]
+InventoryFile = Annotated[
+    Path | None, typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's.")
+]
 
 
 @app.command()
@@ -91,12 +97,8 @@ def evaluate(
             show_default=False,
         ),
     ],
-    data: Annotated[
-        Path | None, typer.Option(help="Marked passages: MeDAL's CSV, JSONL or Parquet. Default: the run's test split.")
-    ] = None,
-    inventory: Annotated[
-        Path | None, typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's.")
-    ] = None,
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
     train: Annotated[
         Path | None, typer.Option(help="For a bare base: marked passages that the baselines may learn from.")
     ] = None,
@@ -128,12 +130,8 @@ def evaluate(
 @app.command()
 def claims(
     run: RunFolder,
-    data: Annotated[
-        Path | None, typer.Option(help="Marked passages: MeDAL's CSV, JSONL or Parquet. Default: the run's test split.")
-    ] = None,
-    inventory: Annotated[
-        Path | None, typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's.")
-    ] = None,
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
     mentions: Annotated[int, typer.Option(min=1, help="Free answers to generate with each model.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
 ) -> None:
