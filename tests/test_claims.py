@@ -139,7 +139,7 @@ def test_free_answers_are_judged_one_by_one():
         "base": model("Lebenwelle", "right atrium", "none of these", "room air is air in a room"),
         "tuned": model("room air", "Room airs.", "none of these", "room air"),
     }
-    rows = {row["metric"]: row for row in module._generation_rows(ITEMS, measured, 100)}
+    rows = {row["metric"]: row for row in module._generation_rows(ITEMS, measured, "50.0 (majority)", 100)}
     exact, invented, relevant, words = rows.values()
     assert (exact["base"]["value"], exact["tuned"]["value"]) == (0, 0.75)
     assert (invented["base"]["value"], invented["tuned"]["value"]) == (0.25, 0)
@@ -156,3 +156,15 @@ def test_perplexity_is_worse_when_it_rises():
     assert row["difference"]["value"] == pytest.approx(0.25)
     assert row["verdict"] == "worse"
     assert change_text(row) == "+25.0 % (+25.0 to +25.0)"
+
+
+def test_the_baseline_of_other_texts_is_the_better_of_majority_and_copy():
+    spelt_out = Passage(
+        id="c",
+        text="room air: on RA now",
+        mentions=(Mention(start=13, end=15, short_form="RA", long_form="room air"),),
+    )
+    seen = Inventory.of([("RA", "right atrium", 5, None)])
+    items = make_items([*NOTES, spelt_out], INVENTORY)
+    assert module._strongest_baseline(items, seen, INVENTORY) == "20.0 (copy, else majority)"
+    assert module._strongest_baseline(ITEMS, Inventory.of([("RA", "room air", 5, None)])) == "100.0 (majority)"

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .baselines import copy_else_majority, majority, plain_words, text_around
 from .evaluation import score_passages
 from .generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from .inventory import Inventory
@@ -127,8 +128,8 @@ def check_claims(
     resamples = run.recipe.evaluation.bootstrap
     rows = [
         *_accuracy_rows(metrics),
-        *_generation_rows(asked, measured, resamples),
-        *_adaptability_rows(metrics, elsewhere, measured, resamples),
+        *_generation_rows(asked, measured, _strongest_baseline(asked, run.trained, held.inventory), resamples),
+        *_adaptability_rows(metrics, elsewhere, measured, run.trained, resamples),
         *_safety_rows(choice, read_scores(folder), dangerous, measured, resamples),
         *_cost_rows(asked, measured, resamples),
     ]
@@ -240,7 +241,9 @@ def _slice_row(claim: str, metric: str, metrics: dict[str, Any], name: str) -> d
     return _row(claim, metric, both, cells["difference"], baseline=named)
 
 
-def _generation_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> list[dict[str, Any]]:
+def _generation_rows(
+    asked: Sequence[Item], measured: dict[str, _Measured], baseline: str, resamples: int
+) -> list[dict[str, Any]]:
     fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
     items = [asked[n] for n in fits]
     texts = {name: [answer.text for n in fits if (answer := m.answers[n])] for name, m in measured.items()}
@@ -253,7 +256,12 @@ def _generation_rows(asked: Sequence[Item], measured: dict[str, _Measured], resa
         return _compared(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
 
     return [
-        row("accuracy", "free answer is the true long form", lambda text, _, gold: names_sense(text, [gold])),
+        row(
+            "accuracy",
+            "free answer is the true long form",
+            lambda text, _, gold: names_sense(text, [gold]),
+            baseline=baseline,
+        ),
         row(
             "hallucination",
             "free answer holds no sense of that short form",
@@ -265,8 +273,23 @@ def _generation_rows(asked: Sequence[Item], measured: dict[str, _Measured], resa
     ]
 
 
+def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
+    """The better of majority sense and copying from the text, on mentions that the evaluation's own slices do not cover."""
+    right = dict.fromkeys(("majority", "copy, else majority"), 0)
+    for item in items:
+        short_form, words = item.mention.short_form, plain_words(text_around(item.passage, item.mention))
+        right["majority"] += majority(short_form, item.candidates, *counts) == item.gold
+        right["copy, else majority"] += copy_else_majority(words, short_form, item.candidates, *counts) == item.gold
+    name = max(right, key=lambda baseline: right[baseline])
+    return f"{100 * right[name] / len(items):.1f} ({name})"
+
+
 def _adaptability_rows(
-    metrics: dict[str, Any], elsewhere: _Text | None, measured: dict[str, _Measured], resamples: int
+    metrics: dict[str, Any],
+    elsewhere: _Text | None,
+    measured: dict[str, _Measured],
+    trained: Inventory,
+    resamples: int,
 ) -> list[dict[str, Any]]:
     rows = [
         _slice_row("adaptability", "senses never trained on: right", metrics, "sense unseen"),
@@ -275,7 +298,6 @@ def _adaptability_rows(
     if elsewhere is not None:
         items = [item for item in make_items(elsewhere.passages, elsewhere.inventory) if item.kind == "choice"]
         right = {name: _right(items, m.elsewhere) for name, m in measured.items()}
-        chance = np.mean([1 / len(item.candidates) for item in items])
         rows.append(
             _compared(
                 "adaptability",
@@ -283,7 +305,7 @@ def _adaptability_rows(
                 items,
                 right,
                 resamples,
-                baseline=f"{100 * chance:.1f} (chance)",
+                baseline=_strongest_baseline(items, trained, elsewhere.inventory),
             )
         )
     return [row for row in rows if row]
