@@ -30,10 +30,10 @@ GOALS = """## The goals, and what is in the way
 
 | goal | where it stands | what is in the way |
 |---|---|---|
-| training 8x `trl` | first table | Tokens: with 4 mentions a passage, rows have 3.4 times the tokens of trees, and that bounds what sharing can give. The rest of the ratio (last line of the table) is that `trl` projects every position onto the vocabulary on a CPU, and pads or recomputes. More mentions per passage, or only the upper layers adapted, go beyond it. |
-| ranking 8x row by row with a KV cache | second table | Tokens again: the cache spares a mention's candidates the passage, but each mention still reads it once. The ratio of tokens is below 3; the rest is that one long pass runs better than several short ones. |
+| training 8x `trl` | first table | Tokens: how many more of them rows have than trees (first column) bounds what sharing can give. What the control in the last line gains without sharing comes besides; by its source `trl` projects every position onto the vocabulary on a CPU, which was read, not profiled. More mentions per passage, or only the upper layers adapted, go beyond it. |
+| ranking 8x row by row with a KV cache | second table | Tokens again: the cache spares a mention's candidates the passage, but each mention still reads it once, and its candidates run as a small padded batch. More mentions per passage would raise the ratio. |
 | ranking 60x generation | second table | A token costs the model about as much either way; writing is slow because it reads all weights for each token. The ratio grows with the length of the answer, here the article's 128 at most. |
-| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention: a seventh of the time for a fifteenth of the FLOPs, as the CPU's kernel computes the pairs of nodes that do not see each other too. Products of these sizes alone run at 80 to 90 % of the peak (fourth table); elementwise work and dispatch take the rest. Adapters are small products, which run worst, so the upper half alone does better. |
+| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention takes a large share of the time (figure), as the CPU's kernel also computes the pairs of nodes that do not see each other. The products inside the model stay below the peak (last line of the profile's table); elementwise work and dispatch take the rest. Adapters are small products, which run worst, so the upper half alone does better. |
 """
 
 

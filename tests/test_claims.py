@@ -168,3 +168,15 @@ def test_the_baseline_of_other_texts_is_the_better_of_majority_and_copy():
     items = make_items([*NOTES, spelt_out], INVENTORY)
     assert module._strongest_baseline(items, seen, INVENTORY) == "20.0 (copy, else majority)"
     assert module._strongest_baseline(ITEMS, Inventory.of([("RA", "room air", 5, None)])) == "100.0 (majority)"
+
+
+def test_other_texts_are_a_row_where_the_model_was_tuned_elsewhere():
+    def model(*rows):
+        return module._Measured(answers=[], dangerous={}, elsewhere=scores(*rows), english=np.zeros(0))
+
+    right, wrong = [9.0, 0, 0, 0], [0, 9.0, 0, 0]
+    measured = {"base": model(right, wrong, wrong, wrong), "tuned": model(right, right, right, wrong)}
+    text = module._Text(passages=NOTES, inventory=INVENTORY)
+    [row] = module._adaptability_rows({"slices": {}, "baselines": {}}, text, measured, Inventory.of([]), 200)
+    assert (row["base"]["value"], row["tuned"]["value"]) == (0.25, 0.75)
+    assert row["baseline"] == "100.0 (majority)"

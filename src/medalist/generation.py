@@ -29,11 +29,6 @@ class Answer:
     seconds: float
     """From the prompt to the last token, one mention at a time."""
 
-    @property
-    def words(self) -> int:
-        """Words written."""
-        return len(self.text.split())
-
 
 def generate_answers(
     loaded: LoadedModel, items: Sequence[Item], prompt: PromptSettings, *, new_tokens: int, label: str

@@ -126,7 +126,7 @@ def replacing(path: Path) -> Iterator[IO[str]]:
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves no half file behind; raised again below
         Path(name).unlink(missing_ok=True)
         raise
 
