@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from medalist.cli import app
 
 PAGE = Path(__file__).parent / "cli.md"
-VERBS = ("demo", "prepare", "train", "evaluate", "report", "expand")
+VERBS = [command.callback.__name__ for command in app.registered_commands]
 
 
 def reference() -> str:
