@@ -76,6 +76,7 @@ def test_counts_say_what_was_measured():
         "choice": 5,
         "single": 1,
         "absent": 1,
+        "unlisted": 0,
         "distractor": 1,
         "dropped": 0,
         "passages_in_training_data": None,
@@ -111,8 +112,19 @@ def test_abstention_is_what_happens_when_the_null_candidate_may_win():
         "answered": (4 / 5, 5),
         "accuracy_when_answered": (2 / 4, 4),
         "abstained_when_gold_hidden": (2 / 5, 5),
-        "abstained_on_absent": (1, 1),
-        "abstained_on_distractor": (0, 1),
+    }
+
+
+def test_an_expander_is_right_with_the_gold_or_where_there_is_none_with_declining():
+    found = {
+        name: (cells["count"], cells["base"]["value"], cells["tuned"]["value"], cells["majority, always expanding"]["value"])
+        for name, cells in summary()["expansion"].items()
+    }
+    assert found == {
+        "all": (8, 3 / 8, 4 / 8, 4 / 8),
+        "sense listed": (6, 2 / 6, 3 / 6, 4 / 6),  # the one with a single sense is declined by both
+        "sense not listed": (1, 1, 1, 0),
+        "no short form": (1, 0, 0, 0),
     }
 
 

@@ -179,3 +179,11 @@ def test_mended_text_with_its_long_forms_put_back_is_the_text_before(text, proba
 def test_medal_text_with_its_long_forms_put_back_is_the_letters_before(text):
     passage = substituted(text, mode="medal")
     assert letters(restored(passage)) == " ".join(letters(text).split())
+
+
+def test_a_long_form_of_several_short_forms_takes_the_commonest_or_where_it_is_the_commoner_sense():
+    counted = Inventory.of([("HT", "hypertension", 2, None), ("HTN", "hypertension", 9, None)])
+    assert LongFormFinder(counted).find("hypertension")[0].short_form == "HTN"
+    rows = [("HT", "height", 0, None), ("HT", "hypertension", 0, None), ("HTN", "hypertension", 0, None)]
+    assert LongFormFinder(Inventory.of(rows)).find("hypertension")[0].short_form == "HTN"
+    assert LongFormFinder(Inventory.of(rows[1:])).find("hypertension")[0].short_form == "HT"

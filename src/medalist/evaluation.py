@@ -96,10 +96,10 @@ def summarise(
         "counts": _counts(items, scored, knowledge),
         "baselines": {name: {"accuracy": _share(bootstrap, correct[name])} for name in answers if name not in scores},
         "models": {
-            name: _model_figures(name, scored, choice, scores[name], answers[name], correct[name], bootstrap)
-            for name in scores
+            name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
         },
         "slices": {},
+        "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
         "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
@@ -153,15 +153,13 @@ def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge)
     return {
         "passages": len(passages),
         "mentions": len(items),
-        **{kind: kinds.count(kind) for kind in ("choice", "single", "absent", "distractor")},
+        **{kind: kinds.count(kind) for kind in ("choice", "single", "absent", "unlisted", "distractor")},
         "dropped": len(items) - len(scored),
         "passages_in_training_data": None if shared is None else len(shared),
     }
 
 
 def _model_figures(
-    name: str,
-    scored: Sequence[Item],
     choice: Sequence[Item],
     found: Scores,
     answers: Any,
@@ -189,28 +187,54 @@ def _model_figures(
         "reliability": reliability(confidence, correct),
         "risk_coverage": {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()},
         "area_under_risk_coverage": area_under_risk_coverage(confidence, correct),
-        "abstention": _abstention(scored, choice, found, correct, bootstrap),
+        "abstention": _abstention(choice, found, correct, bootstrap),
     }
 
 
 def _abstention(
-    scored: Sequence[Item], choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap
+    choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap
 ) -> dict[str, Any]:
     """What happens when the null candidate may win."""
     answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
     hidden = np.array([np.delete(found[item.key][:-1], item.gold or 0).max() < found[item.key][-1] for item in choice])
-    figures: dict[str, Any] = {
+    return {
         "answered": _share(bootstrap, answered),
         "accuracy_when_answered": _share(bootstrap, correct, answered),
         "abstained_when_gold_hidden": _share(bootstrap, hidden),
     }
-    for kind in ("absent", "distractor"):
-        items = [item for item in scored if item.kind == kind and item.candidates]
-        if items:
-            null_wins = np.array([found[item.key][:-1].max() < found[item.key][-1] for item in items])
-            separate = PassageBootstrap(passage_numbers(items), resamples=1000)
-            figures[f"abstained_on_{kind}"] = _share(separate, null_wins)
-    return figures
+
+
+def _expansion(
+    scored: Sequence[Item], scores: dict[str, Scores], inventory: Inventory, knowledge: Knowledge, *, resamples: int
+) -> dict[str, Any]:
+    """What an expander does with the text: right is the gold where it is listed, and "none of these" elsewhere.
+
+    Here the null candidate competes everywhere, and single listed senses count too. A short form that no inventory
+    holds is not found in a text, so not counted. The baseline always expands, to the majority sense.
+    """
+    items = [item for item in scored if item.candidates]
+    bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
+    wanted = np.array([len(item.candidates) if item.gold is None else item.gold for item in items])
+    counts = (inventory,) if knowledge.trained is None else (knowledge.trained, inventory)
+    right = {name: np.array([int(found[i.key].argmax()) for i in items]) == wanted for name, found in scores.items()}
+    always = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
+    right["majority, always expanding"] = always == wanted
+    kinds = np.array([item.kind for item in items])
+    slices = {
+        "all": np.ones(len(items), dtype=bool),
+        "sense listed": (kinds == "choice") | (kinds == "single"),
+        "sense not listed": kinds == "absent",
+        "no short form": kinds == "distractor",
+    }
+    return {
+        name: {
+            "count": int(chosen.sum()),
+            **{answerer: _share(bootstrap, correct, chosen) for answerer, correct in right.items()},
+            **({"difference": _difference(bootstrap, right, chosen)} if {"base", "tuned"} <= set(scores) else {}),
+        }
+        for name, chosen in slices.items()
+        if chosen.any()
+    }
 
 
 def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:

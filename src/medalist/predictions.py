@@ -1,7 +1,8 @@
 """What is asked of a model and what it answered: the marked mentions of an evaluation, and its predictions on disk.
 
 A mention counts towards accuracy when its gold is listed and there is a choice: two candidates or more. The others are
-told apart by kind: `single` (nothing to choose), `absent` (the gold is not listed), `distractor` (no short form at all).
+told apart by kind: `single` (nothing to choose), `absent` (the gold is not listed), `unlisted` (the short form is not),
+`distractor` (no short form at all).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Item:
     """Without the null candidate."""
     gold: int | None
     kind: str
-    """`choice`, `single`, `absent` or `distractor`."""
+    """`choice`, `single`, `absent`, `unlisted` or `distractor`."""
     leak: bool
     """The gold, or an equivalent of it, stands elsewhere in the passage."""
 
@@ -62,7 +63,7 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
             if mention.long_form == NONE_OF_THESE:
                 kind = "distractor"
             elif gold is None:
-                kind = "absent"
+                kind = "absent" if candidates else "unlisted"
             else:
                 kind = "choice" if len(candidates) > 1 else "single"
             words = plain_words(text_around(passage, mention))

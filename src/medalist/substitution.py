@@ -39,13 +39,15 @@ class LongFormFinder:
 
     def __init__(self, inventory: Inventory, *, letters_only: bool = False) -> None:
         self._automaton = ahocorasick.Automaton()
-        best: dict[str, tuple[int, str, str]] = {}
+        best: dict[str, tuple[tuple[int, int], str, str]] = {}
         for short_form, senses in inventory.senses.items():
-            for sense in senses:
+            for place, sense in enumerate(senses):
                 pattern = " ".join(letters(sense.long_form).split()) if letters_only else lower(sense.long_form)
-                # A long form listed under several short forms goes to the one that it is most often shortened to.
-                if pattern and (pattern not in best or sense.count > best[pattern][0]):
-                    best[pattern] = (sense.count, short_form, sense.long_form)
+                # A long form listed under several short forms goes to the one that it is most often shortened to; where
+                # nobody counted, to the one of which it is the commoner sense.
+                weight = (sense.count, 0 if sense.count else -place)
+                if pattern and (pattern not in best or weight > best[pattern][0]):
+                    best[pattern] = (weight, short_form, sense.long_form)
         for pattern, (_, short_form, long_form) in best.items():
             self._automaton.add_word(pattern, (len(pattern), short_form, long_form))
         self._automaton.make_automaton()
