@@ -113,3 +113,13 @@ def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     run = train(parse_recipe(values, overrides))
     evaluate_run(run)
     return run.folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the embedded corpora hold, where their checker ran."""
+    if any("test_clinical" in report.nodeid for report in terminalreporter.stats.get("passed", [])):
+        from corpora import figures
+
+        terminalreporter.section("embedded corpora")
+        for name, figure in figures().items():
+            terminalreporter.write_line(f"{name}: {figure}")

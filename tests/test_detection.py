@@ -85,3 +85,9 @@ def test_every_mention_reads_as_its_key_and_none_overlap(text, any_case):
 @given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6))
 def test_short_forms_between_spaces_are_all_found(names):
     assert [key for _, key in found(" ".join(names))] == names
+
+
+@pytest.mark.parametrize("names", [["TM", "TMS"], ["TMS", "TM"]])
+def test_any_case_reads_a_plural_where_the_case_says_so(names):
+    inventory = Inventory.of([(name, "x", 0, None) for name in names])
+    assert found("TMs TMS tms", any_case=True, inventory=inventory) == [("TMs", "TM"), ("TMS", "TMS"), ("tms", "TMS")]

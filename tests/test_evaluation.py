@@ -117,7 +117,12 @@ def test_abstention_is_what_happens_when_the_null_candidate_may_win():
 
 def test_an_expander_is_right_with_the_gold_or_where_there_is_none_with_declining():
     found = {
-        name: (cells["count"], cells["base"]["value"], cells["tuned"]["value"], cells["majority, always expanding"]["value"])
+        name: (
+            cells["count"],
+            cells["base"]["value"],
+            cells["tuned"]["value"],
+            cells["majority, always expanding"]["value"],
+        )
         for name, cells in summary()["expansion"].items()
     }
     assert found == {

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,11 +11,12 @@ import yaml
 from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from torch.testing import assert_close
 
-from medalist.passages import write_jsonl, write_medal_csv
+from medalist.passages import read_passages, write_jsonl, write_medal_csv
 from medalist.prepare import open_prepared
 from medalist.recipe import RecipeError, load_recipe
-from medalist.runs import evaluate_base, evaluate_run, load_run_base, load_tuned, open_run, train
-from medalist.sources import sample
+from medalist.report import write_report
+from medalist.runs import evaluate_base, evaluate_run, held_out, load_run_base, load_tuned, open_run, train
+from medalist.sources import clinical, sample
 
 
 def test_the_folder_holds_what_the_contract_says(tiny_run):
@@ -142,3 +144,29 @@ def test_the_inventory_of_a_run_reads_back_and_its_counts_are_of_training_only(t
     expected = sum(m.long_form == "heart rate" for p in train_passages for m in p.mentions)
     assert run.trained.count("HR", "heart rate") == expected > 0
     assert len(run.inventory) == len(sample.inventory())
+
+
+def test_the_clinical_notes_are_evaluated_by_name_with_the_inventory_that_they_were_marked_with(
+    tiny_run, tmp_path, capsys
+):
+    sample.inventory().write(tmp_path / "other.csv")
+    held = held_out(open_run(tiny_run), data=Path("clinical-development"))
+    assert held.folder == tiny_run / "evaluation/clinical-development"
+    assert held.passages == read_passages(clinical.NOTES["clinical-development"], sample.inventory())
+    assert held.inventory.senses == sample.inventory().senses
+    assert "locked" not in capsys.readouterr().err
+    held = held_out(open_run(tiny_run), data=Path("clinical-locked"), inventory=tmp_path / "other.csv")
+    assert held.inventory.origin == "other.csv"
+    assert "score this once" in capsys.readouterr().err
+
+
+def test_a_report_shows_examples_from_the_clinical_notes(tiny_run):
+    evaluate_run(open_run(tiny_run), data=Path("clinical-development"), limit=3)
+    try:
+        page = write_report(open_run(tiny_run)).read_text()
+        assert page.count("<h3>Expanding the text</h3>") == 2
+        assert "sense not listed" in page
+        assert page.count("<h3>Examples</h3>") == 2
+    finally:
+        shutil.rmtree(tiny_run / "evaluation/clinical-development")
+        write_report(open_run(tiny_run))

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
-from collections import Counter, defaultdict
-from functools import cache
+from collections import Counter
 
+import pytest
+
+from corpora import INVENTORY, PASSAGES, figures, shared_runs, similar, taught
 from medalist.inventory import Inventory, equivalence_key
 from medalist.sources import sample
 
-PASSAGES = sample.passages()
-INVENTORY = sample.inventory()
-RECORDS = [json.loads(line) for line in (sample.HERE / "passages.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-@cache
-def occurrences() -> dict[str, Counter[str]]:
-    """How often each long form of each short form stands in the corpus, counted word by word."""
-    texts = [" ".join(re.findall(r"\w+", p.text.lower())) for p in PASSAGES]
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for short_form, senses in INVENTORY.senses.items():
-        for sense in senses:
-            words = " ".join(re.findall(r"\w+", sense.long_form.lower()))
-            counts[short_form][sense.long_form] = sum(len(re.findall(rf"\b{words}s?\b", text)) for text in texts)
-    return counts
+RECORDS = [json.loads(line) for line in sample.FILES[0].read_text(encoding="utf-8").splitlines()]
+with sample.FILES[1].open(encoding="utf-8", newline="") as _file:
+    ROWS = list(csv.DictReader(_file))
 
 
 def test_there_are_enough_passages_each_with_its_own_id():
-    assert len(PASSAGES) >= 120
+    assert len(PASSAGES) >= 400
     assert len({p.id for p in PASSAGES}) == len(PASSAGES) == len(RECORDS)
     assert {p.source for p in PASSAGES} == {"sample"}
     assert not any(p.mentions for p in PASSAGES)
@@ -39,40 +30,54 @@ def test_passages_are_of_60_to_110_words():
     assert {identifier: n for identifier, n in lengths.items() if not 60 <= n <= 110} == {}
 
 
-def test_about_half_are_notes():
+def test_half_are_notes_and_many_specialities_speak():
     styles = Counter(record["style"] for record in RECORDS)
     assert set(styles) == {"abstract", "note"}
-    assert 0.4 <= styles["note"] / len(RECORDS) <= 0.6
+    assert 0.45 <= styles["note"] / len(RECORDS) <= 0.55
+    assert len({record["speciality"] for record in RECORDS}) >= 20
 
 
-def test_many_short_forms_occur_in_several_senses():
-    ambiguous = [sf for sf, counts in occurrences().items() if sum(n > 0 for n in counts.values()) >= 2]
-    assert len(ambiguous) >= 40
-
-
-def test_every_sense_occurs_somewhere():
-    assert [(sf, name) for sf, counts in occurrences().items() for name, n in counts.items() if not n] == []
+def test_many_short_forms_are_taught_in_several_senses():
+    assert len(taught()) >= 80
+    senses = {
+        "RA": {"rheumatoid arthritis", "right atrium", "room air"},
+        "MS": {"multiple sclerosis", "mitral stenosis", "morphine sulfate", "mental status"},
+        "CS": {"cesarean section", "Cushing syndrome", "cardiogenic shock", "compartment syndrome"},
+    }
+    assert {short_form: set(taught()[short_form]) for short_form in senses} == senses
 
 
 def test_no_short_form_stands_in_the_texts_already():
-    whole = re.compile("|".join(rf"(?<![^\W_]){re.escape(sf)}s?(?![^\W_])" for sf in INVENTORY.senses))
+    ambiguous = [sf for sf, senses in INVENTORY.senses.items() if len(senses) > 1 and len(sf) > 1]
+    whole = re.compile("|".join(rf"(?<![^\W_]){re.escape(sf)}s?(?![^\W_])" for sf in ambiguous))
     assert whole.search("given for RA.")
     assert [(p.id, match.group()) for p in PASSAGES for match in whole.finditer(p.text)] == []
 
 
-def test_no_two_passages_share_a_run_of_ten_words():
-    seen: dict[tuple[str, ...], str] = {}
-    shared = []
-    for passage in PASSAGES:
-        words = re.findall(r"\w+", passage.text.lower())
-        for run in zip(*(words[n:] for n in range(10)), strict=False):
-            if seen.setdefault(run, passage.id) != passage.id:
-                shared.append((seen[run], passage.id, " ".join(run)))
-    assert shared == []
+def test_no_two_passages_are_alike():
+    assert shared_runs(PASSAGES, 10) == []
+    assert similar(PASSAGES, at_least=0.1) == []
 
 
 def test_texts_are_tidy():
-    assert [p.id for p in PASSAGES if p.text != " ".join(p.text.split())] == []
+    assert [p.id for p in PASSAGES if p.text != " ".join(p.text.split()) or not p.text.isascii()] == []
+
+
+def test_the_inventory_is_large_graded_and_tagged():
+    assert len(INVENTORY) >= 1200
+    assert sum(map(len, INVENTORY.senses.values())) >= 2500
+    assert {row["grade"] for row in ROWS} == {"1", "2", "3"}
+    assert all(row["field"] for row in ROWS)
+    assert INVENTORY.origin == "sample"
+    assert isinstance(INVENTORY, Inventory)
+
+
+def test_everyday_senses_come_first():
+    grades: dict[str, list[int]] = {}
+    for row in ROWS:
+        grades.setdefault(row["short_form"], []).append(int(row["grade"]))
+    assert [short_form for short_form, found in grades.items() if found != sorted(found)] == []
+    assert INVENTORY.long_forms("RA")[0] == "rheumatoid arthritis"
 
 
 def test_senses_of_a_short_form_are_different_things():
@@ -81,12 +86,32 @@ def test_senses_of_a_short_form_are_different_things():
         assert len(set(keys)) == len(keys), short_form
 
 
-def test_each_long_form_has_one_short_form():
-    names = Counter(sense.long_form for senses in INVENTORY.senses.values() for sense in senses)
-    assert [name for name, n in names.items() if n > 1] == []
+def test_short_forms_that_differ_only_in_case_are_few_and_different_things():
+    alike: dict[str, list[str]] = {}
+    for short_form in INVENTORY.senses:
+        alike.setdefault(re.sub(r"[\s.-]", "", short_form).casefold(), []).append(short_form)
+    assert [names for names in alike.values() if len(names) > 1] == [["mg", "MG", "Mg"], ["mL", "ML"]]
+    assert INVENTORY.long_forms("MG") == ("myasthenia gravis",)
 
 
-def test_each_short_form_is_found_under_its_own_name():
-    assert INVENTORY.origin == "sample"
-    assert isinstance(INVENTORY, Inventory)
-    assert [sf for sf in INVENTORY.senses if INVENTORY.key(sf.lower()) != sf] == []
+def test_each_long_form_has_one_usual_short_form():
+    usual = Counter(
+        sense.long_form.lower() for senses in sample.usual_short_forms().senses.values() for sense in senses
+    )
+    assert usual == dict.fromkeys({row["long_form"].lower() for row in ROWS}, 1)
+
+
+def test_dangerous_notations_say_why_and_name_a_listed_sense():
+    found = sample.do_not_use()
+    for notation in ("U", "IU", "QD", "QOD", "MS", "MSO4", "MgSO4"):
+        assert any(short_form == notation for short_form, _ in found), notation
+    numbers = {pair for pair in found if pair[0].endswith(" mg")}
+    assert numbers == {("1.0 mg", "1 mg"), (".5 mg", "0.5 mg")}
+    assert [pair for pair in found.keys() - numbers if pair[1] not in INVENTORY.long_forms(pair[0])] == []
+    assert "magnesium sulfate" in found["MS", "morphine sulfate"]
+
+
+@pytest.mark.parametrize("name", ["passages", "specialities", "ambiguous short forms taught", "inventory"])
+def test_the_datasheet_gives_the_figures_of_the_data(name):
+    sheet = (sample.HERE / "DATASHEET.md").read_text(encoding="utf-8")
+    assert f"| {name} | {figures()[name]} |" in sheet

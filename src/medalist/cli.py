@@ -30,7 +30,11 @@ RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)
 ]
 HeldOutFile = Annotated[
-    Path | None, typer.Option(help="Marked passages: MeDAL's CSV, JSONL or Parquet. Default: the run's test split.")
+    Path | None,
+    typer.Option(
+        help="Marked passages: MeDAL's CSV, JSONL or Parquet; or clinical-development, clinical-locked: the embedded "
+        "clinical notes. Default: the run's test split."
+    ),
 ]
 InventoryFile = Annotated[
     Path | None, typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's.")

@@ -40,7 +40,8 @@ class ShortFormFinder:
             if text[end : end + 1] == "s":
                 end += 1
             found.append(Mention(start=start, end=end, short_form=short_form))
-        found.sort(key=lambda mention: (mention.start, -mention.end, -len(mention.short_form)))
+        # Of several readings of one stretch, the one in the text's own case: "TMs" is two of TM, not TMS.
+        found.sort(key=lambda m: (m.start, -m.end, not text.startswith(m.short_form, m.start), -len(m.short_form)))
         chosen: list[Mention] = []
         for mention in found:
             if not chosen or mention.start >= chosen[-1].end:

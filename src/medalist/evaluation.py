@@ -191,9 +191,7 @@ def _model_figures(
     }
 
 
-def _abstention(
-    choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap
-) -> dict[str, Any]:
+def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap) -> dict[str, Any]:
     """What happens when the null candidate may win."""
     answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
     hidden = np.array([np.delete(found[item.key][:-1], item.gold or 0).max() < found[item.key][-1] for item in choice])

@@ -99,7 +99,9 @@ def _write(recipe: Recipe, folder: Path) -> None:
     if mode == "auto":
         mode = "mended" if settings.source in ("sample", "pubmed") else "none"
     if mode != "none":
-        substitute = Substituter(inventory, mode=mode, probability=marking.probability, seed=recipe.seed)
+        own = settings.source == "sample" and settings.inventory is None
+        shortened = sample.usual_short_forms() if own else inventory
+        substitute = Substituter(shortened, mode=mode, probability=marking.probability, seed=recipe.seed)
         splits = {split: [substitute(passage) for passage in part] for split, part in splits.items()}
     without = 0
     for split, part in splits.items():

@@ -20,8 +20,10 @@ from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_adapter, load_base
 from .passages import Passage, Quarantine, read_passages, replacing
 from .prepare import load_inventory, open_prepared, prepare
+from .progress import say
 from .prompt import PromptSettings
 from .recipe import Recipe, RecipeError, dump_recipe, load_recipe
+from .sources import clinical, sample
 
 _VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
 
@@ -220,15 +222,16 @@ class HeldOut:
 
 def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
     """The passages and candidates to evaluate a run on; arguments as for `evaluate_run`."""
+    name, data, inventory = _named(data, inventory)
     candidates = run.inventory if inventory is None else Inventory.read(inventory)
     prepared = Path(run.record["data"]["folder"])
     train = open_prepared(prepared).passages("train") if (prepared / "data.json").exists() else None
     if data is not None:
         passages, quarantine = _read_marked(data, candidates, limit)
-        name, source = data.name.split(".")[0], str(data)
+        source = str(data)
     else:
         passages, quarantine = open_prepared(prepared).passages("test")[:limit], Quarantine()
-        name, source = "test", f"test split of {prepared}"
+        source = f"test split of {prepared}"
         if not passages:
             raise ValueError(f"{run.folder} has no test split; name a file with --data")
     return HeldOut(
@@ -274,7 +277,8 @@ def evaluate_run(
 
     Args:
         run: trained to its end; before that, only its base is evaluated.
-        data: marked passages (MeDAL CSV, JSONL, Parquet); None: the test split of the run's own data.
+        data: marked passages (MeDAL CSV, JSONL, Parquet), or the embedded notes by name, with the sample's inventory if
+            none is given: clinical-development, clinical-locked; None: the test split of the run's own data.
         inventory: the candidates; None: the run's.
         limit: take only so many passages.
 
@@ -313,7 +317,7 @@ def evaluate_base(
 
     Args:
         source: as for `load_base`.
-        data: marked passages.
+        data: marked passages, or the embedded notes by name.
         inventory: the candidates; None: the sample's.
         train: marked passages that the baselines may learn from.
         limit: take only so many passages.
@@ -323,11 +327,13 @@ def evaluate_base(
         The metrics, and the folder that holds them.
     """
     settings = Recipe()
+    name, file, inventory = _named(data, inventory)
+    assert file is not None
     candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
-    passages, quarantine = _read_marked(data, candidates, limit)
+    passages, quarantine = _read_marked(file, candidates, limit)
     known = read_passages(train, candidates) if train is not None else None
     base = load_base(source)
-    folder = output / base.identity.id.split("/")[-1] / data.name.split(".")[0]
+    folder = output / base.identity.id.split("/")[-1] / name
     metrics = evaluate(
         {"base": (base.identity.sha256, lambda: base)},
         passages,
@@ -338,9 +344,20 @@ def evaluate_base(
         max_nodes=settings.evaluation.max_nodes,
         resamples=settings.evaluation.bootstrap,
         quarantine=quarantine,
-        about={"data": str(data), "base": base.identity.id},
+        about={"data": str(file), "base": base.identity.id},
     )
     return metrics, folder
+
+
+def _named(data: Path | None, inventory: Path | None) -> tuple[str, Path | None, Path | None]:
+    """The name of the data's results, its file, and its inventory; embedded notes bring their own."""
+    if data is None:
+        return "test", None, inventory
+    if str(data) not in clinical.NOTES:
+        return data.name.split(".")[0], data, inventory
+    if str(data) == "clinical-locked":
+        say("clinical-locked is locked: choose on clinical-development, score this once, and log it")
+    return str(data), clinical.NOTES[str(data)], inventory or sample.FILES[1]
 
 
 def _read_marked(data: Path, inventory: Inventory, limit: int | None) -> tuple[list[Passage], Quarantine]:

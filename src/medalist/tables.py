@@ -11,6 +11,7 @@ from rich.text import Text
 
 from .claims import cell_text, change_text, claims_by_heading
 from .evaluation import distinct_slices
+from .sources.sample import do_not_use
 
 if TYPE_CHECKING:
     from .expander import Expansion
@@ -22,6 +23,11 @@ def share(cell: dict[str, Any] | None, *, interval: bool = True) -> str:
         return "-"
     text = f"{100 * cell['value']:.1f}"
     return f"{text} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})" if interval else text
+
+
+def gain_text(difference: dict[str, Any]) -> str:
+    """Tuned minus base in points, with its p value: "+12.2 (p=0.002)"."""
+    return f"{100 * difference['value']:+.1f} (p={difference['p']:.2g})"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -44,10 +50,7 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     )
     for name, cells in distinct_slices(metrics["slices"]).items():
         row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
-        if both:
-            gain = cells["difference"]
-            row.append(f"{100 * gain['value']:+.1f} (p={gain['p']:.2g})")
-        table.add_row(*row)
+        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     yield table
     table = _table("Baselines on the same mentions", "", "all", "no leak")
     for name in baselines:
@@ -62,11 +65,20 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     for key in dict.fromkeys(key for f in figures for key in f["abstention"]):
         table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
     yield table
+    answerers = [name for name in metrics["expansion"]["all"] if name not in ("count", "difference")]
+    table = _table(
+        'Expanding, free to say "none of these": right, %', "", "n", *answerers, *(["gain (p)"] if both else [])
+    )
+    for name, cells in metrics["expansion"].items():
+        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in answerers)]
+        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+    yield table
     remarks = [
         f"{counts[kind]:,} {what}"
         for kind, what in (
             ("single", "mentions with a single listed sense are not counted"),
             ("absent", "mentions have a gold that is not listed"),
+            ("unlisted", "mentions have a short form that is not listed"),
             ("dropped", "mentions did not fit the model's window"),
             ("passages_in_training_data", "of the passages stand in the training data too"),
         )
@@ -126,4 +138,7 @@ def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableTy
             f"{expansion.probability:.0%}",
             ", ".join(f"{name} {probability:.0%}" for name, probability in others),
         )
-    return Group(shown, table)
+    listed = do_not_use()
+    cautions = {(text[e.start : e.end], e.long_form): listed.get((e.short_form, e.long_form or "")) for e in expansions}
+    lines = [f"Better not write {surface} for {name}: {why}." for (surface, name), why in cautions.items() if why]
+    return Group(shown, table, *lines)

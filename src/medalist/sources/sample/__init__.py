@@ -1,11 +1,14 @@
-"""The embedded sample corpus: original passages with long forms spelt out, and an inventory of everyday short forms.
+"""The embedded sample corpus: original passages with long forms spelt out, and an inventory of clinical English.
 
 Written for this project, CC0; `DATASHEET.md` beside this file says what it is and is not.
 """
 
 from __future__ import annotations
 
+import csv
 import json
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from ...inventory import Inventory
@@ -23,6 +26,25 @@ def passages() -> list[Passage]:
 
 
 def inventory() -> Inventory:
-    """The sample's sense inventory."""
+    """The sample's sense inventory, everyday senses first."""
     found = Inventory.read(FILES[1])
     return Inventory(senses=found.senses, origin="sample")
+
+
+def usual_short_forms() -> Inventory:
+    """The inventory with each long form under one short form: the one that substitution puts in its place."""
+    with FILES[1].open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    listed = Counter(row["long_form"].lower() for row in rows)
+    kept = [row for row in rows if row["usual"] or listed[row["long_form"].lower()] == 1]
+    return Inventory.of(((row["short_form"], row["long_form"], 0, None) for row in kept), "sample")
+
+
+@cache
+def do_not_use() -> dict[tuple[str, str], str]:
+    """(notation, what it means) -> why safety bodies say not to write it so, and what to write instead."""
+    with (HERE / "do_not_use.csv").open(encoding="utf-8", newline="") as file:
+        return {
+            (row["notation"], row["means"]): f"{row['why']}; write: {row['instead']} ({row['listed_by']})"
+            for row in csv.DictReader(file)
+        }
