@@ -30,13 +30,16 @@ def medal_shaped(
 ) -> tuple[list[Passage], Inventory]:
     """Passages of the size of MeDAL's, made from the embedded sample corpus, and an inventory to go with them.
 
-    Sample passages are joined until they have `words` words, long forms become short forms, `mentions` of them are kept
-    as questions, and each short form is offered its own senses and others of the corpus up to `candidates`.
+    Sample passages are joined until they have `words` words, long forms of several words become short forms, `mentions`
+    of them are kept as questions, and each short form is offered its own senses and others of the corpus up to
+    `candidates`.
     """
     source = sample.inventory()
     texts = sample.passages()
     draw = random.Random(seed)
-    substitute = Substituter(source, mode="mended", probability=1.0, seed=seed)
+    usual = sample.usual_short_forms()
+    phrases = {short_form: tuple(s for s in senses if " " in s.long_form) for short_form, senses in usual.senses.items()}
+    substitute = Substituter(Inventory(senses=phrases), mode="mended", probability=1.0, seed=seed)
     found: list[Passage] = []
     while len(found) < count:
         draw.shuffle(texts)
@@ -56,7 +59,7 @@ def medal_shaped(
                 break
     others = sorted({sense.long_form for senses in source.senses.values() for sense in senses})
     rows = []
-    for short_form in source.senses:
+    for short_form in sorted({mention.short_form for passage in found for mention in passage.mentions}):
         own = source.long_forms(short_form)[:candidates]
         fill = draw.sample([name for name in others if name not in own], candidates - len(own))
         rows += [(short_form, long_form, 0, None) for long_form in (*own, *fill)]
