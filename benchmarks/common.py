@@ -38,7 +38,9 @@ def medal_shaped(
     texts = sample.passages()
     draw = random.Random(seed)
     usual = sample.usual_short_forms()
-    phrases = {short_form: tuple(s for s in senses if " " in s.long_form) for short_form, senses in usual.senses.items()}
+    phrases = {
+        short_form: tuple(s for s in senses if " " in s.long_form) for short_form, senses in usual.senses.items()
+    }
     substitute = Substituter(Inventory(senses=phrases), mode="mended", probability=1.0, seed=seed)
     found: list[Passage] = []
     while len(found) < count:

@@ -121,7 +121,7 @@ def test_an_expander_is_right_with_the_gold_or_where_there_is_none_with_declinin
             cells["count"],
             cells["base"]["value"],
             cells["tuned"]["value"],
-            cells["majority, always expanding"]["value"],
+            cells["majority"]["value"],
         )
         for name, cells in summary()["expansion"].items()
     }

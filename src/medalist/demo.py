@@ -26,8 +26,8 @@ def demo_recipe(output: Path) -> Recipe:
     return Recipe(
         name="demo",
         output=str(output),
-        data=DataSettings(validation=0.04, test=0.25, limit=188),
-        training=TrainingSettings(upper_layers=15, learning_rate=1e-3, evaluate_every=24),
+        data=DataSettings(validation=0.04, test=0.25, limit=148),
+        training=TrainingSettings(upper_layers=15, learning_rate=1e-3, evaluate_every=19),
     )
 
 

@@ -216,7 +216,7 @@ def _expansion(
     counts = (inventory,) if knowledge.trained is None else (knowledge.trained, inventory)
     right = {name: np.array([int(found[i.key].argmax()) for i in items]) == wanted for name, found in scores.items()}
     always = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
-    right["majority, always expanding"] = always == wanted
+    right["majority"] = always == wanted
     kinds = np.array([item.kind for item in items])
     slices = {
         "all": np.ones(len(items), dtype=bool),
