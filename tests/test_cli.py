@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from medalist.cli import main
+from medalist.cli import app, main
 
-VERBS = ("demo", "prepare", "train", "evaluate", "report", "expand")
+VERBS = [command.callback.__name__ for command in app.registered_commands]
 
 
 def run(capsys, *arguments):

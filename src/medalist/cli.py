@@ -37,7 +37,8 @@ HeldOutFile = Annotated[
     ),
 ]
 InventoryFile = Annotated[
-    Path | None, typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's.")
+    Path | None,
+    typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's, or the sample's."),
 ]
 
 
@@ -72,6 +73,51 @@ def prepare(
     prepared = prepare_data(load_recipe(recipe, overrides or []))
     out.print(prepared_table(prepared.account))
     print(prepared.folder)
+
+
+@app.command()
+def audit(
+    train: Annotated[Path, typer.Argument(metavar="TRAIN", help="Marked training passages.", show_default=False)],
+    evaluation: Annotated[
+        Path, typer.Argument(metavar="EVAL", help="Marked passages to evaluate on.", show_default=False)
+    ],
+    inventory: InventoryFile = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.3, max=1, help="Least Jaccard similarity of near-duplicates.")
+    ] = 0.8,
+    clean_split: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write what is left of EVAL without shared passages and leaking mentions (.jsonl, .parquet)."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print figures and ids for machines.")] = False,
+) -> None:
+    """Say what an evaluation shares with training data: passages, near-duplicates, answers spelt out, senses never trained on.
+
+    Example: `medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl`
+    """
+    from .audit import audit as compare
+    from .audit import clean
+    from .inventory import Inventory
+    from .passages import read_passages, write_jsonl, write_parquet
+    from .sources import sample
+    from .tables import audit_table
+
+    if clean_split is not None and clean_split.suffix not in (".jsonl", ".parquet"):
+        raise ValueError(f"--out {clean_split}: name a .jsonl or .parquet file")
+    senses = sample.inventory() if inventory is None else Inventory.read(inventory)
+    passages = read_passages(evaluation, senses)
+    found = compare(read_passages(train, senses), passages, senses, threshold=threshold)
+    if clean_split is not None:
+        left = list(clean(passages, found))
+        (write_jsonl if clean_split.suffix == ".jsonl" else write_parquet)(left, clean_split)
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+    else:
+        out.print(audit_table(found))
+    if clean_split is not None:
+        print(clean_split)
 
 
 @app.command()

@@ -38,7 +38,7 @@ def split_passages(
 
     names = [f"id {passage.id.split('#')[0]}" for passage in passages]
     for name, passage in zip(names, passages, strict=True):
-        by_name, by_content = group(name), group(f"content {_content(passage.text)}")
+        by_name, by_content = group(name), group(f"content {content(passage.text)}")
         parent[by_content] = by_name
     parts: dict[Split, list[Passage]] = {"train": [], "validation": [], "test": []}
     home: dict[str, Split] = {}
@@ -53,15 +53,16 @@ def shared_passages(train: Iterable[Passage], evaluation: Iterable[Passage]) -> 
     ids: set[str] = set()
     contents: set[str] = set()
     for passage in train:
-        ids.add(f"{passage.source}:{passage.id.split('#')[0]}")
-        contents.add(_content(passage.text))
-    return {
-        passage.id
-        for passage in evaluation
-        if f"{passage.source}:{passage.id.split('#')[0]}" in ids or _content(passage.text) in contents
-    }
+        ids.add(shared_key(passage))
+        contents.add(content(passage.text))
+    return {passage.id for passage in evaluation if shared_key(passage) in ids or content(passage.text) in contents}
 
 
-def _content(text: str) -> str:
+def shared_key(passage: Passage) -> str:
+    """What versions of one abstract have in common: its source and its id before any "#"."""
+    return f"{passage.source}:{passage.id.split('#')[0]}"
+
+
+def content(text: str) -> str:
     """A text up to case, punctuation, digits and white space."""
     return "".join(character for character in text.lower() if character.isalpha())

@@ -14,6 +14,7 @@ from .evaluation import distinct_slices
 from .sources.sample import do_not_use
 
 if TYPE_CHECKING:
+    from .audit import Audit
     from .expander import Expansion
 
 
@@ -103,6 +104,28 @@ def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
                 row["baseline"] or "",
             )
         yield table
+
+
+def audit_table(audit: Audit) -> RenderableType:
+    """What an evaluation shares with training data."""
+    table = _table(
+        f"{audit.passages:,} passages with {audit.mentions:,} listed golds, beside {audit.train_passages:,} for training",
+        "",
+        "n",
+        "%",
+    )
+    rows = [
+        ("passages with an id of the training data", len(audit.same_id), audit.passages),
+        ("passages with the same words", len(audit.same_words), audit.passages),
+        ("passages nearly the same", len(audit.similar), audit.passages),
+        ("passages shared in any of these ways", len(audit.shared), audit.passages),
+        ("mentions whose answer is spelt out elsewhere", len(audit.answer_leaks), audit.mentions),
+        ("mentions of a sense never trained on", audit.unseen_senses, audit.mentions),
+        ("mentions of a short form never trained on", audit.unseen_short_forms, audit.mentions),
+    ]
+    for name, count, total in rows:
+        table.add_row(name, f"{count:,}", f"{100 * count / total:.1f}" if total else "-")
+    return table
 
 
 def prepared_table(account: dict[str, Any]) -> RenderableType:
