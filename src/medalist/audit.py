@@ -154,8 +154,8 @@ class SimilarPassages:
         for band in range(BANDS):
             first = np.searchsorted(self._keys[band], keys[:, band], side="left")
             last = np.searchsorted(self._keys[band], keys[:, band], side="right")
-            for other in np.flatnonzero(last > first):
-                pairs |= {(int(own), int(other)) for own in self._order[band][first[other] : last[other]]}
+            for other in np.flatnonzero(last > first).tolist():
+                pairs |= {(own, other) for own in self._order[band][first[other] : last[other]].tolist()}
         for own, other in sorted(pairs):
             value = jaccard(self._shingles[own], theirs[other])
             _, best = self.found.get(self._ids[own], ("", 0.0))
