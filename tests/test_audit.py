@@ -129,6 +129,15 @@ def test_the_command_prints_counts_and_writes_the_clean_split(tmp_path, capsys):
     assert record["answer_leaks"] == [{"passage": "13", "mention": 0}]
 
 
+def test_a_clean_split_does_not_take_the_place_of_what_is_read(tmp_path, capsys):
+    path = tmp_path / "test.jsonl"
+    write_jsonl(EVALUATION, path)
+    before = path.read_bytes()
+    assert exit_code("audit", str(tmp_path / "train.jsonl"), str(path), "--out", str(path)) == 1
+    assert "name another" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["clean.csv", "clean"])
 def test_a_clean_split_of_another_format_is_refused_before_anything_is_read(tmp_path, capsys, name):
     assert exit_code("audit", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / name)) == 1

@@ -170,7 +170,7 @@ def test_the_baseline_of_other_texts_is_the_better_of_majority_and_copy():
     assert module._strongest_baseline(ITEMS, Inventory.of([("RA", "room air", 5, None)])) == "100.0 (majority)"
 
 
-def test_other_texts_are_a_row_where_the_model_was_tuned_elsewhere():
+def test_clinical_notes_are_a_row_with_their_baseline():
     def model(*rows):
         return module._Measured(answers=[], dangerous={}, elsewhere=scores(*rows), english=np.zeros(0))
 

@@ -83,7 +83,8 @@ def audit(
     ],
     inventory: InventoryFile = None,
     threshold: Annotated[
-        float, typer.Option(min=0.3, max=1, help="Least Jaccard similarity of near-duplicates.")
+        float,
+        typer.Option(min=0.3, max=1, help="Least Jaccard similarity of near-duplicates; below 0.7 many are missed."),
     ] = 0.8,
     clean_split: Annotated[
         Path | None,
@@ -106,6 +107,8 @@ def audit(
 
     if clean_split is not None and clean_split.suffix not in (".jsonl", ".parquet"):
         raise ValueError(f"--out {clean_split}: name a .jsonl or .parquet file")
+    if clean_split is not None and clean_split.resolve() in (train.resolve(), evaluation.resolve()):
+        raise ValueError(f"--out {clean_split} is one of the files to be read: name another")
     senses = sample.inventory() if inventory is None else Inventory.read(inventory)
     passages = read_passages(evaluation, senses)
     found = compare(read_passages(train, senses), passages, senses, threshold=threshold)
