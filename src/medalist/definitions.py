@@ -1,0 +1,210 @@
+"""Definitions in running text: "rheumatoid arthritis (RA)" and "RA (rheumatoid arthritis)".
+
+The method of Schwartz and Hearst (2003), with three additions: both orders, the reading in which every letter of the
+short form begins a word is preferred, and plurals are told ("RAs" defines RA).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .inventory import tidy
+
+_PARENTHESES = re.compile(r"[(\[]([^()\[\]]{2,160})[)\]]")
+_SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]| (?=\S))*", re.IGNORECASE)
+_WORD = re.compile(r"\S+")
+_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n")
+_DOUBTFUL = re.compile(
+    r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|left|"
+    r"right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b[\s.=<>]*\d*"
+)
+"""Mostly something else in parentheses: a short form only where each of its letters begins a word of the long form."""
+_EDGES = " \t\n,;:.\"'“”‘’"
+LONGEST_SHORT_FORM = 10
+"""Characters; longer ones are names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Definition:
+    """A long form and its short form, as an author defined it."""
+
+    start: int
+    """First character of the whole stretch, long form and parenthesis."""
+    end: int
+    """One past the closing parenthesis."""
+    short_form: str
+    """Without a plural s, where the long form is a plural too."""
+    long_form: str
+    """As written there, white space folded, without a plural s where the short form lost its own."""
+    short: tuple[int, int]
+    """Where the short form stands: first character, one past the last (a plural s included)."""
+
+
+def find_definitions(text: str) -> list[Definition]:
+    """The definitions of a text, in order and without overlap.
+
+    Source: A. S. Schwartz and M. A. Hearst, A simple algorithm for identifying abbreviation definitions in biomedical
+    text, PSB 2003.
+    """
+    found: list[Definition] = []
+    for match in _PARENTHESES.finditer(text):
+        floor = found[-1].end if found else 0
+        definition = _short_inside(text, match, floor) or _long_inside(text, match, floor)
+        if definition is not None:
+            found.append(definition)
+    return found
+
+
+def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
+    """A short form in parentheses, at their beginning: long form (SF), long form (SF, more), long form (SF; more)."""
+    inside = re.split(r"[;,]\s|\s[=:]\s?", match[1], maxsplit=1)[0]
+    surface = inside.strip(_EDGES)
+    if not is_short_form(surface):
+        return None
+    before = text[max(floor, match.start() - 200) : match.start()]
+    if cuts := list(_SENTENCE_END.finditer(before)):
+        before = before[cuts[-1].end() :]
+    words = list(_WORD.finditer(before))[-min(len(surface) + 5, 2 * len(surface)) :]
+    if not words:
+        return None
+    offset = match.start() - len(before)
+    window = before[words[0].start() :]
+    for short_form in _singulars(surface):
+        begin = long_form_start(short_form, window)
+        if begin is None:
+            continue
+        long_form = window[begin:].rstrip(_EDGES)
+        if not _plausible(short_form, long_form):
+            continue
+        short_form, long_form = _aligned(surface, short_form, long_form)
+        at = match.start(1) + match[1].index(surface)
+        return Definition(
+            start=offset + words[0].start() + begin,
+            end=match.end(),
+            short_form=short_form,
+            long_form=tidy(long_form),
+            short=(at, at + len(surface)),
+        )
+    return None
+
+
+def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
+    """A long form in parentheses: SF (long form)."""
+    long_form = re.split(r"[;,]\s", match[1], maxsplit=1)[0].strip(_EDGES)
+    before = re.search(r"(\S+)\s$", text[max(floor, match.start() - 40) : match.start()])
+    if before is None or " " not in long_form:
+        return None
+    surface = before[1].lstrip("([\"'“‘").rstrip(_EDGES)
+    if not is_short_form(surface) or sum(map(str.isupper, surface)) < 2:  # "mice (wild type)" defines nothing
+        return None
+    for short_form in _singulars(surface):
+        if len(long_form.split()) > min(len(short_form) + 5, 2 * len(short_form)):
+            continue
+        if long_form_start(short_form, long_form) != 0 or not _plausible(short_form, long_form):
+            continue
+        short_form, long_form = _aligned(surface, short_form, long_form)
+        start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
+        return Definition(
+            start=start,
+            end=match.end(),
+            short_form=short_form,
+            long_form=tidy(long_form),
+            short=(start, start + len(surface)),
+        )
+    return None
+
+
+def is_short_form(surface: str) -> bool:
+    """Whether a stretch of text could be a short form: 2 to 10 characters, at most two words, a capital or a digit in it."""
+    if not 2 <= len(surface) <= LONGEST_SHORT_FORM or len(surface.split()) > 2:
+        return False
+    if not _SHORT_FORM.fullmatch(surface):
+        return False
+    return any(c.isupper() for c in surface) or (any(c.isdigit() for c in surface) and not surface[0].isdigit())
+
+
+def long_form_start(short_form: str, before: str) -> int | None:
+    """Where in `before` the long form begins that ends at its end; None if the letters do not fit.
+
+    First choice: each letter or digit of the short form begins a word, and no word is left over but small ones. Else the
+    letters are matched from the right, the first one at the beginning of a word.
+    """
+    letters = [c.lower() for c in short_form if c.isalnum()]
+    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in before)
+    exact = _initials_start(letters, lowered)
+    if exact is not None or _DOUBTFUL.fullmatch(short_form):
+        return exact
+    at = len(lowered) - 1
+    for number in range(len(letters) - 1, -1, -1):
+        while at >= 0 and (lowered[at] != letters[number] or (number == 0 and at > 0 and lowered[at - 1].isalnum())):
+            at -= 1
+        if at < 0:
+            return None
+        at -= 1
+    # The whole word belongs to the long form: "(–)-epicatechin" begins at its parenthesis, "a-b" at its a.
+    at += 1
+    while at > 0 and not lowered[at - 1].isspace() and lowered[at - 1] not in "([\"'“‘/":
+        at -= 1
+    return at
+
+
+def fits(short_form: str, long_form: str) -> bool:
+    """Whether the letters of a short form stand in the long form in order, the first one at its beginning.
+
+    The x of "Bx" and "Tx" is a custom of writing, not a letter of the word. What does not fit is no mistake by itself, but a
+    single word that does not ("after" for T3) was most likely found by chance.
+    """
+    letters = short_form[:-1] if len(short_form) > 1 and short_form.endswith("x") else short_form
+    return long_form_start(letters, tidy(long_form)) == 0
+
+
+_SMALL = frozenset("a an and at by de for from in la of on or the to with".split())  # noqa: SIM905
+_NO_BEGINNING = _SMALL | frozenset(
+    "are as is its our than that their these this those using was we were which who".split()  # noqa: SIM905
+)
+
+
+def _initials_start(letters: list[str], before: str) -> int | None:
+    """Where the words begin whose initials are the letters: small words may be skipped, nothing else."""
+    words = [m.span() for m in re.finditer(r"[^\W_]+", before)]
+    number, first = len(letters) - 1, None
+    for start, end in reversed(words):
+        if number < 0:
+            break
+        if before[start] == letters[number]:
+            number, first = number - 1, start
+        elif before[start:end] not in _SMALL or first is None:
+            return None
+    return first if number < 0 else None
+
+
+def _plausible(short_form: str, long_form: str) -> bool:
+    words = re.findall(r"[\w'’-]+", long_form)
+    return (
+        len(long_form) > len(short_form) + 1
+        and bool(words)
+        and len(words) <= min(len(short_form) + 5, 2 * len(short_form))
+        and short_form.casefold() not in {word.casefold() for word in words}
+        and long_form.count("(") == long_form.count(")")
+        and words[0].casefold() not in _NO_BEGINNING
+        and not re.search(r"[=<>%±]|\d\s*[±–-]\s*\d{2}", long_form)
+    )
+
+
+def _singulars(surface: str) -> tuple[str, ...]:
+    """What a short form as written may be short for: "RAs" first RA, then RAs."""
+    if len(surface) > 2 and surface[-1] == "s" and surface[-2].isupper():
+        return surface[:-1], surface
+    return (surface,)
+
+
+def _aligned(surface: str, short_form: str, long_form: str) -> tuple[str, str]:
+    """Singular both: "lymph nodes (LNs)" defines LN, lymph node; "computed tomographies (CTs)" keeps what it has."""
+    if surface == short_form:
+        return short_form, long_form
+    if long_form.endswith("ies") and len(long_form) > 5:
+        return short_form, long_form[:-3] + "y"
+    if long_form.endswith("s") and not long_form.endswith(("ss", "us", "is")):
+        return short_form, long_form[:-1]
+    return short_form, long_form

@@ -1,0 +1,143 @@
+"""Three ways to make marked passages of an abstract: `medal`, `substituted` and `defined`.
+
+`medal` is the published recipe, so that results compare: the first section, lower case, letters only, each spelt-out long
+form shortened on its own draw. `substituted` is the same idea mended: the whole cased text, every mention of a chosen long
+form shortened. `defined` has the short forms that the authors wrote: their definitions are taken out, and what the short
+form stands for further on is known from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+from .definitions import Definition, find_definitions, fits
+from .inventory import Inventory, equivalence_key
+from .passages import Mention, Passage
+from .substitution import Substituter, lower
+
+Kind = Literal["medal", "substituted", "defined"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+USES = 3
+"""Uses of one defined short form that are marked in a passage; more of the same would teach little."""
+
+
+class KindMaker:
+    """Makes passages of a kind from an abstract, the same ones every time for a (seed, id).
+
+    Args:
+        inventory: long forms to look for, and how a defined one is spelt among the candidates.
+        probability: of an occurrence (`medal`; published: 0.15) or of a long form of an abstract (`substituted`).
+        seed: with the abstract's id, decides every draw.
+    """
+
+    def __init__(self, inventory: Inventory, *, probability: dict[Kind, float], seed: int) -> None:
+        self._inventory = inventory
+        self._medal = Substituter(inventory, mode="medal", probability=probability["medal"], seed=seed)
+        self._mended = Substituter(without_junk(inventory), mode="mended", probability=probability["substituted"], seed=seed)
+
+    def make(self, kind: Kind, identifier: str, sections: Sequence[str]) -> Passage:
+        """A marked passage; without mentions where the abstract has nothing to mark in this way."""
+        text = sections[0] if kind == "medal" else " ".join(sections)
+        plain = Passage(id=identifier, text=text, source=f"pubmed-{kind}")
+        if kind == "medal":
+            return self._medal(plain)
+        if kind == "substituted":
+            return self._mended(plain)
+        return defined(plain, self._inventory)
+
+
+def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:
+    """Take the authors' definitions out and mark the later uses of the short forms; their golds are known.
+
+    Where "rheumatoid arthritis (RA)" stood, "RA" is left, unmarked; what is marked is text as it was written. Long forms
+    that stay spelt out elsewhere are shortened too, unmarked, so that the answer is not in the text.
+
+    Args:
+        passage: plain; marks that it has are dropped.
+        inventory: a gold is spelt as it lists it, if it lists an equivalent.
+    """
+    definitions = _consistent(find_definitions(passage.text))
+    if not definitions:
+        return replace(passage, mentions=())
+    golds = {d.short_form: listed_spelling(d.short_form, d.long_form, inventory) for d in definitions}
+    text, natural = _without_definitions(passage.text, definitions)
+    found: dict[str, list[Mention]] = {}
+    for short_form, start, end in _uses(text, golds):
+        if all(natural[start:end]):
+            found.setdefault(short_form, []).append(
+                Mention(start=start, end=end, short_form=short_form, long_form=golds[short_form])
+            )
+    mentions = sorted((m for uses in found.values() for m in uses[:USES]), key=lambda mention: mention.start)
+    return Passage(id=passage.id, text=text, mentions=tuple(mentions), source=passage.source)
+
+
+def without_junk(inventory: Inventory) -> Inventory:
+    """The inventory without senses that are one word whose letters do not fit the short form: "after" for T3."""
+    return Inventory(
+        senses={
+            short_form: tuple(s for s in senses if len(s.long_form.split()) > 1 or fits(short_form, s.long_form))
+            for short_form, senses in inventory.senses.items()
+        },
+        origin=inventory.origin,
+    )
+
+
+def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
+    """How many texts define each pair (short form, long form); what an inventory is mined from."""
+    counts: dict[tuple[str, str], int] = {}
+    for text in texts:
+        for definition in _consistent(find_definitions(text)):
+            pair = (definition.short_form, definition.long_form)
+            counts[pair] = counts.get(pair, 0) + 1
+    return counts
+
+
+def listed_spelling(short_form: str, long_form: str, inventory: Inventory | None) -> str:
+    """The long form as the inventory spells it under that short form; unchanged where it lists no equivalent."""
+    if inventory is None:
+        return long_form
+    listed = inventory.long_forms(short_form)
+    if long_form in listed:
+        return long_form
+    wanted = equivalence_key(long_form)
+    return next((name for name in listed if equivalence_key(name) == wanted), long_form)
+
+
+def _consistent(definitions: Iterable[Definition]) -> list[Definition]:
+    """Those whose short form the text does not define as something else too."""
+    meanings: dict[str, set[str]] = {}
+    definitions = list(definitions)
+    for definition in definitions:
+        meanings.setdefault(definition.short_form, set()).add(equivalence_key(definition.long_form))
+    return [d for d in definitions if len(meanings[d.short_form]) == 1]
+
+
+def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[str, list[bool]]:
+    """The text with short forms where it defined or spelt them out, and which of its characters the author wrote there."""
+    cuts = [(d.start, d.end, text[d.short[0] : d.short[1]]) for d in definitions]
+    folded = lower(text)
+    for definition in definitions:
+        spelt = re.compile(rf"(?<!\w){re.escape(lower(definition.long_form))}(s?)(?!\w)")
+        for match in spelt.finditer(folded):
+            if all(match.end() <= start or end <= match.start() for start, end, _ in cuts):
+                cuts.append((match.start(), match.end(), definition.short_form + match[1]))
+    pieces: list[str] = []
+    natural: list[bool] = []
+    at = 0
+    for start, end, short_form in sorted(cuts):
+        pieces += [text[at:start], short_form]
+        natural += [True] * (start - at) + [False] * len(short_form)
+        at = end
+    pieces.append(text[at:])
+    natural += [True] * (len(text) - at)
+    return "".join(pieces), natural
+
+
+def _uses(text: str, short_forms: Iterable[str]) -> list[tuple[str, int, int]]:
+    """(short form, start, end) of each use, plural s included; of two that begin together, the longer."""
+    names = sorted(short_forms, key=lambda name: (-len(name), name))
+    pattern = re.compile(rf"(?<![^\W_])({'|'.join(map(re.escape, names))})(?:['’]?s)?(?![^\W_])")
+    return [(match[1], match.start(), match.end()) for match in pattern.finditer(text)]
