@@ -27,9 +27,9 @@ from medalist.passages import (
     read_passages,
     replacing,
     write_jsonl,
-    write_medal_csv,
     write_parquet,
 )
+from medalist.sources.medal import write_medal_csv
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 INVENTORY = Inventory.of(

@@ -11,12 +11,13 @@ import yaml
 from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from torch.testing import assert_close
 
-from medalist.passages import read_passages, write_jsonl, write_medal_csv
+from medalist.passages import read_passages, write_jsonl
 from medalist.prepare import open_prepared
 from medalist.recipe import RecipeError, load_recipe
 from medalist.report import write_report
 from medalist.runs import evaluate_base, evaluate_run, held_out, load_run_base, load_tuned, open_run, train
 from medalist.sources import clinical, sample
+from medalist.sources.medal import write_medal_csv
 
 
 def test_the_folder_holds_what_the_contract_says(tiny_run):

@@ -36,7 +36,9 @@ class KindMaker:
     def __init__(self, inventory: Inventory, *, probability: dict[Kind, float], seed: int) -> None:
         self._inventory = inventory
         self._medal = Substituter(inventory, mode="medal", probability=probability["medal"], seed=seed)
-        self._mended = Substituter(without_junk(inventory), mode="mended", probability=probability["substituted"], seed=seed)
+        self._mended = Substituter(
+            without_junk(inventory), mode="mended", probability=probability["substituted"], seed=seed
+        )
 
     def make(self, kind: Kind, identifier: str, sections: Sequence[str]) -> Passage:
         """A marked passage; without mentions where the abstract has nothing to mark in this way."""

@@ -5,15 +5,12 @@ Every source ends here: whatever it counted in (MeDAL counts words), a `Mention`
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import json
 import os
 import re
 import tempfile
-import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +25,6 @@ _MENTION_SCHEMA = pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": p
 PARQUET_SCHEMA = pl.Schema(
     [("id", pl.String()), ("text", pl.String()), ("mentions", pl.List(_MENTION_SCHEMA)), ("source", pl.String())]
 )
-MEDAL_COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
 WORD = re.compile(r"\S+")
 
 
@@ -143,6 +139,8 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         ValueError: the format is unknown, the file is damaged, or `TooManyBadRows`.
         FileNotFoundError: there is no such file.
     """
+    from .sources import medal
+
     quarantine = quarantine or Quarantine()
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
@@ -152,7 +150,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
     elif name.endswith((".jsonl", ".jsonl.gz")):
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
-        passages = _from_medal_rows(path, inventory, quarantine)
+        passages = medal.read_rows(path, inventory, quarantine)
     else:
         raise ValueError(f"{path} is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet")
     if not passages and not quarantine.rows:
@@ -174,25 +172,6 @@ def write_parquet(passages: Iterable[Passage], path: Path) -> None:
     partial = path.with_name(f".{path.name}.part")
     pl.DataFrame([_record(passage) for passage in passages], schema=PARQUET_SCHEMA).write_parquet(partial)
     partial.replace(path)
-
-
-def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
-    """Write MeDAL's own CSV, one row per mention that has a gold answer.
-
-    Raises:
-        ValueError: a mention spans several words, which MeDAL's word index cannot say.
-    """
-    with replacing(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(MEDAL_COLUMNS)
-        for passage in passages:
-            words = [match.span() for match in WORD.finditer(passage.text)]
-            for mention in passage.mentions:
-                index = next((i for i, (a, b) in enumerate(words) if a <= mention.start and mention.end <= b), None)
-                if index is None:
-                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not inside one word")
-                if mention.long_form is not None:
-                    writer.writerow([passage.id, passage.text, index, mention.long_form])
 
 
 def fingerprint(passages: Iterable[Passage]) -> str:
@@ -291,107 +270,3 @@ def marks(surface: str, short_form: str) -> bool:
     """Whether a stretch of text is the short form, up to case, plural and surrounding punctuation."""
     wanted, found = short_form.casefold(), surface.casefold()
     return found in (wanted, f"{wanted}s", f"{wanted}'s") or found.strip(".,;:()[]'\"") == wanted
-
-
-def _csv_lines(path: Path) -> Iterator[bytes]:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            members = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
-            if len(members) != 1:
-                raise ValueError(f"{path} holds {len(members)} CSV files; unpack it and name the one you mean")
-            with archive.open(members[0]) as file:
-                yield from file
-    elif path.suffix == ".gz":
-        with gzip.open(path, "rb") as file:
-            yield from file
-    else:
-        with path.open("rb") as file:
-            yield from file
-
-
-def _from_medal_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
-    """Group MeDAL rows into passages: one per (abstract, text), for the short forms may be substituted differently."""
-    texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
-    for line, row in _rows(path, quarantine):
-        try:
-            if len(row) != len(MEDAL_COLUMNS):
-                raise ValueError(f"{len(row)} columns instead of {len(MEDAL_COLUMNS)}")
-            abstract, text, location, label = row
-            if "\ufffd" in text + label:
-                raise ValueError("not UTF-8")
-            mention = _medal_mention(text, location, label, inventory)
-            known = texts.setdefault((abstract, text), {})
-            if earlier := known.get((mention.start, mention.end)):
-                raise ValueError(
-                    "duplicate of an earlier row"
-                    if earlier == mention
-                    else f"an earlier row says {earlier.long_form!r} here"
-                )
-            known[mention.start, mention.end] = mention
-        except ValueError as error:
-            quarantine.add(path, line, str(error), row if len(row) < 10 else row[:10])
-    passages = []
-    numbers: Counter[str] = Counter()
-    for (abstract, text), marked in texts.items():
-        numbers[abstract] += 1
-        identifier = abstract if numbers[abstract] == 1 else f"{abstract}#{numbers[abstract]}"
-        mentions = tuple(sorted(marked.values(), key=lambda m: m.start))
-        # The source is not the file's name: an id means the same abstract in all of MeDAL's files.
-        passages.append(Passage(id=identifier, text=text, mentions=mentions, source="medal"))
-    return passages
-
-
-def _rows(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, list[str]]]:
-    """The table's rows behind the header, blank lines left out, with the line that each ends on."""
-    reader = csv.reader(_decoded(path))
-    header = next(reader, None)
-    if header is None or tuple(name.strip("\ufeff ") for name in header) != MEDAL_COLUMNS:
-        raise ValueError(f"{path} begins with {header}, not with MeDAL's columns {','.join(MEDAL_COLUMNS)}")
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:  # an open quotation mark or a stray carriage return; the reader goes on behind it
-            quarantine.total += 1
-            quarantine.add(path, reader.line_num, f"not CSV: {error}")
-            continue
-        if row is None:
-            return
-        if row:
-            quarantine.total += 1
-            yield reader.line_num, row
-
-
-def _decoded(path: Path) -> Iterator[str]:
-    # Bad bytes become U+FFFD, so that the row around them keeps its place and can be quarantined by it.
-    with undamaged(path):
-        for raw in _csv_lines(path):
-            yield raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
-
-
-def _medal_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
-    """MeDAL's word index as character offsets; the word, without its punctuation, is the short form."""
-    if not tidy(label):
-        raise ValueError("empty LABEL")
-    try:
-        index = int(location)
-    except ValueError:
-        raise ValueError(f"LOCATION {location!r} is no number") from None
-    words = [match.span() for match in WORD.finditer(text)]
-    if not 0 <= index < len(words):
-        raise ValueError(f"LOCATION {index:,} is outside the text ({len(words):,} words)")
-    start, end = words[index]
-    surface = text[start:end]
-    if surface not in inventory.senses:
-        core = surface.strip(".,;:()[]'\"")
-        if not core:
-            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")
-        start += surface.index(core)
-        end = start + len(core)
-    surface, long_form = text[start:end], tidy(label)
-    short_form = inventory.key(surface)
-    if short_form is None:
-        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of the inventory")
-    if not surface.startswith(short_form) and inventory.belongs_elsewhere(short_form, long_form):
-        # "was" is not WAS when the label is a sense of RA: LOCATION points at an ordinary word.
-        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of {long_form!r}")
-    return Mention(start=start, end=end, short_form=short_form, long_form=long_form)

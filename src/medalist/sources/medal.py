@@ -1,0 +1,287 @@
+"""MeDAL's files: train, valid and test (a row per short form), full_data (a row per abstract, lists joined by "|"), Parquet.
+
+What they count in words, a `Mention` counts in characters.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..inventory import Inventory, tidy, undamaged
+from ..passages import WORD, Mention, Passage, Quarantine, replacing
+
+COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
+_PUNCTUATION = ".,;:()[]'\""
+
+
+class Row(NamedTuple):
+    """One row: an abstract with one short form, or with all of its short forms."""
+
+    line: int
+    """Where it ends, counted from 1 with the header, as an editor shows it; in Parquet, the row."""
+    abstract: str
+    text: str
+    locations: str
+    """Index of the word, or several joined by "|"."""
+    labels: str
+    """Long form, or several joined by "|"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of MeDAL's tables: a file, or a file of an archive."""
+
+    path: Path
+    member: str | None = None
+    """Its name in the archive."""
+
+    @property
+    def name(self) -> str:
+        """The file's name without folder and endings: "train"."""
+        return Path(self.member or self.path.name).name.split(".")[0].lower()
+
+
+def tables(path: Path) -> list[Table]:
+    """The tables of a file: one, or those of an archive (pretrain_subset.zip holds three).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the archive is damaged or holds no CSV file.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.suffix != ".zip":
+        return [Table(path)]
+    with undamaged(path), zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
+    if not members:
+        raise ValueError(f"{path} holds no CSV file, so it is none of MeDAL's archives")
+    return [Table(path, member) for member in sorted(members)]
+
+
+def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
+    """Passages of a table, one per (abstract, text), for the short forms may be substituted differently.
+
+    Raises:
+        ValueError: the file is damaged, or none of MeDAL's.
+    """
+    found = tables(path)
+    if len(found) > 1:
+        raise ValueError(f"{path} holds {len(found)} CSV files; unpack it and name the one you mean")
+    reasons = Reasons(path, quarantine)
+    return group(rows(found[0], reasons), inventory, reasons)
+
+
+class Reasons:
+    """Takes the bad rows of one table to a quarantine."""
+
+    def __init__(self, path: Path, quarantine: Quarantine) -> None:
+        self._path, self.quarantine = path, quarantine
+
+    def add(self, line: int, reason: str, row: object) -> None:
+        """Set one row aside."""
+        self.quarantine.add(self._path, line, reason, row)
+
+
+def group(found: Iterable[Row], inventory: Inventory, reasons: Reasons) -> list[Passage]:
+    """Rows as passages, in the order of their first rows; malformed rows and duplicates are set aside."""
+    texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
+    for row in found:
+        known = texts.setdefault((row.abstract, row.text), {})
+        try:
+            # Only a table without ids joins its lists; elsewhere a "|" is a character like others.
+            joined = not row.abstract.isdigit() and "|" in row.locations
+            locations = row.locations.split("|") if joined else [row.locations]
+            labels = row.labels.split("|") if joined else [row.labels]
+            if len(locations) != len(labels):
+                raise ValueError(f"{len(locations)} LOCATIONs for {len(labels)} LABELs")
+            if "\ufffd" in row.text or "\ufffd" in row.labels:
+                raise ValueError("not UTF-8")
+            for location, label in zip(locations, labels, strict=True):
+                mention = word_mention(row.text, location, label, inventory)
+                if earlier := known.get((mention.start, mention.end)):
+                    raise ValueError(
+                        "duplicate of an earlier row"
+                        if earlier == mention
+                        else f"an earlier row says {earlier.long_form!r} here"
+                    )
+                known[mention.start, mention.end] = mention
+        except ValueError as error:
+            reasons.add(row.line, str(error), [row.abstract, row.text, row.locations, row.labels])
+    passages = []
+    numbers: Counter[str] = Counter()
+    for (abstract, text), marked in texts.items():
+        if not marked:
+            continue
+        numbers[abstract] += 1
+        identifier = abstract if numbers[abstract] == 1 else f"{abstract}#{numbers[abstract]}"
+        mentions = tuple(sorted(marked.values(), key=lambda m: m.start))
+        # The source is not the file's name: an id means the same abstract in all of MeDAL's files.
+        passages.append(Passage(id=identifier, text=text, mentions=mentions, source="medal"))
+    return passages
+
+
+def word_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
+    """MeDAL's word index as character offsets; the word, without its punctuation, is the short form.
+
+    Raises:
+        ValueError: the index or the label is wrong, or the word is no short form of the label.
+    """
+    long_form = tidy(label)
+    if not long_form:
+        raise ValueError("empty LABEL")
+    try:
+        index = int(location)
+    except ValueError:
+        raise ValueError(f"LOCATION {location!r} is no number") from None
+    parts = text.split(None, index) if index >= 0 else []
+    if len(parts) <= index or not parts:
+        raise ValueError(f"LOCATION {index:,} is outside the text ({len(text.split()):,} words)")
+    rest = parts[index]
+    start = len(text) - len(rest)
+    surface = rest.split(None, 1)[0]
+    if surface not in inventory.senses:
+        core = surface.strip(_PUNCTUATION)
+        if not core:
+            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")
+        start += surface.index(core)
+        surface = core
+    short_form = inventory.key(surface)
+    if short_form is None:
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of the inventory")
+    if not surface.startswith(short_form) and inventory.belongs_elsewhere(short_form, long_form):
+        # "was" is not WAS when the label is a sense of RA: LOCATION points at an ordinary word.
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of {long_form!r}")
+    return Mention(start=start, end=start + len(surface), short_form=short_form, long_form=long_form)
+
+
+def rows(table: Table, reasons: Reasons) -> Iterator[Row]:
+    """The rows of a table; lines that are none are set aside with their reason.
+
+    Raises:
+        ValueError: the table has other columns than MeDAL's, or the file is damaged.
+    """
+    if table.path.suffix == ".parquet":
+        yield from _parquet_rows(table.path, reasons)
+        return
+    with _opened(table) as file:
+        reader = _records(file)
+        _, header = next(reader, (0, None))
+        names = [name.strip("\ufeff ") for name in header] if isinstance(header, list) else header
+        if names == list(COLUMNS):
+            place = range(4)
+        elif isinstance(names, list) and set(COLUMNS[1:]) <= set(names) <= {*COLUMNS, ""}:
+            place = [names.index(name) if name in names else -1 for name in COLUMNS]  # full_data has no ids
+        else:
+            raise ValueError(f"{table.path} begins with {header}, not with MeDAL's columns {','.join(COLUMNS)}")
+        a, b, c, d = place
+        for line, record in reader:
+            reasons.quarantine.total += 1
+            if not isinstance(record, list):
+                reasons.add(line, f"not CSV: {record}", None)
+            elif len(record) != len(names):
+                reasons.add(line, f"{len(record)} columns instead of {len(names)}", record[:10])
+            elif a < 0:
+                yield Row(line, text_id(record[b]), record[b], record[c], record[d])
+            else:
+                yield Row(line, record[a], record[b], record[c], record[d])
+
+
+def text_id(text: str) -> str:
+    """An id for an abstract of a table that has none: it follows from the text."""
+    return f"t{hashlib.sha256(text.encode()).hexdigest()[:15]}"
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """CSV records with the line that each ends on; blank lines are left out. Nearly all hold no quotation mark."""
+    lines, number = iter(lines), 0
+    for raw in lines:
+        number += 1
+        if b'"' not in raw and (b"\r" not in raw or raw.count(b"\r") == raw.endswith(b"\r\n")):
+            record = _text(raw).rstrip("\r\n")
+            if record:
+                yield number, record.split(",")
+            continue
+        reader = csv.reader(map(_text, chain([raw], lines)))
+        try:
+            quoted = next(reader)
+        except csv.Error as error:  # an open quotation mark or a stray carriage return; it goes on behind it
+            number += reader.line_num - 1
+            yield number, error
+        else:
+            number += reader.line_num - 1
+            if quoted:
+                yield number, quoted
+
+
+def _text(raw: bytes) -> str:
+    # Bad bytes become U+FFFD, so that the row around them keeps its place and can be set aside by it.
+    return raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
+
+
+@contextmanager
+def _opened(table: Table) -> Iterator[IO[bytes]]:
+    with undamaged(table.path):
+        if table.member is not None:
+            with zipfile.ZipFile(table.path) as archive, archive.open(table.member) as file:
+                yield file
+        else:
+            opened = gzip.open(table.path, "rb") if table.path.suffix == ".gz" else table.path.open("rb")
+            with opened as file:
+                yield cast(IO[bytes], file)
+
+
+def _parquet_rows(path: Path, reasons: Reasons) -> Iterator[Row]:
+    """The Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
+    wanted = ["abstract_id", "text", "location", "label"]
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
+    if not set(wanted) <= set(file.schema_arrow.names):
+        raise ValueError(f"{path} has the columns {', '.join(file.schema_arrow.names)}, not {', '.join(wanted)}")
+    line = 0
+    for batch in file.iter_batches(batch_size=5_000, columns=wanted):
+        columns = [batch.column(name).to_pylist() for name in wanted]
+        for abstract, text, locations, labels in zip(*columns, strict=True):
+            line += 1
+            reasons.quarantine.total += 1
+            if not isinstance(text, str) or not locations or not labels:
+                reasons.add(line, "empty text, location or label", [abstract, text, locations, labels])
+            else:
+                # -1: full_data, which has no ids. Several short forms of a row with an id go to rows of their own.
+                for location, label in zip(locations, labels, strict=False):
+                    known = abstract is not None and abstract >= 0
+                    yield Row(line, str(abstract) if known else text_id(text), text, str(location), label)
+
+
+def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
+    """Write MeDAL's own CSV, one row per mention that has a gold answer.
+
+    Raises:
+        ValueError: a mention spans several words, which MeDAL's word index cannot say.
+    """
+    with replacing(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for passage in passages:
+            words = [match.span() for match in WORD.finditer(passage.text)]
+            for mention in passage.mentions:
+                index = next((i for i, (a, b) in enumerate(words) if a <= mention.start and mention.end <= b), None)
+                if index is None:
+                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not inside one word")
+                if mention.long_form is not None:
+                    writer.writerow([passage.id, passage.text, index, mention.long_form])
