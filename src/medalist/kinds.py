@@ -9,8 +9,9 @@ form stands for further on is known from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property, lru_cache, partial
 from typing import Literal, get_args
 
 from .definitions import Definition, find_definitions, fits
@@ -28,27 +29,38 @@ class KindMaker:
     """Makes passages of a kind from an abstract, the same ones every time for a (seed, id).
 
     Args:
-        inventory: long forms to look for, and how a defined one is spelt among the candidates.
+        listed: the candidates: what `substituted` shortens, and how every gold is spelt.
+        published: what `medal` shortens; None: the same.
         probability: of an occurrence (`medal`; published: 0.15) or of a long form of an abstract (`substituted`).
         seed: with the abstract's id, decides every draw.
     """
 
-    def __init__(self, inventory: Inventory, *, probability: dict[Kind, float], seed: int) -> None:
-        self._inventory = inventory
-        self._medal = Substituter(inventory, mode="medal", probability=probability["medal"], seed=seed)
-        self._mended = Substituter(
-            without_junk(inventory), mode="mended", probability=probability["substituted"], seed=seed
-        )
+    def __init__(
+        self, listed: Inventory, *, published: Inventory | None = None, probability: Mapping[Kind, float], seed: int
+    ) -> None:
+        self._listed, self._published = listed, published or listed
+        self._probability, self._seed = probability, seed
+        self._spelt = lru_cache(maxsize=200_000)(partial(listed_spelling, inventory=listed))
+
+    @cached_property
+    def _medal(self) -> Substituter:
+        return Substituter(self._published, mode="medal", probability=self._probability["medal"], seed=self._seed)
+
+    @cached_property
+    def _mended(self) -> Substituter:
+        inventory, probability = without_junk(self._listed), self._probability["substituted"]
+        return Substituter(inventory, mode="mended", probability=probability, seed=self._seed)
 
     def make(self, kind: Kind, identifier: str, sections: Sequence[str]) -> Passage:
         """A marked passage; without mentions where the abstract has nothing to mark in this way."""
         text = sections[0] if kind == "medal" else " ".join(sections)
         plain = Passage(id=identifier, text=text, source=f"pubmed-{kind}")
-        if kind == "medal":
-            return self._medal(plain)
-        if kind == "substituted":
-            return self._mended(plain)
-        return defined(plain, self._inventory)
+        if kind == "defined":
+            return defined(plain, self._listed)
+        made = self._medal(plain) if kind == "medal" else self._mended(plain)
+        return replace(
+            made, mentions=tuple(replace(m, long_form=self._spelt(m.short_form, m.long_form)) for m in made.mentions)
+        )
 
 
 def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:

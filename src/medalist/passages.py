@@ -14,16 +14,20 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from .inventory import Inventory, tidy, undamaged
 
-_MENTION_SCHEMA = pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": pl.String, "long_form": pl.String})
-PARQUET_SCHEMA = pl.Schema(
-    [("id", pl.String()), ("text", pl.String()), ("mentions", pl.List(_MENTION_SCHEMA)), ("source", pl.String())]
+_MENTION_SCHEMA = pa.struct(
+    [("start", pa.int32()), ("end", pa.int32()), ("short_form", pa.string()), ("long_form", pa.string())]
+)
+PARQUET_SCHEMA = pa.schema(
+    [("id", pa.string()), ("text", pa.string()), ("mentions", pa.list_(_MENTION_SCHEMA)), ("source", pa.string())]
 )
 WORD = re.compile(r"\S+")
 
@@ -109,12 +113,13 @@ class Quarantine:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a temporary text file beside `path`; it takes the name `path` only if the block ends well."""
+def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`, for text or bytes; it takes the name `path` only if the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -168,10 +173,24 @@ def write_jsonl(passages: Iterable[Passage], path: Path) -> None:
 
 def write_parquet(passages: Iterable[Passage], path: Path) -> None:
     """Write passages as Parquet that `datasets.load_dataset("parquet", ...)` opens; the schema is `PARQUET_SCHEMA`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    pl.DataFrame([_record(passage) for passage in passages], schema=PARQUET_SCHEMA).write_parquet(partial)
-    partial.replace(path)
+    passages = list(passages)
+    mentions = [mention for passage in passages for mention in passage.mentions]
+    ends = list(accumulate((len(passage.mentions) for passage in passages), initial=0))
+    fields = [pa.array([getattr(mention, field.name) for mention in mentions], field.type) for field in _MENTION_SCHEMA]
+    marked = pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()), pa.StructArray.from_arrays(fields, fields=list(_MENTION_SCHEMA))
+    )
+    table = pa.table(
+        [
+            pa.array([passage.id for passage in passages], pa.string()),
+            pa.array([passage.text for passage in passages], pa.string()),
+            marked,
+            pa.array([passage.source for passage in passages], pa.string()),
+        ],
+        schema=PARQUET_SCHEMA,
+    )
+    with replacing(path, "wb") as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def fingerprint(passages: Iterable[Passage]) -> str:
@@ -191,12 +210,13 @@ def _record(passage: Passage) -> dict[str, Any]:
 
 def _parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
+        file = pq.ParquetFile(path)
+        records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=2_000))
+        for line, record in enumerate(records, 1):
+            quarantine.total += 1
+            yield line, record
+    except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
-    for line, record in enumerate(table.iter_rows(named=True), 1):
-        quarantine.total += 1
-        yield line, record
 
 
 def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:

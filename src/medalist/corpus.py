@@ -1,0 +1,77 @@
+"""A corpus on disk: Parquet shards by split, the inventory, an account; built in a work folder that outlives a kill.
+
+    OUT/train-00000-of-00056.parquet ...   or   OUT/<kind>/train-00000-of-00012.parquet ...
+        inventory.csv  quarantine.jsonl  data.json  card.html
+
+`datasets.load_dataset("parquet", data_dir=OUT)` opens it, split by split.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .inventory import Inventory
+from .passages import Passage, Quarantine, read_passages, replacing, write_parquet
+from .progress import say
+from .splits import Split
+
+ACCOUNT = "data.json"
+
+
+def work_folder(out: Path, settings: dict[str, Any]) -> Path:
+    """The folder in which `out` is built: `.OUT.work` beside it, with what an earlier, interrupted call has done.
+
+    Args:
+        out: what the corpus will be called; it must not exist yet.
+        settings: everything that decides the result; work begun with others is thrown away.
+
+    Raises:
+        FileExistsError: `out` is there already.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists already: name another folder, or remove it")
+    work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
+    begun = work / "settings.json"
+    if begun.exists() and begun.read_text(encoding="utf-8") == text:
+        say(f"Going on with what {work} holds")
+        return work
+    shutil.rmtree(work, ignore_errors=True)
+    with replacing(begun) as file:
+        file.write(text)
+    return work
+
+
+def finish(work: Path, out: Path, account: dict[str, Any], *, leave_out: tuple[str, ...]) -> None:
+    """Write the account, drop what only the work needed, and give the folder its name."""
+    with replacing(work / ACCOUNT) as file:
+        json.dump(account, file, indent=1, ensure_ascii=False)
+    for name in ("settings.json", *leave_out):
+        path = work / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    work.rename(out)
+
+
+def is_corpus(folder: Path) -> bool:
+    """Whether a folder is a corpus."""
+    return (folder / ACCOUNT).exists()
+
+
+def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:
+    """Write one shard whole or not at all; nothing where there are no passages."""
+    if passages:
+        write_parquet(passages, folder / f"{split}-{number:05}-of-{total:05}.parquet")
+
+
+def shards(folder: Path, split: Split) -> list[Path]:
+    """The shards of a split, in order."""
+    return sorted(folder.glob(f"{split}-*-of-*.parquet"))
+
+
+def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: str | None = None) -> Iterator[Passage]:
+    """The passages of a split, shard by shard; of a kind, where the corpus has several."""
+    for path in shards(folder / kind if kind else folder, split):
+        yield from read_passages(path, inventory, Quarantine(limit=0))
