@@ -1,7 +1,7 @@
 """A corpus on disk: Parquet shards by split, the inventory, an account; built in a work folder that outlives a kill.
 
     OUT/train-00000-of-00056.parquet ...   or   OUT/<kind>/train-00000-of-00012.parquet ...
-        inventory.csv  quarantine.jsonl  data.json  card.html
+        inventory.csv  quarantine.jsonl  corpus.json  card.html
 
 `datasets.load_dataset("parquet", data_dir=OUT)` opens it, split by split.
 """
@@ -9,17 +9,19 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .inventory import Inventory
+from .kinds import Kind
 from .passages import Passage, Quarantine, read_passages, replacing, write_parquet
 from .progress import say
 from .splits import Split
 
-ACCOUNT = "data.json"
+ACCOUNT = "corpus.json"
 
 
 def work_folder(out: Path, settings: dict[str, Any]) -> Path:
@@ -75,3 +77,29 @@ def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: s
     """The passages of a split, shard by shard; of a kind, where the corpus has several."""
     for path in shards(folder / kind if kind else folder, split):
         yield from read_passages(path, inventory, Quarantine(limit=0))
+
+
+def mixed(
+    folder: Path, split: Split, inventory: Inventory, shares: Mapping[Kind, float], *, seed: int
+) -> Iterator[Passage]:
+    """The passages of a split, each abstract once: in a kind drawn by (seed, id), or in the next that it has.
+
+    Args:
+        folder: a corpus of several kinds.
+        split: which.
+        inventory: as for `read_passages`.
+        shares: kind -> relative share of the abstracts.
+        seed: decides, with the id.
+    """
+    kinds = list(shares)
+    for name in sorted({path.name for kind in kinds for path in shards(folder / kind, split)}):
+        made: dict[str, dict[Kind, Passage]] = {}
+        for kind in kinds:
+            if (path := folder / kind / name).exists():
+                for passage in read_passages(path, inventory, Quarantine(limit=0)):
+                    made.setdefault(passage.id, {})[kind] = passage
+        for identifier, found in sorted(made.items()):
+            draw = random.Random(f"{seed}:kind:{identifier}")
+            first = draw.choices(kinds, weights=[shares[kind] for kind in kinds])[0]
+            at = kinds.index(first)
+            yield next(found[kind] for kind in (*kinds[at:], *kinds[:at]) if kind in found)

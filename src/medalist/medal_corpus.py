@@ -71,7 +71,7 @@ def prepare_medal(
         ray: address of a Ray cluster to work on instead; see `parallel`.
 
     Returns:
-        The account, as `data.json` has it.
+        The account, as `corpus.json` has it.
 
     Raises:
         FileNotFoundError: a file is missing.

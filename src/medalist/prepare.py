@@ -14,16 +14,19 @@ import random
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .corpus import ACCOUNT, corpus_passages, is_corpus, mixed
 from .inventory import Inventory
 from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, replacing, write_parquet
 from .prompt import NONE_OF_THESE
+from .pubmed_corpus import PubmedSettings, prepare_pubmed
 from .recipe import DataSettings, Recipe
-from .sources import pubmed, sample
-from .splits import Split, split_passages
+from .sources import sample
+from .splits import Split, hold_out, split_passages
 from .substitution import Substituter
 
 
@@ -62,6 +65,7 @@ def prepare(recipe: Recipe) -> Prepared:
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             _write(recipe, partial)
+            shutil.rmtree(partial / "corpus", ignore_errors=True)
             partial.chmod(0o755)
             try:
                 partial.rename(folder)
@@ -90,31 +94,30 @@ def open_prepared(folder: Path) -> Prepared:
 
 def _write(recipe: Recipe, folder: Path) -> None:
     settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
-    inventory = load_inventory(settings)
-    # Split before anything is replaced: duplicates are alike only as they came.
-    splits = split_passages(
-        _load(settings, inventory, quarantine), validation=settings.validation, test=settings.test, seed=recipe.seed
-    )
-    marking, mode = settings.substitution, settings.substitution.mode
-    if mode == "auto":
-        mode = "mended" if settings.source in ("sample", "pubmed") else "none"
-    if mode != "none":
-        own = settings.source == "sample" and settings.inventory is None
-        shortened = sample.usual_short_forms() if own else inventory
-        substitute = Substituter(shortened, mode=mode, probability=marking.probability, seed=recipe.seed)
-        splits = {split: [substitute(passage) for passage in part] for split, part in splits.items()}
+    inventory, found = _sources(recipe, folder, quarantine)
+    limits = {"train": settings.limit, "validation": settings.limit_validation, "test": settings.limit_test}
+    splits: dict[Split, list[Passage]] = {}
     without = 0
-    for split, part in splits.items():
-        marked = [mark_distractors(p, inventory, rate=marking.distractors, seed=recipe.seed) for p in part]
-        splits[split] = [passage for passage in marked if passage.mentions]
-        without += len(marked) - len(splits[split])
+    for split, part in found.items():
+        splits[split] = []
+        for passage in part:
+            if settings.hold_out != "nothing":
+                passage = hold_out(passage, split, settings.hold_out, share=settings.hold_out_share, seed=recipe.seed)
+                if not passage.mentions:
+                    without += 1
+                    continue
+            marked = mark_distractors(passage, inventory, rate=settings.substitution.distractors, seed=recipe.seed)
+            if not marked.mentions:
+                without += 1
+            elif len(splits[split]) == limits[split]:
+                break
+            else:
+                splits[split].append(marked)
     if not any(splits.values()):
         raise ValueError(
             f"No passage of {settings.path or settings.source} has a marked short form; is {inventory.origin} the "
             "right inventory, and should data.substitution.mode be medal or mended?"
         )
-    if settings.limit is not None:
-        splits["train"] = splits["train"][: settings.limit]
     for split, part in splits.items():
         write_parquet(part, folder / f"{split}.parquet")
     inventory.write(folder / "inventory.csv")
@@ -141,23 +144,78 @@ def _write(recipe: Recipe, folder: Path) -> None:
 
 
 def load_inventory(settings: DataSettings) -> Inventory:
-    """The inventory that the settings name; the sample's own where they name none."""
-    if settings.inventory is not None:
-        return Inventory.read(Path(settings.inventory))
+    """The inventory that the settings name: a prepared folder's own or the sample's where they name none."""
+    if settings.inventories:
+        found = [Inventory.read(Path(name)) for name in settings.inventories]
+        return found[0] if len(found) == 1 else Inventory.merged(found, " + ".join(i.origin for i in found))
     if settings.source == "sample":
         return sample.inventory()
+    if settings.path is not None and is_corpus(Path(settings.path)):
+        return Inventory.read(Path(settings.path) / "inventory.csv")
     raise ValueError(f"data.inventory is not set: source {settings.source} needs a sense inventory")
 
 
-def _load(settings: DataSettings, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
-    if settings.source == "sample":
-        return sample.passages()
-    if settings.path is None:
+def _sources(
+    recipe: Recipe, folder: Path, quarantine: Quarantine
+) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
+    """The candidates, and the marked passages of each split; those of a corpus on disk are read as they are asked for."""
+    settings = recipe.data
+    if settings.source != "sample" and settings.path is None:
         raise ValueError(f"data.path is not set: source {settings.source} reads a file")
-    path = Path(settings.path)
+    path = Path(settings.path or "")
+    if settings.source in ("medal", "pubmed") and is_corpus(path):
+        account = json.loads((path / ACCOUNT).read_text(encoding="utf-8"))
+        if account["source"] != settings.source:
+            raise ValueError(f"{path} was prepared from {account['source']}, but data.source is {settings.source}")
+        return _corpus(recipe, path, load_inventory(settings))
     if settings.source == "pubmed":
-        return pubmed.read_abstracts(path, quarantine)
-    return read_passages(path, inventory, quarantine)
+        built = folder / "corpus"
+        account = prepare_pubmed([path], built, _pubmed_settings(recipe))
+        quarantine.total = account["rows_read"]
+        quarantine.rows = [json.loads(line) for line in (built / "quarantine.jsonl").open(encoding="utf-8")]
+        return _corpus(recipe, built, Inventory.read(built / "inventory.csv"))
+    inventory = load_inventory(settings)
+    passages = sample.passages() if settings.source == "sample" else read_passages(path, inventory, quarantine)
+    # Split before anything is replaced: duplicates are alike only as they came.
+    splits = split_passages(passages, validation=settings.validation, test=settings.test, seed=recipe.seed)
+    mode = settings.substitution.mode
+    if mode == "auto":
+        mode = "mended" if settings.source == "sample" else "none"
+    if mode == "none":
+        return inventory, splits
+    own = settings.source == "sample" and settings.inventory is None
+    shortened = sample.usual_short_forms() if own else inventory
+    substitute = Substituter(shortened, mode=mode, probability=settings.substitution.probability, seed=recipe.seed)
+    return inventory, {split: [substitute(passage) for passage in part] for split, part in splits.items()}
+
+
+def _pubmed_settings(recipe: Recipe) -> PubmedSettings:
+    settings, kinds = recipe.data, recipe.data.kinds
+    if not settings.inventories and set(kinds.shares) - {"defined"}:
+        raise ValueError("data.inventory is not set: kinds medal and substituted need a sense inventory")
+    return PubmedSettings(
+        inventories=tuple(map(Path, settings.inventories)),
+        kinds=tuple(kinds.shares),
+        probability=kinds.probability,
+        all_sections=kinds.all_sections,
+        min_count=kinds.min_count,
+        validation=settings.validation,
+        test=settings.test,
+        max_bad_rows=settings.max_bad_rows,
+        seed=recipe.seed,
+    )
+
+
+def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
+    shares = recipe.data.kinds.shares if recipe.data.source == "pubmed" else None
+    if shares and (missing := [kind for kind in shares if not (path / kind).exists()]):
+        raise ValueError(
+            f"{path} holds no passages of kind {missing[0]}; set data.kinds.shares to kinds that it has, or prepare it anew"
+        )
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    if shares is None:
+        return inventory, {split: corpus_passages(path, split, inventory) for split in splits}
+    return inventory, {split: mixed(path, split, inventory, shares, seed=recipe.seed) for split in splits}
 
 
 def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
@@ -165,13 +223,15 @@ def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
     marks = []
     if settings.source == "sample":
         marks = [(path.name, path.stat().st_size, 0) for path in sample.FILES]
-    for name in (settings.path, settings.inventory):
-        if name is not None:
-            if not Path(name).exists():
-                key = "path" if name == settings.path else "inventory"
-                raise FileNotFoundError(f"{name} does not exist (key data.{key})")
-            stat = Path(name).stat()
-            marks.append((name, stat.st_size, stat.st_mtime_ns))
+    names = [("path", settings.path)] if settings.path is not None else []
+    for key, name in [*names, *(("inventory", name) for name in settings.inventories)]:
+        path = Path(name)
+        if not path.exists():
+            raise FileNotFoundError(f"{name} does not exist (key data.{key})")
+        inside = sorted(path.iterdir()) if path.is_dir() and not is_corpus(path) else [path]
+        for file in [path / ACCOUNT] if is_corpus(path) else inside:
+            stat = file.stat()
+            marks.append((str(file), stat.st_size, stat.st_mtime_ns))
     return marks
 
 

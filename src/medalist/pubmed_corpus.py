@@ -90,7 +90,7 @@ def prepare_pubmed(
         ray: address of a Ray cluster to work on instead; see `parallel`.
 
     Returns:
-        The account, as `data.json` has it.
+        The account, as `corpus.json` has it.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .kinds import Kind
 from .prompt import PromptSettings
 
 
@@ -37,31 +38,68 @@ class SubstitutionSettings(_Section):
     """How short forms are put into plain text; see `substitution`."""
 
     mode: Literal["auto", "none", "medal", "mended"] = "auto"
-    """`none` for texts that are marked already; `auto`: `none` for medal and table, `mended` for sample and pubmed."""
+    """`none` for texts that are marked already; `auto`: `mended` for sample, `none` for others."""
     probability: float = Field(0.7, gt=0, le=1)
     """Of an occurrence (`medal`; published: 0.15) or of a long form of a passage (`mended`)."""
     distractors: float = Field(0.5, ge=0)
     """Ordinary words that look like a short form ("as", "all"), marked per passage on average; the answer is none."""
 
 
+class KindSettings(_Section):
+    """What is made of PubMed abstracts; see `kinds`. A corpus that is prepared already takes `shares` alone."""
+
+    shares: dict[Kind, float] = Field({"medal": 1.0, "substituted": 1.0, "defined": 2.0}, min_length=1)
+    """How the abstracts are divided among the kinds, as relative shares; each abstract is used once."""
+    probability: dict[Kind, float] = {"medal": 0.15, "substituted": 0.4}
+    """Of an occurrence of a long form (`medal`; published: 0.15), or of a long form of an abstract (`substituted`)."""
+    all_sections: bool = False
+    """Give the kind `medal` the whole abstract; the published recipe takes its first section."""
+    min_count: int = Field(1, ge=1)
+    """A pair of short and long form is mined when so many training abstracts define it."""
+
+    @model_validator(mode="after")
+    def _probabilities(self) -> Self:
+        if missing := set(self.shares) - set(self.probability) - {"defined"}:
+            raise ValueError(f"probability is missing for {', '.join(sorted(missing))}")
+        if not all(share > 0 for share in self.shares.values()):
+            raise ValueError("shares are above 0; leave out a kind that is not wanted")
+        return self
+
+
 class DataSettings(_Section):
     """Where passages and inventory come from, and how they are split."""
 
     source: Literal["sample", "medal", "pubmed", "table"] = "sample"
-    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as JSON Lines; `table`: marked JSONL or Parquet."""
+    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `table`: marked JSONL or Parquet."""
     path: str | None = None
-    """File of every source but `sample`."""
-    inventory: str | None = None
-    """Sense inventory: MeDAL's table, ADAM, or a CSV or JSON glossary. None: the sample's, for the sample alone."""
+    """File of every source but `sample`; for `medal` and `pubmed` also a folder that `medalist prepare` made, for `pubmed` a
+    folder of files."""
+    inventory: str | tuple[str, ...] | None = None
+    """Sense inventory: MeDAL's table, ADAM, CAMI, CASI, or a CSV or JSON glossary; several are merged. None: the sample's for
+    the sample, a prepared folder's own."""
     substitution: SubstitutionSettings = SubstitutionSettings()
+    kinds: KindSettings = KindSettings()
+    hold_out: Literal["nothing", "senses", "short_forms"] = "nothing"
+    """`senses`, `short_forms`: some of them, chosen by a hash, are marked in the test split only, and nothing else is there."""
+    hold_out_share: float = Field(0.1, gt=0, lt=1)
+    """Share of the senses or short forms that are held out."""
     validation: float = Field(0.1, ge=0, lt=1)
     """Share of passages to choose checkpoints on."""
     test: float = Field(0.25, ge=0, lt=1)
     """Share of passages never trained on; 0 where the test data is a file of its own."""
     limit: int | None = Field(None, ge=1)
     """Take only so many training passages."""
+    limit_validation: int | None = Field(None, ge=1)
+    """Take only so many validation passages."""
+    limit_test: int | None = Field(None, ge=1)
+    """Take only so many test passages."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """More malformed rows than this share stop the run."""
+
+    @property
+    def inventories(self) -> tuple[str, ...]:
+        """The files of `inventory`."""
+        return (self.inventory,) if isinstance(self.inventory, str) else self.inventory or ()
 
     @model_validator(mode="after")
     def _some_left_for_training(self) -> Self:

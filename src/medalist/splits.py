@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal
 
-from .passages import Passage
+from .inventory import equivalence_key
+from .passages import Mention, Passage
 
 Split = Literal["train", "validation", "test"]
 
@@ -17,11 +19,15 @@ def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) 
     Ids that differ only behind a "#" (versions of one abstract) share their split.
     """
     root = identifier.split("#")[0]
-    digest = hashlib.sha256(f"{seed}:{root}".encode()).digest()
-    position = int.from_bytes(digest[:8]) / 2**64
+    position = _position(f"{seed}:{root}")
     if position < test:
         return "test"
     return "validation" if position < test + validation else "train"
+
+
+def _position(name: str) -> float:
+    """A place between 0 and 1 that follows from a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
 def split_passages(
@@ -46,6 +52,28 @@ def split_passages(
         own = split_of(passage.id, validation=validation, test=test, seed=seed)
         parts[home.setdefault(group(name), own)].append(passage)
     return parts
+
+
+def hold_out(
+    passage: Passage, split: Split, what: Literal["senses", "short_forms"], *, share: float, seed: int = 0
+) -> Passage:
+    """Marks of held-out senses or short forms taken away, or in the test split those of all others.
+
+    Args:
+        passage: marked.
+        split: where it belongs.
+        what: whether whole short forms are held out, or senses of them. Spelling variants of a sense go together.
+        share: of them that are held out, 0 to 1.
+        seed: decides which, by a hash of their names.
+    """
+
+    def held(mention: Mention) -> bool:
+        name = mention.short_form
+        if what == "senses":
+            name += f"|{equivalence_key(mention.long_form or '')}"
+        return _position(f"{seed}:{what}:{name}") < share
+
+    return replace(passage, mentions=tuple(m for m in passage.mentions if held(m) == (split == "test")))
 
 
 def shared_passages(train: Iterable[Passage], evaluation: Iterable[Passage]) -> set[str]:
