@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,25 +96,25 @@ class Substituter:
         draw = random.Random(f"{self._seed}:{passage.id}").random
         if self._mode == "medal":
             text = " ".join(letters(passage.text).split())
-            return self._replace(passage, text, lambda match: not match.plural and draw() < self._probability)
+            matches = self._finder.find(text)
+            return _replaced(passage, text, [m for m in matches if not m.plural and draw() < self._probability])
         matches = self._finder.find(passage.text)
         chosen = {name for name in dict.fromkeys(match.long_form for match in matches) if draw() < self._probability}
-        return self._replace(passage, passage.text, lambda match: match.long_form in chosen)
+        return _replaced(passage, passage.text, [match for match in matches if match.long_form in chosen])
 
-    def _replace(self, passage: Passage, text: str, wanted: Callable[[Match], bool]) -> Passage:
-        pieces: list[str] = []
-        mentions: list[Mention] = []
-        length = copied = 0
-        for match in self._finder.find(text):
-            if not wanted(match):
-                continue
-            surface = match.short_form + ("s" if match.plural else "")
-            pieces += [text[copied : match.start], surface]
-            start = length + match.start - copied
-            length, copied = start + len(surface), match.end
-            mentions.append(Mention(start=start, end=length, short_form=match.short_form, long_form=match.long_form))
-        pieces.append(text[copied:])
-        return Passage(id=passage.id, text="".join(pieces), mentions=tuple(mentions), source=passage.source)
+
+def _replaced(passage: Passage, text: str, matches: Iterable[Match]) -> Passage:
+    pieces: list[str] = []
+    mentions: list[Mention] = []
+    length = copied = 0
+    for match in matches:
+        surface = match.short_form + ("s" if match.plural else "")
+        pieces += [text[copied : match.start], surface]
+        start = length + match.start - copied
+        length, copied = start + len(surface), match.end
+        mentions.append(Mention(start=start, end=length, short_form=match.short_form, long_form=match.long_form))
+    pieces.append(text[copied:])
+    return Passage(id=passage.id, text="".join(pieces), mentions=tuple(mentions), source=passage.source)
 
 
 def letters(text: str) -> str:
@@ -124,6 +124,9 @@ def letters(text: str) -> str:
 
 def lower(text: str) -> str:
     """Lower case that keeps the length, so that offsets hold: a few letters lower to two characters and stay."""
+    whole = text.lower()
+    if len(whole) == len(text) and "Σ" not in text:  # whose lower case depends on its neighbours
+        return whole
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
