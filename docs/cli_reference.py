@@ -8,10 +8,10 @@ os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "TERMINAL_WIDT
 
 from typer.testing import CliRunner
 
-from medalist.cli import app
+from medalist.cli import app, verbs
 
 PAGE = Path(__file__).parent / "cli.md"
-VERBS = [command.callback.__name__ for command in app.registered_commands]
+VERBS = verbs()
 
 
 def reference() -> str:

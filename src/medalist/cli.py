@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from .prepare_cli import app as prepare_app
+
 app = typer.Typer(
     name="medalist",
     no_args_is_help=True,
@@ -21,6 +23,7 @@ app = typer.Typer(
     help="Fine-tune Llama-family models to read medical abbreviations in context, and measure what was gained.\n\n"
     "First time? `medalist demo` shows everything on embedded data, without an account or a GPU.",
 )
+app.add_typer(prepare_app)
 out = Console(highlight=False)
 
 Overrides = Annotated[
@@ -55,24 +58,6 @@ def demo(
     from .demo import run_demo
 
     run_demo(output, out)
-
-
-@app.command()
-def prepare(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
-    overrides: Overrides = None,
-) -> None:
-    """Read, mark and split the data of a recipe, and say what was read, set aside and why.
-
-    Example: `medalist prepare recipes/smollm2-135m-medal.yaml data.path=abstracts.jsonl.gz`
-    """
-    from .prepare import prepare as prepare_data
-    from .recipe import load_recipe
-    from .tables import prepared_table
-
-    prepared = prepare_data(load_recipe(recipe, overrides or []))
-    out.print(prepared_table(prepared.account))
-    print(prepared.folder)
 
 
 @app.command()
@@ -266,6 +251,19 @@ def _main(
     ] = False,
 ) -> None:
     """Nothing to do before a verb."""
+
+
+def verbs() -> list[str]:
+    """Every verb, those of a group behind its name: "train", "prepare", "prepare medal"."""
+    found = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        name = group.typer_instance.info.name
+        found += [
+            f"{name}",
+            *(f"{name} {c.callback.__name__}" for c in group.typer_instance.registered_commands if c.callback),
+        ]
+    return found
 
 
 def main(arguments: list[str] | None = None) -> Any:

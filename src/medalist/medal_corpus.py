@@ -59,7 +59,7 @@ class MedalSettings:
 
 
 def prepare_medal(
-    sources: Sequence[Path], out: Path, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
+    sources: Sequence[Path | Table], out: Path, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
 ) -> dict[str, Any]:
     """Turn MeDAL's tables into a corpus; see `corpus` for what it holds. Broken off, the same call goes on.
 
@@ -78,7 +78,9 @@ def prepare_medal(
         FileExistsError: `out` is there.
         ValueError: a file is damaged, is none of MeDAL's, or has too many bad rows.
     """
-    found = [table for source in sources for table in tables(source)]
+    found = [t for source in sources for t in ([source] if isinstance(source, Table) else tables(source))]
+    if not found:
+        raise ValueError("No table of MeDAL's is named")
     published = Inventory.read(settings.inventory)
     parts = max(1, math.ceil(sum(_size(table) for table in found) / (PARTITION_MB * 1e6)))
     files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
@@ -105,7 +107,7 @@ def prepare_medal(
     quarantine.rows += [row for number in range(parts) for row in _json_lines(_bad_path(work, number))]
     quarantine.check()
     quarantine.write(work / "quarantine.jsonl")
-    account = _summary(accounts, quarantine, work, settings, [Path(source).name for source in sources])
+    account = _summary(accounts, quarantine, work, settings, [table.member or table.path.name for table in found])
     medal_card(account, work / "card.html")
     finish(work, out, account, leave_out=("rows", "accounts", "published.csv"))
     return account

@@ -144,6 +144,39 @@ def prepared_table(account: dict[str, Any]) -> RenderableType:
     return Group(table, *lines)
 
 
+def corpus_table(account: dict[str, Any]) -> RenderableType:
+    """What `medalist prepare medal` or `pubmed` made, and what it left out; the card says more."""
+    kinds = account["kinds"] if account["source"] == "pubmed" else {"": account}
+    table = _table(f"Prepared from {account['source']}", "", "passages", "short forms")
+    for kind, cells in kinds.items():
+        for split in ("train", "validation", "test"):
+            if kind:
+                counts = cells[split]["passages"], cells[split]["mentions"]
+            else:
+                counts = cells["passages"][split], cells["mentions"][split]
+            table.add_row(f"{kind} {split}".strip(), *(f"{count:,}" for count in counts))
+    inventory = account["inventory"]
+    lines = [
+        f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses."
+    ]
+    lines += [
+        f"{account[key]:,} {what}"
+        for key, what in (
+            ("revisions_replaced", "older revisions of abstracts were left out"),
+            ("deleted", "abstracts were deleted by PubMed"),
+            ("without_text", "records have no abstract"),
+            ("duplicates", "abstracts have the same words as another"),
+            ("passages_without_mentions", "passages were left without a short form"),
+        )
+        if account.get(key)
+    ]
+    for name, cell in account.get("mended", {}).items():
+        if cell["mentions"]:
+            lines.append(f"{cell['mentions']:,} mentions of {cell['labels']:,} labels: {name}")
+    lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    return Group(table, *lines)
+
+
 def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:
     """The text with its short forms marked, and a line for each."""
     shown = Text(text)

@@ -47,11 +47,13 @@ class Table:
     path: Path
     member: str | None = None
     """Its name in the archive."""
+    split: str | None = None
+    """What it is called where its file's name does not say: one of the Hub's."""
 
     @property
     def name(self) -> str:
-        """The file's name without folder and endings: "train"."""
-        return Path(self.member or self.path.name).name.split(".")[0].lower()
+        """The name of its split, or the file's without folder and endings: "train"."""
+        return self.split or Path(self.member or self.path.name).name.split(".")[0].lower()
 
 
 def tables(path: Path) -> list[Table]:
@@ -70,6 +72,27 @@ def tables(path: Path) -> list[Table]:
     if not members:
         raise ValueError(f"{path} holds no CSV file, so it is none of MeDAL's archives")
     return [Table(path, member) for member in sorted(members)]
+
+
+def named_tables(source: str, downloads: Path) -> list[Table]:
+    """The tables of a source that a user names: a file, `zenodo:FILE`, or `hub:OWNER/NAME` with its three splits.
+
+    Args:
+        source: what the user named; only the last two use the network.
+        downloads: folder for files of Zenodo.
+    """
+    from ..download import hub_parquet, zenodo_file
+
+    if source.startswith("zenodo:"):
+        return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))
+    if source.startswith("hub:"):
+        name = source.removeprefix("hub:")
+        return [
+            Table(path, split=split)
+            for split in ("train", "validation", "test")
+            for path in hub_parquet(name, split=split)
+        ]
+    return tables(Path(source))
 
 
 def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
