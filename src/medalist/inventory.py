@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
-import json
 import re
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .files import replacing, undamaged
+from .inventory_files import inventory_rows
 
 if TYPE_CHECKING:
     from .passages import Passage
-
-MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +107,7 @@ class Inventory:
             raise ValueError(f"{path}, line {line:,}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
         name = path.name.removesuffix(".gz")
         try:
-            inventory = cls.of(list(_rows(text, name)), path.name)
+            inventory = cls.of(list(inventory_rows(text, name)), path.name)
         except (ValueError, csv.Error) as error:
             raise ValueError(f"{path}: {error}") from None
         if not inventory.senses:
@@ -120,8 +116,6 @@ class Inventory:
 
     def write(self, path: Path) -> None:
         """Write as a CSV glossary."""
-        from .passages import replacing
-
         with replacing(path) as file:
             writer = csv.writer(file)
             writer.writerow(["short_form", "long_form", "count", "concept"])
@@ -152,94 +146,6 @@ class Inventory:
         if singular != surface and singular in self.senses:
             return singular
         return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
-
-
-@contextmanager
-def undamaged(path: Path) -> Iterator[None]:
-    """Say which file it was when a compressed one cannot be unpacked."""
-    try:
-        yield
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
-
-
-def _rows(text: str, name: str) -> Iterator[tuple[str, str, int, str | None]]:
-    if name.endswith(".json"):
-        return _json_rows(json.loads(text))
-    lines = text.splitlines()
-    if lines and lines[0].split("\t") == MEDAL_HEADER:
-        return _medal_rows(lines[1:])
-    if lines and lines[0].startswith("####"):
-        return _adam_rows(lines)
-    return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
-
-
-def _medal_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
-    for number, line in enumerate(lines, 2):
-        cells = line.split("\t")
-        if len(cells) != 3:
-            raise ValueError(f"line {number:,}: {len(cells)} columns instead of 3")
-        preferred, variants, long_form = cells
-        yield preferred, long_form, _variant_count(variants), None
-
-
-def _adam_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
-    for number, line in enumerate(lines, 1):
-        if line.startswith("#") or not line.strip():
-            continue
-        cells = line.split("\t")
-        if len(cells) != 5:
-            raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
-        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
-        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], _count(cells[4], f"line {number:,}"), None
-
-
-def _variant_count(variants: str) -> int:
-    """MeDAL's counts: "CT:18|Ct:3" -> 21."""
-    return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
-
-
-def _count(value: Any, place: str) -> int:
-    try:
-        return int(value or 0)
-    except (ValueError, TypeError):
-        raise ValueError(f"{place}: count {value!r} is no whole number") from None
-
-
-def _glossary_rows(text: str, separator: str) -> Iterator[tuple[str, str, int, str | None]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    columns = reader.fieldnames or []
-    if not {"short_form", "long_form"} <= set(columns):
-        raise ValueError(
-            f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
-            "count, concept"
-        )
-    for row in reader:
-        place = f"line {reader.line_num:,}"
-        if None in row:  # under which `csv` files what has no column: a comma without quotation marks
-            raise ValueError(f"{place}: more than {len(columns)} columns; put a cell with a comma in quotation marks")
-        if row["short_form"] is None or row["long_form"] is None:
-            raise ValueError(f"{place}: no long_form")
-        yield row["short_form"], row["long_form"], _count(row.get("count"), place), row.get("concept") or None
-
-
-def _json_rows(data: object) -> Iterator[tuple[str, str, int, str | None]]:
-    if isinstance(data, dict):
-        for short_form, listed in data.items():
-            long_forms = [listed] if isinstance(listed, str) else listed
-            if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
-                raise ValueError(f"{short_form!r} holds {json.dumps(listed)[:80]}, not a list of long forms")
-            for long_form in long_forms:
-                yield short_form, long_form, 0, None
-    elif isinstance(data, list):
-        for number, row in enumerate(data, 1):
-            match row:
-                case {"short_form": str(short_form), "long_form": str(long_form)}:
-                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
-                case _:
-                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it takes short_form and long_form")
-    else:
-        raise ValueError("a JSON glossary is an object or a list")
 
 
 def tidy(text: str) -> str:

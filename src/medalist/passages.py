@@ -9,20 +9,18 @@ import csv
 import gzip
 import hashlib
 import json
-import os
 import re
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
-from .inventory import Inventory, tidy, undamaged
+from .files import replacing, undamaged
+from .inventory import Inventory, tidy
 
 _MENTION_SCHEMA = pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": pl.String, "long_form": pl.String})
 PARQUET_SCHEMA = pl.Schema(
@@ -110,25 +108,6 @@ class Quarantine:
         with replacing(path) as file:
             for row in self.rows:
                 file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[str]]:
-    """Open a temporary text file beside `path`; it takes the name `path` only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:  # Ctrl-C too leaves no half file behind; raised again below
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .files import replacing
 from .inventory import Inventory
-from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, replacing, write_parquet
+from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, write_parquet
 from .prompt import NONE_OF_THESE
 from .recipe import DataSettings, Recipe
 from .sources import pubmed, sample

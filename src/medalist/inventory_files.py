@@ -1,0 +1,107 @@
+"""The file formats that sense inventories come in, each read into rows.
+
+MeDAL's table, the ADAM database, and plain CSV, TSV or JSON glossaries.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
+
+Row = tuple[str, str, int, str | None]
+"""Short form, long form, how often it was seen (0: nobody counted), concept."""
+
+
+def inventory_rows(text: str, name: str) -> Iterator[Row]:
+    """The senses of a file, as it lists them.
+
+    Args:
+        text: the file's content.
+        name: its name without `.gz`; `.json` and `.tsv` say the format, all others are told by their first line.
+
+    Raises:
+        ValueError: a row is malformed (the message says which), or the columns are of no known format.
+        csv.Error: the text is no CSV.
+    """
+    if name.endswith(".json"):
+        return _json_rows(json.loads(text))
+    lines = text.splitlines()
+    if lines and lines[0].split("\t") == MEDAL_HEADER:
+        return _medal_rows(lines[1:])
+    if lines and lines[0].startswith("####"):
+        return _adam_rows(lines)
+    return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
+
+
+def _medal_rows(lines: list[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, 2):
+        cells = line.split("\t")
+        if len(cells) != 3:
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of 3")
+        preferred, variants, long_form = cells
+        yield preferred, long_form, _variant_count(variants), None
+
+
+def _adam_rows(lines: list[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        cells = line.split("\t")
+        if len(cells) != 5:
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
+        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
+        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], _count(cells[4], f"line {number:,}"), None
+
+
+def _variant_count(variants: str) -> int:
+    """MeDAL's counts: "CT:18|Ct:3" -> 21."""
+    return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
+
+
+def _count(value: Any, place: str) -> int:
+    try:
+        return int(value or 0)
+    except (ValueError, TypeError):
+        raise ValueError(f"{place}: count {value!r} is no whole number") from None
+
+
+def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    columns = reader.fieldnames or []
+    if not {"short_form", "long_form"} <= set(columns):
+        raise ValueError(
+            f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
+            "count, concept"
+        )
+    for row in reader:
+        place = f"line {reader.line_num:,}"
+        if None in row:  # under which `csv` files what has no column: a comma without quotation marks
+            raise ValueError(f"{place}: more than {len(columns)} columns; put a cell with a comma in quotation marks")
+        if row["short_form"] is None or row["long_form"] is None:
+            raise ValueError(f"{place}: no long_form")
+        yield row["short_form"], row["long_form"], _count(row.get("count"), place), row.get("concept") or None
+
+
+def _json_rows(data: object) -> Iterator[Row]:
+    if isinstance(data, dict):
+        for short_form, listed in data.items():
+            long_forms = [listed] if isinstance(listed, str) else listed
+            if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
+                raise ValueError(f"{short_form!r} holds {json.dumps(listed)[:80]}, not a list of long forms")
+            for long_form in long_forms:
+                yield short_form, long_form, 0, None
+    elif isinstance(data, list):
+        for number, row in enumerate(data, 1):
+            match row:
+                case {"short_form": str(short_form), "long_form": str(long_form)}:
+                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
+                case _:
+                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it takes short_form and long_form")
+    else:
+        raise ValueError("a JSON glossary is an object or a list")
