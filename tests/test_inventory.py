@@ -172,6 +172,46 @@ def test_mined_inventory_counts_gold_answers_only():
     assert "CT" not in inventory.senses
 
 
+def listed(inventory: Inventory, short_form: str) -> list[tuple[str, int, str | None]]:
+    return [(sense.long_form, sense.count, sense.concept) for sense in inventory.senses[short_form]]
+
+
+def test_merging_joins_short_forms_and_adds_up_counts_most_frequent_first():
+    one = Inventory.of(
+        [("RA", "room air", 2, None), ("RA", "right atrium", 5, None), ("CT", "contraction time", 1, None)]
+    )
+    other = Inventory.of([("RA", "room air", 4, "C1"), ("MS", "mitral stenosis", 0, None)])
+    merged = Inventory.merged(iter([one, other]), "both")
+    assert list(merged.senses) == ["RA", "CT", "MS"]
+    assert listed(merged, "RA") == [("room air", 6, "C1"), ("right atrium", 5, None)]
+    assert merged.origin == "both"
+    assert Inventory.merged([]).senses == {}
+
+
+def test_merging_makes_variants_one_sense_under_the_spelling_seen_most_often():
+    british = Inventory.of(
+        [("Hb", "haemoglobin", 4, None), ("Hb", "Haemoglobins", 1, "C2"), ("Hb", "heart block", 9, None)]
+    )
+    american = Inventory.of([("Hb", "hemoglobin", 3, "C1"), ("HGB", "hemoglobin", 1, None)])
+    merged = Inventory.merged([british, american])
+    assert listed(merged, "Hb") == [("heart block", 9, None), ("haemoglobin", 8, "C2")]
+    assert listed(merged, "HGB") == [("hemoglobin", 1, None)]
+    # A spelling's count is its count in all inventories, not its highest in one.
+    assert listed(Inventory.merged([british, american, american]), "Hb")[0][:2] == ("hemoglobin", 11)
+
+
+def test_merging_keeps_the_first_spelling_and_the_first_place_where_counts_are_equal():
+    one = Inventory.of([("RA", "right atrium", 0, None), ("RA", "rheumatoid arthritides", 0, None)])
+    other = Inventory.of([("RA", "room-air", 0, None), ("RA", "Right Atrium", 0, None)])
+    assert Inventory.merged([one, other]).long_forms("RA") == ("right atrium", "rheumatoid arthritides", "room-air")
+    assert Inventory.merged([other, one]).long_forms("RA") == ("room-air", "Right Atrium", "rheumatoid arthritides")
+
+
+def test_merging_keeps_signs_apart_that_have_no_letters():
+    signs = Inventory.of([("x", "+", 1, None), ("x", "-", 1, None), ("x", "- ", 1, None)])
+    assert listed(Inventory.merged([signs]), "x") == [("-", 2, None), ("+", 1, None)]
+
+
 @pytest.mark.parametrize(
     ("surface", "key"),
     [

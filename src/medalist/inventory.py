@@ -86,6 +86,35 @@ class Inventory:
         )
 
     @classmethod
+    def merged(cls, inventories: Iterable[Inventory], origin: str = "") -> Inventory:
+        """One inventory of several: short forms joined, long forms that share `equivalence_key` made one sense.
+
+        Args:
+            inventories: in order of preference; of spellings that are equally frequent the first given stays.
+            origin: where the result came from, for people.
+
+        Returns:
+            Senses with their counts added up, the most frequent spelling, and the first concept known.
+        """
+        table: dict[str, dict[str, _Merged]] = {}
+        for inventory in inventories:
+            for short_form, senses in inventory.senses.items():
+                known = table.setdefault(short_form, {})
+                for sense in senses:
+                    # "+" and "-" have no key: they are themselves, not one another
+                    one = known.setdefault(equivalence_key(sense.long_form) or sense.long_form, _Merged())
+                    one.counts[sense.long_form] = one.counts.get(sense.long_form, 0) + sense.count
+                    one.concept = one.concept or sense.concept
+        return cls.of(
+            (
+                (short_form, max(one.counts, key=one.counts.__getitem__), sum(one.counts.values()), one.concept)
+                for short_form, known in table.items()
+                for one in known.values()
+            ),
+            origin,
+        )
+
+    @classmethod
     def read(cls, path: Path) -> Inventory:
         """Read MeDAL's table, ADAM's database (also `.gz`), or a CSV, TSV or JSON glossary.
 
@@ -146,6 +175,14 @@ class Inventory:
         if singular != surface and singular in self.senses:
             return singular
         return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
+
+
+@dataclass(kw_only=True, slots=True)
+class _Merged:
+    """Spellings of one sense, in the order in which they were given."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    concept: str | None = None
 
 
 def tidy(text: str) -> str:
@@ -209,6 +246,7 @@ def equivalence_key(long_form: str) -> str:
     return " ".join(map(_plain_word, words))
 
 
+@lru_cache(maxsize=100_000)  # there are far fewer words than long forms
 def _plain_word(word: str) -> str:
     for pattern, replacement in _SPELLING:
         word = pattern.sub(replacement, word)
