@@ -1,6 +1,6 @@
 """The sense inventory: which long forms each short form can stand for.
 
-Reads MeDAL's table, the ADAM database, and plain CSV or JSON glossaries; says which long forms are mere variants.
+Says which long forms are mere variants of one another; `inventory_files` reads the formats that inventories come in.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Inventory:
 
     @classmethod
     def read(cls, path: Path) -> Inventory:
-        """Read MeDAL's table, ADAM's database (also `.gz`), or a CSV, TSV or JSON glossary.
+        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, or a CSV, TSV or JSON glossary (also `.gz`).
 
         A CSV glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; a JSON one is
         `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.

@@ -1,6 +1,7 @@
 """The file formats that sense inventories come in, each read into rows.
 
-MeDAL's table, the ADAM database, and plain CSV, TSV or JSON glossaries.
+MeDAL's table, the ADAM database, the Clinical Abbreviation Meta-Inventory (Grossman et al. 2021), and plain CSV, TSV or
+JSON glossaries.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
+
+CAMI_COLUMNS = {"RecordID", "SF", "LF"}
+GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
 
 Row = tuple[str, str, int, str | None]
 """Short form, long form, how often it was seen (0: nobody counted), concept."""
@@ -36,6 +40,8 @@ def inventory_rows(text: str, name: str) -> Iterator[Row]:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):
         return _adam_rows(lines)
+    if lines and set(next(csv.reader([lines[0]], delimiter="|"), ())) >= CAMI_COLUMNS:
+        return _cami_rows(text)
     return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
 
 
@@ -71,21 +77,34 @@ def _count(value: Any, place: str) -> int:
         raise ValueError(f"{place}: count {value!r} is no whole number") from None
 
 
+def _cami_rows(text: str) -> Iterator[Row]:
+    for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
+        yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
+
+
 def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    columns = reader.fieldnames or []
-    if not {"short_form", "long_form"} <= set(columns):
+    columns = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    if not set(GLOSSARY_COLUMNS[:2]) <= set(columns):
         raise ValueError(
             f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
             "count, concept"
         )
+    return _table_rows(text, separator, GLOSSARY_COLUMNS)
+
+
+def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Row]:
+    """A table with a header; `names` are its columns for short form, long form, count and concept, in any order."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    width = len(reader.fieldnames or [])
+    mark = {",": "comma", "\t": "tab"}.get(separator, separator)
     for row in reader:
         place = f"line {reader.line_num:,}"
         if None in row:  # under which `csv` files what has no column: a comma without quotation marks
-            raise ValueError(f"{place}: more than {len(columns)} columns; put a cell with a comma in quotation marks")
-        if row["short_form"] is None or row["long_form"] is None:
-            raise ValueError(f"{place}: no long_form")
-        yield row["short_form"], row["long_form"], _count(row.get("count"), place), row.get("concept") or None
+            raise ValueError(f"{place}: more than {width} columns; put a cell with a {mark} in quotation marks")
+        short_form, long_form, count, concept = (row.get(name) for name in names)
+        if short_form is None or long_form is None:
+            raise ValueError(f"{place}: no {names[1]}")
+        yield short_form, long_form, _count(count, place), concept or None
 
 
 def _json_rows(data: object) -> Iterator[Row]:
