@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .files import replacing, undamaged
-from .inventory_files import inventory_rows
+from .inventory_files import casi_text, inventory_rows, is_casi
 
 if TYPE_CHECKING:
     from .passages import Passage
@@ -116,10 +116,10 @@ class Inventory:
 
     @classmethod
     def read(cls, path: Path) -> Inventory:
-        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, or a CSV, TSV or JSON glossary (also `.gz`).
+        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary; all also as `.gz`.
 
-        A CSV glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; a JSON one is
-        `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
+        A glossary is CSV, TSV or JSON. A CSV one has the columns `short_form`, `long_form` and, if known, `count` and
+        `concept`; a JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
 
         Raises:
             ValueError: the file is of none of these forms, is damaged or not UTF-8, or lists nothing.
@@ -130,7 +130,8 @@ class Inventory:
         with undamaged(path):
             raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         try:
-            text = raw.decode("utf-8-sig")
+            first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")
+            text = casi_text(raw) if is_casi(first) else raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = raw[: error.start].count(b"\n") + 1
             raise ValueError(f"{path}, line {line:,}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from None

@@ -1,21 +1,31 @@
 """The file formats that sense inventories come in, each read into rows.
 
-MeDAL's table, the ADAM database, the Clinical Abbreviation Meta-Inventory (Grossman et al. 2021), and plain CSV, TSV or
-JSON glossaries.
+MeDAL's table, the ADAM database, the Clinical Abbreviation Meta-Inventory (Grossman et al. 2021), CASI (the annotated
+notes of the University of Minnesota's Clinical Abbreviation Sense Inventory, Moon et al. 2014), and plain CSV, TSV or JSON
+glossaries.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from .files import undamaged
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
 CAMI_COLUMNS = {"RecordID", "SF", "LF"}
+CASI_COLUMNS = ("short form", "long form", "short form as written", "start", "end", "section", "text")
+CASI_UNUSABLE = frozenset({"unsured sense", "mistake"})
+"""CASI's labels, in lower case, of rows that say nothing."""
+CASI_ORDINARY = frozenset({"general english", "name"})
+"""Its labels of ordinary words and people's names, which only look like short forms."""
 GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
 
 Row = tuple[str, str, int, str | None]
@@ -40,6 +50,8 @@ def inventory_rows(text: str, name: str) -> Iterator[Row]:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):
         return _adam_rows(lines)
+    if lines and is_casi(lines[0]):
+        return _casi_rows(text)
     if lines and set(next(csv.reader([lines[0]], delimiter="|"), ())) >= CAMI_COLUMNS:
         return _cami_rows(text)
     return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
@@ -80,6 +92,61 @@ def _count(value: Any, place: str) -> int:
 def _cami_rows(text: str) -> Iterator[Row]:
     for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
         yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
+
+
+def is_casi(line: str) -> bool:
+    """Whether a file's first line is a row of CASI, which has no header: seven columns, the offsets in their place."""
+    cells = line.split("|", len(CASI_COLUMNS) - 1)
+    return len(cells) == len(CASI_COLUMNS) and all(cell.strip().isdecimal() for cell in cells[3:5])
+
+
+def holds_casi(path: Path) -> bool:
+    """Whether a file (also `.gz`) is CASI by its first line.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    with undamaged(path), opened as file:
+        return is_casi(file.readline().decode("cp1252", errors="replace"))
+
+
+def casi_text(raw: bytes) -> str:
+    """The content of a CASI file: windows-1252 as it is published, or UTF-8 where somebody saved it so.
+
+    A byte that windows-1252 does not have becomes U+FFFD, so that every offset keeps its place.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def casi_cells(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CASI file with their line numbers, blank lines left out; the text, the last cell, may hold "|"."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.removesuffix("\r").split("|", len(CASI_COLUMNS) - 1)
+
+
+def casi_sense(label: str) -> str:
+    """The long form that a label of CASI names, or one of its words for none in lower case.
+
+    Behind a colon annotators noted what should have been written: "aspirin:ASA" is aspirin, "MISTAKE:TIA" a mistake.
+    """
+    head, _, _ = label.partition(":")
+    if (word := " ".join(head.casefold().split())) in CASI_UNUSABLE | CASI_ORDINARY:
+        return word
+    return re.sub(r":\s*[A-Za-z][\w&/-]*\s*$", "", label)
+
+
+def _casi_rows(text: str) -> Iterator[Row]:
+    for number, cells in casi_cells(text):
+        if len(cells) != len(CASI_COLUMNS):
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of CASI's {len(CASI_COLUMNS)}")
+        sense = casi_sense(cells[1])
+        if sense not in CASI_UNUSABLE | CASI_ORDINARY:
+            yield cells[0], sense, 1, None
 
 
 def _glossary_rows(text: str, separator: str) -> Iterator[Row]:

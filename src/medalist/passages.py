@@ -21,6 +21,7 @@ import polars as pl
 
 from .files import replacing, undamaged
 from .inventory import Inventory, tidy
+from .inventory_files import holds_casi
 
 _MENTION_SCHEMA = pl.Struct({"start": pl.Int32, "end": pl.Int32, "short_form": pl.String, "long_form": pl.String})
 PARQUET_SCHEMA = pl.Schema(
@@ -81,17 +82,23 @@ class Quarantine:
     rows: list[dict[str, Any]] = field(default_factory=list)
     total: int = 0
     """Rows seen, good or bad; the reader counts them."""
+    _bad: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
 
-    def add(self, path: Path, line: int, reason: str, row: object = None) -> None:
-        """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it."""
+    def add(self, path: Path, line: int, reason: str, row: object = None, *, bad: bool = True) -> None:
+        """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it.
+
+        A row that is sound but of no use, its annotators being unsure, say, is not `bad`: the limit leaves it out.
+        """
         self.rows.append({"file": path.name, "line": line, "reason": reason, "row": row})
+        if bad:
+            self._bad.append(self.rows[-1])
 
     def check(self) -> None:
         """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
-        if len(self.rows) > self.limit * self.total:
-            first = self.rows[0]
+        if len(self._bad) > self.limit * self.total:
+            first = self._bad[0]
             raise TooManyBadRows(
-                f"{len(self.rows):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
+                f"{len(self._bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
                 f"{first['file']}, row {first['line']:,}: {first['reason']}. Mend the file or raise data.max_bad_rows."
             )
 
@@ -111,10 +118,10 @@ class Quarantine:
 
 
 def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
-    """Read marked passages from MeDAL's CSV (also `.gz`, `.zip`), JSON Lines (also `.gz`) or Parquet.
+    """Read marked passages from MeDAL's CSV (also `.gz`, `.zip`), JSON Lines (also `.gz`), Parquet or CASI (also `.gz`).
 
     Args:
-        path: the file; its name says the format.
+        path: the file; its name says the format, and a `.txt` is CASI if its first line is.
         inventory: finds the short form of a mention that does not name its own, from the text that it marks.
         quarantine: collects malformed rows; without one, the default limit of 5 % holds.
 
@@ -132,8 +139,13 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
         passages = _from_medal_rows(path, inventory, quarantine)
+    elif name.endswith((".txt", ".txt.gz")) and holds_casi(path):
+        from .sources.casi import read_casi  # which needs this module
+
+        passages = read_casi(path, quarantine)
     else:
-        raise ValueError(f"{path} is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet")
+        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, and .txt or .txt.gz of CASI"
+        raise ValueError(f"{path} is of no known format. Known: {known}")
     if not passages and not quarantine.rows:
         raise ValueError(f"{path} holds no passages")
     quarantine.check()
