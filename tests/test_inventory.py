@@ -24,6 +24,21 @@ ADAM = (
     "*OH\t*OH:193|-*OH:3\thydroxyl radical:124:0.8791|hydroxyl radicals:72:0.8773\t0.8791\t196\n"
     "Ca:P\tCa:P:9\tratio 1:2 of calcium:9:0.5\t0.5\t9\n"
 )
+CAMI = (
+    "GroupID|RecordID|SF|SFUI|NormSF|LF|LFUI|NormLF|Source|Modified\n"
+    "G000001|R000001|RA|S000001|ra|right atrium|L000001|right atrium|UMLS|\n"
+    "G000001|R000002|RA|S000001|ra|right atria|L000002|right atrium|Berman|modified\n"
+    "G000002|R000003|RA|S000001|ra|room air|L000003||Berman|\n"
+    "G000002|R000004|RA|S000001|ra|room air|L000003||Wikipedia|\n"
+    "G000003|R000005|µg|S000002|g|microgram|L000004||Berman|\n"
+)
+CAMI_AUXILIARY = (
+    "LF|GroupID|RecordID|UMLS.CUI|SF|SFUI|NormSF|LFUI|NormLF|Source|SFEUI|LFEUI|Type|PrefSF|Score|Count|Frequency\n"
+    "right atrium|G1|R1||RA|S1|ra|L1||UMLS|E1|E2|acronym||||\n"
+    'room air|G2|R2|"c0000001|c0000002"|RA|S1|ra|L2||Vanderbilt||||||7|0.5\n'
+    "room air|G2|R3|null|RA|S1|ra|L2||ADAM||||RA|0.8|12|\n"
+    "tenncare|G3|R4|null|TC|S2|tc|L3||Vanderbilt||||||3|0.4\n"
+)
 
 
 def read(folder: Path, content: str | bytes, name: str) -> Inventory:
@@ -46,6 +61,28 @@ def test_adam_gives_the_commonest_variant_of_each_long_form(tmp_path, name):
     assert inventory.senses == {
         "*OH": (Sense(long_form="hydroxyl radical", count=196),),
         "Ca:P": (Sense(long_form="ratio 1:2 of calcium", count=9),),
+    }
+
+
+@pytest.mark.parametrize("name", ["Metainventory_Version1.0.0.csv", "cami.txt", "cami.tsv", "cami.csv.gz"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+def test_meta_inventory_is_known_by_its_header_and_keeps_every_long_form(tmp_path, name, mark):
+    content = (mark + CAMI).encode()
+    inventory = read(tmp_path, gzip.compress(content) if name.endswith(".gz") else content, name)
+    assert {short_form: inventory.long_forms(short_form) for short_form in inventory.senses} == {
+        "RA": ("right atrium", "right atria", "room air"),
+        "µg": ("microgram",),
+    }
+    assert all(sense == Sense(long_form=sense.long_form) for senses in inventory.senses.values() for sense in senses)
+
+
+def test_auxiliary_meta_inventory_gives_counts_and_concepts_whatever_the_order_of_its_columns(tmp_path):
+    assert read(tmp_path, CAMI_AUXILIARY, "auxiliary.csv").senses == {
+        "RA": (
+            Sense(long_form="room air", count=19, concept="c0000001|c0000002"),
+            Sense(long_form="right atrium"),
+        ),
+        "TC": (Sense(long_form="tenncare", count=3),),
     }
 
 
@@ -103,6 +140,15 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("own.csv", "short_form,long_form\nRA\n", "line 2: no long_form"),
         ("own.csv", "short_form,long_form,count\nRA,right atrium,many\n", "line 2: count 'many' is no whole number"),
         ("own.csv", b"short_form,long_form\nRA,caf\xe9\n", "line 2: not UTF-8"),
+        (
+            "cami.csv",
+            CAMI + "G4|R6|CT|S4|ct|scan|head|L5||ADAM|\n",
+            "line 7: more than 10 columns; put a cell with a |",
+        ),
+        ("cami.csv", CAMI + "G4|R6|CT\n", "line 7: no LF"),
+        ("cami.csv", CAMI_AUXILIARY + "scan|G|R||CT|S|ct|L||ADAM|||||1|few|\n", "count 'few' is no whole number"),
+        ("cami.csv", CAMI.replace("|LF|", "|Long|"), "columns are GroupID|RecordID|SF|SFUI|NormSF|Long"),
+        ("cami.csv", CAMI.encode("latin-1"), "line 6: not UTF-8"),
         ("own.json", "{", "Expecting property name"),
         ("own.json", "5", "a JSON glossary is an object or a list"),
         ("own.json", '{"RA": [["right atrium"]]}', "'RA' holds [[\"right atrium\"]], not a list of long forms"),
@@ -170,6 +216,46 @@ def test_mined_inventory_counts_gold_answers_only():
         0,
     )
     assert "CT" not in inventory.senses
+
+
+def listed(inventory: Inventory, short_form: str) -> list[tuple[str, int, str | None]]:
+    return [(sense.long_form, sense.count, sense.concept) for sense in inventory.senses[short_form]]
+
+
+def test_merging_joins_short_forms_and_adds_up_counts_most_frequent_first():
+    one = Inventory.of(
+        [("RA", "room air", 2, None), ("RA", "right atrium", 5, None), ("CT", "contraction time", 1, None)]
+    )
+    other = Inventory.of([("RA", "room air", 4, "C1"), ("MS", "mitral stenosis", 0, None)])
+    merged = Inventory.merged(iter([one, other]), "both")
+    assert list(merged.senses) == ["RA", "CT", "MS"]
+    assert listed(merged, "RA") == [("room air", 6, "C1"), ("right atrium", 5, None)]
+    assert merged.origin == "both"
+    assert Inventory.merged([]).senses == {}
+
+
+def test_merging_makes_variants_one_sense_under_the_spelling_seen_most_often():
+    british = Inventory.of(
+        [("Hb", "haemoglobin", 4, None), ("Hb", "Haemoglobins", 1, "C2"), ("Hb", "heart block", 9, None)]
+    )
+    american = Inventory.of([("Hb", "hemoglobin", 3, "C1"), ("HGB", "hemoglobin", 1, None)])
+    merged = Inventory.merged([british, american])
+    assert listed(merged, "Hb") == [("heart block", 9, None), ("haemoglobin", 8, "C2")]
+    assert listed(merged, "HGB") == [("hemoglobin", 1, None)]
+    # A spelling's count is its count in all inventories, not its highest in one.
+    assert listed(Inventory.merged([british, american, american]), "Hb")[0][:2] == ("hemoglobin", 11)
+
+
+def test_merging_keeps_the_first_spelling_and_the_first_place_where_counts_are_equal():
+    one = Inventory.of([("RA", "right atrium", 0, None), ("RA", "rheumatoid arthritides", 0, None)])
+    other = Inventory.of([("RA", "room-air", 0, None), ("RA", "Right Atrium", 0, None)])
+    assert Inventory.merged([one, other]).long_forms("RA") == ("right atrium", "rheumatoid arthritides", "room-air")
+    assert Inventory.merged([other, one]).long_forms("RA") == ("room-air", "Right Atrium", "rheumatoid arthritides")
+
+
+def test_merging_keeps_signs_apart_that_have_no_letters():
+    signs = Inventory.of([("x", "+", 1, None), ("x", "-", 1, None), ("x", "- ", 1, None)])
+    assert listed(Inventory.merged([signs]), "x") == [("-", 2, None), ("+", 1, None)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import math
-import os
 import tempfile
 import zipfile
 from pathlib import Path
@@ -25,7 +24,6 @@ from medalist.passages import (
     TooManyBadRows,
     fingerprint,
     read_passages,
-    replacing,
     write_jsonl,
     write_parquet,
 )
@@ -417,40 +415,6 @@ def test_medal_csv_refuses_a_mention_of_two_words_and_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="passage p2: 'RA IV' is not inside one word"):
         write_medal_csv(passages, tmp_path / "rows.csv")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_file_keeps_its_old_content_when_writing_the_new_one_fails(tmp_path):
-    path = written(tmp_path, "old", "notes.txt")
-
-    def write_in_part() -> None:
-        with replacing(path) as file:
-            file.write("new")
-            file.write(None)
-
-    with pytest.raises(TypeError):
-        write_in_part()
-    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"notes.txt": "old"}
-
-
-def test_file_is_replaced_at_once_when_writing_ends_well(tmp_path):
-    path = written(tmp_path, "old", "notes.txt")
-    with replacing(path) as file:
-        file.write("new é\n")
-        file.flush()
-        assert path.read_text() == "old"
-    assert path.read_text(encoding="utf-8") == "new é\n"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="file modes")
-def test_file_has_the_mode_that_the_user_asks_for(tmp_path):
-    before = os.umask(0o027)
-    try:
-        with replacing(tmp_path / "deep" / "notes.txt") as file:
-            file.write("new")
-    finally:
-        after = os.umask(before)
-    assert after == 0o027
-    assert (tmp_path / "deep" / "notes.txt").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("spans", [[(0, 3), (2, 4)], [(2, 4), (0, 1)], [(3, 3)], [(0, 99)], [(-1, 2)]])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .passages import replacing
+from .files import replacing
 
 if TYPE_CHECKING:
     from .runs import Run

@@ -17,11 +17,12 @@ import numpy as np
 
 from .baselines import copy_else_majority, majority, plain_words, text_around
 from .evaluation import score_passages
+from .files import replacing
 from .generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from .inventory import Inventory
 from .metrics import Estimate, Floats, PassageBootstrap, softmax
 from .model import LoadedModel
-from .passages import Passage, fingerprint, read_passages, replacing
+from .passages import Passage, fingerprint, read_passages
 from .predictions import Item, Scores, make_items, passage_numbers, read_scores
 from .runs import Run, RunModels, evaluate_run, held_out, use_threads
 from .sources import clinical, probes, sample

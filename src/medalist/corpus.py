@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .files import replacing
 from .inventory import Inventory
 from .kinds import Kind
-from .passages import Passage, Quarantine, read_passages, replacing, write_parquet
+from .passages import Passage, Quarantine, read_passages, write_parquet
 from .progress import say
 from .splits import Split
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .card import share, template_environment
-from .passages import replacing
+from .files import replacing
 
 TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for these texts. A corpus is for research, not for care."
 

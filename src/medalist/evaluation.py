@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .baselines import BagOfWords, copy_else_majority, majority, plain_words, text_around
+from .files import replacing
 from .inventory import Inventory, equivalence_key
 from .metrics import (
     Bools,
@@ -25,7 +26,7 @@ from .metrics import (
     softmax,
 )
 from .model import LoadedModel
-from .passages import Passage, Quarantine, fingerprint, replacing
+from .passages import Passage, Quarantine, fingerprint
 from .predictions import Item, Scores, make_items, passage_numbers, read_predictions, write_predictions
 from .progress import tracking
 from .prompt import Encoder, PromptSettings

@@ -1,28 +1,24 @@
 """The sense inventory: which long forms each short form can stand for.
 
-Reads MeDAL's table, the ADAM database, and plain CSV or JSON glossaries; says which long forms are mere variants.
+Says which long forms are mere variants of one another; `inventory_files` reads the formats that inventories come in.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import io
-import json
 import re
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .files import replacing, undamaged
+from .inventory_files import casi_text, inventory_rows, is_casi
 
 if TYPE_CHECKING:
     from .passages import Passage
-
-MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +86,40 @@ class Inventory:
         )
 
     @classmethod
-    def read(cls, path: Path) -> Inventory:
-        """Read MeDAL's table, ADAM's database (also `.gz`), or a CSV, TSV or JSON glossary.
+    def merged(cls, inventories: Iterable[Inventory], origin: str = "") -> Inventory:
+        """One inventory of several: short forms joined, long forms that share `equivalence_key` made one sense.
 
-        A CSV glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; a JSON one is
-        `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
+        Args:
+            inventories: in order of preference; of spellings that are equally frequent the first given stays.
+            origin: where the result came from, for people.
+
+        Returns:
+            Senses with their counts added up, the most frequent spelling, and the first concept known.
+        """
+        table: dict[str, dict[str, _Merged]] = {}
+        for inventory in inventories:
+            for short_form, senses in inventory.senses.items():
+                known = table.setdefault(short_form, {})
+                for sense in senses:
+                    # "+" and "-" have no key: they are themselves, not one another
+                    one = known.setdefault(equivalence_key(sense.long_form) or sense.long_form, _Merged())
+                    one.counts[sense.long_form] = one.counts.get(sense.long_form, 0) + sense.count
+                    one.concept = one.concept or sense.concept
+        return cls.of(
+            (
+                (short_form, max(one.counts, key=one.counts.__getitem__), sum(one.counts.values()), one.concept)
+                for short_form, known in table.items()
+                for one in known.values()
+            ),
+            origin,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Inventory:
+        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary; all also as `.gz`.
+
+        A glossary is CSV, TSV or JSON. A CSV one has the columns `short_form`, `long_form` and, if known, `count` and
+        `concept`; a JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
 
         Raises:
             ValueError: the file is of none of these forms, is damaged or not UTF-8, or lists nothing.
@@ -105,13 +130,14 @@ class Inventory:
         with undamaged(path):
             raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         try:
-            text = raw.decode("utf-8-sig")
+            first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")
+            text = casi_text(raw) if is_casi(first) else raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = raw[: error.start].count(b"\n") + 1
             raise ValueError(f"{path}, line {line:,}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
         name = path.name.removesuffix(".gz")
         try:
-            inventory = cls.of(list(_rows(text, name)), path.name)
+            inventory = cls.of(list(inventory_rows(text, name)), path.name)
         except (ValueError, csv.Error) as error:
             raise ValueError(f"{path}: {error}") from None
         if not inventory.senses:
@@ -120,8 +146,6 @@ class Inventory:
 
     def write(self, path: Path) -> None:
         """Write as a CSV glossary."""
-        from .passages import replacing
-
         with replacing(path) as file:
             writer = csv.writer(file)
             writer.writerow(["short_form", "long_form", "count", "concept"])
@@ -154,92 +178,12 @@ class Inventory:
         return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
 
 
-@contextmanager
-def undamaged(path: Path) -> Iterator[None]:
-    """Say which file it was when a compressed one cannot be unpacked."""
-    try:
-        yield
-    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
+@dataclass(kw_only=True, slots=True)
+class _Merged:
+    """Spellings of one sense, in the order in which they were given."""
 
-
-def _rows(text: str, name: str) -> Iterator[tuple[str, str, int, str | None]]:
-    if name.endswith(".json"):
-        return _json_rows(json.loads(text))
-    lines = text.splitlines()
-    if lines and lines[0].split("\t") == MEDAL_HEADER:
-        return _medal_rows(lines[1:])
-    if lines and lines[0].startswith("####"):
-        return _adam_rows(lines)
-    return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
-
-
-def _medal_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
-    for number, line in enumerate(lines, 2):
-        cells = line.split("\t")
-        if len(cells) != 3:
-            raise ValueError(f"line {number:,}: {len(cells)} columns instead of 3")
-        preferred, variants, long_form = cells
-        yield preferred, long_form, _variant_count(variants), None
-
-
-def _adam_rows(lines: list[str]) -> Iterator[tuple[str, str, int, str | None]]:
-    for number, line in enumerate(lines, 1):
-        if line.startswith("#") or not line.strip():
-            continue
-        cells = line.split("\t")
-        if len(cells) != 5:
-            raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
-        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
-        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], _count(cells[4], f"line {number:,}"), None
-
-
-def _variant_count(variants: str) -> int:
-    """MeDAL's counts: "CT:18|Ct:3" -> 21."""
-    return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
-
-
-def _count(value: Any, place: str) -> int:
-    try:
-        return int(value or 0)
-    except (ValueError, TypeError):
-        raise ValueError(f"{place}: count {value!r} is no whole number") from None
-
-
-def _glossary_rows(text: str, separator: str) -> Iterator[tuple[str, str, int, str | None]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    columns = reader.fieldnames or []
-    if not {"short_form", "long_form"} <= set(columns):
-        raise ValueError(
-            f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
-            "count, concept"
-        )
-    for row in reader:
-        place = f"line {reader.line_num:,}"
-        if None in row:  # under which `csv` files what has no column: a comma without quotation marks
-            raise ValueError(f"{place}: more than {len(columns)} columns; put a cell with a comma in quotation marks")
-        if row["short_form"] is None or row["long_form"] is None:
-            raise ValueError(f"{place}: no long_form")
-        yield row["short_form"], row["long_form"], _count(row.get("count"), place), row.get("concept") or None
-
-
-def _json_rows(data: object) -> Iterator[tuple[str, str, int, str | None]]:
-    if isinstance(data, dict):
-        for short_form, listed in data.items():
-            long_forms = [listed] if isinstance(listed, str) else listed
-            if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
-                raise ValueError(f"{short_form!r} holds {json.dumps(listed)[:80]}, not a list of long forms")
-            for long_form in long_forms:
-                yield short_form, long_form, 0, None
-    elif isinstance(data, list):
-        for number, row in enumerate(data, 1):
-            match row:
-                case {"short_form": str(short_form), "long_form": str(long_form)}:
-                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
-                case _:
-                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it takes short_form and long_form")
-    else:
-        raise ValueError("a JSON glossary is an object or a list")
+    counts: dict[str, int] = field(default_factory=dict)
+    concept: str | None = None
 
 
 def tidy(text: str) -> str:
@@ -303,6 +247,7 @@ def equivalence_key(long_form: str) -> str:
     return " ".join(map(_plain_word, words))
 
 
+@lru_cache(maxsize=100_000)  # there are far fewer words than long forms
 def _plain_word(word: str) -> str:
     for pattern, replacement in _SPELLING:
         word = pattern.sub(replacement, word)

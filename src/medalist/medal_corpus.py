@@ -19,10 +19,11 @@ from typing import Any
 from .corpus import finish, work_folder, write_shard
 from .data_card import MENDED, medal_card
 from .definitions import fits
+from .files import replacing
 from .inventory import Inventory, equivalence_key
 from .kinds import listed_spelling
 from .parallel import run_jobs
-from .passages import Mention, Passage, Quarantine, replacing
+from .passages import Mention, Passage, Quarantine
 from .predictions import make_items
 from .progress import tracking
 from .sources.medal import Reasons, Row, Table, group, rows, tables

@@ -8,20 +8,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .inventory import Inventory, tidy, undamaged
+from .files import replacing, undamaged
+from .inventory import Inventory, tidy
+from .inventory_files import holds_casi
 
 _MENTION_SCHEMA = pa.struct(
     [("start", pa.int32()), ("end", pa.int32()), ("short_form", pa.string()), ("long_form", pa.string())]
@@ -83,17 +82,23 @@ class Quarantine:
     rows: list[dict[str, Any]] = field(default_factory=list)
     total: int = 0
     """Rows seen, good or bad; the reader counts them."""
+    _bad: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
 
-    def add(self, path: Path, line: int, reason: str, row: object = None) -> None:
-        """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it."""
+    def add(self, path: Path, line: int, reason: str, row: object = None, *, bad: bool = True) -> None:
+        """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it.
+
+        A row that is sound but of no use, its annotators being unsure, say, is not `bad`: the limit leaves it out.
+        """
         self.rows.append({"file": path.name, "line": line, "reason": reason, "row": row})
+        if bad:
+            self._bad.append(self.rows[-1])
 
     def check(self) -> None:
         """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
-        if len(self.rows) > self.limit * self.total:
-            first = self.rows[0]
+        if len(self._bad) > self.limit * self.total:
+            first = self._bad[0]
             raise TooManyBadRows(
-                f"{len(self.rows):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
+                f"{len(self._bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
                 f"{first['file']}, row {first['line']:,}: {first['reason']}. Mend the file or raise data.max_bad_rows."
             )
 
@@ -112,31 +117,11 @@ class Quarantine:
                 file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
 
-@contextmanager
-def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path`, for text or bytes; it takes the name `path` only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
-    try:
-        with os.fdopen(handle, mode, **text) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:  # Ctrl-C too leaves no half file behind; raised again below
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
-    """Read marked passages from MeDAL's CSV (also `.gz`, `.zip`), JSON Lines (also `.gz`) or Parquet.
+    """Read marked passages from MeDAL's CSV (also `.gz`, `.zip`), JSON Lines (also `.gz`), Parquet or CASI (also `.gz`).
 
     Args:
-        path: the file; its name says the format.
+        path: the file; its name says the format, and a `.txt` is CASI if its first line is.
         inventory: finds the short form of a mention that does not name its own, from the text that it marks.
         quarantine: collects malformed rows; without one, the default limit of 5 % holds.
 
@@ -144,7 +129,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         ValueError: the format is unknown, the file is damaged, or `TooManyBadRows`.
         FileNotFoundError: there is no such file.
     """
-    from .sources import medal
+    from .sources import casi, medal  # which need this module
 
     quarantine = quarantine or Quarantine()
     if not path.exists():
@@ -156,8 +141,11 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
         passages = medal.read_rows(path, inventory, quarantine)
+    elif name.endswith((".txt", ".txt.gz")) and holds_casi(path):
+        passages = casi.read_casi(path, quarantine)
     else:
-        raise ValueError(f"{path} is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet")
+        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, and .txt or .txt.gz of CASI"
+        raise ValueError(f"{path} is of no known format. Known: {known}")
     if not passages and not quarantine.rows:
         raise ValueError(f"{path} holds no passages")
     quarantine.check()

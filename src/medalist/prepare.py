@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from .corpus import ACCOUNT, corpus_passages, is_corpus, mixed
+from .files import replacing
 from .inventory import Inventory
-from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, replacing, write_parquet
+from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, write_parquet
 from .prompt import NONE_OF_THESE
 from .pubmed_corpus import PubmedSettings, prepare_pubmed
 from .recipe import DataSettings, Recipe

@@ -19,10 +19,11 @@ import polars as pl
 
 from .corpus import finish, work_folder, write_shard
 from .data_card import pubmed_card
+from .files import replacing
 from .inventory import Inventory
 from .kinds import KINDS, Kind, KindMaker, definition_counts
 from .parallel import run_jobs
-from .passages import Passage, Quarantine, replacing
+from .passages import Passage, Quarantine
 from .sources.pubmed import Abstract, read_records
 from .splits import Split, content, split_of
 

@@ -15,9 +15,10 @@ from . import figures
 from .card import interval, share, template_environment
 from .claims import cell_text, change_text, claims_by_heading, read_claims
 from .evaluation import distinct_slices
+from .files import replacing
 from .inventory import Inventory
 from .metrics import softmax
-from .passages import WORD, read_passages, replacing
+from .passages import WORD, read_passages
 from .predictions import Item, Scores, make_items, read_scores
 from .prepare import open_prepared
 from .recipe import dump_recipe

@@ -16,9 +16,10 @@ import yaml
 
 from .card import write_card
 from .evaluation import Knowledge, evaluate
+from .files import replacing
 from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_adapter, load_base
-from .passages import Passage, Quarantine, read_passages, replacing
+from .passages import Passage, Quarantine, read_passages
 from .prepare import load_inventory, open_prepared, prepare
 from .progress import say
 from .prompt import PromptSettings

@@ -20,8 +20,9 @@ from typing import IO, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..inventory import Inventory, tidy, undamaged
-from ..passages import WORD, Mention, Passage, Quarantine, replacing
+from ..files import replacing, undamaged
+from ..inventory import Inventory, tidy
+from ..passages import WORD, Mention, Passage, Quarantine
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
 _PUNCTUATION = ".,;:()[]'\""

@@ -1,0 +1,42 @@
+"""Files as such: written whole or not at all, and named when they turn out to be damaged."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+
+@contextmanager
+def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`, for text or bytes; it takes the name `path` only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    try:
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:  # Ctrl-C too leaves no half file behind; raised again below
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Say which file it was when a compressed one cannot be unpacked."""
+    try:
+        yield
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
