@@ -181,11 +181,12 @@ def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def direct_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No proxy that the environment may name, and no offline mode."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    huggingface_hub.close_session()
-    yield
-    huggingface_hub.close_session()
+def direct_connections() -> Iterator[None]:
+    """Neither a proxy that the environment may name nor offline mode, while the block runs."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        huggingface_hub.close_session()  # the next one reads the environment anew, which takes a tenth of a second
+        yield
+        huggingface_hub.close_session()

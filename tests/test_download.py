@@ -27,11 +27,15 @@ PARTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def connections(monkeypatch) -> Iterator[None]:
-    monkeypatch.setattr(download, "WAITS", (0, 0, 0, 0, 0))
-    with direct_connections(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def connections() -> Iterator[None]:
+    with direct_connections():
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch) -> None:
+    monkeypatch.setattr(download, "WAITS", (0, 0, 0, 0, 0))
 
 
 def fetch(server: Served, folder: Path, name: str = "train.csv") -> Path:
