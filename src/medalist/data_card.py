@@ -65,7 +65,7 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
     leaks, spread = account["leaks_in_sample"], account["mentions_per_passage"]
     kept = account["settings"]["as_published"]
     notes = {
-        "junk": "One word whose letters do not fit the short form; most likely chance. "
+        "junk": "One word, common in these texts, whose letters do not fit the short form. "
         + ("Kept, as published." if kept else "Mentions dropped, the passage kept where it has others."),
         "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen, and are one sense now.",
         "case": "The inventory lists the label in other case; it is spelt that way now.",

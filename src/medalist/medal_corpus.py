@@ -31,6 +31,8 @@ from .splits import Split, content, split_of
 
 PARTITION_MB = 32
 """Text of one partition, about; grouping it takes some ten times as much memory."""
+COMMON_SHARE, COMMON_TEXTS = 0.005, 5
+"""A word is common that stands in this share of the texts, and in so many."""
 _BUFFER = 512 * 1024
 _SPLITS: dict[str, Split] = {
     "train": "train",
@@ -97,6 +99,7 @@ def prepare_medal(
         work / "inventory.csv"
     )
     read = [_partition(table, number, work, parts) for number, table in enumerate(found)]
+    _write_common_words(work, len(found))
     names = [table.name for table in found]
     jobs = [number for number in range(parts) if not _account_path(work, number).exists()]
     job = partial(_group_partition, work=work, total=parts, names=names, settings=settings)
@@ -110,7 +113,7 @@ def prepare_medal(
     quarantine.write(work / "quarantine.jsonl")
     account = _summary(accounts, quarantine, work, settings, [table.member or table.path.name for table in found])
     medal_card(account, work / "card.html")
-    finish(work, out, account, leave_out=("rows", "accounts", "published.csv"))
+    finish(work, out, account, leave_out=("rows", "accounts", "published.csv", "common.json"))
     return account
 
 
@@ -159,6 +162,15 @@ def _partition(table: Table, number: int, work: Path, parts: int) -> dict[str, A
     return record
 
 
+def _write_common_words(work: Path, tables_read: int) -> None:
+    """The words that stand in many of the first partition's texts."""
+    texts = {row.text for n in range(tables_read) for row in _rows_of(work / "rows" / str(n) / "00000")}
+    counts = Counter(word for text in texts for word in set(text.split()))
+    least = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
+    with replacing(work / "common.json") as file:
+        json.dump(sorted(word for word, count in counts.items() if count >= least), file, ensure_ascii=False)
+
+
 def _append(folder: Path, part: int, waiting: list[list[str]], sizes: list[int]) -> None:
     if waiting[part]:
         with (folder / f"{part:05}").open("a", encoding="utf-8", newline="") as file:
@@ -180,8 +192,8 @@ def _rows_of(path: Path) -> Iterator[Row]:
 
 def _group_partition(number: int, *, work: Path, total: int, names: list[str], settings: MedalSettings) -> int:
     """Group one partition, write its shards and, last, its account; returns the number of passages."""
-    published, listed = _inventories(work)
-    quarantine, mending = Quarantine(limit=1.0), _Mending(published, listed, settings.as_published)
+    published, listed, common = _inventories(work)
+    quarantine, mending = Quarantine(limit=1.0), _Mending(published, listed, common, settings.as_published)
     splits: dict[Split, list[Passage]] = {"train": [], "validation": [], "test": []}
     for place, name in enumerate(names):
         reasons = Reasons(Path(name), quarantine)
@@ -230,8 +242,8 @@ def _leaks(passages: list[Passage], inventory: Inventory) -> dict[str, int]:
 class _Mending:
     """Respells golds as the inventory lists them and drops junk senses, and counts both."""
 
-    def __init__(self, published: Inventory, listed: Inventory, as_published: bool) -> None:
-        self._published, self._listed, self._keep = published, listed, as_published
+    def __init__(self, published: Inventory, listed: Inventory, common: frozenset[str], as_published: bool) -> None:
+        self._published, self._listed, self._common, self._keep = published, listed, common, as_published
         self._known: dict[tuple[str, str], tuple[str, str | None]] = {}
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
 
@@ -248,7 +260,7 @@ class _Mending:
         return replace(passage, mentions=tuple(kept))
 
     def _mended(self, short_form: str, long_form: str) -> tuple[str, str | None]:
-        if is_junk(short_form, long_form):
+        if is_junk(short_form, long_form, self._common):
             return long_form, "junk"
         spelt = listed_spelling(short_form, long_form, self._listed)
         if spelt == long_form:
@@ -267,14 +279,16 @@ class _Mending:
         return found
 
 
-def is_junk(short_form: str, long_form: str) -> bool:
-    """A sense of one word whose letters do not fit its short form: "after" for T3, "development" for OD."""
-    return " " not in long_form and "-" not in long_form and not fits(short_form, long_form)
+def is_junk(short_form: str, long_form: str, common: frozenset[str]) -> bool:
+    """A sense that is one common word whose letters do not fit its short form: "after" for T3, "development" for OD."""
+    return long_form in common and not fits(short_form, long_form)
 
 
 @lru_cache(maxsize=2)
-def _inventories(work: Path) -> tuple[Inventory, Inventory]:
-    return Inventory.read(work / "published.csv"), Inventory.read(work / "inventory.csv")
+def _inventories(work: Path) -> tuple[Inventory, Inventory, frozenset[str]]:
+    """As read, as offered, and the common words."""
+    common = json.loads((work / "common.json").read_text(encoding="utf-8"))
+    return Inventory.read(work / "published.csv"), Inventory.read(work / "inventory.csv"), frozenset(common)
 
 
 EXAMPLES = 30
@@ -285,7 +299,7 @@ def _summary(
     accounts: list[dict[str, Any]], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[str]
 ) -> dict[str, Any]:
     """Everything that the partitions report, added up."""
-    published, listed = _inventories(work)
+    published, listed, common = _inventories(work)
     mended: dict[str, Counter[tuple[str, str, str]]] = {name: Counter() for name in MENDED}
     short_forms: Counter[str] = Counter()
     per_passage: Counter[int] = Counter()
@@ -304,12 +318,14 @@ def _summary(
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(settings).items()},
         "read": sources,
         "inventory": {
-            "origin": published.origin,
+            "origin": settings.inventory.name,
             "short_forms": len(listed),
             "senses": sum(map(len, listed.senses.values())),
             "senses_read": sum(map(len, published.senses.values())),
             "variant_groups": _variant_groups(published),
-            "junk_senses": sum(is_junk(key, s.long_form) for key, senses in listed.senses.items() for s in senses),
+            "junk_senses": sum(
+                is_junk(key, s.long_form, common) for key, senses in listed.senses.items() for s in senses
+            ),
         },
         "passages": total("passages"),
         "mentions": total("mentions"),
