@@ -48,7 +48,7 @@ class DataSettings(_Section):
     """Where passages and inventory come from, and how they are split."""
 
     source: Literal["sample", "medal", "pubmed", "table"] = "sample"
-    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as JSON Lines; `table`: marked JSONL or Parquet."""
+    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: its XML, or JSON Lines; `table`: marked JSONL or Parquet."""
     path: str | None = None
     """File of every source but `sample`."""
     inventory: str | None = None

@@ -1,22 +1,95 @@
-"""PubMed abstracts as plain passages, from JSON Lines: `{"pmid", "sections": [...]}` or `{"id", "text"}`."""
+"""PubMed abstracts: its own XML files, baseline and updates, and JSON Lines of one abstract each.
+
+A line of the latter is `{"pmid", "sections": [...]}` or `{"id", "text"}`, either with an optional `"year"`.
+"""
 
 from __future__ import annotations
 
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from lxml import etree
+
+from ..inventory import tidy
 from ..passages import Passage, Quarantine, json_records
+
+CHUNK = 1 << 16
+"""Bytes that the XML parser is given at a time."""
+YEARS = (
+    "Article/Journal/JournalIssue/PubDate/Year",
+    "Article/Journal/JournalIssue/PubDate/MedlineDate",
+    "Article/ArticleDate/Year",
+)
+"""Where a citation may tell its year, the best place first; a MedlineDate reads "1998 Dec-1999 Jan"."""
+LAST_EXACT_LINE = 65_535
+"""libxml2 notes the line of an element in 16 bits; see `_line`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abstract:
+    """One revision of one article."""
+
+    pmid: str
+    """Digits in PubMed's files; any id in JSON Lines."""
+    version: int
+    """Of the citation, from 1; nearly always 1."""
+    year: int | None
+    """Of publication."""
+    sections: tuple[str, ...]
+    """Plain text without labels; none where the article has no abstract, or has lost it."""
 
 
 def read_abstracts(path: Path, quarantine: Quarantine) -> list[Passage]:
     """Read abstracts, all sections joined; nothing is marked yet.
 
+    Of several revisions of an article the highest version counts, of equal versions the last. Deleted articles and
+    those without an abstract are left out.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: too many records are malformed (`TooManyBadRows`).
+        ValueError: as `read_records`, or too many records are malformed (`TooManyBadRows`).
+    """
+    found: dict[str, Abstract] = {}
+    for record in read_records(path, quarantine):
+        if isinstance(record, str):
+            found.pop(record, None)
+        elif record.pmid not in found or found[record.pmid].version <= record.version:
+            found[record.pmid] = record
+    quarantine.check()
+    source = path.name.split(".")[0]
+    return [Passage(id=a.pmid, text=" ".join(a.sections), source=source) for a in found.values() if a.sections]
+
+
+def read_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]:
+    """Stream what a file says, in its order: an `Abstract` for each article, a PMID for each deletion.
+
+    Book chapters (PubmedBookArticle) are passed over. Memory does not grow with an XML file; of JSON Lines the ids are
+    kept, for a second record of an id is malformed there.
+
+    Args:
+        path: `.xml`, `.xml.gz`, `.jsonl` or `.jsonl.gz`.
+        quarantine: collects malformed records and counts all; the caller checks the limit.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the format is unknown or another than the name says, or the file is damaged or cut short.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    found: dict[str, Passage] = {}
+    if path.name.endswith((".xml", ".xml.gz")):
+        return _xml_records(path, quarantine)
+    if path.name.endswith((".jsonl", ".jsonl.gz")):
+        return _json_abstracts(path, quarantine)
+    raise ValueError(f"{path} is of no known format. Known: .xml, .xml.gz, .jsonl, .jsonl.gz")
+
+
+def _json_abstracts(path: Path, quarantine: Quarantine) -> Iterator[Abstract]:
+    seen: set[str] = set()
     for line, record in json_records(path, quarantine):
         identifier = str(next((record[key] for key in ("pmid", "id") if record.get(key) not in (None, "")), ""))
         sections = record.get("sections") or [record.get("text")]
@@ -24,9 +97,111 @@ def read_abstracts(path: Path, quarantine: Quarantine) -> list[Passage]:
             quarantine.add(path, line, "no pmid or id", record)
         elif not isinstance(sections, list) or not all(isinstance(part, str) and part.strip() for part in sections):
             quarantine.add(path, line, "no text: neither sections nor text", record)
-        elif identifier in found:
+        elif identifier in seen:
             quarantine.add(path, line, f"duplicate id {identifier!r}", record)
         else:
-            found[identifier] = Passage(id=identifier, text=" ".join(sections), source=path.name.split(".")[0])
-    quarantine.check()
-    return list(found.values())
+            seen.add(identifier)
+            year = _first_year([str(record.get("year"))])
+            yield Abstract(pmid=identifier, version=1, year=year, sections=tuple(sections))
+
+
+def _xml_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]:
+    root = next(_elements(path, "start"))
+    if root.tag != "PubmedArticleSet":
+        raise ValueError(
+            f"{path}, line {_line(root):,}: found <{etree.QName(root).text}> instead of <PubmedArticleSet>; "
+            "is it one of PubMed's baseline or update files?"
+        )
+    read: Callable[[etree._Element], Abstract | str]
+    for element in _elements(path, "end", "PubmedArticle", "DeleteCitation"):
+        if element.tag == "PubmedArticle":
+            rows, read = [element], _abstract
+        else:
+            rows, read = list(element.iterchildren("PMID")), _pmid
+        for row in rows:
+            quarantine.total += 1
+            try:
+                record = read(row)
+            except ValueError as error:
+                quarantine.add(path, _line(row), str(error), etree.tostring(row, encoding="unicode")[:200])
+            else:
+                yield record
+        # Memory: what stands before is read. The parser may still write behind the element itself, so it stays for now.
+        while (parent := element.getparent()) is not None and parent[0] is not element:
+            del parent[0]
+
+
+def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterator[etree._Element]:
+    """Elements of an XML file (also `.gz`) as they begin or end; nothing that the file names is looked up or fetched.
+
+    Raises:
+        ValueError: the file is damaged or cut short.
+    """
+    parser = etree.XMLPullParser(
+        events=(event,),
+        tag=tags or None,
+        load_dtd=False,
+        no_network=True,
+        resolve_entities=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    line = 1
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                parser.feed(chunk)
+                for _, element in parser.read_events():
+                    yield element
+                line += chunk.count(b"\n")
+        parser.close()
+        for _, element in parser.read_events():
+            yield element
+    except etree.XMLSyntaxError as error:
+        reason = re.sub(r", line \d+, column \d+$", "", error.msg)
+        raise ValueError(
+            f"{path}, line {error.lineno or 1:,}: not well-formed XML ({reason}). Fetch it again."
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is damaged or cut short behind line {line:,} ({error}). Fetch it again.") from None
+
+
+def _line(element: etree._Element) -> int:
+    """The line that an element begins on.
+
+    Of lines beyond 16 bits libxml2 tells the one on which the first text inside ends.
+    """
+    line = element.sourceline or 1
+    return line if line <= LAST_EXACT_LINE else line - next(element.itertext(), "").count("\n")
+
+
+def _abstract(article: etree._Element) -> Abstract:
+    citation = article.find("MedlineCitation")
+    number = None if citation is None else citation.find("PMID")
+    if citation is None or number is None:
+        raise ValueError("no PMID")
+    if (entity := next(citation.iter(etree.Entity), None)) is not None:
+        raise ValueError(f"the entity {entity.text} is not one of XML's own, and others are not looked up")
+    version = number.get("Version", "1")
+    if not version.isdecimal():
+        raise ValueError(f"Version {version!r} of the PMID is no whole number")
+    texts = ("".join(text.itertext()) for text in citation.iterfind("Article/Abstract/AbstractText"))
+    return Abstract(
+        pmid=_pmid(number),
+        version=int(version),
+        year=_first_year(map(citation.findtext, YEARS)),
+        sections=tuple(filter(None, map(tidy, texts))),
+    )
+
+
+def _pmid(element: etree._Element) -> str:
+    pmid = tidy(element.text or "")
+    if not pmid.isdecimal():
+        raise ValueError(f"PMID {pmid!r} is no number" if pmid else "the PMID is empty")
+    return pmid
+
+
+def _first_year(texts: Iterable[str | None]) -> int | None:
+    """Four digits in a row, from the first text that has them."""
+    found = (re.search("[0-9]{4}", text) for text in texts if text)
+    return next((int(match.group()) for match in found if match), None)
