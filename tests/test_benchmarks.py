@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from medalist.passages import Quarantine
 from medalist.recipe import TrainingSettings
 from medalist.scoring import candidate_scores, tree_inputs
+from medalist.sources.pubmed import read_records
 from medalist.training import add_adapter
 from medalist.tree import build_tree, forest
 
@@ -20,7 +22,7 @@ HERE = Path(__file__).parent.parent / "benchmarks"
 @pytest.fixture(autouse=True)
 def beside_the_benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
-    for name in ("common", "efficiency", "all"):
+    for name in ("common", "pubmed_xml", "efficiency", "all"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -38,6 +40,20 @@ def test_passages_are_of_the_size_that_the_page_names():
             assert len(offered) == 9
             assert mention.long_form in offered
     assert medal_shaped(12, words=150, mentions=3, candidates=9)[0] == passages
+
+
+@pytest.mark.parametrize("name", ["pubmed.xml", "pubmed.xml.gz"])
+def test_written_pubmed_files_read_back_as_their_texts_and_are_the_same_each_time(tmp_path, name):
+    from pubmed_xml import write_pubmed_xml
+
+    texts = [("Aim < 5 & more.", "Found it."), (), (" ".join(f"word{n}" for n in range(60)),)]
+    paths = [tmp_path / "a" / name, tmp_path / "b" / name]
+    for path in paths:
+        path.parent.mkdir()
+        write_pubmed_xml(path, texts, first_pmid=90, copies=2)
+    found = list(read_records(paths[0], Quarantine(limit=0)))
+    assert [(abstract.pmid, abstract.sections) for abstract in found] == [(str(90 + n), texts[n % 3]) for n in range(6)]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def some_tree():
@@ -72,7 +88,7 @@ def test_the_counted_flops_of_matrix_products_are_those_that_torch_executes(tiny
 def test_the_page_names_every_benchmark_that_there_is():
     from all import SCRIPTS
 
-    written = {path.stem for path in HERE.glob("*.py")} - {"all", "common"}
+    written = {path.stem for path in HERE.glob("*.py")} - {"all", "common", "pubmed_xml"}
     assert written == set(SCRIPTS)
     page = (HERE.parent / "docs/benchmarks.md").read_text(encoding="utf-8")
     for part in ("## The article, reproduced", "## Ranking candidates", "## Efficiency"):

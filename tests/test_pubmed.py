@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 from pathlib import Path
 
 import pytest
 
 from medalist.passages import Passage, Quarantine, TooManyBadRows
-from medalist.sources.pubmed import read_abstracts
+from medalist.sources.pubmed import Abstract, read_abstracts, read_records
 
 GOOD = [{"pmid": str(n), "sections": [f"Text {n}."]} for n in range(20)]
 
@@ -63,3 +64,301 @@ def test_too_many_malformed_abstracts_stop_the_reading(tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jsonl does not exist"):
         read_abstracts(tmp_path / "nowhere.jsonl", Quarantine())
+
+
+DOCTYPE = (
+    '<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD PubMedArticle, 1st January 2025//EN" '
+    '"https://dtd.nlm.nih.gov/ncbi/pubmed/out/pubmed_250101.dtd">'
+)
+
+
+def article(
+    pmid: int | str | None,
+    *sections: str,
+    version: str = "1",
+    date: str = "<Year>2011</Year><Month>May</Month>",
+    electronic: str = "",
+    other: str = "",
+    behind: str = "",
+) -> str:
+    """One article in PubMed's layout; every section is the inside of an AbstractText."""
+    number = "" if pmid is None else f'<PMID Version="{version}">{pmid}</PMID>'
+    texts = "".join(f'<AbstractText Label="METHODS" NlmCategory="METHODS">{text}</AbstractText>\n' for text in sections)
+    abstract = f"<Abstract>\n{texts}<CopyrightInformation>Copyright 2011</CopyrightInformation></Abstract>"
+    return f"""  <PubmedArticle>
+    <MedlineCitation Status="MEDLINE" Owner="NLM">
+      {number}
+      <DateRevised><Year>1999</Year><Month>01</Month><Day>02</Day></DateRevised>
+      <Article PubModel="Print">
+        <Journal><JournalIssue CitedMedium="Print"><PubDate>{date}</PubDate></JournalIssue></Journal>
+        <ArticleTitle>A title.</ArticleTitle>
+        {abstract if sections else ""}
+        {electronic}
+      </Article>
+      {other}
+    </MedlineCitation>
+    <PubmedData><ArticleIdList><ArticleId IdType="pubmed">4</ArticleId></ArticleIdList>{behind}</PubmedData>
+  </PubmedArticle>
+"""
+
+
+def deleted(*pmids: int | str) -> str:
+    return "<DeleteCitation>" + "".join(f'<PMID Version="1">{pmid}</PMID>' for pmid in pmids) + "</DeleteCitation>\n"
+
+
+def pubmed(folder: Path, *parts: str, doctype: str = DOCTYPE, name: str = "pubmed25n0001.xml.gz") -> Path:
+    """A file whose first part begins on line 4, if the document type takes one line."""
+    inside = "".join(parts)
+    content = f'<?xml version="1.0" encoding="utf-8"?>\n{doctype}\n<PubmedArticleSet>\n{inside}</PubmedArticleSet>\n'
+    path = folder / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    return path
+
+
+def records(path: Path) -> list[Abstract | str]:
+    """What a file without malformed records says."""
+    quarantine = Quarantine()
+    found = list(read_records(path, quarantine))
+    assert quarantine.rows == [] and quarantine.total == len(found)
+    return found
+
+
+@pytest.mark.parametrize("name", ["pubmed25n0001.xml", "pubmed25n0001.xml.gz"])
+def test_sections_keep_their_order_and_lose_labels_tags_and_line_breaks(tmp_path, name):
+    formula = '<mml:math xmlns:mml="http://www.w3.org/1998/Math/MathML"><mml:mi>β</mml:mi><mml:mn>2</mml:mn></mml:math>'
+    sections = (
+        "We gave <i>CO<sub>2</sub></i> &lt; 5\n          <b>mg</b>.",
+        f"With {formula}<!-- not this --><?nor this?> &amp; &#x3b1;.",
+        " \n ",
+        "<sup>13</sup>C\u2009<u>was</u> it.",
+    )
+    assert records(pubmed(tmp_path, article(7, *sections), name=name)) == [
+        Abstract(pmid="7", version=1, year=2011, sections=("We gave CO2 < 5 mg.", "With β2 & α.", "13C was it."))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("date", "electronic", "year"),
+    [
+        ("<Year>1987</Year>", "2001", 1987),
+        ("<MedlineDate>1998 Dec-1999 Jan</MedlineDate>", "2001", 1998),
+        ("<MedlineDate>Winter</MedlineDate>", "2001", 2001),
+        ("<Season>Winter</Season>", "2001", 2001),
+        ("<Season>Winter</Season>", None, None),
+    ],
+)
+def test_the_year_is_the_issues_or_else_the_electronic_articles(tmp_path, date, electronic, year):
+    electronic = electronic and f'<ArticleDate DateType="Electronic"><Year>{electronic}</Year></ArticleDate>'
+    [abstract] = records(pubmed(tmp_path, article(7, "a", date=date, electronic=electronic or "")))
+    assert abstract.year == year
+
+
+def test_comments_inside_a_number_do_not_cut_it_off(tmp_path):
+    [abstract] = records(pubmed(tmp_path, article("1<!-- no -->2<?no?>3", "a", date="<Year><!-- no -->2011</Year>")))
+    assert (abstract.pmid, abstract.year) == ("123", 2011)
+
+
+def test_translations_and_the_pmids_of_comments_are_another_articles(tmp_path):
+    other = """<OtherAbstract Type="Publisher" Language="spa"><AbstractText>Otro.</AbstractText></OtherAbstract>
+      <CommentsCorrectionsList><CommentsCorrections RefType="CommentIn"><PMID Version="3">99</PMID>
+      </CommentsCorrections></CommentsCorrectionsList>"""
+    behind = "<ReferenceList><Reference><Citation><Year>1900</Year></Citation></Reference></ReferenceList>"
+    path = pubmed(tmp_path, article(7, "one", "two", other=other, behind=behind))
+    assert records(path) == [Abstract(pmid="7", version=1, year=2011, sections=("one", "two"))]
+    quarantine = Quarantine(limit=1)
+    assert list(read_records(pubmed(tmp_path, article(None, "one", other=other)), quarantine)) == []
+    assert [row["reason"] for row in quarantine.rows] == ["no PMID"]
+
+
+def test_records_come_as_the_file_has_them_with_lost_abstracts_and_deletions(tmp_path):
+    path = pubmed(tmp_path, article(1, "a"), article(2), article(1, "b", version="2"), deleted(2, 5))
+    quarantine = Quarantine()
+    assert list(read_records(path, quarantine)) == [
+        Abstract(pmid="1", version=1, year=2011, sections=("a",)),
+        Abstract(pmid="2", version=1, year=2011, sections=()),
+        Abstract(pmid="1", version=2, year=2011, sections=("b",)),
+        "2",
+        "5",
+    ]
+    assert quarantine.total == 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "texts"),
+    [
+        ([article(1, "old"), article(1, "new")], ["new"]),
+        ([article(1, "new", version="2"), article(1, "old")], ["new"]),
+        ([article(1, "old", version="9"), article(1, "new", version="10")], ["new"]),
+        ([article(1, "old"), article(1), article(2, "kept")], ["kept"]),
+        ([article(1), article(1, "new")], ["new"]),
+        ([article(1, "gone"), article(2, "kept"), deleted(1, 77)], ["kept"]),
+        ([article(1, "", " "), article(2, "kept", "whole")], ["kept whole"]),
+    ],
+    ids=["later", "higher version", "versions are numbers", "abstract lost", "abstract won", "deleted", "blank"],
+)
+def test_passages_are_the_last_revisions_that_have_a_text(tmp_path, parts, texts):
+    quarantine = Quarantine(limit=0)
+    assert [p.text for p in read_abstracts(pubmed(tmp_path, *parts), quarantine)] == texts
+
+
+def test_a_passage_bears_the_pmid_and_the_files_name(tmp_path):
+    [passage] = read_abstracts(pubmed(tmp_path, article(31, "Aim.", "Found.")), Quarantine())
+    assert passage == Passage(id="31", text="Aim. Found.", source="pubmed25n0001")
+
+
+BOOK = "<PubmedBookArticle><BookDocument><PMID>8</PMID><Abstract><AbstractText>b</AbstractText></Abstract>\
+</BookDocument></PubmedBookArticle>"
+
+
+def test_book_chapters_are_passed_over(tmp_path):
+    assert [record.pmid for record in records(pubmed(tmp_path, BOOK, article(1, "a"), BOOK))] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (article(None, "a"), "no PMID"),
+        ("  <PubmedArticle><PubmedData/></PubmedArticle>\n", "no PMID"),
+        (article(" ", "a"), "the PMID is empty"),
+        (article("PMC7", "a"), "PMID 'PMC7' is no number"),
+        (article(7, "a", version="last"), "Version 'last' of the PMID is no whole number"),
+        (article(7, "a &drug; b"), "the entity &drug; is not one of XML's own, and others are not looked up"),
+        (deleted(""), "the PMID is empty"),
+    ],
+)
+def test_malformed_article_is_quarantined_with_its_line_and_the_others_are_read(tmp_path, bad, reason):
+    quarantine = Quarantine(limit=0.5)
+    before, after = [article(n, "a") for n in (1, 2)], [article(n, "a") for n in (3, 4)]
+    found = list(read_records(pubmed(tmp_path, *before, bad, *after), quarantine))
+    assert [abstract.pmid for abstract in found] == ["1", "2", "3", "4"]
+    [row] = quarantine.rows
+    assert (row["file"], row["line"], row["reason"]) == (
+        "pubmed25n0001.xml.gz",
+        4 + sum(part.count("\n") for part in before),
+        reason,
+    )
+    assert quarantine.total == 5
+
+
+@pytest.mark.parametrize("lines", [65_530, 65_531, 65_532, 300_000])
+@pytest.mark.parametrize("bad", ["<PubmedArticle><PubmedData/>\n</PubmedArticle>", article(None, "a").strip()])
+def test_lines_are_right_beyond_what_16_bits_hold(tmp_path, lines, bad):
+    quarantine = Quarantine()
+    assert list(read_records(pubmed(tmp_path, "\n" * lines, bad), quarantine)) == []
+    assert [row["line"] for row in quarantine.rows] == [lines + 4]
+
+
+def test_too_many_malformed_articles_stop_the_reading(tmp_path):
+    with pytest.raises(TooManyBadRows, match=r"1 of 3 rows are bad .* pubmed25n0001\.xml\.gz, row 4: no PMID\."):
+        read_abstracts(pubmed(tmp_path, article(None, "a"), article(1, "a"), article(2, "b")), Quarantine())
+
+
+def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_path):
+    path = pubmed(tmp_path, *(article(n, f"text {n * n * n}") for n in range(2_000)))
+    path.write_bytes(path.read_bytes()[:-2_000])
+    with pytest.raises(
+        ValueError, match=r"pubmed25n0001\.xml\.gz is damaged or cut short behind line [\d,]{5,} .*\. Fetch it again\.$"
+    ):
+        read_abstracts(path, Quarantine())
+    plain = pubmed(tmp_path, article(1, "a"), article(2, "b"), name="plain.xml")
+    plain.write_bytes(plain.read_bytes()[: -len("</PubmedArticleSet>\n")])
+    with pytest.raises(
+        ValueError, match=r"plain\.xml, line 36: not well-formed XML \(Premature end .* Fetch it again\.$"
+    ):
+        read_abstracts(plain, Quarantine())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<PubmedArticleSet>\n<PubmedArticle>\n<PMID>1</PMIDS>\n", r"bad\.xml, line 3: not well-formed XML \(Opening"),
+        (b"<PubmedArticleSet>\n<PubmedArticle>1 < 2", r"bad\.xml, line 2: not well-formed XML \(StartTag"),
+        (b"<PubmedArticleSet>\n\n\xff\n</PubmedArticleSet>", r"bad\.xml, line 3: not well-formed XML"),
+        (b"", r"bad\.xml, line 1: not well-formed XML \(no element found\)\. Fetch it again\."),
+        (b'{"pmid": 1}\n', r"bad\.xml, line 1: not well-formed XML \(Start tag expected"),
+        (
+            b"<?xml version='1.0'?>\n<!-- -->\n<html><PubmedArticleSet/></html>",
+            r"bad\.xml, line 3: found <html> instead",
+        ),
+        (b"<p:PubmedArticleSet xmlns:p='p'/>", r"bad\.xml, line 1: found <{p}PubmedArticleSet> instead of <"),
+        (b"<eSearchResult><Count>1", r"found <eSearchResult> instead of <PubmedArticleSet>; is it one of PubMed's"),
+    ],
+)
+def test_a_file_that_is_none_of_pubmeds_is_refused_with_what_was_found(tmp_path, content, told):
+    path = tmp_path / "bad.xml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=told):
+        list(read_records(path, Quarantine()))
+    path = tmp_path / "bad.xml.gz"
+    path.write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match=r"bad\.xml\.gz is damaged or cut short .*\. Fetch it again\."):
+        list(read_records(path, Quarantine()))
+
+
+def laughs(depth: int) -> str:
+    """A document type whose entity `&e<depth>;` stands for 10 ** depth words."""
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, depth + 1))
+    return f'<!DOCTYPE PubmedArticleSet [<!ENTITY e0 "ha ">{entities}]>'
+
+
+def test_an_entity_that_the_file_declares_is_not_resolved(tmp_path):
+    quarantine = Quarantine(limit=1)
+    path = pubmed(tmp_path, article(1, "So &e1;"), article(2, "kept"), doctype=laughs(1))
+    assert [p.text for p in read_abstracts(path, quarantine)] == ["kept"]
+    assert [row["reason"][:16] for row in quarantine.rows] == ["the entity &e1; "]
+
+
+@pytest.mark.parametrize("bomb", [article(1, "&e9;"), article(1, "a", version="&e9;"), article("&e9;", "a")])
+def test_an_entity_bomb_is_refused(tmp_path, bomb):
+    with pytest.raises(ValueError, match=r"pubmed25n0001\.xml\.gz, line .*: not well-formed XML .* amplification"):
+        read_abstracts(pubmed(tmp_path, bomb, doctype=laughs(9)), Quarantine())
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ['SYSTEM "other.dtd"', 'PUBLIC "-//NLM//DTD" "other.dtd"', '[<!ENTITY % all SYSTEM "other.dtd"> %all;]'],
+)
+def test_no_file_that_the_document_type_names_is_read(tmp_path, declared, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("other.dtd").write_text(
+        '<!ENTITY drug "aspirin"><!ATTLIST PMID Version CDATA "5"><!ATTLIST MedlineCitation Owner CDATA "x">'
+    )
+    plain = article(1, "a").replace(' Version="1"', "")
+    path = pubmed(tmp_path, plain, article(2, "&drug;"), doctype=f"<!DOCTYPE PubmedArticleSet {declared}>")
+    quarantine = Quarantine(limit=1)
+    assert list(read_records(path, quarantine)) == [Abstract(pmid="1", version=1, year=2011, sections=("a",))]
+    assert "&drug;" in quarantine.rows[0]["reason"]
+
+
+def test_no_file_that_an_entity_names_is_read(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("the patient's name")
+    doctype = f'<!DOCTYPE PubmedArticleSet [<!ENTITY it SYSTEM "{secret.as_uri()}">]>'
+    quarantine = Quarantine(limit=1)
+    assert list(read_records(pubmed(tmp_path, article(1, "&it;"), doctype=doctype), quarantine)) == []
+    assert "&it;" in quarantine.rows[0]["reason"] and "patient" not in str(quarantine.rows)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc")
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    path = pubmed(tmp_path, *(article(n, "some words") + BOOK for n in range(9_000)))
+    pages = []
+    for n, _ in enumerate(read_records(path, Quarantine())):
+        if n in (500, 8_500):
+            pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+    assert (pages[1] - pages[0]) * resource.getpagesize() < 1_000_000  # of 7 MB of XML in between
+
+
+def test_json_lines_tell_the_year_and_keep_sections_as_they_are(tmp_path):
+    rows = ({"pmid": 1, "year": "2011", "sections": ["a  b", "c"]}, {"id": "x", "text": "t", "year": 1998}, GOOD[3])
+    assert records(written(tmp_path, *rows)) == [
+        Abstract(pmid="1", version=1, year=2011, sections=("a  b", "c")),
+        Abstract(pmid="x", version=1, year=1998, sections=("t",)),
+        Abstract(pmid="3", version=1, year=None, sections=("Text 3.",)),
+    ]
+
+
+def test_a_file_of_another_format_is_refused(tmp_path):
+    (tmp_path / "abstracts.csv").write_text("pmid\n")
+    with pytest.raises(ValueError, match=r"abstracts\.csv is of no known format\. Known: \.xml, \.xml\.gz, \.jsonl,"):
+        read_records(tmp_path / "abstracts.csv", Quarantine())

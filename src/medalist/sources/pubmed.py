@@ -26,7 +26,7 @@ YEARS = (
     "Article/ArticleDate/Year",
 )
 """Where a citation may tell its year, the best place first; a MedlineDate reads "1998 Dec-1999 Jan"."""
-LAST_EXACT_LINE = 65_536
+LAST_EXACT_LINE = 65_535
 """libxml2 notes the line of an element in 16 bits; see `_line`."""
 
 
@@ -47,8 +47,8 @@ class Abstract:
 def read_abstracts(path: Path, quarantine: Quarantine) -> list[Passage]:
     """Read abstracts, all sections joined; nothing is marked yet.
 
-    Of several revisions of an article the highest version counts, of equal versions the last. Deleted articles and those
-    without an abstract are left out.
+    Of several revisions of an article the highest version counts, of equal versions the last. Deleted articles and
+    those without an abstract are left out.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -132,7 +132,7 @@ def _xml_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]
 
 
 def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterator[etree._Element]:
-    """Elements of an XML file (also `.gz`) as they begin or end; nothing that the file refers to is looked up or fetched.
+    """Elements of an XML file (also `.gz`) as they begin or end; nothing that the file names is looked up or fetched.
 
     Raises:
         ValueError: the file is damaged or cut short.
