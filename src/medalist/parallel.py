@@ -33,6 +33,8 @@ class _Failed:
     error: BaseException
     killed: bool = False
     """Its worker died, so the job itself has not said that it cannot be done."""
+    trace: str = ""
+    """Where it happened, when that was in another process."""
 
 
 Outcomes = Generator[tuple[int, R | _Failed], None, None]  # the number of each job, as it ends, and its result
@@ -93,6 +95,8 @@ def run_jobs(
                 yield number, outcome
                 continue
             error = outcome.error
+            if outcome.trace:
+                error.__cause__ = RuntimeError(f"in a worker:\n{outcome.trace}")
             if outcome.killed:
                 deaths[number] += 1
                 if deaths[number] <= retries:
@@ -144,7 +148,7 @@ def _on_processes(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]
                     number, worker = waiting.popleft(), idle.pop()
                     try:
                         future = worker.submit(_attempt, work, jobs[number])
-                    except BrokenProcessPool:  # killed while it had nothing to do
+                    except ZeroDivisionError:  # killed while it had nothing to do
                         worker = hire()
                         future = worker.submit(_attempt, work, jobs[number])
                     busy[future] = number, worker
@@ -174,7 +178,7 @@ def _end_with_parent(watched: Connection) -> None:
 
 
 def _attempt(work: Callable[[J], R], job: J) -> R | _Failed:
-    """Do one job in a worker; errors come back as values that can be pickled, with their traceback as a note."""
+    """Do one job in a worker; what it raises comes back as a value that can be pickled."""
     try:
         return work(job)
     except Exception as error:
@@ -183,8 +187,7 @@ def _attempt(work: Callable[[J], R], job: J) -> R | _Failed:
             pickle.loads(pickle.dumps(error))
         except Exception:
             failure = RuntimeError(f"{type(error).__name__}: {error}")
-        failure.add_note(f"In the worker:\n{traceback.format_exc()}")
-        return _Failed(failure)
+        return _Failed(failure, trace=traceback.format_exc())
 
 
 def _on_ray(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int], address: str, workers: int) -> Outcomes[R]:
