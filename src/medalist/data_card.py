@@ -115,7 +115,10 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
                     title=f"{title}: {account['mended'][name]['mentions']:,} mentions of {account['mended'][name]['labels']:,} labels",
                     note=notes[name],
                     columns=("short form", "label", "spelt now", "mentions"),
-                    rows=account["mended"][name]["examples"][:12],
+                    rows=[
+                        (short_form, label, spelt if spelt != label else "", count)
+                        for short_form, label, spelt, count in account["mended"][name]["examples"][:12]
+                    ],
                 )
                 for name, title in MENDED.items()
             ),

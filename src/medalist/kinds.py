@@ -9,6 +9,7 @@ form stands for further on is known from them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -22,7 +23,7 @@ from .substitution import Substituter, lower
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 USES = 3
-"""Uses of one defined short form that are marked in a passage; more of the same would teach little."""
+"""Uses of one sense that are marked in a passage (`substituted`, `defined`); more of the same would teach little."""
 
 
 class KindMaker:
@@ -58,8 +59,9 @@ class KindMaker:
         if kind == "defined":
             return defined(plain, self._listed)
         made = self._medal(plain) if kind == "medal" else self._mended(plain)
+        marked = made.mentions if kind == "medal" else _first_uses(made.mentions)
         return replace(
-            made, mentions=tuple(replace(m, long_form=self._spelt(m.short_form, m.long_form)) for m in made.mentions)
+            made, mentions=tuple(replace(m, long_form=self._spelt(m.short_form, m.long_form)) for m in marked)
         )
 
 
@@ -78,14 +80,23 @@ def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:
         return replace(passage, mentions=())
     golds = {d.short_form: listed_spelling(d.short_form, d.long_form, inventory) for d in definitions}
     text, natural = _without_definitions(passage.text, definitions)
-    found: dict[str, list[Mention]] = {}
-    for short_form, start, end in _uses(text, golds):
-        if all(natural[start:end]):
-            found.setdefault(short_form, []).append(
-                Mention(start=start, end=end, short_form=short_form, long_form=golds[short_form])
-            )
-    mentions = sorted((m for uses in found.values() for m in uses[:USES]), key=lambda mention: mention.start)
-    return Passage(id=passage.id, text=text, mentions=tuple(mentions), source=passage.source)
+    mentions = [
+        Mention(start=start, end=end, short_form=short_form, long_form=golds[short_form])
+        for short_form, start, end in _uses(text, golds)
+        if all(natural[start:end])
+    ]
+    return Passage(id=passage.id, text=text, mentions=_first_uses(mentions), source=passage.source)
+
+
+def _first_uses(mentions: Iterable[Mention]) -> tuple[Mention, ...]:
+    """At most `USES` of each sense."""
+    seen: Counter[tuple[str, str | None]] = Counter()
+    kept = []
+    for mention in mentions:
+        seen[mention.short_form, mention.long_form] += 1
+        if seen[mention.short_form, mention.long_form] <= USES:
+            kept.append(mention)
+    return tuple(kept)
 
 
 def without_junk(inventory: Inventory) -> Inventory:
