@@ -136,7 +136,7 @@ def prepare_pubmed(
     stage(_mark_file, "marked", "Marking", total=len(files))
     marked = [_load(work / "marked" / f"{n:05}.json") for n in numbers]
     quarantine.write(work / "quarantine.jsonl")
-    account = {
+    account: dict[str, Any] = {
         "source": "pubmed",
         "settings": {
             name: value if isinstance(value, int | float | dict) else str(value)
@@ -186,7 +186,13 @@ def _save(record: object, path: Path) -> None:
         json.dump(record, file, ensure_ascii=False)
 
 
-_READ = {"pmid": pl.String, "version": pl.Int32, "year": pl.Int32, "sections": pl.List(pl.String), "content": pl.UInt64}
+_READ: dict[str, Any] = {
+    "pmid": pl.String,
+    "version": pl.Int32,
+    "year": pl.Int32,
+    "sections": pl.List(pl.String),
+    "content": pl.UInt64,
+}
 
 
 def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list[Path]) -> None:
@@ -203,8 +209,8 @@ def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list
             deleted.append(record)
     with replacing(work / "read" / f"{number:05}.parquet", "wb") as file:
         pl.DataFrame(columns, schema=_READ).write_parquet(file)
-    record = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
-    _save(record, work / "read" / f"{number:05}.json")
+    account = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
+    _save(account, work / "read" / f"{number:05}.json")
 
 
 def _hash(words: bytes) -> int:

@@ -206,7 +206,7 @@ def rows(table: Table, reasons: Reasons) -> Iterator[Row]:
         _, header = next(reader, (0, None))
         names = [name.strip("\ufeff ") for name in header] if isinstance(header, list) else header
         if names == list(COLUMNS):
-            place = range(4)
+            place = [0, 1, 2, 3]
         elif isinstance(names, list) and set(COLUMNS[1:]) <= set(names) <= {*COLUMNS, ""}:
             place = [names.index(name) if name in names else -1 for name in COLUMNS]  # full_data has no ids
         else:
