@@ -109,6 +109,32 @@ def audit(
 
 
 @app.command()
+def inventory(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV, JSON; marked test data of GLADIS too.",
+            show_default=False,
+        ),
+    ],
+    result: Annotated[Path, typer.Option("--out", help="The CSV glossary to write.", show_default=False)],
+) -> None:
+    """Merge sense inventories into one glossary: spelling variants of a sense are united, counts add up.
+
+    Example: `medalist inventory adam_database.gz glossary.csv --out senses.csv`
+    """
+    from .inventory import Inventory
+
+    if result.exists():
+        raise FileExistsError(f"{result} exists already: name another file, or remove it")
+    merged = Inventory.merged([Inventory.read(path) for path in files])
+    merged.write(result)
+    senses = sum(map(len, merged.senses.values()))
+    print(f"{result}: {len(merged):,} short forms, {senses:,} senses")
+
+
+@app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
     overrides: Overrides = None,
