@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -99,7 +100,10 @@ def mixed(
             if (path := folder / kind / name).exists():
                 for passage in read_passages(path, inventory, Quarantine(limit=0)):
                     made.setdefault(passage.id, {})[kind] = passage
-        for identifier, found in sorted(made.items()):
+        # Shuffled, so that a limit takes of every kind; a single kind keeps the order of its file.
+        order = made if len(kinds) == 1 else sorted(made, key=lambda name: hashlib.sha256(name.encode()).digest())
+        for identifier in order:
+            found = made[identifier]
             draw = random.Random(f"{seed}:kind:{identifier}")
             first = draw.choices(kinds, weights=[shares[kind] for kind in kinds])[0]
             at = kinds.index(first)
