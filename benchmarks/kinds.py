@@ -45,7 +45,7 @@ SHARES = {
 BASE = "smollm2-135m"
 EVERY = 15
 """Of GLADIS's sentences one in so many."""
-DEFINED = 60
+DEFINED = 80
 """Held-out `defined` passages."""
 
 
