@@ -148,16 +148,15 @@ def _on_processes(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]
                     number, worker = waiting.popleft(), idle.pop()
                     try:
                         future = worker.submit(_attempt, work, jobs[number])
-                    except BrokenProcessPool:  # killed while it had nothing to do
+                    except BrokenProcessPool:  # killed by its last job, or while it had none
                         worker = hire()
                         future = worker.submit(_attempt, work, jobs[number])
                     busy[future] = number, worker
                 future = wait(busy, return_when=FIRST_COMPLETED).done.pop()
                 number, worker = busy.pop(future)
                 error = future.exception()
-                killed = isinstance(error, BrokenProcessPool)
-                idle.append(hire() if killed else worker)
-                yield number, future.result() if error is None else _Failed(error, killed)
+                idle.append(worker)
+                yield number, future.result() if error is None else _Failed(error, isinstance(error, BrokenProcessPool))
         except BaseException:
             held.close()  # whoever is still at work ends now, and is not waited for
             raise
