@@ -59,8 +59,7 @@ def run_jobs(
     Args:
         work: a function of a module that the workers can import, or a `functools.partial` of one.
         jobs: one argument of `work` each.
-        workers: processes on this machine; 1 works here, in order, without another process. Threads are shared out
-            among them, unless ``OMP_NUM_THREADS`` and the like say otherwise.
+        workers: processes, which share out the cores of this machine; 1 works in this process, in order.
         ray: where to work instead: ``local`` (a cluster started here, with `workers` CPUs, and stopped at the end),
             ``auto``, ``host:6379`` or ``ray://host:10001`` (a running one, with all the CPUs that it has).
         label: what the jobs are, for the progress bar.
