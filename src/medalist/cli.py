@@ -308,7 +308,8 @@ def main(arguments: list[str] | None = None) -> Any:
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("MEDALIST_DEBUG"):
             raise
-        _fail(" ".join(str(error).split()) or type(error).__name__, 1)
+        notes = getattr(error, "__notes__", [])
+        _fail(" ".join(" ".join([str(error), *notes]).split()) or type(error).__name__, 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -115,7 +115,7 @@ def prepare_pubmed(
         """Run a stage for every file whose result is not there yet."""
         todo = [n for n in numbers if not (work / folder / f"{n:05}.json").exists()]
         job = partial(function, work=work, settings=settings, **fixed)
-        for _ in run_jobs(job, todo, workers=workers, ray=ray, label=label):
+        for _ in run_jobs(job, todo, workers=workers, ray=ray, label=label, name=lambda n: files[n].name):
             pass
 
     stage(_read_file, "read", "Reading", files=files)
