@@ -62,9 +62,19 @@ def demo(
 
 @app.command()
 def audit(
-    train: Annotated[Path, typer.Argument(metavar="TRAIN", help="Marked training passages.", show_default=False)],
+    train: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRAIN",
+            help="Marked training passages: a file, or a prepared folder, of which one shard at a time is in memory.",
+            show_default=False,
+        ),
+    ],
     evaluation: Annotated[
-        Path, typer.Argument(metavar="EVAL", help="Marked passages to evaluate on.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="EVAL", help="Marked passages to evaluate on: a file, or a prepared folder.", show_default=False
+        ),
     ],
     inventory: InventoryFile = None,
     threshold: Annotated[
@@ -85,8 +95,9 @@ def audit(
     """
     from .audit import audit as compare
     from .audit import clean
+    from .corpus import marked_passages
     from .inventory import Inventory
-    from .passages import read_passages, write_jsonl, write_parquet
+    from .passages import write_jsonl, write_parquet
     from .sources import sample
     from .tables import audit_table
 
@@ -95,8 +106,8 @@ def audit(
     if clean_split is not None and clean_split.resolve() in (train.resolve(), evaluation.resolve()):
         raise ValueError(f"--out {clean_split} is one of the files to be read: name another")
     senses = sample.inventory() if inventory is None else Inventory.read(inventory)
-    passages = read_passages(evaluation, senses)
-    found = compare(read_passages(train, senses), passages, senses, threshold=threshold)
+    passages = list(marked_passages(evaluation, "test", senses))
+    found = compare(marked_passages(train, "train", senses), passages, senses, threshold=threshold)
     if clean_split is not None:
         left = list(clean(passages, found))
         (write_jsonl if clean_split.suffix == ".jsonl" else write_parquet)(left, clean_split)

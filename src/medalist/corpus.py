@@ -12,7 +12,7 @@ import hashlib
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,22 @@ def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: s
     """The passages of a split, shard by shard; of a kind, where the corpus has several."""
     for path in shards(folder / kind if kind else folder, split):
         yield from read_passages(path, inventory, Quarantine(limit=0))
+
+
+def marked_passages(
+    path: Path, split: Split, inventory: Inventory, quarantine: Quarantine | None = None
+) -> Iterable[Passage]:
+    """The passages of a file, or of a split in a corpus's folder, one shard in memory at a time.
+
+    Raises:
+        ValueError: the folder holds no shards of that split; or as `read_passages`.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_dir():
+        return read_passages(path, inventory, quarantine)
+    if not shards(path, split):
+        raise ValueError(f"{path} holds no shards of its {split} split ({split}-00000-of-...parquet)")
+    return corpus_passages(path, split, inventory)
 
 
 def mixed(

@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from .card import write_card
-from .corpus import corpus_passages
+from .corpus import marked_passages
 from .evaluation import Knowledge, evaluate
 from .files import replacing
 from .inventory import Inventory
@@ -367,11 +367,8 @@ def _named(data: Path | None, inventory: Path | None) -> tuple[str, Path | None,
 def read_marked(data: Path, inventory: Inventory, limit: int | None = None) -> tuple[list[Passage], Quarantine]:
     """Passages to evaluate on, golds spelt as listed: of a file, or of the test split in a corpus's folder."""
     quarantine = Quarantine()
-    found = corpus_passages(data, "test", inventory) if data.is_dir() else read_passages(data, inventory, quarantine)
-    passages = [as_listed(passage, inventory) for passage in islice(found, limit)]
-    if not passages:
-        raise ValueError(f"{data} holds no shards of a test split (test-00000-of-...parquet)")
-    return passages, quarantine
+    found = marked_passages(data, "test", inventory, quarantine)
+    return [as_listed(passage, inventory) for passage in islice(found, limit)], quarantine
 
 
 def _folder_sha256(folder: Path) -> str:
