@@ -144,9 +144,9 @@ def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[
     """The text with short forms where it defined or spelt them out, and which of its characters the author wrote there."""
     cuts = [(d.start, d.end, text[d.short[0] : d.short[1]]) for d in definitions]
     folded = lower(text)
-    for definition in definitions:
-        spelt = re.compile(rf"(?<!\w){re.escape(lower(definition.long_form))}(s?)(?!\w)")
-        for match in spelt.finditer(folded):
+    for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
+        words = r"\s+".join(map(re.escape, lower(definition.long_form).split()))
+        for match in re.finditer(rf"(?<!\w){words}(s?)(?!\w)", folded):
             if all(match.end() <= start or end <= match.start() for start, end, _ in cuts):
                 cuts.append((match.start(), match.end(), definition.short_form + match[1]))
     pieces: list[str] = []
