@@ -183,7 +183,7 @@ def test_a_short_form_that_is_defined_in_two_ways_stays_as_it_is():
 
 
 def test_defined_spells_golds_as_the_inventory_does_under_that_short_form():
-    text = "Lymph nodes (LN), Tumour marker (TM). LN, TM."
+    text = "Lymph-nodes (LN), Tumour marker (TM). LN, TM."
     inventory = Inventory.of([("LN", "lymph node", 1, None), ("XX", "tumor marker", 1, None)])
     assert [gold for *_, gold in marks_of(taken(text, inventory))] == ["lymph node", "Tumour marker"]
     assert [gold for *_, gold in marks_of(made("defined", text, inventory=inventory))] == ["lymph node", "Tumour marker"]
@@ -191,3 +191,86 @@ def test_defined_spells_golds_as_the_inventory_does_under_that_short_form():
 
 def test_defined_drops_marks_that_a_passage_had():
     assert defined(marked("[RA=right atrium] of all")) == marked("RA of all")
+
+
+@pytest.mark.parametrize(
+    ("short_form", "long_form", "expected"),
+    [
+        ("RA", "Right atria", "Right atria"),
+        ("RA", "Right Atrium", "right atrium"),
+        ("LN", "lymph-nodes", "lymph node"),
+        ("XX", "lymph nodes", "lymph nodes"),
+    ],
+)
+def test_a_long_form_is_respelt_only_where_an_equivalent_is_listed_under_its_short_form(
+    short_form, long_form, expected
+):
+    assert listed_spelling(short_form, long_form, INVENTORY) == expected
+    assert listed_spelling(short_form, long_form, None) == long_form
+
+
+def test_a_spelling_that_is_listed_itself_stays():
+    inventory = Inventory.of([("TM", "tumor marker", 9, None), ("TM", "tumour marker", 1, None)])
+    assert listed_spelling("TM", "tumour marker", inventory) == "tumour marker"
+
+
+def test_junk_is_a_single_word_whose_letters_do_not_fit():
+    rows = [("T3", "after", 9, None), ("T3", "triiodothyronine 3", 1, None), ("RA", "acid of rats", 1, None)]
+    kept = without_junk(Inventory.of([*rows, ("HTN", "hypertension", 1, None)], "own.csv"))
+    assert [kept.long_forms(key) for key in ("T3", "RA", "HTN")] == [
+        ("triiodothyronine 3",),
+        ("acid of rats",),
+        ("hypertension",),
+    ]
+    assert kept.origin == "own.csv"
+
+
+def test_definitions_are_counted_once_in_a_text_that_repeats_them_and_not_where_it_contradicts_itself():
+    texts = [
+        "Lymph nodes (LNs), lymph node (LN), lymph node (LN).",
+        "A lymph node (LN), a right atrium (RA).",
+        "A right atrium (RA) in rheumatoid arthritis (RA). A heart rate (HR).",
+        "None.",
+    ]
+    assert definition_counts(texts) == {
+        ("LN", "lymph node"): 2,
+        ("RA", "right atrium"): 1,
+        ("HR", "heart rate"): 1,
+    }
+
+
+LONG_FORMS = [sense.long_form for senses in INVENTORY.senses.values() for sense in senses]
+PIECES = st.sampled_from(
+    [*LONG_FORMS, *map(str.title, LONG_FORMS), *(f"{name}s" for name in LONG_FORMS)]
+    + [f"{name} ({short_form})" for short_form in INVENTORY.senses for name in INVENTORY.long_forms(short_form)]
+    + ["RA", "RAs", "RA's", "RA’s", "LNs", "xRA", "IL-2", "lymph nodes (LNs)", "RA (right atria)", "of", "(", ")", "’s"]
+)
+SECTIONS = st.lists(
+    st.lists(PIECES | st.text("aS s.-(2İß", max_size=3), min_size=1, max_size=8).map(" ".join), min_size=1, max_size=3
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(KINDS), SECTIONS, st.floats(0.1, 1), st.integers(0, 3))
+def test_every_mark_is_its_short_form_its_plural_or_possessive(kind, sections, probability, seed):
+    passage = made(kind, *sections, probability=probability, seed=seed)
+    for mention in passage.mentions:
+        surface = passage.surface(mention)
+        assert surface in {mention.short_form + ending for ending in ("", "s", "'s", "’s")}
+        assert marks(surface, mention.short_form)  # else it could not be read back
+        assert mention.long_form
+
+
+@settings(deadline=None)
+@given(st.sampled_from(KINDS), SECTIONS, st.sampled_from("abc"), st.integers(0, 3))
+def test_a_passage_follows_from_seed_and_id_whatever_was_made_before(kind, sections, identifier, seed):
+    one, other = (maker(probability=0.5, seed=seed) for _ in range(2))
+    other.make(kind, "before", ["rheumatoid arthritis (RA), lymph node"])
+    assert one.make(kind, identifier, sections) == other.make(kind, identifier, sections)
+
+
+@pytest.mark.parametrize("kind", ["medal", "substituted"])
+def test_another_seed_or_id_is_another_draw(kind):
+    sections = ["Rheumatoid arthritis, right atrium, lymph node, interleukin-2. " * 3]
+    assert len({maker(probability=0.5, seed=seed).make(kind, "a", sections).text for seed in range(9)}) > 1
+    assert len({maker(probability=0.5).make(kind, str(n), sections).text for n in range(9)}) > 1

@@ -111,11 +111,10 @@ def without_junk(inventory: Inventory) -> Inventory:
 
 
 def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
-    """How many texts define each pair (short form, long form); what an inventory is mined from."""
+    """How many texts define each pair (short form, long form), in their last spelling; what an inventory is mined from."""
     counts: dict[tuple[str, str], int] = {}
     for text in texts:
-        for definition in _consistent(find_definitions(text)):
-            pair = (definition.short_form, definition.long_form)
+        for pair in {d.short_form: d.long_form for d in _consistent(find_definitions(text))}.items():
             counts[pair] = counts.get(pair, 0) + 1
     return counts
 
