@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.passages import Passage
-from medalist.splits import shared_passages, split_of, split_passages
+from marking import marked
+from medalist.passages import Mention, Passage
+from medalist.splits import hold_out, shared_passages, split_of, split_passages
 
 SHARES = {"validation": 0.2, "test": 0.3}
 PASSAGES = st.lists(
@@ -124,3 +125,61 @@ def test_shared_passages_are_those_with_the_same_id_or_words():
     ]
     assert shared_passages(train, evaluation) == {"1#2", "2", "3"}
     assert shared_passages([], evaluation) == set()
+
+
+SENSES = [(short_form, f"{short_form} sense {n}") for short_form in map(str, range(100, 130)) for n in "abc"]
+
+
+def held(what: str, *, share: float = 0.3, seed: int = 0, among: list[tuple[str, str]] = SENSES) -> set[tuple[str, str]]:
+    """Which of the senses stay marked in the test split, asked for one by one."""
+    return {
+        (short_form, long_form)
+        for short_form, long_form in among
+        if hold_out(marked(f"[{short_form}={long_form}]"), "test", what, share=share, seed=seed).mentions
+    }
+
+
+@given(st.lists(st.sampled_from(SENSES), max_size=9), st.sampled_from(["senses", "short_forms"]), st.integers(0, 3))
+def test_what_is_held_out_is_marked_in_the_test_split_and_nowhere_else(senses, what, seed):
+    passage = marked(" and ".join(f"[{short_form}={long_form}]" for short_form, long_form in senses))
+    train, validation, test = (
+        hold_out(passage, split, what, share=0.3, seed=seed) for split in ("train", "validation", "test")
+    )
+    assert train == validation
+    assert sorted((*train.mentions, *test.mentions), key=lambda m: m.start) == list(passage.mentions)
+    assert {(m.short_form, m.long_form) for m in test.mentions} == held(what, seed=seed, among=senses)  # as alone
+    name = (lambda m: (m.short_form, m.long_form)) if what == "senses" else (lambda m: m.short_form)
+    assert not set(map(name, train.mentions)) & set(map(name, test.mentions))
+    assert {(p.id, p.text, p.source) for p in (train, test)} == {(passage.id, passage.text, passage.source)}
+
+
+def test_a_short_form_is_held_out_with_all_its_senses_and_senses_one_by_one():
+    by_short_form = Counter(short_form for short_form, _ in held("short_forms"))
+    assert set(by_short_form.values()) == {3}
+    assert {1, 2} & set(Counter(short_form for short_form, _ in held("senses")).values())
+
+
+@pytest.mark.parametrize("what", ["senses", "short_forms"])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_about_the_share_asked_for_is_held_out_and_another_seed_holds_out_others(what, share):
+    many = [(str(n), f"sense {n}") for n in range(1_000)]
+    found = held(what, share=share, among=many)
+    assert len(found) / 1_000 == pytest.approx(share, abs=0.04)
+    assert len(found & held(what, share=share, seed=1, among=many)) / 1_000 == pytest.approx(share**2, abs=0.04)
+    assert found < held(what, share=share + 0.2, among=many)
+
+
+def test_spelling_variants_of_a_sense_are_held_out_together():
+    for number in range(40):
+        variants = [f"tumour marker {number}", f"Tumor-markers {number}", f"tumor marker {number}"]
+        assert len(held("senses", share=0.5, among=[("TM", name) for name in variants])) in (0, 3)
+
+
+def test_equal_long_forms_of_two_short_forms_are_two_senses():
+    found = held("senses", share=0.5, among=[(str(n), "hypertension") for n in range(40)])
+    assert 0 < len(found) < 40
+
+
+def test_a_mark_without_a_gold_can_be_held_out_too():
+    passage = Passage(id="1", text="RA", mentions=(Mention(start=0, end=2, short_form="RA"),))
+    assert {len(hold_out(passage, "test", what, share=0.999).mentions) for what in ("senses", "short_forms")} == {1}

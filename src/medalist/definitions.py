@@ -20,6 +20,8 @@ _DOUBTFUL = re.compile(
     r"right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
 )
 """Mostly something else in parentheses: a short form only where each of its letters begins a word of the long form."""
+_WINDOW = 200
+"""Characters before a parenthesis in which its long form is looked for."""
 _EDGES = " \t\n,;:.\"'“”‘’"
 LONGEST_SHORT_FORM = 10
 """Characters; longer ones are names."""
@@ -62,7 +64,9 @@ def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | N
     surface = inside.strip(_EDGES)
     if not is_short_form(surface):
         return None
-    before = text[max(floor, match.start() - 200) : match.start()]
+    before = text[max(floor, match.start() - _WINDOW) : match.start()]
+    if match.start() - floor > _WINDOW:
+        before = before.partition(" ")[2]  # the first word may be cut
     if cuts := list(_SENTENCE_END.finditer(before)):
         before = before[cuts[-1].end() :]
     words = list(_WORD.finditer(before))[-min(len(surface) + 5, 2 * len(surface)) :]

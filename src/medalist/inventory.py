@@ -242,9 +242,10 @@ def equivalence_key(long_form: str) -> str:
 
     Long forms of one short form with one key are an equivalence group: lenient accuracy counts them as one answer.
     """
-    # Between digits a mark means something: 1,2-dichloroethane is not 12-dichloroethane.
+    # Between digits a mark means something: 1,2-dichloroethane is not 12-dichloroethane. A space goes where a mark does:
+    # low density is low-density.
     words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", long_form.casefold()).split()
-    return " ".join(map(_plain_word, words))
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(map(_plain_word, words)))
 
 
 @lru_cache(maxsize=100_000)  # there are far fewer words than long forms

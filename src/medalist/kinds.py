@@ -111,11 +111,10 @@ def without_junk(inventory: Inventory) -> Inventory:
 
 
 def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
-    """How many texts define each pair (short form, long form); what an inventory is mined from."""
+    """How many texts define each pair (short form, long form), in their last spelling; what an inventory is mined from."""
     counts: dict[tuple[str, str], int] = {}
     for text in texts:
-        for definition in _consistent(find_definitions(text)):
-            pair = (definition.short_form, definition.long_form)
+        for pair in {d.short_form: d.long_form for d in _consistent(find_definitions(text))}.items():
             counts[pair] = counts.get(pair, 0) + 1
     return counts
 
@@ -155,9 +154,9 @@ def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[
     """The text with short forms where it defined or spelt them out, and which of its characters the author wrote there."""
     cuts = [(d.start, d.end, text[d.short[0] : d.short[1]]) for d in definitions]
     folded = lower(text)
-    for definition in definitions:
-        spelt = re.compile(rf"(?<!\w){re.escape(lower(definition.long_form))}(s?)(?!\w)")
-        for match in spelt.finditer(folded):
+    for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
+        words = r"\s+".join(map(re.escape, lower(definition.long_form).split()))
+        for match in re.finditer(rf"(?<!\w){words}(s?)(?!\w)", folded):
             if all(match.end() <= start or end <= match.start() for start, end, _ in cuts):
                 cuts.append((match.start(), match.end(), definition.short_form + match[1]))
     pieces: list[str] = []

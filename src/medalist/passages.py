@@ -279,4 +279,4 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
 def marks(surface: str, short_form: str) -> bool:
     """Whether a stretch of text is the short form, up to case, plural and surrounding punctuation."""
     wanted, found = short_form.casefold(), surface.casefold()
-    return found in (wanted, f"{wanted}s", f"{wanted}'s") or found.strip(".,;:()[]'\"") == wanted
+    return found in (wanted, f"{wanted}s", f"{wanted}'s", f"{wanted}’s") or found.strip(".,;:()[]'\"") == wanted

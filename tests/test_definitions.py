@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medalist.definitions import Definition, find_definitions, fits, is_short_form
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    return [(d.short_form, d.long_form) for d in find_definitions(text)]
+
+
+def pieces(text: str) -> list[tuple[str, str]]:
+    """What each definition covers, and its short form as it stands there."""
+    return [(text[d.start : d.end], text[d.short[0] : d.short[1]]) for d in find_definitions(text)]
+
+
+@pytest.mark.parametrize(
+    "covered",
+    [
+        "rheumatoid arthritis (RA)",
+        "RA (rheumatoid arthritis)",
+        "rheumatoid arthritis [RA]",
+        "RA [rheumatoid arthritis]",
+        "rheumatoid arthritis(RA)",
+        "rheumatoid arthritis ( RA )",
+        "rheumatoid arthritis (“RA”)",
+        "rheumatoid arthritis (RA, n = 5)",
+        "rheumatoid arthritis (RA; see text)",
+        "rheumatoid arthritis (RA = 5)",
+        "rheumatoid arthritis (RA=5)",
+        "rheumatoid arthritis (RA: five)",
+        "RA (rheumatoid arthritis, n = 5)",
+        "RA (rheumatoid arthritis; see text)",
+    ],
+)
+def test_a_definition_covers_long_form_and_parenthesis_and_tells_where_its_short_form_stands(covered):
+    text = f"Pain in {covered} was treated."
+    assert pairs(text) == [("RA", "rheumatoid arthritis")]
+    assert pieces(text) == [(covered, "RA")]
+
+
+def test_definitions_come_in_order_each_with_the_words_behind_the_one_before():
+    text = "The heart rate (HR) and blood pressure (BP) rose; MAP (mean arterial pressure) fell."
+    assert pairs(text) == [("HR", "heart rate"), ("BP", "blood pressure"), ("MAP", "mean arterial pressure")]
+    assert pairs("heart failure (HF) (HF)") == [("HF", "heart failure")]
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form", "written"),
+    [
+        ("lymph nodes (LNs)", "LN", "lymph node", "LNs"),
+        ("LNs (lymph nodes)", "LN", "lymph node", "LNs"),
+        ("bronchial biopsies (BBs)", "BB", "bronchial biopsy", "BBs"),
+        ("pelvic masses (PMs)", "PM", "pelvic mass", "PMs"),
+        ("non-small-cell cancers (NSCCs)", "NSCC", "non-small-cell cancer", "NSCCs"),
+        ("transient ischaemia (TIs)", "TI", "transient ischaemia", "TIs"),
+        ("gall bladder stress (GBS)", "GBS", "gall bladder stress", "GBS"),
+        ("lymph nodes (LN)", "LN", "lymph nodes", "LN"),
+        ("antinuclear antibodies (ANAs)", "ANA", "antinuclear antibody", "ANAs"),
+    ],
+)
+def test_plurals_of_both_become_singular_only_where_the_short_form_is_a_plural(text, short_form, long_form, written):
+    assert pairs(text) == [(short_form, long_form)]
+    assert pieces(text) == [(text, written)]
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("pain on magnetic-resonance imaging (MRI)", "MRI", "magnetic-resonance imaging"),
+        ("post-traumatic stress disorder (PTSD)", "PTSD", "post-traumatic stress disorder"),
+        ("serum interleukin-2 (IL-2)", "IL-2", "interleukin-2"),
+        ("serum IL-2 (interleukin 2)", "IL-2", "interleukin 2"),
+        ("given 5-hydroxytryptamine (5-HT)", "5-HT", "5-hydroxytryptamine"),
+        ("in type 2 diabetes mellitus (T2DM)", "T2DM", "type 2 diabetes mellitus"),
+        ("tumor necrosis factor-alpha (TNF-alpha)", "TNF-alpha", "tumor necrosis factor-alpha"),
+        ("of Escherichia coli (E. coli)", "E. coli", "Escherichia coli"),
+        ("a raised messenger RNA (mRNA)", "mRNA", "messenger RNA"),
+        ("with hypertension (HTN)", "HTN", "hypertension"),
+        ("an electrocardiogram (ECG)", "ECG", "electrocardiogram"),
+        ("the Straße rho (SR)", "SR", "Straße rho"),
+        ("the double  spaced   words (DSW)", "DSW", "double spaced words"),
+        ("positron emission (tomography) (PET)", "PET", "positron emission (tomography)"),
+    ],
+)
+def test_hyphens_digits_and_letters_within_words_fit(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
+    ("text", "long_form"),
+    [
+        ("of sweat stress (SS)", "sweat stress"),
+        ("left ventricular volume (LVV)", "left ventricular volume"),
+        ("after early effects (EE)", "early effects"),
+    ],
+)
+def test_words_that_begin_with_the_letters_are_preferred_to_a_shorter_stretch_that_holds_them(text, long_form):
+    assert [name for _, name in pairs(text)] == [long_form]
+
+
+def test_letters_within_words_are_matched_from_the_right():
+    assert pairs("the hearing of heart failure patients (HFP)") == [("HFP", "heart failure patients")]
+    assert pairs("heat shock and thyrotropin (TT)") == [("TT", "thyrotropin")]
+
+
+@pytest.mark.parametrize(
+    ("text", "long_form"),
+    [
+        ("the quality of life (QL)", "quality of life"),
+        ("a length of the stay (LS)", "length of the stay"),
+        ("diseases of head and neck (DHN)", "diseases of head and neck"),
+        ("a quality of life (QOL)", "quality of life"),
+    ],
+)
+def test_small_words_may_be_skipped_or_counted(text, long_form):
+    assert [name for _, name in pairs(text)] == [long_form]
+
+
+@pytest.mark.parametrize("text", ["and heart rate (AHR)", "our aim (OA)", "their heart (TH)", "in vitro (IV)", "RA (of rats)"])
+def test_a_long_form_does_not_begin_with_a_function_word(text):
+    assert pairs(f"We saw {text}") == []
+
+
+@pytest.mark.parametrize(
+    ("initials", "letters_only"),
+    [
+        ("the odds ratio (OR)", "outer lower (OR)"),
+        ("an intra-venous (IV)", "an intravenous (IV)"),
+        ("a chronic myelitis (CM)", "a cardiomyopathy (CM)"),
+        ("the serum estrogen excess (SEE)", "the serum electrolytes (SEE)"),
+        ("the maximal inspiratory number (MIN)", "the minimal dose (MIN)"),
+    ],
+)
+def test_a_short_form_that_is_mostly_something_else_needs_all_its_initials(initials, letters_only):
+    assert len(pairs(initials)) == 1
+    assert pairs(letters_only) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a number of them (n)",
+        "the average (mean)",
+        "the first (group)",
+        "in the first group (group 1)",
+        "groups according to age (Group A)",
+        "the placebo had a sequel (Phase II)",
+        "in mice (wild type)",
+        "pain (see Table 1)",
+        "of the sample (1995)",
+        "we measured (in 12 patients) RA",
+        "confidence interval (95% CI)",
+        "a mean age (SD)",
+        "of RA (RA)",
+        "the RA group (RA)",
+        "body mass index (kg/m2)",
+        "Smith AB (Johns Hopkins)",
+        "genes (p53)",
+        "(RA)",
+        "rheumatoid arthritis ()",
+        "rheumatoid arthritis (RA",
+        "rheumatoid arthritis RA)",
+    ],
+)
+def test_ordinary_parentheses_define_nothing(text):
+    assert pairs(text) == []
+
+
+@pytest.mark.parametrize("end", [".", "?", "!", ";", ":", ".\n"])
+def test_a_long_form_does_not_reach_over_the_end_of_a_sentence(end):
+    assert pairs(f"We saw rheumatoid{end} Arthritis (RA) hurts") == []
+    assert pairs(f"We saw rats{end} Rheumatoid arthritis (RA) hurts") == [("RA", "Rheumatoid arthritis")]
+
+
+def test_a_stop_within_a_name_ends_no_sentence():
+    assert pairs("against E. coli toxin (ECT)") == [("ECT", "E. coli toxin")]
+
+
+def test_of_nested_parentheses_the_inner_one_is_read():
+    assert pairs("CT (after rheumatoid arthritis [RA] began)") == [("RA", "rheumatoid arthritis")]
+    assert pairs("[of rheumatoid arthritis (RA)]") == [("RA", "rheumatoid arthritis")]
+    assert pairs("rheumatoid (chronic arthritis (RA))") == []
+
+
+def test_a_long_form_does_not_begin_within_a_word_however_long_the_text_before():
+    before = "p" + "r" * 150 + " "  # the last 200 characters begin with an r
+    text = before + "a" * 48 + " (RA)"
+    assert pairs(text) == []
+    assert pairs(f"{text} rheumatoid arthritis (RA)") == [("RA", "rheumatoid arthritis")]
+
+
+@pytest.mark.parametrize(
+    ("surface", "expected"),
+    [
+        ("RA", True),
+        ("E. coli", True),
+        ("p53", True),
+        ("5-HT", True),
+        ("TNF-α", True),
+        ("R", False),
+        ("ra", False),
+        ("53", False),
+        ("5ht", False),
+        ("RA ", False),
+        ("(RA", False),
+        ("RA\nB", False),
+        ("A B C", False),
+        ("A" * 10, True),
+        ("A" * 11, False),
+    ],
+)
+def test_a_short_form_has_2_to_10_characters_at_most_two_words_and_a_capital_or_a_digit(surface, expected):
+    assert is_short_form(surface) == expected
+
+
+@pytest.mark.parametrize(
+    ("short_form", "long_form", "expected"),
+    [
+        ("T3", "after", False),
+        ("OD", "development", False),
+        ("Bx", "biopsy", True),
+        ("Tx", "treatment", True),
+        ("Bx", "colonoscopy", False),
+        ("HTN", "hypertension", True),
+        ("RA", " rheumatoid  arthritis", True),
+        ("RA", "juvenile rheumatoid arthritis", False),
+        ("IL-2", "interleukin 2", True),
+        ("CM", "cardiomyopathy", True),  # though "(CM)" in a text is mostly centimetres
+        ("NG", "nasogastric", True),
+        ("min", "minute", True),
+        ("IV", "intravenous", True),
+    ],
+)
+def test_a_short_form_fits_a_long_form_that_begins_with_its_first_letter_and_holds_the_others(
+    short_form, long_form, expected
+):
+    assert fits(short_form, long_form) == expected
+
+
+TEXTS = st.lists(
+    st.sampled_from(["rheumatoid", "arthritis", "lymph", "nodes", "of", "(RA)", "(LNs)", "[RA; n = 5]", "RA", "(IL-2, x)"])
+    | st.sampled_from(["(rheumatoid arthritis)", "interleukin-2", "LNs", "(lymph nodes)", "((", "]", ". The", "İß", "\n"])
+    | st.text("aR (s)-.2[]İß’", max_size=6),
+    max_size=14,
+).map(" ".join) | st.text(max_size=30)
+
+
+@given(TEXTS)
+def test_definitions_of_any_text_are_in_order_without_overlap_and_hold_their_forms(text):
+    end = 0
+    for definition in find_definitions(text):
+        assert isinstance(definition, Definition)
+        assert end <= definition.start <= definition.short[0] < definition.short[1] <= definition.end <= len(text)
+        end = definition.end
+        covered, written = text[definition.start : definition.end], text[slice(*definition.short)]
+        assert written in (definition.short_form, f"{definition.short_form}s")
+        assert covered[-1] in ")]"
+        assert " ".join(covered.split()).startswith((definition.long_form[:-1], written))
+        assert definition.long_form == " ".join(definition.long_form.split()) != ""
+
+
+@given(st.text(max_size=12), st.text(max_size=30))
+def test_whether_any_two_texts_fit_is_told(short_form, long_form):
+    assert fits(short_form, long_form) in (True, False)
