@@ -282,7 +282,8 @@ def main(arguments: list[str] | None = None) -> Any:
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("MEDALIST_DEBUG"):
             raise
-        _fail(" ".join(str(error).split()) or type(error).__name__, 1)
+        told = " ".join([str(error), *getattr(error, "__notes__", [])])
+        _fail(" ".join(told.split()) or type(error).__name__, 1)
 
 
 def _fail(message: str, code: int) -> None:
