@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def begun(folder: Path, number: int) -> list[int]:
     """The processes that began `square` of a number, one for each time."""
     lines = (line.split() for line in (folder / "begun").read_text().splitlines())
     return [int(pid) for name, pid in lines if name == str(number)]
+
+
+def task(_: int) -> str | None:
+    """The Ray task that this runs in."""
+    ray = sys.modules.get("ray")
+    return ray and ray.get_runtime_context().get_task_id()
+
+
+def interrupted(_: int) -> bool:
+    """Gets a Ctrl-C and goes on."""
+    signal.raise_signal(signal.SIGINT)
+    return True
 
 
 def environment(name: str) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 from marking import marked
 from medalist.audit import SimilarPassages, audit, clean, jaccard, shingles
 from medalist.cli import main
+from medalist.corpus import write_shard
 from medalist.inventory import Inventory
 from medalist.passages import Passage, read_passages, write_jsonl
 
@@ -127,6 +128,20 @@ def test_the_command_prints_counts_and_writes_the_clean_split(tmp_path, capsys):
     assert record["same_words"] == ["11"]
     assert record["similar"]["12"]["train"] == "2"
     assert record["answer_leaks"] == [{"passage": "13", "mention": 0}]
+
+
+def test_prepared_folders_are_compared_shard_by_shard(tmp_path, capsys):
+    for number, passage in enumerate(TRAIN):
+        write_shard([passage], tmp_path / "corpus", "train", number, len(TRAIN))
+    write_shard(EVALUATION, tmp_path / "corpus", "test", 0, 1)
+    INVENTORY.write(tmp_path / "own.csv")
+    folder = str(tmp_path / "corpus")
+    assert exit_code("audit", folder, folder, "--inventory", str(tmp_path / "own.csv"), "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["train_passages"], record["passages"]) == (len(TRAIN), len(EVALUATION))
+    assert record["same_words"] == ["11"]
+    assert exit_code("audit", str(tmp_path), folder, "--inventory", str(tmp_path / "own.csv")) == 1
+    assert "holds no shards of its train split" in capsys.readouterr().err
 
 
 def test_a_clean_split_does_not_take_the_place_of_what_is_read(tmp_path, capsys):

@@ -123,3 +123,14 @@ def test_help_takes_less_than_a_second_at_its_best_of_three():
         return time.monotonic() - began
 
     assert min(seconds() for _ in range(3)) < 1
+
+
+def test_inventories_are_merged_into_a_glossary_that_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "one.csv").write_text("short_form,long_form,count\nRA,rheumatoid arthritis,2\nRA,room air,1\n")
+    (tmp_path / "two.json").write_text(json.dumps({"RA": ["Rheumatoid Arthritis"], "CT": ["computed tomography"]}))
+    arguments = ["inventory", tmp_path / "one.csv", tmp_path / "two.json", "--out", tmp_path / "all.csv"]
+    code, out, _ = run(capsys, *arguments)
+    assert (code, out.split(": ")[1]) == (0, "2 short forms, 3 senses\n")
+    assert (tmp_path / "all.csv").read_text().splitlines()[1].split(",")[:3] == ["RA", "rheumatoid arthritis", "2"]
+    code, _, err = run(capsys, *arguments)
+    assert (code, err.split(" exists")[0]) == (1, str(tmp_path / "all.csv"))

@@ -14,7 +14,7 @@ import pytest
 
 import medalist
 from medalist.parallel import ray_cluster, run_jobs
-from piecework import begun, complain, environment, square
+from piecework import begun, complain, environment, interrupted, square, task
 
 PLACES = {"here": {"workers": 1}, "processes": {"workers": 2}, "ray": {"workers": 2, "ray": "local"}}
 FOLDERS = os.pathsep.join(str(Path(file).resolve().parent) for file in (__file__, Path(medalist.__file__).parent))
@@ -74,6 +74,12 @@ def test_two_workers_are_two_other_processes_at_once(place, tmp_path):
 
 
 @elsewhere
+def test_only_a_cluster_runs_ray_tasks(place):
+    tasks = dict(run_jobs(task, range(2), **place))
+    assert len(set(tasks.values())) == 2 if "ray" in place else set(tasks.values()) == {None}
+
+
+@elsewhere
 def test_the_job_of_a_killed_worker_is_done_again_and_no_other(place, tmp_path):
     found = list(run_jobs(partial(square, folder=tmp_path, fatal=2, deaths=1), range(5), **place))
     assert sorted((number, result) for number, (result, _) in found) == [(n, n**2) for n in range(5)]
@@ -91,6 +97,7 @@ def test_a_job_that_always_kills_its_worker_ends_in_one_line(place, tmp_path, ca
         list(run_jobs(work, range(5), name="file {}".format, **place))
     assert len(set(begun(tmp_path, 3))) == len(begun(tmp_path, 3)) == 3
     assert done(tmp_path) == set("0124")
+    time.sleep(1.5 * ("ray" in place))  # Ray reports deaths from a thread
     assert not capsys.readouterr().out
 
 
@@ -140,7 +147,7 @@ from functools import partial
 from pathlib import Path
 from medalist.parallel import run_jobs
 from piecework import square
-list(run_jobs(partial(square, folder=Path({str(tmp_path)!r}), together=9), range(9), workers=2))
+list(run_jobs(partial(square, folder=Path({str(tmp_path)!r}), together=2, slow=1), range(2), workers=2))
 """
     program = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -155,6 +162,7 @@ list(run_jobs(partial(square, folder=Path({str(tmp_path)!r}), together=9), range
     while len(done(tmp_path)) < 2:
         assert time.monotonic() < until and program.poll() is None
         time.sleep(0.05)
+    time.sleep(0.3)  # until the first worker is idle and the second is not
     if stop == signal.SIGINT:
         os.killpg(program.pid, stop)  # as the terminal does on Ctrl-C: the workers get it too
     else:
@@ -163,6 +171,10 @@ list(run_jobs(partial(square, folder=Path({str(tmp_path)!r}), together=9), range
     assert program.returncode == -stop
     assert done(tmp_path) == set("01")
     assert errors.count("Traceback") == (stop == signal.SIGINT)
+
+
+def test_workers_leave_ctrl_c_to_their_parent():
+    assert dict(run_jobs(interrupted, range(2), workers=2)) == {0: True, 1: True}
 
 
 def test_workers_share_the_cores(monkeypatch):

@@ -11,11 +11,23 @@ import yaml
 from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from torch.testing import assert_close
 
+from marking import marked
+from medalist.corpus import write_shard
+from medalist.inventory import Inventory
 from medalist.passages import read_passages, write_jsonl
 from medalist.prepare import open_prepared
 from medalist.recipe import RecipeError, load_recipe
 from medalist.report import write_report
-from medalist.runs import evaluate_base, evaluate_run, held_out, load_run_base, load_tuned, open_run, train
+from medalist.runs import (
+    evaluate_base,
+    evaluate_run,
+    held_out,
+    load_run_base,
+    load_tuned,
+    open_run,
+    read_marked,
+    train,
+)
 from medalist.sources import clinical, sample
 from medalist.sources.medal import write_medal_csv
 
@@ -171,3 +183,16 @@ def test_a_report_shows_what_became_of_clinical_notes(tiny_run):
     finally:
         shutil.rmtree(tiny_run / "evaluation/clinical-development")
         write_report(open_run(tiny_run))
+
+
+def test_a_corpus_folder_is_evaluated_by_its_test_split_and_golds_are_spelt_as_listed(tmp_path):
+    inventory = Inventory.of([("RA", "rheumatoid arthritis", 1, None), ("RA", "room air", 1, None)])
+    folder = tmp_path / "defined"
+    write_shard([marked("on [RA=Room Airs]", "1")], folder, "test", 0, 2)
+    write_shard([marked("known [RA=rheumatoid arthritides]", "2")], folder, "test", 1, 2)
+    write_shard([marked("some [RA=room air]", "3")], folder, "train", 0, 2)
+    passages, _ = read_marked(folder, inventory)
+    assert [(p.id, p.mentions[0].long_form) for p in passages] == [("1", "room air"), ("2", "rheumatoid arthritides")]
+    assert [p.id for p in read_marked(folder, inventory, 1)[0]] == ["1"]
+    with pytest.raises(ValueError, match="holds no shards of its test split"):
+        read_marked(tmp_path, inventory)

@@ -62,9 +62,19 @@ def demo(
 
 @app.command()
 def audit(
-    train: Annotated[Path, typer.Argument(metavar="TRAIN", help="Marked training passages.", show_default=False)],
+    train: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRAIN",
+            help="Marked training passages: a file, or a prepared folder, of which one shard at a time is in memory.",
+            show_default=False,
+        ),
+    ],
     evaluation: Annotated[
-        Path, typer.Argument(metavar="EVAL", help="Marked passages to evaluate on.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="EVAL", help="Marked passages to evaluate on: a file, or a prepared folder.", show_default=False
+        ),
     ],
     inventory: InventoryFile = None,
     threshold: Annotated[
@@ -85,8 +95,9 @@ def audit(
     """
     from .audit import audit as compare
     from .audit import clean
+    from .corpus import marked_passages
     from .inventory import Inventory
-    from .passages import read_passages, write_jsonl, write_parquet
+    from .passages import write_jsonl, write_parquet
     from .sources import sample
     from .tables import audit_table
 
@@ -95,8 +106,8 @@ def audit(
     if clean_split is not None and clean_split.resolve() in (train.resolve(), evaluation.resolve()):
         raise ValueError(f"--out {clean_split} is one of the files to be read: name another")
     senses = sample.inventory() if inventory is None else Inventory.read(inventory)
-    passages = read_passages(evaluation, senses)
-    found = compare(read_passages(train, senses), passages, senses, threshold=threshold)
+    passages = list(marked_passages(evaluation, "test", senses))
+    found = compare(marked_passages(train, "train", senses), passages, senses, threshold=threshold)
     if clean_split is not None:
         left = list(clean(passages, found))
         (write_jsonl if clean_split.suffix == ".jsonl" else write_parquet)(left, clean_split)
@@ -106,6 +117,32 @@ def audit(
         out.print(audit_table(found))
     if clean_split is not None:
         print(clean_split)
+
+
+@app.command()
+def inventory(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV, JSON; marked test data of GLADIS too.",
+            show_default=False,
+        ),
+    ],
+    result: Annotated[Path, typer.Option("--out", help="The CSV glossary to write.", show_default=False)],
+) -> None:
+    """Merge sense inventories into one glossary: spelling variants of a sense are united, counts add up.
+
+    Example: `medalist inventory adam_database.gz glossary.csv --out senses.csv`
+    """
+    from .inventory import Inventory
+
+    if result.exists():
+        raise FileExistsError(f"{result} exists already: name another file, or remove it")
+    merged = Inventory.merged([Inventory.read(path) for path in files])
+    merged.write(result)
+    senses = sum(map(len, merged.senses.values()))
+    print(f"{result}: {len(merged):,} short forms, {senses:,} senses")
 
 
 @app.command()
@@ -282,8 +319,8 @@ def main(arguments: list[str] | None = None) -> Any:
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("MEDALIST_DEBUG"):
             raise
-        told = " ".join([str(error), *getattr(error, "__notes__", [])])
-        _fail(" ".join(told.split()) or type(error).__name__, 1)
+        notes = getattr(error, "__notes__", [])
+        _fail(" ".join(" ".join([str(error), *notes]).split()) or type(error).__name__, 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -13,7 +13,7 @@ import io
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,22 @@ def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: s
         yield from read_passages(path, inventory, Quarantine(limit=0))
 
 
+def marked_passages(
+    path: Path, split: Split, inventory: Inventory, quarantine: Quarantine | None = None
+) -> Iterable[Passage]:
+    """The passages of a file, or of a split in a corpus's folder, one shard in memory at a time.
+
+    Raises:
+        ValueError: the folder holds no shards of that split; or as `read_passages`.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_dir():
+        return read_passages(path, inventory, quarantine)
+    if not shards(path, split):
+        raise ValueError(f"{path} holds no shards of its {split} split ({split}-00000-of-...parquet)")
+    return corpus_passages(path, split, inventory)
+
+
 def mixed(
     folder: Path, split: Split, inventory: Inventory, shares: Mapping[Kind, float], *, seed: int
 ) -> Iterator[Passage]:
@@ -125,7 +141,10 @@ def mixed(
             if (path := folder / kind / name).exists():
                 for passage in read_passages(path, inventory, Quarantine(limit=0)):
                     made.setdefault(passage.id, {})[kind] = passage
-        for identifier, found in sorted(made.items()):
+        # Shuffled, so that a limit takes of every kind; a single kind keeps the order of its file.
+        order = made if len(kinds) == 1 else sorted(made, key=lambda name: hashlib.sha256(name.encode()).digest())
+        for identifier in order:
+            found = made[identifier]
             draw = random.Random(f"{seed}:kind:{identifier}")
             first = draw.choices(kinds, weights=[shares[kind] for kind in kinds])[0]
             at = kinds.index(first)

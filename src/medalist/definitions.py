@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .inventory import tidy
+from .inventory import singular, tidy
 
 _PARENTHESES = re.compile(r"[(\[]([^()\[\]]{2,160})[)\]]")
 _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]| (?=\S))*", re.IGNORECASE)
@@ -17,7 +17,7 @@ _WORD = re.compile(r"\S+")
 _SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n")
 _DOUBTFUL = re.compile(
     r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|left|"
-    r"right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b[\s.=<>]*\d*"
+    r"right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
 )
 """Mostly something else in parentheses: a short form only where each of its letters begins a word of the long form."""
 _EDGES = " \t\n,;:.\"'“”‘’"
@@ -58,7 +58,7 @@ def find_definitions(text: str) -> list[Definition]:
 
 def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
     """A short form in parentheses, at their beginning: long form (SF), long form (SF, more), long form (SF; more)."""
-    inside = re.split(r"[;,]\s|\s[=:]\s?", match[1], maxsplit=1)[0]
+    inside = re.split(r"[;,]\s|\s?[=:]", match[1], maxsplit=1)[0]
     surface = inside.strip(_EDGES)
     if not is_short_form(surface):
         return None
@@ -71,7 +71,7 @@ def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | N
     offset = match.start() - len(before)
     window = before[words[0].start() :]
     for short_form in _singulars(surface):
-        begin = long_form_start(short_form, window)
+        begin = _long_form_start(short_form, window, initials=_is_doubtful(short_form))
         if begin is None:
             continue
         long_form = window[begin:].rstrip(_EDGES)
@@ -101,7 +101,8 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
     for short_form in _singulars(surface):
         if len(long_form.split()) > min(len(short_form) + 5, 2 * len(short_form)):
             continue
-        if long_form_start(short_form, long_form) != 0 or not _plausible(short_form, long_form):
+        begin = _long_form_start(short_form, long_form, initials=_is_doubtful(short_form))
+        if begin != 0 or not _plausible(short_form, long_form):
             continue
         short_form, long_form = _aligned(surface, short_form, long_form)
         start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
@@ -124,16 +125,20 @@ def is_short_form(surface: str) -> bool:
     return any(c.isupper() for c in surface) or (any(c.isdigit() for c in surface) and not surface[0].isdigit())
 
 
-def long_form_start(short_form: str, before: str) -> int | None:
+def _is_doubtful(short_form: str) -> bool:
+    return _DOUBTFUL.fullmatch(short_form) is not None
+
+
+def _long_form_start(short_form: str, before: str, *, initials: bool) -> int | None:
     """Where in `before` the long form begins that ends at its end; None if the letters do not fit.
 
-    First choice: each letter or digit of the short form begins a word, and no word is left over but small ones. Else the
-    letters are matched from the right, the first one at the beginning of a word.
+    First choice: each letter or digit of the short form begins a word, and no word is left over but small ones. Else,
+    unless only `initials` will do, the letters are matched from the right, the first one at the beginning of a word.
     """
     letters = [c.lower() for c in short_form if c.isalnum()]
     lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in before)
     exact = _initials_start(letters, lowered)
-    if exact is not None or _DOUBTFUL.fullmatch(short_form):
+    if exact is not None or initials:
         return exact
     at = len(lowered) - 1
     for number in range(len(letters) - 1, -1, -1):
@@ -156,7 +161,7 @@ def fits(short_form: str, long_form: str) -> bool:
     single word that does not ("after" for T3) was most likely found by chance.
     """
     letters = short_form[:-1] if len(short_form) > 1 and short_form.endswith("x") else short_form
-    return long_form_start(letters, tidy(long_form)) == 0
+    return _long_form_start(letters, tidy(long_form), initials=False) == 0
 
 
 _SMALL = frozenset("a an and at by de for from in la of on or the to with".split())  # noqa: SIM905
@@ -203,8 +208,5 @@ def _aligned(surface: str, short_form: str, long_form: str) -> tuple[str, str]:
     """Singular both: "lymph nodes (LNs)" defines LN, lymph node; "computed tomographies (CTs)" keeps what it has."""
     if surface == short_form:
         return short_form, long_form
-    if long_form.endswith("ies") and len(long_form) > 5:
-        return short_form, long_form[:-3] + "y"
-    if long_form.endswith("s") and not long_form.endswith(("ss", "us", "is")):
-        return short_form, long_form[:-1]
-    return short_form, long_form
+    *others, last = re.split(r"(\s+)", long_form)
+    return short_form, "".join([*others, singular(last)])

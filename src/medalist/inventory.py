@@ -251,10 +251,11 @@ def equivalence_key(long_form: str) -> str:
 def _plain_word(word: str) -> str:
     for pattern, replacement in _SPELLING:
         word = pattern.sub(replacement, word)
-    return _singular(word)
+    return singular(word)
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
+    """The singular of an English word, by its ending; the word itself where that is none of a plural."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")) and not re.search("(?<![eo])aches$", word):

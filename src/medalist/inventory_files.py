@@ -43,9 +43,11 @@ def inventory_rows(text: str, name: str) -> Iterator[Row]:
         ValueError: a row is malformed (the message says which), or the columns are of no known format.
         csv.Error: the text is no CSV.
     """
+    lines = text.splitlines()
+    if lines and '"short_term"' in lines[0]:
+        return _gladis_rows(lines)
     if name.endswith(".json"):
         return _json_rows(json.loads(text))
-    lines = text.splitlines()
     if lines and lines[0].split("\t") == MEDAL_HEADER:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):
@@ -92,6 +94,16 @@ def _count(value: Any, place: str) -> int:
 def _cami_rows(text: str) -> Iterator[Row]:
     for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
         yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
+
+
+def _gladis_rows(lines: list[str]) -> Iterator[Row]:
+    """GLADIS, JSON Lines: what its sentences' acronyms stand for."""
+    for number, line in enumerate(lines, 1):
+        match json.loads(line):
+            case {"short_term": str(short_form), "long_term": str(long_form)}:
+                yield short_form, long_form, 0, None
+            case _:
+                raise ValueError(f"line {number:,} has no short_term and long_term")
 
 
 def is_casi(line: str) -> bool:

@@ -131,6 +131,17 @@ def listed_spelling(short_form: str, long_form: str, inventory: Inventory | None
     return next((name for name in listed if equivalence_key(name) == wanted), long_form)
 
 
+def as_listed(passage: Passage, inventory: Inventory) -> Passage:
+    """The passage with its golds spelt as the inventory lists them, where it lists an equivalent."""
+    return replace(
+        passage,
+        mentions=tuple(
+            m if m.long_form is None else replace(m, long_form=listed_spelling(m.short_form, m.long_form, inventory))
+            for m in passage.mentions
+        ),
+    )
+
+
 def _consistent(definitions: Iterable[Definition]) -> list[Definition]:
     """Those whose short form the text does not define as something else too."""
     meanings: dict[str, set[str]] = {}

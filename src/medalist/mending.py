@@ -41,7 +41,7 @@ class Mending:
                 self._counts[reason, *key, spelt] += 1
             if reason != "junk" or self._keep:
                 kept.append(mention if spelt == mention.long_form else replace(mention, long_form=spelt))
-        return replace(passage, mentions=tuple(kept))
+        return passage if kept == list(passage.mentions) else replace(passage, mentions=tuple(kept))
 
     def _mended(self, short_form: str, long_form: str) -> tuple[str, str | None]:
         spelt = listed_spelling(short_form, long_form, self._listed)

@@ -59,8 +59,7 @@ def run_jobs(
     Args:
         work: a function of a module that the workers can import, or a `functools.partial` of one.
         jobs: one argument of `work` each.
-        workers: processes on this machine; 1 works here, in order, without another process. Threads are shared out
-            among them, unless ``OMP_NUM_THREADS`` and the like say otherwise.
+        workers: processes, which share out the cores of this machine; 1 works in this process, in order.
         ray: where to work instead: ``local`` (a cluster started here, with `workers` CPUs, and stopped at the end),
             ``auto``, ``host:6379`` or ``ray://host:10001`` (a running one, with all the CPUs that it has).
         label: what the jobs are, for the progress bar.
@@ -148,16 +147,15 @@ def _on_processes(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]
                     number, worker = waiting.popleft(), idle.pop()
                     try:
                         future = worker.submit(_attempt, work, jobs[number])
-                    except ZeroDivisionError:  # killed while it had nothing to do
+                    except BrokenProcessPool:  # killed by its last job, or while it had none
                         worker = hire()
                         future = worker.submit(_attempt, work, jobs[number])
                     busy[future] = number, worker
                 future = wait(busy, return_when=FIRST_COMPLETED).done.pop()
                 number, worker = busy.pop(future)
                 error = future.exception()
-                killed = isinstance(error, BrokenProcessPool)
-                idle.append(hire() if killed else worker)
-                yield number, future.result() if error is None else _Failed(error, killed)
+                idle.append(worker)
+                yield number, future.result() if error is None else _Failed(error, isinstance(error, BrokenProcessPool))
         except BaseException:
             held.close()  # whoever is still at work ends now, and is not waited for
             raise

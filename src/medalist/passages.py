@@ -135,7 +135,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         ValueError: the format is unknown, the file is damaged, or `TooManyBadRows`.
         FileNotFoundError: there is no such file.
     """
-    from .sources import casi, medal  # which need this module
+    from .sources import casi, gladis, medal  # which need this module
 
     quarantine = quarantine or Quarantine()
     if not path.exists():
@@ -149,8 +149,10 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         passages = medal.read_rows(path, inventory, quarantine)
     elif name.endswith((".txt", ".txt.gz")) and holds_casi(path):
         passages = casi.read_casi(path, quarantine)
+    elif name.endswith(gladis.ENDINGS):
+        passages = gladis.read_gladis(path, quarantine)
     else:
-        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, and .txt or .txt.gz of CASI"
+        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, .txt of CASI, .json of GLADIS"
         raise ValueError(f"{path} is of no known format. Known: {known}")
     if not passages and not quarantine.rows:
         raise ValueError(f"{path} holds no passages")

@@ -18,11 +18,11 @@ from .evaluation import distinct_slices
 from .files import replacing
 from .inventory import Inventory
 from .metrics import softmax
-from .passages import WORD, read_passages
+from .passages import WORD
 from .predictions import Item, Scores, make_items, read_scores
 from .prepare import open_prepared
 from .recipe import dump_recipe
-from .runs import Run
+from .runs import Run, read_marked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +145,7 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
     inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
     prepared = Path(run.record["data"]["folder"])
     if about["file"] is not None and Path(about["file"]).exists():
-        passages = read_passages(Path(about["file"]), inventory)
+        passages, _ = read_marked(Path(about["file"]), inventory)
     elif about["file"] is None and prepared.exists():
         passages = open_prepared(prepared).passages("test")
     else:

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import torch
 import yaml
 
 from .card import write_card
+from .corpus import marked_passages
 from .evaluation import Knowledge, evaluate
 from .files import replacing
 from .inventory import Inventory
+from .kinds import as_listed
 from .model import BaseIdentity, LoadedModel, identity_record, load_adapter, load_base
 from .passages import Passage, Quarantine, read_passages
 from .prepare import load_inventory, open_prepared, prepare
@@ -228,7 +231,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
     prepared = Path(run.record["data"]["folder"])
     train = open_prepared(prepared).passages("train") if (prepared / "data.json").exists() else None
     if data is not None:
-        passages, quarantine = _read_marked(data, candidates, limit)
+        passages, quarantine = read_marked(data, candidates, limit)
         source = str(data)
     else:
         passages, quarantine = open_prepared(prepared).passages("test")[:limit], Quarantine()
@@ -331,7 +334,7 @@ def evaluate_base(
     name, file, inventory = _named(data, inventory)
     assert file is not None
     candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
-    passages, quarantine = _read_marked(file, candidates, limit)
+    passages, quarantine = read_marked(file, candidates, limit)
     known = read_passages(train, candidates) if train is not None else None
     base = load_base(source)
     folder = output / base.identity.id.split("/")[-1] / name
@@ -361,10 +364,11 @@ def _named(data: Path | None, inventory: Path | None) -> tuple[str, Path | None,
     return str(data), clinical.NOTES[str(data)], inventory or sample.FILES[1]
 
 
-def _read_marked(data: Path, inventory: Inventory, limit: int | None) -> tuple[list[Passage], Quarantine]:
+def read_marked(data: Path, inventory: Inventory, limit: int | None = None) -> tuple[list[Passage], Quarantine]:
+    """Passages to evaluate on, golds spelt as listed: of a file, or of the test split in a corpus's folder."""
     quarantine = Quarantine()
-    passages = read_passages(data, inventory, quarantine)[:limit]
-    return passages, quarantine
+    found = marked_passages(data, "test", inventory, quarantine)
+    return [as_listed(passage, inventory) for passage in islice(found, limit)], quarantine
 
 
 def _folder_sha256(folder: Path) -> str:

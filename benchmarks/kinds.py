@@ -1,0 +1,199 @@
+"""What each kind of training text teaches: equal training, four test sets. Not part of `make bench`: it takes data of yours.
+
+One corpus is made of ABSTRACTS; the same base is tuned on its kinds `medal`, `substituted`, `defined` and on a mix, each on as
+many passages as fit into one budget of tree tokens, which is equal training time. Base and all tuned models answer the same
+questions of (a) MeDAL's rows, (b) held-out `defined` passages, (c) GLADIS, every n-th sentence, (d) the embedded passages.
+
+    python benchmarks/kinds.py train mix DATA     # one kind or several, or the mix
+    python benchmarks/kinds.py score base mix DATA
+    python benchmarks/kinds.py table DATA         # of what was scored
+
+where DATA is --abstracts ABSTRACTS.jsonl.gz --medal-inventory valid_adam.txt --inventory adam_database.gz --medal test.csv
+--gladis train.json.gz.
+
+Everything goes to `kinds/` in the working directory. Result: Markdown on stdout; progress on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from common import count_option, progress, table, timed
+
+from medalist.evaluation import Knowledge, score_passages, summarise
+from medalist.inventory import Inventory
+from medalist.model import load_base
+from medalist.passages import Passage
+from medalist.predictions import make_items, read_scores, write_predictions
+from medalist.prepare import prepare
+from medalist.prompt import Encoder, sampled_candidates
+from medalist.pubmed_corpus import PubmedSettings, prepare_pubmed
+from medalist.recipe import Recipe, parse_recipe
+from medalist.runs import load_tuned, open_run, read_marked, train
+from medalist.tables import share
+
+FOLDER = Path("kinds")
+CORPUS = FOLDER / "corpus"
+SHARES = {
+    "medal": {"medal": 1},
+    "substituted": {"substituted": 1},
+    "defined": {"defined": 1},
+    "mix": {"medal": 1, "substituted": 1, "defined": 2},
+}
+BASE = "smollm2-135m"
+EVERY = 15
+"""Of GLADIS's sentences one in so many."""
+DEFINED = 80
+"""Held-out `defined` passages."""
+
+
+def corpus(abstracts: Path, inventories: list[Path]) -> None:
+    """Make the corpus, if it is not there."""
+    if not CORPUS.exists():
+        settings = PubmedSettings(
+            inventories=tuple(inventories),
+            probability={"medal": 0.3, "substituted": 0.4},
+            all_sections=True,
+            validation=0.02,
+            test=0.15,
+        )
+        prepare_pubmed([abstracts], CORPUS, settings)
+
+
+def recipe(name: str, limit: int | None = None) -> Recipe:
+    """How a kind is trained: as `recipes/smollm2-135m-medal.yaml` does."""
+    values = {
+        "name": name,
+        "output": str(FOLDER / "runs"),
+        "model": {"base": BASE},
+        "data": {
+            "source": "pubmed",
+            "path": str(CORPUS),
+            "kinds": {"shares": SHARES[name]},
+            "substitution": {"distractors": 0.25},
+            "limit": limit,
+            "limit_validation": 8,
+            "limit_test": 8,
+        },
+        "training": {
+            "upper_layers": 15,
+            "learning_rate": 1e-3,
+            "candidates": 12,
+            "passages_per_step": 4,
+            "evaluate_every": 1000,
+        },
+    }
+    return parse_recipe(values)
+
+
+def within(name: str, budget: int) -> int:
+    """How many training passages fit into a budget of tree tokens."""
+    settings = recipe(name)
+    data, base = prepare(settings), load_base(BASE)
+    encoder = Encoder(base.tokenizer, settings.prompt, max_depth=base.max_depth)
+    choose = sampled_candidates(settings.training.candidates, seed=settings.seed, epoch=0)
+    used = count = 0
+    for passage in data.passages("train"):
+        used += sum(len(layout.tree.token_ids) for layout in encoder.encode(passage, data.inventory, choose))
+        if used > budget:
+            break
+        count += 1
+    return count
+
+
+def test_sets(medal: Path, gladis: Path, medal_inventory: Path) -> dict[str, tuple[list[Passage], Inventory]]:
+    """The four sets with their candidates; GLADIS's own pairs are among its candidates."""
+    listed = Inventory.read(CORPUS / "inventory.csv")
+    published = Inventory.read(medal_inventory)
+    every, _ = read_marked(gladis, whole := Inventory.merged([listed, Inventory.read(gladis)]))
+    sample = prepare(parse_recipe({"output": str(FOLDER / "runs"), "data": {"validation": 0.04, "test": 0.25}}))
+    return {
+        "a: MeDAL's rows": (read_marked(medal, published)[0], published),
+        "b: held-out defined": (read_marked(CORPUS / "defined", listed, DEFINED)[0], listed),
+        "c: GLADIS": (every[::EVERY], whole),
+        "d: embedded passages": (sample.passages("test"), sample.inventory),
+    }
+
+
+def score(name: str, sets: dict[str, tuple[list[Passage], Inventory]]) -> None:
+    """Scores of one model on all sets, kept for the table."""
+    loaded = load_base(BASE) if name == "base" else load_tuned(open_run(FOLDER / "runs" / name))
+    for label, (passages, senses) in sets.items():
+        seconds, (scores, _) = timed(
+            lambda p=passages, s=senses, n=label: score_passages(loaded, p, s, Recipe().prompt, max_nodes=4096, label=n)
+        )
+        path = _scores(label, name) / "predictions.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_predictions(passages, senses, {name: scores}, path)
+        progress(f"{name}, {label}: {seconds:.0f} s")
+
+
+def _scores(label: str, name: str) -> Path:
+    return FOLDER / "scores" / label[0] / name
+
+
+def page(sets: dict[str, tuple[list[Passage], Inventory]]) -> str:
+    """The table of what was scored so far, and what was trained."""
+    names = [name for name in ("base", *SHARES) if all(_scores(label, name).exists() for label in sets)]
+    lines = []
+    for label, (passages, senses) in sets.items():
+        items = make_items(passages, senses)
+        scores = {name: read_scores(_scores(label, name))[name] for name in names}
+        found = summarise(items, scores, senses, Knowledge(trained=None, train=None), resamples=2000)
+        listed = sum(item.kind in ("choice", "single") for item in items)
+        offered = np.mean([len(item.candidates) for item in items if item.kind == "choice"])
+        for part in ("all", "no leak"):
+            cells = found["slices"].get(part)
+            if cells is None or (part == "no leak" and cells["count"] == found["slices"]["all"]["count"]):
+                continue
+            baseline = max(found["baselines"], key=lambda b: cells[b]["value"])
+            lines.append(
+                (
+                    label if part == "all" else f"{label[0]}, no leak",
+                    cells["count"],
+                    f"{100 * listed / len(items):.1f}",
+                    f"{offered:.1f}",
+                    *(share(cells[name]) for name in names),
+                    f"{share(cells[baseline])}, {baseline}",
+                )
+            )
+    trained = []
+    for name in names:
+        if name != "base":
+            run = open_run(FOLDER / "runs" / name)
+            counts = run.record["training"]
+            trained.append((name, counts["passages"], counts["mentions"], counts["steps"]))
+    header = ("set", "n", "gold listed, %", "candidates", *names, "strongest baseline")
+    return "\n\n".join([table(header, lines), table(("trained on", "passages", "short forms", "steps"), trained)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["train", "score", "table"])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SHARES)}; to score also base")
+    parser.add_argument("--abstracts", type=Path, required=True, help="PubMed abstracts, JSON Lines or XML")
+    parser.add_argument("--medal-inventory", type=Path, required=True, help="MeDAL's valid_adam.txt")
+    parser.add_argument("--inventory", type=Path, required=True, help="a larger inventory, such as adam_database.gz")
+    parser.add_argument("--medal", type=Path, required=True, help="MeDAL's rows to score on")
+    parser.add_argument("--gladis", type=Path, required=True, help="GLADIS's sentences")
+    count_option(parser, "--tokens", 150_000, "budget of a training, in tree tokens")
+    chosen = parser.parse_args()
+    corpus(chosen.abstracts, [chosen.medal_inventory, chosen.inventory])
+    if chosen.verb == "train":
+        for name in chosen.names:
+            limit = within(name, chosen.tokens)
+            progress(f"{name}: {limit} passages")
+            seconds, _ = timed(lambda n=name, k=limit: train(recipe(n, k)))
+            progress(f"{name}: {seconds:.0f} s")
+        return
+    sets = test_sets(chosen.medal, chosen.gladis, chosen.medal_inventory)
+    for name in chosen.names if chosen.verb == "score" else ():
+        score(name, sets)
+    if chosen.verb == "table":
+        print(page(sets))
+
+
+if __name__ == "__main__":
+    main()
