@@ -119,7 +119,7 @@ def test_of_several_errors_the_first_is_raised_with_a_note_on_the_others(place, 
     with pytest.raises(ValueError, match=r"^1 is refused") as caught:
         found.update(run_jobs(partial(square, folder=tmp_path, refused=(4, 1, 3)), range(5), **place))
     assert {number: result for number, (result, _) in found.items()} == {0: 0, 2: 4}
-    assert caught.value.__notes__ == ["2 more of 5 files failed: 3, 4"]
+    assert caught.value.__notes__ == ["2 more of 5 failed: 3, 4"]
     assert capsys.readouterr().err.rstrip().endswith("3 failed")
 
 

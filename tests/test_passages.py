@@ -226,7 +226,7 @@ def test_stray_carriage_return_costs_its_row_only(tmp_path):
     [
         ("rows.xlsx", "x", "rows.xlsx is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet"),
         ("rows.csv", "id,text\n1,RA\n", "not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL"),
-        ("rows.csv", "", "rows.csv begins with None"),
+        ("rows.csv", "", "rows.csv is empty; MeDAL's tables begin with ABSTRACT_ID"),
         ("rows.csv", HEADER, "rows.csv holds no passages"),
         ("rows.jsonl", "\n", "rows.jsonl holds no passages"),
     ],

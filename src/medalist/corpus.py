@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 import shutil
@@ -16,12 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from .files import replacing
 from .inventory import Inventory
 from .kinds import Kind
 from .passages import Passage, Quarantine, read_passages, write_parquet
 from .progress import say
-from .splits import Split
+from .splits import Split, content
 
 ACCOUNT = "corpus.json"
 
@@ -38,6 +41,7 @@ def work_folder(out: Path, settings: dict[str, Any]) -> Path:
     """
     if out.exists():
         raise FileExistsError(f"{out} exists already: name another folder, or remove it")
+    out = out.absolute()  # workers may stand in another folder
     work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
     begun = work / "settings.json"
     if begun.exists() and begun.read_text(encoding="utf-8") == text:
@@ -49,19 +53,40 @@ def work_folder(out: Path, settings: dict[str, Any]) -> Path:
     return work
 
 
-def finish(work: Path, out: Path, account: dict[str, Any], *, leave_out: tuple[str, ...]) -> None:
-    """Write the account, drop what only the work needed, and give the folder its name."""
+def write_account(account: dict[str, Any], work: Path) -> None:
+    """Write the account: from now on the work is done, and only `finish` is left."""
     with replacing(work / ACCOUNT) as file:
         json.dump(account, file, indent=1, ensure_ascii=False)
-    for name in ("settings.json", *leave_out):
+
+
+def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> dict[str, Any]:
+    """Drop what only the work needed, give the folder its name, and return the account."""
+    for name in leave_out:
         path = work / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for left in list(work.rglob(".*")):  # half a file, by whoever was killed
+        left.unlink()
     work.rename(out)
+    (out / "settings.json").unlink()  # only now: until it has its name, the work can be gone on with
+    return json.loads((out / ACCOUNT).read_text(encoding="utf-8"))  # type: ignore[no-any-return]  # as written above
 
 
 def is_corpus(folder: Path) -> bool:
     """Whether a folder is a corpus."""
     return (folder / ACCOUNT).exists()
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all; polars itself does not raise OSError when a disk is full."""
+    packed = io.BytesIO()
+    frame.write_parquet(packed)
+    with replacing(path, "wb") as file:
+        file.write(packed.getbuffer())
+
+
+def content_key(text: str) -> int:
+    """64 bits that follow from the words of a text; see `content`."""
+    return int.from_bytes(hashlib.blake2b(content(text).encode(), digest_size=8).digest())
 
 
 def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:

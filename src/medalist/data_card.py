@@ -15,6 +15,7 @@ TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for t
 MENDED = {
     "junk": "Junk senses",
     "variant": "Variants merged",
+    "spaces": "Stray spaces dropped",
     "case": "Case repaired",
     "spelling": "Spelling repaired",
     "not listed": "Not listed",
@@ -68,6 +69,7 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
         "junk": "One word, common in these texts, whose letters do not fit the short form. "
         + ("Kept, as published." if kept else "Mentions dropped, the passage kept where it has others."),
         "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen, and are one sense now.",
+        "spaces": "The label had spaces at an end or several in a row, shown as ␣.",
         "case": "The inventory lists the label in other case; it is spelt that way now.",
         "spelling": "The inventory lists a variant of the label; it is spelt that way now.",
         "not listed": "The inventory does not list the label under this short form; such a mention has no gold candidate.",
@@ -100,7 +102,7 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
             Section(
                 title="Short forms per passage",
                 bars=[
-                    *((str(number), spread.get(number, 0)) for number in range(1, 10)),
+                    *((str(number), spread.get(str(number), 0)) for number in range(1, 10)),
                     *([("10 or more", more)] if more else []),
                 ],
             ),
@@ -115,16 +117,18 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
                     title=f"{title}: {account['mended'][name]['mentions']:,} mentions of {account['mended'][name]['labels']:,} labels",
                     note=notes[name],
                     columns=("short form", "label", "spelt now", "mentions"),
-                    rows=[
-                        (short_form, label, spelt if spelt != label else "", count)
-                        for short_form, label, spelt, count in account["mended"][name]["examples"][:12]
-                    ],
+                    rows=[_mended_row(name, *example) for example in account["mended"][name]["examples"][:12]],
                 )
                 for name, title in MENDED.items()
             ),
             Section(title="Most frequent short forms", bars=[tuple(pair) for pair in account["short_forms"][:20]]),
         ],
     )
+
+
+def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) -> tuple[str, str, str, int]:
+    shown = label.replace(" ", "␣") if name == "spaces" else label
+    return short_form, shown, spelt if spelt != label else "", count
 
 
 def pubmed_card(account: dict[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import tempfile
@@ -31,6 +32,20 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     except BaseException:  # Ctrl-C too leaves no half file behind; raised again below
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def enough_room(path: Path) -> Iterator[None]:
+    """Say which disk it is, and that work can go on, when there is no room left for what is written to `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"No room is left for {path} on its disk. Make room and run the same command again: it goes on from here.",
+        ) from None
 
 
 @contextmanager

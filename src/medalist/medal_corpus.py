@@ -11,29 +11,30 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from .corpus import finish, work_folder, write_shard
+import polars as pl
+
+from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame, write_shard
 from .data_card import MENDED, medal_card
-from .definitions import fits
-from .files import replacing
-from .inventory import Inventory, equivalence_key
-from .kinds import listed_spelling
+from .files import enough_room, replacing
+from .inventory import Inventory
+from .mending import Mending, is_junk, variant_groups
 from .parallel import run_jobs
-from .passages import Mention, Passage, Quarantine
-from .predictions import make_items
+from .passages import Passage, Quarantine
 from .progress import tracking
-from .sources.medal import Reasons, Row, Table, group, rows, tables
-from .splits import Split, content, split_of
+from .sources.medal import Row, Table, group, rows, tables
+from .splits import Split, split_of
 
 PARTITION_MB = 32
 """Text of one partition, about; grouping it takes some ten times as much memory."""
 COMMON_SHARE, COMMON_TEXTS = 0.005, 5
 """A word is common that stands in this share of the texts, and in so many."""
 _BUFFER = 512 * 1024
+_ORDER: tuple[Split, ...] = get_args(Split)
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "valid": "validation",
@@ -88,33 +89,46 @@ def prepare_medal(
     parts = max(1, math.ceil(sum(_size(table) for table in found) / (PARTITION_MB * 1e6)))
     files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
     recorded = {
-        **{name: str(value) for name, value in vars(settings).items()},
+        **{name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"},
         "inventory_bytes": zlib.crc32(settings.inventory.read_bytes()),
         "files": files,
         "partitions": parts,
     }
-    work = work_folder(out, recorded)
+    with enough_room(out):
+        work = work_folder(out, recorded)
+        if not is_corpus(work):
+            _build(work, found, published, parts, settings, workers, ray)
+        return finish(work, out, leave_out=("rows", "accounts", "published.csv", "common.json"))
+
+
+def _build(
+    work: Path,
+    found: list[Table],
+    published: Inventory,
+    parts: int,
+    settings: MedalSettings,
+    workers: int,
+    ray: str | None,
+) -> None:
     published.write(work / "published.csv")
     (published if settings.as_published else Inventory.merged([published], published.origin)).write(
         work / "inventory.csv"
     )
     read = [_partition(table, number, work, parts) for number, table in enumerate(found)]
     _write_common_words(work, len(found))
-    names = [table.name for table in found]
     jobs = [number for number in range(parts) if not _account_path(work, number).exists()]
-    job = partial(_group_partition, work=work, total=parts, names=names, settings=settings)
+    job = partial(_group_partition, work=work, total=parts, tables=found, settings=settings)
     for _ in run_jobs(job, jobs, workers=workers, ray=ray, label="Grouping"):
         pass
     accounts = [json.loads(_account_path(work, number).read_text(encoding="utf-8")) for number in range(parts)]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
-    quarantine.rows = [row for part in read for row in part["rows"]]
-    quarantine.rows += [row for number in range(parts) for row in _json_lines(_bad_path(work, number))]
+    quarantine.extend(row for part in read for row in part["rows"])
+    quarantine.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
     quarantine.check()
     quarantine.write(work / "quarantine.jsonl")
-    account = _summary(accounts, quarantine, work, settings, [table.member or table.path.name for table in found])
+    account = _summary(accounts, quarantine, work, settings, [table.file for table in found])
     medal_card(account, work / "card.html")
-    finish(work, out, account, leave_out=("rows", "accounts", "published.csv", "common.json"))
-    return account
+    write_account(account, work)
 
 
 def _size(table: Table) -> int:
@@ -141,11 +155,11 @@ def _partition(table: Table, number: int, work: Path, parts: int) -> dict[str, A
     shown, size = 0, _size(table)
     with tracking(f"Reading {table.name}, MB", max(1, size // 1_000_000)) as advance:
         seen = 0
-        for row in rows(table, Reasons(table.path, quarantine)):
+        for row in rows(table, quarantine):
             part = zlib.crc32(row.abstract.encode()) % parts
             line = "\t".join((str(row.line), row.abstract, row.text, row.locations, row.labels))
             if line.count("\t") != 4 or "\n" in line or "\r" in line:
-                line = "J" + json.dumps(row)
+                line = "J" + json.dumps(row[:5])
             waiting[part].append(line)
             sizes[part] += len(line)
             seen += len(line)
@@ -164,7 +178,7 @@ def _partition(table: Table, number: int, work: Path, parts: int) -> dict[str, A
 
 def _write_common_words(work: Path, tables_read: int) -> None:
     """The words that stand in many of the first partition's texts."""
-    texts = {row.text for n in range(tables_read) for row in _rows_of(work / "rows" / str(n) / "00000")}
+    texts = {row.text for n in range(tables_read) for row in _rows_of(work / "rows" / str(n) / "00000", "")}
     counts = Counter(word for text in texts for word in set(text.split()))
     least = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
     with replacing(work / "common.json") as file:
@@ -178,41 +192,44 @@ def _append(folder: Path, part: int, waiting: list[list[str]], sizes: list[int])
         waiting[part], sizes[part] = [], 0
 
 
-def _rows_of(path: Path) -> Iterator[Row]:
+def _rows_of(path: Path, table: str) -> Iterator[Row]:
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="\n") as file:
         for line in file:
             if line.startswith("J"):
-                yield Row(*json.loads(line[1:]))
+                yield Row._make((*json.loads(line[1:]), table))
             else:
                 number, abstract, text, locations, labels = line.rstrip("\n").split("\t")
-                yield Row(int(number), abstract, text, locations, labels)
+                yield Row(int(number), abstract, text, locations, labels, table)
 
 
-def _group_partition(number: int, *, work: Path, total: int, names: list[str], settings: MedalSettings) -> int:
+def _group_partition(number: int, *, work: Path, total: int, tables: list[Table], settings: MedalSettings) -> int:
     """Group one partition, write its shards and, last, its account; returns the number of passages."""
     published, listed, common = _inventories(work)
-    quarantine, mending = Quarantine(limit=1.0), _Mending(published, listed, common, settings.as_published)
-    splits: dict[Split, list[Passage]] = {"train": [], "validation": [], "test": []}
-    for place, name in enumerate(names):
-        reasons = Reasons(Path(name), quarantine)
-        passages = group(_rows_of(work / "rows" / str(place) / f"{number:05}"), published, reasons)
-        for passage in passages:
-            split = _SPLITS.get(name) or split_of(
-                passage.id, validation=settings.validation, test=settings.test, seed=settings.seed
+    quarantine, mending = Quarantine(limit=1.0), Mending(published, listed, common, settings.as_published)
+    # By split, not by table: rows of an abstract may stand in several tables of a split.
+    found: dict[Split, list[Row]] = {split: [] for split in _ORDER}
+    for place, table in enumerate(tables):
+        named = _SPLITS.get(table.name)
+        for row in _rows_of(work / "rows" / str(place) / f"{number:05}", table.file):
+            split = named or split_of(
+                row.abstract, validation=settings.validation, test=settings.test, seed=settings.seed
             )
-            splits[split].append(mending(passage))
+            found[split].append(row)
+    splits = {
+        split: list(map(mending, group(part, published, quarantine, mending.stray))) for split, part in found.items()
+    }
     without = sum(not p.mentions for part in splits.values() for p in part)
     splits = {split: [p for p in part if p.mentions] for split, part in splits.items()}
     for split, part in splits.items():
         write_shard(part, work, split, number, total)
     quarantine.write(_bad_path(work, number))
+    _write_keys(splits, _keys_path(work, number))
     account = {
         "passages": {split: len(part) for split, part in splits.items()},
         "mentions": {split: sum(len(p.mentions) for p in part) for split, part in splits.items()},
         "passages_without_mentions": without,
-        "shared": {split: _shared(splits["train"], splits[split]) for split in ("validation", "test")},
         "per_passage": sorted(Counter(len(p.mentions) for part in splits.values() for p in part).items()),
         "short_forms": Counter(
             m.short_form for part in splits.values() for p in part for m in p.mentions
@@ -227,66 +244,37 @@ def _group_partition(number: int, *, work: Path, total: int, names: list[str], s
     return sum(map(len, splits.values()))
 
 
-def _shared(train: list[Passage], other: list[Passage]) -> int:
-    ids = {p.id.split("#")[0] for p in train}
-    contents = {zlib.crc32(content(p.text).encode()) for p in train} if other else set()
-    return sum(p.id.split("#")[0] in ids or zlib.crc32(content(p.text).encode()) in contents for p in other)
+def _write_keys(splits: dict[Split, list[Passage]], path: Path) -> None:
+    """What tells shared abstracts: of each passage the split, whether its id is in the training split, and its words."""
+    ids = {p.id.split("#")[0] for p in splits["train"]}
+    rows = [(split, p.id.split("#")[0] in ids, content_key(p.text)) for split, part in splits.items() for p in part]
+    schema = {"split": pl.String, "by_id": pl.Boolean, "words": pl.UInt64}
+    write_frame(pl.DataFrame(rows, schema=schema, orient="row"), path)
+
+
+def _shared(work: Path, parts: int) -> dict[str, int]:
+    """How many passages stand in the training split too, by id or word for word."""
+    table = pl.concat([pl.read_parquet(_keys_path(work, number)) for number in range(parts)])
+    train = table.filter(pl.col("split") == "train").select("words", known=True).unique()
+    found = table.join(train, on="words", how="left").filter(pl.col("by_id") | pl.col("known"))
+    return {split: found.filter(pl.col("split") == split).height for split in ("validation", "test")}
 
 
 def _leaks(passages: list[Passage], inventory: Inventory) -> dict[str, int]:
     """How often the answer is spelt out elsewhere in the passage, on some of them."""
+    from .predictions import make_items  # brings torch, which workers need not load
+
     items = make_items(passages, inventory)
     return {"mentions": len(items), "leaks": sum(item.leak for item in items)}
 
 
-class _Mending:
-    """Respells golds as the inventory lists them and drops junk senses, and counts both."""
-
-    def __init__(self, published: Inventory, listed: Inventory, common: frozenset[str], as_published: bool) -> None:
-        self._published, self._listed, self._common, self._keep = published, listed, common, as_published
-        self._known: dict[tuple[str, str], tuple[str, str | None]] = {}
-        self._counts: Counter[tuple[str, str, str, str]] = Counter()
-
-    def __call__(self, passage: Passage) -> Passage:
-        kept: list[Mention] = []
-        for mention in passage.mentions:
-            assert mention.long_form is not None
-            key = mention.short_form, mention.long_form
-            spelt, reason = self._known.get(key) or self._known.setdefault(key, self._mended(*key))
-            if reason is not None:
-                self._counts[reason, *key, spelt] += 1
-            if reason != "junk" or self._keep:
-                kept.append(mention if spelt == mention.long_form else replace(mention, long_form=spelt))
-        return passage if kept == list(passage.mentions) else replace(passage, mentions=tuple(kept))
-
-    def _mended(self, short_form: str, long_form: str) -> tuple[str, str | None]:
-        if is_junk(short_form, long_form, self._common):
-            return long_form, "junk"
-        spelt = listed_spelling(short_form, long_form, self._listed)
-        if spelt == long_form:
-            return spelt, None if spelt in self._listed.long_forms(short_form) else "not listed"
-        if long_form in self._published.long_forms(short_form):
-            return spelt, "variant"
-        return spelt, "case" if spelt.casefold() == long_form.casefold() else "spelling"
-
-    def account(self) -> dict[str, list[list[Any]]]:
-        """Reason -> (short form, label, spelt now, mentions), most frequent first."""
-        found: dict[str, list[list[Any]]] = {name: [] for name in MENDED}
-        for (reason, short_form, label, spelt), count in sorted(
-            self._counts.items(), key=lambda item: (-item[1], item[0])
-        ):
-            found[reason].append([short_form, label, spelt, count])
-        return found
-
-
-def is_junk(short_form: str, long_form: str, common: frozenset[str]) -> bool:
-    """A sense that is one common word whose letters do not fit its short form: "after" for T3, "development" for OD."""
-    return long_form in common and not fits(short_form, long_form)
-
-
-@lru_cache(maxsize=2)
 def _inventories(work: Path) -> tuple[Inventory, Inventory, frozenset[str]]:
     """As read, as offered, and the common words."""
+    return _read_inventories(work, (work / "common.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, frozenset[str]]:
     common = json.loads((work / "common.json").read_text(encoding="utf-8"))
     return Inventory.read(work / "published.csv"), Inventory.read(work / "inventory.csv"), frozenset(common)
 
@@ -308,10 +296,9 @@ def _summary(
             counter.update({(short_form, label, spelt): n for short_form, label, spelt, n in account[name]})
         short_forms.update(dict(account["short_forms"]))
         per_passage.update(dict(account["per_passage"]))
-    splits: tuple[Split, ...] = ("train", "validation", "test")
 
     def total(key: str) -> dict[str, int]:
-        return {split: sum(account[key].get(split, 0) for account in accounts) for split in splits}
+        return {split: sum(account[key][split] for account in accounts) for split in _ORDER}
 
     return {
         "source": "medal",
@@ -322,14 +309,14 @@ def _summary(
             "short_forms": len(listed),
             "senses": sum(map(len, listed.senses.values())),
             "senses_read": sum(map(len, published.senses.values())),
-            "variant_groups": _variant_groups(published),
+            "variant_groups": variant_groups(published),
             "junk_senses": sum(
                 is_junk(key, s.long_form, common) for key, senses in listed.senses.items() for s in senses
             ),
         },
         "passages": total("passages"),
         "mentions": total("mentions"),
-        "shared_with_training": total("shared"),
+        "shared_with_training": _shared(work, len(accounts)),
         "passages_without_mentions": sum(account["passages_without_mentions"] for account in accounts),
         "words": sum(account["words"] for account in accounts),
         "rows_read": quarantine.total,
@@ -344,21 +331,17 @@ def _summary(
             for name, counter in mended.items()
         },
         "leaks_in_sample": next(account["sample"] for account in accounts if "sample" in account),
-        "mentions_per_passage": dict(sorted(per_passage.items())),
+        "mentions_per_passage": {str(number): n for number, n in sorted(per_passage.items())},
         "short_forms": short_forms.most_common(EXAMPLES),
     }
 
 
-def _variant_groups(inventory: Inventory) -> int:
-    """Groups of two or more long forms of a short form that differ in spelling, plural or hyphen only."""
-    return sum(
-        sum(n > 1 for n in Counter(equivalence_key(sense.long_form) for sense in senses).values())
-        for senses in inventory.senses.values()
-    )
-
-
 def _account_path(work: Path, number: int) -> Path:
     return work / "accounts" / f"{number:05}.json"
+
+
+def _keys_path(work: Path, number: int) -> Path:
+    return work / "accounts" / f"{number:05}.parquet"
 
 
 def _bad_path(work: Path, number: int) -> Path:

@@ -109,8 +109,8 @@ def run_jobs(
     if failures:
         first, *others = sorted(failures)
         if others:
-            names = ", ".join(name(jobs[number]) for number in others)
-            failures[first].add_note(f"{len(others)} more of {len(jobs)} {label} failed: {names}")
+            names = ", ".join(name(jobs[number]) for number in others[:10]) + ", ..." * (len(others) > 10)
+            failures[first].add_note(f"{len(others)} more of {len(jobs)} failed: {names}")
         raise failures[first]
 
 

@@ -93,13 +93,19 @@ class Quarantine:
         if bad:
             self._bad.append(self.rows[-1])
 
+    def extend(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add bad rows that were set aside elsewhere."""
+        for row in rows:
+            self.rows.append(row)
+            self._bad.append(row)
+
     def check(self) -> None:
         """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
         if len(self._bad) > self.limit * self.total:
             first = self._bad[0]
             raise TooManyBadRows(
                 f"{len(self._bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
-                f"{first['file']}, row {first['line']:,}: {first['reason']}. Mend the file or raise data.max_bad_rows."
+                f"{first['file']}, row {first['line']:,}: {first['reason']}. Mend the file or raise the limit (data.max_bad_rows, --max-bad-rows)."
             )
 
     def summary(self) -> dict[str, int]:

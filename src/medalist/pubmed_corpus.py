@@ -7,6 +7,7 @@ decided over all of them. Whatever the number of workers, the corpus has the sam
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,15 +18,15 @@ from typing import Any
 
 import polars as pl
 
-from .corpus import finish, work_folder, write_shard
+from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame, write_shard
 from .data_card import pubmed_card
-from .files import replacing
+from .files import enough_room, replacing
 from .inventory import Inventory
 from .kinds import KINDS, Kind, KindMaker, definition_counts
 from .parallel import run_jobs
 from .passages import Passage, Quarantine
 from .sources.pubmed import Abstract, read_records
-from .splits import Split, content, split_of
+from .splits import Split, split_of
 
 ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -100,15 +101,47 @@ def prepare_pubmed(
     """
     if not settings.inventories and set(settings.kinds) - {"defined"}:
         raise ValueError("Kinds medal and substituted need an inventory of long forms to look for")
-    files = input_files(sources)
+    files = [file.absolute() for file in input_files(sources)]  # workers may stand in another folder
+    if not files:
+        raise ValueError("No file of PubMed's is named")
     inventories = [Inventory.read(path) for path in settings.inventories]
-    marks = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     recorded = {
-        **{name: str(value) for name, value in vars(settings).items()},
+        **{name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"},
         "inventories": [(str(p), zlib.crc32(p.read_bytes())) for p in settings.inventories],
-        "files": marks,
+        "files": list(map(str, files)),
     }
-    work = work_folder(out, recorded)
+    with enough_room(out):
+        work = work_folder(out, recorded)
+        _forget_changed(work, files)
+        if not is_corpus(work):
+            _build(work, files, inventories, settings, workers, ray)
+        return finish(work, out, leave_out=("read", "kept", "mined", "marked", "first.csv", "files.json"))
+
+
+def _forget_changed(work: Path, files: list[Path]) -> None:
+    """Drop what was read of files that have changed since, and all that was made of it; the other files stay read."""
+    marks = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    noted = work / "files.json"
+    before = _load(noted) if noted.exists() else [None] * len(files)
+    if before == marks:
+        return
+    for number, (old, new) in enumerate(zip(before, marks, strict=True)):
+        if old != new:
+            (work / "read" / f"{number:05}.json").unlink(missing_ok=True)
+    for folder in ("kept", "mined", "marked", *KINDS, *(["read"] if is_corpus(work) else [])):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    (work / ACCOUNT).unlink(missing_ok=True)
+    _save(marks, noted)
+
+
+def _build(
+    work: Path,
+    files: list[Path],
+    inventories: list[Inventory],
+    settings: PubmedSettings,
+    workers: int,
+    ray: str | None,
+) -> None:
     numbers = range(len(files))
 
     def stage(function: Any, folder: str, label: str, **fixed: Any) -> None:
@@ -121,7 +154,7 @@ def prepare_pubmed(
     stage(_read_file, "read", "Reading", files=files)
     read = [_load(work / "read" / f"{n:05}.json") for n in numbers]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
-    quarantine.rows = [row for part in read for row in part["bad"]]
+    quarantine.extend(row for part in read for row in part["bad"])
     quarantine.check()
     counts = _choose(work, len(files), read)
     mined = Inventory.of([])
@@ -131,6 +164,8 @@ def prepare_pubmed(
     origin = " + ".join([*(i.origin for i in inventories), *(["mined"] if mined.senses else [])])
     one = len(inventories) == 1 and not mined.senses
     listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
+    if not listed.senses:
+        raise ValueError(f"No training abstract of {_named(files)} defines a short form, and no inventory is given")
     listed.write(work / "inventory.csv")
     (inventories[0] if inventories else listed).write(work / "first.csv")
     stage(_mark_file, "marked", "Marking", total=len(files))
@@ -166,11 +201,13 @@ def prepare_pubmed(
         },
     }
     if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
-        raise ValueError(f"No abstract of {', '.join(map(str, sources))} has anything to mark in these ways")
+        raise ValueError(f"No abstract of {_named(files)} has anything to mark in these ways")
     pubmed_card(account, work / "card.html")
-    leave_out = ("read", "kept", "mined", "marked", "first.csv")
-    finish(work, out, account, leave_out=leave_out)
-    return account
+    write_account(account, work)
+
+
+def _named(files: list[Path]) -> str:
+    return str(files[0]) + (f" and {len(files) - 1:,} more files" if len(files) > 1 else "")
 
 
 def _added(parts: list[dict[str, int]]) -> dict[str, int]:
@@ -201,24 +238,19 @@ def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list
     columns: dict[str, list[Any]] = {name: [] for name in _READ}
     for record in read_records(files[number], quarantine):
         if isinstance(record, Abstract):
-            words = content(" ".join(record.sections)).encode()
-            row = (record.pmid, record.version, record.year, list(record.sections), _hash(words))
+            words = content_key(" ".join(record.sections))
+            row = (record.pmid, record.version, record.year, list(record.sections), words)
             for name, value in zip(_READ, row, strict=True):
                 columns[name].append(value)
         else:
             deleted.append(record)
-    with replacing(work / "read" / f"{number:05}.parquet", "wb") as file:
-        pl.DataFrame(columns, schema=_READ).write_parquet(file)
+    write_frame(pl.DataFrame(columns, schema=_READ), work / "read" / f"{number:05}.parquet")
     account = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
     _save(account, work / "read" / f"{number:05}.json")
 
 
-def _hash(words: bytes) -> int:
-    return zlib.crc32(words) << 32 | zlib.adler32(words)
-
-
 def _choose(work: Path, files: int, read: list[dict[str, Any]]) -> dict[str, int]:
-    """Which rows count: the last revision of each PMID unless deleted later, with text, the first of equal texts."""
+    """Which rows count: the last revision of each PMID that is not deleted later, with text, the first of equal texts."""
     folder = work / "kept"
     done = folder / "done.json"
     if done.exists():
@@ -237,22 +269,20 @@ def _choose(work: Path, files: int, read: list[dict[str, Any]]) -> dict[str, int
         for n in range(files)
     ]
     found = pl.concat(tables).collect()
-    last = found.sort("version", "file", "row").unique("pmid", keep="last", maintain_order=True)
     deletions = [(pmid, number) for number, part in enumerate(read) for pmid in part["deleted"]]
     dropped = pl.DataFrame(deletions, schema={"pmid": pl.String, "gone": pl.Int32}, orient="row")
-    current = last.join(dropped.group_by("pmid").agg(pl.col("gone").max()), on="pmid", how="left").filter(
+    alive = found.join(dropped.group_by("pmid").agg(pl.col("gone").max()), on="pmid", how="left").filter(
         pl.col("gone").is_null() | (pl.col("gone") < pl.col("file"))
     )
-    with_text = current.filter("sections")
+    last = alive.sort("version", "file", "row").unique("pmid", keep="last", maintain_order=True)
+    with_text = last.filter("sections")
     kept = with_text.sort("file", "row").unique("content", keep="first", maintain_order=True)
-    folder.mkdir(exist_ok=True)
     for number in range(files):
-        with replacing(folder / f"{number:05}.parquet", "wb") as file:
-            kept.filter(pl.col("file") == number).select("row").sort("row").write_parquet(file)
+        write_frame(kept.filter(pl.col("file") == number).select("row").sort("row"), folder / f"{number:05}.parquet")
     counts = {
-        "revisions_replaced": found.height - last.height,
-        "deleted": last.height - current.height,
-        "without_text": current.height - with_text.height,
+        "revisions_replaced": found.height - found["pmid"].n_unique(),
+        "deleted": found["pmid"].n_unique() - last.height,
+        "without_text": last.height - with_text.height,
         "duplicates": with_text.height - kept.height,
     }
     _save(counts, done)
@@ -284,7 +314,8 @@ def _mined(parts: list[list[list[Any]]], min_count: int) -> Inventory:
 
 def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int) -> None:
     """Stage 3: the passages of a file, a shard for each kind and split; its account is written last."""
-    maker = _maker(work, tuple(sorted(settings.probability.items())), settings.seed)
+    written = (work / "inventory.csv").stat().st_mtime_ns
+    maker = _maker(work, written, tuple(sorted(settings.probability.items())), settings.seed)
     made: dict[Kind, dict[Split, list[Passage]]] = {kind: {split: [] for split in _SPLITS} for kind in settings.kinds}
     abstracts: Counter[str] = Counter()
     for pmid, sections, split in _abstracts(number, work, settings):
@@ -315,6 +346,6 @@ def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int)
 
 
 @lru_cache(maxsize=1)
-def _maker(work: Path, probability: tuple[tuple[Kind, float], ...], seed: int) -> KindMaker:
+def _maker(work: Path, _written: int, probability: tuple[tuple[Kind, float], ...], seed: int) -> KindMaker:
     listed, first = Inventory.read(work / "inventory.csv"), Inventory.read(work / "first.csv")
     return KindMaker(listed, published=first, probability=dict(probability), seed=seed)

@@ -25,6 +25,7 @@ from ..inventory import Inventory, tidy
 from ..passages import WORD, Mention, Passage, Quarantine
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
+HUB_COLUMNS = ["abstract_id", "text", "location", "label"]
 _PUNCTUATION = ".,;:()[]'\""
 
 
@@ -39,6 +40,8 @@ class Row(NamedTuple):
     """Index of the word, or several joined by "|"."""
     labels: str
     """Long form, or several joined by "|"."""
+    file: str
+    """The name of the table's file, for whoever looks for the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,15 @@ class Table:
     @property
     def name(self) -> str:
         """The name of its split, or the file's without folder and endings: "train"."""
-        return self.split or Path(self.member or self.path.name).name.split(".")[0].lower()
+        return self.split or self.file.split(".")[0].lower()
+
+    @property
+    def file(self) -> str:
+        """The name of its file, in an archive or not, without folder."""
+        return Path(self.member or self.path).name
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.member}" if self.member else str(self.path)
 
 
 def tables(path: Path) -> list[Table]:
@@ -105,46 +116,51 @@ def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[
     found = tables(path)
     if len(found) > 1:
         raise ValueError(f"{path} holds {len(found)} CSV files; unpack it and name the one you mean")
-    reasons = Reasons(path, quarantine)
-    return group(rows(found[0], reasons), inventory, reasons)
+    return group(rows(found[0], quarantine), inventory, quarantine)
 
 
-class Reasons:
-    """Takes the bad rows of one table to a quarantine."""
+def group(
+    found: Iterable[Row],
+    inventory: Inventory,
+    quarantine: Quarantine,
+    stray: Counter[tuple[str, str]] | None = None,
+) -> list[Passage]:
+    """Rows as passages, in the order of their first rows; malformed rows and duplicates are set aside.
 
-    def __init__(self, path: Path, quarantine: Quarantine) -> None:
-        self._path, self.quarantine = path, quarantine
+    Of a row with several short forms those are kept that can be read.
 
-    def add(self, line: int, reason: str, row: object) -> None:
-        """Set one row aside."""
-        self.quarantine.add(self._path, line, reason, row)
-
-
-def group(found: Iterable[Row], inventory: Inventory, reasons: Reasons) -> list[Passage]:
-    """Rows as passages, in the order of their first rows; malformed rows and duplicates are set aside."""
+    Args:
+        found: the rows.
+        inventory: knows the short forms.
+        quarantine: collects what is set aside.
+        stray: counts labels with stray spaces, by (short form, label); the spaces themselves are dropped.
+    """
     texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
     for row in found:
         known = texts.setdefault((row.abstract, row.text), {})
-        try:
-            # Only a table without ids joins its lists; elsewhere a "|" is a character like others.
-            joined = not row.abstract.isdigit() and "|" in row.locations
-            locations = row.locations.split("|") if joined else [row.locations]
-            labels = row.labels.split("|") if joined else [row.labels]
-            if len(locations) != len(labels):
-                raise ValueError(f"{len(locations)} LOCATIONs for {len(labels)} LABELs")
-            if "\ufffd" in row.text or "\ufffd" in row.labels:
-                raise ValueError("not UTF-8")
+        # Only a table without ids joins its lists; elsewhere a "|" is a character like others.
+        joined = not row.abstract.isdigit() and "|" in row.locations + row.labels
+        locations = row.locations.split("|") if joined else [row.locations]
+        labels = row.labels.split("|") if joined else [row.labels]
+        reason = None
+        if "\ufffd" in row.text or "\ufffd" in row.labels:
+            reason = "not UTF-8"
+        elif len(locations) != len(labels):
+            reason = f"{len(locations)} LOCATIONs for {len(labels)} LABELs"
+        else:
             for location, label in zip(locations, labels, strict=True):
-                mention = word_mention(row.text, location, label, inventory)
-                if earlier := known.get((mention.start, mention.end)):
-                    raise ValueError(
-                        "duplicate of an earlier row"
-                        if earlier == mention
-                        else f"an earlier row says {earlier.long_form!r} here"
-                    )
-                known[mention.start, mention.end] = mention
-        except ValueError as error:
-            reasons.add(row.line, str(error), [row.abstract, row.text, row.locations, row.labels])
+                try:
+                    mention = word_mention(row.text, location, label, inventory)
+                except ValueError as error:
+                    reason = reason or str(error)
+                    continue
+                earlier = known.setdefault((mention.start, mention.end), mention)
+                if earlier is not mention:
+                    reason = reason or _twice(earlier, mention)
+                elif stray is not None and label != mention.long_form:
+                    stray[mention.short_form, label] += 1
+        if reason is not None:
+            quarantine.add(Path(row.file), row.line, reason, [row.abstract, row.text, row.locations, row.labels])
     passages = []
     numbers: Counter[str] = Counter()
     for (abstract, text), marked in texts.items():
@@ -156,6 +172,10 @@ def group(found: Iterable[Row], inventory: Inventory, reasons: Reasons) -> list[
         # The source is not the file's name: an id means the same abstract in all of MeDAL's files.
         passages.append(Passage(id=identifier, text=text, mentions=mentions, source="medal"))
     return passages
+
+
+def _twice(earlier: Mention, later: Mention) -> str:
+    return "duplicate of an earlier row" if earlier == later else f"an earlier row says {earlier.long_form!r} here"
 
 
 def word_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
@@ -192,36 +212,38 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory) -> 
     return Mention(start=start, end=start + len(surface), short_form=short_form, long_form=long_form)
 
 
-def rows(table: Table, reasons: Reasons) -> Iterator[Row]:
-    """The rows of a table; lines that are none are set aside with their reason.
+def rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
+    """The rows of a table, counted; lines that are none are set aside with their reason.
 
     Raises:
         ValueError: the table has other columns than MeDAL's, or the file is damaged.
     """
     if table.path.suffix == ".parquet":
-        yield from _parquet_rows(table.path, reasons)
+        yield from _parquet_rows(table, quarantine)
         return
+    place = Path(table.file)
     with _opened(table) as file:
         reader = _records(file)
         _, header = next(reader, (0, None))
         names = [name.strip("\ufeff ") for name in header] if isinstance(header, list) else header
         if names == list(COLUMNS):
-            place = [0, 1, 2, 3]
+            columns = [0, 1, 2, 3]
         elif isinstance(names, list) and set(COLUMNS[1:]) <= set(names) <= {*COLUMNS, ""}:
-            place = [names.index(name) if name in names else -1 for name in COLUMNS]  # full_data has no ids
+            columns = [names.index(name) if name in names else -1 for name in COLUMNS]  # full_data has no ids
+        elif header is None:
+            raise ValueError(f"{table} is empty; MeDAL's tables begin with {','.join(COLUMNS)}")
         else:
-            raise ValueError(f"{table.path} begins with {header}, not with MeDAL's columns {','.join(COLUMNS)}")
-        a, b, c, d = place
+            raise ValueError(f"{table} begins with {str(header)[:80]}, not with MeDAL's columns {','.join(COLUMNS)}")
+        a, b, c, d = columns
         for line, record in reader:
-            reasons.quarantine.total += 1
+            quarantine.total += 1
             if not isinstance(record, list):
-                reasons.add(line, f"not CSV: {record}", None)
+                quarantine.add(place, line, f"not CSV: {record}", None)
             elif len(record) != len(names):
-                reasons.add(line, f"{len(record)} columns instead of {len(names)}", record[:10])
-            elif a < 0:
-                yield Row(line, text_id(record[b]), record[b], record[c], record[d])
+                quarantine.add(place, line, f"{len(record)} columns instead of {len(names)}", record[:10])
             else:
-                yield Row(line, record[a], record[b], record[c], record[d])
+                abstract = text_id(record[b]) if a < 0 else record[a]
+                yield Row(line, abstract, record[b], record[c], record[d], place.name)
 
 
 def text_id(text: str) -> str:
@@ -268,28 +290,45 @@ def _opened(table: Table) -> Iterator[IO[bytes]]:
                 yield cast(IO[bytes], file)
 
 
-def _parquet_rows(path: Path, reasons: Reasons) -> Iterator[Row]:
+def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
     """The Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
-    wanted = ["abstract_id", "text", "location", "label"]
+    path, place, line = table.path, Path(table.file), 0
     try:
         file = pq.ParquetFile(path)
+        if not _is_medal(found := file.schema_arrow):
+            seen = ", ".join(f"{field.name} ({field.type})" for field in found)
+            raise ValueError(f"{path} has the columns {seen}, not {', '.join(HUB_COLUMNS)} as MeDAL has them")
+        for batch in file.iter_batches(batch_size=5_000, columns=HUB_COLUMNS):
+            columns = [batch.column(name).to_pylist() for name in HUB_COLUMNS]
+            for abstract, text, locations, labels in zip(*columns, strict=True):
+                line += 1
+                quarantine.total += 1
+                row = [abstract, text, locations, labels]
+                if not text or not locations or not labels or None in (*locations, *labels):
+                    quarantine.add(place, line, "empty text, location or label", row)
+                elif len(locations) != len(labels):
+                    quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs", row)
+                else:
+                    # -1: full_data, which has no ids. Several short forms of a row go to rows of their own.
+                    known = abstract is not None and abstract >= 0
+                    identifier = str(abstract) if known else text_id(text)
+                    for location, label in zip(locations, labels, strict=True):
+                        yield Row(line, identifier, text, str(location), label, place.name)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
-    if not set(wanted) <= set(file.schema_arrow.names):
-        raise ValueError(f"{path} has the columns {', '.join(file.schema_arrow.names)}, not {', '.join(wanted)}")
-    line = 0
-    for batch in file.iter_batches(batch_size=5_000, columns=wanted):
-        columns = [batch.column(name).to_pylist() for name in wanted]
-        for abstract, text, locations, labels in zip(*columns, strict=True):
-            line += 1
-            reasons.quarantine.total += 1
-            if not isinstance(text, str) or not locations or not labels:
-                reasons.add(line, "empty text, location or label", [abstract, text, locations, labels])
-            else:
-                # -1: full_data, which has no ids. Several short forms of a row with an id go to rows of their own.
-                for location, label in zip(locations, labels, strict=False):
-                    known = abstract is not None and abstract >= 0
-                    yield Row(line, str(abstract) if known else text_id(text), text, str(location), label)
+
+
+def _is_medal(schema: pa.Schema) -> bool:
+    """Whether the Hub's columns are there, of their types; lists and strings may be large ones."""
+    if not set(HUB_COLUMNS) <= set(schema.names):
+        return False
+    types = [schema.field(name).type for name in HUB_COLUMNS]
+    if not all(pa.types.is_list(t) or pa.types.is_large_list(t) for t in types[2:]):
+        return False
+    integers, strings = (types[0], types[2].value_type), (types[1], types[3].value_type)
+    return all(map(pa.types.is_integer, integers)) and all(
+        pa.types.is_string(t) or pa.types.is_large_string(t) for t in strings
+    )
 
 
 def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
