@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from marking import marked
 from medalist.inventory import Inventory, Sense, equivalence_key, tidy
+from medalist.inventory_files import adam_scores
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 MEDAL = (
@@ -375,3 +376,12 @@ def test_the_published_inventories_are_read_in_full():
     # 24,005 rows, of which 22 differ from another by white space only
     assert sum(map(len, medal.senses.values())) == 23_983
     assert sum(map(len, adam.senses.values())) == 57_827
+
+
+def test_adam_scores_are_read_by_pair_and_another_file_is_named(tmp_path):
+    line = "AS\tAS:18|As:1\tactivated sludge:19:0.8449|activated sludges:2:0.1\t0.8449\t19\n"
+    (tmp_path / "adam").write_text(f"#### ADAM\n{line}")
+    assert adam_scores(tmp_path / "adam") == {("AS", "activated sludge"): 0.8449}
+    (tmp_path / "other").write_text("a\tb\n")
+    with pytest.raises(ValueError, match="other is not ADAM's database: line 1: 2 columns instead of ADAM's 5"):
+        adam_scores(tmp_path / "other")

@@ -121,6 +121,13 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
                 )
                 for name, title in MENDED.items()
             ),
+            Section(
+                title="ADAM's scores of the senses",
+                note="How likely the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, was not found by score: "
+                "good terms score low too.",
+                columns=("senses", "0 to 0.2", "to 0.4", "to 0.6", "to 0.8", "to 1", "no score"),
+                rows=[(name, *row) for name, row in (account["adam_scores"] or {}).items()],
+            ),
             Section(title="Most frequent short forms", bars=[tuple(pair) for pair in account["short_forms"][:20]]),
         ],
     )

@@ -12,7 +12,7 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,37 @@ def _medal_rows(lines: list[str]) -> Iterator[Row]:
 
 
 def _adam_rows(lines: list[str]) -> Iterator[Row]:
+    for number, short_form, long_form, _, count in _adam_cells(lines):
+        yield short_form, long_form, _count(count, f"line {number:,}"), None
+
+
+def adam_scores(path: Path) -> dict[tuple[str, str], float]:
+    """ADAM's score of each (short form, long form), 0 to 1: how likely the long form is a phrase (Zhou et al. 2006).
+
+    Args:
+        path: ADAM's database, also as `.gz`.
+
+    Raises:
+        ValueError: the file is not ADAM's, or is damaged.
+    """
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    try:
+        with undamaged(path), opened as file:
+            return {(short, long): float(score) for _, short, long, score, _ in _adam_cells(file)}
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{path} is not ADAM's database: {error}") from None
+
+
+def _adam_cells(lines: Iterable[str]) -> Iterator[tuple[int, str, str, str, str]]:
+    """Line, short form, long form, score and count of each record."""
     for number, line in enumerate(lines, 1):
         if line.startswith("#") or not line.strip():
             continue
-        cells = line.split("\t")
+        cells = line.rstrip("\r\n").split("\t")
         if len(cells) != 5:
             raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
         # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
-        yield cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], _count(cells[4], f"line {number:,}"), None
+        yield number, cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], cells[3], cells[4]
 
 
 def _variant_count(variants: str) -> int:

@@ -21,7 +21,8 @@ import polars as pl
 from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame, write_shard
 from .data_card import MENDED, medal_card
 from .files import enough_room, replacing
-from .inventory import Inventory
+from .inventory import Inventory, equivalence_key
+from .inventory_files import adam_scores
 from .mending import Mending, is_junk, variant_groups
 from .parallel import run_jobs
 from .passages import Passage, Quarantine
@@ -50,6 +51,8 @@ class MedalSettings:
 
     inventory: Path
     """Sense table: MeDAL's own, or another."""
+    adam: Path | None = None
+    """ADAM's database: the data card then shows its scores of junk and other senses."""
     as_published: bool = False
     """Keep variants of a sense apart and keep junk senses, so that results compare with published ones."""
     validation: float = 0.01
@@ -310,10 +313,9 @@ def _summary(
             "senses": sum(map(len, listed.senses.values())),
             "senses_read": sum(map(len, published.senses.values())),
             "variant_groups": variant_groups(published),
-            "junk_senses": sum(
-                is_junk(key, s.long_form, common) for key, senses in listed.senses.items() for s in senses
-            ),
+            "junk_senses": sum(is_junk(*pair, common) for pair in _pairs(listed)),
         },
+        "adam_scores": None if settings.adam is None else _adam_scores(settings.adam, listed, common),
         "passages": total("passages"),
         "mentions": total("mentions"),
         "shared_with_training": _shared(work, len(accounts)),
@@ -334,6 +336,21 @@ def _summary(
         "mentions_per_passage": {str(number): n for number, n in sorted(per_passage.items())},
         "short_forms": short_forms.most_common(EXAMPLES),
     }
+
+
+def _pairs(inventory: Inventory) -> Iterator[tuple[str, str]]:
+    return ((short_form, sense.long_form) for short_form, senses in inventory.senses.items() for sense in senses)
+
+
+def _adam_scores(path: Path, listed: Inventory, common: frozenset[str]) -> dict[str, list[int]]:
+    """Junk and other senses by ADAM's score in steps of a fifth: lowest first, those without a score last."""
+    scores = {(short, equivalence_key(long)): score for (short, long), score in adam_scores(path).items()}
+    found = {"junk": [0] * 6, "others": [0] * 6}
+    for short_form, long_form in _pairs(listed):
+        score = scores.get((short_form, equivalence_key(long_form)))
+        row = found["junk" if is_junk(short_form, long_form, common) else "others"]
+        row[5 if score is None else min(int(5 * score), 4)] += 1
+    return found
 
 
 def _account_path(work: Path, number: int) -> Path:

@@ -77,6 +77,9 @@ def medal(
     ],
     inventory: Annotated[Path, typer.Option(help="Sense table: MeDAL's valid_adam.txt.", show_default=False)],
     out: Out,
+    adam: Annotated[
+        Path | None, typer.Option(help="ADAM's database: its scores of the senses go to the data card.")
+    ] = None,
     as_published: Annotated[
         bool, typer.Option("--as-published", help="Merge no variants and drop no junk senses, to compare with others.")
     ] = False,
@@ -100,6 +103,7 @@ def medal(
 
     settings = MedalSettings(
         inventory=inventory,
+        adam=adam,
         as_published=as_published,
         validation=validation,
         test=test,
