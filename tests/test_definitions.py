@@ -119,7 +119,9 @@ def test_small_words_may_be_skipped_or_counted(text, long_form):
     assert [name for _, name in pairs(text)] == [long_form]
 
 
-@pytest.mark.parametrize("text", ["and heart rate (AHR)", "our aim (OA)", "their heart (TH)", "in vitro (IV)", "RA (of rats)"])
+@pytest.mark.parametrize(
+    "text", ["and heart rate (AHR)", "our aim (OA)", "their heart (TH)", "in vitro (IV)", "RA (of rats)"]
+)
 def test_a_long_form_does_not_begin_with_a_function_word(text):
     assert pairs(f"We saw {text}") == []
 
@@ -241,8 +243,12 @@ def test_a_short_form_fits_a_long_form_that_begins_with_its_first_letter_and_hol
 
 
 TEXTS = st.lists(
-    st.sampled_from(["rheumatoid", "arthritis", "lymph", "nodes", "of", "(RA)", "(LNs)", "[RA; n = 5]", "RA", "(IL-2, x)"])
-    | st.sampled_from(["(rheumatoid arthritis)", "interleukin-2", "LNs", "(lymph nodes)", "((", "]", ". The", "İß", "\n"])
+    st.sampled_from(
+        ["rheumatoid", "arthritis", "lymph", "nodes", "of", "(RA)", "(LNs)", "[RA; n = 5]", "RA", "(IL-2, x)"]
+    )
+    | st.sampled_from(
+        ["(rheumatoid arthritis)", "interleukin-2", "LNs", "(lymph nodes)", "((", "]", ". The", "İß", "\n"]
+    )
     | st.text("aR (s)-.2[]İß’", max_size=6),
     max_size=14,
 ).map(" ".join) | st.text(max_size=30)

@@ -150,9 +150,15 @@ def test_a_passage_without_anything_to_mark_has_no_mentions(kind):
             "Lymph nodes (LNs): a LN, all LNs, the LN's and LN’s edge.",
             "LNs: a [LN=Lymph node], all [LNs|LN=Lymph node], the [LN's|LN=Lymph node] and LN’s edge.",
         ),
-        ("Heart rate (HR). HR-like, anti-HR, HR/BP, (HR).", "HR. [HR=Heart rate]-like, anti-[HR=Heart rate], [HR=Heart rate]/BP, (HR)."),
+        (
+            "Heart rate (HR). HR-like, anti-HR, HR/BP, (HR).",
+            "HR. [HR=Heart rate]-like, anti-[HR=Heart rate], [HR=Heart rate]/BP, (HR).",
+        ),
         ("Heart rate (HR). HRV, THR, HR2, 3HR, hr, Hr.", "HR. HRV, THR, HR2, 3HR, hr, Hr."),
-        ("an interleukin (IL) and IL-2 (interleukin 2), IL-2, IL.", "an IL and IL-2, [IL-2=interleukin 2], [IL=interleukin]."),
+        (
+            "an interleukin (IL) and IL-2 (interleukin 2), IL-2, IL.",
+            "an IL and IL-2, [IL-2=interleukin 2], [IL=interleukin].",
+        ),
     ],
 )
 def test_defined_takes_the_definition_out_and_marks_the_uses_as_they_were_written(text, expected):
@@ -186,7 +192,10 @@ def test_defined_spells_golds_as_the_inventory_does_under_that_short_form():
     text = "Lymph-nodes (LN), Tumour marker (TM). LN, TM."
     inventory = Inventory.of([("LN", "lymph node", 1, None), ("XX", "tumor marker", 1, None)])
     assert [gold for *_, gold in marks_of(taken(text, inventory))] == ["lymph node", "Tumour marker"]
-    assert [gold for *_, gold in marks_of(made("defined", text, inventory=inventory))] == ["lymph node", "Tumour marker"]
+    assert [gold for *_, gold in marks_of(made("defined", text, inventory=inventory))] == [
+        "lymph node",
+        "Tumour marker",
+    ]
 
 
 def test_defined_drops_marks_that_a_passage_had():

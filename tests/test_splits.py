@@ -130,7 +130,9 @@ def test_shared_passages_are_those_with_the_same_id_or_words():
 SENSES = [(short_form, f"{short_form} sense {n}") for short_form in map(str, range(100, 130)) for n in "abc"]
 
 
-def held(what: str, *, share: float = 0.3, seed: int = 0, among: list[tuple[str, str]] = SENSES) -> set[tuple[str, str]]:
+def held(
+    what: str, *, share: float = 0.3, seed: int = 0, among: list[tuple[str, str]] = SENSES
+) -> set[tuple[str, str]]:
     """Which of the senses stay marked in the test split, asked for one by one."""
     return {
         (short_form, long_form)

@@ -131,6 +131,9 @@ def prepare_pubmed(
     origin = " + ".join([*(i.origin for i in inventories), *(["mined"] if mined.senses else [])])
     one = len(inventories) == 1 and not mined.senses
     listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
+    named = ", ".join(map(str, sources))
+    if not listed.senses:
+        raise ValueError(f"No training abstract of {named} defines a short form; name an inventory of long forms")
     listed.write(work / "inventory.csv")
     (inventories[0] if inventories else listed).write(work / "first.csv")
     stage(_mark_file, "marked", "Marking", total=len(files))
@@ -166,7 +169,8 @@ def prepare_pubmed(
         },
     }
     if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
-        raise ValueError(f"No abstract of {', '.join(map(str, sources))} has anything to mark in these ways")
+        hint = f"; is {origin} the right inventory?" if inventories else ""
+        raise ValueError(f"No abstract of {named} has anything to mark in these ways{hint}")
     pubmed_card(account, work / "card.html")
     leave_out = ("read", "kept", "mined", "marked", "first.csv")
     finish(work, out, account, leave_out=leave_out)
