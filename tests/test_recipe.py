@@ -114,6 +114,46 @@ def test_recipe_cannot_be_changed():
             (),
             r"mine.yaml, key name: string should match pattern '^[\w][\w.-]*$' (found '../elsewhere')",
         ),
+        (
+            {"data": {"kinds": {"shares": {"medal": 1, "defined": 0}}}},
+            (),
+            "mine.yaml, key data.kinds: shares are numbers above 0; leave out a kind that is not wanted",
+        ),
+        (
+            {},
+            ("data.kinds.shares.medal=.inf",),
+            "mine.yaml, key data.kinds: shares are numbers above 0; leave out a kind that is not wanted",
+        ),
+        (
+            {},
+            ("data.kinds.shares={}",),
+            "mine.yaml, key data.kinds.shares: dictionary should have at least 1 item after validation, not 0 (found {})",
+        ),
+        (
+            {},
+            ("data.kinds.shares.mended=1",),
+            "Unknown value \"mended\" in mine.yaml, key data.kinds.shares.mended. Known: 'medal', 'substituted' or 'defined'.",
+        ),
+        (
+            {},
+            ("data.kinds.probability.medal=0.3",),
+            "mine.yaml, key data.kinds: probability is missing for substituted",
+        ),
+        (
+            {},
+            ("data.kinds.probability.medal=15", "data.kinds.probability.substituted=1"),
+            "mine.yaml, key data.kinds.probability.medal: input should be less than or equal to 1 (found 15)",
+        ),
+        (
+            {},
+            ("data.kinds.min_count=0",),
+            "mine.yaml, key data.kinds.min_count: input should be greater than or equal to 1 (found 0)",
+        ),
+        (
+            {},
+            ("data.validation=0.5", "data.test=0.5"),
+            "mine.yaml, key data: validation 0.5 and test 0.5 leave nothing to train on",
+        ),
         ({}, ("training.epochs",), 'Override "training.epochs" is not key.sub=value, such as training.epochs=2'),
         ({}, ("=2",), 'Override "=2" is not key.sub=value, such as training.epochs=2'),
         ({"seed": 1}, ("seed.sub=2",), 'Override "seed.sub=2": seed is a value, not a section'),
@@ -176,6 +216,17 @@ def test_any_override_is_taken_or_told_in_one_line(key, value):
     assert "\n" not in told.replace(override, "")
 
 
-def test_splits_that_leave_nothing_to_train_on_are_refused():
-    with pytest.raises(RecipeError, match=r"validation 0\.5 and test 0\.5 leave nothing to train on"):
-        parse_recipe({}, ["data.validation=0.5", "data.test=0.5"])
+def test_shares_need_a_probability_for_every_kind_that_draws_and_for_no_other():
+    assert parse_recipe({}, ["data.kinds.shares={defined: 1}", "data.kinds.probability={}"]).data.kinds.shares == {
+        "defined": 1
+    }
+    kinds = parse_recipe({}, ["data.kinds.shares={medal: 2}", "data.kinds.probability={medal: 0.3}"]).data.kinds
+    assert (kinds.shares, kinds.probability) == ({"medal": 2}, {"medal": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("inventory", "expected"),
+    [("null", ()), ("one.csv", ("one.csv",)), ("[]", ()), ("[one.csv, two.txt]", ("one.csv", "two.txt"))],
+)
+def test_inventories_are_none_one_or_several(inventory, expected):
+    assert parse_recipe({}, [f"data.inventory={inventory}"]).data.inventories == expected

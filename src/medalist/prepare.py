@@ -16,12 +16,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .corpus import ACCOUNT, corpus_passages, is_corpus, mixed
 from .files import replacing
 from .inventory import Inventory
+from .kinds import KINDS
 from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, write_parquet
 from .prompt import NONE_OF_THESE
 from .pubmed_corpus import PubmedSettings, prepare_pubmed
@@ -63,18 +65,18 @@ def prepare(recipe: Recipe) -> Prepared:
     folder = data_folder(recipe)
     if not (folder / "data.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        begun = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            _write(recipe, partial)
-            shutil.rmtree(partial / "corpus", ignore_errors=True)
-            partial.chmod(0o755)
+            _write(recipe, begun)
+            shutil.rmtree(begun / "corpus", ignore_errors=True)
+            begun.chmod(0o755)
             try:
-                partial.rename(folder)
+                begun.rename(folder)
             except OSError:
                 if not (folder / "data.json").exists():  # else another process was first, with the same settings
                     raise
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(begun, ignore_errors=True)
     return open_prepared(folder)
 
 
@@ -97,17 +99,20 @@ def _write(recipe: Recipe, folder: Path) -> None:
     settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
     inventory, found = _sources(recipe, folder, quarantine)
     limits = {"train": settings.limit, "validation": settings.limit_validation, "test": settings.limit_test}
+    kept = partial(hold_out, share=settings.hold_out_share, seed=recipe.seed)
     splits: dict[Split, list[Passage]] = {}
     without = 0
     for split, part in found.items():
         splits[split] = []
         for passage in part:
             if settings.hold_out != "nothing":
-                passage = hold_out(passage, split, settings.hold_out, share=settings.hold_out_share, seed=recipe.seed)
+                passage = kept(passage, split, settings.hold_out)
                 if not passage.mentions:
                     without += 1
                     continue
             marked = mark_distractors(passage, inventory, rate=settings.substitution.distractors, seed=recipe.seed)
+            if settings.hold_out == "short_forms":  # which then are no distractors of the training split either
+                marked = kept(marked, split, settings.hold_out)
             if not marked.mentions:
                 without += 1
             elif len(splits[split]) == limits[split]:
@@ -164,7 +169,12 @@ def _sources(
     if settings.source != "sample" and settings.path is None:
         raise ValueError(f"data.path is not set: source {settings.source} reads a file")
     path = Path(settings.path or "")
-    if settings.source in ("medal", "pubmed") and is_corpus(path):
+    if settings.source == "pubmed" and settings.substitution.mode in ("medal", "mended"):
+        raise ValueError(
+            "data.substitution.mode is not for source pubmed: say with data.kinds.shares what to make of abstracts, such as "
+            "{medal: 1}"
+        )
+    if settings.path is not None and is_corpus(path):
         account = json.loads((path / ACCOUNT).read_text(encoding="utf-8"))
         if account["source"] != settings.source:
             raise ValueError(f"{path} was prepared from {account['source']}, but data.source is {settings.source}")
@@ -210,9 +220,11 @@ def _pubmed_settings(recipe: Recipe) -> PubmedSettings:
 
 def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
     shares = recipe.data.kinds.shares if recipe.data.source == "pubmed" else None
-    if shares and (missing := [kind for kind in shares if not (path / kind).exists()]):
+    there = [kind for kind in KINDS if (path / kind).exists()]
+    if shares and (missing := [kind for kind in shares if kind not in there]):
         raise ValueError(
-            f"{path} holds no passages of kind {missing[0]}; set data.kinds.shares to kinds that it has, or prepare it anew"
+            f"{recipe.data.path} gives no passages of kind {' or '.join(missing)}; leave that out of data.kinds.shares. There "
+            f"are: {', '.join(there)}."
         )
     splits: tuple[Split, ...] = ("train", "validation", "test")
     if shares is None:

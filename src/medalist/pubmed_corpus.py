@@ -165,7 +165,7 @@ def _build(
     one = len(inventories) == 1 and not mined.senses
     listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
     if not listed.senses:
-        raise ValueError(f"No training abstract of {_named(files)} defines a short form, and no inventory is given")
+        raise ValueError(f"No training abstract of {_named(files)} defines a short form; name an inventory of long forms")
     listed.write(work / "inventory.csv")
     (inventories[0] if inventories else listed).write(work / "first.csv")
     stage(_mark_file, "marked", "Marking", total=len(files))
@@ -201,7 +201,8 @@ def _build(
         },
     }
     if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
-        raise ValueError(f"No abstract of {_named(files)} has anything to mark in these ways")
+        hint = f"; is {origin} the right inventory?" if inventories else ""
+        raise ValueError(f"No abstract of {_named(files)} has anything to mark in these ways{hint}")
     pubmed_card(account, work / "card.html")
     write_account(account, work)
 

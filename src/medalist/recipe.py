@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -50,7 +51,7 @@ class KindSettings(_Section):
 
     shares: dict[Kind, float] = Field({"medal": 1.0, "substituted": 1.0, "defined": 2.0}, min_length=1)
     """How the abstracts are divided among the kinds, as relative shares; each abstract is used once."""
-    probability: dict[Kind, float] = {"medal": 0.15, "substituted": 0.4}
+    probability: dict[Kind, Annotated[float, Field(gt=0, le=1)]] = {"medal": 0.15, "substituted": 0.4}
     """Of an occurrence of a long form (`medal`; published: 0.15), or of a long form of an abstract (`substituted`)."""
     all_sections: bool = False
     """Give the kind `medal` the whole abstract; the published recipe takes its first section."""
@@ -61,8 +62,8 @@ class KindSettings(_Section):
     def _probabilities(self) -> Self:
         if missing := set(self.shares) - set(self.probability) - {"defined"}:
             raise ValueError(f"probability is missing for {', '.join(sorted(missing))}")
-        if not all(share > 0 for share in self.shares.values()):
-            raise ValueError("shares are above 0; leave out a kind that is not wanted")
+        if not all(0 < share < math.inf for share in self.shares.values()):
+            raise ValueError("shares are numbers above 0; leave out a kind that is not wanted")
         return self
 
 
@@ -231,7 +232,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
 
 def _explain(error: Any, origin: str) -> str:
     """One line per mistake, with what would have been right."""
-    key = ".".join(str(part) for part in error["loc"])
+    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
@@ -239,6 +240,8 @@ def _explain(error: Any, origin: str) -> str:
         return f"Unknown key {key} in {origin}. {hint}"
     if error["type"] == "literal_error":
         return f'Unknown value "{error["input"]}" in {origin}, key {key}. Known: {error["ctx"]["expected"]}.'
+    if error["type"] == "value_error":
+        return f"{origin}, key {key}: {error['ctx']['error']}"
     return f"{origin}, key {key}: {error['msg'][0].lower()}{error['msg'][1:]} (found {error['input']!r})"
 
 
