@@ -18,14 +18,14 @@ from typing import Any, get_args
 
 import polars as pl
 
-from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame, write_shard
+from .corpus import content_key, finish, is_corpus, shards, work_folder, write_account, write_frame, write_shard
 from .data_card import MENDED, medal_card
 from .files import enough_room, replacing
 from .inventory import Inventory, equivalence_key
 from .inventory_files import adam_scores
 from .mending import Mending, is_junk, variant_groups
 from .parallel import run_jobs
-from .passages import Passage, Quarantine
+from .passages import Passage, Quarantine, read_passages
 from .progress import tracking
 from .sources.medal import Row, Table, group, rows, tables
 from .splits import Split, split_of
@@ -240,8 +240,6 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
         "words": sum(p.text.count(" ") + 1 for part in splits.values() for p in part),
         **mending.account(),
     }
-    if number == 0:
-        account["sample"] = _leaks([p for part in splits.values() for p in part][:2_000], listed)
     with replacing(_account_path(work, number)) as file:
         json.dump(account, file, ensure_ascii=False)
     return sum(map(len, splits.values()))
@@ -263,11 +261,13 @@ def _shared(work: Path, parts: int) -> dict[str, int]:
     return {split: found.filter(pl.col("split") == split).height for split in ("validation", "test")}
 
 
-def _leaks(passages: list[Passage], inventory: Inventory) -> dict[str, int]:
-    """How often the answer is spelt out elsewhere in the passage, on some of them."""
+def _leaks(work: Path, inventory: Inventory) -> dict[str, int]:
+    """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
     from .predictions import make_items  # brings torch, which workers need not load
 
-    items = make_items(passages, inventory)
+    firsts = [path for split in _ORDER for path in shards(work, split)[:1]]
+    passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
+    items = make_items(passages[:2_000], inventory)
     return {"mentions": len(items), "leaks": sum(item.leak for item in items)}
 
 
@@ -332,7 +332,7 @@ def _summary(
             }
             for name, counter in mended.items()
         },
-        "leaks_in_sample": next(account["sample"] for account in accounts if "sample" in account),
+        "leaks_in_sample": _leaks(work, listed),
         "mentions_per_passage": {str(number): n for number, n in sorted(per_passage.items())},
         "short_forms": short_forms.most_common(EXAMPLES),
     }
