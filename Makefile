@@ -2,7 +2,7 @@
 # make test    set everything up, pass the tests
 # make check   lint, types, and whether the CLI reference is up to date
 # make docs    write the CLI reference anew
-# make bench   measure against trl and others, write docs/benchmarks.md (about half an hour; nothing else should run)
+# make bench   measure against trl and others, write docs/benchmarks.md (three quarters of an hour; nothing else should run)
 #
 # TORCH=cpu takes PyTorch's CPU build from its own index, TORCH=installed the one of the Python that makes the
 # environment; otherwise pip decides. A torch that the environment has already is never replaced.

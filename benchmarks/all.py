@@ -1,4 +1,4 @@
-"""Runs every benchmark in a process of its own and writes docs/benchmarks.md; half an hour on 2 cores, nothing beside it.
+"""Runs every benchmark in a process of its own and writes docs/benchmarks.md; three quarters of an hour on 2 cores, nothing beside it.
 
 python benchmarks/all.py             # all of them: what `make bench` does
 python benchmarks/all.py scoring     # some, printed only
@@ -16,7 +16,7 @@ from common import progress
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-SCRIPTS = {"training": ["--control"], "scoring": [], "efficiency": [], "memory": [], "article": []}
+SCRIPTS = {"training": ["--control"], "scoring": [], "efficiency": [], "memory": [], "article": [], "data": []}
 """Name -> options."""
 INTRODUCTION = """# Benchmarks
 

@@ -224,7 +224,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         parts = [medal_sides(folder, chosen.rows, chosen.workers), marking(folder), xml(folder)]
-    print("\n\n".join(["# Preparing data", *parts]))
+    print("\n\n".join(parts))
 
 
 if __name__ == "__main__":
