@@ -482,3 +482,14 @@ def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_
     passages = read_passages(path, inventory, quarantine)
     assert [passage.id for passage in passages] == ["2", "3"]
     assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is no short form of 'room air'"
+
+
+def test_rows_that_several_workers_set_aside_count_together_but_not_those_of_no_use():
+    parts = [Quarantine(limit=1) for _ in range(2)]
+    for part in parts:
+        part.add(Path("rows.csv"), 2, "empty text")
+        part.add(Path("rows.csv"), 3, "unsure", bad=False)
+    rows = json.loads(json.dumps([row for part in parts for row in part.rows]))
+    Quarantine(limit=0.1, total=20, rows=rows).check()
+    with pytest.raises(TooManyBadRows, match="2 of 20 rows are bad"):
+        Quarantine(limit=0.09, total=20, rows=rows).check()

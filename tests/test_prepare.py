@@ -261,6 +261,20 @@ def test_too_many_bad_rows_leave_no_data_behind(tmp_path):
     assert prepare(recipe(tmp_path, "data.max_bad_rows=0.5", source="table", path=path)).account["rows_read"] == 60
 
 
+def test_too_many_malformed_abstracts_leave_no_data_behind(tmp_path):
+    path = abstracts(tmp_path, *map(report, range(8)), [], ["a line\u2028separator", ""])
+    with pytest.raises(
+        TooManyBadRows, match=r"2 of 10 rows are bad \(limit 5%\); the first: abstracts\.jsonl, row 9: no text"
+    ):
+        prepare(recipe(tmp_path, source="pubmed", path=path))
+    assert left(tmp_path) == []
+    overrides = ["data.max_bad_rows=0.2", "data.kinds.shares={medal: 1}", "data.kinds.probability={medal: 1}"]
+    prepared = prepare(recipe(tmp_path, *overrides, source="pubmed", path=path))
+    assert (prepared.account["rows_read"], sum(prepared.account["rows_quarantined"].values())) == (10, 2)
+    rows = map(json.loads, (prepared.folder / "quarantine.jsonl").read_text().split("\n")[:-1])
+    assert [row["line"] for row in rows] == [9, 10]
+
+
 def test_data_without_a_marked_short_form_is_refused_and_leaves_nothing(tmp_path):
     path = abstracts(tmp_path, ["nothing of the kind"])
     with pytest.raises(

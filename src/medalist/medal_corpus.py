@@ -125,8 +125,8 @@ def _build(
         pass
     accounts = [json.loads(_account_path(work, number).read_text(encoding="utf-8")) for number in range(parts)]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
-    quarantine.extend(row for part in read for row in part["rows"])
-    quarantine.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
+    quarantine.rows.extend(row for part in read for row in part["rows"])
+    quarantine.rows.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
     quarantine.check()
     quarantine.write(work / "quarantine.jsonl")
     account = _summary(accounts, quarantine, work, settings, [table.file for table in found])

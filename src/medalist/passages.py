@@ -82,30 +82,23 @@ class Quarantine:
     rows: list[dict[str, Any]] = field(default_factory=list)
     total: int = 0
     """Rows seen, good or bad; the reader counts them."""
-    _bad: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
 
     def add(self, path: Path, line: int, reason: str, row: object = None, *, bad: bool = True) -> None:
         """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it.
 
         A row that is sound but of no use, its annotators being unsure, say, is not `bad`: the limit leaves it out.
         """
-        self.rows.append({"file": path.name, "line": line, "reason": reason, "row": row})
-        if bad:
-            self._bad.append(self.rows[-1])
-
-    def extend(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Add bad rows that were set aside elsewhere."""
-        for row in rows:
-            self.rows.append(row)
-            self._bad.append(row)
+        sound = {} if bad else {"bad": False}
+        self.rows.append({"file": path.name, "line": line, "reason": reason, "row": row, **sound})
 
     def check(self) -> None:
         """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
-        if len(self._bad) > self.limit * self.total:
-            first = self._bad[0]
+        bad = [row for row in self.rows if row.get("bad", True)]
+        if len(bad) > self.limit * self.total:
+            first = bad[0]
             raise TooManyBadRows(
-                f"{len(self._bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: "
-                f"{first['file']}, row {first['line']:,}: {first['reason']}. Mend the file or raise the limit (data.max_bad_rows, --max-bad-rows)."
+                f"{len(bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: {first['file']}, row "
+                f"{first['line']:,}: {first['reason']}. Mend the file or raise the limit (data.max_bad_rows, --max-bad-rows)."
             )
 
     def summary(self) -> dict[str, int]:

@@ -154,7 +154,7 @@ def _build(
     stage(_read_file, "read", "Reading", files=files)
     read = [_load(work / "read" / f"{n:05}.json") for n in numbers]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
-    quarantine.extend(row for part in read for row in part["bad"])
+    quarantine.rows.extend(row for part in read for row in part["bad"])
     quarantine.check()
     counts = _choose(work, len(files), read)
     mined = Inventory.of([])

@@ -16,7 +16,7 @@ from typing import Literal
 from lxml import etree
 
 from ..inventory import tidy
-from ..passages import Passage, Quarantine, json_records
+from ..passages import Quarantine, json_records
 
 CHUNK = 1 << 16
 """Bytes that the XML parser is given at a time."""
@@ -42,27 +42,6 @@ class Abstract:
     """Of publication."""
     sections: tuple[str, ...]
     """Plain text without labels; none where the article has no abstract, or has lost it."""
-
-
-def read_abstracts(path: Path, quarantine: Quarantine) -> list[Passage]:
-    """Read abstracts, all sections joined; nothing is marked yet.
-
-    Of several revisions of an article the highest version counts, of equal versions the last. Deleted articles and
-    those without an abstract are left out.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: as `read_records`, or too many records are malformed (`TooManyBadRows`).
-    """
-    found: dict[str, Abstract] = {}
-    for record in read_records(path, quarantine):
-        if isinstance(record, str):
-            found.pop(record, None)
-        elif record.pmid not in found or found[record.pmid].version <= record.version:
-            found[record.pmid] = record
-    quarantine.check()
-    source = path.name.split(".")[0]
-    return [Passage(id=a.pmid, text=" ".join(a.sections), source=source) for a in found.values() if a.sections]
 
 
 def read_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]:
