@@ -19,6 +19,9 @@ from medalist.corpus import corpus_passages, shards
 from medalist.inventory import Inventory
 from medalist.medal_corpus import MedalSettings, prepare_medal
 from medalist.passages import Passage, TooManyBadRows
+from medalist.prepare import open_prepared
+from medalist.recipe import parse_recipe
+from medalist.runs import evaluate_run, train
 from medalist.splits import Split, split_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -281,6 +284,8 @@ def test_answers_spelt_out_elsewhere_are_counted_on_a_sample(tmp_path):
     assert account["leaks_in_sample"] == {"mentions": 2, "leaks": 1}
 
 
+NUMBERS = {"train": range(20), "valid": range(20, 24), "test": range(24, 31)}
+
 SLOWLY = """
 import sys, time
 from pathlib import Path
@@ -356,3 +361,22 @@ def test_a_second_corpus_of_the_same_name_takes_its_own_inventory(tmp_path):
         prepared(tmp_path / "out", source, inventory=inventory)
         assert golds(passages(tmp_path / "out", "train")) == [("AN", spelling)]
         (tmp_path / "out").rename(tmp_path / spelling)
+
+
+def test_a_corpus_is_trained_and_evaluated_on_as_it_is(tmp_path, model_folder):
+    prepared(tmp_path / "corpus", *(table(tmp_path, lines(n), f"{name}.csv") for name, n in NUMBERS.items()))
+    values = {
+        "name": "tiny",
+        "output": str(tmp_path / "runs"),
+        "model": {"base": str(model_folder)},
+        "data": {"source": "medal", "path": str(tmp_path / "corpus"), "limit": 8, "substitution": {"distractors": 0}},
+        "training": {"max_steps": 2, "evaluate_every": 2},
+        "evaluation": {"bootstrap": 100},
+    }
+    run = train(parse_recipe(values))
+    data = open_prepared(Path(run.record["data"]["folder"]))
+    assert data.account["passages"] == {"train": 8, "validation": 4, "test": 7}
+    assert data.passages("test") == passages(tmp_path / "corpus", "test")
+    metrics, _ = evaluate_run(run)
+    assert (metrics["counts"]["passages"], metrics["counts"]["choice"]) == (7, 14)
+    assert {"base", "tuned"} <= set(metrics["models"])
