@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -75,6 +76,12 @@ def interrupted(_: int) -> bool:
 
 def environment(name: str) -> str | None:
     return os.environ.get(name)
+
+
+def fill(number: int) -> int:
+    if number == 1:
+        raise OSError(errno.ENOSPC, "full")
+    return number
 
 
 def complain(number: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import medalist
 from medalist.parallel import ray_cluster, run_jobs
-from piecework import begun, complain, environment, interrupted, square, task
+from piecework import begun, complain, environment, fill, interrupted, square, task
 
 PLACES = {"here": {"workers": 1}, "processes": {"workers": 2}, "ray": {"workers": 2, "ray": "local"}}
 FOLDERS = os.pathsep.join(str(Path(file).resolve().parent) for file in (__file__, Path(medalist.__file__).parent))
@@ -121,6 +121,13 @@ def test_of_several_errors_the_first_is_raised_with_a_note_on_the_others(place, 
     assert {number: result for number, (result, _) in found.items()} == {0: 0, 2: 4}
     assert caught.value.__notes__ == ["2 more of 5 failed: 3, 4"]
     assert capsys.readouterr().err.rstrip().endswith("3 failed")
+
+
+def test_nothing_more_is_begun_once_a_disk_is_full():
+    found = run_jobs(fill, range(5))
+    assert next(found) == (0, 0)
+    with pytest.raises(OSError, match="full"):
+        next(found)
 
 
 @elsewhere

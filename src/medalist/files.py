@@ -34,13 +34,18 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         raise
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or what a user may take of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextmanager
 def enough_room(path: Path) -> Iterator[None]:
     """Say which disk it is, and that work can go on, when there is no room left for what is written to `path`."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         raise OSError(
             error.errno,

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from .files import is_full
 from .progress import tracking
 
 J = TypeVar("J")
@@ -50,7 +51,7 @@ def run_jobs(
     retries: int = 2,
     name: Callable[[J], str] = str,
 ) -> Iterator[tuple[int, R]]:
-    """Do a piece of work for each job; every job runs to its end, even when others fail.
+    """Do a piece of work for each job; every job runs to its end, even when others fail, unless a disk is full.
 
     A job whose worker is killed is done again, so `work` must be safe to repeat: it writes a file under another name
     and renames it. Results travel between processes and should be small: a count, a path. A script that uses workers
@@ -105,6 +106,8 @@ def run_jobs(
                 error = RuntimeError(f"{what} killed its worker {deaths[number]} times, out of memory?")
                 error.__cause__ = outcome.error
             failures[number] = error
+            if is_full(error):
+                waiting.clear()  # who begins now would find no room either
             advance(note=f"{len(failures)} failed")
     if failures:
         first, *others = sorted(failures)
