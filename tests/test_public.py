@@ -8,8 +8,9 @@ import medalist
 
 def test_the_public_names_are_these():
     assert medalist.__all__ == [
-        "Expander", "Expansion", "Inventory", "Mention", "Passage", "Question", "Recipe", "Sense", "TokenTree",
-        "build_tree", "check_claims", "evaluate_base", "evaluate_run", "load_base", "load_recipe", "open_run", "prepare",
+        "Expander", "Expansion", "Inventory", "MedalSettings", "Mention", "Passage", "PubmedSettings", "Question",
+        "Recipe", "Sense", "TokenTree", "build_tree", "check_claims", "evaluate_base", "evaluate_run",
+        "find_definitions", "load_base", "load_recipe", "open_run", "prepare", "prepare_medal", "prepare_pubmed",
         "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
     ]  # fmt: skip
 

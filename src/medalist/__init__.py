@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .claims import check_claims
+    from .definitions import find_definitions
     from .expander import Expander, Expansion
     from .inventory import Inventory, Sense
+    from .medal_corpus import MedalSettings, prepare_medal
     from .model import load_base
     from .passages import Mention, Passage, read_passages, write_jsonl, write_parquet
     from .prepare import prepare
     from .prompt import Question
+    from .pubmed_corpus import PubmedSettings, prepare_pubmed
     from .recipe import Recipe, load_recipe
     from .report import write_report
     from .runs import evaluate_base, evaluate_run, open_run, train
@@ -25,8 +28,10 @@ _HOME = {
     "Expander": "expander",
     "Expansion": "expander",
     "Inventory": "inventory",
+    "MedalSettings": "medal_corpus",
     "Mention": "passages",
     "Passage": "passages",
+    "PubmedSettings": "pubmed_corpus",
     "Question": "prompt",
     "Recipe": "recipe",
     "Sense": "inventory",
@@ -35,10 +40,13 @@ _HOME = {
     "check_claims": "claims",
     "evaluate_base": "runs",
     "evaluate_run": "runs",
+    "find_definitions": "definitions",
     "load_base": "model",
     "load_recipe": "recipe",
     "open_run": "runs",
     "prepare": "prepare",
+    "prepare_medal": "medal_corpus",
+    "prepare_pubmed": "pubmed_corpus",
     "read_passages": "passages",
     "train": "runs",
     "write_jsonl": "passages",
@@ -51,8 +59,10 @@ __all__ = [
     "Expander",
     "Expansion",
     "Inventory",
+    "MedalSettings",
     "Mention",
     "Passage",
+    "PubmedSettings",
     "Question",
     "Recipe",
     "Sense",
@@ -61,10 +71,13 @@ __all__ = [
     "check_claims",
     "evaluate_base",
     "evaluate_run",
+    "find_definitions",
     "load_base",
     "load_recipe",
     "open_run",
     "prepare",
+    "prepare_medal",
+    "prepare_pubmed",
     "read_passages",
     "train",
     "write_jsonl",

@@ -165,7 +165,9 @@ def _build(
     one = len(inventories) == 1 and not mined.senses
     listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
     if not listed.senses:
-        raise ValueError(f"No training abstract of {_named(files)} defines a short form; name an inventory of long forms")
+        raise ValueError(
+            f"No training abstract of {_named(files)} defines a short form; name an inventory of long forms"
+        )
     listed.write(work / "inventory.csv")
     (inventories[0] if inventories else listed).write(work / "first.csv")
     stage(_mark_file, "marked", "Marking", total=len(files))
