@@ -38,7 +38,10 @@ def work_folder(out: Path, settings: dict[str, Any]) -> Path:
 
     Raises:
         FileExistsError: `out` is there already.
+        ValueError: the shares of validation and test leave nothing to train on.
     """
+    if float(settings["validation"]) + float(settings["test"]) >= 1:
+        raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
     if out.exists():
         raise FileExistsError(f"{out} exists already: name another folder, or remove it")
     out = out.absolute()  # workers may stand in another folder
