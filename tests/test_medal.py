@@ -259,7 +259,7 @@ RECORDS = st.lists(st.lists(CELL, min_size=1, max_size=5), max_size=6)
 def by_the_csv_module(content: str) -> list[tuple[int, list[str]]]:
     """What the standard library reads below the header, with the line that each record ends on."""
     reader = csv.reader(io.StringIO(content, newline="\n"))
-    return [(reader.line_num, record) for record in reader if record][1:]
+    return [(reader.line_num, record[:10]) for record in reader if record][1:]  # a quarantine keeps ten cells
 
 
 def by_rows(content: str) -> list[tuple[int, list[str]]]:
