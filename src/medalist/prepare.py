@@ -183,7 +183,9 @@ def _sources(
         built = folder / "corpus"
         account = prepare_pubmed([path], built, _pubmed_settings(recipe))
         quarantine.total = account["rows_read"]
-        with (built / "quarantine.jsonl").open(encoding="utf-8") as file:  # a line may hold what splitlines takes for its end
+        with (built / "quarantine.jsonl").open(
+            encoding="utf-8"
+        ) as file:  # a line may hold what splitlines takes for its end
             quarantine.rows = [json.loads(line) for line in file]
         return _corpus(recipe, built, Inventory.read(built / "inventory.csv"))
     inventory = load_inventory(settings)
