@@ -45,6 +45,8 @@ def test_definitions_come_in_order_each_with_the_words_behind_the_one_before():
     text = "The heart rate (HR) and blood pressure (BP) rose; MAP (mean arterial pressure) fell."
     assert pairs(text) == [("HR", "heart rate"), ("BP", "blood pressure"), ("MAP", "mean arterial pressure")]
     assert pairs("heart failure (HF) (HF)") == [("HF", "heart failure")]
+    assert pairs("the relative (RR) and absolute (RD)") == []
+    assert pairs("renal failure (RF) death score (FDS)") == [("RF", "renal failure")]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,11 @@ def test_plurals_of_both_become_singular_only_where_the_short_form_is_a_plural(t
         ("an electrocardiogram (ECG)", "ECG", "electrocardiogram"),
         ("the Straße rho (SR)", "SR", "Straße rho"),
         ("the double  spaced   words (DSW)", "DSW", "double spaced words"),
+        ("of non-hypertension (HTN)", "HTN", "non-hypertension"),
+        ("of pain/hypertension (HTN)", "HTN", "hypertension"),
+        ("with (–)-epicatechin (EC)", "EC", "(–)-epicatechin"),
+        ("(for hypertension (HTN))", "HTN", "hypertension"),
+        ("(hypertension (HTN))", "HTN", "hypertension"),
         ("positron emission (tomography) (PET)", "PET", "positron emission (tomography)"),
     ],
 )
@@ -133,6 +140,8 @@ def test_a_long_form_does_not_begin_with_a_function_word(text):
         ("an intra-venous (IV)", "an intravenous (IV)"),
         ("a chronic myelitis (CM)", "a cardiomyopathy (CM)"),
         ("the serum estrogen excess (SEE)", "the serum electrolytes (SEE)"),
+        ("the odds ratio (OR)", "the odds big ratio (OR)"),
+        ("the odds in ratio (OR)", "the odds ratio of (OR)"),
         ("the maximal inspiratory number (MIN)", "the minimal dose (MIN)"),
     ],
 )
@@ -161,6 +170,11 @@ def test_a_short_form_that_is_mostly_something_else_needs_all_its_initials(initi
         "body mass index (kg/m2)",
         "Smith AB (Johns Hopkins)",
         "genes (p53)",
+        "RA (juvenile rheumatoid arthritis)",
+        "mRNA (a messenger RNA)",
+        "In (indium nitrate)",
+        "the systolic 120-140 index (SI)",
+        "body mass > 30 index (BMI)",
         "(RA)",
         "rheumatoid arthritis ()",
         "rheumatoid arthritis (RA",

@@ -155,7 +155,7 @@ def _long_form_start(short_form: str, before: str, *, initials: bool) -> int | N
     at += 1
     while at > 0 and not lowered[at - 1].isspace() and lowered[at - 1] not in "([\"'“‘/":
         at -= 1
-    return at
+    return at - 1 if at and re.match(r"\([^()\s]+\)\S", lowered[at - 1 :]) else at
 
 
 def fits(short_form: str, long_form: str) -> bool:
