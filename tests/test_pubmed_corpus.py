@@ -447,11 +447,11 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ({}, r"No abstract of .*n0001\.xml\.gz and 1 more files has anything to mark in these ways"),
+        ({}, r"No abstract of .*n0001\.xml\.gz and 1 more files has anything to mark in these ways; is senses\.csv .*"),
         ({"inventory": None}, "Kinds medal and substituted need an inventory of long forms to look for"),
         (
             {"inventory": None, "kinds": ("defined",)},
-            r"No training abstract of .*n0001\.xml\.gz and 1 more files defines a short form, and no inventory is given",
+            r"No training abstract of .*n0001\.xml\.gz and 1 more files defines a short form; name an inventory of long forms",
         ),
     ],
 )
