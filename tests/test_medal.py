@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from medalist.inventory import Inventory
 from medalist.passages import Passage, Quarantine, read_passages
-from medalist.sources.medal import Row, Table, group, rows, tables, text_id
+from medalist.sources.medal import Row, Table, group, named_tables, rows, tables, text_id
 
 INVENTORY = Inventory.of(
     [("RA", "rheumatoid arthritis", 3, None), ("RA", "right atrium", 2, None), ("CT", "x", 1, None)]
@@ -293,3 +293,20 @@ def test_records_and_lines_are_those_of_the_csv_module_where_quotes_are_astray(c
 def test_a_file_of_one_table_is_read_at_once(tmp_path):
     path = archive(tmp_path, train=HEADER + "5,in RA,1,right atrium\n")
     assert [golds(p) for p in read_passages(path, INVENTORY)] == [[("RA", "right atrium")]]
+
+
+def test_a_source_may_be_on_zenodo_or_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "train.csv").write_text("ABSTRACT_ID,TEXT,LOCATION,LABEL\n")
+    asked = []
+
+    def zenodo_file(name, folder):
+        asked.append((name, folder))
+        return tmp_path / name
+
+    monkeypatch.setattr("medalist.download.zenodo_file", zenodo_file)
+    monkeypatch.setattr("medalist.download.hub_parquet", lambda repo, split: [Path(repo, split, "0000.parquet")])
+    assert [table.name for table in named_tables("zenodo:train.csv", tmp_path / "kept")] == ["train"]
+    assert asked == [("train.csv", tmp_path / "kept")]
+    found = named_tables("hub:McGill-NLP/medal", tmp_path)
+    assert [(table.name, table.path.parts[-2]) for table in found] == [(s, s) for s in ("train", "validation", "test")]
+    assert [table.name for table in named_tables(str(tmp_path / "train.csv"), tmp_path)] == ["train"]
