@@ -57,6 +57,7 @@ def medal_account(**parts: Any) -> dict[str, Any]:
         "rows_quarantined": {},
         "read": ["train.csv"],
         "mended": dict.fromkeys(MENDED, empty),
+        "adam_scores": None,
         "short_forms": [],
     } | parts
 

@@ -211,6 +211,21 @@ def test_as_published_keeps_the_senses_that_are_listed_variants_and_junk_alike(t
     assert kept["inventory"]["variant_groups"] == 1
 
 
+def test_adams_scores_of_junk_and_other_senses_are_counted_in_fifths(tmp_path):
+    scores = [
+        ("RA", "Rheumatoid Arthritis", 1.0),
+        ("RA", "right atrium", 0.2),
+        ("T3", "after", 0.1999),
+        ("X", "x", 0.5),
+    ]
+    adam = "".join(f"{short}\t{short}:1\t{long}:1:0\t{score}\t1\n" for short, long, score in scores)
+    (tmp_path / "adam").write_text("# ADAM\n" + adam)
+    account = prepared(tmp_path / "out", table(tmp_path, AFTER), adam=tmp_path / "adam")
+    assert account["adam_scores"] == {"junk": [1, 0, 0, 0, 0, 0], "others": [0, 1, 0, 0, 1, 3]}
+    assert "ADAM's scores of the senses" in (tmp_path / "out" / "card.html").read_text().replace("&#39;", "'")
+    assert prepared(tmp_path / "without", tmp_path / "train.csv")["adam_scores"] is None
+
+
 def test_bad_rows_are_kept_with_file_and_line_whatever_stage_found_them(tmp_path):
     train = table(tmp_path, [(1, "in RA", 1, "right atrium"), (2, "in RA", 7, "right atrium"), (3, "in RA", 1, "a,b")])
     test = table(tmp_path, [(4, "in RA", 1, "right atrium"), (4, "in RA", 1, "right atrium")], "test.csv")

@@ -140,6 +140,10 @@ def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(h
             ["medal", "good.csv", "--inventory", "senses.csv", "--validation", "0.5", "--test", "0.5"],
             "validation 0.5 and test 0.5 leave nothing to train on",
         ),
+        (
+            ["medal", "good.csv", "--inventory", "senses.csv", "--adam", "senses.csv"],
+            "senses.csv is not ADAM's database: line 1: 1 columns instead of ADAM's 5",
+        ),
         (["pubmed", "gone.xml", "--inventory", "senses.csv"], "gone.xml does not exist"),
         (["pubmed", "good.jsonl"], "Kinds medal and substituted need an inventory of long forms to look for"),
         (

@@ -89,6 +89,8 @@ def prepare_medal(
     if not found:
         raise ValueError("No table of MeDAL's is named")
     published = Inventory.read(settings.inventory)
+    if settings.adam is not None:
+        adam_scores(settings.adam)  # a wrong file is told now, not when everything else is done
     parts = max(1, math.ceil(sum(_size(table) for table in found) / (PARTITION_MB * 1e6)))
     files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
     recorded = {
