@@ -10,6 +10,7 @@ from typing import Literal
 from .inventory import equivalence_key
 from .passages import Mention, Passage
 
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 Split = Literal["train", "validation", "test"]
 
 
@@ -93,4 +94,6 @@ def shared_key(passage: Passage) -> str:
 
 def content(text: str) -> str:
     """A text up to case, punctuation, digits and white space."""
+    if text.isascii():  # nearly all are, and this is much faster
+        return text.lower().encode().translate(None, _NO_LETTERS).decode()
     return "".join(character for character in text.lower() if character.isalpha())
