@@ -14,6 +14,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> dict[str, An
 def is_corpus(folder: Path) -> bool:
     """Whether a folder is a corpus."""
     return (folder / ACCOUNT).exists()
+
+
+def corpus_inventory(folder: Path) -> Inventory:
+    """The candidates of a corpus, with what they were made of as their origin."""
+    account = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))
+    return replace(Inventory.read(folder / "inventory.csv"), origin=account["inventory"]["origin"])
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .corpus import ACCOUNT, corpus_passages, is_corpus, mixed
+from .corpus import ACCOUNT, corpus_inventory, corpus_passages, is_corpus, mixed
 from .files import replacing
 from .inventory import Inventory
 from .kinds import KINDS
@@ -157,7 +157,7 @@ def load_inventory(settings: DataSettings) -> Inventory:
     if settings.source == "sample":
         return sample.inventory()
     if settings.path is not None and is_corpus(Path(settings.path)):
-        return Inventory.read(Path(settings.path) / "inventory.csv")
+        return corpus_inventory(Path(settings.path))
     raise ValueError(f"data.inventory is not set: source {settings.source} needs a sense inventory")
 
 
@@ -185,9 +185,9 @@ def _sources(
         quarantine.total = account["rows_read"]
         with (built / "quarantine.jsonl").open(
             encoding="utf-8"
-        ) as file:  # a line may hold what splitlines takes for its end
+        ) as file:  # not splitlines, which knows other line ends too
             quarantine.rows = [json.loads(line) for line in file]
-        return _corpus(recipe, built, Inventory.read(built / "inventory.csv"))
+        return _corpus(recipe, built, corpus_inventory(built))
     inventory = load_inventory(settings)
     passages = sample.passages() if settings.source == "sample" else read_passages(path, inventory, quarantine)
     # Split before anything is replaced: duplicates are alike only as they came.
