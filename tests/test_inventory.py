@@ -385,3 +385,12 @@ def test_adam_scores_are_read_by_pair_and_another_file_is_named(tmp_path):
     (tmp_path / "other").write_text("a\tb\n")
     with pytest.raises(ValueError, match="other is not ADAM's database: line 1: 2 columns instead of ADAM's 5"):
         adam_scores(tmp_path / "other")
+
+
+def test_merging_prefers_the_spelling_with_its_words_apart_to_a_fused_one_however_frequent():
+    fused = Inventory.of([("AUC", "areaundercurve", 900, None), ("CT", "computed tomography", 2, None)])
+    apart = Inventory.of([("AUC", "area under curve", 0, None), ("CT", "Computed Tomography", 5, None)])
+    merged = Inventory.merged([fused, apart])
+    assert merged.long_forms("AUC") == ("area under curve",)
+    assert merged.long_forms("CT") == ("Computed Tomography",)
+    assert merged.count("AUC", "area under curve") == 900

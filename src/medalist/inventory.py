@@ -94,7 +94,8 @@ class Inventory:
             origin: where the result came from, for people.
 
         Returns:
-            Senses with their counts added up, the most frequent spelling, and the first concept known.
+            Senses with their counts added up, the first concept known, and the spelling with most of its words apart
+            ("area under curve", not MeDAL's "areaundercurve"), of those the most frequent.
         """
         table: dict[str, dict[str, _Merged]] = {}
         for inventory in inventories:
@@ -107,7 +108,12 @@ class Inventory:
                     one.concept = one.concept or sense.concept
         return cls.of(
             (
-                (short_form, max(one.counts, key=one.counts.__getitem__), sum(one.counts.values()), one.concept)
+                (
+                    short_form,
+                    max(one.counts, key=lambda name: _readable(name, one.counts[name])),
+                    sum(one.counts.values()),
+                    one.concept,
+                )
                 for short_form, known in table.items()
                 for one in known.values()
             ),
@@ -184,6 +190,10 @@ class _Merged:
 
     counts: dict[str, int] = field(default_factory=dict)
     concept: str | None = None
+
+
+def _readable(long_form: str, count: int) -> tuple[int, int]:
+    return len(re.findall(r"[\s-]", long_form)), count
 
 
 def tidy(text: str) -> str:
