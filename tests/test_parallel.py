@@ -210,7 +210,8 @@ def test_without_ray_the_line_names_the_extra(monkeypatch):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port", "nonsense"])
 def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch, address):
-    ray = pytest.importorskip("ray")
+    import ray  # a development dependency: without it this fails
+
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ValueError, match=rf'^No Ray cluster at "{address}" \(.*\): start one with'):
         list(run_jobs(str, [1], ray=address))
