@@ -31,7 +31,8 @@ from medalist.prepare import prepare
 from medalist.prompt import Encoder, sampled_candidates
 from medalist.pubmed_corpus import PubmedSettings, prepare_pubmed
 from medalist.recipe import Recipe, parse_recipe
-from medalist.runs import load_tuned, open_run, read_marked, train
+from medalist.run_evaluation import read_marked
+from medalist.runs import load_tuned, open_run, train
 from medalist.tables import share
 
 FOLDER = Path("kinds")

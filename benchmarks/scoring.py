@@ -26,11 +26,11 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.utils import logging
 
+from medalist.adapters import add_adapter
 from medalist.model import LoadedModel, load_base
 from medalist.prompt import Encoder, Layout, PromptSettings
 from medalist.recipe import TrainingSettings
 from medalist.scoring import score_layouts
-from medalist.training import add_adapter
 from medalist.tree import sequences
 
 TOLERANCE = 1e-3

@@ -33,6 +33,7 @@ from common import MENTIONS, WORDS, machine, medal_shaped, progress, table
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
+from medalist.adapters import add_adapter
 from medalist.batches import TrainingItem, collate
 from medalist.inventory import Inventory
 from medalist.model import LoadedModel, load_base
@@ -40,7 +41,7 @@ from medalist.passages import Passage
 from medalist.prompt import Choose, Encoder, Layout, PromptSettings, sampled_candidates
 from medalist.recipe import TrainingSettings
 from medalist.scoring import score_tree
-from medalist.training import TreeTrainer, add_adapter
+from medalist.training import TreeTrainer
 from medalist.tree import build_tree, sequences
 
 BASE = "smollm2-135m"

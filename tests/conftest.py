@@ -97,7 +97,8 @@ def model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Te
 def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the tiny model on the sample corpus, trained for four steps and evaluated."""
     from medalist.recipe import parse_recipe
-    from medalist.runs import evaluate_run, train
+    from medalist.run_evaluation import evaluate_run
+    from medalist.runs import train
 
     values = {
         "name": "tiny",

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from medalist.adapters import add_adapter
 from medalist.passages import Quarantine
 from medalist.recipe import TrainingSettings
 from medalist.scoring import candidate_scores, tree_inputs
 from medalist.sources.pubmed import read_records
-from medalist.training import add_adapter
 from medalist.tree import build_tree, forest
 
 HERE = Path(__file__).parent.parent / "benchmarks"

@@ -21,7 +21,8 @@ from medalist.medal_corpus import MedalSettings, prepare_medal
 from medalist.passages import Passage, TooManyBadRows
 from medalist.prepare import open_prepared
 from medalist.recipe import parse_recipe
-from medalist.runs import evaluate_run, train
+from medalist.run_evaluation import evaluate_run
+from medalist.runs import train
 from medalist.splits import Split, split_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

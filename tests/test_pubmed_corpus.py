@@ -23,7 +23,8 @@ from medalist.passages import Passage, TooManyBadRows
 from medalist.prepare import open_prepared
 from medalist.pubmed_corpus import PubmedSettings, input_files, prepare_pubmed
 from medalist.recipe import parse_recipe
-from medalist.runs import evaluate_run, train
+from medalist.run_evaluation import evaluate_run
+from medalist.runs import train
 from medalist.splits import Split, split_of
 from test_pubmed import article, deleted, pubmed
 

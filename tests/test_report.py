@@ -7,7 +7,8 @@ import pytest
 
 from medalist.figures import accuracy_by_slice, as_svg, learning_curve
 from medalist.report import plain_summary, write_report
-from medalist.runs import evaluate_run, open_run
+from medalist.run_evaluation import evaluate_run
+from medalist.runs import open_run
 
 
 @pytest.fixture(scope="module")

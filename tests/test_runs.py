@@ -18,16 +18,8 @@ from medalist.passages import read_passages, write_jsonl
 from medalist.prepare import open_prepared
 from medalist.recipe import RecipeError, load_recipe
 from medalist.report import write_report
-from medalist.runs import (
-    evaluate_base,
-    evaluate_run,
-    held_out,
-    load_run_base,
-    load_tuned,
-    open_run,
-    read_marked,
-    train,
-)
+from medalist.run_evaluation import evaluate_base, evaluate_run, held_out, read_marked
+from medalist.runs import load_run_base, load_tuned, open_run, train
 from medalist.sources import clinical, sample
 from medalist.sources.medal import write_medal_csv
 

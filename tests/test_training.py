@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from medalist.batches import TreeDataset, collate
+from medalist.checkpoints import last_checkpoint, publish_folder
 from medalist.inventory import Inventory
 from medalist.passages import Mention, Passage
 from medalist.prompt import NONE_OF_THESE, Encoder, PromptSettings
 from medalist.recipe import Recipe, TrainingSettings
-from medalist.training import NonFiniteError, last_checkpoint, publish_folder, tune
+from medalist.training import NonFiniteError, tune
 
 HERE = Path(__file__).parent
 INVENTORY = Inventory.of(

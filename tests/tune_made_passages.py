@@ -12,6 +12,7 @@ import torch
 
 torch.set_num_threads(1)
 
+import medalist.checkpoints as checkpoints  # noqa: E402
 import medalist.training as training  # noqa: E402
 from medalist.model import load_base  # noqa: E402
 from medalist.recipe import Recipe  # noqa: E402
@@ -26,14 +27,14 @@ def die() -> None:
 
 
 if last_step := numbers.pop("kill-after-step", None):
-    end_step = training.LogWriter.on_log
+    end_step = checkpoints.LogWriter.on_log
 
     def on_log(self, args, state, control, logs=None, **rest):
         end_step(self, args, state, control, logs=logs, **rest)
         if state.global_step == last_step and "loss" in (logs or {}):
             die()
 
-    training.LogWriter.on_log = on_log
+    checkpoints.LogWriter.on_log = on_log
 if last_save := numbers.pop("kill-in-save", None):
     publish = training.publish_folder
 

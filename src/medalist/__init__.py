@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .pubmed_corpus import PubmedSettings, prepare_pubmed
     from .recipe import Recipe, load_recipe
     from .report import write_report
-    from .runs import evaluate_base, evaluate_run, open_run, train
+    from .run_evaluation import evaluate_base, evaluate_run
+    from .runs import open_run, train
     from .tree import TokenTree, build_tree
 
 _HOME = {
@@ -38,8 +39,8 @@ _HOME = {
     "TokenTree": "tree",
     "build_tree": "tree",
     "check_claims": "claims",
-    "evaluate_base": "runs",
-    "evaluate_run": "runs",
+    "evaluate_base": "run_evaluation",
+    "evaluate_run": "run_evaluation",
     "find_definitions": "definitions",
     "load_base": "model",
     "load_recipe": "recipe",

@@ -24,7 +24,8 @@ from .metrics import Estimate, Floats, PassageBootstrap, softmax
 from .model import LoadedModel
 from .passages import Passage, fingerprint, read_passages
 from .predictions import Item, Scores, make_items, passage_numbers, read_scores
-from .runs import Run, RunModels, evaluate_run, held_out, use_threads
+from .run_evaluation import RunModels, evaluate_run, held_out
+from .runs import Run, use_threads
 from .sources import clinical, probes, sample
 
 CONFIDENT = 0.8

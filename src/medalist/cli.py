@@ -185,7 +185,8 @@ def evaluate(
     Examples: `medalist evaluate runs/demo`,
     `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
     """
-    from .runs import evaluate_base, evaluate_run, is_run, open_run
+    from .run_evaluation import evaluate_base, evaluate_run
+    from .runs import is_run, open_run
     from .tables import metrics_tables
 
     if is_run(Path(target)):

@@ -12,7 +12,8 @@ from .prepare import prepare
 from .progress import say
 from .recipe import DataSettings, Recipe, TrainingSettings
 from .report import write_report
-from .runs import evaluate_run, start_run, train
+from .run_evaluation import evaluate_run
+from .runs import start_run, train
 from .tables import expansions_table, metrics_tables, prepared_table
 
 NOTE = (

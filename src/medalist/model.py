@@ -265,16 +265,6 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
-    """Merge a saved LoRA adapter into a base, for scoring: adapters left beside the weights cost a tenth of the speed."""
-    from peft import PeftModel
-
-    if not (adapter / "adapter_model.safetensors").exists():
-        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    base.model = PeftModel.from_pretrained(base.model, str(adapter)).merge_and_unload()
-    return base
-
-
 def identity_record(identity: BaseIdentity) -> dict[str, Any]:
     """The identity as `recipe.yaml` keeps it."""
     return asdict(identity)

@@ -22,7 +22,8 @@ from .passages import WORD
 from .predictions import Item, Scores, make_items, read_scores
 from .prepare import open_prepared
 from .recipe import dump_recipe
-from .runs import Run, read_marked
+from .run_evaluation import read_marked
+from .runs import Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

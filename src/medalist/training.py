@@ -6,10 +6,8 @@ checkpoints appear under their name only when complete (law 6), and a non-finite
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
+from .adapters import add_adapter
 from .batches import TREE_FIELDS, TreeDataset, collate, with_gold
+from .checkpoints import LogWriter, ShowProgress, last_checkpoint, publish_folder
 from .inventory import Inventory
 from .losses import question_losses
 from .model import LoadedModel
@@ -166,105 +166,6 @@ class TreeTrainer(Trainer):
                 best_model_checkpoint=self.state.best_model_checkpoint,
             )
         self.accelerator.wait_for_everyone()
-
-
-def publish_folder(source: Path, target: Path) -> None:
-    """Sync a finished folder to disk and give it its name, replacing an older one of that name."""
-    for path in (*source.rglob("*"), source):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-    handle = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def last_checkpoint(run: Path) -> Path | None:
-    """The newest complete checkpoint of a run; what is being saved has another name."""
-    found = [path for path in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
-
-
-class LogWriter(TrainerCallback):
-    """Appends every log line to `log.jsonl`; a resumed run first drops the lines of steps that it will do again."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Keep the lines up to the step that training goes on from."""
-        if not state.is_world_process_zero:
-            return
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """One line per log."""
-        if not state.is_world_process_zero:
-            return
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
-
-
-class ShowProgress(TrainerCallback):
-    """Moves a progress bar, with the latest loss and validation figures beside it."""
-
-    def __init__(self, advance: Callable[..., None]) -> None:
-        self._advance, self._loss, self._validation, self._seen = advance, "", "", 0
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """One step further; the first one of a resumed run moves past what was done before."""
-        self._advance(state.global_step - self._seen, note=f"{self._loss} {self._validation}".strip())
-        self._seen = state.global_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Remember the figures."""
-        if logs and "loss" in logs:
-            self._loss = f"loss {logs['loss']:.3f}"
-        if logs and "eval_accuracy" in logs:
-            self._validation = f"validation accuracy {logs['eval_accuracy']:.1%}"
-
-
-def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
-    """The base with a fresh LoRA adapter on the linear layers but the output, or itself for full tuning."""
-    if settings.method == "full":
-        return base.model
-    from peft import LoraConfig, get_peft_model
-
-    depth = base.model.config.num_hidden_layers
-    upper = min(settings.upper_layers or depth, depth)
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=_linear_layers(base.model),
-        layers_to_transform=list(range(depth - upper, depth)) if upper < depth else None,
-        task_type="CAUSAL_LM",
-        revision=base.identity.revision,
-    )
-    model = get_peft_model(base.model, config)
-    written = model.peft_config["default"]
-    written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
-    written.target_modules = sorted(written.target_modules)  # peft keeps a set, written in another order each time
-    return model
-
-
-def _linear_layers(model: Any) -> list[str]:
-    """Names of the linear layers inside the model's blocks ("q_proj", "down_proj", ...), as peft matches them."""
-    output = model.get_output_embeddings()
-    found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
-    return sorted({name.rsplit(".", 1)[-1] for name in found})
 
 
 def tune(

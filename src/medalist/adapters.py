@@ -1,0 +1,52 @@
+"""LoRA adapters: put fresh ones on a base, and merge saved ones into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .model import LoadedModel, ModelError
+from .recipe import TrainingSettings
+
+
+def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
+    """The base with a fresh LoRA adapter on the linear layers but the output, or itself for full tuning."""
+    if settings.method == "full":
+        return base.model
+    from peft import LoraConfig, get_peft_model
+
+    depth = base.model.config.num_hidden_layers
+    upper = min(settings.upper_layers or depth, depth)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=_linear_layers(base.model),
+        layers_to_transform=list(range(depth - upper, depth)) if upper < depth else None,
+        task_type="CAUSAL_LM",
+        revision=base.identity.revision,
+    )
+    model = get_peft_model(base.model, config)
+    written = model.peft_config["default"]
+    written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
+    written.target_modules = sorted(written.target_modules)  # peft keeps a set, written in another order each time
+    return model
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """Names of the linear layers inside the model's blocks ("q_proj", "down_proj", ...), as peft matches them."""
+    output = model.get_output_embeddings()
+    found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
+    return sorted({name.rsplit(".", 1)[-1] for name in found})
+
+
+def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
+    """Merge a saved LoRA adapter into a base, for scoring: adapters left beside the weights cost a tenth of the speed."""
+    from peft import PeftModel
+
+    if not (adapter / "adapter_model.safetensors").exists():
+        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
+    base.model = PeftModel.from_pretrained(base.model, str(adapter)).merge_and_unload()
+    return base

@@ -1,0 +1,81 @@
+"""What training leaves while it runs: whole checkpoints, log lines, a moving bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+
+def publish_folder(source: Path, target: Path) -> None:
+    """Sync a finished folder to disk and give it its name, replacing an older one of that name."""
+    for path in (*source.rglob("*"), source):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The newest complete checkpoint of a run; what is being saved has another name."""
+    found = [path for path in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+class LogWriter(TrainerCallback):
+    """Appends every log line to `log.jsonl`; a resumed run first drops the lines of steps that it will do again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Keep the lines up to the step that training goes on from."""
+        if not state.is_world_process_zero:
+            return
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """One line per log."""
+        if not state.is_world_process_zero:
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
+
+
+class ShowProgress(TrainerCallback):
+    """Moves a progress bar, with the latest loss and validation figures beside it."""
+
+    def __init__(self, advance: Callable[..., None]) -> None:
+        self._advance, self._loss, self._validation, self._seen = advance, "", "", 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """One step further; the first one of a resumed run moves past what was done before."""
+        self._advance(state.global_step - self._seen, note=f"{self._loss} {self._validation}".strip())
+        self._seen = state.global_step
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Remember the figures."""
+        if logs and "loss" in logs:
+            self._loss = f"loss {logs['loss']:.3f}"
+        if logs and "eval_accuracy" in logs:
+            self._validation = f"validation accuracy {logs['eval_accuracy']:.1%}"
