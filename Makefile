@@ -54,6 +54,7 @@ $(VENV)/.core: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) install -c $(VENV)/constraints.txt -e '.[dev]'
+	$(PIP) install --no-deps llama-models==0.3.0
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.core
