@@ -136,7 +136,9 @@ def evaluate_base(
     """Evaluate a bare base model.
 
     Args:
-        source: as for `load_base`, as are `revision` and `quantization`.
+        source: as for `load_base`.
+        revision: as for `load_base`.
+        quantization: as for `load_base`.
         data: marked passages, or the embedded notes by name.
         inventory: the candidates; None: the sample's.
         train: marked passages that the baselines may learn from.
