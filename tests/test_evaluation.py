@@ -269,8 +269,8 @@ def test_predictions_hold_every_score_of_each_model(models):
     models.evaluate(base="1", tuned="2")
     found = read_scores(models.folder)
     for name, loaded in {"base": models.base, "tuned": models.tuned}.items():
-        scores, dropped = score_passages(loaded, PASSAGES, INVENTORY, PromptSettings(), max_nodes=4096, label="again")
-        assert dropped == 0
+        scores, encoder = score_passages(loaded, PASSAGES, INVENTORY, PromptSettings(), max_nodes=4096, label="again")
+        assert encoder.dropped == 0
         assert found[name].keys() == scores.keys() == BASE.keys()
         for key, values in scores.items():
             assert len(values) == len(BASE[key])

@@ -51,7 +51,7 @@ def test_mention_without_gold_is_no_item_and_does_not_shift_the_numbers():
 def written(tmp_path):
     """A folder with the predictions of two models, the second of which had no room for one mention."""
     few = {("a", 1): np.array([-7.0, -8.0, -9.0])}
-    write_predictions(PASSAGES, INVENTORY, {"base": SCORES, "tuned": few}, tmp_path / "predictions.parquet")
+    write_predictions(make_items(PASSAGES, INVENTORY), {"base": SCORES, "tuned": few}, tmp_path / "predictions.parquet")
     return tmp_path
 
 

@@ -104,10 +104,14 @@ def check_claims(
 
     Raises:
         FileNotFoundError: the run is not trained to its end.
+        ValueError: the data is choice questions.
     """
     if run.tuned is None:
         raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
     use_threads(run.recipe)
+    held = held_out(run, data=data, inventory=inventory)
+    if held.quizzes:
+        raise ValueError("The claims are about short forms, not choice questions; name marked passages with --data")
     metrics, folder = evaluate_run(run, data=data, inventory=inventory)
     path = folder / "claims.json"
     notes, senses = probes.dangerous_pairs()
@@ -122,7 +126,6 @@ def check_claims(
     known = read_claims(folder)
     if known is not None and made_of.items() <= known.items():
         return known, path
-    held = held_out(run, data=data, inventory=inventory)
     choice = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"]
     asked = [choice[n] for n in sorted(random.Random(0).sample(range(len(choice)), min(mentions, len(choice))))]
     models = RunModels(run)

@@ -1,4 +1,7 @@
-"""Runs models over marked passages and says what they got right: by slices, beside baselines, with intervals."""
+"""Runs models over marked passages or quizzes and says what they got right: by slices, beside baselines, with intervals.
+
+How short forms are summed up stands here, how choice questions are in `choice_evaluation`.
+"""
 
 from __future__ import annotations
 
@@ -13,40 +16,42 @@ from typing import Any
 import numpy as np
 
 from .baselines import BagOfWords, copy_else_majority, majority, plain_words, text_around
+from .choice_evaluation import summarise_choices
 from .files import replacing
 from .inventory import Inventory, equivalence_key
-from .metrics import (
-    Bools,
-    PassageBootstrap,
-    area_under_risk_coverage,
-    expected_calibration_error,
-    macro_accuracy,
-    reliability,
-    risk_coverage,
-    softmax,
-)
+from .metrics import Bools, PassageBootstrap, compared, macro_accuracy, probability_figures, share_cell, softmax
 from .model import LoadedModel
 from .passages import Passage, Quarantine, fingerprint
-from .predictions import Item, Scores, make_items, passage_numbers, read_predictions, write_predictions
+from .predictions import (
+    ChoiceItem,
+    Item,
+    Scores,
+    make_choice_items,
+    make_items,
+    passage_numbers,
+    read_predictions,
+    write_predictions,
+)
 from .progress import tracking
 from .prompt import Encoder, PromptSettings
+from .quizzes import Quiz
 from .scoring import score_layouts
 from .splits import shared_passages
 
 
 def score_passages(
     loaded: LoadedModel,
-    passages: Sequence[Passage],
+    passages: Sequence[Passage | Quiz],
     inventory: Inventory,
     prompt: PromptSettings,
     *,
     max_nodes: int,
     label: str,
-) -> tuple[Scores, int]:
-    """Score every mention of the passages; returns the scores, and how many mentions did not fit the model."""
+) -> tuple[Scores, Encoder]:
+    """Score every question of the passages; returns the scores, and the encoder, which counts what did not fit."""
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
     found: Scores = {}
-    with tracking(label, sum(len(passage.mentions) for passage in passages)) as advance:
+    with tracking(label, sum(passage.num_questions for passage in passages)) as advance:
         layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
         scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
         for layout, scores in scored:
@@ -54,7 +59,7 @@ def score_passages(
                 found[layout.passage, number] = values.double().numpy()
         if encoder.dropped:
             advance(encoder.dropped)
-    return found, encoder.dropped
+    return found, encoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +70,13 @@ class Knowledge:
     """Senses of the training mentions, counted."""
     train: Sequence[Passage] | None = None
     """The training passages themselves."""
+    quizzes: Sequence[Quiz] | None = None
+    """The training questions, of a model that was tuned on choices."""
+
+    @property
+    def texts(self) -> list[Passage | Quiz]:
+        """All texts of the training data."""
+        return [*(self.train or ()), *(self.quizzes or ())]
 
 
 def summarise(
@@ -93,24 +105,19 @@ def summarise(
     answers |= _baseline_answers(choice, inventory, knowledge)
     gold = np.array([item.gold for item in choice])
     correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
-    result: dict[str, Any] = {
+    return {
         "counts": _counts(items, scored, knowledge),
-        "baselines": {name: {"accuracy": _share(bootstrap, correct[name])} for name in answers if name not in scores},
+        "baselines": {
+            name: {"accuracy": share_cell(bootstrap, correct[name])} for name in answers if name not in scores
+        },
         "models": {
             name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
         },
-        "slices": {},
+        "slices": compared(bootstrap, correct, _slices(choice, knowledge)),
         "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
         "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
-    for name, chosen in _slices(choice, knowledge).items():
-        result["slices"][name] = {
-            "count": int(chosen.sum()),
-            **{answerer: _share(bootstrap, right, chosen) for answerer, right in correct.items()},
-            **({"difference": _difference(bootstrap, correct, chosen)} if {"base", "tuned"} <= set(scores) else {}),
-        }
-    return result
 
 
 def _answers(items: Sequence[Item], found: Scores) -> Any:
@@ -150,7 +157,7 @@ def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Kn
 def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge) -> dict[str, Any]:
     kinds = [item.kind for item in scored]
     passages = {item.passage.id: item.passage for item in items}
-    shared = shared_passages(knowledge.train, passages.values()) if knowledge.train else None
+    shared = shared_passages(knowledge.texts, passages.values()) if knowledge.texts else None
     return {
         "passages": len(passages),
         "mentions": len(items),
@@ -177,17 +184,11 @@ def _model_figures(
     listed = [softmax(found[item.key][:-1]) for item in choice]
     offered = [softmax(found[item.key]) for item in choice]
     confidence = np.array([p[:-1].max() for p in offered])
-    coverage, risk = risk_coverage(confidence, correct)
-    keep = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
     return {
-        "accuracy": _share(bootstrap, correct),
+        "accuracy": share_cell(bootstrap, correct),
         "macro_accuracy": macro_accuracy(correct, [item.mention.short_form for item in choice]),
-        "lenient_accuracy": _share(bootstrap, lenient),
-        "nll": float(-np.mean([np.log(max(p[n], 1e-300)) for p, n in zip(listed, gold, strict=True)])),
-        "calibration_error": expected_calibration_error(confidence, correct),
-        "reliability": reliability(confidence, correct),
-        "risk_coverage": {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()},
-        "area_under_risk_coverage": area_under_risk_coverage(confidence, correct),
+        "lenient_accuracy": share_cell(bootstrap, lenient),
+        **probability_figures(listed, gold, confidence, correct),
         "abstention": _abstention(choice, found, correct, bootstrap),
     }
 
@@ -197,9 +198,9 @@ def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap
     answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
     hidden = np.array([np.delete(found[item.key][:-1], item.gold or 0).max() < found[item.key][-1] for item in choice])
     return {
-        "answered": _share(bootstrap, answered),
-        "accuracy_when_answered": _share(bootstrap, correct, answered),
-        "abstained_when_gold_hidden": _share(bootstrap, hidden),
+        "answered": share_cell(bootstrap, answered),
+        "accuracy_when_answered": share_cell(bootstrap, correct, answered),
+        "abstained_when_gold_hidden": share_cell(bootstrap, hidden),
     }
 
 
@@ -225,15 +226,7 @@ def _expansion(
         "sense not listed": kinds == "absent",
         "no short form": kinds == "distractor",
     }
-    return {
-        name: {
-            "count": int(chosen.sum()),
-            **{answerer: _share(bootstrap, correct, chosen) for answerer, correct in right.items()},
-            **({"difference": _difference(bootstrap, right, chosen)} if {"base", "tuned"} <= set(scores) else {}),
-        }
-        for name, chosen in slices.items()
-        if chosen.any()
-    }
+    return compared(bootstrap, right, slices)
 
 
 def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
@@ -257,12 +250,12 @@ def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
             "short form unseen": ~known,
             "no leak, sense seen": ~leak & seen,
         }
-    if knowledge.train is not None:
-        shared = shared_passages(knowledge.train, {item.passage.id: item.passage for item in items}.values())
+    if knowledge.texts:
+        shared = shared_passages(knowledge.texts, {item.passage.id: item.passage for item in items}.values())
         fresh = np.array([item.passage.id not in shared for item in items])
         if not fresh.all():
             slices["passage not in training data"] = fresh
-    return {name: chosen for name, chosen in slices.items() if chosen.any()}
+    return slices
 
 
 def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
@@ -272,16 +265,6 @@ def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
         if name == "no leak" or cells not in shown.values():
             shown[name] = cells
     return shown
-
-
-def _share(bootstrap: PassageBootstrap, correct: Bools, chosen: Bools | None = None) -> dict[str, float | int] | None:
-    estimate = bootstrap.share(correct, chosen)
-    return estimate.record() if estimate else None
-
-
-def _difference(bootstrap: PassageBootstrap, correct: dict[str, Bools], chosen: Bools) -> dict[str, Any] | None:
-    found = bootstrap.difference(correct["base"], correct["tuned"], chosen)
-    return None if found is None else {**found[0].record(), "p": found[1]}
 
 
 def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:
@@ -309,7 +292,7 @@ def _confusions(items: Sequence[Item], answers: Any, *, most: int = 20) -> list[
 
 def evaluate(
     models: dict[str, tuple[str, Callable[[], LoadedModel]]],
-    passages: Sequence[Passage],
+    passages: Sequence[Passage | Quiz],
     inventory: Inventory,
     prompt: PromptSettings,
     folder: Path,
@@ -327,8 +310,8 @@ def evaluate(
 
     Args:
         models: name -> (what identifies its weights, how to load it), run in order.
-        passages: with golds.
-        inventory: the candidates.
+        passages: with golds; or quizzes, all of them.
+        inventory: the candidates of mentions.
         prompt: wording.
         folder: gets the two files, whole or not at all.
         knowledge: of the training data.
@@ -347,13 +330,25 @@ def evaluate(
         name: hashlib.sha256(f"{identity}:{setting}".encode()).hexdigest() for name, (identity, _) in models.items()
     }
     scores: dict[str, Scores] = {}
+    cut = 0
     for name, (_, load) in models.items():
         known = read_predictions(folder, name, keys[name])
         if known is None:
-            known, _ = score_passages(
+            known, encoder = score_passages(
                 load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
             )
+            cut = encoder.cut
+        else:
+            cut = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
         scores[name] = known
+    quizzes = [text for text in passages if isinstance(text, Quiz)]
+    items: Sequence[Item] | Sequence[ChoiceItem]
+    if quizzes:
+        items = make_choice_items(quizzes)
+        summary = summarise_choices(items, scores, knowledge.texts, cut=cut, resamples=resamples)
+    else:
+        items = make_items([text for text in passages if isinstance(text, Passage)], inventory)
+        summary = summarise(items, scores, inventory, knowledge, resamples=resamples)
     metrics = {
         "about": about
         | {
@@ -362,11 +357,11 @@ def evaluate(
             "keys": keys,
             "rows_quarantined": quarantine.summary(),
         },
-        **summarise(make_items(passages, inventory), scores, inventory, knowledge, resamples=resamples),
+        **summary,
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
-    write_predictions(passages, inventory, scores, folder / "predictions.parquet")
+    write_predictions(items, scores, folder / "predictions.parquet")
     if quarantine.rows:
         quarantine.write(folder / "quarantine.jsonl")
     with replacing(folder / "metrics.json") as file:

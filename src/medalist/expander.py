@@ -67,8 +67,11 @@ class Expander:
 
         Raises:
             FileNotFoundError: it is no run, or not trained to its end.
+            ValueError: it was trained on choice questions.
         """
         opened = open_run(Path(run))
+        if not opened.inventory.senses:
+            raise ValueError(f"{run} was trained on choice questions, so it lists no short forms to expand")
         return cls(load_tuned(opened), opened.inventory, opened.recipe.prompt, any_case=any_case)
 
     def __call__(self, text: str) -> list[Expansion]:

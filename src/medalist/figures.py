@@ -110,8 +110,8 @@ def risk_coverage_curve(models: dict[str, dict[str, Any]]) -> Figure:
             curve = figures["risk_coverage"]
             xs, ys = [100 * x for x in curve["coverage"]], [100 * y for y in curve["risk"]]
             axes.plot(xs, ys, color=COLOURS[name], linewidth=2, label=name)
-            abstention = figures["abstention"]
-            if abstention["accuracy_when_answered"]:
+            abstention = figures.get("abstention")  # choice questions offer no way to abstain
+            if abstention and abstention["accuracy_when_answered"]:
                 point = 100 * abstention["answered"]["value"], 100 - 100 * abstention["accuracy_when_answered"]["value"]
                 axes.plot(*point, "D", color=COLOURS[name], markersize=7, label=f"{name}, abstaining by itself")
         # The first few answers jump between none and all wrong; the scale is that of the rest.

@@ -50,8 +50,7 @@ class PassageBootstrap:
 
     def _means(self, values: Floats, chosen: Bools) -> Floats:
         sums = np.bincount(self._group, weights=values * chosen, minlength=self._passages)
-        counts = np.bincount(self._group, weights=chosen.astype(float), minlength=self._passages)
-        total = self._weights @ counts
+        total = self._weights @ self._sums(chosen)
         means: Floats = (self._weights @ sums)[total > 0] / total[total > 0]
         return means
 
@@ -63,6 +62,28 @@ class PassageBootstrap:
         values = np.asarray(correct, dtype=float)
         low, high = np.quantile(self._means(values, chosen), [0.025, 0.975])
         return Estimate(float(values[chosen].mean()), float(low), float(high), int(chosen.sum()))
+
+    def macro_f1(self, gold: Integers, answer: Integers, *, labels: int) -> Estimate:
+        """F1 averaged over labels 0 to `labels` - 1, of ``gold[M]`` and ``answer[M]``, with its interval.
+
+        A label that is neither right nor answered anywhere counts as 0.
+        """
+        every = np.ones((1, self._passages))
+        scores = []
+        for weights in (every, self._weights):
+            f1 = np.zeros(len(weights))
+            for label in range(labels):
+                hits = weights @ self._sums((gold == label) & (answer == label))
+                size = weights @ (self._sums(gold == label) + self._sums(answer == label))
+                f1 += 2 * hits / np.maximum(size, 1)
+            scores.append(f1 / labels)
+        low, high = np.quantile(scores[1], [0.025, 0.975])
+        return Estimate(float(scores[0][0]), float(low), float(high), len(self._group))
+
+    def _sums(self, values: Bools) -> Floats:
+        """Sum of ``values[M]`` in each passage, ``[P]``."""
+        sums: Floats = np.bincount(self._group, weights=values.astype(float), minlength=self._passages).astype(float)
+        return sums
 
     def difference(
         self, before: Bools | Floats, after: Bools | Floats, chosen: Bools | None = None
@@ -81,6 +102,60 @@ class PassageBootstrap:
         tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
         p = min(1.0, 2 * (tail + 1) / (len(means) + 1))
         return Estimate(float(gain[chosen].mean()), float(low), float(high), int(chosen.sum())), p
+
+
+def share_cell(
+    bootstrap: PassageBootstrap, correct: Bools | Floats, chosen: Bools | None = None
+) -> dict[str, float | int] | None:
+    """A share with its interval, for JSON; None without questions."""
+    estimate = bootstrap.share(correct, chosen)
+    return estimate.record() if estimate else None
+
+
+def compared(
+    bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
+) -> dict[str, dict[str, Any]]:
+    """Every answerer's share right on each slice that is not empty, and tuned minus base where both are there.
+
+    Args:
+        bootstrap: over the passages of the questions.
+        correct: answerer -> ``[M]``.
+        slices: name -> ``[M]``, which questions belong to it.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, chosen in slices.items():
+        if not chosen.any():
+            continue
+        found[name] = {"count": int(chosen.sum())}
+        found[name] |= {answerer: share_cell(bootstrap, right, chosen) for answerer, right in correct.items()}
+        if {"base", "tuned"} <= correct.keys():
+            gain = bootstrap.difference(correct["base"], correct["tuned"], chosen)
+            assert gain is not None
+            found[name]["difference"] = {**gain[0].record(), "p": gain[1]}
+    return found
+
+
+def probability_figures(
+    probabilities: Sequence[Floats], gold: Sequence[int], confidence: Floats, correct: Bools
+) -> dict[str, Any]:
+    """How far a model's probabilities can be trusted, for JSON.
+
+    Args:
+        probabilities: for each question those of its candidates.
+        gold: for each question the right candidate.
+        confidence: ``[M]`` probability of the chosen answer.
+        correct: ``[M]``.
+    """
+    coverage, risk = risk_coverage(confidence, correct)
+    keep = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
+    likelihood = [np.log(max(p[n], 1e-300)) for p, n in zip(probabilities, gold, strict=True)]
+    return {
+        "nll": float(-np.mean(likelihood)),
+        "calibration_error": expected_calibration_error(confidence, correct),
+        "reliability": reliability(confidence, correct),
+        "risk_coverage": {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()},
+        "area_under_risk_coverage": area_under_risk_coverage(confidence, correct),
+    }
 
 
 def macro_accuracy(correct: Bools, group: Sequence[str]) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,9 +64,45 @@ class Passage:
                 )
             last = mention.end
 
+    @property
+    def num_questions(self) -> int:
+        """How many short forms are marked."""
+        return len(self.mentions)
+
     def surface(self, mention: Mention) -> str:
         """The characters of the text that the mention marks."""
         return self.text[mention.start : mention.end]
+
+    def record(self) -> dict[str, Any]:
+        """Its content, for JSON."""
+        mentions = [
+            {"start": m.start, "end": m.end, "short_form": m.short_form, "long_form": m.long_form}
+            for m in self.mentions
+        ]
+        return {"id": self.id, "text": self.text, "mentions": mentions, "source": self.source}
+
+
+class Text(Protocol):
+    """What a `Passage` and a `quizzes.Quiz` have in common: a text and questions about it."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def text(self) -> str:
+        """What is asked about."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from; ids are unique within a source."""
+
+    @property
+    def num_questions(self) -> int:
+        """How many questions it holds."""
+
+    def record(self) -> dict[str, Any]:
+        """Its content, for JSON."""
 
 
 class TooManyBadRows(ValueError):
@@ -135,7 +171,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         raise FileNotFoundError(f"{path} does not exist")
     name = path.name.lower()
     if name.endswith(".parquet"):
-        passages = list(_from_records(path, _parquet_records(path, quarantine), inventory, quarantine))
+        passages = list(_from_records(path, parquet_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".jsonl", ".jsonl.gz")):
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
@@ -157,7 +193,7 @@ def write_jsonl(passages: Iterable[Passage], path: Path) -> None:
     """Write JSON Lines: `{"id", "text", "mentions": [{"start", "end", "short_form", "long_form"}], "source"}`."""
     with replacing(path) as file:
         for passage in passages:
-            file.write(json.dumps(_record(passage), ensure_ascii=False) + "\n")
+            file.write(json.dumps(passage.record(), ensure_ascii=False) + "\n")
 
 
 def write_parquet(passages: Iterable[Passage], path: Path) -> None:
@@ -182,22 +218,16 @@ def write_parquet(passages: Iterable[Passage], path: Path) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
-def fingerprint(passages: Iterable[Passage]) -> str:
-    """SHA-256 of the passages' content, in order: the dataset fingerprint that runs and evaluations record."""
+def fingerprint(texts: Iterable[Text]) -> str:
+    """SHA-256 of the texts' content, in order: the dataset fingerprint that runs and evaluations record."""
     digest = hashlib.sha256()
-    for passage in passages:
-        digest.update(json.dumps(_record(passage), sort_keys=True).encode())
+    for text in texts:
+        digest.update(json.dumps(text.record(), sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def _record(passage: Passage) -> dict[str, Any]:
-    mentions = [
-        {"start": m.start, "end": m.end, "short_form": m.short_form, "long_form": m.long_form} for m in passage.mentions
-    ]
-    return {"id": passage.id, "text": passage.text, "mentions": mentions, "source": passage.source}
-
-
-def _parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
+def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a Parquet file, numbered from 1."""
     try:
         file = pq.ParquetFile(path)
         records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=2_000))

@@ -1,4 +1,5 @@
-"""What is asked of a model and what it answered: the marked mentions of an evaluation, and its predictions on disk.
+"""What is asked of a model and what it answered: the marked mentions or the choice questions of an evaluation, and its
+predictions on disk.
 
 A mention counts towards accuracy when its gold is listed and there is a choice: two candidates or more. The others are
 told apart by kind: `single` (nothing to choose), `absent` (the gold is not listed), `unlisted` (the short form is not),
@@ -11,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,9 +22,11 @@ from .inventory import Inventory
 from .metrics import Floats
 from .passages import Mention, Passage
 from .prompt import NONE_OF_THESE
+from .quizzes import Choice, Quiz
 
 Scores = dict[tuple[str, int], Floats]
-"""(passage id, number of the mention) -> score of each candidate, the null candidate last."""
+"""(passage id, number of the mention) -> score of each candidate, the null candidate last; of a choice question there is
+none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,46 @@ class Item:
         """Where its scores are found."""
         return self.passage.id, self.number
 
+    def place(self) -> dict[str, Any]:
+        """Where it stands, for the predictions."""
+        return {"start": self.mention.start, "end": self.mention.end, "kind": self.kind, "gold": self.gold}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChoiceItem:
+    """One choice question to be answered."""
+
+    passage: Quiz
+    number: int
+    """Of the choice in its quiz."""
+
+    kind: str = "choice"
+    """As of an `Item`: it always has a gold among two candidates or more."""
+
+    @property
+    def choice(self) -> Choice:
+        """The question itself."""
+        return self.passage.choices[self.number]
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The options."""
+        return self.choice.options
+
+    @property
+    def gold(self) -> int:
+        """Index of the right one."""
+        return self.choice.gold
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Where its scores are found."""
+        return self.passage.id, self.number
+
+    def place(self) -> dict[str, Any]:
+        """What the predictions say of it beside its key."""
+        return {"kind": self.kind, "gold": self.gold}
+
 
 def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
     """All mentions that have a gold answer."""
@@ -72,21 +116,33 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
     return items
 
 
-def passage_numbers(items: Sequence[Item]) -> list[int]:
+def make_choice_items(quizzes: Sequence[Quiz]) -> list[ChoiceItem]:
+    """All choice questions."""
+    return [ChoiceItem(passage=quiz, number=number) for quiz in quizzes for number in range(len(quiz.choices))]
+
+
+def passage_numbers(items: Sequence[Item | ChoiceItem]) -> list[int]:
     """Which passage each item is about, as a number: what the bootstrap resamples."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(item.passage.id, len(numbers)) for item in items]
 
 
-def write_predictions(passages: Sequence[Passage], inventory: Inventory, scores: dict[str, Scores], path: Path) -> None:
-    """Ids, offsets and scores, never text: `gold` counts candidates in inventory order, the last score is the null's."""
-    rows = []
-    for item in make_items(passages, inventory):
-        place = {"passage": item.passage.id, "mention": item.number}
-        place |= {"start": item.mention.start, "end": item.mention.end, "kind": item.kind, "gold": item.gold}
-        for name, found in scores.items():
-            if item.key in found:
-                rows.append({"model": name, **place, "scores": found[item.key].tolist()})
+def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scores], path: Path) -> None:
+    """Ids, offsets and scores, never text: `gold` counts candidates in the order of the scores, of which a mention's last is
+    the null's.
+    """
+    rows = [
+        {
+            "model": name,
+            "passage": item.key[0],
+            "mention": item.number,
+            **item.place(),
+            "scores": found[item.key].tolist(),
+        }
+        for item in items
+        for name, found in scores.items()
+        if item.key in found
+    ]
     partial = path.with_name(f".{path.name}.part")
     pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None).write_parquet(partial)
     partial.replace(path)

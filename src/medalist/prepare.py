@@ -3,6 +3,8 @@
     data/<source>-<hash of the settings>/
         train.parquet validation.parquet test.parquet  inventory.csv  quarantine.jsonl  data.json
 
+Of choice questions the splits hold quizzes, and there is no inventory.
+
 The folder's name follows from the settings, so equal settings share it and others never overwrite it.
 """
 
@@ -14,7 +16,7 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +26,18 @@ from .corpus import ACCOUNT, corpus_inventory, corpus_passages, is_corpus, mixed
 from .files import replacing
 from .inventory import Inventory
 from .kinds import KINDS
-from .passages import Mention, Passage, Quarantine, fingerprint, read_passages, write_parquet
+from .passages import Mention, Passage, Quarantine, Text, fingerprint, read_passages, write_parquet
 from .prompt import NONE_OF_THESE
 from .pubmed_corpus import PubmedSettings, prepare_pubmed
+from .quizzes import Quiz, read_quizzes, write_quizzes
 from .recipe import DataSettings, Recipe
 from .sources import sample
+from .sources.choices import read_choices
 from .splits import Split, hold_out, split_passages
 from .substitution import Substituter
+
+NO_SENSES = Inventory(senses={}, origin="none: choice questions bring their answers")
+"""What choice questions have in place of an inventory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +50,22 @@ class Prepared:
     """What `data.json` says: settings, counts, fingerprints."""
 
     def passages(self, split: Split) -> list[Passage]:
-        """The passages of a split."""
-        if not self.account["passages"][split]:
+        """The passages of a split; none where it holds quizzes."""
+        if self._of_choices or not self.account["passages"][split]:
             return []
         return read_passages(self.folder / f"{split}.parquet", self.inventory)
+
+    def quizzes(self, split: Split) -> list[Quiz]:
+        """The quizzes of a split; none where it holds passages."""
+        return read_quizzes(self.folder / f"{split}.parquet") if self._of_choices else []
+
+    def texts(self, split: Split) -> Sequence[Passage | Quiz]:
+        """Whichever it holds."""
+        return self.quizzes(split) or self.passages(split)
+
+    @property
+    def _of_choices(self) -> bool:
+        return bool(self.account["settings"]["source"] == "choices")
 
 
 def data_folder(recipe: Recipe) -> Path:
@@ -67,7 +86,7 @@ def prepare(recipe: Recipe) -> Prepared:
         folder.parent.mkdir(parents=True, exist_ok=True)
         begun = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
-            _write(recipe, begun)
+            (_write_choices if recipe.data.source == "choices" else _write)(recipe, begun)
             shutil.rmtree(begun / "corpus", ignore_errors=True)
             begun.chmod(0o755)
             try:
@@ -88,17 +107,62 @@ def open_prepared(folder: Path) -> Prepared:
     """
     if not (folder / "data.json").exists():
         raise FileNotFoundError(f"{folder} holds no prepared data; run `medalist prepare`")
+    account = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    listed = account["settings"]["source"] != "choices"
     return Prepared(
-        folder=folder,
-        inventory=Inventory.read(folder / "inventory.csv"),
-        account=json.loads((folder / "data.json").read_text(encoding="utf-8")),
+        folder=folder, inventory=Inventory.read(folder / "inventory.csv") if listed else NO_SENSES, account=account
     )
+
+
+def _write_choices(recipe: Recipe, folder: Path) -> None:
+    settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
+    if settings.path is None:
+        raise ValueError("data.path is not set: source choices reads a file")
+    if settings.inventories or settings.hold_out != "nothing":
+        raise ValueError("data.inventory and data.hold_out are about short forms; source choices takes neither")
+    found = read_choices(Path(settings.path), quarantine)
+    limits = _limits(settings)
+    splits = {
+        split: part[: limits[split]]
+        for split, part in split_passages(
+            found, validation=settings.validation, test=settings.test, seed=recipe.seed
+        ).items()
+    }
+    for split, part in splits.items():
+        write_quizzes(part, folder / f"{split}.parquet")
+    _write_account(recipe, folder, splits, quarantine, {})
+
+
+def _limits(settings: DataSettings) -> dict[Split, int | None]:
+    return {"train": settings.limit, "validation": settings.limit_validation, "test": settings.limit_test}
+
+
+def _write_account(
+    recipe: Recipe,
+    folder: Path,
+    splits: Mapping[Split, Sequence[Text]],
+    quarantine: Quarantine,
+    more: dict[str, Any],
+) -> None:
+    """Write what was set aside, and last of all `data.json`."""
+    quarantine.write(folder / "quarantine.jsonl")
+    account = {
+        "settings": {"seed": recipe.seed, **recipe.data.model_dump(mode="json")},
+        "passages": {split: len(part) for split, part in splits.items()},
+        "mentions": {split: sum(text.num_questions for text in part) for split, part in splits.items()},
+        **more,
+        "rows_read": quarantine.total,
+        "rows_quarantined": quarantine.summary(),
+        "fingerprint": {split: fingerprint(part) for split, part in splits.items()},
+    }
+    with replacing(folder / "data.json") as file:
+        json.dump(account, file, indent=2, ensure_ascii=False)
 
 
 def _write(recipe: Recipe, folder: Path) -> None:
     settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
     inventory, found = _sources(recipe, folder, quarantine)
-    limits = {"train": settings.limit, "validation": settings.limit_validation, "test": settings.limit_test}
+    limits = _limits(settings)
     kept = partial(hold_out, share=settings.hold_out_share, seed=recipe.seed)
     splits: dict[Split, list[Passage]] = {}
     without = 0
@@ -127,26 +191,18 @@ def _write(recipe: Recipe, folder: Path) -> None:
     for split, part in splits.items():
         write_parquet(part, folder / f"{split}.parquet")
     inventory.write(folder / "inventory.csv")
-    quarantine.write(folder / "quarantine.jsonl")
-    account = {
-        "settings": {"seed": recipe.seed, **settings.model_dump(mode="json")},
+    more = {
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),
             "senses": sum(map(len, inventory.senses.values())),
         },
-        "passages": {split: len(part) for split, part in splits.items()},
-        "mentions": {split: sum(len(p.mentions) for p in part) for split, part in splits.items()},
         "distractors": {
             split: sum(m.long_form == NONE_OF_THESE for p in part for m in p.mentions) for split, part in splits.items()
         },
         "passages_without_mentions": without,
-        "rows_read": quarantine.total,
-        "rows_quarantined": quarantine.summary(),
-        "fingerprint": {split: fingerprint(part) for split, part in splits.items()},
     }
-    with replacing(folder / "data.json") as file:
-        json.dump(account, file, indent=2, ensure_ascii=False)
+    _write_account(recipe, folder, splits, quarantine, more)
 
 
 def load_inventory(settings: DataSettings) -> Inventory:

@@ -1,4 +1,4 @@
-"""How a passage and a question are worded, and how both become tokens: the only place with prompt text.
+"""How a text and a question are worded, and how both become tokens: the only place with prompt text.
 
 Training, evaluation and serving all encode through `Encoder`, so that a model is asked as it was taught.
 """
@@ -6,8 +6,8 @@ Training, evaluation and serving all encode through `Encoder`, so that a model i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .inventory import Inventory
 from .passages import WORD, Mention, Passage
+from .quizzes import Choice, Quiz
 from .tree import TokenTree, build_tree
-from .windows import Window, text_windows
+from .windows import Window, text_tail, text_windows
 
 NONE_OF_THESE = "none of these"
 
@@ -29,19 +30,23 @@ class PromptSettings(BaseModel):
     context_words: int = Field(3, ge=0, le=50)
     """Words quoted on either side of the short form."""
     window: int = Field(512, ge=32)
-    """Longest stretch of a passage that one tree holds, in tokens; longer texts are cut into overlapping windows."""
+    """Longest stretch of a text that one tree holds, in tokens. Longer passages are cut into overlapping windows; of a text
+    with questions about the whole of it, the end is kept."""
     max_nodes: int = Field(3072, ge=256)
     """Largest tree, in tokens; a passage with more questions than fit is laid out in several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What is asked about a passage, and the answers on offer; the last candidate is always the null candidate."""
+    """What is asked about a text, and the answers on offer."""
 
     prompt: str
     candidates: tuple[str, ...]
+    """The last one is the null candidate, unless the question is closed."""
     gold: int | None
     """Index into the candidates; None where it is not known or not offered."""
+    closed: bool = False
+    """One of the candidates is right, and there is no null candidate: yes, no or maybe; an exam's options."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +55,9 @@ class Layout:
 
     tree: TokenTree
     passage: str
-    """The passage's id."""
+    """The text's id."""
     mentions: tuple[int, ...]
-    """For each question, the number of its mention in the passage."""
+    """For each question, the number of its mention in the passage, or of its choice in the quiz."""
     questions: tuple[Question, ...]
 
 
@@ -67,6 +72,16 @@ def mention_question(text: str, mention: Mention, long_forms: Sequence[str], set
         prompt=f'\n\nIn "{_around(text, mention, settings.context_words)}", {mention.short_form} means',
         candidates=tuple(f" {long_form}\n" for long_form in (*long_forms, NONE_OF_THESE)),
         gold=gold,
+    )
+
+
+def choice_question(choice: Choice) -> Question:
+    """Ask a choice question about the whole text; one without words of its own is in the text already."""
+    return Question(
+        prompt=f"\n\nQuestion: {choice.question}\nAnswer:" if choice.question else "\nAnswer:",
+        candidates=tuple(f" {option}\n" for option in choice.options),
+        gold=choice.gold,
+        closed=True,
     )
 
 
@@ -85,7 +100,7 @@ Choose = Callable[[Passage, int, tuple[str, ...]], Sequence[str]]
 
 
 class Encoder:
-    """Turns passages into token trees.
+    """Turns passages and quizzes into token trees.
 
     Args:
         tokenizer: of the base model; the BOS that it adds by itself is kept, nothing else is added.
@@ -99,48 +114,60 @@ class Encoder:
         self._tokenizer = tokenizer
         self._continue = lru_cache(maxsize=100_000)(self._encode_continuation)
         self.dropped = 0
-        """Mentions that did not fit, so far."""
+        """Questions that did not fit, so far."""
+        self.cut = 0
+        """Texts of quizzes that were longer than the window, so far."""
 
-    def encode(self, passage: Passage, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
-        """Lay a passage out as token trees, one or more per window.
+    def encode(self, text: Passage | Quiz, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
+        """Lay a text out as token trees: a passage one or more per window, of a quiz what the window holds of its end.
 
         Args:
-            passage: its mentions are the questions; those whose short form the inventory does not hold offer only the
-                null candidate.
-            inventory: lists the candidates.
-            choose: narrows the candidates, for training.
+            text: a passage's mentions are the questions; those whose short form the inventory does not hold offer only
+                the null candidate. A quiz's questions offer their own options.
+            inventory: lists the candidates of mentions.
+            choose: narrows them, for training.
         """
+        if isinstance(text, Quiz):
+            window = text_tail(text.text, self._token_offsets(text.text), limit=self.settings.window)
+            self.cut += window.start > 0
+            questions = enumerate(map(choice_question, text.choices))
+            return list(self._laid_out(text.id, text.text[window.start :], questions))
         layouts: list[Layout] = []
-        for window, mentions in self._assigned(passage):
-            text = passage.text[window.start : window.end].rstrip()
-            ids = self._encode_passage(text)
-            pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
-            size = len(ids)
-            for number in mentions:
-                mention = passage.mentions[number]
-                listed = inventory.long_forms(mention.short_form)
-                offered = choose(passage, number, listed) if choose else listed
-                shifted = Mention(
-                    start=mention.start - window.start,
-                    end=mention.end - window.start,
-                    short_form=mention.short_form,
-                    long_form=mention.long_form,
-                )
-                question = mention_question(text, shifted, offered, self.settings)
-                prompt = self._encode_continuation(question.prompt)  # quotes the text, so it is not kept
-                candidates = [self._continue(candidate) for candidate in question.candidates]
-                cost = len(prompt) + sum(map(len, candidates))
-                if len(ids) + len(prompt) + max(map(len, candidates)) > self.max_depth:
-                    self.dropped += 1
-                    continue
-                if pending and size + cost > self.settings.max_nodes:
-                    layouts.append(_layout(passage.id, ids, pending))
-                    pending, size = [], len(ids)
-                pending.append((number, question, prompt, candidates))
-                size += cost
-            if pending:
-                layouts.append(_layout(passage.id, ids, pending))
+        for window, mentions in self._assigned(text):
+            numbered = ((n, self._mention_question(text, n, window, inventory, choose)) for n in mentions)
+            layouts += self._laid_out(text.id, text.text[window.start : window.end], numbered)
         return layouts
+
+    def _mention_question(
+        self, passage: Passage, number: int, window: Window, inventory: Inventory, choose: Choose | None
+    ) -> Question:
+        """The question about a mention, worded with what its window holds."""
+        mention = passage.mentions[number]
+        listed = inventory.long_forms(mention.short_form)
+        offered = choose(passage, number, listed) if choose else listed
+        shifted = replace(mention, start=mention.start - window.start, end=mention.end - window.start)
+        text = passage.text[window.start : window.end].rstrip()
+        return mention_question(text, shifted, offered, self.settings)
+
+    def _laid_out(self, name: str, text: str, questions: Iterable[tuple[int, Question]]) -> Iterator[Layout]:
+        """A text and numbered questions as trees of at most `max_nodes` tokens; what does not fit is counted."""
+        ids = self._encode_passage(text.rstrip())
+        pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
+        size = len(ids)
+        for number, question in questions:
+            prompt = self._encode_continuation(question.prompt)  # quotes the text, so it is not kept
+            candidates = [self._continue(candidate) for candidate in question.candidates]
+            cost = len(prompt) + sum(map(len, candidates))
+            if len(ids) + len(prompt) + max(map(len, candidates)) > self.max_depth:
+                self.dropped += 1
+                continue
+            if pending and size + cost > self.settings.max_nodes:
+                yield _layout(name, ids, pending)
+                pending, size = [], len(ids)
+            pending.append((number, question, prompt, candidates))
+            size += cost
+        if pending:
+            yield _layout(name, ids, pending)
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
         """Each window with the mentions that it answers: those that are more central there than in any other."""
@@ -175,12 +202,10 @@ class Encoder:
         return alone
 
 
-def _layout(
-    passage: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]
-) -> Layout:
+def _layout(text: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]) -> Layout:
     return Layout(
         tree=build_tree(ids, [(prompt, candidates) for _, _, prompt, candidates in pending]),
-        passage=passage,
+        passage=text,
         mentions=tuple(number for number, _, _, _ in pending),
         questions=tuple(question for _, question, _, _ in pending),
     )

@@ -73,8 +73,9 @@ class KindSettings(_Section):
 class DataSettings(_Section):
     """Where passages and inventory come from, and how they are split."""
 
-    source: Literal["sample", "medal", "pubmed", "table"] = "sample"
-    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `table`: marked JSONL or Parquet."""
+    source: Literal["sample", "medal", "pubmed", "table", "choices"] = "sample"
+    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `table`: marked JSONL or Parquet;
+    `choices`: no short forms but choice questions, such as PubMedQA's, which need no inventory."""
     path: str | None = None
     """File of every source but `sample`; for `medal` and `pubmed` also a folder that `medalist prepare` made, for `pubmed` a
     folder of files."""

@@ -19,16 +19,18 @@ from .files import replacing
 from .inventory import Inventory
 from .metrics import softmax
 from .passages import WORD
-from .predictions import Item, Scores, make_items, read_scores
+from .predictions import ChoiceItem, Item, Scores, make_choice_items, make_items, read_scores
 from .prepare import open_prepared
+from .quizzes import Quiz
 from .recipe import dump_recipe
 from .run_evaluation import read_marked
 from .runs import Run
+from .sources.choices import read_choices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One mention, with what the models made of it."""
+    """One mention or question, with what the models made of it."""
 
     heading: str
     before: str
@@ -100,7 +102,9 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
     models, slices = metrics["models"], metrics["slices"]
     counts = metrics["counts"]
     lines = [
-        f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
+        f"{counts['choice']:,} questions about {counts['passages']:,} texts were answered."
+        if "labels" in metrics
+        else f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
         + (f" ({counts['single']:,} more have a single listed meaning and are not counted)" if counts["single"] else "")
         + "."
     ]
@@ -133,7 +137,7 @@ def _verdict(difference: dict[str, Any]) -> str:
 
 def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:
     """Short forms whose number of right answers changed most by tuning, gains first."""
-    if not {"base", "tuned"} <= set(metrics["models"]):
+    if not {"base", "tuned"} <= set(metrics["models"]) or "short_forms" not in metrics:
         return []
     rows = [{"short_form": name, "gain": v["tuned"] - v["base"], **v} for name, v in metrics["short_forms"].items()]
     changed = sorted((row for row in rows if row["gain"]), key=lambda row: -abs(row["gain"]))[:most]
@@ -141,27 +145,33 @@ def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, A
 
 
 def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
-    """A few mentions of each instructive kind, as far as the evaluated data is still where it was."""
-    about = metrics["about"]
+    """A few questions of each instructive kind, as far as the evaluated data is still where it was."""
+    about, choices = metrics["about"], "labels" in metrics
     inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
     prepared = Path(run.record["data"]["folder"])
+    items: list[Item] = []
+    quizzes: list[Quiz] = []
     if about["file"] is not None and Path(about["file"]).exists():
-        passages, _ = read_marked(Path(about["file"]), inventory)
+        if choices:
+            quizzes = read_choices(Path(about["file"]))
+        else:
+            items = make_items(read_marked(Path(about["file"]), inventory)[0], inventory)
     elif about["file"] is None and prepared.exists():
-        passages = open_prepared(prepared).passages("test")
-    else:
-        return []
+        quizzes = open_prepared(prepared).quizzes("test")
+        items = make_items(open_prepared(prepared).passages("test"), inventory)
     scores = read_scores(folder)
-    items = [item for item in make_items(passages, inventory) if all(item.key in s for s in scores.values())]
     last = "tuned" if "tuned" in scores else "base"
+    asked: list[Item | ChoiceItem] = [*items, *make_choice_items(quizzes)]
+    asked = [item for item in asked if all(item.key in found for found in scores.values())]
 
-    def right(item: Item, model: str) -> bool:
-        return item.gold is not None and int(scores[model][item.key][:-1].argmax()) == item.gold
+    def right(item: Item | ChoiceItem, model: str) -> bool:
+        listed = scores[model][item.key][: len(item.candidates)]  # without the null candidate
+        return int(listed.argmax()) == item.gold
 
-    choice = [item for item in items if item.kind == "choice"]
-    kinds: list[tuple[str, list[Item]]] = [
+    choice = [item for item in asked if item.kind == "choice"]
+    kinds: list[tuple[str, list[Item | ChoiceItem]]] = [
         ("Still wrong after tuning" if last == "tuned" else "Wrong", [i for i in choice if not right(i, last)]),
-        ("Ordinary word, no short form", [item for item in items if item.kind == "distractor"]),
+        ("Ordinary word, no short form", [item for item in asked if item.kind == "distractor"]),
     ]
     if last == "tuned":
         kinds.insert(
@@ -171,20 +181,33 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
     return [_example(heading, item, scores) for heading, item in chosen]
 
 
-def _spread(items: Sequence[Item], most: int) -> list[Item]:
-    """A few items of different short forms, from all over the data."""
-    different = list({item.mention.short_form: item for item in items}.values())
+def _spread(items: Sequence[Item | ChoiceItem], most: int) -> list[Item | ChoiceItem]:
+    """A few items of different short forms, or about different texts, from all over the data."""
+    different = list({item.mention.short_form if isinstance(item, Item) else item.key: item for item in items}.values())
     places = np.linspace(0, len(different) - 1, min(most, len(different))).astype(int)
     return [different[place] for place in places]
 
 
-def _example(heading: str, item: Item, scores: dict[str, Scores], *, words: int = 24, most: int = 4) -> Example:
+def _quoted(item: Item, *, words: int = 24) -> dict[str, str]:
+    """A short form with the words around it."""
     text, mention = item.passage.text, item.mention
     left = [match.start() for match in WORD.finditer(text, 0, mention.start)][-words:]
     right = [match.end() for match in WORD.finditer(text, mention.end)][:words]
     start, end = left[0] if left else mention.start, right[-1] if right else mention.end
+    return {
+        "before": ("… " if start else "") + text[start : mention.start],
+        "surface": item.passage.surface(mention),
+        "after": text[mention.end : end] + (" …" if end < len(text) else ""),
+    }
+
+
+def _example(heading: str, item: Item | ChoiceItem, scores: dict[str, Scores], *, most: int = 4) -> Example:
+    if isinstance(item, Item):
+        quoted, names = _quoted(item), (*item.candidates, "none of these")
+    else:
+        quoted = {"before": "", "surface": item.choice.question or item.passage.text, "after": ""}
+        names = item.candidates
     probability = {model: softmax(found[item.key]) for model, found in scores.items()}
-    names = (*item.candidates, "none of these")
     gold = item.gold if item.gold is not None else len(item.candidates)
     model = "tuned" if "tuned" in probability else "base"
     order = np.argsort(-probability[model])[:most].tolist()
@@ -192,9 +215,7 @@ def _example(heading: str, item: Item, scores: dict[str, Scores], *, words: int 
         order = [*order[: most - 1], gold]
     return Example(
         heading=heading,
-        before=("… " if start else "") + text[start : mention.start],
-        surface=item.passage.surface(mention),
-        after=text[mention.end : end] + (" …" if end < len(text) else ""),
         gold=names[gold],
         answers=tuple((names[n], {m: float(p[n]) for m, p in sorted(probability.items())}, n == gold) for n in order),
+        **quoted,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,12 +18,14 @@ from .kinds import as_listed
 from .model import LoadedModel, load_base
 from .passages import Passage, Quarantine, read_passages
 from .precision import Quantization
-from .prepare import load_inventory, open_prepared
+from .prepare import NO_SENSES, load_inventory, open_prepared
 from .progress import say
 from .prompt import PromptSettings
+from .quizzes import Quiz
 from .recipe import Recipe
 from .runs import Run, load_run_base, load_tuned, use_threads
 from .sources import clinical, sample
+from .sources.choices import is_choices, read_choices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +33,9 @@ class HeldOut:
     """What a run is evaluated on."""
 
     passages: list[Passage]
+    """None where it is quizzes."""
+    quizzes: list[Quiz]
+    """None where it is passages."""
     inventory: Inventory
     knowledge: Knowledge
     folder: Path
@@ -38,29 +44,43 @@ class HeldOut:
     about: dict[str, Any]
     """What the metrics should say of the data."""
 
+    @property
+    def texts(self) -> Sequence[Passage | Quiz]:
+        """Whichever there are."""
+        return self.quizzes or self.passages
+
 
 def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
     """The passages and candidates to evaluate a run on; arguments as for `evaluate_run`."""
     name, data, inventory = _named(data, inventory)
     candidates = run.inventory if inventory is None else Inventory.read(inventory)
     prepared = Path(run.record["data"]["folder"])
-    train = open_prepared(prepared).passages("train") if (prepared / "data.json").exists() else None
-    if data is not None:
+    known = open_prepared(prepared) if (prepared / "data.json").exists() else None
+    passages: list[Passage] = []
+    quizzes: list[Quiz] = []
+    quarantine = Quarantine()
+    if data is not None and is_choices(data):
+        quizzes = read_choices(data, quarantine)[:limit]
+    elif data is not None:
         passages, quarantine = read_marked(data, candidates, limit)
-        source = str(data)
     else:
-        passages, quarantine = open_prepared(prepared).passages("test")[:limit], Quarantine()
-        source = f"test split of {prepared}"
-        if not passages:
+        known = known or open_prepared(prepared)  # which says that it is gone
+        passages, quizzes = known.passages("test")[:limit], known.quizzes("test")[:limit]
+        if not passages and not quizzes:
             raise ValueError(f"{run.folder} has no test split; name a file with --data")
     return HeldOut(
         passages=passages,
-        inventory=candidates,
-        knowledge=Knowledge(trained=run.trained, train=train),
+        quizzes=quizzes,
+        inventory=NO_SENSES if quizzes else candidates,
+        knowledge=Knowledge(
+            trained=run.trained if run.trained.senses else None,
+            train=known.passages("train") if known else None,
+            quizzes=known.quizzes("train") if known else None,
+        ),
         folder=run.folder / "evaluation" / name,
         quarantine=quarantine,
         about={
-            "data": source,
+            "data": f"test split of {prepared}" if data is None else str(data),
             "file": None if data is None else str(data.resolve()),
             "inventory_file": None if inventory is None else str(inventory.resolve()),
             "run": run.folder.name,
@@ -92,13 +112,14 @@ class RunModels:
 def evaluate_run(
     run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
 ) -> tuple[dict[str, Any], Path]:
-    """Evaluate base and tuned model of a run on the same mentions.
+    """Evaluate base and tuned model of a run on the same mentions or choice questions.
 
     Args:
         run: trained to its end; before that, only its base is evaluated.
-        data: marked passages (MeDAL CSV, JSONL, Parquet), or the embedded notes by name, with the sample's inventory if
-            none is given: clinical-development, clinical-locked; None: the test split of the run's own data.
-        inventory: the candidates; None: the run's.
+        data: marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
+            `sources.choices`); or the embedded notes by name, with the sample's inventory if none is given:
+            clinical-development, clinical-locked. None: the test split of the run's own data.
+        inventory: the candidates of mentions; None: the run's.
         limit: take only so many passages.
 
     Returns:
@@ -109,7 +130,7 @@ def evaluate_run(
     models = RunModels(run)
     metrics = evaluate(
         {name: (weights, partial(models.load, name)) for name, weights in models.weights.items()},
-        held.passages,
+        held.texts,
         held.inventory,
         run.recipe.prompt,
         held.folder,
@@ -140,9 +161,9 @@ def evaluate_base(
         source: as for `load_base`.
         revision: as for `load_base`.
         quantization: as for `load_base`.
-        data: marked passages, or the embedded notes by name.
-        inventory: the candidates; None: the sample's.
-        train: marked passages that the baselines may learn from.
+        data: marked passages, choice questions, or the embedded notes by name.
+        inventory: the candidates of mentions; None: the sample's.
+        train: marked passages, or choice questions, that the baselines may learn from.
         limit: take only so many passages.
         output: gets `<model>/<data>/`.
 
@@ -152,18 +173,26 @@ def evaluate_base(
     settings = Recipe()
     name, file, inventory = _named(data, inventory)
     assert file is not None
-    candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
-    passages, quarantine = read_marked(file, candidates, limit)
-    known = read_passages(train, candidates) if train is not None else None
+    texts: Sequence[Passage | Quiz]
+    quarantine = Quarantine()
+    if is_choices(file):
+        candidates = NO_SENSES
+        texts = read_choices(file, quarantine)[:limit]
+        knowledge = Knowledge(quizzes=read_choices(train) if train is not None else None)
+    else:
+        candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
+        texts, quarantine = read_marked(file, candidates, limit)
+        known = read_passages(train, candidates) if train is not None else None
+        knowledge = Knowledge(trained=Inventory.mined(known) if known else None, train=known)
     base = load_base(source, revision=revision, quantization=quantization)
     folder = output / base.identity.id.split("/")[-1] / name
     metrics = evaluate(
         {"base": (base.identity.sha256, lambda: base)},
-        passages,
+        texts,
         candidates,
         PromptSettings(),
         folder,
-        knowledge=Knowledge(trained=Inventory.mined(known) if known else None, train=known),
+        knowledge=knowledge,
         max_nodes=settings.evaluation.max_nodes,
         resamples=settings.evaluation.bootstrap,
         quarantine=quarantine,

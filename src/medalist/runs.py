@@ -17,7 +17,7 @@ from .card import write_card
 from .files import replacing
 from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_base
-from .prepare import prepare
+from .prepare import NO_SENSES, prepare
 from .recipe import Recipe, RecipeError, dump_recipe, load_recipe
 
 _VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
@@ -32,7 +32,7 @@ class Run:
     record: dict[str, Any]
     """What the run wrote beside its recipe: versions, base, data, counts."""
     inventory: Inventory
-    """The candidates that it was trained with."""
+    """The candidates that it was trained with; empty after choice questions, which bring their own."""
     trained: Inventory
     """The senses of its training mentions, counted."""
 
@@ -62,12 +62,14 @@ def open_run(folder: Path) -> Run:
     if not is_run(folder):
         raise FileNotFoundError(f"{folder} is no run: it holds no recipe.yaml")
     values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = load_recipe(folder / "recipe.yaml")
+    listed = recipe.data.source != "choices"
     return Run(
         folder=folder,
-        recipe=load_recipe(folder / "recipe.yaml"),
+        recipe=recipe,
         record=values.get("record", {}),
-        inventory=Inventory.read(folder / "inventory.csv"),
-        trained=Inventory.read(folder / "trained_senses.csv"),
+        inventory=Inventory.read(folder / "inventory.csv") if listed else NO_SENSES,
+        trained=Inventory.read(folder / "trained_senses.csv") if listed else NO_SENSES,
     )
 
 
@@ -95,8 +97,9 @@ def start_run(recipe: Recipe) -> Run:
         settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization
     )
     folder.mkdir(parents=True, exist_ok=True)
-    prepared.inventory.write(folder / "inventory.csv")
-    Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
+    if recipe.data.source != "choices":
+        prepared.inventory.write(folder / "inventory.csv")
+        Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
     record = {
         "base": identity_record(base.identity),
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
@@ -138,8 +141,8 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
     counts = tune(
         load_run_base(run),
         recipe,
-        train=prepared.passages("train"),
-        validation=prepared.passages("validation"),
+        train=prepared.texts("train"),
+        validation=prepared.texts("validation"),
         inventory=prepared.inventory,
         run=run.folder,
         resume=resume,

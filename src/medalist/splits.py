@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from .inventory import equivalence_key
-from .passages import Mention, Passage
+from .passages import Mention, Passage, Text
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 Split = Literal["train", "validation", "test"]
+AnyText = TypeVar("AnyText", bound=Text)
 
 
 def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) -> Split:
@@ -32,8 +33,8 @@ def _position(name: str) -> float:
 
 
 def split_passages(
-    passages: Iterable[Passage], *, validation: float, test: float, seed: int = 0
-) -> dict[Split, list[Passage]]:
+    passages: Iterable[AnyText], *, validation: float, test: float, seed: int = 0
+) -> dict[Split, list[AnyText]]:
     """Passages by split, in their order. Those that share words or id go together, where the first belongs."""
     passages = list(passages)
     parent: dict[str, str] = {}  # ids and contents, each pointing towards the first of its group
@@ -47,7 +48,7 @@ def split_passages(
     for name, passage in zip(names, passages, strict=True):
         by_name, by_content = group(name), group(f"content {content(passage.text)}")
         parent[by_content] = by_name
-    parts: dict[Split, list[Passage]] = {"train": [], "validation": [], "test": []}
+    parts: dict[Split, list[AnyText]] = {"train": [], "validation": [], "test": []}
     home: dict[str, Split] = {}
     for name, passage in zip(names, passages, strict=True):
         own = split_of(passage.id, validation=validation, test=test, seed=seed)
@@ -77,7 +78,7 @@ def hold_out(
     return replace(passage, mentions=tuple(m for m in passage.mentions if held(m) == (split == "test")))
 
 
-def shared_passages(train: Iterable[Passage], evaluation: Iterable[Passage]) -> set[str]:
+def shared_passages(train: Iterable[Text], evaluation: Iterable[Text]) -> set[str]:
     """Ids of evaluation passages that stand in the training data too: same id, or same words."""
     ids: set[str] = set()
     contents: set[str] = set()
@@ -87,9 +88,13 @@ def shared_passages(train: Iterable[Passage], evaluation: Iterable[Passage]) -> 
     return {passage.id for passage in evaluation if shared_key(passage) in ids or content(passage.text) in contents}
 
 
-def shared_key(passage: Passage) -> str:
-    """What versions of one abstract have in common: its source and its id before any "#"."""
-    return f"{passage.source}:{passage.id.split('#')[0]}"
+def shared_key(passage: Text) -> str:
+    """What versions of one abstract have in common: its source and its id before any "#".
+
+    Every kind of passage that is made of PubMed's abstracts, and PubMedQA, counts as one source: the id is the PMID.
+    """
+    source = "pubmed" if passage.source.startswith("pubmed-") else passage.source
+    return f"{source}:{passage.id.split('#')[0]}"
 
 
 def content(text: str) -> str:

@@ -42,8 +42,10 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     """An evaluation: accuracy by slice beside the baselines, then what else was measured of each model."""
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
+    choices = "labels" in metrics
+    asked, where = ("questions about", "texts") if choices else ("mentions in", "passages")
     table = _table(
-        f"Accuracy, % (95 % interval): {counts['choice']:,} mentions in {counts['passages']:,} passages",
+        f"Accuracy, % (95 % interval): {counts['choice']:,} {asked} {counts['passages']:,} {where}",
         "",
         "n",
         *models,
@@ -53,19 +55,54 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
         row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     yield table
-    table = _table("Baselines on the same mentions", "", "all", "no leak")
+    parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
+    table = _table(f"Baselines on the same {asked.split()[0]}", "", *parts)
     for name in baselines:
-        table.add_row(name, *(share(metrics["slices"].get(part, {}).get(name)) for part in ("all", "no leak")))
+        table.add_row(name, *(share(metrics["slices"][part].get(name)) for part in parts))
     yield table
     table = _table("Beyond accuracy", "", *models)
     figures = metrics["models"].values()
-    table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
-    table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+    if not choices:
+        table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
+        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+    elif metrics["labels"]:
+        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in figures))
     table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
     table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
-    for key in dict.fromkeys(key for f in figures for key in f["abstention"]):
+    for key in dict.fromkeys(key for f in figures for key in f.get("abstention", ())):
         table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
     yield table
+    if not choices:
+        yield _expansion_table(metrics, both)
+    elif metrics["labels"]:
+        yield _label_table(metrics)
+    remarks = [
+        f"{counts[kind]:,} {what}"
+        for kind, what in (
+            ("single", "mentions with a single listed sense are not counted"),
+            ("absent", "mentions have a gold that is not listed"),
+            ("unlisted", "mentions have a short form that is not listed"),
+            ("dropped", f"{asked.split()[0]} did not fit the model's window"),
+            ("cut", "texts are longer than the window: their beginning was cut off"),
+            ("passages_in_training_data", f"of the {where} stand in the training data too"),
+        )
+        if counts.get(kind)
+    ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
+    if remarks:
+        yield "\n".join(remarks)
+
+
+def _label_table(metrics: dict[str, Any]) -> RenderableType:
+    """Of questions that all offer the same options: what each model made of each."""
+    table = _table("By answer: given so often (rightly), F1 in %", "", "n", *metrics["models"])
+    for label, cells in metrics["labels"].items():
+        found = [cells[model] for model in metrics["models"]]
+        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in found]
+        table.add_row(label, f"{cells['count']:,}", *texts)
+    return table
+
+
+def _expansion_table(metrics: dict[str, Any], both: bool) -> RenderableType:
     answerers = [name for name in metrics["expansion"]["all"] if name not in ("count", "difference")]
     table = _table(
         'Expanding, free to say "none of these": right, %', "", "n", *answerers, *(["gain (p)"] if both else [])
@@ -73,20 +110,7 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     for name, cells in metrics["expansion"].items():
         row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in answerers)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
-    yield table
-    remarks = [
-        f"{counts[kind]:,} {what}"
-        for kind, what in (
-            ("single", "mentions with a single listed sense are not counted"),
-            ("absent", "mentions have a gold that is not listed"),
-            ("unlisted", "mentions have a short form that is not listed"),
-            ("dropped", "mentions did not fit the model's window"),
-            ("passages_in_training_data", "of the passages stand in the training data too"),
-        )
-        if counts[kind]
-    ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
-    if remarks:
-        yield "\n".join(remarks)
+    return table
 
 
 def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
@@ -130,6 +154,12 @@ def audit_table(audit: Audit) -> RenderableType:
 
 def prepared_table(account: dict[str, Any]) -> RenderableType:
     """What preparing read, kept and set aside."""
+    remarks = [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    if account["settings"]["source"] == "choices":
+        table = _table("Prepared from choices", "split", "texts", "questions")
+        for split, count in account["passages"].items():
+            table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}")
+        return Group(table, *remarks)
     table = _table(
         f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "of them no short form"
     )
@@ -140,8 +170,7 @@ def prepared_table(account: dict[str, Any]) -> RenderableType:
         f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses.",
         f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
     ]
-    lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
-    return Group(table, *lines)
+    return Group(table, *lines, *remarks)
 
 
 def corpus_table(account: dict[str, Any]) -> RenderableType:

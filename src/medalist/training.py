@@ -28,6 +28,7 @@ from .model import LoadedModel
 from .passages import Passage
 from .progress import tracking
 from .prompt import Encoder
+from .quizzes import Quiz
 from .recipe import Recipe, TrainingSettings
 from .scoring import Attention, candidate_scores, score_layouts, tree_inputs
 from .tree import TokenTree
@@ -172,25 +173,27 @@ def tune(
     base: LoadedModel,
     recipe: Recipe,
     *,
-    train: Sequence[Passage],
-    validation: Sequence[Passage],
+    train: Sequence[Passage | Quiz],
+    validation: Sequence[Passage | Quiz],
     inventory: Inventory,
     run: Path,
     resume: bool = False,
 ) -> dict[str, Any]:
-    """Tune a base on passages; checkpoints and log go to the run's folder, the result to its `adapter/` or `model/`.
+    """Tune a base on passages, or on quizzes; checkpoints and log go to the run's folder, the result to its `adapter/`
+    or `model/`.
 
     Args:
         base: is tuned in place.
         recipe: its `training`, `prompt`, `seed` count here.
         train: passages to learn from; mentions without an offered gold are left out.
         validation: passages to choose the checkpoint on; with none, the last one is kept.
-        inventory: lists the candidates.
+        inventory: lists the candidates of mentions.
         run: folder of the run.
         resume: go on from its last complete checkpoint, to the same bits as an unbroken run.
 
     Returns:
-        Counts for people: steps, passages, mentions, dropped mentions, best validation figure.
+        Counts for people: steps, passages, mentions (of quizzes: questions), those dropped, texts that were cut, best
+        validation figure.
 
     Raises:
         NonFiniteError: law 7.
@@ -209,7 +212,7 @@ def tune(
     dataset = TreeDataset(
         train, encoder, inventory, settings, seed=recipe.seed, multiple=settings.passages_per_pass * world
     )
-    dropped = encoder.dropped
+    dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
     watched = [with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
@@ -292,6 +295,7 @@ def tune(
         "passages": len(train),
         "mentions": dataset.num_mentions,
         "dropped_mentions": dropped,
+        "cut_texts": cut,
         "best_validation": trainer.state.best_metric,
         "best_checkpoint": Path(trainer.state.best_model_checkpoint).name
         if trainer.state.best_model_checkpoint

@@ -1,4 +1,4 @@
-"""Cuts a long text into overlapping windows at sentence boundaries, from the left, the same way every time."""
+"""Cuts a long text at sentence boundaries, the same way every time: into overlapping windows, or down to its end."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[
         while middle + 1 < end and bisect_left(token_starts, cuts[middle]) - first < limit // 2:
             middle += 1
         start = middle
+
+
+def text_tail(text: str, token_starts: Sequence[int], *, limit: int) -> Window:
+    """The end of a text, as many whole sentences as `limit` tokens hold: where an abstract has its results, and an exam
+    case its question. Of a last sentence that is longer than that, the last words.
+
+    Arguments as for `text_windows`.
+    """
+    # Cuts are at most half a window apart, so one at least is this near the end.
+    cuts = _cuts(text, token_starts, limit // 2)
+    return Window(next(cut for cut in cuts if len(token_starts) - bisect_left(token_starts, cut) <= limit), len(text))
 
 
 def _cuts(text: str, token_starts: Sequence[int], longest: int) -> list[int]:
