@@ -85,7 +85,7 @@ def load_base(
 
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     chosen = getattr(torch, choose_dtype(place)) if dtype == "auto" else getattr(torch, dtype)
-    folder, identity = _locate(source, revision)
+    folder, identity = find_base(source, revision)
     if expected_sha256 and identity.sha256 != expected_sha256:
         raise ModelError(
             f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
@@ -152,8 +152,8 @@ def _max_depth(config: Any) -> int:
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest
 
 
-def _locate(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
-    """A folder that transformers opens, and what it is."""
+def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdentity]:
+    """The folder of a base that transformers opens, and what it is; arguments and errors as for `load_base`."""
     if source == EMBEDDED:
         return _embedded()
     path = Path(source).expanduser()
