@@ -1,23 +1,16 @@
 """Exports: what is merged, what is checked before it gets its name, who opens it."""
 
-import json
 import shutil
 
 import pytest
 import torch
 import yaml
-from gguf import GGUFReader
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
 from torch.testing import assert_close
-from transformers import LlamaConfig, LlamaForCausalLM, pipeline
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from medalist import export as exports
-from medalist import gguf_files, merging
-from medalist.cli import main
-from medalist.export import export_gguf, export_merged
+from medalist.export import export_merged
 from medalist.model import EMBEDDED, find_base, load_base, weights_sha256
-from medalist.predictions import read_scores
 from medalist.runs import load_run_base, open_run
 
 
@@ -35,7 +28,9 @@ def known_run(tiny_run, tmp_path_factory):
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
         model.save_pretrained(base, max_shard_size="20MB")
-        adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+        adapted = get_peft_model(
+            model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        )
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.1)

