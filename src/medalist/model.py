@@ -95,7 +95,7 @@ def load_base(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     precision = choose_precision(device, dtype, quantization)
-    folder, identity = _locate(source, revision)
+    folder, identity = find_base(source, revision)
     if expected_sha256 and identity.sha256 != expected_sha256:
         raise ModelError(
             f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
@@ -180,8 +180,8 @@ def _max_depth(config: Any) -> int:
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest
 
 
-def _locate(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
-    """A folder that transformers opens, and what it is."""
+def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdentity]:
+    """The folder of a base that transformers opens, and what it is; arguments and errors as for `load_base`."""
     if source == EMBEDDED:
         return _embedded()
     if source.startswith(_PACKAGE):
