@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -58,7 +59,7 @@ class LoadedModel:
     max_depth: int
     """Longest sequence that the model reads exactly, in tokens."""
     tree_error: float
-    """What the check against separate sequences found, in nats."""
+    """What the check against separate sequences found, in nats; not a number before the check."""
     quantization: Quantization = "none"
     """How the weights of its linear layers are kept; to anything but "none" no adapter is merged."""
 
@@ -70,6 +71,7 @@ def load_base(
     dtype: DType = "auto",
     quantization: Quantization = "none",
     device: str = "auto",
+    place: bool = True,
     expected_sha256: str | None = None,
 ) -> LoadedModel:
     """Load a base model and its tokenizer.
@@ -81,6 +83,8 @@ def load_base(
         quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
             `dtype`.
         device: `auto` is CUDA where there is one, else the CPU.
+        place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
+            `sharding.shard`, which puts slices of them on the device and checks there.
         expected_sha256: refuse other weights than these.
 
     Raises:
@@ -89,8 +93,8 @@ def load_base(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    chosen = getattr(torch, choose_dtype(place)) if dtype == "auto" else getattr(torch, dtype)
+    where = compute_device() if device == "auto" else torch.device(device)
+    chosen = getattr(torch, choose_dtype(where)) if dtype == "auto" else getattr(torch, dtype)
     folder, identity = _locate(source, revision)
     if expected_sha256 and identity.sha256 != expected_sha256:
         raise ModelError(
@@ -104,13 +108,13 @@ def load_base(
                 dtype=chosen,
                 attn_implementation="sdpa",
                 trust_remote_code=False,
-                **_quantized(quantization, chosen, place),
+                **_quantized(quantization, chosen, where),
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
-    if quantization == "none":
-        model = model.to(place)
-    attention, tree_error = choose_attention(model)
+    if place and quantization == "none":
+        model = model.to(where)
+    attention, tree_error = choose_attention(model) if place else ("sdpa", math.nan)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
@@ -138,6 +142,11 @@ def _quantized(quantization: Quantization, compute: torch.dtype, device: torch.d
             bnb_4bit_compute_dtype=compute,
         )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def compute_device() -> torch.device:
+    """The GPU that is this process's, if there is one, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def choose_attention(model: Any) -> tuple[Attention, float]:
