@@ -40,6 +40,12 @@ def last_checkpoint(run: Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
+def what_is_kept(run: Path) -> str:
+    """For people whose run has stopped: where it can go on from."""
+    last = last_checkpoint(run)
+    return f"The last good checkpoint is {last}; resume with --resume." if last else "No checkpoint was saved yet."
+
+
 class LogWriter(TrainerCallback):
     """Appends every log line to `log.jsonl`; a resumed run first drops the lines of steps that it will do again."""
 

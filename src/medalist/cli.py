@@ -153,13 +153,19 @@ def train(
 ) -> None:
     """Tune a base model as a recipe says; the result is a run folder.
 
+    On several GPUs: `torchrun --nproc_per_node=8 -m medalist train RECIPE`, or `accelerate launch --num_processes 8 -m medalist
+    train RECIPE`; they share out training.passages_per_step, as training.parallel says.
+
     Example: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`
     """
+    from .ranks import together
     from .recipe import load_recipe
     from .runs import train as train_run
 
-    run = train_run(load_recipe(recipe, overrides or []), resume=resume)
-    print(run.tuned)
+    with together() as ranks:
+        run = train_run(load_recipe(recipe, overrides or []), resume=resume)
+        if ranks.first:
+            print(run.tuned)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -62,7 +63,7 @@ class LoadedModel:
     max_depth: int
     """Longest sequence that the model reads exactly, in tokens."""
     tree_error: float
-    """What the check against separate sequences found, in nats."""
+    """What the check against separate sequences found, in nats; not a number before the check."""
     quantization: Quantization = "none"
     """How the weights of its linear layers are kept; to anything but "none" no adapter is merged."""
 
@@ -74,6 +75,7 @@ def load_base(
     dtype: DType = "auto",
     quantization: Quantization = "none",
     device: str = "auto",
+    place: bool = True,
     expected_sha256: str | None = None,
 ) -> LoadedModel:
     """Load a base model and its tokenizer.
@@ -86,6 +88,8 @@ def load_base(
         quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
             `dtype`.
         device: `auto` is CUDA where there is one, `cuda:LOCAL_RANK` among several processes, else the CPU.
+        place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
+            `sharding.shard`, which puts slices of them on the device and checks there.
         expected_sha256: refuse other weights than these.
 
     Raises:
@@ -113,11 +117,11 @@ def load_base(
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
-    if quantization == "none":
-        model = model.to(precision.device)
-    else:
+    if quantization != "none":
         settle(model, precision.device)
-    attention, tree_error = choose_attention(model)
+    elif place:
+        model = model.to(precision.device)
+    attention, tree_error = choose_attention(model) if place else ("sdpa", math.nan)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,

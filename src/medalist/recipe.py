@@ -155,6 +155,10 @@ class TrainingSettings(_Section):
     """Which validation figure picks the checkpoint that is kept."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many looks without improvement."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share a run that `torchrun` or `accelerate launch` starts, one per device: `ddp` gives each the
+    whole model, `fsdp` (FSDP2) a slice of it. Both share out `passages_per_step`, so results stay those of one process, for
+    which this key changes nothing."""
     keep_checkpoints: int = Field(2, ge=1)
     """Checkpoints kept, the best one besides."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()

@@ -17,7 +17,9 @@ from .card import write_card
 from .files import replacing
 from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_base
+from .precision import choose_device
 from .prepare import NO_SENSES, prepare
+from .ranks import together
 from .recipe import Recipe, RecipeError, dump_recipe, load_recipe
 
 _VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
@@ -79,8 +81,12 @@ def use_threads(recipe: Recipe) -> None:
         torch.set_num_threads(recipe.threads)
 
 
-def start_run(recipe: Recipe) -> Run:
+def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
     """Prepare the data and make the run folder, ready to be evaluated and trained; or open it if it is there.
+
+    Args:
+        recipe: everything that decides the run.
+        whole: False does not put the whole base on a device, where it may find no room.
 
     Raises:
         RecipeError: the folder belongs to a run of another recipe.
@@ -94,7 +100,7 @@ def start_run(recipe: Recipe) -> Run:
     prepared = prepare(recipe)
     settings = recipe.model
     base = load_base(
-        settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization
+        settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization, place=whole
     )
     folder.mkdir(parents=True, exist_ok=True)
     if recipe.data.source != "choices":
@@ -105,7 +111,7 @@ def start_run(recipe: Recipe) -> Run:
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {base.model.device.type}",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {choose_device().type}",
         "dtype": str(base.model.dtype).removeprefix("torch."),
         "quantization": base.quantization,
         "attention": base.attention,
@@ -118,6 +124,9 @@ def start_run(recipe: Recipe) -> Run:
 def train(recipe: Recipe, *, resume: bool = False) -> Run:
     """Prepare the data, tune the base, and leave a run folder.
 
+    Called by each of several processes that a launcher started, they do it together; see `ranks`. The run's folder and the
+    prepared data then lie where all machines see them.
+
     Args:
         recipe: everything that decides the run.
         resume: go on with an existing run of the same recipe from its last complete checkpoint.
@@ -129,33 +138,47 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
     """
     from .training import tune
 
+    with together() as ranks:
+        whole = ranks.size == 1 or recipe.training.parallel == "ddp"
+        if ranks.first:
+            _begin(recipe, resume=resume, whole=whole)
+        ranks.wait_for_first()
+        run = open_run(recipe.folder)
+        if run.tuned is not None:
+            return run
+        use_threads(recipe)
+        prepared = prepare(recipe)
+        base = load_run_base(run, place=whole)
+        counts = tune(
+            base,
+            recipe,
+            train=prepared.texts("train"),
+            validation=prepared.texts("validation"),
+            inventory=prepared.inventory,
+            run=run.folder,
+            resume=resume,
+            ranks=ranks,
+        )
+        if ranks.first:
+            _write_recipe(run.folder, recipe, run.record | {"attention": base.attention, "training": counts})
+            write_card(open_run(run.folder))
+        ranks.wait_for_first()
+        return open_run(run.folder)
+
+
+def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:
+    """What comes before training, by one process for all."""
     if is_run(recipe.folder) and not resume:
         raise FileExistsError(f"{recipe.folder} exists: --resume goes on with it, name=... starts another.")
-    run = start_run(recipe)
-    if run.tuned is not None:
-        return run
-    use_threads(recipe)
-    prepared = prepare(recipe)
-    if prepared.account["fingerprint"] != run.record["data"]["fingerprint"]:
+    run = start_run(recipe, whole=whole)
+    if run.tuned is None and prepare(recipe).account["fingerprint"] != run.record["data"]["fingerprint"]:
         raise ValueError(f"The data of {run.folder} has changed since it was started; set name=... for a new run.")
-    counts = tune(
-        load_run_base(run),
-        recipe,
-        train=prepared.texts("train"),
-        validation=prepared.texts("validation"),
-        inventory=prepared.inventory,
-        run=run.folder,
-        resume=resume,
-    )
-    _write_recipe(run.folder, recipe, run.record | {"training": counts})
-    run = open_run(run.folder)
-    write_card(run)
-    return run
 
 
 def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
     mine, theirs = dump_recipe(recipe), dump_recipe(recorded)
     different = sorted(_flat(mine).items() ^ _flat(theirs).items())
+    different = [item for item in different if item[0] != "training.parallel"]  # which changes no result
     if different:
         raise RecipeError(
             f"{folder} was started with another recipe: {different[0][0]} differs. Resume with its own recipe.yaml, or "
@@ -184,14 +207,20 @@ def _git_revision() -> str | None:
         return None
 
 
-def load_run_base(run: Run) -> LoadedModel:
-    """The base that the run was trained on, from its recorded source, refused if its weights are not the recorded ones."""
+def load_run_base(run: Run, *, place: bool = True) -> LoadedModel:
+    """The base that the run was trained on, from its recorded source, refused if its weights are not the recorded ones.
+
+    Args:
+        run: opened.
+        place: as for `load_base`.
+    """
     identity = run.base
     return load_base(
         identity.source,
         revision=identity.revision,
         dtype=run.recipe.model.dtype,
         quantization=run.recipe.model.quantization,
+        place=place,
         expected_sha256=identity.sha256,
     )
 

@@ -102,7 +102,7 @@ def score_layouts(
     batch: list[Layout] = []
 
     def run() -> Iterator[tuple[Layout, list[Tensor]]]:
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: FSDP trains on with the tensors that it made here
             scores = score_tree(model, forest([layout.tree for layout in batch]).to(model.device), attention).cpu()
         at = 0
         for layout in batch:
@@ -147,7 +147,7 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
     ]
     trees = [build_tree(tokens(24), questions), build_tree(tokens(9), questions)]
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         alone = [separate_score(model, ids, count) for tree in trees for ids, count in sequences(tree)]
         try:
             together = score_tree(model, forest(trees).to(model.device), attention).cpu()

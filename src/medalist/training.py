@@ -1,27 +1,29 @@
 """Tuning: `transformers.Trainer` with token trees for batches and a loss per question.
 
 What differs from the stock Trainer, and why: the loss is divided by the questions of the whole optimiser step (law 5),
-checkpoints appear under their name only when complete (law 6), and a non-finite loss or gradient stops the run (law 7).
+checkpoints appear under their name only when complete (law 6), a non-finite loss or gradient stops the run (law 7), and a
+model that `sharding` cut up is trained as it comes.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.data import SequentialSampler
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
 from .adapters import add_adapter
 from .batches import TREE_FIELDS, TreeDataset, collate, with_gold
-from .checkpoints import LogWriter, ShowProgress, last_checkpoint, publish_folder
+from .checkpoints import LogWriter, ShowProgress, last_checkpoint, publish_folder, what_is_kept
 from .inventory import Inventory
 from .losses import question_losses
 from .model import LoadedModel
@@ -29,8 +31,10 @@ from .passages import Passage
 from .progress import tracking
 from .prompt import Encoder
 from .quizzes import Quiz
+from .ranks import Ranks
 from .recipe import Recipe, TrainingSettings
 from .scoring import Attention, candidate_scores, score_layouts, tree_inputs
+from .sharding import is_sharded, load_optimizer, load_weights, shard, whole_optimizer, whole_weights
 from .tree import TokenTree
 
 
@@ -47,13 +51,25 @@ class TreeTrainer(Trainer):
         settings: TrainingSettings,
         attention: Attention,
         validate: Callable[[Any], dict[str, float]],
+        ranks: Ranks,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._settings, self._attention, self._validate = settings, attention, validate
+        self._settings, self._attention, self._validate, self._ranks = settings, attention, validate, ranks
+        # Has the Trainer leave gradients to the model. Told before it is made, it would refuse to save optimisers.
+        self.is_distributed_loading_by_transformers = self._sharded = is_sharded(self.model)
         self.loss_is_scaled_for_ga = True
         self._staging: Path | None = None
         self._step_passages: list[str] = []
+
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if not is_sharded(model):
+            super()._move_model_to_device(model, device)
+
+    def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
+        return (
+            nullcontext()
+        )  # whole gradients, kept until the last pass of a step, would take the memory that slices save
 
     # --- the loss: a sum over questions, divided by the questions of the optimiser step on all ranks ---
 
@@ -106,14 +122,23 @@ class TreeTrainer(Trainer):
 
     def _clip_grad_norm(self, model: Any) -> Tensor:
         norm: Tensor = super()._clip_grad_norm(model)
-        if not math.isfinite(float(norm)):
-            self._stop_non_finite(f"Gradient norm became {float(norm)}", self._step_passages)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        if not math.isfinite(float(norm)):  # which it then is on every rank
+            passages = [name for names in self._ranks.gathered(self._step_passages) for name in names]
+            self._stop_non_finite(f"Gradient norm became {float(norm)}", passages)
         return norm
 
     def _stop_non_finite(self, what: str, passages: Sequence[str]) -> None:
-        last = last_checkpoint(Path(self.args.output_dir))
-        kept = f"The last good checkpoint is {last}; resume with --resume." if last else "No checkpoint was saved yet."
-        raise NonFiniteError(f"{what} at step {self.state.global_step + 1}, passages {', '.join(passages)}. {kept}")
+        raise NonFiniteError(
+            f"{what} at step {self.state.global_step + 1}, passages {', '.join(passages)}. {self._kept()}"
+        )
+
+    def _kept(self) -> str:
+        return what_is_kept(Path(self.args.output_dir))
+
+    def where(self) -> str:
+        """How far the run is and what is kept of it, for the last words of one of several processes."""
+        return f"at step {self.state.global_step + 1}. {self._kept()}"
 
     # --- the order of passages is the dataset's ---
 
@@ -125,22 +150,51 @@ class TreeTrainer(Trainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Accuracy and negative log-likelihood on the validation passages."""
         training = self.model.training
-        metrics = {f"{metric_key_prefix}_{key}": value for key, value in self._validate(self.model).items()}
+        found = self._ranks.agreed(self._validate(self.model))  # else ranks could differ about which checkpoint is best
+        metrics = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
         self.model.train(training)
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    # --- checkpoints: written aside, synced, renamed ---
+    # --- checkpoints: whole, so that any number of processes goes on from them; written aside, synced, renamed ---
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return str(self._staging) if self._staging else str(self.args.output_dir)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        adapter = self._settings.method == "lora"
+        if self._sharded:
+            state_dict = whole_weights(self.model, trainable=adapter)
+        if not self.args.should_save:
+            return
         # peft's default would ask the Hub whether the base has been resized
-        extra = {"save_embedding_layers": False} if self._settings.method == "lora" else {}
+        extra = {"save_embedding_layers": False} if adapter else {}
         self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state_dict, **extra)
         (Path(output_dir or self.args.output_dir) / "README.md").unlink(missing_ok=True)  # peft's names local paths
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        optimizer = whole_optimizer(self.model, self.optimizer.optimizer)
+        if self.args.should_save:
+            torch.save(optimizer, Path(output_dir) / "optimizer.pt")
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_optimizer(self.model, self.optimizer.optimizer, Path(checkpoint) / "optimizer.pt")
+            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._sharded:
+            load_weights(self.model, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if self._sharded:
+            load_weights(self.model, Path(self.state.best_model_checkpoint))
+        else:
+            super()._load_best_model()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(self.args.output_dir)
@@ -178,18 +232,20 @@ def tune(
     inventory: Inventory,
     run: Path,
     resume: bool = False,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Tune a base on passages, or on quizzes; checkpoints and log go to the run's folder, the result to its `adapter/`
     or `model/`.
 
     Args:
-        base: is tuned in place.
+        base: is tuned in place; to be sharded, it is best loaded with `place=False`.
         recipe: its `training`, `prompt`, `seed` count here.
         train: passages to learn from; mentions without an offered gold are left out.
         validation: passages to choose the checkpoint on; with none, the last one is kept.
         inventory: lists the candidates of mentions.
         run: folder of the run.
-        resume: go on from its last complete checkpoint, to the same bits as an unbroken run.
+        resume: go on from its last complete checkpoint, to the same bits as an unbroken run on as many processes.
+        ranks: the processes that share the work, from `ranks.together`; None: this one alone.
 
     Returns:
         Counts for people: steps, passages, mentions (of quizzes: questions), those dropped, texts that were cut, best
@@ -199,27 +255,27 @@ def tune(
         NonFiniteError: law 7.
         ValueError: there is nothing to train on.
     """
-    settings = recipe.training
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if settings.passages_per_step % (settings.passages_per_pass * world):
+    settings, ranks = recipe.training, ranks or Ranks()
+    at_once = settings.passages_per_pass * ranks.size
+    if settings.passages_per_step % at_once:
         raise ValueError(
             f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
-            f"{settings.passages_per_pass} times {world} device(s)"
+            f"{settings.passages_per_pass} times {ranks.size} process(es)"
         )
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings)
-    dataset = TreeDataset(
-        train, encoder, inventory, settings, seed=recipe.seed, multiple=settings.passages_per_pass * world
-    )
+    dataset = TreeDataset(train, encoder, inventory, settings, seed=recipe.seed, multiple=at_once)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
     watched = [with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
+    if settings.parallel == "fsdp" and ranks.size > 1:
+        shard(base, model)
     arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=settings.passages_per_pass,
-        gradient_accumulation_steps=settings.passages_per_step // (settings.passages_per_pass * world),
+        gradient_accumulation_steps=settings.passages_per_step // at_once,
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
         learning_rate=settings.learning_rate,
@@ -245,11 +301,13 @@ def tune(
         activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
         report_to=list(settings.report_to) or "none",
         run_name=recipe.name,
+        ddp_find_unused_parameters=False,
         use_cpu=base.model.device.type == "cpu",
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
         log_level="error",
+        log_level_replica="error",
     )
 
     def validate(current: Any) -> dict[str, float]:
@@ -273,6 +331,7 @@ def tune(
             settings=settings,
             attention=base.attention,
             validate=validate,
+            ranks=ranks,
             callbacks=[
                 LogWriter(run / "log.jsonl"),
                 ShowProgress(advance),
@@ -280,18 +339,21 @@ def tune(
             ],
         )
         trainer.remove_callback(PrinterCallback)
+        ranks.where = trainer.where
         checkpoint = last_checkpoint(run) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.args.should_save:
-        target = run / ("adapter" if settings.method == "lora" else "model")
-        partial = run / f".{target.name}.part"
+    target = run / ("adapter" if settings.method == "lora" else "model")
+    partial = run / f".{target.name}.part"
+    if ranks.first:
         shutil.rmtree(partial, ignore_errors=True)
-        trainer._save(str(partial))
+    trainer._save(str(partial))  # by all: where the model is sharded, each gives its slices
+    if ranks.first:
         base.tokenizer.save_pretrained(partial)
         publish_folder(partial, target)
     base.model = model
     return {
         "steps": trainer.state.global_step,
+        "processes": ranks.size,
         "passages": len(train),
         "mentions": dataset.num_mentions,
         "dropped_mentions": dropped,
