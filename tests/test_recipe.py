@@ -81,7 +81,7 @@ def test_recipe_cannot_be_changed():
         (
             {"model": {"quantity": 4}},
             (),
-            "Unknown key model.quantity in mine.yaml. Known: base, revision, dtype.",
+            "Unknown key model.quantity in mine.yaml. Known: base, revision, dtype, quantization.",
         ),
         ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean epochs?"),
         (

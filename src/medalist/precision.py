@@ -6,6 +6,7 @@ Quantised weights are bitsandbytes' (Dettmers et al. 2022, 2023), made while tra
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -96,6 +97,8 @@ def settle(model: Any, device: torch.device) -> None:
     By itself it would quantise activations to 8 bits (int8), or pack 4-bit weights for kernels that compute in bfloat16
     and know no gradient (NF4, on CPUs with AVX512-BF16), as soon as a model is not in training mode.
     """
+    # It says of every layer in every pass that int8 rounds its input to float16 first.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if device.type != "cpu":
         return
     from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
