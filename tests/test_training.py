@@ -1,7 +1,6 @@
 """Training: what is learnt, what is normalised by what, stopping and resuming, refusing what is not finite."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -108,21 +107,6 @@ def test_accumulated_passes_give_the_loss_and_weights_of_one_large_pass(loaded, 
     run_on_disk(tmp_path / "small", model_folder, passages_per_pass=1)
     run_on_disk(tmp_path / "large", model_folder, passages_per_pass=8)
     assert_same_run(losses_and_weights(tmp_path / "small"), losses_and_weights(tmp_path / "large"))
-
-
-def test_two_ranks_give_the_loss_and_weights_of_one(model_folder, tmp_path):
-    run_on_disk(tmp_path / "one", model_folder, passages_per_pass=2)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    result = subprocess.run(
-        [*command, HERE / "tune_made_passages.py", tmp_path / "two", model_folder, "passages_per_pass=2"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "2 processes" in result.stdout
-    assert_same_run(losses_and_weights(tmp_path / "one"), losses_and_weights(tmp_path / "two"))
 
 
 def run_on_disk(folder, model_folder, **changes):

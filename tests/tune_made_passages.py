@@ -1,6 +1,6 @@
-"""Tunes on the passages of test_training, in a process of its own that can be killed or be one of several ranks.
+"""Tunes on the passages of test_training, in a process of its own that can be killed.
 
-Usage: tune_made_passages.py FOLDER MODEL [resume] [kill-after-step=N] [kill-in-save=N] [key=number]...
+Usage: tune_made_passages.py FOLDER MODEL [resume] [kill-after-step=N] [kill-in-save=N]
 """
 
 import os
@@ -26,7 +26,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-if last_step := numbers.pop("kill-after-step", None):
+if last_step := numbers.get("kill-after-step"):
     end_step = checkpoints.LogWriter.on_log
 
     def on_log(self, args, state, control, logs=None, **rest):
@@ -35,7 +35,7 @@ if last_step := numbers.pop("kill-after-step", None):
             die()
 
     checkpoints.LogWriter.on_log = on_log
-if last_save := numbers.pop("kill-in-save", None):
+if last_save := numbers.get("kill-in-save"):
     publish = training.publish_folder
 
     def die_before_publishing(source, target):
@@ -47,19 +47,12 @@ if last_save := numbers.pop("kill-in-save", None):
 
 run = Path(folder)
 run.mkdir(parents=True, exist_ok=True)
-recipe = Recipe(
-    name="t",
-    output=str(run.parent),
-    training=settings(**({"epochs": 3, "dropout": 0.1} if not numbers else {"epochs": 2, **numbers})),
-)
 training.tune(
     load_base(model),
-    recipe,
+    Recipe(name="t", output=str(run.parent), training=settings(epochs=3, dropout=0.1)),
     train=PASSAGES,
-    validation=PASSAGES[:3] if not numbers else [],
+    validation=PASSAGES[:3],
     inventory=INVENTORY,
     run=run,
     resume="resume" in words,
 )
-if torch.distributed.is_initialized() and torch.distributed.get_rank() == 0:
-    print(f"{torch.distributed.get_world_size()} processes")

@@ -28,7 +28,7 @@ from .inventory import Inventory
 from .losses import question_losses
 from .model import LoadedModel
 from .passages import Passage
-from .progress import tracking
+from .progress import say, tracking
 from .prompt import Encoder
 from .quizzes import Quiz
 from .ranks import Ranks
@@ -309,6 +309,11 @@ def tune(
         log_level="error",
         log_level_replica="error",
     )
+    if (
+        arguments.n_gpu > 1
+    ):  # the Trainer would spread each batch over all GPUs of the machine, which trees do not survive
+        say(f"Training on one of {arguments.n_gpu} GPUs; `torchrun --nproc_per_node={arguments.n_gpu}` uses all.")
+        arguments._n_gpu = 1
 
     def validate(current: Any) -> dict[str, float]:
         right, nll, count = 0, 0.0, 0
