@@ -364,7 +364,9 @@ def evaluate(
     return metrics
 
 
-def prediction_key(weights: str, passages: Sequence[Passage | Quiz], inventory: Inventory, prompt: PromptSettings) -> str:
+def prediction_key(
+    weights: str, passages: Sequence[Passage | Quiz], inventory: Inventory, prompt: PromptSettings
+) -> str:
     """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
     candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
     setting = json.dumps([fingerprint(passages), candidates, prompt.model_dump()])

