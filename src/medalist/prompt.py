@@ -51,6 +51,8 @@ class Layout:
     tree: TokenTree
     passage: str
     """The passage's id."""
+    text: str
+    """What of the passage's text the tree reads: its window."""
     mentions: tuple[int, ...]
     """For each question, the number of its mention in the passage."""
     questions: tuple[Question, ...]
@@ -134,13 +136,18 @@ class Encoder:
                     self.dropped += 1
                     continue
                 if pending and size + cost > self.settings.max_nodes:
-                    layouts.append(_layout(passage.id, ids, pending))
+                    layouts.append(_layout(passage.id, text, ids, pending))
                     pending, size = [], len(ids)
                 pending.append((number, question, prompt, candidates))
                 size += cost
             if pending:
-                layouts.append(_layout(passage.id, ids, pending))
+                layouts.append(_layout(passage.id, text, ids, pending))
         return layouts
+
+    def token_ids(self, text: str, question: Question) -> tuple[list[int], list[list[int]]]:
+        """What a tree over this text holds: the ids of text and prompt in a row, and those of each candidate."""
+        asked = [*self._encode_passage(text), *self._encode_continuation(question.prompt)]
+        return asked, [self._continue(candidate) for candidate in question.candidates]
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
         """Each window with the mentions that it answers: those that are more central there than in any other."""
@@ -176,11 +183,12 @@ class Encoder:
 
 
 def _layout(
-    passage: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]
+    passage: str, text: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]
 ) -> Layout:
     return Layout(
         tree=build_tree(ids, [(prompt, candidates) for _, _, prompt, candidates in pending]),
         passage=passage,
+        text=text,
         mentions=tuple(number for number, _, _, _ in pending),
         questions=tuple(question for _, question, _, _ in pending),
     )
