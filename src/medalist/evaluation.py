@@ -340,12 +340,7 @@ def evaluate(
     Returns:
         The content of `metrics.json`.
     """
-    setting = hashlib.sha256(
-        json.dumps([fingerprint(passages), _inventory_key(inventory), prompt.model_dump()]).encode()
-    ).hexdigest()
-    keys = {
-        name: hashlib.sha256(f"{identity}:{setting}".encode()).hexdigest() for name, (identity, _) in models.items()
-    }
+    keys = {name: prediction_key(identity, passages, inventory, prompt) for name, (identity, _) in models.items()}
     scores: dict[str, Scores] = {}
     for name, (_, load) in models.items():
         known = read_predictions(folder, name, keys[name])
@@ -374,5 +369,8 @@ def evaluate(
     return metrics
 
 
-def _inventory_key(inventory: Inventory) -> dict[str, tuple[str, ...]]:
-    return {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
+def prediction_key(weights: str, passages: Sequence[Passage], inventory: Inventory, prompt: PromptSettings) -> str:
+    """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
+    candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
+    setting = json.dumps([fingerprint(passages), candidates, prompt.model_dump()])
+    return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()
