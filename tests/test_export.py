@@ -1,6 +1,5 @@
 """Exports: what is merged, what is checked before it gets its name, who opens it."""
 
-
 import torch
 from peft import PeftModel
 from torch.testing import assert_close

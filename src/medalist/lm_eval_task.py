@@ -16,11 +16,12 @@ from typing import Any
 
 from .checkpoints import publish_folder
 from .inventory import Inventory
+from .model import find_base, longest_sequence
 from .passages import Passage, fingerprint
 from .progress import tracking
 from .prompt import Encoder, Question
 from .run_evaluation import held_out
-from .runs import Run, load_run_base
+from .runs import Run
 
 TASK = "medalist"
 """The task's name: `lm_eval --tasks medalist`."""
@@ -95,9 +96,12 @@ def write_task(
     """
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: name another folder, or remove it")
+    from transformers import AutoConfig, AutoTokenizer
+
     held = held_out(run, data=data, inventory=inventory, limit=limit)
-    loaded = load_run_base(run)
-    encoder = Encoder(loaded.tokenizer, run.recipe.prompt, max_depth=loaded.max_depth)
+    base, _ = find_base(run.base.source, run.base.revision)
+    tokenizer, longest = AutoTokenizer.from_pretrained(base), longest_sequence(AutoConfig.from_pretrained(base))
+    encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -106,7 +110,7 @@ def write_task(
             for text, question, record in task_questions(held.passages, held.inventory, encoder):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 count += 1
-                other += not encoded_alike(loaded.tokenizer, encoder, text, question)
+                other += not encoded_alike(tokenizer, encoder, text, question)
         if not count:
             raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to ask")
         (partial / "questions.py").write_text(_READER, encoding="utf-8")

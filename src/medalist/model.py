@@ -116,7 +116,7 @@ def load_base(
         tokenizer=tokenizer,
         identity=identity,
         attention=attention,
-        max_depth=_max_depth(model.config),
+        max_depth=longest_sequence(model.config),
         tree_error=tree_error,
         quantization=quantization,
     )
@@ -175,8 +175,8 @@ def choose_dtype(device: torch.device) -> str:
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
-def _max_depth(config: Any) -> int:
-    """Beyond a sliding window a plain sequence forgets and a tree would not, so trees stay within it."""
+def longest_sequence(config: Any) -> int:
+    """Longest sequence that a model reads exactly: beyond a sliding window it forgets and a tree would not."""
     longest = int(getattr(config, "max_position_embeddings", None) or 2048)
     window = getattr(config, "sliding_window", None)
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest
