@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ class Request:
     """Unquoted, without the query."""
     headers: dict[str, str]
     """Names in lower case."""
+    body: bytes = b""
 
 
 @dataclass
@@ -52,8 +54,16 @@ class Served:
 
 
 @contextmanager
-def serving(answer: Callable[[Request], Answer]) -> Iterator[Served]:
-    """Answer HTTP requests on a free port while the block runs."""
+def serving(
+    answer: Callable[[Request], Answer], *, port: int = 0, reads: Callable[[Request], int | None] = lambda _: None
+) -> Iterator[Served]:
+    """Answer HTTP requests while the block runs.
+
+    Args:
+        answer: to each request, its body read.
+        port: 0: a free one.
+        reads: asked before the body is read: after so many bytes of it the connection is closed, without an answer.
+    """
     requests: list[Request] = []
     ended = threading.Event()
 
@@ -64,25 +74,40 @@ def serving(answer: Callable[[Request], Answer]) -> Iterator[Served]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request(self.command, unquote(urlsplit(self.path).path), headers)
             requests.append(request)
+            if (most := reads(request)) is not None:
+                request.body = self.rfile.read(most)
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            request.body = self._body()
             given = answer(request)
             self.send_response(given.status)
             length = {"Content-Length": str(len(given.body))} if given.says_length else {}
             for name, value in (given.headers | length | {"Connection": "close"}).items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 with suppress(ConnectionError):  # a client may end first
                     self.wfile.write(given.body[: given.cut])
                 if given.stall:
                     ended.wait(30)
 
-        def do_HEAD(self) -> None:
-            self.do_GET()
+        do_HEAD = do_POST = do_PUT = do_GET
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads, server.block_on_close = True, False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from .files import replacing
 
 if TYPE_CHECKING:
+    from .export import Export
     from .runs import Run
 
 
@@ -18,18 +19,23 @@ def write_card(run: Run) -> Path | None:
     """Write the card of a trained run with the results it has so far; None before training has ended."""
     if run.tuned is None or "training" not in run.record:
         return None
+    with replacing(run.tuned / "README.md") as file:
+        file.write(card_text(run))
+    return run.tuned / "README.md"
+
+
+def card_text(run: Run, export: Export | None = None) -> str:
+    """The card of a trained run's adapter, or of weights that were exported from it."""
     evaluations = [
         (path.parent.name, json.loads(path.read_text(encoding="utf-8")))
         for path in sorted(run.folder.glob("evaluation/*/metrics.json"))
     ]
-    text = (
+    lora = run.recipe.training.method == "lora" and export is None
+    return (
         template_environment()
         .get_template("card.md")
-        .render(run=run, record=run.record, lora=run.recipe.training.method == "lora", evaluations=evaluations)
+        .render(run=run, record=run.record, lora=lora, evaluations=evaluations, export=export)
     )
-    with replacing(run.tuned / "README.md") as file:
-        file.write(text)
-    return run.tuned / "README.md"
 
 
 def template_environment() -> Environment:

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -266,6 +266,65 @@ def report(run: RunFolder) -> None:
     from .runs import open_run
 
     print(write_report(open_run(run)))
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[
+        Literal["merged", "gguf"],
+        typer.Option(
+            help="merged: a folder for transformers and vLLM; gguf: a file for llama.cpp (needs medalist[gguf]).",
+            show_default=False,
+        ),
+    ],
+    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
+    file_type: Annotated[
+        Literal["f16", "q8_0", "q4_k_m"], typer.Option("--type", help="Of the weights in a GGUF file.")
+    ] = "q8_0",
+    result: Annotated[
+        Path | None, typer.Option("--out", help="Folder or file to write. Default: in the run's folder export.")
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest fall of accuracy that is accepted; 0.01 is one point.")
+    ] = 0.01,
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compare on so many passages only.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an export of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+) -> None:
+    """Write a run's tuned model for other programs, scored before and after on held-out passages.
+
+    What would lose more accuracy than --max-drop is not written.
+
+    Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
+    """
+    from .export import export_gguf, export_merged
+    from .runs import open_run
+    from .tables import export_table
+
+    opened = open_run(run)
+    if to == "merged":
+        found = export_merged(
+            opened, result, dtype=dtype, max_drop=max_drop, data=data, inventory=inventory, limit=limit, force=force
+        )
+    else:
+        found = export_gguf(
+            opened,
+            result,
+            file_type=file_type,
+            max_drop=max_drop,
+            data=data,
+            inventory=inventory,
+            limit=limit,
+            force=force,
+        )
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        return
+    out.print(export_table(found))
+    print(found.path)
 
 
 @app.command()

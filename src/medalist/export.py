@@ -1,25 +1,31 @@
-"""Exports a run for other programs: merged weights, checked against the run on held-out passages before they get their name."""
+"""Exports a run for other programs: merged weights, or a GGUF file for llama.cpp.
+
+An export is scored on the run's held-out passages before it gets its name, and is not kept if accuracy falls.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from .card import card_text
 from .checkpoints import publish_folder
 from .evaluation import prediction_key, score_passages
+from .gguf_files import GGUFType, check_tools, convert, quantize, take_weights, tokenize
 from .inventory import Inventory
 from .merging import MergedDType, write_merged
 from .metrics import Estimate, PassageBootstrap, softmax
-from .model import ModelError, find_base, load_base
+from .model import LoadedModel, ModelError, find_base, load_base
 from .passages import Passage
 from .predictions import Scores, make_items, passage_numbers, read_predictions
-from .run_evaluation import HeldOut, RunModels, held_out
+from .run_evaluation import RunModels, held_out
 from .runs import Run, use_threads
 
 
@@ -47,9 +53,13 @@ class Export:
     form: Literal["merged", "gguf"]
     type: str
     """"bfloat16", "float16", "float32"; of a GGUF file "f16", "q8_0", "q4_k_m"."""
-    data: str
-    """What the comparison was made on."""
     comparison: Comparison
+    other_tokens: int = 0
+    """Of the passages, those that llama.cpp splits into other tokens than the run's tokenizer does."""
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"path": str(self.path)}
 
 
 def export_merged(
@@ -80,28 +90,78 @@ def export_merged(
     Raises:
         FileExistsError: there is an export of that name already.
         FileNotFoundError: the run has not been trained to its end.
-        ValueError: accuracy falls by more than `max_drop`; nothing is left then. Or the base is not the recorded one.
+        ValueError: accuracy falls by more than `max_drop`, and nothing is left; or the base is not the recorded one.
     """
     target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
-    with _staged(target, force=force) as staged:
-        held = held_out(run, data=data, inventory=inventory)
-        merge_run(run, staged, dtype=dtype)
-        comparison = _compare(run, str(staged), held, limit)
-        _refuse_a_drop(comparison, max_drop, target)
-        export = Export(path=target, form="merged", type=dtype, data=held.folder.name, comparison=comparison)
-        publish_folder(staged, target)
+    with _staging(target, force=force) as staging:
+        check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
+        merged = staging / target.name
+        merge_run(run, merged, dtype=dtype)
+        export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
+        (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
+        publish_folder(merged, target)
     return export
 
 
-def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
-    """Write a run's merged weights to a new folder, unchecked.
+def export_gguf(
+    run: Run,
+    out: Path | None = None,
+    *,
+    file_type: GGUFType = "q8_0",
+    max_drop: float = 0.01,
+    data: Path | None = None,
+    inventory: Path | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> Export:
+    """Write the tuned model as one GGUF file, for llama.cpp and what is built on it.
+
+    Its weights are scored as dequantised; its tokenizer is compared with the run's on the same passages, in llama.cpp.
+
+    Args:
+        run: trained to its end.
+        out: the file to make; None: `export/<run>-<type>.gguf` of the run.
+        file_type: "f16", or "q8_0" and "q4_k_m" with about 8 and 5 bits a weight.
+        max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction; also the largest
+            share of texts that llama.cpp may split into other tokens, as accuracy on those is not vouched for.
+        data: marked passages to compare on; None: the run's test split.
+        inventory: the candidates; None: the run's.
+        limit: compare on so many passages only.
+        force: replace what `out` holds.
 
     Raises:
+        GGUFError: `medalist[gguf]` is not installed, or llama.cpp does not support this kind of model.
+        FileExistsError: there is an export of that name already.
         FileNotFoundError: the run has not been trained to its end.
+        ValueError: the export is worse than `max_drop` allows, and nothing is left; or the base is not the recorded one.
+    """
+    check_tools()
+    target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
+    with _staging(target, force=force) as staging:
+        check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
+        merged, written = staging / "merged", staging / target.name
+        merge_run(run, merged, dtype="float16")
+        if file_type == "f16":
+            convert(merged, written, _metadata(run))
+        else:
+            convert(merged, staging / "f16.gguf", _metadata(run))
+            quantize(staging / "f16.gguf", written, file_type)
+            (staging / "f16.gguf").unlink()
+        others = check.other_tokens(merged, written)
+        comparison = check(lambda: take_weights(check.load(merged), written))
+        with written.open("rb+") as file:
+            os.fsync(file.fileno())
+        written.replace(target)
+    return Export(path=target, form="gguf", type=file_type, comparison=comparison, other_tokens=others)
+
+
+def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
+    """Write a trained run's merged weights to a new folder, unchecked.
+
+    Raises:
         ModelError: the base is not the recorded one, or is quantised itself.
     """
-    if run.tuned is None:
-        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    assert run.tuned is not None
     if run.recipe.training.method == "full":
         write_merged(run.tuned, None, target, dtype=dtype)
         return
@@ -115,38 +175,103 @@ def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
 
 
 @contextmanager
-def _staged(target: Path, *, force: bool) -> Iterator[Path]:
-    """Where to write before the result gets its name; on the same disk, and gone if anything fails."""
+def _staging(target: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to write in before the result gets its name; on the same disk, and gone afterwards."""
     if target.exists() and not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}.", ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder) / target.name
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        yield Path(folder)
 
 
-def _compare(run: Run, exported: str, held: HeldOut, limit: int | None) -> Comparison:
-    """Score the run's tuned model, unless it was evaluated on this data before, and the exported one."""
-    use_threads(run.recipe)
-    models, passages = RunModels(run), held.passages[:limit]
-    key = prediction_key(models.weights["tuned"], held.passages, held.inventory, run.recipe.prompt)
+class _Check:
+    """Compares an export with the run's tuned model on held-out passages, and refuses one that is worse.
 
-    def score(name: str, loaded: Any) -> Scores:
-        settings = run.recipe.evaluation
-        found, _ = score_passages(
-            loaded,
-            passages,
-            held.inventory,
-            run.recipe.prompt,
-            max_nodes=settings.max_nodes,
-            label=f"Evaluating {name}",
-        )
+    Made before anything is written, so that a run without held-out data is refused first.
+    """
+
+    def __init__(
+        self, run: Run, target: Path, *, max_drop: float, data: Path | None, inventory: Path | None, limit: int | None
+    ) -> None:
+        if run.tuned is None:
+            raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+        use_threads(run.recipe)
+        self._run, self._target, self._max_drop = run, target, max_drop
+        self._held = held_out(run, data=data, inventory=inventory)
+        self._passages = self._held.passages[:limit]
+
+    def load(self, merged: Path) -> LoadedModel:
+        """A merged folder, computing in the dtype that the run was evaluated in."""
+        return load_base(str(merged), dtype=self._run.recipe.model.dtype)
+
+    def __call__(self, load: Callable[[], LoadedModel]) -> Comparison:
+        """Score both, the run's tuned model only if it has not been evaluated on this data before.
+
+        Raises:
+            ValueError: accuracy falls by more than is allowed.
+        """
+        recipe, held = self._run.recipe, self._held
+        models = RunModels(self._run)
+        key = prediction_key(models.weights["tuned"], held.passages, held.inventory, recipe.prompt)
+        before = read_predictions(held.folder, "tuned", key)
+        if before is None:
+            before = self._score(models.load("tuned"), "Evaluating the run")
+        after = self._score(load(), "Evaluating the export")
+        found = compare_scores(self._passages, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
+        if -found.difference.value > self._max_drop:
+            raise ValueError(
+                f"{self._target.name} would lose {-100 * found.difference.value:.1f} points of accuracy "
+                f"({100 * found.before.value:.1f} to {100 * found.after.value:.1f} % of {found.before.count:,} mentions, "
+                f"{found.changed:,} answers changed), more than --max-drop {self._max_drop:g} allows; nothing was written"
+            )
         return found
 
-    before = read_predictions(held.folder, "tuned", key) or score("the run", models.load("tuned"))
-    after = score("the export", load_base(exported, dtype=run.recipe.model.dtype))
-    return compare_scores(passages, held.inventory, before, after, resamples=run.recipe.evaluation.bootstrap)
+    def _score(self, loaded: LoadedModel, label: str) -> Scores:
+        recipe = self._run.recipe
+        return score_passages(
+            loaded,
+            self._passages,
+            self._held.inventory,
+            recipe.prompt,
+            max_nodes=recipe.evaluation.max_nodes,
+            label=label,
+        )[0]
+
+    def other_tokens(self, merged: Path, gguf: Path) -> int:
+        """How many of the passages llama.cpp splits into other tokens than the run's tokenizer does.
+
+        Raises:
+            ValueError: more than is allowed.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(merged)
+        texts = [passage.text for passage in self._passages]
+        others: int = sum(tokenizer(text).input_ids != ids for text, ids in zip(texts, tokenize(gguf, texts), strict=True))
+        if others > self._max_drop * len(texts):
+            raise ValueError(
+                f"llama.cpp splits {others:,} of {len(texts):,} held-out texts into other tokens than the run was tuned "
+                f"with, more than --max-drop {self._max_drop:g} allows; nothing was written"
+            )
+        return others
+
+
+def _metadata(run: Run) -> dict[str, Any]:
+    """What a GGUF file says about itself."""
+    base = run.base
+    described: dict[str, Any] = {"name": base.id.split("/")[-1]}
+    if base.id.count("/") == 1:
+        described |= {"organization": base.id.split("/")[0], "repo_url": f"https://huggingface.co/{base.id}"}
+    if base.revision:
+        described["version"] = base.revision
+    return {
+        "general.name": run.folder.name,
+        "general.description": f"{base.id}, tuned to say what medical short forms stand for in context, by Medalist "
+        f"{run.record['versions']['medalist']}. No medical device: a person must read what it says.",
+        "general.base_models": [described],
+        "general.tags": ["medical", "abbreviation-disambiguation", "medalist", "text-generation"],
+        "general.languages": ["en"],
+    }
 
 
 def compare_scores(
@@ -179,12 +304,3 @@ def compare_scores(
         changed=int((answers[0] != answers[1]).sum()),
         largest_shift=max(float(abs(softmax(before[i.key]) - softmax(after[i.key])).max()) for i in items),
     )
-
-
-def _refuse_a_drop(found: Comparison, most: float, target: Path) -> None:
-    if -found.difference.value > most:
-        raise ValueError(
-            f"{target.name} would lose {-100 * found.difference.value:.1f} points of accuracy ({100 * found.before.value:.1f} "
-            f"to {100 * found.after.value:.1f} % of {found.before.count:,} mentions, {found.changed:,} answers changed), "
-            f"more than --max-drop {most:g} allows; nothing was written"
-        )

@@ -16,6 +16,7 @@ from .sources.sample import do_not_use
 if TYPE_CHECKING:
     from .audit import Audit
     from .expander import Expansion
+    from .export import Export
     from .lm_eval_task import TaskCounts
 
 
@@ -191,6 +192,24 @@ def corpus_table(account: dict[str, Any]) -> RenderableType:
         if cell["mentions"]:
             lines.append(f"{cell['mentions']:,} mentions of {cell['labels']:,} labels: {name}")
     lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    return Group(table, *lines)
+
+
+def export_table(export: Export) -> RenderableType:
+    """An export beside the run's tuned model."""
+    found = export.comparison
+    title = f"Accuracy, % (95 % interval): {found.before.count:,} mentions in {found.passages:,} held-out passages"
+    table = _table(title, "", "accuracy")
+    table.add_row("tuned model of the run", share(found.before.record()))
+    table.add_row(f"exported as {export.type}", share(found.after.record()))
+    difference = found.difference
+    table.add_row(
+        "difference (paired)",
+        f"{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p={found.p:.2g})",
+    )
+    lines = [f"{found.changed:,} answers changed; the largest change of a probability is {found.largest_shift:.2g}."]
+    if export.other_tokens:
+        lines.append(f"llama.cpp splits {export.other_tokens:,} of the passages into other tokens than the run does.")
     return Group(table, *lines)
 
 
