@@ -247,7 +247,9 @@ class _Check:
 
         tokenizer = AutoTokenizer.from_pretrained(merged)
         texts = [passage.text for passage in self._passages]
-        others: int = sum(tokenizer(text).input_ids != ids for text, ids in zip(texts, tokenize(gguf, texts), strict=True))
+        others: int = sum(
+            tokenizer(text).input_ids != ids for text, ids in zip(texts, tokenize(gguf, texts), strict=True)
+        )
         if others > self._max_drop * len(texts):
             raise ValueError(
                 f"llama.cpp splits {others:,} of {len(texts):,} held-out texts into other tokens than the run was tuned "
