@@ -20,6 +20,13 @@ def test_every_public_name_imports_and_is_documented():
         assert (getattr(medalist, name).__doc__ or "").strip(), name
 
 
+def test_a_public_name_is_never_the_module_of_that_name():
+    """Importing medalist.prepare, as most modules do, sets the package's attribute of that name to the module."""
+    code = "import medalist, medalist.runs; from medalist import prepare; print(callable(prepare), callable(medalist.prepare))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True True"
+
+
 def test_importing_medalist_imports_nothing_heavy():
     code = "import sys, medalist; print(sorted({'torch', 'transformers', 'polars'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

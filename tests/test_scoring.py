@@ -98,7 +98,13 @@ def test_flex_attention_scores_as_sdpa_does_and_really_runs():
 def layouts(count):
     question = Question(prompt="", candidates=("", "", ""), gold=0)
     return [
-        Layout(tree=build_tree([n + 1, *PASSAGE], [QUESTION_A]), passage=str(n), mentions=(0,), questions=(question,))
+        Layout(
+            tree=build_tree([n + 1, *PASSAGE], [QUESTION_A]),
+            passage=str(n),
+            text="",
+            mentions=(0,),
+            questions=(question,),
+        )
         for n in range(count)
     ]
 

@@ -6,6 +6,8 @@ Names are imported when first used, so that `import medalist` is quick.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,6 +93,17 @@ __all__ = [
     "write_parquet",
     "write_report",
 ]
+
+
+class _Package(ModuleType):
+    """Keeps `medalist.prepare` the function: importing the module of that name would put the module in its place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

@@ -251,6 +251,31 @@ def claims(
 
 
 @app.command()
+def task(
+    run: RunFolder,
+    folder: Annotated[Path, typer.Option("--out", help="The folder to write; a new one.", show_default=False)],
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
+) -> None:
+    """Write a run's questions as a task for lm-eval, so that it can score any model on them, with the same accuracy.
+
+    The folder holds the text of the passages: it is as confidential as they are. It needs no medalist where lm-eval runs.
+
+    Example: `medalist task runs/demo --out demo-task`, then
+    `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
+    """
+    from .lm_eval_task import write_task
+    from .runs import open_run
+    from .tables import task_lines
+
+    counts = write_task(open_run(run), folder, data=data, inventory=inventory, limit=limit)
+    for line in task_lines(counts):
+        print(line)
+    print(folder)
+
+
+@app.command()
 def report(run: RunFolder) -> None:
     """Write a run's report: one HTML file with figures, tables and examples.
 

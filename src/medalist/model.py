@@ -127,7 +127,7 @@ def load_base(
         tokenizer=tokenizer,
         identity=identity,
         attention=attention,
-        max_depth=_max_depth(model.config),
+        max_depth=longest_sequence(model.config),
         tree_error=tree_error,
         quantization=quantization,
     )
@@ -177,8 +177,8 @@ def _without_progress_bars() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def _max_depth(config: Any) -> int:
-    """Beyond a sliding window a plain sequence forgets and a tree would not, so trees stay within it."""
+def longest_sequence(config: Any) -> int:
+    """Longest sequence that a model reads exactly: beyond a sliding window it forgets and a tree would not."""
     longest = int(getattr(config, "max_position_embeddings", None) or 2048)
     window = getattr(config, "sliding_window", None)
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest

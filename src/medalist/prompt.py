@@ -56,6 +56,8 @@ class Layout:
     tree: TokenTree
     passage: str
     """The text's id."""
+    text: str
+    """What of it the tree reads: its window."""
     mentions: tuple[int, ...]
     """For each question, the number of its mention in the passage, or of its choice in the quiz."""
     questions: tuple[Question, ...]
@@ -151,7 +153,8 @@ class Encoder:
 
     def _laid_out(self, name: str, text: str, questions: Iterable[tuple[int, Question]]) -> Iterator[Layout]:
         """A text and numbered questions as trees of at most `max_nodes` tokens; what does not fit is counted."""
-        ids = self._encode_passage(text.rstrip())
+        text = text.rstrip()
+        ids = self._encode_passage(text)
         pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
         size = len(ids)
         for number, question in questions:
@@ -162,12 +165,17 @@ class Encoder:
                 self.dropped += 1
                 continue
             if pending and size + cost > self.settings.max_nodes:
-                yield _layout(name, ids, pending)
+                yield _layout(name, text, ids, pending)
                 pending, size = [], len(ids)
             pending.append((number, question, prompt, candidates))
             size += cost
         if pending:
-            yield _layout(name, ids, pending)
+            yield _layout(name, text, ids, pending)
+
+    def token_ids(self, text: str, question: Question) -> tuple[list[int], list[list[int]]]:
+        """What a tree over this text holds: the ids of text and prompt in a row, and those of each candidate."""
+        asked = [*self._encode_passage(text), *self._encode_continuation(question.prompt)]
+        return asked, [self._continue(candidate) for candidate in question.candidates]
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
         """Each window with the mentions that it answers: those that are more central there than in any other."""
@@ -202,10 +210,13 @@ class Encoder:
         return alone
 
 
-def _layout(text: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]) -> Layout:
+def _layout(
+    name: str, text: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]
+) -> Layout:
     return Layout(
         tree=build_tree(ids, [(prompt, candidates) for _, _, prompt, candidates in pending]),
-        passage=text,
+        passage=name,
+        text=text,
         mentions=tuple(number for number, _, _, _ in pending),
         questions=tuple(question for _, question, _, _ in pending),
     )

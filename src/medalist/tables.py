@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .audit import Audit
     from .expander import Expansion
     from .export import Export
+    from .lm_eval_task import TaskCounts
     from .publication import Publication
 
 
@@ -152,6 +153,22 @@ def audit_table(audit: Audit) -> RenderableType:
     for name, count, total in rows:
         table.add_row(name, f"{count:,}", f"{100 * count / total:.1f}" if total else "-")
     return table
+
+
+def task_lines(counts: TaskCounts) -> Iterator[str]:
+    """What a task for lm-eval holds, and what it leaves out."""
+    yield f"{counts.questions:,} questions"
+    for count, what in (
+        (counts.no_choice, "mentions are left out: their gold is not listed, or is all that is listed"),
+        (counts.dropped, "mentions did not fit the model's window"),
+        (
+            counts.encoded_otherwise,
+            "questions get other tokens from lm-eval than from medalist with this base model: its tokenizer joins what ends a "
+            "passage with what begins the question, so scores differ a little",
+        ),
+    ):
+        if count:
+            yield f"{count:,} {what}"
 
 
 def prepared_table(account: dict[str, Any]) -> RenderableType:
