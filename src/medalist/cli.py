@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
+from .cli_options import HeldOutFile, InventoryFile, Overrides, RunFolder, out
 from .prepare_cli import app as prepare_app
 from .share_cli import VERBS as SHARE_VERBS
 
@@ -25,25 +25,6 @@ app = typer.Typer(
     "First time? `medalist demo` shows everything on embedded data, without an account or a GPU.",
 )
 app.add_typer(prepare_app)
-out = Console(highlight=False)
-
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False)
-]
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)
-]
-HeldOutFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="Marked passages: MeDAL's CSV, JSONL or Parquet; or clinical-development, clinical-locked: the embedded "
-        "clinical notes. Default: the run's test split."
-    ),
-]
-InventoryFile = Annotated[
-    Path | None,
-    typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's, or the sample's."),
-]
 
 
 @app.command()
@@ -251,31 +232,6 @@ def claims(
 
 
 @app.command()
-def task(
-    run: RunFolder,
-    folder: Annotated[Path, typer.Option("--out", help="The folder to write; a new one.", show_default=False)],
-    data: HeldOutFile = None,
-    inventory: InventoryFile = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
-) -> None:
-    """Write a run's questions as a task for lm-eval, so that it can score any model on them, with the same accuracy.
-
-    The folder holds the text of the passages: it is as confidential as they are. It needs no medalist where lm-eval runs.
-
-    Example: `medalist task runs/demo --out demo-task`, then
-    `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
-    """
-    from .lm_eval_task import write_task
-    from .runs import open_run
-    from .tables import task_lines
-
-    counts = write_task(open_run(run), folder, data=data, inventory=inventory, limit=limit)
-    for line in task_lines(counts):
-        print(line)
-    print(folder)
-
-
-@app.command()
 def report(run: RunFolder) -> None:
     """Write a run's report: one HTML file with figures, tables and examples.
 
@@ -285,65 +241,6 @@ def report(run: RunFolder) -> None:
     from .runs import open_run
 
     print(write_report(open_run(run)))
-
-
-@app.command()
-def export(
-    run: RunFolder,
-    to: Annotated[
-        Literal["merged", "gguf"],
-        typer.Option(
-            help="merged: a folder for transformers and vLLM; gguf: a file for llama.cpp (needs medalist[gguf]).",
-            show_default=False,
-        ),
-    ],
-    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
-    file_type: Annotated[
-        Literal["f16", "q8_0", "q4_k_m"], typer.Option("--type", help="Of the weights in a GGUF file.")
-    ] = "q8_0",
-    result: Annotated[
-        Path | None, typer.Option("--out", help="Folder or file to write. Default: in the run's folder export.")
-    ] = None,
-    max_drop: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest fall of accuracy that is accepted; 0.01 is one point.")
-    ] = 0.01,
-    data: HeldOutFile = None,
-    inventory: InventoryFile = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Compare on so many passages only.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an export of that name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
-) -> None:
-    """Write a run's tuned model for other programs, scored before and after on held-out passages.
-
-    What would lose more accuracy than --max-drop is not written.
-
-    Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
-    """
-    from .export import export_gguf, export_merged
-    from .runs import open_run
-    from .tables import export_table
-
-    opened = open_run(run)
-    if to == "merged":
-        found = export_merged(
-            opened, result, dtype=dtype, max_drop=max_drop, data=data, inventory=inventory, limit=limit, force=force
-        )
-    else:
-        found = export_gguf(
-            opened,
-            result,
-            file_type=file_type,
-            max_drop=max_drop,
-            data=data,
-            inventory=inventory,
-            limit=limit,
-            force=force,
-        )
-    if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
-        return
-    out.print(export_table(found))
-    print(found.path)
 
 
 @app.command()

@@ -1,13 +1,97 @@
-"""`medalist publish` and `medalist pull`: runs on the Hugging Face Hub. Thin, as `cli` is."""
+"""Verbs that hand a run to others: `export`, `publish`, `pull`, `task`. Thin, as `cli` is."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from .cli_options import HeldOutFile, InventoryFile, RunFolder, out
 from .progress import console as remarks
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[
+        Literal["merged", "gguf"],
+        typer.Option(
+            help="merged: a folder for transformers and vLLM; gguf: a file for llama.cpp (needs medalist[gguf]).",
+            show_default=False,
+        ),
+    ],
+    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
+    file_type: Annotated[
+        Literal["f16", "q8_0", "q4_k_m"], typer.Option("--type", help="Of the weights in a GGUF file.")
+    ] = "q8_0",
+    result: Annotated[
+        Path | None, typer.Option("--out", help="Folder or file to write. Default: in the run's folder export.")
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest fall of accuracy that is accepted; 0.01 is one point.")
+    ] = 0.01,
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compare on so many passages only.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an export of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+) -> None:
+    """Write a run's tuned model for other programs, scored before and after on held-out passages.
+
+    What would lose more accuracy than --max-drop is not written.
+
+    Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
+    """
+    from .export import export_gguf, export_merged
+    from .runs import open_run
+    from .tables import export_table
+
+    opened = open_run(run)
+    if to == "merged":
+        found = export_merged(
+            opened, result, dtype=dtype, max_drop=max_drop, data=data, inventory=inventory, limit=limit, force=force
+        )
+    else:
+        found = export_gguf(
+            opened,
+            result,
+            file_type=file_type,
+            max_drop=max_drop,
+            data=data,
+            inventory=inventory,
+            limit=limit,
+            force=force,
+        )
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        return
+    out.print(export_table(found))
+    print(found.path)
+
+
+def task(
+    run: RunFolder,
+    folder: Annotated[Path, typer.Option("--out", help="The folder to write; a new one.", show_default=False)],
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
+) -> None:
+    """Write a run's questions as a task for lm-eval, so that it can score any model on them, with the same accuracy.
+
+    The folder holds the text of the passages: it is as confidential as they are. It needs no medalist where lm-eval runs.
+
+    Example: `medalist task runs/demo --out demo-task`, then
+    `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
+    """
+    from .lm_eval_task import write_task
+    from .runs import open_run
+    from .tables import task_lines
+
+    counts = write_task(open_run(run), folder, data=data, inventory=inventory, limit=limit)
+    for line in task_lines(counts):
+        print(line)
+    print(folder)
 
 
 def publish(
@@ -106,5 +190,5 @@ def pull(
     print(run.folder)
 
 
-VERBS = (publish, pull)
+VERBS = (export, publish, pull, task)
 """What `cli` adds to the command line."""

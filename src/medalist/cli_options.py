@@ -1,0 +1,29 @@
+"""What several verbs share: arguments, options, and where their results are printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+out = Console(highlight=False)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False)
+]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)
+]
+HeldOutFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Marked passages: MeDAL's CSV, JSONL or Parquet; or clinical-development, clinical-locked: the embedded "
+        "clinical notes. Default: the run's test split."
+    ),
+]
+InventoryFile = Annotated[
+    Path | None,
+    typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's, or the sample's."),
+]
