@@ -19,7 +19,7 @@ from medalist.checkpoints import LogWriter
 from medalist.cli import main
 from medalist.model import ModelError, load_base, weights_sha256
 from medalist.passages import write_jsonl
-from medalist.precision import choose_dtype, choose_precision, settle
+from medalist.precision import choose_precision, settle
 from medalist.prompt import Encoder, PromptSettings
 from medalist.recipe import RecipeError, TrainingSettings, parse_recipe
 from medalist.run_evaluation import evaluate_run
@@ -48,7 +48,7 @@ def test_a_cpu_computes_in_float32(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False})
     assert choose_precision("cpu").reason == "float32: this CPU has no bfloat16"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert choose_dtype(torch.device("cpu"))[0] == "float32"
+    assert choose_precision("cpu").reason == "float32: a CPU computes it exactly"
 
 
 def test_a_dtype_that_a_cpu_has_not_is_taken_with_a_warning(monkeypatch):

@@ -54,41 +54,43 @@ def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: 
     Raises:
         ValueError: quantising needs a package that is not installed.
     """
-    place = choose_device() if device == "auto" else torch.device(device)
-    name, why = choose_dtype(place) if dtype == "auto" else (dtype, _why(place, dtype))
+    place = compute_device() if device == "auto" else torch.device(device)
+    name = choose_dtype(place) if dtype == "auto" else dtype
     weights = "" if quantization == "none" else f"; {quantization.replace('nf', 'NF')} weights"
     if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise ValueError(f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]")
     return Precision(
-        device=place, dtype=getattr(torch, name), quantization=quantization, reason=f"{name}: {why}{weights}"
+        device=place,
+        dtype=getattr(torch, name),
+        quantization=quantization,
+        reason=f"{name}: {_why(place, name, asked=dtype != 'auto')}{weights}",
     )
 
 
-def choose_device() -> torch.device:
+def compute_device() -> torch.device:
     """CUDA where there is one, this process's own among several; else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def choose_dtype(device: torch.device) -> tuple[str, str]:
-    """The dtype that a device computes well in, and why; bfloat16 on a CPU without it is hundreds of times slower."""
+def choose_dtype(device: torch.device) -> str:
+    """The dtype that a device computes well in; bfloat16 on a CPU without it is hundreds of times slower."""
     if device.type != "cuda":
-        why = "a CPU computes it exactly" if _cpu_has_bfloat16() else "this CPU has no bfloat16"
-        return "float32", why
-    if torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bfloat16", "the GPU computes it"
-    return "float16", "this GPU has no bfloat16"
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
-def _why(device: torch.device, dtype: str) -> str:
-    slow = device.type == "cpu" and (dtype == "float16" or (dtype == "bfloat16" and not _cpu_has_bfloat16()))
-    return f"as asked, though this CPU has no {dtype} and is hundreds of times slower in it" if slow else "as asked"
-
-
-def _cpu_has_bfloat16() -> bool:
+def _why(device: torch.device, dtype: str, *, asked: bool) -> str:
+    if device.type == "cuda":
+        return "as asked" if asked else "the GPU computes it" if dtype == "bfloat16" else "this GPU has no bfloat16"
     told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.9 does not tell
-    return any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    has_bfloat16 = any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    if dtype == "float16" or (dtype == "bfloat16" and not has_bfloat16):
+        return f"as asked, though this CPU has no {dtype} and is hundreds of times slower in it"
+    if asked:
+        return "as asked"
+    return "a CPU computes it exactly" if has_bfloat16 else "this CPU has no bfloat16"
 
 
 def settle(model: Any, device: torch.device) -> None:
