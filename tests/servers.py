@@ -206,6 +206,7 @@ def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     constants = huggingface_hub.constants  # they were read from the environment when it was imported
     monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", url)  # behind huggingface_hub.file_exists and its like
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
