@@ -14,8 +14,9 @@ from .corpus import marked_passages
 from .evaluation import Knowledge, evaluate
 from .inventory import Inventory
 from .kinds import as_listed
-from .model import LoadedModel, Quantization, load_base
+from .model import LoadedModel, load_base
 from .passages import Passage, Quarantine, read_passages
+from .precision import Quantization
 from .prepare import load_inventory, open_prepared
 from .progress import say
 from .prompt import PromptSettings
