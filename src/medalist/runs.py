@@ -17,7 +17,7 @@ from .card import write_card
 from .files import replacing
 from .inventory import Inventory
 from .model import BaseIdentity, LoadedModel, identity_record, load_base
-from .precision import choose_device
+from .precision import compute_device
 from .prepare import NO_SENSES, prepare
 from .ranks import together
 from .recipe import Recipe, RecipeError, dump_recipe, load_recipe
@@ -117,7 +117,7 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {choose_device().type}",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {compute_device().type}",
         "dtype": str(base.model.dtype).removeprefix("torch."),
         "quantization": base.quantization,
         "attention": base.attention,

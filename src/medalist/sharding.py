@@ -27,7 +27,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from .model import LoadedModel, choose_attention
-from .precision import choose_device
+from .precision import compute_device
 
 
 def shard(base: LoadedModel, model: Any) -> None:
@@ -49,7 +49,7 @@ def shard(base: LoadedModel, model: Any) -> None:
             f"training.parallel=fsdp does not go with model.quantization={base.quantization}: set model.quantization=none, or "
             "training.parallel=ddp, which keeps the quantised model whole on each device"
         )
-    device = choose_device()
+    device = compute_device()
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     blocks = [part for part in base.model.modules() if type(part).__name__ in base.model._no_split_modules]
     for unit in (*blocks, model):
