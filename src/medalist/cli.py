@@ -147,19 +147,39 @@ def inventory(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's YAML file.", show_default=False)
+    ] = None,
     overrides: Overrides = None,
+    parent: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Tune a run further: begin with its weights, by its recipe if none is named."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --from: marked passages to tune on; or plain texts, with data.substitution.mode=mended."
+        ),
+    ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="With --from: a glossary, whose senses are offered beside the run's.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last complete checkpoint.")] = False,
 ) -> None:
-    """Tune a base model as a recipe says; the result is a run folder.
+    """Tune a base model as a recipe says, or a run further on texts of your own; the result is a run folder.
 
-    Example: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`
+    Examples: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`,
+    `medalist train --from runs/demo --data notes.jsonl --inventory glossary.csv`
     """
-    from .recipe import load_recipe
+    if recipe is None and parent is None:
+        raise typer.BadParameter("Name a recipe, or a run with --from RUN")
+    from .parents import requested_recipe
     from .runs import train as train_run
 
-    run = train_run(load_recipe(recipe, overrides or []), resume=resume)
-    print(run.tuned)
+    asked = requested_recipe(recipe, overrides or [], parent=parent, data=data, inventory=inventory)
+    print(train_run(asked, resume=resume).tuned)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def summarise(
 
     Args:
         items: from `make_items`; those that some model has no score for are left out and counted.
-        scores: by the model's name, "base" and "tuned" where both were run.
+        scores: by the model's name: "base", "tuned", and "parent" of a run that was tuned further, as far as they were run.
         inventory: the candidates, with counts if it has any.
         knowledge: of the training data.
         resamples: of the bootstrap over passages.
@@ -108,7 +108,7 @@ def summarise(
         result["slices"][name] = {
             "count": int(chosen.sum()),
             **{answerer: _share(bootstrap, right, chosen) for answerer, right in correct.items()},
-            **({"difference": _difference(bootstrap, correct, chosen)} if {"base", "tuned"} <= set(scores) else {}),
+            **_differences(bootstrap, correct, chosen),
         }
     return result
 
@@ -229,7 +229,7 @@ def _expansion(
         name: {
             "count": int(chosen.sum()),
             **{answerer: _share(bootstrap, correct, chosen) for answerer, correct in right.items()},
-            **({"difference": _difference(bootstrap, right, chosen)} if {"base", "tuned"} <= set(scores) else {}),
+            **_differences(bootstrap, right, chosen),
         }
         for name, chosen in slices.items()
         if chosen.any()
@@ -279,9 +279,19 @@ def _share(bootstrap: PassageBootstrap, correct: Bools, chosen: Bools | None = N
     return estimate.record() if estimate else None
 
 
-def _difference(bootstrap: PassageBootstrap, correct: dict[str, Bools], chosen: Bools) -> dict[str, Any] | None:
-    found = bootstrap.difference(correct["base"], correct["tuned"], chosen)
-    return None if found is None else {**found[0].record(), "p": found[1]}
+def _differences(bootstrap: PassageBootstrap, correct: dict[str, Bools], chosen: Bools) -> dict[str, Any]:
+    """What the tuned model has over the base (`difference`), and over the parent of a run that was tuned further."""
+    cells = {}
+    for key, before in (("difference", "base"), ("from_parent", "parent")):
+        if {before, "tuned"} <= correct.keys():
+            found = bootstrap.difference(correct[before], correct["tuned"], chosen)
+            cells[key] = None if found is None else {**found[0].record(), "p": found[1]}
+    return cells
+
+
+def answerers(cells: dict[str, Any]) -> list[str]:
+    """Whose answers a slice holds figures of: models, then baselines."""
+    return [name for name in cells if name not in ("count", "difference", "from_parent")]
 
 
 def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:
@@ -319,6 +329,7 @@ def evaluate(
     resamples: int,
     quarantine: Quarantine,
     about: dict[str, Any],
+    earlier: Mapping[str, tuple[Path, str]] | None = None,
 ) -> dict[str, Any]:
     """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
@@ -336,6 +347,7 @@ def evaluate(
         resamples: of the bootstrap.
         quarantine: rows of the data that could not be read; written beside the metrics if there are any.
         about: what else the metrics should say of themselves.
+        earlier: of some models, another evaluation's folder that may hold their predictions, and what they are called there.
 
     Returns:
         The content of `metrics.json`.
@@ -349,6 +361,8 @@ def evaluate(
     scores: dict[str, Scores] = {}
     for name, (_, load) in models.items():
         known = read_predictions(folder, name, keys[name])
+        if known is None and earlier and name in earlier:
+            known = read_predictions(*earlier[name], keys[name])
         if known is None:
             known, _ = score_passages(
                 load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"

@@ -33,6 +33,8 @@ class ModelSettings(_Section):
     """Commit, branch or tag of a Hub id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: bfloat16 on a GPU that has it, float32 on a CPU."""
+    parent: str | None = None
+    """Folder of a trained run: tuning begins with its weights, on the same base, instead of fresh ones; see `parents`."""
 
 
 class SubstitutionSettings(_Section):
@@ -96,6 +98,10 @@ class DataSettings(_Section):
     """Take only so many test passages."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """More malformed rows than this share stop the run."""
+    parent_senses: bool = True
+    """With `model.parent`: offer its senses too, beside those of `inventory`; without them there is little to choose."""
+    replay: float = Field(0.25, ge=0, lt=1)
+    """With `model.parent`: this share of the training passages are again some of its own, against forgetting; 0 for none."""
 
     @property
     def inventories(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Run:
     inventory: Inventory
     """The candidates that it was trained with."""
     trained: Inventory
-    """The senses of its training mentions, counted."""
+    """The senses of its training mentions, counted, and of its parent's."""
 
     @property
     def base(self) -> BaseIdentity:
@@ -88,12 +88,19 @@ def start_run(recipe: Recipe) -> Run:
     if is_run(folder):
         _check_same(recipe, load_recipe(folder / "recipe.yaml"), folder)
         return open_run(folder)
+    from . import parents  # which needs this module
+
     use_threads(recipe)
+    parent = parents.parent_run(recipe)
     prepared = prepare(recipe)
     base = load_base(recipe.model.base, revision=recipe.model.revision, dtype=recipe.model.dtype)
+    trained = Inventory.mined(prepared.passages("train"), "training split")
+    if parent is not None:
+        parents.check_base(parent, base.identity)
+        trained = parents.senses_as_listed([parent.trained, trained], prepared.inventory)
     folder.mkdir(parents=True, exist_ok=True)
     prepared.inventory.write(folder / "inventory.csv")
-    Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
+    trained.write(folder / "trained_senses.csv")
     record = {
         "base": identity_record(base.identity),
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
@@ -104,15 +111,19 @@ def start_run(recipe: Recipe) -> Run:
         "attention": base.attention,
         "git_revision": _git_revision(),
     }
+    if parent is not None:
+        record["parent"] = parents.parent_record(parent) | {"replayed": prepared.account["replay"]["passages"]}
     _write_recipe(folder, recipe, record)
     return open_run(folder)
 
 
-def train(recipe: Recipe, *, resume: bool = False) -> Run:
+def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
     """Prepare the data, tune the base, and leave a run folder.
 
     Args:
         recipe: everything that decides the run.
+        parent: a trained run whose weights to begin with, in place of the recipe's `model.parent`; see also
+            `parents.further_recipe`.
         resume: go on with an existing run of the same recipe from its last complete checkpoint.
 
     Raises:
@@ -120,8 +131,11 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
         RecipeError: the existing run was started with another recipe.
         ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
     """
+    from . import parents  # which needs this module
     from .training import tune
 
+    if parent is not None:
+        recipe = parents.with_parent(recipe, parent.folder if isinstance(parent, Run) else parent)
     if is_run(recipe.folder) and not resume:
         raise FileExistsError(f"{recipe.folder} exists: --resume goes on with it, name=... starts another.")
     run = start_run(recipe)
@@ -131,14 +145,19 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
     prepared = prepare(recipe)
     if prepared.account["fingerprint"] != run.record["data"]["fingerprint"]:
         raise ValueError(f"The data of {run.folder} has changed since it was started; set name=... for a new run.")
+    before = parents.parent_run(recipe)
+    if before is not None:
+        parents.check_same(run, before)
+    whole = before is not None and recipe.training.method == "full"
     counts = tune(
-        load_run_base(run),
+        load_tuned(before) if before is not None and whole else load_run_base(run),
         recipe,
-        train=prepared.passages("train"),
+        train=[*prepared.passages("train"), *prepared.replayed()],
         validation=prepared.passages("validation"),
         inventory=prepared.inventory,
         run=run.folder,
         resume=resume,
+        start=None if before is None or whole else before.tuned,
     )
     _write_recipe(run.folder, recipe, run.record | {"training": counts})
     run = open_run(run.folder)

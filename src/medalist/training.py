@@ -177,6 +177,7 @@ def tune(
     inventory: Inventory,
     run: Path,
     resume: bool = False,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Tune a base on passages; checkpoints and log go to the run's folder, the result to its `adapter/` or `model/`.
 
@@ -188,6 +189,7 @@ def tune(
         inventory: lists the candidates.
         run: folder of the run.
         resume: go on from its last complete checkpoint, to the same bits as an unbroken run.
+        start: an adapter to begin with, as for `add_adapter`.
 
     Returns:
         Counts for people: steps, passages, mentions, dropped mentions, best validation figure.
@@ -205,7 +207,7 @@ def tune(
         )
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
-    model = add_adapter(base, settings)
+    model = add_adapter(base, settings, start)
     dataset = TreeDataset(
         train, encoder, inventory, settings, seed=recipe.seed, multiple=settings.passages_per_pass * world
     )
