@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from medalist import claims as module
-from medalist.claims import CLAIMS, cell_text, change_text, check_claims, read_claims, verdict
+from medalist.claim_rows import cell_text, change_text, verdict
+from medalist.claims import CLAIMS, check_claims, read_claims
 from medalist.generation import Answer
 from medalist.inventory import Inventory
 from medalist.passages import Mention, Passage

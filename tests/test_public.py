@@ -10,8 +10,8 @@ def test_the_public_names_are_these():
     assert medalist.__all__ == [
         "Expander", "Expansion", "Inventory", "MedalSettings", "Mention", "Passage", "PubmedSettings", "Question",
         "Recipe", "Sense", "TokenTree", "build_tree", "check_claims", "evaluate_base", "evaluate_run",
-        "find_definitions", "load_base", "load_recipe", "open_run", "prepare", "prepare_medal", "prepare_pubmed",
-        "publish", "pull", "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
+        "find_definitions", "further_recipe", "load_base", "load_recipe", "open_run", "prepare", "prepare_medal",
+        "prepare_pubmed", "publish", "pull", "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
     ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .inventory import Inventory, Sense
     from .medal_corpus import MedalSettings, prepare_medal
     from .model import load_base
+    from .parents import further_recipe
     from .passages import Mention, Passage, read_passages, write_jsonl, write_parquet
     from .prepare import prepare
     from .prompt import Question
@@ -46,6 +47,7 @@ _HOME = {
     "evaluate_base": "run_evaluation",
     "evaluate_run": "run_evaluation",
     "find_definitions": "definitions",
+    "further_recipe": "parents",
     "load_base": "model",
     "load_recipe": "recipe",
     "open_run": "runs",
@@ -79,6 +81,7 @@ __all__ = [
     "evaluate_base",
     "evaluate_run",
     "find_definitions",
+    "further_recipe",
     "load_base",
     "load_recipe",
     "open_run",

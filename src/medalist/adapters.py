@@ -15,8 +15,14 @@ from .model import LoadedModel, ModelError
 from .recipe import TrainingSettings
 
 
-def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
-    """The base with a fresh LoRA adapter on the linear layers but the output, or itself for full tuning."""
+def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | None = None) -> Any:
+    """The base with a LoRA adapter on the linear layers but the output, or itself for full tuning.
+
+    Args:
+        base: gets the adapter.
+        settings: its size and place.
+        start: a saved adapter of that size and place, whose weights the new one begins with; None: it changes nothing yet.
+    """
     if settings.method == "full":
         return base.model
     from peft import LoraConfig, get_peft_model
@@ -36,7 +42,25 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings) -> Any:
     written = model.peft_config["default"]
     written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
     written.target_modules = sorted(written.target_modules)  # peft keeps a set, written in another order each time
+    if start is not None:
+        _begin_with(model, start)
     return model
+
+
+def _begin_with(model: Any, adapter: Path) -> None:
+    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
+    weights = load_file(adapter / "adapter_model.safetensors")
+    fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
+    same_shapes = {name: w.shape for name, w in fresh.items()} == {name: w.shape for name, w in weights.items()}
+    if not same_shapes or ours.lora_alpha != theirs.lora_alpha:
+        raise ModelError(
+            f"{adapter} has rank {theirs.r}, alpha {theirs.lora_alpha} and {len(weights)} matrices, not rank {ours.r}, alpha "
+            f"{ours.lora_alpha} and {len(fresh)}: what goes on from it keeps its size and its layers"
+        )
+    set_peft_model_state_dict(model, weights)
 
 
 def _linear_layers(model: Any) -> list[str]:

@@ -59,7 +59,8 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
         export: the weights, if they are not the run's own.
         place: where it is published; None: nowhere yet.
     """
-    from .claims import cell_text, change_text, claims_by_heading, read_claims
+    from .claim_rows import cell_text, change_text
+    from .claims import claims_by_heading, read_claims
 
     place = place or Place(base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id))
     folders = sorted(

@@ -11,11 +11,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .baselines import copy_else_majority, majority, plain_words, text_around
+from .claim_rows import compared, make_row, slice_row
 from .evaluation import score_passages
 from .files import replacing
 from .generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
@@ -23,7 +24,7 @@ from .inventory import Inventory
 from .metrics import Estimate, Floats, PassageBootstrap, softmax
 from .model import LoadedModel
 from .passages import Passage, fingerprint, read_passages
-from .predictions import Item, Scores, make_items, passage_numbers, read_scores
+from .predictions import Item, Scores, make_items, read_scores
 from .run_evaluation import RunModels, evaluate_run, held_out
 from .runs import Run, use_threads
 from .sources import clinical, probes, sample
@@ -41,10 +42,6 @@ CLAIMS = {
     "cost": "What the article does not mention: the price",
 }
 """What the article claims, in our words, by the key that the rows carry."""
-
-Better = Literal["higher", "lower"]
-_FORMAT = {"%": (100, 1), "words": (1, 1), "perplexity": (1, 1), "s": (1, 2)}
-"""Unit -> scale and decimals."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,21 +63,6 @@ class _Text:
     inventory: Inventory
 
 
-def cell_text(row: dict[str, Any], model: str) -> str:
-    """A model's figure in a row of the table, with its 95 % interval: "83.5 (79.0–87.6)"."""
-    cell, scale, digits = row[model], *_FORMAT[row["unit"]]
-    value, low, high = (f"{scale * cell[end]:.{digits}f}" for end in ("value", "low", "high"))
-    return f"{value} ({low}–{high})"
-
-
-def change_text(row: dict[str, Any]) -> str:
-    """Tuned minus base with its interval; of a perplexity, by how much it changed in per cent."""
-    difference = row["difference"]
-    scale, digits = (100, 1) if row["unit"] == "perplexity" else _FORMAT[row["unit"]]
-    value, low, high = (f"{scale * difference[end]:+.{digits}f}" for end in ("value", "low", "high"))
-    return f"{value}{' %' if row['unit'] == 'perplexity' else ''} ({low} to {high})"
-
-
 def claims_by_heading(claims: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The rows under the claims that they test, in the article's order."""
     rows = claims["rows"]
@@ -95,7 +77,8 @@ def check_claims(
 
     Args:
         run: trained to its end.
-        data: as for `evaluate_run`, whose results are used where they are there already.
+        data: as for `evaluate_run`, whose results are used where they are there already. None, of a run that was tuned
+            further: how well it adapted, there and elsewhere, is a row too.
         inventory: likewise.
         mentions: how many free answers to generate with each model, spread over the data.
 
@@ -122,6 +105,7 @@ def check_claims(
         "keys": metrics["about"]["keys"],
         "settings": {"mentions": mentions, "new_tokens": NEW_TOKENS, "confident": CONFIDENT},
         "texts": [fingerprint(text.passages) for text in (dangerous, elsewhere)],
+        **({"adaptation": metrics["adaptation"]["keys"]} if "adaptation" in metrics else {}),
     }
     known = read_claims(folder)
     if known is not None and made_of.items() <= known.items():
@@ -174,66 +158,12 @@ def _measure(
     )
 
 
-def _row(
-    claim: str,
-    metric: str,
-    cells: dict[str, Estimate | dict[str, Any] | None],
-    difference: tuple[Estimate, float] | dict[str, Any] | None,
-    *,
-    unit: str = "%",
-    better: Better = "higher",
-    baseline: str | None = None,
-) -> dict[str, Any]:
-    """One line of the table; `cells` and `difference` as metrics.json keeps them, or as the bootstrap returns them."""
-    if isinstance(difference, tuple):
-        difference = {**difference[0].record(), "p": difference[1]}
-    assert difference is not None
-    return {
-        "claim": claim,
-        "metric": metric,
-        "unit": unit,
-        "better": better,
-        **{name: cell.record() if isinstance(cell, Estimate) else cell for name, cell in cells.items()},
-        "baseline": baseline,
-        "difference": difference,
-        "verdict": verdict(difference, better),
-    }
-
-
-def verdict(difference: dict[str, Any], better: Better) -> str:
-    """Whether the 95 % interval of tuned minus base leaves out zero, and on which side: better, worse or not shown."""
-    low, high = difference["low"], difference["high"]
-    if better == "lower":
-        low, high = -high, -low
-    return "better" if low > 0 else "worse" if high < 0 else "not shown"
-
-
-def _compared(
-    claim: str, metric: str, items: Sequence[Item], values: dict[str, Floats], resamples: int, **about: Any
-) -> dict[str, Any]:
-    """A row from ``values[M]`` of each model on the same mentions."""
-    bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
-    cells: dict[str, Any] = {name: bootstrap.share(found) for name, found in values.items()}
-    return _row(claim, metric, cells, bootstrap.difference(values["base"], values["tuned"]), **about)
-
-
 def _accuracy_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [
-        _slice_row("accuracy", label, metrics, name)
+        slice_row("accuracy", label, metrics["slices"].get(name), metrics["baselines"])
         for name, label in (("all", "right among the listed senses"), ("no leak", "the same, no answer leak"))
     ]
     return [row for row in rows if row]
-
-
-def _slice_row(claim: str, metric: str, metrics: dict[str, Any], name: str) -> dict[str, Any]:
-    """An accuracy row from a slice of the evaluation, with the strongest baseline there; empty without such mentions."""
-    cells = metrics["slices"].get(name)
-    if cells is None:
-        return {}
-    strongest = max(metrics["baselines"], key=lambda baseline: cells[baseline]["value"])
-    both: dict[str, Any] = {model: cells[model] for model in ("base", "tuned")}
-    named = f"{100 * cells[strongest]['value']:.1f} ({strongest})"
-    return _row(claim, metric, both, cells["difference"], baseline=named)
 
 
 def _generation_rows(
@@ -248,7 +178,7 @@ def _generation_rows(
         return np.array([judge(*row) for row in zip(texts[model], items, golds, strict=True)], dtype=float)
 
     def row(claim: str, metric: str, judge: Any, **about: Any) -> dict[str, Any]:
-        return _compared(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
+        return compared(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
 
     return [
         row(
@@ -286,15 +216,15 @@ def _adaptability_rows(
     trained: Inventory,
     resamples: int,
 ) -> list[dict[str, Any]]:
-    rows = [
-        _slice_row("adaptability", "senses never trained on: right", metrics, "sense unseen"),
-        _slice_row("adaptability", "short forms never trained on: right", metrics, "short form unseen"),
-    ]
+    rows = [row for row in metrics.get("adaptation", {"rows": []})["rows"] if row["measure"] == "right"]
+    for label, name in (("senses", "sense unseen"), ("short forms", "short form unseen")):
+        cells = metrics["slices"].get(name)
+        rows.append(slice_row("adaptability", f"{label} never trained on: right", cells, metrics["baselines"]))
     items = [item for item in make_items(elsewhere.passages, elsewhere.inventory) if item.kind == "choice"]
     right = {name: _right(items, m.elsewhere) for name, m in measured.items()}
     baseline = _strongest_baseline(items, trained, elsewhere.inventory)
     rows.append(
-        _compared(
+        compared(
             "adaptability",
             "another kind of text (embedded clinical notes, development half): right",
             items,
@@ -340,7 +270,7 @@ def _safety_rows(
 
     def row(metric: str, items: Sequence[Item], found: dict[str, Scores], judge: Any, **about: Any) -> dict[str, Any]:
         values = {name: judge(items, found[name]) for name in ("base", "tuned")}
-        return _compared("safety", metric, items, values, resamples, **about)
+        return compared("safety", metric, items, values, resamples, **about)
 
     sure = f"{CONFIDENT:.0%}".replace("%", " %")
     return [
@@ -365,7 +295,7 @@ def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> dict[str,
     nats, p = found
     change = {end: float(np.expm1(getattr(nats, end))) for end in ("value", "low", "high")}
     difference = {**change, "count": nats.count, "p": p}
-    return _row("cost", "perplexity of plain English", cells, difference, unit="perplexity", better="lower")
+    return make_row("cost", "perplexity of plain English", cells, difference, unit="perplexity", better="lower")
 
 
 def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> list[dict[str, Any]]:
@@ -374,5 +304,5 @@ def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples:
     seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}
     return [
         _perplexity_row(measured, resamples),
-        _compared("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
+        compared("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
     ]

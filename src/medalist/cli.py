@@ -129,23 +129,44 @@ def inventory(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's YAML file.", show_default=False)
+    ] = None,
     overrides: Overrides = None,
+    parent: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Tune a run further: begin with its weights, by its recipe if none is named."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --from: marked passages to tune on; or plain texts, with data.substitution.mode=mended."
+        ),
+    ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="With --from: a glossary, whose senses are offered beside the run's.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last complete checkpoint.")] = False,
 ) -> None:
-    """Tune a base model as a recipe says; the result is a run folder.
+    """Tune a base model as a recipe says, or a run further on texts of your own; the result is a run folder.
 
     On several GPUs: `torchrun --nproc_per_node=8 -m medalist train RECIPE`, or `accelerate launch --num_processes 8 -m medalist
     train RECIPE`; they share out training.passages_per_step, as training.parallel says.
 
-    Example: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`
+    Examples: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`,
+    `medalist train --from runs/demo --data notes.jsonl --inventory glossary.csv`
     """
+    if recipe is None and parent is None:
+        raise typer.BadParameter("Name a recipe, or a run with --from RUN")
+    from .parents import requested_recipe
     from .ranks import together
-    from .recipe import load_recipe
     from .runs import train as train_run
 
     with together() as ranks:
-        run = train_run(load_recipe(recipe, overrides or []), resume=resume)
+        asked = requested_recipe(recipe, overrides or [], parent=parent, data=data, inventory=inventory)
+        run = train_run(asked, resume=resume)
         if ranks.first:
             print(run.tuned)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def summarise(
 
     Args:
         items: from `make_items`; those that some model has no score for are left out and counted.
-        scores: by the model's name, "base" and "tuned" where both were run.
+        scores: by the model's name: "base", "tuned", and "parent" of a run that was tuned further, as far as they were run.
         inventory: the candidates, with counts if it has any.
         knowledge: of the training data.
         resamples: of the bootstrap over passages.
@@ -267,6 +267,11 @@ def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def answerers(cells: dict[str, Any]) -> list[str]:
+    """Whose answers a slice holds figures of: models, then baselines."""
+    return [name for name in cells if name not in ("count", "difference", "from_parent")]
+
+
 def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     for row, item in enumerate(items):
@@ -302,6 +307,7 @@ def evaluate(
     resamples: int,
     quarantine: Quarantine,
     about: dict[str, Any],
+    earlier: Mapping[str, tuple[Path, str]] | None = None,
 ) -> dict[str, Any]:
     """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
@@ -319,6 +325,7 @@ def evaluate(
         resamples: of the bootstrap.
         quarantine: rows of the data that could not be read; written beside the metrics if there are any.
         about: what else the metrics should say of themselves.
+        earlier: of some models, another evaluation's folder that may hold their predictions, and what they are called there.
 
     Returns:
         The content of `metrics.json`.
@@ -328,6 +335,8 @@ def evaluate(
     cut = 0
     for name, (_, load) in models.items():
         known = read_predictions(folder, name, keys[name])
+        if known is None and earlier and name in earlier:
+            known = read_predictions(*earlier[name], keys[name])
         if known is None:
             known, encoder = score_passages(
                 load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"

@@ -10,8 +10,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BASE, TUNED, BASELINE, GRID = "#8a94a6", "#0b6e6e", "#c26a1b", "#e3e7ec"
-COLOURS = {"base": BASE, "tuned": TUNED}
+BASE, PARENT, TUNED, BASELINE, GRID = "#8a94a6", "#7a5195", "#0b6e6e", "#c26a1b", "#e3e7ec"
+WORSE = "#a33a1d"
+COLOURS = {"base": BASE, "parent": PARENT, "tuned": TUNED}
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -57,7 +58,7 @@ def accuracy_by_slice(slices: dict[str, dict[str, Any]], baselines: Sequence[str
         names = [name for name in slices if slices[name]["count"] >= 10] or list(slices)
         figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
         axes: Axes = figure.subplots()
-        shift = {"base": 0.18, "tuned": -0.18}
+        shift = _shifts([model for model in COLOURS if model in slices[names[0]]])
         for row, name in enumerate(reversed(names)):
             cells = slices[name]
             strongest = max((cells[b]["value"] for b in baselines if cells.get(b)), default=None)
@@ -65,24 +66,51 @@ def accuracy_by_slice(slices: dict[str, dict[str, Any]], baselines: Sequence[str
                 label = "strongest baseline" if row == 0 else None
                 axes.plot([100 * strongest] * 2, [row - 0.36, row + 0.36], color=BASELINE, linewidth=2.5, label=label)
             for model, colour in COLOURS.items():
-                if not (cell := cells.get(model)):
-                    continue
-                value, low, high = 100 * cell["value"], 100 * cell["low"], 100 * cell["high"]
-                axes.errorbar(
-                    value,
-                    row + shift[model],
-                    xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
-                    fmt="o",
-                    color=colour,
-                    capsize=3,
-                    markersize=6,
-                    label=f"{model} model" if row == 0 else None,
-                )
+                if cell := cells.get(model):
+                    _point(axes, cell, row + shift[model], colour, f"{model} model" if row == 0 else None)
         axes.set_yticks(range(len(names)), [f"{n} ({slices[n]['count']:,})" for n in reversed(names)])
         axes.set(xlabel="accuracy, %  (bars: 95 % intervals over passages)", xlim=(0, 102))
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
         return figure
+
+
+def _shifts(models: Sequence[str]) -> dict[str, float]:
+    """Where the models' points stand within a row, first on top."""
+    step = 0.36 / max(len(models) - 1, 1)
+    return {model: 0.18 - step * number for number, model in enumerate(models)}
+
+
+def gain_and_loss(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Of a run that was tuned further, rows of `adaptation`: how right the models are, and the change against the parent."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 1.1 + 0.62 * len(rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+        shift = _shifts(list(COLOURS))
+        for place, row in enumerate(reversed(rows)):
+            for model, colour in COLOURS.items():
+                label = f"{model} model" if place == 0 else None
+                _point(left, row[model], place + shift[model], colour, label)
+            colour = {"better": TUNED, "worse": WORSE}.get(row["verdict"], BASE)
+            _point(right, row["difference"], place, colour)
+        names = [f"{row['place']}\n{row['measure']} ({row['difference']['count']:,})" for row in reversed(rows)]
+        left.set_yticks(range(len(rows)), names, fontsize=9)
+        left.set(xlabel="right, %", xlim=(0, 102))
+        left.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, fontsize=9)
+        right.axvline(0, color="#9aa3ae", linewidth=1)
+        right.set(xlabel="change, points")
+        right.tick_params(axis="y", length=0)
+        right.margins(x=0.15)
+        for axes in (left, right):
+            axes.grid(axis="y", visible=False)
+        return figure
+
+
+def _point(axes: Axes, cell: dict[str, Any], place: float, colour: str, label: str | None = None) -> None:
+    """A share or a difference with its interval."""
+    value, low, high = 100 * cell["value"], 100 * cell["low"], 100 * cell["high"]
+    spread = [[max(0.0, value - low)], [max(0.0, high - value)]]
+    axes.errorbar(value, place, xerr=spread, fmt="o", color=colour, capsize=3, markersize=6, label=label)
 
 
 def reliability_diagram(models: dict[str, dict[str, Any]]) -> Figure:

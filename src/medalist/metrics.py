@@ -115,7 +115,8 @@ def share_cell(
 def compared(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
 ) -> dict[str, dict[str, Any]]:
-    """Every answerer's share right on each slice that is not empty, and tuned minus base where both are there.
+    """Every answerer's share right on each slice that is not empty, tuned minus base where both are there, and tuned minus
+    parent (`from_parent`) of a run that was tuned further.
 
     Args:
         bootstrap: over the passages of the questions.
@@ -128,10 +129,11 @@ def compared(
             continue
         found[name] = {"count": int(chosen.sum())}
         found[name] |= {answerer: share_cell(bootstrap, right, chosen) for answerer, right in correct.items()}
-        if {"base", "tuned"} <= correct.keys():
-            gain = bootstrap.difference(correct["base"], correct["tuned"], chosen)
-            assert gain is not None
-            found[name]["difference"] = {**gain[0].record(), "p": gain[1]}
+        for key, before in (("difference", "base"), ("from_parent", "parent")):
+            if {before, "tuned"} <= correct.keys():
+                gain = bootstrap.difference(correct[before], correct["tuned"], chosen)
+                assert gain is not None
+                found[name][key] = {**gain[0].record(), "p": gain[1]}
     return found
 
 

@@ -2,6 +2,7 @@
 
     data/<source>-<hash of the settings>/
         train.parquet validation.parquet test.parquet  inventory.csv  quarantine.jsonl  data.json
+        replay.parquet (of a run that is tuned further: training passages of its parent)
 
 Of choice questions the splits hold quizzes, and there is no inventory.
 
@@ -20,12 +21,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .corpus import ACCOUNT, corpus_inventory, corpus_passages, is_corpus, mixed
 from .files import replacing
 from .inventory import Inventory
-from .kinds import KINDS
+from .kinds import KINDS, as_listed
 from .passages import Mention, Passage, Quarantine, Text, fingerprint, read_passages, write_parquet
 from .prompt import NONE_OF_THESE
 from .pubmed_corpus import PubmedSettings, prepare_pubmed
@@ -35,6 +36,9 @@ from .sources import sample
 from .sources.choices import read_choices
 from .splits import Split, hold_out, split_passages
 from .substitution import Substituter
+
+if TYPE_CHECKING:
+    from .runs import Run
 
 NO_SENSES = Inventory(senses={}, origin="none: choice questions bring their answers")
 """What choice questions have in place of an inventory."""
@@ -67,11 +71,27 @@ class Prepared:
     def _of_choices(self) -> bool:
         return bool(self.account["settings"]["source"] == "choices")
 
+    def replayed(self) -> list[Passage]:
+        """Passages of the parent that are trained on beside those of the training split; see `parents`."""
+        if not self.account.get("replay", {}).get("passages"):
+            return []
+        return read_passages(self.folder / "replay.parquet", self.inventory)
+
 
 def data_folder(recipe: Recipe) -> Path:
     """Where the recipe's data goes."""
-    key = json.dumps({"seed": recipe.seed, **recipe.data.model_dump(mode="json"), "files": _file_marks(recipe.data)})
+    settings = {"seed": recipe.seed, **recipe.data.model_dump(mode="json"), "files": _file_marks(recipe.data)}
+    if (parent := _parent(recipe)) is not None:
+        senses = (parent.folder / "inventory.csv").read_bytes()
+        settings["parent"] = [parent.record["data"]["fingerprint"], hashlib.sha256(senses).hexdigest()]
+    key = json.dumps(settings)
     return Path(recipe.output).parent / "data" / f"{recipe.data.source}-{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+
+
+def _parent(recipe: Recipe) -> Run | None:
+    from .parents import parent_run  # which needs this module
+
+    return parent_run(recipe)
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -153,7 +173,7 @@ def _write_account(
         **more,
         "rows_read": quarantine.total,
         "rows_quarantined": quarantine.summary(),
-        "fingerprint": {split: fingerprint(part) for split, part in splits.items()},
+        "fingerprint": {split: fingerprint(part) for split, part in splits.items()} | more.get("fingerprint", {}),
     }
     with replacing(folder / "data.json") as file:
         json.dump(account, file, indent=2, ensure_ascii=False)
@@ -162,13 +182,15 @@ def _write_account(
 def _write(recipe: Recipe, folder: Path) -> None:
     settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
     inventory, found = _sources(recipe, folder, quarantine)
-    limits = _limits(settings)
+    limits, parent = _limits(settings), _parent(recipe)
     kept = partial(hold_out, share=settings.hold_out_share, seed=recipe.seed)
     splits: dict[Split, list[Passage]] = {}
     without = 0
     for split, part in found.items():
         splits[split] = []
         for passage in part:
+            if parent is not None:  # two inventories may spell a sense in two ways, and one of them is offered
+                passage = as_listed(passage, inventory)
             if settings.hold_out != "nothing":
                 passage = kept(passage, split, settings.hold_out)
                 if not passage.mentions:
@@ -191,7 +213,7 @@ def _write(recipe: Recipe, folder: Path) -> None:
     for split, part in splits.items():
         write_parquet(part, folder / f"{split}.parquet")
     inventory.write(folder / "inventory.csv")
-    more = {
+    more: dict[str, Any] = {
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),
@@ -202,7 +224,21 @@ def _write(recipe: Recipe, folder: Path) -> None:
         },
         "passages_without_mentions": without,
     }
+    if parent is not None:
+        again = _replay(recipe, parent, inventory, splits)
+        write_parquet(again, folder / "replay.parquet")
+        more["replay"] = {"passages": len(again), "mentions": sum(len(p.mentions) for p in again)}
+        more["fingerprint"] = {"replay": fingerprint(again)}
     _write_account(recipe, folder, splits, quarantine, more)
+
+
+def _replay(recipe: Recipe, parent: Run, inventory: Inventory, splits: Mapping[Split, list[Passage]]) -> list[Passage]:
+    """The parent's passages that make up the wanted share of the training data; none that stands in a held-out split."""
+    from .parents import replayed  # which needs this module
+
+    share, held = recipe.data.replay, [*splits["validation"], *splits["test"]]
+    count = round(len(splits["train"]) * share / (1 - share))
+    return [as_listed(p, inventory) for p in replayed(parent, count, seed=recipe.seed, avoid=held)] if count else []
 
 
 def load_inventory(settings: DataSettings) -> Inventory:
@@ -215,6 +251,18 @@ def load_inventory(settings: DataSettings) -> Inventory:
     if settings.path is not None and is_corpus(Path(settings.path)):
         return corpus_inventory(Path(settings.path))
     raise ValueError(f"data.inventory is not set: source {settings.source} needs a sense inventory")
+
+
+def _offered(recipe: Recipe, own: Inventory | None = None) -> Inventory:
+    """The candidates: of the settings, or `own` in their place, and of the parent if there is one."""
+    from .parents import candidates  # which needs this module
+
+    settings, parent = recipe.data, _parent(recipe)
+    if parent is None or not settings.parent_senses:
+        return own or load_inventory(settings)
+    if own is None and (settings.source != "table" or settings.inventories):
+        own = load_inventory(settings)
+    return candidates(parent, own)
 
 
 def _sources(
@@ -234,7 +282,7 @@ def _sources(
         account = json.loads((path / ACCOUNT).read_text(encoding="utf-8"))
         if account["source"] != settings.source:
             raise ValueError(f"{path} was prepared from {account['source']}, but data.source is {settings.source}")
-        return _corpus(recipe, path, load_inventory(settings))
+        return _corpus(recipe, path, _offered(recipe))
     if settings.source == "pubmed":
         built = folder / "corpus"
         account = prepare_pubmed([path], built, _pubmed_settings(recipe))
@@ -243,8 +291,8 @@ def _sources(
             encoding="utf-8"
         ) as file:  # not splitlines, which knows other line ends too
             quarantine.rows = [json.loads(line) for line in file]
-        return _corpus(recipe, built, corpus_inventory(built))
-    inventory = load_inventory(settings)
+        return _corpus(recipe, built, _offered(recipe, corpus_inventory(built)))
+    inventory = _offered(recipe)
     passages = sample.passages() if settings.source == "sample" else read_passages(path, inventory, quarantine)
     # Split before anything is replaced: duplicates are alike only as they came.
     splits = split_passages(passages, validation=settings.validation, test=settings.test, seed=recipe.seed)

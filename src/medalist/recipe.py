@@ -36,6 +36,8 @@ class ModelSettings(_Section):
     quantization: Literal["none", "int8", "nf4"] = "none"
     """Of the base's linear layers but the output: `nf4`: 4-bit NormalFloat with double quantisation (QLoRA), a quarter of
     16-bit weights' memory; `int8`: 8-bit, half of it. An adapter is learnt beside such weights."""
+    parent: str | None = None
+    """Folder of a trained run: tuning begins with its weights, on the same base, instead of fresh ones; see `parents`."""
 
 
 class SubstitutionSettings(_Section):
@@ -100,6 +102,10 @@ class DataSettings(_Section):
     """Take only so many test passages."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
     """More malformed rows than this share stop the run."""
+    parent_senses: bool = True
+    """With `model.parent`: offer its senses too, beside those of `inventory`; without them there is little to choose."""
+    replay: float = Field(0.25, ge=0, lt=1)
+    """With `model.parent`: this share of the training passages are again some of its own, against forgetting; 0 for none."""
 
     @property
     def inventories(self) -> tuple[str, ...]:

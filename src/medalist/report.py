@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 import yaml
 
 from . import figures
+from .adaptation import PARENT_TEST, adaptation
 from .card import interval, share, template_environment
-from .claims import cell_text, change_text, claims_by_heading, read_claims
-from .evaluation import distinct_slices
+from .claim_rows import cell_text, change_text
+from .claims import claims_by_heading, read_claims
+from .evaluation import answerers, distinct_slices
 from .files import replacing
 from .inventory import Inventory
 from .metrics import softmax
@@ -51,13 +53,17 @@ def write_report(run: Run) -> Path:
         FileNotFoundError: the run has not been evaluated.
     """
     folders = sorted(
-        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")), key=lambda f: (f.name != "test", f.name)
+        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")),
+        key=lambda folder: (folder.name != "test", folder.name != PARENT_TEST, folder.name),
     )
     if not folders:
         raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
     log_path = run.folder / "log.jsonl"
     log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.exists() else []
     drawn: dict[str, Any] = {"learning-curve": figures.learning_curve(log)} if log else {}
+    adapted = adaptation(run)
+    if adapted is not None:
+        drawn["adaptation"] = figures.gain_and_loss(adapted["rows"])
     sections = []
     for folder in folders:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -74,6 +80,7 @@ def write_report(run: Run) -> Path:
                 "metrics": metrics,
                 "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
                 "summary": plain_summary(metrics),
+                "before": _before(metrics["models"]),
                 "gained": _most_changed(metrics),
                 "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
                 "examples": [asdict(example) for example in _examples(run, folder, metrics)],
@@ -83,11 +90,14 @@ def write_report(run: Run) -> Path:
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
     environment = template_environment()
-    environment.filters |= {"cell": cell_text, "change": change_text}
+    environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers}
     page = environment.get_template("report.html").render(
         run=run,
         record=run.record,
         recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
+        adapted=adapted,
+        adaptation_lines=adaptation_summary(adapted) if adapted else [],
+        adaptation_figure=figures.as_svg(drawn["adaptation"]) if adapted else None,
         sections=sections,
         learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
     )
@@ -118,6 +128,8 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
         line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(cells[strongest])}."
         if difference := cells.get("difference"):
             line += f" {_verdict(difference)}"
+        if difference := cells.get("from_parent"):
+            line += f" {_verdict(difference, further=True)}"
         lines.append(line)
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
         lines.append("In none of these passages is the answer spelt out elsewhere.")
@@ -126,20 +138,49 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _verdict(difference: dict[str, Any]) -> str:
+def adaptation_summary(adapted: dict[str, Any]) -> list[str]:
+    """What tuning further gained and lost, in sentences for people."""
+    lines = []
+    for row in adapted["rows"]:
+        if row["measure"] == "right":
+            where = (
+                f"On the test split of {adapted['parent']}"
+                if row["place"] == "elsewhere"
+                else f"On held-out passages of {adapted['data']}"
+            )
+            lines.append(
+                f"{where} ({row['difference']['count']:,} short forms with a choice), the parent is right on "
+                f"{share(row['parent'])}, the model tuned further on {share(row['tuned'])}. "
+                + _verdict(row["difference"], further=True)
+            )
+    for name, count in adapted["shared"].items():
+        if count:
+            which = adapted["data"] if name == "test" else adapted["parent"]
+            lines.append(f"{count:,} test passages of {which} stand in training data too; they are not counted above.")
+    return lines
+
+
+def _before(models: Iterable[str]) -> str:
+    """The model that the tuned one is held against: its parent, if it has one."""
+    return "parent" if "parent" in models else "base"
+
+
+def _verdict(difference: dict[str, Any], *, further: bool = False) -> str:
+    what, against = ("Tuning further", " from the parent") if further else ("Tuning", "")
     size = f"{100 * difference['value']:+.1f} points (95 % interval {interval(difference)}, p = {difference['p']:.2g})"
     if difference["low"] > 0:
-        return f"Tuning gained {size}."
+        return f"{what} gained {size}."
     if difference["high"] < 0:
-        return f"Tuning lost {size}."
-    return f"The difference, {size}, may be chance."
+        return f"{what} lost {size}."
+    return f"The difference{against}, {size}, may be chance."
 
 
 def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:
     """Short forms whose number of right answers changed most by tuning, gains first."""
     if not {"base", "tuned"} <= set(metrics["models"]) or "short_forms" not in metrics:
         return []
-    rows = [{"short_form": name, "gain": v["tuned"] - v["base"], **v} for name, v in metrics["short_forms"].items()]
+    before = _before(metrics["models"])
+    rows = [{"short_form": name, "gain": v["tuned"] - v[before], **v} for name, v in metrics["short_forms"].items()]
     changed = sorted((row for row in rows if row["gain"]), key=lambda row: -abs(row["gain"]))[:most]
     return sorted(changed, key=lambda row: -row["gain"])
 
@@ -176,9 +217,9 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
         ("Ordinary word, no short form", [item for item in asked if item.kind == "distractor"]),
     ]
     if last == "tuned":
-        kinds.insert(
-            0, ("Right after tuning, wrong before", [i for i in choice if right(i, last) and not right(i, "base")])
-        )
+        before = _before(scores)
+        mended = [i for i in choice if right(i, last) and not right(i, before)]
+        kinds.insert(0, ("Right after tuning, wrong before", mended))
     chosen = [(heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)]
     return [_example(heading, item, scores) for heading, item in chosen]
 

@@ -10,12 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
 from .corpus import marked_passages
 from .evaluation import Knowledge, evaluate
 from .inventory import Inventory
 from .kinds import as_listed
 from .model import LoadedModel, load_base
+from .parents import all_training_passages, parent_of, senses_as_listed
 from .passages import Passage, Quarantine, read_passages
 from .precision import Quantization
 from .prepare import NO_SENSES, load_inventory, open_prepared
@@ -52,6 +54,8 @@ class HeldOut:
 
 def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
     """The passages and candidates to evaluate a run on; arguments as for `evaluate_run`."""
+    if data is not None and str(data) == PARENT_TEST:
+        return _held_out_of_parent(run, inventory, limit)
     name, data, inventory = _named(data, inventory)
     candidates = run.inventory if inventory is None else Inventory.read(inventory)
     prepared = Path(run.record["data"]["folder"])
@@ -74,7 +78,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
         inventory=NO_SENSES if quizzes else candidates,
         knowledge=Knowledge(
             trained=run.trained if run.trained.senses else None,
-            train=known.passages("train") if known else None,
+            train=all_training_passages(run),
             quizzes=known.quizzes("train") if known else None,
         ),
         folder=run.folder / "evaluation" / name,
@@ -89,22 +93,55 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
     )
 
 
+def _held_out_of_parent(run: Run, inventory: Path | None, limit: int | None) -> HeldOut:
+    """The test split of the parent's data with the parent's candidates: the questions of its own evaluation."""
+    parent = parent_of(run)
+    if parent is None:
+        raise ValueError(
+            f"{run.folder} was not tuned further from a run that is still there, so there is no {PARENT_TEST}"
+        )
+    prepared = open_prepared(Path(parent.record["data"]["folder"]))
+    passages = prepared.passages("test")[:limit]
+    if not passages:
+        raise ValueError(f"{parent.folder} has no test split; name a file with --data")
+    listed = inventory or parent.folder / "inventory.csv"
+    candidates = Inventory.read(listed)
+    return HeldOut(
+        passages=passages,
+        quizzes=[],
+        inventory=candidates,
+        knowledge=Knowledge(trained=senses_as_listed([run.trained], candidates), train=all_training_passages(run)),
+        folder=run.folder / "evaluation" / PARENT_TEST,
+        quarantine=Quarantine(),
+        about={
+            "data": f"test split of {prepared.folder}",
+            "file": str((prepared.folder / "test.parquet").resolve()),
+            "inventory_file": str(listed.resolve()),
+            "run": run.folder.name,
+            "base": run.base.id,
+        },
+    )
+
+
 class RunModels:
-    """Base and tuned model of a run: loaded when first asked for, the base before the tuned one, which changes it."""
+    """Models of a run: loaded when first asked for. The base comes first; the others are put on it and so change it."""
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self._run, self._parent = run, parent_of(run)
         self._base: LoadedModel | None = None
         self.weights = {"base": run.base.sha256}
         """What identifies the weights of each model that there is."""
+        if self._parent is not None and self._parent.tuned is not None:
+            self.weights["parent"] = _folder_sha256(self._parent.tuned)
         if run.tuned is not None:
             self.weights["tuned"] = _folder_sha256(run.tuned)
 
     def load(self, name: str) -> LoadedModel:
-        """The model of that name; after "tuned", "base" is loaded from disk again."""
-        if name == "tuned":
+        """The model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
+        run = {"tuned": self._run, "parent": self._parent}.get(name)
+        if run is not None:
             base, self._base = self._base, None
-            return load_tuned(self._run, base)
+            return load_tuned(run, base)
         self._base = self._base or load_run_base(self._run)
         return self._base
 
@@ -112,22 +149,28 @@ class RunModels:
 def evaluate_run(
     run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
 ) -> tuple[dict[str, Any], Path]:
-    """Evaluate base and tuned model of a run on the same mentions or choice questions.
+    """Evaluate base and tuned model of a run on the same questions; of a run that was tuned further its parent too.
 
     Args:
-        run: trained to its end; before that, only its base is evaluated.
+        run: trained to its end; before that, only what it begins with is evaluated.
         data: marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
-            `sources.choices`); or the embedded notes by name, with the sample's inventory if none is given:
-            clinical-development, clinical-locked. None: the test split of the run's own data.
+            `sources.choices`); the embedded notes by name, with the sample's inventory if none is given:
+            clinical-development, clinical-locked; parent-test: the test split of the parent's data. None: the test
+            split of the run's own data, and after it, of a run that was tuned further, parent-test.
         inventory: the candidates of mentions; None: the run's.
         limit: take only so many passages.
 
     Returns:
-        The metrics, and the folder that holds them: `evaluation/<data>/` of the run.
+        The metrics, and the folder that holds them: `evaluation/<data>/` of the run. After an evaluation of both splits
+        the metrics have `adaptation`, what was gained and lost.
     """
     use_threads(run.recipe)
+    parent = parent_of(run)
+    if run.recipe.model.parent is not None and parent is None:
+        say(f"{run.recipe.model.parent}, which this run began with, is gone or trained anew: it is left out")
     held = held_out(run, data=data, inventory=inventory, limit=limit)
     models = RunModels(run)
+    before = None if parent is None else parent.folder / "evaluation" / held.folder.name.removeprefix("parent-")
     metrics = evaluate(
         {name: (weights, partial(models.load, name)) for name, weights in models.weights.items()},
         held.texts,
@@ -139,9 +182,22 @@ def evaluate_run(
         resamples=run.recipe.evaluation.bootstrap,
         quarantine=held.quarantine,
         about=held.about,
+        earlier=None if before is None else {"base": (before, "base"), "parent": (before, "tuned")},
     )
+    if data is None and parent is not None and run.tuned is not None and _has_test(parent):
+        evaluate_run(run, data=Path(PARENT_TEST), limit=limit)
+        metrics |= {"adaptation": adaptation(run)}
     write_card(run)
     return metrics, held.folder
+
+
+def _has_test(run: Run) -> bool:
+    """Whether the test split of a run's data is still there and holds something."""
+    folder = Path(run.record["data"]["folder"])
+    if not (folder / "data.json").exists():
+        say(f"The data of {run.folder} is gone: what was lost there cannot be measured")
+        return False
+    return bool(open_prepared(folder).account["passages"]["test"])
 
 
 def evaluate_base(

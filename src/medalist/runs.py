@@ -36,7 +36,7 @@ class Run:
     inventory: Inventory
     """The candidates that it was trained with; empty after choice questions, which bring their own."""
     trained: Inventory
-    """The senses of its training mentions, counted; none where a pulled run came without them."""
+    """The senses of its training mentions, counted, and of its parent's; none where a pulled run came without them."""
 
     @property
     def base(self) -> BaseIdentity:
@@ -102,16 +102,23 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
     if is_run(folder):
         _check_same(recipe, load_recipe(folder / "recipe.yaml"), folder)
         return open_run(folder)
+    from . import parents  # which needs this module
+
     use_threads(recipe)
+    parent = parents.parent_run(recipe)
     prepared = prepare(recipe)
     settings = recipe.model
     base = load_base(
         settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization, place=whole
     )
+    trained = Inventory.mined(prepared.passages("train"), "training split")
+    if parent is not None:
+        parents.check_base(parent, base.identity)
+        trained = parents.senses_as_listed([parent.trained, trained], prepared.inventory)
     folder.mkdir(parents=True, exist_ok=True)
     if recipe.data.source != "choices":
         prepared.inventory.write(folder / "inventory.csv")
-        Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
+        trained.write(folder / "trained_senses.csv")
     record = {
         "base": identity_record(base.identity),
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
@@ -123,11 +130,15 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
         "attention": base.attention,
         "git_revision": _git_revision(),
     }
+    if parent is not None:
+        record["parent"] = parents.parent_record(parent) | {
+            "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # choice questions replay nothing
+        }
     write_recipe(folder, recipe, record)
     return open_run(folder)
 
 
-def train(recipe: Recipe, *, resume: bool = False) -> Run:
+def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
     """Prepare the data, tune the base, and leave a run folder.
 
     Called by each of several processes that a launcher started, they do it together; see `ranks`. The run's folder and the
@@ -135,6 +146,8 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
 
     Args:
         recipe: everything that decides the run.
+        parent: a trained run whose weights to begin with, in place of the recipe's `model.parent`; see also
+            `parents.further_recipe`.
         resume: go on with an existing run of the same recipe from its last complete checkpoint.
 
     Raises:
@@ -142,8 +155,11 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
         RecipeError: the existing run was started with another recipe.
         ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
     """
+    from . import parents  # which needs this module
     from .training import tune
 
+    if parent is not None:
+        recipe = parents.with_parent(recipe, parent.folder if isinstance(parent, Run) else parent)
     with together() as ranks:
         whole = ranks.size == 1 or recipe.training.parallel == "ddp"
         if ranks.first:
@@ -154,16 +170,19 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
             return run
         use_threads(recipe)
         prepared = prepare(recipe)
-        base = load_run_base(run, place=whole)
+        before = parents.parent_run(recipe)
+        all_weights = before is not None and recipe.training.method == "full"
+        base = load_tuned(before) if before is not None and all_weights else load_run_base(run, place=whole)
         counts = tune(
             base,
             recipe,
-            train=prepared.texts("train"),
+            train=[*prepared.texts("train"), *prepared.replayed()],
             validation=prepared.texts("validation"),
             inventory=prepared.inventory,
             run=run.folder,
             resume=resume,
             ranks=ranks,
+            start=None if before is None or all_weights else before.tuned,
         )
         if ranks.first:
             write_recipe(run.folder, recipe, run.record | {"attention": base.attention, "training": counts})
@@ -174,11 +193,15 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
 
 def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:
     """What comes before training, by one process for all."""
+    from . import parents  # which needs this module
+
     if is_run(recipe.folder) and not resume:
         raise FileExistsError(f"{recipe.folder} exists: --resume goes on with it, name=... starts another.")
     run = start_run(recipe, whole=whole)
     if run.tuned is None and prepare(recipe).account["fingerprint"] != run.record["data"]["fingerprint"]:
         raise ValueError(f"The data of {run.folder} has changed since it was started; set name=... for a new run.")
+    if (before := parents.parent_run(recipe)) is not None:
+        parents.check_same(run, before)
 
 
 def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .claims import cell_text, change_text, claims_by_heading
-from .evaluation import distinct_slices
+from .claim_rows import cell_text, change_text
+from .claims import claims_by_heading
+from .evaluation import answerers, distinct_slices
 from .sources.sample import do_not_use
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def gain_text(difference: dict[str, Any]) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+        # In a wide table names are folded, lest the figures are cut off.
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0 and len(columns) < 6)
     return table
 
 
@@ -93,6 +95,8 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
     if remarks:
         yield "\n".join(remarks)
+    if "adaptation" in metrics:
+        yield adaptation_table(metrics["adaptation"])
 
 
 def _label_table(metrics: dict[str, Any]) -> RenderableType:
@@ -106,14 +110,34 @@ def _label_table(metrics: dict[str, Any]) -> RenderableType:
 
 
 def _expansion_table(metrics: dict[str, Any], both: bool) -> RenderableType:
-    answerers = [name for name in metrics["expansion"]["all"] if name not in ("count", "difference")]
-    table = _table(
-        'Expanding, free to say "none of these": right, %', "", "n", *answerers, *(["gain (p)"] if both else [])
-    )
+    names = answerers(metrics["expansion"]["all"])
+    table = _table('Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else []))
     for name, cells in metrics["expansion"].items():
-        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in answerers)]
+        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in names)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     return table
+
+
+def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
+    """What tuning a run further gained on the new texts, and lost elsewhere."""
+    table = _table(
+        f"Tuned further from {adapted['parent']} on {adapted['data']}",
+        "%",
+        "n",
+        "base",
+        "parent",
+        "tuned",
+        "change",
+        "is",
+    )
+    for row in adapted["rows"]:
+        cells = [share(row[model]) for model in ("base", "parent", "tuned")]
+        label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
+        table.add_row(label, count, *cells, change_text(row), row["verdict"])
+    shared = [
+        f"{count:,} passages of {name} stand in training data" for name, count in adapted["shared"].items() if count
+    ]
+    return Group(table, *shared)
 
 
 def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
@@ -189,6 +213,8 @@ def prepared_table(account: dict[str, Any]) -> RenderableType:
         f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses.",
         f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
     ]
+    if "replay" in account:
+        lines.append(f"{account['replay']['passages']:,} of the parent's training passages are trained on again.")
     return Group(table, *lines, *remarks)
 
 

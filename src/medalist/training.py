@@ -233,6 +233,7 @@ def tune(
     run: Path,
     resume: bool = False,
     ranks: Ranks | None = None,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Tune a base on passages, or on quizzes; checkpoints and log go to the run's folder, the result to its `adapter/`
     or `model/`.
@@ -246,6 +247,7 @@ def tune(
         run: folder of the run.
         resume: go on from its last complete checkpoint, to the same bits as an unbroken run on as many processes.
         ranks: the processes that share the work, from `ranks.together`; None: this one alone.
+        start: an adapter to begin with, as for `add_adapter`.
 
     Returns:
         Counts for people: steps, passages, mentions (of quizzes: questions), those dropped, texts that were cut, best
@@ -264,7 +266,7 @@ def tune(
         )
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
-    model = add_adapter(base, settings)
+    model = add_adapter(base, settings, start)
     dataset = TreeDataset(train, encoder, inventory, settings, seed=recipe.seed, multiple=at_once)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)

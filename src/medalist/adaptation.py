@@ -1,0 +1,55 @@
+"""What tuning a run further gained on the new texts and lost elsewhere: the tuned model beside its parent, on both test splits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .claim_rows import slice_row
+from .runs import Run
+
+PARENT_TEST = "parent-test"
+"""The test split of the parent's data, as `medalist evaluate RUN --data` takes it and as its results are called."""
+FRESH = "passage not in training data"
+"""The slice that counts where an evaluation shares passages with training data."""
+
+
+def adaptation(run: Run) -> dict[str, Any] | None:
+    """The figures of a run that was tuned further, from its evaluations; None unless both are there with the three models.
+
+    Returns:
+        `parent`: its name; `data`: what was tuned on; `rows`: as of the claims table, each against the parent, with `place`
+        ("sub-domain", "elsewhere") and `measure` ("right", ...); `shared`: test passages of either split that stand in training data, which are left out of the rows;
+        `keys`: what the rows were made of.
+    """
+    found = {}
+    for name in ("test", PARENT_TEST):
+        path = run.folder / "evaluation" / name / "metrics.json"
+        found[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"models": {}}
+        if not {"base", "parent", "tuned"} <= found[name]["models"].keys():
+            return None
+    settings = run.recipe.data
+    data = Path(settings.path).name if settings.path else settings.source
+    parent = run.record["parent"]["name"]
+    elsewhere = f"elsewhere (test split of {parent})"
+    return {
+        "parent": parent,
+        "data": data,
+        "rows": [*_rows(f"sub-domain ({data})", found["test"]), *_rows(elsewhere, found[PARENT_TEST])],
+        "shared": {name: metrics["counts"]["passages_in_training_data"] or 0 for name, metrics in found.items()},
+        "keys": [metrics["about"]["keys"] for metrics in found.values()],
+    }
+
+
+def _rows(where: str, metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    slices, baselines = metrics["slices"], metrics["baselines"]
+    asked = {"right": (slices.get(FRESH, slices["all"]), baselines)}
+    if slices.get("no leak", {}).get("count", 0) not in (0, slices["all"]["count"]):
+        asked["right, no answer leak"] = slices["no leak"], baselines
+    asked["right, may decline"] = metrics["expansion"]["all"], ["majority"]
+    return [
+        slice_row("adaptability", f"{where}: {measure}", cells, names, against="parent")
+        | {"place": where.partition(" (")[0], "measure": measure}
+        for measure, (cells, names) in asked.items()
+    ]
