@@ -10,7 +10,7 @@ import yaml
 from torch.testing import assert_close
 
 from launching import ACCELERATE, launch
-from medalist.ranks import together
+from medalist.ranks import check_launcher, together
 from medalist.recipe import load_recipe
 from medalist.runs import open_run, train
 
@@ -57,7 +57,7 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_the_run_resumes(recipe, al
     done = launch(FAULTY, "killed", *words)
     assert done.returncode != 0
     assert said(done.stderr) == [
-        f"Rank 1 stopped (2 processes) at step 3. The last good checkpoint is {run}/checkpoint-2; resume with --resume."
+        f"Rank 1 stopped (2 processes) after step 2. The last good checkpoint is {run}/checkpoint-2; resume with --resume."
     ], done.stderr[-3000:]
     assert sorted(path.name for path in run.iterdir()) == [
         *("checkpoint-2", "inventory.csv", "log.jsonl", "recipe.yaml", "trained_senses.csv")
@@ -100,6 +100,19 @@ def test_a_mistake_that_all_ranks_make_gets_one_line(recipe):
     assert done.returncode != 0
     assert said(done.stderr) == [f"Unknown key training.parralel in {recipe}. Did you mean parallel?"]
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("ACCELERATE_USE_FSDP", "true", r"set training\.parallel"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16", r"set model\.dtype"),
+    ],
+)
+def test_what_the_recipe_decides_is_not_taken_from_the_launcher(name, value, right, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=right):
+        check_launcher()
 
 
 def test_a_process_alone_is_the_first_of_one_and_agrees_with_itself():

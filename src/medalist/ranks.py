@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
@@ -132,7 +133,7 @@ def together() -> Iterator[Ranks]:
     _current = ranks = _joined()
     unwatch = _watch(ranks)
     try:
-        _check_launcher()
+        check_launcher()
         yield ranks
     except (Exception, KeyboardInterrupt) as error:
         ranks._ending = True
@@ -147,22 +148,28 @@ def together() -> Iterator[Ranks]:
         _current = None
 
 
+@cache
 def _joined() -> Ranks:
+    """One of the processes of a launcher; made once, for the store keeps what was passed."""
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, size = next(rendezvous("env://", timeout=_HUNG))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     mine = dist.PrefixStore(f"medalist/{attempt}", store)  # type: ignore[attr-defined]  # public, but not in __all__
     mine.set(f"process/{rank}", f"{socket.gethostname()} {os.getpid()}")
-    if not dist.is_initialized():
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_HUNG)
-        atexit.register(dist.destroy_process_group)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_HUNG)
+    atexit.register(dist.destroy_process_group)
     progress.console.quiet = rank > 0
     return Ranks(rank=rank, size=size, _store=mine)
 
 
-def _check_launcher() -> None:
+def check_launcher() -> None:
+    """Refuse what a launcher may say and the recipe has to; take this process's GPU.
+
+    Raises:
+        ValueError: accelerate was told how to share or how to compute, or there are more processes here than GPUs.
+    """
     if given := [name for name in _DECIDED_BY_THE_RECIPE if os.environ.get(name, "").lower() in ("1", "true")]:
         raise ValueError(
             f"{given[0]} is set, but how processes share a run is the recipe's to say: set training.parallel, and launch "

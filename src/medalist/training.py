@@ -138,7 +138,7 @@ class TreeTrainer(Trainer):
 
     def where(self) -> str:
         """How far the run is and what is kept of it, for the last words of one of several processes."""
-        return f"at step {self.state.global_step + 1}. {self._kept()}"
+        return f"after step {self.state.global_step}. {self._kept()}"
 
     # --- the order of passages is the dataset's ---
 
@@ -210,6 +210,8 @@ class TreeTrainer(Trainer):
             self._staging = None
         if self.state.best_model_checkpoint == str(staging / name):
             self.state.best_model_checkpoint = str(run / name)
+        # Rank 0 has seen its folder; another machine may see it late.
+        self.state.best_model_checkpoint = self._ranks.agreed(self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             self.state.save_to_json(str(staging / name / "trainer_state.json"))
@@ -347,7 +349,7 @@ def tune(
         )
         trainer.remove_callback(PrinterCallback)
         ranks.where = trainer.where
-        checkpoint = last_checkpoint(run) if resume else None
+        checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     target = run / ("adapter" if settings.method == "lora" else "model")
     partial = run / f".{target.name}.part"
