@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from marking import marked
-from medalist import runs
+from medalist import claims, runs
 from medalist.adapters import add_adapter
 from medalist.batches import TreeDataset, collate
 from medalist.claims import check_claims
@@ -22,7 +23,7 @@ from medalist.inventory import Inventory
 from medalist.losses import question_losses
 from medalist.model import load_base
 from medalist.parents import further_recipe, parent_of, parent_run, replayed, requested_recipe, training_passages
-from medalist.passages import write_jsonl
+from medalist.passages import read_passages, write_jsonl
 from medalist.prepare import open_prepared, prepare
 from medalist.prompt import Encoder
 from medalist.recipe import RecipeError, TrainingSettings, load_recipe, parse_recipe
@@ -30,6 +31,8 @@ from medalist.report import write_report
 from medalist.run_evaluation import RunModels, evaluate_run, held_out
 from medalist.runs import load_run_base, load_tuned, open_run, start_run, train
 from medalist.scoring import score_tree
+from medalist.sources import probes
+from medalist.sources.clinical import NOTES
 from medalist.tables import metrics_tables
 
 SENSES = ("rheumatoid arthritis", "right atrium", "room air")
@@ -40,9 +43,13 @@ GLOSSARY = Inventory.of(
 SHARED = "seen twice, in both"
 
 
-def texts(count, senses, words):
+def texts(count, senses, words, *, ids=None):
+    """Short passages with two mentions each, every one of another length."""
     return [
-        marked(f"{words} {n} {'x' * n} on [RA={senses[n % len(senses)]}] and [CT=computed tomography]", f"{n}")
+        marked(
+            f"{words} {n} {'x' * n} on [RA={senses[n % len(senses)]}] and [CT=computed tomography]",
+            f"{ids or words}-{n}",
+        )
         for n in range(count)
     ]
 
@@ -370,18 +377,22 @@ def test_the_prepared_folder_follows_from_the_parents_data(parent, notes, tmp_pa
 
 def test_a_grandchild_replays_what_its_parent_was_trained_on(adapted, notes, tmp_path):
     run, *_ = adapted
+    pool = {passage.text for passage in training_passages(run)}
+    assert any("case" in text for text in pool), "its parent replayed passages itself"
+    write_jsonl(texts(24, SENSES, "third"), tmp_path / "other.jsonl")
+    grandchild = start_run(further(run, (tmp_path / "other.jsonl", notes[1]), tmp_path, "data.replay=0.8"))
+    drawn = {p.text for p in open_prepared(Path(grandchild.record["data"]["folder"])).replayed()}
+    assert drawn == pool, "all there are, which are fewer than wanted"
+
+
+def test_of_two_passages_with_one_id_one_is_replayed(parent, tmp_path):
+    write_jsonl(texts(20, SENSES, "own", ids="case"), tmp_path / "same ids.jsonl")
+    run = start_run(
+        further_recipe(parent.folder, data=tmp_path / "same ids.jsonl", overrides=[f"output={tmp_path}/runs"])
+    )
     pool = training_passages(run)
-    assert {p.text for p in pool} == {
-        p.text
-        for part in (open_prepared(Path(run.record["data"]["folder"])),)
-        for p in [*part.passages("train"), *part.replayed()]
-    }
-    other = tmp_path / "other.jsonl"
-    write_jsonl(texts(12, SENSES, "third"), other)
-    grandchild = start_run(further(run, (other, notes[1]), tmp_path, "data.replay=0.5"))
-    assert grandchild.record["parent"]["name"] == run.folder.name
-    drawn = open_prepared(Path(grandchild.record["data"]["folder"])).replayed()
-    assert {p.text for p in drawn} <= {p.text for p in pool}
+    again = replayed(run, 100, seed=0, avoid=[])
+    assert len(again) == len({p.id for p in pool}) < len(pool)
 
 
 # Evaluation
@@ -419,8 +430,7 @@ def test_a_run_without_a_parent_has_no_parents_test_split(parent):
 
 def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_counted(parent, notes, tmp_path):
     theirs = open_prepared(Path(parent.record["data"]["folder"])).passages("test")
-    write_jsonl([*texts(20, SENSES, "note"), *(marked(p.text, f"copy {p.id}") for p in ())], tmp_path / "plain.jsonl")
-    leaking = [type(p)(id=f"copy {p.id}", text=p.text, mentions=p.mentions, source="copied") for p in theirs[:2]]
+    leaking = [replace(passage, id=f"copy of {passage.id}", source="copies") for passage in theirs[:2]]
     write_jsonl([*texts(20, SENSES, "note"), *leaking], tmp_path / "leaking.jsonl")
     run = train(
         further(
@@ -436,7 +446,7 @@ def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_c
     fresh = elsewhere["slices"]["passage not in training data"]
     row = next(row for row in metrics["adaptation"]["rows"] if (row["place"], row["measure"]) == ("elsewhere", "right"))
     assert row["tuned"] == fresh["tuned"]
-    assert fresh["count"] == elsewhere["slices"]["all"]["count"] - sum(len(p.mentions) for p in shared)
+    assert fresh["count"] == elsewhere["slices"]["all"]["count"] - len(shared), "of their two mentions one has a choice"
 
 
 def test_passages_that_the_parent_was_trained_on_are_reported_too(adapted, parent, tmp_path):
@@ -491,7 +501,11 @@ def test_a_terminal_gets_the_same_figures(adapted):
     assert "elsewhere: right" in text
 
 
-def test_the_claim_of_adaptability_is_judged_there_and_elsewhere(adapted, tmp_path):
+def test_the_claim_of_adaptability_is_judged_there_and_elsewhere(adapted, tmp_path, monkeypatch):
+    notes, senses = probes.dangerous_pairs()
+    monkeypatch.setattr(probes, "dangerous_pairs", lambda: (notes[:2], senses))
+    monkeypatch.setattr(probes, "general_english", lambda: ["Rain fell all day.", "The bus was late."])
+    monkeypatch.setattr(claims, "read_passages", lambda *_: read_passages(NOTES["clinical-development"], senses)[:2])
     shutil.copytree(adapted[0].folder, tmp_path / "run")
     found, _ = check_claims(open_run(tmp_path / "run"), mentions=2)
     rows = [row for row in found["rows"] if row["claim"] == "adaptability"]

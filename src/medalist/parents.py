@@ -217,7 +217,7 @@ def replayed(parent: Run, count: int, *, seed: int, avoid: Iterable[Passage]) ->
 
     Args:
         parent: its training split is drawn from, and what itself replayed; never its validation or test split.
-        count: how many; fewer where there are fewer.
+        count: how many; fewer where there are fewer. Of two with one id, that of its own split.
         seed: with the id, decides.
         avoid: held-out passages; those of the parent that share id or words with one are not taken.
     """
@@ -226,8 +226,9 @@ def replayed(parent: Run, count: int, *, seed: int, avoid: Iterable[Passage]) ->
         say(f"The data of {parent.folder} is gone, so none of it is replayed (data.replay)")
         return []
     shared = shared_passages(avoid, pool)
-    return sorted((passage for passage in pool if passage.id not in shared), key=lambda p: _place(seed, p))[:count]
+    once = {passage.id: passage for passage in reversed(pool) if passage.id not in shared}
+    return sorted(once.values(), key=lambda passage: _place(seed, passage.id))[:count]
 
 
-def _place(seed: int, passage: Passage) -> bytes:
-    return hashlib.sha256(f"{seed}:replay:{passage.source}:{passage.id}".encode()).digest()
+def _place(seed: int, identifier: str) -> bytes:
+    return hashlib.sha256(f"{seed}:replay:{identifier}".encode()).digest()

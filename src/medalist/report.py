@@ -156,7 +156,9 @@ def adaptation_summary(adapted: dict[str, Any]) -> list[str]:
     for name, count in adapted["shared"].items():
         if count:
             which = adapted["data"] if name == "test" else adapted["parent"]
-            lines.append(f"{count:,} test passages of {which} stand in training data too; they are not counted above.")
+            lines.append(
+                f"{count:,} test passages of {which} stand in training data too: “right” leaves them out, the other rows do not."
+            )
     return lines
 
 
