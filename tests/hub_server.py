@@ -14,10 +14,12 @@ import base64
 import hashlib
 import json
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
 from servers import Answer, Request, serving
 
 HIDDEN = {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
@@ -39,7 +41,11 @@ class Repo:
     def oid(self, number: int = -1) -> str:
         """Of a commit, by its number."""
         number %= len(self.commits)
-        told = [self.messages[number], *(f"{p}:{_blob(c)}" for p, c in sorted(self.commits[number].items())), str(number)]
+        told = [
+            self.messages[number],
+            *(f"{p}:{_blob(c)}" for p, c in sorted(self.commits[number].items())),
+            str(number),
+        ]
         return hashlib.sha1("\n".join(told).encode()).hexdigest()
 
     def at(self, revision: str) -> int | None:
@@ -116,11 +122,15 @@ class ModelHub:
         if user is None:
             return _refusal(401, "Log in")
         if not self._may_write(name, user):
-            return _refusal(403, f"You don't have the rights to create a model under the namespace {name.split('/')[0]!r}")
+            return _refusal(
+                403, f"You don't have the rights to create a model under the namespace {name.split('/')[0]!r}"
+            )
         if name in self.repos:
             return _json({"error": "You already created this model repo", "url": f"{host}/{name}"}, 409)
         private = wanted.get("visibility") == "private"
-        self.repos[name] = Repo(private=private, commits=[{".gitattributes": b"*.safetensors filter=lfs\n"}], messages=["initial"])
+        self.repos[name] = Repo(
+            private=private, commits=[{".gitattributes": b"*.safetensors filter=lfs\n"}], messages=["initial"]
+        )
         return _json({"url": f"{host}/{name}", "id": name, "name": name})
 
     def _may_write(self, repo: str, user: str | None) -> bool:
@@ -128,7 +138,7 @@ class ModelHub:
 
     def _model(self, request: Request, rest: str, user: str | None, host: str) -> Answer:
         parts = rest.split("/")
-        name, verb, revision, *inside = ["/".join(parts[:2]), *parts[2:4], *[""] * max(0, 4 - len(parts)), *parts[4:]]
+        name, (verb, revision) = "/".join(parts[:2]), (*parts[2:4], "", "")[:2]
         repo = self._visible(name, user)
         if repo is None:
             return Answer(404 if user else 401, headers=HIDDEN)
@@ -198,7 +208,10 @@ class ModelHub:
         objects = []
         for asked in wanted["objects"]:
             oid, size = asked["oid"], asked["size"]
-            actions: dict[str, Any] = {"upload": {"href": f"{host}/lfs/{oid}"}, "verify": {"href": f"{host}/lfs/{oid}/verify"}}
+            actions: dict[str, Any] = {
+                "upload": {"href": f"{host}/lfs/{oid}"},
+                "verify": {"href": f"{host}/lfs/{oid}/verify"},
+            }
             if self.part is not None and size > self.part:
                 urls = {str(n + 1): f"{host}/lfs/{oid}/part/{n + 1}" for n in range(-(-size // self.part))}
                 actions["upload"] = {
@@ -242,8 +255,13 @@ class ModelHub:
             return Answer(body=content, headers=headers | {"ETag": f'"{_blob(content)}"'})
         oid = hashlib.sha256(content).hexdigest()
         self.objects[oid] = content
-        linked = {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{oid}"', "Location": f"{host}/lfs/{oid}"}
+        linked = {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{oid}"', "Location": f"{_other_host(host)}/lfs/{oid}"}
         return Answer(302, headers=headers | linked)
+
+
+def _other_host(host: str) -> str:
+    """The same server under another name: large files come from elsewhere, and the client follows there by itself."""
+    return host.replace("127.0.0.1", "localhost")
 
 
 def _json(value: Any, status: int = 200) -> Answer:
@@ -291,7 +309,5 @@ if __name__ == "__main__":
     hub = ModelHub(tokens={chosen.token: chosen.user})
     with serving(hub, port=chosen.port, reads=hub.reads) as server:
         print(server.url, flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass

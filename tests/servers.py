@@ -92,7 +92,14 @@ def serving(
                 if given.stall:
                     ended.wait(30)
 
-        do_HEAD = do_POST = do_PUT = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -209,7 +216,7 @@ def use_hub(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def direct_connections() -> Iterator[None]:
     """Neither a proxy that the environment may name nor offline mode, while the block runs."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         huggingface_hub.close_session()  # the next one reads the environment anew, which takes a tenth of a second

@@ -11,7 +11,7 @@ def test_the_public_names_are_these():
         "Expander", "Expansion", "Inventory", "MedalSettings", "Mention", "Passage", "PubmedSettings", "Question",
         "Recipe", "Sense", "TokenTree", "build_tree", "check_claims", "evaluate_base", "evaluate_run",
         "find_definitions", "load_base", "load_recipe", "open_run", "prepare", "prepare_medal", "prepare_pubmed",
-        "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
+        "publish", "pull", "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
     ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .claims import check_claims
     from .definitions import find_definitions
     from .expander import Expander, Expansion
+    from .hub import publish
     from .inventory import Inventory, Sense
     from .medal_corpus import MedalSettings, prepare_medal
     from .model import load_base
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .prepare import prepare
     from .prompt import Question
     from .pubmed_corpus import PubmedSettings, prepare_pubmed
+    from .pulling import pull
     from .recipe import Recipe, load_recipe
     from .report import write_report
     from .run_evaluation import evaluate_base, evaluate_run
@@ -50,6 +52,8 @@ _HOME = {
     "prepare": "prepare",
     "prepare_medal": "medal_corpus",
     "prepare_pubmed": "pubmed_corpus",
+    "publish": "hub",
+    "pull": "pulling",
     "read_passages": "passages",
     "train": "runs",
     "write_jsonl": "passages",
@@ -81,6 +85,8 @@ __all__ = [
     "prepare",
     "prepare_medal",
     "prepare_pubmed",
+    "publish",
+    "pull",
     "read_passages",
     "train",
     "write_jsonl",

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from .prepare_cli import app as prepare_app
+from .share_cli import VERBS as SHARE_VERBS
 
 app = typer.Typer(
     name="medalist",
@@ -356,6 +357,10 @@ def expand(
         print(expanded_text(content, expansions))
     else:
         out.print(expansions_table(content, expansions))
+
+
+for verb in SHARE_VERBS:
+    app.command()(verb)
 
 
 def _version(value: bool) -> None:

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import httpx2
 from huggingface_hub import HfApi, get_session, hf_hub_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+from .hub_client import hub_errors
 from .progress import say, tracking
 
 TIMEOUT = 30.0
@@ -225,10 +225,10 @@ def hub_parquet(
         ValueError: no such repository, revision, configuration or split, or a gated repository without access.
         OSError: the Hub cannot be reached or has trouble.
     """
-    with _hub_errors(repo, revision):
+    with hub_errors(repo, kind="dataset", revision=revision):
         info = HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
     names = _files_of_split([file.rfilename for file in info.siblings or []], f"{repo}@{revision}", split, config)
-    with _hub_errors(repo, revision):
+    with hub_errors(repo, kind="dataset", revision=revision):
         return [Path(hf_hub_download(repo, name, repo_type="dataset", revision=info.sha or revision)) for name in names]
 
 
@@ -250,22 +250,3 @@ def _files_of_split(names: Iterable[str], where: str, split: str, config: str | 
     if split not in found[config]:
         raise ValueError(f'{where} has no split "{split}". Known: {", ".join(found[config])}.')
     return found[config][split]
-
-
-@contextmanager
-def _hub_errors(repo: str, revision: str) -> Iterator[None]:
-    """The Hub client's errors as one line each."""
-    try:
-        yield
-    except GatedRepoError:
-        raise ValueError(f"{repo} is gated: accept its terms on its Hub page, then run `hf auth login`.") from None
-    except RepositoryNotFoundError:
-        raise ValueError(
-            f"{repo} is no dataset on the Hub, or is private: check the name, or run `hf auth login`."
-        ) from None
-    except RevisionNotFoundError:
-        raise ValueError(f'{repo} has no revision "{revision}" on the Hub: name another, such as main.') from None
-    except HfHubHTTPError as error:
-        raise OSError(f"{repo}: the Hub answers {error.response.status_code}: try again later.") from None
-    except (httpx2.HTTPError, OSError) as error:
-        raise OSError(f"{repo} could not be fetched from the Hub ({_reason(error)}).") from None

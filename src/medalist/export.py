@@ -162,7 +162,7 @@ def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
         ModelError: the base is not the recorded one, or is quantised itself.
     """
     assert run.tuned is not None
-    if run.recipe.training.method == "full":
+    if not run.is_adapter:
         write_merged(run.tuned, None, target, dtype=dtype)
         return
     base, identity = find_base(run.base.source, run.base.revision)

@@ -141,9 +141,24 @@ def holds_casi(path: Path) -> bool:
     Raises:
         ValueError: it is damaged.
     """
+    return is_casi(_first_line(path))
+
+
+def is_glossary(path: Path) -> bool:
+    """Whether a file (also `.gz`) is a plain CSV, TSV or JSON glossary: anybody's own, where the other forms were published.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    line = _first_line(path).rstrip("\r\n")
+    medal, adam, cami = line.split("\t") == MEDAL_HEADER, line.startswith("####"), set(line.split("|")) >= CAMI_COLUMNS
+    return not (medal or adam or cami or is_casi(line) or '"short_term"' in line)
+
+
+def _first_line(path: Path) -> str:
     opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
     with undamaged(path), opened as file:
-        return is_casi(file.readline().decode("cp1252", errors="replace"))
+        return file.readline().decode("cp1252", errors="replace")
 
 
 def casi_text(raw: bytes) -> str:

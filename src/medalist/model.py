@@ -210,7 +210,9 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
     try:
         folder = Path(
             snapshot_download(
-                source, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+                source,
+                revision=revision,
+                allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"],
             )
         )
     except GatedRepoError:

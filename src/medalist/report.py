@@ -143,6 +143,8 @@ def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, A
 def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
     """A few mentions of each instructive kind, as far as the evaluated data is still where it was."""
     about = metrics["about"]
+    if not (folder / "predictions.parquet").exists():  # a pulled run comes without
+        return []
     inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
     prepared = Path(run.record["data"]["folder"])
     if about["file"] is not None and Path(about["file"]).exists():

@@ -55,7 +55,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
     return HeldOut(
         passages=passages,
         inventory=candidates,
-        knowledge=Knowledge(trained=run.trained, train=train),
+        knowledge=Knowledge(trained=run.trained if run.trained.senses else None, train=train),
         folder=run.folder / "evaluation" / name,
         quarantine=quarantine,
         about={

@@ -34,7 +34,7 @@ class Run:
     inventory: Inventory
     """The candidates that it was trained with."""
     trained: Inventory
-    """The senses of its training mentions, counted."""
+    """The senses of its training mentions, counted; none where a pulled run came without them."""
 
     @property
     def base(self) -> BaseIdentity:
@@ -44,8 +44,13 @@ class Run:
     @property
     def tuned(self) -> Path | None:
         """Folder of the adapter, or of the fully tuned model; None before training has ended."""
-        found = self.folder / ("adapter" if self.recipe.training.method == "lora" else "model")
-        return found if found.exists() else None
+        found = (self.folder / name for name in ("adapter", "model"))
+        return next((folder for folder in found if folder.exists()), None)
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the tuned model is an adapter; else it is whole, fully tuned or pulled as merged weights."""
+        return self.tuned is not None and self.tuned.name == "adapter"
 
 
 def is_run(path: Path) -> bool:
@@ -62,12 +67,13 @@ def open_run(folder: Path) -> Run:
     if not is_run(folder):
         raise FileNotFoundError(f"{folder} is no run: it holds no recipe.yaml")
     values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    trained = folder / "trained_senses.csv"
     return Run(
         folder=folder,
         recipe=load_recipe(folder / "recipe.yaml"),
         record=values.get("record", {}),
         inventory=Inventory.read(folder / "inventory.csv"),
-        trained=Inventory.read(folder / "trained_senses.csv"),
+        trained=Inventory.read(trained) if trained.exists() else Inventory(senses={}, origin="not published"),
     )
 
 
@@ -108,7 +114,7 @@ def start_run(recipe: Recipe) -> Run:
         "attention": base.attention,
         "git_revision": _git_revision(),
     }
-    _write_recipe(folder, recipe, record)
+    write_recipe(folder, recipe, record)
     return open_run(folder)
 
 
@@ -144,7 +150,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> Run:
         run=run.folder,
         resume=resume,
     )
-    _write_recipe(run.folder, recipe, run.record | {"training": counts})
+    write_recipe(run.folder, recipe, run.record | {"training": counts})
     run = open_run(run.folder)
     write_card(run)
     return run
@@ -167,7 +173,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _write_recipe(folder: Path, recipe: Recipe, record: dict[str, Any]) -> None:
+def write_recipe(folder: Path, recipe: Recipe, record: dict[str, Any]) -> None:
+    """Write `recipe.yaml` of a run folder: the recipe, every default spelt out, and what the run records about itself."""
     with replacing(folder / "recipe.yaml") as file:
         yaml.safe_dump(dump_recipe(recipe) | {"record": record}, file, sort_keys=False, allow_unicode=True)
 
@@ -201,6 +208,6 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     """
     if run.tuned is None:
         raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
-    if run.recipe.training.method == "full":
+    if not run.is_adapter:
         return load_base(str(run.tuned), dtype=run.recipe.model.dtype)
     return load_adapter(base or load_run_base(run), run.tuned)

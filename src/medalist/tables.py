@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .expander import Expansion
     from .export import Export
     from .lm_eval_task import TaskCounts
+    from .publication import Publication
 
 
 def share(cell: dict[str, Any] | None, *, interval: bool = True) -> str:
@@ -211,6 +212,15 @@ def export_table(export: Export) -> RenderableType:
     if export.other_tokens:
         lines.append(f"llama.cpp splits {export.other_tokens:,} of the passages into other tokens than the run does.")
     return Group(table, *lines)
+
+
+def publication_table(publication: Publication) -> RenderableType:
+    """What would go to the Hub, with sizes, and what stays."""
+    table = _table(f"{publication.run} to {publication.repo}", "file", "bytes")
+    for name in publication.files:
+        table.add_row(name, f"{publication.size(name):,}")
+    table.add_row("", f"{sum(map(publication.size, publication.files)):,}")
+    return Group(table, *(f"Stays here: {what} ({why})." for what, why in publication.left_out))
 
 
 def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:

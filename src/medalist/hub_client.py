@@ -1,0 +1,128 @@
+"""How the Hugging Face Hub's client is asked: its errors as one line each, and trouble in passing tried again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+from .progress import console, say
+
+WAITS = (1, 3, 9)
+"""Seconds before each new try of a request that the client itself does not repeat."""
+_T = TypeVar("_T")
+
+
+@contextmanager
+def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, unfinished: str = "") -> Iterator[None]:
+    """The Hub client's errors as one line each.
+
+    Args:
+        repo: what is asked for.
+        kind: "model" or "dataset".
+        revision: of it.
+        unfinished: what a broken connection means for the user.
+
+    Raises:
+        ValueError: the user can mend it: log in, another name, another revision.
+        OSError: the Hub cannot be reached or has trouble.
+    """
+    try:
+        yield
+    except LocalTokenNotFoundError:
+        raise ValueError("No token for the Hub: run `hf auth login`, or set HF_TOKEN.") from None
+    except GatedRepoError:
+        raise ValueError(f"{repo} is gated: accept its terms on its Hub page, then run `hf auth login`.") from None
+    except RepositoryNotFoundError:
+        raise ValueError(
+            f"{repo} is no {kind} on the Hub, or is private: check the name, or run `hf auth login`."
+        ) from None
+    except RevisionNotFoundError:
+        raise ValueError(f'{repo} has no revision "{revision}" on the Hub: name another, such as main.') from None
+    except OfflineModeIsEnabled:
+        raise OSError(f"{repo}: the Hub is not asked while HF_HUB_OFFLINE is set.") from None
+    except HfHubHTTPError as error:
+        raise _refused(repo, error) from None
+    except LocalEntryNotFoundError as error:
+        raise _broken(repo, error.__cause__ or error, unfinished) from None
+    except httpx2.HTTPError as error:
+        raise _broken(repo, error, unfinished) from None
+    except json.JSONDecodeError:
+        raise OSError(f"{repo}: what answers is not the Hub; is HF_ENDPOINT right?") from None
+    except RuntimeError as error:  # so the client wraps what went wrong with one file
+        cause = error.__cause__
+        if isinstance(cause, HfHubHTTPError):
+            raise _refused(repo, cause) from None
+        if isinstance(cause, httpx2.HTTPError):
+            raise _broken(repo, cause, unfinished) from None
+        raise
+
+
+def _refused(repo: str, error: HfHubHTTPError) -> Exception:
+    status, said = error.response.status_code, f" ({error.server_message})" if error.server_message else ""
+    said = " ".join(said.split())
+    if status == 401:
+        return ValueError(
+            f"The Hub does not take the token: it has expired or was revoked. Run `hf auth login`{said and ' ' + said}."
+        )
+    if status == 403:
+        return ValueError(
+            f"The token may not write to {repo}{said and ' ' + said}: take a name of your own, or a token with write permission (`hf auth login`)."
+        )
+    if status in (409, 412):
+        return ValueError(f"{repo} was changed by someone else meanwhile: look at it, then run the same command again.")
+    if status in (408, 429) or status >= 500:
+        return OSError(f"{repo}: the Hub answers {status}{said and ' ' + said}: try again later.")
+    return OSError(f"{repo}: the Hub answers {status}{said and ' ' + said}.")
+
+
+def _broken(repo: str, error: BaseException, unfinished: str) -> OSError:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    return OSError(f"{repo}: the connection to the Hub broke or was never made ({reason}). {unfinished}".rstrip())
+
+
+def persistently(ask: Callable[[], _T]) -> _T:
+    """What `ask` returns, asked again after a broken connection or a server's error. It must be harmless to repeat."""
+    for wait in WAITS:
+        try:
+            return ask()
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (408, 429) and error.response.status_code < 500:
+                raise
+            reason = f"the Hub answers {error.response.status_code}"
+        except (httpx2.TransportError, json.JSONDecodeError) as error:
+            reason = type(error).__name__
+        say(f"{reason}; trying again in {wait} s")
+        time.sleep(wait)
+    return ask()
+
+
+@contextmanager
+def quiet_client() -> Iterator[None]:
+    """Without the client's own remarks, and without its bars where the output is a file."""
+    level, bars = hub_logging.get_verbosity(), not are_progress_bars_disabled()
+    hub_logging.set_verbosity(logging.ERROR)
+    if bars and not console.is_terminal:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(level)
+        if bars:
+            enable_progress_bars()

@@ -1,0 +1,125 @@
+"""The licences of base models, and what they ask of a model that is made from one: tags, names, notices.
+
+Facts about the Llama licences are from their sections 1.b (redistribution) as Meta published them with each model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+NOTICE, LICENCE = "NOTICE", "LICENSE"
+"""Names of the files that go out beside the weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Licence:
+    """What a base model's licence asks of models made from it."""
+
+    id: str
+    """As the Hub's model cards name it."""
+    name: str
+    url: str | None = None
+    built_with: str | None = None
+    """Words that the licence wants displayed."""
+    name_begins: str | None = None
+    """What the name of a model made from it must begin with, hyphens for spaces."""
+    notice: str | None = None
+    """The line that the licence wants in a text file named "Notice"; a copy of the licence goes along."""
+
+    def check_name(self, repo: str) -> None:
+        """Refuse a repository whose name does not begin as the licence asks.
+
+        Raises:
+            ValueError: with a name that would do.
+        """
+        user, name = repo.split("/")
+        begins = self.name_begins
+        if begins and not name.lower().startswith(begins.lower()):
+            rest = re.sub(r"(?i)^(meta-)?llama[-_]?[\d.]*[-_]*", "", name)
+            raise ValueError(
+                f'The {self.name} asks that the name of a model made from it begins with "{begins.replace("-", " ")}": '
+                f"{repo} does not; {user}/{begins}-{rest} would do"
+            )
+
+
+def _llama(version: str, *, mark: str, begins: str) -> Licence:
+    product = f"{'Meta ' if version == '3' else ''}Llama {version}"
+    return Licence(
+        id=f"llama{version}",
+        name=f"{product} Community License",
+        url=f"https://www.llama.com/llama{version.replace('.', '_')}/license/",
+        built_with=f"Built with {mark}",
+        name_begins=begins,
+        notice=f"{product} is licensed under the {product} Community License, Copyright © Meta Platforms, Inc. "
+        "All Rights Reserved.",
+    )
+
+
+_LLAMA = {
+    "3": _llama("3", mark="Meta Llama 3", begins="Llama-3"),
+    "3.1": _llama("3.1", mark="Llama", begins="Llama"),
+    "3.2": _llama("3.2", mark="Llama", begins="Llama"),
+    "3.3": _llama("3.3", mark="Llama", begins="Llama"),
+}
+_APACHE = Licence(id="apache-2.0", name="Apache License 2.0", url="https://www.apache.org/licenses/LICENSE-2.0")
+
+
+def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = None) -> Licence | None:
+    """The licence of a base model, and so of what is made from it.
+
+    Args:
+        base_id: its Hub id. Llama 3's duties follow from the name, whoever has uploaded a copy.
+        folder: where it lies, with its own model card if it has one.
+        given: what the user says it is, as a model card names licences; it does not undo Llama's duties.
+
+    Returns:
+        None where nothing says what it is.
+    """
+    if match := re.search(
+        r"(?i)(?<![a-z])(?:meta-?)?llama[-_ ]?(3(?:\.[1-3])?)(?![\d.]*\d|b\b)", base_id.split("/")[-1]
+    ):
+        return _LLAMA[match[1]]
+    if given is not None:
+        return Licence(id=given, name=given)
+    if base_id.startswith("HuggingFaceTB/SmolLM"):
+        return _APACHE
+    named = _of_card(folder / "README.md") if folder is not None else None
+    return _APACHE if named == "apache-2.0" else Licence(id=named, name=named) if named else None
+
+
+def _of_card(card: Path) -> str | None:
+    """The licence that a model card's metadata names."""
+    if not card.exists():
+        return None
+    head = card.read_text(encoding="utf-8", errors="replace").split("---\n")
+    try:
+        metadata = yaml.safe_load(head[1]) if len(head) > 2 and not head[0].strip() else None
+    except yaml.YAMLError:
+        return None
+    named = metadata.get("license") if isinstance(metadata, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def licence_file(licence: Licence, folder: Path | None, *, given: Path | None = None) -> Path | None:
+    """The copy of the licence that has to go along: the one named, or the one beside the base; None where none has to.
+
+    Raises:
+        ValueError: one has to, and none is at hand.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise ValueError(f"{given} is no file: --license-file names the text of the {licence.name}")
+        return given
+    if licence.notice is None:
+        return None
+    beside = [path for path in sorted(folder.glob("LICENSE*")) if path.is_file()] if folder is not None else []
+    if not beside:
+        raise ValueError(
+            f"The {licence.name} asks that a copy of it goes along with the model: name its text with --license-file "
+            "(the file LICENSE of the base model's repository)"
+        )
+    return beside[0]
