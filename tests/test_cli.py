@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -116,13 +115,15 @@ def test_training_over_an_existing_run_is_refused(tiny_run, capsys):
     assert "--resume goes on with it, name=... starts another" in err
 
 
-def test_help_takes_less_than_a_second_at_its_best_of_three():
-    def seconds():
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "medalist", "--help"], capture_output=True, check=True)
-        return time.monotonic() - began
-
-    assert min(seconds() for _ in range(3)) < 1
+def test_help_waits_for_no_heavy_library():
+    code = (
+        "import sys, medalist.cli\n"
+        "try: medalist.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'transformers', 'polars', 'pydantic', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_inventories_are_merged_into_a_glossary_that_is_not_overwritten(tmp_path, capsys):
