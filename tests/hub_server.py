@@ -255,7 +255,11 @@ class ModelHub:
             return Answer(body=content, headers=headers | {"ETag": f'"{_blob(content)}"'})
         oid = hashlib.sha256(content).hexdigest()
         self.objects[oid] = content
-        linked = {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{oid}"', "Location": f"{_other_host(host)}/lfs/{oid}"}
+        linked = {
+            "X-Linked-Size": str(len(content)),
+            "X-Linked-Etag": f'"{oid}"',
+            "Location": f"{_other_host(host)}/lfs/{oid}",
+        }
         return Answer(302, headers=headers | linked)
 
 
