@@ -1,38 +1,112 @@
-"""The model card: what it says of a run, and that it names no local path."""
+"""The model card: what it says of a run, what the Hub reads of it, and that it names no local path."""
 
 import json
-import re
+import shutil
+from dataclasses import replace
 
-import yaml
+import pytest
+from huggingface_hub import ModelCard
 
-from medalist.card import interval, share, write_card
+from medalist.card import Place, card_text, interval, share, write_card
+from medalist.licences import licence_of
 from medalist.runs import open_run
 
 
 def test_the_card_opens_with_metadata_that_the_hub_reads(tiny_run):
-    card = (tiny_run / "adapter/README.md").read_text(encoding="utf-8")
-    metadata = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", card, re.DOTALL).group(1))
-    assert metadata["base_model"] == "tiny-llama"
-    assert metadata["library_name"] == "peft"
-    assert "base_model:adapter:tiny-llama" in metadata["tags"]
-    assert "Model Card for Model ID" not in card
+    place = Place(repo="me/tiny", base_id="tests/tiny-llama", licence=licence_of("tests/tiny-llama", given="mit"))
+    card = ModelCard(card_text(open_run(tiny_run), place=place))
+    assert (card.data.base_model, card.data.base_model_relation) == ("tests/tiny-llama", "adapter")
+    assert (card.data.library_name, card.data.license, card.data.pipeline_tag) == ("peft", "mit", "text-generation")
+    assert {"medalist", "medical", "lora"} <= set(card.data.tags)
+    metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
+    everywhere, no_leak = card.data.eval_results
+    for result, name in ((everywhere, "all"), (no_leak, "no leak")):
+        cells = metrics["slices"][name]
+        assert (result.task_type, result.dataset_type, result.dataset_split) == (
+            "text-classification",
+            "medalist-sample",
+            "test",
+        )
+        assert (result.metric_type, result.metric_value) == (
+            "accuracy",
+            pytest.approx(cells["tuned"]["value"], abs=5e-5),
+        )
+        assert f"95 % interval {interval(cells['tuned'])} %" in result.metric_name, "no accuracy without its interval"
+        for other in ("base", *metrics["baselines"]):
+            assert share(cells[other]) in result.metric_name, "nor without what it has to be compared with"
 
 
-def test_its_table_holds_the_measured_figures_with_baselines_and_intervals(tiny_run):
+def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(tiny_run):
     card = write_card(open_run(tiny_run)).read_text(encoding="utf-8")
     metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
-    row = next(line for line in card.splitlines() if line.startswith("| no leak |"))
-    cells = metrics["slices"]["no leak"]
-    for name in (*metrics["models"], *metrics["baselines"]):
-        assert f" {share(cells[name])} ({interval(cells[name])}) " in row
     lines = card.splitlines()
-    table = [line for line in lines if line.startswith("|")]
-    assert len({line.count("|") for line in table}) == 1, "every row has every column"
-    assert lines.index(table[1]) == lines.index(table[0]) + 1, "no gap in the table"
+    for name in (*metrics["models"], *metrics["baselines"]):
+        shown = {"base": "base model", "tuned": "**this model**"}.get(name, name)
+        row = next(line for line in lines if line.startswith(f"| {shown} |"))
+        for part in ("all", "no leak"):
+            cell = metrics["slices"][part][name]
+            assert f" {share(cell)} ({interval(cell)}) " in row
+    gain = metrics["slices"]["sense unseen"]["difference"]
+    assert f"| {100 * gain['value']:+.1f} (" in next(line for line in lines if line.startswith("| sense unseen |"))
+
+
+def test_its_tables_are_whole(tiny_run):
+    tables, rows = [], []
+    for line in [*card_text(open_run(tiny_run)).splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append(line)
+        elif rows:
+            tables.append(rows)
+            rows = []
+    assert len(tables) == 3
+    for table in tables:
+        assert set(table[1]) == {"|", "-"}, "a head, then the rule, without a gap"
+        assert len({line.count("|") for line in table}) == 1, "every row has every column"
+
+
+def test_claims_are_shown_with_their_verdicts(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    folder = tmp_path / "run/evaluation/test"
+    keys = json.loads((folder / "metrics.json").read_text())["about"]["keys"]
+    cell = {"value": 0.5, "low": 0.4, "high": 0.6, "count": 9}
+    row = {
+        "claim": "accuracy",
+        "metric": "right",
+        "unit": "%",
+        "better": "higher",
+        "base": cell,
+        "tuned": cell,
+        "baseline": None,
+    }
+    row |= {"difference": {"value": 0.0, "low": -0.1, "high": 0.1, "count": 9, "p": 1.0}, "verdict": "not shown"}
+    (folder / "claims.json").write_text(json.dumps({"keys": keys, "rows": [row]}))
+    card = card_text(open_run(tmp_path / "run"))
+    assert (
+        "| Better accuracy | right, % | 50.0 (40.0–60.0) | 50.0 (40.0–60.0) | +0.0 (-10.0 to +10.0) | not shown |"
+        in card
+    )
+
+
+def test_the_base_models_words_and_limits_are_there(tiny_run):
+    run = open_run(tiny_run)
+    place = Place(
+        repo="me/Llama-3-x", base_id="meta-llama/Meta-Llama-3-8B", licence=licence_of("meta-llama/Meta-Llama-3-8B")
+    )
+    card = card_text(run, place=place)
+    assert "**Built with Meta Llama 3**" in card
+    assert "No medical device" in card and "**a person reads the result**" in card
+    assert "CC0" in card and "National Library of Medicine" not in card
+    data = run.recipe.data.model_copy(update={"source": "medal", "path": "train.csv"})
+    medal = replace(run, recipe=run.recipe.model_copy(update={"data": data}))
+    assert "Courtesy of the U.S. National Library of Medicine" in card_text(medal, place=place)
+    embedded = replace(run, record=run.record | {"base": run.record["base"] | {"source": "smollm2-135m"}})
+    assert "restored from a 4-bit file (Q4_1)" in card_text(embedded)
+
+
+def test_it_names_no_folder_of_this_machine(tiny_run):
+    assert str(tiny_run.parent.parent) not in card_text(open_run(tiny_run))
 
 
 def test_a_run_without_results_has_no_card(tiny_run, tmp_path):
-    import shutil
-
     shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("adapter"))
     assert write_card(open_run(tmp_path / "run")) is None

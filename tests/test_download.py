@@ -326,5 +326,7 @@ def test_a_hub_in_trouble_or_out_of_reach_is_said_in_one_line(tmp_path, monkeypa
         use_hub(server.url, tmp_path, monkeypatch)
         with pytest.raises(OSError, match=rf"^{REPO}: the Hub answers 500: try again later\.$"):
             hub_parquet(REPO)
-    with pytest.raises(OSError, match=rf"^{REPO} could not be fetched from the Hub \(ConnectError[^\n]*\)\.$"):
+    with pytest.raises(
+        OSError, match=rf"^{REPO}: the connection to the Hub broke or was never made \(ConnectError[^\n]*\)\.$"
+    ):
         hub_parquet(REPO)
