@@ -1,5 +1,7 @@
 """Figures on choice questions, checked by hand on a few."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from medalist.choice_evaluation import summarise_choices
 from medalist.metrics import PassageBootstrap
 from medalist.predictions import make_choice_items
 from medalist.quizzes import Choice, Quiz
+from medalist.splits import shared_passages
 
 LABELS = ("yes", "no", "maybe")
 
@@ -146,6 +149,14 @@ def test_texts_that_stand_in_the_training_data_are_counted_and_set_apart():
     found = summary(train=[same_words, abstract])
     assert found["counts"]["passages_in_training_data"] == 2
     assert found["slices"]["passage not in training data"]["count"] == 3
+
+
+def test_an_abstract_is_the_same_as_pubmedqas_whatever_kind_of_passage_was_made_of_it():
+    asked = replace(quiz("c", 2), source="pubmed")
+    made = replace(marked("Shortened to [RA=room air]", "c#2"), source="pubmed-medal")
+    elsewhere = replace(made, source="pubmedish")
+    assert shared_passages([made], [asked]) == {"c"}
+    assert shared_passages([elsewhere], [asked]) == set()
 
 
 def test_macro_f1_agrees_with_scikit_learn_and_resamples_whole_texts():

@@ -105,11 +105,14 @@ def test_a_question_that_does_not_fit_the_model_is_dropped_whole_and_counted(loa
 
 
 def test_closed_questions_are_not_trained_to_abstain(loaded):
-    """Their loss is the listwise and the likelihood one, whatever the weight of the hidden gold."""
-    made = TreeDataset([EXAM], encoder(loaded), NO_SENSES, TrainingSettings(candidates=2), seed=0)
+    """Their loss is the listwise one, whatever the weight of the hidden gold and whichever option is the last."""
+    options = ("right atrium", "left atrium", "the chest")
+    orders = [options, (options[0], options[2], options[1]), (*options, "none")]
+    exam = Quiz(id="1", text="A.", choices=tuple(Choice(question="Which?", options=o, gold=0) for o in orders))
+    made = TreeDataset([exam], encoder(loaded), NO_SENSES, TrainingSettings(candidates=2), seed=0)
     batch = collate([made[0]])
     layout = made[0].layouts[0]
-    assert [len(question.candidates) for question in layout.questions] == [3, 2], "every option, whatever the sample"
+    assert [len(question.candidates) for question in layout.questions] == [3, 3, 4], "every option, whatever the sample"
     scores = score_tree(loaded.model, layout.tree, "sdpa")
     found = question_losses(
         scores,
@@ -119,13 +122,13 @@ def test_closed_questions_are_not_trained_to_abstain(loaded):
         likelihood_weight=0.0,
         hidden_gold_weight=5.0,
     )
-    by_hand = [-scores[:3].log_softmax(0)[0], -scores[3:].log_softmax(0)[0]]
+    by_hand = [-part.log_softmax(0)[0] for part in scores.split([3, 3, 4])]
     assert_close(found, torch.stack(by_hand), atol=1e-5, rtol=0)
 
 
 def test_tuning_on_choices_learns_them(loaded, tmp_path):
     settings = TrainingSettings(
-        rank=4, learning_rate=1e-2, passages_per_step=4, passages_per_pass=4, evaluate_every=15, epochs=10
+        rank=4, learning_rate=1e-2, passages_per_step=4, passages_per_pass=4, evaluate_every=6, epochs=8
     )
     recipe = Recipe(name="t", output=str(tmp_path), training=settings)
     (tmp_path / "t").mkdir()
@@ -144,7 +147,12 @@ def files(tmp_path_factory):
     """A file in PubMedQA's layout, one of exam questions, and marked passages."""
     folder = tmp_path_factory.mktemp("choices")
     rows = [
-        {"pmid": str(n), "question": q.choices[0].question, "context": [q.text], "answer": LABELS[n % 3]}
+        {
+            "pmid": str(n),
+            "question": q.choices[0].question,
+            "context": ["The chest was normal. " * (20 if n % 5 == 0 else 0), q.text],
+            "answer": LABELS[n % 3],
+        }
         for n, q in enumerate(quiz(number, LABELS[number % 3]) for number in range(40))
     ]
     rows.append(rows[0] | {"pmid": "40", "question": "Was the pressure measured?", "answer": "yes"})
@@ -163,7 +171,11 @@ def files(tmp_path_factory):
 def run(files, model_folder):
     """A run on choice questions, trained by the command for four steps and evaluated."""
     recipe = {"name": "qa", "output": str(files / "runs"), "model": {"base": str(model_folder)}}
-    recipe |= {"data": {"source": "choices", "path": "qa.jsonl"}, "evaluation": {"bootstrap": 200}}
+    recipe |= {
+        "prompt": {"window": 96},
+        "data": {"source": "choices", "path": "qa.jsonl"},
+        "evaluation": {"bootstrap": 200},
+    }
     (files / "qa.yaml").write_text(yaml.safe_dump(recipe))
     main_quietly("train", files / "qa.yaml", f"data.path={files / 'qa.jsonl'}", "training.max_steps=4", "data.test=0.4")
     main_quietly("evaluate", files / "runs/qa")
@@ -220,6 +232,7 @@ def test_predictions_hold_no_text_and_are_used_again(run, capsys, monkeypatch):
     import medalist.evaluation as evaluation
 
     before = (run / "evaluation/test/metrics.json").read_text()
+    assert json.loads(before)["counts"]["cut"] > 0
     monkeypatch.setattr(evaluation, "score_passages", None)
     assert command(capsys, "evaluate", run)[0] == 0
     assert (run / "evaluation/test/metrics.json").read_text() == before

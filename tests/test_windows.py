@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.windows import Window, text_windows
+from medalist.windows import Window, text_tail, text_windows
 
 WORD = st.text("abc", min_size=1, max_size=9)
 TEXT = st.lists(st.tuples(WORD, st.sampled_from([" ", " ", "\n", ". ", "; ", ".\n\n"])).map("".join), max_size=40).map(
@@ -77,3 +77,19 @@ def test_neighbouring_windows_overlap(text, limit):
     found = windows(text, limit)
     for before, after in itertools.pairwise(found):
         assert before.start < after.start < before.end < after.end
+
+
+def test_the_end_of_a_long_text_is_kept_from_the_start_of_a_sentence():
+    text = "a b. c d. e f. g h."
+    starts = token_starts(text)
+    kept = {limit: text[text_tail(text, starts, limit=limit).start :] for limit in (6, 7, 8, 99)}
+    assert kept == {6: "e f. g h.", 7: "e f. g h.", 8: "e f. g h.", 99: text}
+    assert text_tail("aaaa bbbb cccc", token_starts("aaaa bbbb cccc"), limit=4).start == 5, "else from that of a word"
+
+
+@given(TEXT, st.integers(2, 12))
+def test_the_end_of_a_text_fits_and_is_never_empty(text, limit):
+    window = text_tail(text, token_starts(text), limit=limit)
+    assert window.end == len(text)
+    assert size(text, window) <= limit
+    assert window.start == 0 or size(text, window) > 0
