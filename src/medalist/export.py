@@ -142,9 +142,9 @@ def export_gguf(
         merged, written = staging / "merged", staging / target.name
         merge_run(run, merged, dtype="float16")
         if file_type == "f16":
-            convert(merged, written, _metadata(run))
+            convert(merged, written, gguf_metadata(run))
         else:
-            convert(merged, staging / "f16.gguf", _metadata(run))
+            convert(merged, staging / "f16.gguf", gguf_metadata(run))
             quantize(staging / "f16.gguf", written, file_type)
             (staging / "f16.gguf").unlink()
         others = check.other_tokens(merged, written)
@@ -258,7 +258,7 @@ class _Check:
         return others
 
 
-def _metadata(run: Run) -> dict[str, Any]:
+def gguf_metadata(run: Run) -> dict[str, Any]:
     """What a GGUF file says about itself."""
     base = run.base
     described: dict[str, Any] = {"name": base.id.split("/")[-1]}

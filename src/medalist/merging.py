@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .model import ModelError
+from .model import ModelError, refuse_quantised
 from .progress import tracking
 
 MergedDType = Literal["bfloat16", "float16", "float32"]
@@ -38,9 +38,8 @@ def write_merged(base: Path, adapter: Path | None, target: Path, *, dtype: Merge
     Raises:
         ModelError: the base is quantised, or the adapter does not fit it.
     """
+    refuse_quantised(str(base), base)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    if "quantization_config" in config:
-        raise ModelError(f"{base} holds quantised weights: an adapter is merged into 16- or 32-bit weights only")
     target.mkdir()
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard)
     for name in ("_name_or_path", "torch_dtype"):  # a local path, perhaps, and the older name of what is set next

@@ -104,7 +104,7 @@ def load_base(
         raise ModelError(
             f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
         )
-    _refuse_quantised(source, folder)
+    refuse_quantised(source, folder)
     _announce(precision.reason)
     try:
         with _without_progress_bars():
@@ -139,7 +139,7 @@ def _announce(reason: str) -> None:
     say(reason)
 
 
-def _refuse_quantised(source: str, folder: Path) -> None:
+def refuse_quantised(source: str, folder: Path) -> None:
     """What a checkpoint was quantised with decides its dtype and what may be merged into it, so medalist does it itself."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if kept := config.get("quantization_config"):

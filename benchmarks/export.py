@@ -1,0 +1,131 @@
+"""What llama.cpp makes of an exported run: its ranking of candidates beside that of transformers, on the same token ids.
+
+The run is merged once and written as GGUF files of 16-, 8- and about 5-bit weights. transformers scores the merged weights
+in fp32; llama.cpp, at its default settings, loads each file and runs the same token trees, one question at a time: a
+token may belong to many sequences there, so a tree is one batch. A tree's scores must equal those of separate
+sequences in llama.cpp, and its tokenizer must give the run's ids, or the benchmark fails. Needs `medalist[gguf]`.
+
+    python benchmarks/export.py --run runs/demo                  # 50 mentions, about 10 minutes on 2 cores
+    python benchmarks/export.py --run runs/demo --mentions 3 --types q8_0
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from common import progress, timed
+from cyllama.llama import llama_cpp
+
+from medalist.export import gguf_metadata, merge_run
+from medalist.gguf_files import convert, quantize, tokenize
+from medalist.metrics import Floats
+from medalist.model import load_base
+from medalist.predictions import make_items
+from medalist.prompt import Encoder
+from medalist.run_evaluation import held_out
+from medalist.runs import open_run
+from medalist.tree import TokenTree, sequences
+
+SAME = 0.02
+"""Nats that a tree and separate sequences may differ by in llama.cpp, whose cache is in 16 bits and whose sums depend on the
+shape of a batch."""
+MAX_SEQUENCES = 256
+"""llama.cpp's own limit."""
+
+
+class LlamaCpp:
+    """Log-probabilities of candidates by llama.cpp."""
+
+    def __init__(self, path: Path, threads: int, longest: int) -> None:
+        llama_cpp.set_log_callback(lambda _level, _text: None)
+        llama_cpp.ggml_backend_load_all()
+        self._model = llama_cpp.LlamaModel(str(path), llama_cpp.LlamaModelParams(), verbose=False)
+        settings = llama_cpp.LlamaContextParams()
+        settings.n_ctx = settings.n_batch = settings.n_ubatch = longest
+        settings.n_seq_max, settings.kv_unified = MAX_SEQUENCES, True
+        settings.n_threads = settings.n_threads_batch = threads
+        self._context = llama_cpp.LlamaContext(self._model, settings, verbose=False)
+
+    def _logprobs(self, tokens: Sequence[tuple[int, int, list[int]]], wanted: set[int]) -> dict[int, Floats]:
+        """``[V]`` log-probabilities after each wanted row of ``(token, position, sequences)``."""
+        self._context.kv_cache_clear()
+        batch = llama_cpp.LlamaBatch(n_tokens=len(tokens), embd=0, n_seq_max=MAX_SEQUENCES)
+        for row, (token, position, members) in enumerate(tokens):
+            batch.add(token, position, members, row in wanted)
+        self._context.decode(batch)
+        found = {}
+        for row in wanted:
+            logits = np.asarray(self._context.get_logits_ith(row), dtype=np.float64)
+            found[row] = logits - (logits.max() + np.log(np.exp(logits - logits.max()).sum()))
+        return found
+
+    def tree(self, tree: TokenTree) -> Floats:
+        """Summed log-probability of each candidate, ``[C]``: a node belongs to the sequences of all candidates below it."""
+        last = {int(c): int(n) for c, n in zip(tree.predict_candidate, tree.predict_node, strict=True)}
+        ends = tree.subtree_end.tolist()
+        assert len(last) <= MAX_SEQUENCES
+        tokens = [
+            (token, depth, [candidate for candidate, leaf in last.items() if node <= leaf < ends[node]])
+            for node, (token, depth) in enumerate(zip(tree.token_ids.tolist(), tree.depth.tolist(), strict=True))
+        ]
+        logprobs = self._logprobs(tokens, set(tree.predict_node.tolist()))
+        scores = np.zeros(tree.num_candidates)
+        for node, token, candidate in zip(tree.predict_node, tree.predict_token, tree.predict_candidate, strict=True):
+            scores[int(candidate)] += logprobs[int(node)][int(token)]
+        return scores
+
+    def separate(self, tree: TokenTree) -> Floats:
+        """The same, one plain sequence per candidate."""
+        scores = []
+        for ids, count in sequences(tree):
+            rows = range(len(ids) - count - 1, len(ids) - 1)
+            logprobs = self._logprobs([(token, place, [0]) for place, token in enumerate(ids[:-1])], set(rows))
+            scores.append(sum(logprobs[row][ids[row + 1]] for row in rows))
+        return np.array(scores)
+
+
+def main() -> None:
+    arguments = parse()
+    run = open_run(arguments.run)
+    held = held_out(run, data=arguments.data, inventory=arguments.inventory)
+    items = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"][: arguments.mentions]
+    # A mention to a passage: so a tree holds one question, and its candidates fit llama.cpp's limit.
+    passages = [replace(i.passage, id=f"{i.passage.id}:{i.number}", mentions=(i.mention,)) for i in items]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        merge_run(run, folder / "merged", dtype="float16")
+        loaded = load_base(str(folder / "merged"), dtype="float32")
+        encoder = Encoder(loaded.tokenizer, run.recipe.prompt, max_depth=loaded.max_depth)
+        layouts = [layout for passage in passages for layout in encoder.encode(passage, held.inventory)]
+        progress(f"transformers: {len(layouts)} questions")
+        seconds, reference = timed(lambda: rank_by_transformers(loaded, layouts))
+        rows: list[list[object]] = [["transformers, fp32", "", "", "", seconds / len(layouts)]]
+        convert(folder / "merged", folder / "f16.gguf", gguf_metadata(run))
+        for kind in arguments.types:
+            path = folder / f"{kind}.gguf"
+            if kind != "f16":
+                quantize(folder / "f16.gguf", path, kind)
+            texts = sorted({passage.text for passage in passages})
+            ids = [list(loaded.tokenizer(text).input_ids) for text in texts]
+            if others := sum(a != b for a, b in zip(tokenize(path, texts), ids, strict=True)):
+                raise SystemExit(f"llama.cpp splits {others} of {len(texts)} texts into other tokens")
+            llama = LlamaCpp(path, arguments.threads, max(len(layout.tree) for layout in layouts) + 64)
+            smallest = min((layout.tree for layout in layouts), key=lambda tree: tree.num_candidates)
+            gap = float(np.abs(llama.tree(smallest) - llama.separate(smallest)).max())
+            if gap > SAME:
+                raise SystemExit(f"{kind}: a tree is {gap:.3g} nats away from separate sequences in llama.cpp")
+            progress(f"llama.cpp, {kind}: a tree is {gap:.2g} nats from separate sequences; {len(layouts)} questions")
+            seconds, found = timed(lambda llama=llama: {key(layout): llama.tree(layout.tree) for layout in layouts})
+            rows.append(
+                [f"llama.cpp, {kind}", path.stat().st_size / 1e6, *compared(reference, found), seconds / len(layouts)]
+            )
+        scores_of = ...
+    print("## Exported to GGUF\n")
+
+
+if __name__ == "__main__":
+    main()
