@@ -35,8 +35,8 @@ RunFolder = Annotated[
 HeldOutFile = Annotated[
     Path | None,
     typer.Option(
-        help="Marked passages: MeDAL's CSV, JSONL or Parquet; or clinical-development, clinical-locked: the embedded "
-        "clinical notes. Default: the run's test split."
+        help="Marked passages: MeDAL's CSV, JSONL or Parquet; choice questions, such as PubMedQA's; or clinical-development, "
+        "clinical-locked: the embedded clinical notes. Default: the run's test split."
     ),
 ]
 InventoryFile = Annotated[
@@ -175,12 +175,15 @@ def evaluate(
     data: HeldOutFile = None,
     inventory: InventoryFile = None,
     train: Annotated[
-        Path | None, typer.Option(help="For a bare base: marked passages that the baselines may learn from.")
+        Path | None,
+        typer.Option(help="For a bare base: marked passages, or choice questions, that the baselines may learn from."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
 ) -> None:
     """Measure a run (base and tuned, same rows) or a bare base model on held-out passages, beside baselines.
+
+    Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are told from passages by their content.
 
     Examples: `medalist evaluate runs/demo`,
     `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
