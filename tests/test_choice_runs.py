@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -249,8 +250,9 @@ def test_another_choice_file_is_recognised_by_its_content(run, files, capsys):
     assert "most frequent place in training" in metrics["baselines"]
 
 
-def test_a_run_on_short_forms_is_evaluated_on_choices(tiny_run, files, capsys):
-    code, out, _ = command(capsys, "evaluate", tiny_run, "--data", files / "qa.jsonl", "--json")
+def test_a_run_on_short_forms_is_evaluated_on_choices(tiny_run, files, capsys, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")  # other tests count what the shared one holds
+    code, out, _ = command(capsys, "evaluate", tmp_path / "run", "--data", files / "qa.jsonl", "--json")
     assert code == 0
     metrics = json.loads(out)
     assert metrics["counts"]["choice"] == 41

@@ -184,7 +184,8 @@ def evaluate(
     data: HeldOutFile = None,
     inventory: InventoryFile = None,
     train: Annotated[
-        Path | None, typer.Option(help="For a bare base: marked passages that the baselines may learn from.")
+        Path | None,
+        typer.Option(help="For a bare base: marked passages, or choice questions, that the baselines may learn from."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="For a bare base: commit, branch or tag of a Hub id.")] = None,
     quantization: Annotated[
@@ -194,6 +195,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
 ) -> None:
     """Measure a run (base and tuned, same rows) or a bare base model on held-out passages, beside baselines.
+
+    Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are told from passages by their content.
 
     Examples: `medalist evaluate runs/demo`,
     `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`

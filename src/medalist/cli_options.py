@@ -19,8 +19,8 @@ RunFolder = Annotated[
 HeldOutFile = Annotated[
     Path | None,
     typer.Option(
-        help="Marked passages: MeDAL's CSV, JSONL or Parquet; or clinical-development, clinical-locked: the embedded "
-        "clinical notes. Default: the run's test split."
+        help="Marked passages: MeDAL's CSV, JSONL or Parquet; choice questions, such as PubMedQA's; or clinical-development, "
+        "clinical-locked: the embedded clinical notes. Default: the run's test split."
     ),
 ]
 InventoryFile = Annotated[
