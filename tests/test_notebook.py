@@ -80,6 +80,11 @@ DONE = (
 )
 
 
+def test_it_tells_the_whole_story_in_order():
+    told = "\n".join(cell.source for cell in COMMITTED.cells if cell.cell_type == "markdown")
+    assert re.findall(r"^## (\d)\. ", told, re.MULTILINE) == list("123456789")
+
+
 def test_only_public_names_of_medalist_are_used():
     source = "\n".join(CODE)
     imported = re.findall(r"from (medalist\S*) import (.+)", source)
