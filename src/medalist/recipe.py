@@ -33,6 +33,9 @@ class ModelSettings(_Section):
     """Commit, branch or tag of a Hub id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: bfloat16 on a GPU that has it, float32 on a CPU."""
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    """Of the base's linear layers but the output: `nf4`: 4-bit NormalFloat with double quantisation (QLoRA), a quarter of
+    16-bit weights' memory; `int8`: 8-bit, half of it. An adapter is learnt beside such weights."""
 
 
 class SubstitutionSettings(_Section):

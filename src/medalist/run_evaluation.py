@@ -14,7 +14,7 @@ from .corpus import marked_passages
 from .evaluation import Knowledge, evaluate
 from .inventory import Inventory
 from .kinds import as_listed
-from .model import LoadedModel, load_base
+from .model import LoadedModel, Quantization, load_base
 from .passages import Passage, Quarantine, read_passages
 from .prepare import load_inventory, open_prepared
 from .progress import say
@@ -125,6 +125,8 @@ def evaluate_run(
 def evaluate_base(
     source: str,
     *,
+    revision: str | None = None,
+    quantization: Quantization = "none",
     data: Path,
     inventory: Path | None = None,
     train: Path | None = None,
@@ -134,7 +136,7 @@ def evaluate_base(
     """Evaluate a bare base model.
 
     Args:
-        source: as for `load_base`.
+        source: as for `load_base`, as are `revision` and `quantization`.
         data: marked passages, or the embedded notes by name.
         inventory: the candidates; None: the sample's.
         train: marked passages that the baselines may learn from.
@@ -150,7 +152,7 @@ def evaluate_base(
     candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
     passages, quarantine = read_marked(file, candidates, limit)
     known = read_passages(train, candidates) if train is not None else None
-    base = load_base(source)
+    base = load_base(source, revision=revision, quantization=quantization)
     folder = output / base.identity.id.split("/")[-1] / name
     metrics = evaluate(
         {"base": (base.identity.sha256, lambda: base)},

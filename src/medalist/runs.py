@@ -90,7 +90,10 @@ def start_run(recipe: Recipe) -> Run:
         return open_run(folder)
     use_threads(recipe)
     prepared = prepare(recipe)
-    base = load_base(recipe.model.base, revision=recipe.model.revision, dtype=recipe.model.dtype)
+    settings = recipe.model
+    base = load_base(
+        settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization
+    )
     folder.mkdir(parents=True, exist_ok=True)
     prepared.inventory.write(folder / "inventory.csv")
     Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
@@ -101,6 +104,7 @@ def start_run(recipe: Recipe) -> Run:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {base.model.device.type}",
         "dtype": str(base.model.dtype).removeprefix("torch."),
+        "quantization": base.quantization,
         "attention": base.attention,
         "git_revision": _git_revision(),
     }
@@ -184,6 +188,7 @@ def load_run_base(run: Run) -> LoadedModel:
         identity.source,
         revision=identity.revision,
         dtype=run.recipe.model.dtype,
+        quantization=run.recipe.model.quantization,
         expected_sha256=identity.sha256,
     )
 
