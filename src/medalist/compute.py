@@ -52,7 +52,7 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
         # Under checkpointing peft asks for the embedding's gradient, so that every block is gone through.
         through = shape.layers if settings.activation_checkpointing else adapted
         backward = through * (linear + 2.5 * attention) + 2 * adapted * adapter + output
-        if through == adapted:  # nothing below the lowest adapter wants a gradient
+        if not settings.activation_checkpointing:  # nothing below the lowest adapter wants a gradient
             inputs = [layer for layer in shape.linears if layer.name in ("q_proj", "k_proj", "v_proj")]
             backward -= 2 * one.nodes * sum(layer.inputs * (layer.outputs + settings.rank) for layer in inputs)
     again = blocks if settings.activation_checkpointing else 0

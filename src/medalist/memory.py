@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .model import Quantization
 from .recipe import TrainingSettings
-from .scoring import Attention
+from .scoring import FLEX_MULTIPLE, Attention
 from .shapes import Linear, ModelShape
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -58,6 +58,13 @@ class Place:
     def attention(self) -> Attention:
         """As `choose_attention` takes it where it can."""
         return "sdpa" if self.device == "cpu" else "flex_attention"
+
+    def padded(self, one: Pass) -> Pass:
+        """The pass as it is computed: FlexAttention's trees are filled up to a multiple."""
+        if self.attention == "sdpa":
+            return one
+        nodes = math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
+        return replace(one, nodes=nodes, seen=one.seen * one.nodes**2 / nodes**2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,10 +122,7 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     the adapter in float32, so in 16 bits each adapted layer keeps a float32 copy of its input; in 32 bits layers share it.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
-    if place.attention == "flex_attention":
-        nodes, keys = math.ceil(nodes / 512) * 512, shape.kv_heads * shape.head
-    else:
-        keys = attend
+    keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
     width = place.width
     norms = 2 * FLOAT * (hidden + 1)
     attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
@@ -236,8 +240,8 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 def mask(one: Pass, place: Place) -> float:
     """Bytes of the tree's mask: dense for SDPA; for FlexAttention what is needed to find its empty blocks."""
     if place.attention == "sdpa":
-        return one.nodes**2 * (place.width if place.device == "cpu" else 1)
-    return 3.0 * (math.ceil(one.nodes / 512) * 512) ** 2
+        return one.nodes**2 * place.width
+    return 3.0 * one.nodes**2
 
 
 def block_work(shape: ModelShape, one: Pass, place: Place) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -44,6 +44,8 @@ class Advice:
     """Bytes per device afterwards."""
     saved: float
     """Bytes per device that it saves."""
+    verdict: Verdict
+    """Of the plan that follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,11 +191,12 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     sizes = where.trees.sizes(recipe)
     passes = settings.passages_per_step // together
     largest = sizes.largest(settings.passages_per_pass)
-    peaks = training_peaks(where.shape, settings, place, largest, accumulates=passes > 1)
+    peaks = training_peaks(where.shape, settings, place, place.padded(largest), accumulates=passes > 1)
     if sizes.validation:
-        peaks.append(scoring_peak(where.shape, settings, place, sizes.look(recipe.evaluation.max_nodes, where.kind)))
+        look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))
+        peaks.append(scoring_peak(where.shape, settings, place, look))
     mean, mentions = sizes.mean()
-    work = training_work(where.shape, settings, place, mean)
+    work = training_work(where.shape, settings, place, place.padded(mean))
     scored, questions = mean_pass(sizes.validation or sizes.training)
     count = settings.passages_per_step
     return Plan(
@@ -263,68 +266,72 @@ def parse_device(text: str) -> Literal["auto", "cpu", "cuda"]:
 
 
 def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
-    """Every single change that saves memory, the greatest saving first; then as many together as it takes to fit."""
-    singles = []
-    for overrides, devices in _changes(recipe, found.place):
-        other = _replanned(recipe, overrides, devices, where)
-        if other is not None and other.total < 0.99 * found.total:
-            singles.append(
-                (
-                    Advice(overrides=overrides, devices=devices, total=other.total, saved=found.total - other.total),
-                    other,
+    """Every single change that saves memory, the greatest saving first; if none on these devices fits, several together."""
+    mine = found.place.devices
+
+    def tried(taken: Advice | None, than: Plan) -> list[tuple[Advice, Plan]]:
+        """What each change brings beside those that are taken, the best first."""
+        before = taken.overrides if taken else ()
+        changed = parse_recipe(dump_recipe(recipe), before)
+        made = []
+        for overrides, devices in _changes(changed, mine):
+            try:
+                other = _planned(parse_recipe(dump_recipe(changed), overrides), devices, where)
+            except ValueError:  # it does not go with something else
+                continue
+            if other.total < 0.99 * than.total:
+                one = Advice(
+                    overrides=_last_of_each(before + overrides),
+                    devices=devices,
+                    total=other.total,
+                    saved=found.total - other.total,
+                    verdict=other.verdict,
                 )
-            )
-    singles.sort(key=lambda pair: pair[0].total)
+                made.append((one, other))
+        return sorted(made, key=lambda pair: pair[0].total)
+
+    singles = tried(None, found)
     advice = [one for one, _ in singles]
-    if not singles or singles[0][1].verdict == "fits":
-        return tuple(advice)
-    taken: tuple[str, ...] = ()
-    best, devices = found, found.place.devices
-    for one in advice:
-        if one.devices != found.place.devices:  # more devices are another way out, not one to mix
-            continue
-        other = _replanned(recipe, taken + one.overrides, devices, where)
-        if other is not None and other.total < 0.99 * best.total:
-            taken, best = taken + one.overrides, other
-        if best.verdict == "fits":
+    best = next((pair for pair in singles if pair[0].devices == mine), None)
+    while best is not None and best[0].verdict != "fits":
+        further = next((pair for pair in tried(*best) if pair[0].devices == mine), None)
+        if further is None:
             break
-    if taken and len(taken) > 1:
-        advice.append(Advice(overrides=taken, devices=devices, total=best.total, saved=found.total - best.total))
+        best = further
+    if best is not None and best[0] not in advice:
+        advice.append(best[0])
     return tuple(advice)
 
 
-def _replanned(recipe: Recipe, overrides: Sequence[str], devices: int, where: _Where) -> Plan | None:
-    """The plan of a changed recipe; None where the changes do not go together."""
-    try:
-        return _planned(parse_recipe(dump_recipe(recipe), overrides), devices, where)
-    except ValueError:
-        return None
+def _last_of_each(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides, without those that a later one of the same key undoes."""
+    return tuple({override.partition("=")[0]: override for override in overrides}.values())
 
 
-def _changes(recipe: Recipe, place: Place) -> Iterator[tuple[tuple[str, ...], int]]:
+def _changes(recipe: Recipe, mine: int) -> Iterator[tuple[tuple[str, ...], int]]:
     """What may save memory: overrides, and devices."""
     settings, layers = recipe.training, recipe.training.upper_layers
     if settings.method == "full":
-        yield ("training.method=lora",), place.devices
+        yield ("training.method=lora",), mine
     if not settings.activation_checkpointing:
-        yield ("training.activation_checkpointing=true",), place.devices
+        yield ("training.activation_checkpointing=true",), mine
     if settings.method == "lora" and settings.parallel == "ddp":
         for kind in ("int8", "nf4"):
             if recipe.model.quantization != kind and recipe.model.quantization != "nf4":
-                yield (f"model.quantization={kind}",), place.devices
+                yield (f"model.quantization={kind}",), mine
     if settings.passages_per_pass > 1:
-        yield ("training.passages_per_pass=1",), place.devices
+        yield ("training.passages_per_pass=1",), mine
     if settings.candidates > 4:
-        yield (f"training.candidates={max(4, settings.candidates // 2)}",), place.devices
+        yield (f"training.candidates={max(4, settings.candidates // 2)}",), mine
     if recipe.prompt.window > 256:
-        yield ("prompt.window=256",), place.devices
+        yield ("prompt.window=256",), mine
     if recipe.evaluation.max_nodes > 2048:
-        yield ("evaluation.max_nodes=2048",), place.devices
+        yield ("evaluation.max_nodes=2048",), mine
     if layers is None or layers > 8:
-        yield ("training.upper_layers=8",), place.devices
+        yield ("training.upper_layers=8",), mine
     if recipe.model.quantization == "none":
         for devices in (2, 4, 8):
-            if devices > place.devices:
+            if devices > mine:
                 count = math.lcm(settings.passages_per_step, settings.passages_per_pass * devices)
                 step = (f"training.passages_per_step={count}",) if count != settings.passages_per_step else ()
                 yield ("training.parallel=fsdp", *step), devices

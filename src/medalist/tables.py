@@ -152,9 +152,12 @@ def plan_tables(plan: Plan) -> Iterator[RenderableType]:
     if plan.advice:
         table = _table("What would save memory", "", "devices", "saves GB", "then GB", "")
         for one in plan.advice:
-            fits = "fits" if plan.memory and one.total <= plan.memory else ""
             table.add_row(
-                " ".join(one.overrides), f"{one.devices}", f"{one.saved / 1e9:,.2f}", f"{one.total / 1e9:,.2f}", fits
+                " ".join(one.overrides),
+                f"{one.devices}",
+                f"{one.saved / 1e9:,.2f}",
+                f"{one.total / 1e9:,.2f}",
+                one.verdict,
             )
         yield table
 
