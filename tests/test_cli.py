@@ -70,7 +70,7 @@ def test_an_unknown_model_lists_what_is_known(capsys, tmp_path):
     (tmp_path / "data.jsonl").write_text('{"id": "1", "text": "RA", "mentions": []}\n')
     code, _, err = run(capsys, "evaluate", "smollm3", "--data", tmp_path / "data.jsonl")
     assert code == 1
-    assert err.startswith('No model "smollm3". Known: smollm2-135m, a folder, a .gguf file, or a Hub id')
+    assert err.startswith('No model "smollm3". Known: smollm2-135m, a folder, a .gguf file, package:NAME, or a Hub id')
 
 
 def test_expand_prints_json_for_machines_and_text_with_long_forms(tiny_run, capsys):

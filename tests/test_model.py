@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, MistralConfig, Qwen2Config
 
 from medalist import model as models
-from medalist.model import ModelError, choose_dtype, load_base, weights_sha256
+from medalist.model import ModelError, load_base, weights_sha256
 from medalist.scoring import TreeAttentionError
 
 
@@ -63,32 +62,6 @@ def test_pickled_weights_are_refused(model_folder, tmp_path):
 def test_a_folder_without_a_model_says_so(tmp_path):
     with pytest.raises(ModelError, match=r"holds no config\.json"):
         load_base(str(tmp_path))
-
-
-def test_bfloat16_is_never_chosen_for_a_cpu():
-    assert choose_dtype(torch.device("cpu")) == "float32"
-
-
-def test_offline_a_hub_id_gives_one_line(monkeypatch):
-    from huggingface_hub import errors
-
-    def unreachable(*_, **__):
-        raise errors.LocalEntryNotFoundError("no connection")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(ModelError, match=r"^some/model could not be fetched from the Hub \(LocalEntryNotFoundError\)"):
-        load_base("some/model")
-
-
-def test_a_gated_model_says_where_to_accept_and_how_to_log_in(monkeypatch):
-    from huggingface_hub import errors
-
-    def gated(*_, **__):
-        raise errors.GatedRepoError("gated", response=SimpleNamespace(headers={}, request=None))
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", gated)
-    with pytest.raises(ModelError, match="accept its licence on its Hub page, then run `hf auth login`"):
-        load_base("meta-llama/Meta-Llama-3-8B")
 
 
 def test_the_embedded_package_is_found_without_importing_it():

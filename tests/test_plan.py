@@ -10,7 +10,7 @@ from medalist.adapters import add_adapter
 from medalist.cli import main
 from medalist.compute import scoring_work, training_work
 from medalist.memory import Pass, Place, adapted_layers, saved_by_block, scoring_peak, stored, trainable, training_peaks
-from medalist.model import ModelError, load_base
+from medalist.model import ModelError, at_hand, load_base
 from medalist.plan import Plan, device_memory, parse_memory, plan
 from medalist.recipe import TrainingSettings, parse_recipe
 from medalist.scoring import candidate_scores, tree_inputs
@@ -51,10 +51,8 @@ def test_the_table_has_as_many_parameters_as_the_model(shape):
 
 
 def test_a_config_and_a_gguf_file_give_the_shape_of_the_model(model_folder, tmp_path):
-    from medalist.model import embedded_file
-
     assert find_shape(str(model_folder)).parameters == load_base(str(model_folder)).model.num_parameters()
-    assert find_shape(str(embedded_file())).parameters == find_shape("smollm2-135m").parameters == 134_515_008
+    assert find_shape(str(at_hand("smollm2-135m"))).parameters == find_shape("smollm2-135m").parameters == 134_515_008
     assert find_shape("some/model", config=model_folder).hidden == 32
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(ModelError, match="llama, mistral, qwen2, not gpt2"):
@@ -120,7 +118,8 @@ def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) 
             saved[storage.data_ptr()] = tensor  # held, so that no other takes its address
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False)  # as `tune` has it
+    with mixed, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         held = model(**tree_inputs(TREE, "sdpa", model.dtype)).logits
     assert held.requires_grad
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())

@@ -79,9 +79,9 @@ def test_recipe_cannot_be_changed():
             "Unknown key data.substitution.mdoe in mine.yaml. Did you mean mode?",
         ),
         (
-            {"model": {"quantity": 4}},
+            {"model": {"colour": 4}},
             (),
-            "Unknown key model.quantity in mine.yaml. Known: base, revision, dtype.",
+            "Unknown key model.colour in mine.yaml. Known: base, revision, dtype, quantization.",
         ),
         ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean epochs?"),
         (

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -209,7 +209,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN_OR_MODEL",
-            help="A run's folder, or a base: smollm2-135m, a model folder, a .gguf file, a Hub id.",
+            help="A run's folder, or a base: smollm2-135m, a model folder, a .gguf file, package:NAME, a Hub id.",
             show_default=False,
         ),
     ],
@@ -218,6 +218,10 @@ def evaluate(
     train: Annotated[
         Path | None, typer.Option(help="For a bare base: marked passages that the baselines may learn from.")
     ] = None,
+    revision: Annotated[str | None, typer.Option(help="For a bare base: commit, branch or tag of a Hub id.")] = None,
+    quantization: Annotated[
+        Literal["none", "int8", "nf4"], typer.Option(help="For a bare base: how its weights are kept.")
+    ] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
 ) -> None:
@@ -235,7 +239,15 @@ def evaluate(
     elif data is None:
         raise ValueError(f"{target} is no run, so say what to evaluate it on: --data FILE")
     else:
-        metrics, folder = evaluate_base(target, data=data, inventory=inventory, train=train, limit=limit)
+        metrics, folder = evaluate_base(
+            target,
+            revision=revision,
+            quantization=quantization,
+            data=data,
+            inventory=inventory,
+            train=train,
+            limit=limit,
+        )
     if as_json:
         print(json.dumps(metrics, indent=1, ensure_ascii=False))
         return

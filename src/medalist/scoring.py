@@ -18,8 +18,9 @@ from .tree import TokenTree, build_tree, forest, padded, sequences, visible
 
 Attention = Literal["sdpa", "flex_attention"]
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
-"""Largest difference of a candidate's log-probability from that of its separate sequence; quantised models: 0.05."""
-
+"""Largest difference of a candidate's log-probability from that of its separate sequence."""
+QUANTIZED_TOLERANCE = 0.05
+"""The same for quantised weights, whatever dtype they compute in."""
 
 FLEX_MULTIPLE = 512
 """FlexAttention compiles anew for every length, so trees are padded to a multiple of this many nodes."""
@@ -128,9 +129,11 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
         The largest difference seen, in nats.
 
     Raises:
-        TreeAttentionError: it passes the tolerance of the model's dtype.
+        TreeAttentionError: it passes the tolerance of the model's dtype, or of quantised weights.
     """
-    tolerance = TOLERANCE[model.dtype] if tolerance is None else tolerance
+    if tolerance is None:
+        quantized = getattr(model, "is_quantized", False)
+        tolerance = QUANTIZED_TOLERANCE if quantized else TOLERANCE[model.dtype]
     low, high = 3, min(model.get_input_embeddings().num_embeddings, 1000)
     draw = torch.Generator().manual_seed(0)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .model import EMBEDDED, EMBEDDED_ID, ModelError
+from .model import EMBEDDED, EMBEDDED_ID, ModelError, at_hand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,11 +175,9 @@ def find_shape(source: str, *, revision: str | None = None, config: Path | None 
         return _from_config(config / "config.json" if config.is_dir() else config, source)
     if source == EMBEDDED:
         return replace(KNOWN[EMBEDDED_ID], name=EMBEDDED)
-    path = Path(source).expanduser()
-    if path.is_file() and path.suffix == ".gguf":
-        return _from_gguf(path)
-    if path.is_dir():
-        return _from_config(path / "config.json", source)
+    path = at_hand(source)
+    if path is not None:
+        return _from_gguf(path) if path.suffix == ".gguf" else _from_config(path / "config.json", source)
     from huggingface_hub import try_to_load_from_cache
 
     if source.count("/") == 1 and not source.startswith((".", "/", "~")):

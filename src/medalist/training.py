@@ -225,6 +225,9 @@ def tune(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
         optim="adamw_torch",
+        # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers that they are beside. Without
+        # it each of them would keep its own float32 copy of its input for the backward pass.
+        bf16=base.model.dtype == torch.bfloat16,
         seed=recipe.seed,
         logging_steps=settings.log_every,
         logging_nan_inf_filter=False,

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, BatchEncoding
 from .batches import TreeDataset, with_gold
 from .inventory import Inventory
 from .memory import Pass
-from .model import EMBEDDED, cache_folder, embedded_file
+from .model import at_hand, cache_folder
 from .passages import Mention, Passage
 from .prepare import data_folder, open_prepared, prepare
 from .prompt import Encoder, Layout
@@ -201,16 +201,16 @@ def typical_passages() -> tuple[list[Passage], list[Passage], Inventory]:
 
 def find_tokenizer(recipe: Recipe) -> Any:
     """The base's tokenizer if it is on this machine already, else None."""
-    source = recipe.model.base
-    path = Path(source).expanduser()
-    if source == EMBEDDED or (path.is_file() and path.suffix == ".gguf"):
-        file = embedded_file() if source == EMBEDDED else path
-        converted = next(cache_folder().glob(f"{file.stem}-*"), None)
+    path = at_hand(recipe.model.base)
+    if path is not None and path.suffix == ".gguf":
+        converted = next(cache_folder().glob(f"{path.stem}-*"), None)
         if converted is None:
-            return AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
         return AutoTokenizer.from_pretrained(converted)
     try:
-        return AutoTokenizer.from_pretrained(source, revision=recipe.model.revision, local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            path or recipe.model.base, revision=recipe.model.revision, local_files_only=True
+        )
     except (OSError, ValueError):
         return None
 

@@ -1,0 +1,116 @@
+"""In what numbers a base is kept and computed: device, dtype, quantised weights, and why.
+
+Quantised weights are bitsandbytes' (Dettmers et al. 2022, 2023), made while transformers loads the base.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["none", "int8", "nf4"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Precision:
+    """What a base is loaded in."""
+
+    device: torch.device
+    dtype: torch.dtype
+    """Of what is not quantised, and of every computation but the adapter's own weights, which are float32."""
+    quantization: Quantization
+    reason: str
+    """For people: "float32: this CPU has no bfloat16; NF4 weights"."""
+
+    def loading_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of transformers' `from_pretrained`."""
+        if self.quantization == "none":
+            return {"dtype": self.dtype}
+        from transformers import BitsAndBytesConfig
+
+        if self.quantization == "nf4":
+            config = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=self.dtype,
+            )
+        else:
+            # With its usual threshold of 6, LLM.int8 picks the columns that it computes in 16 bits by looking at all tokens
+            # of a forward pass, so an answer would depend on its company (laws 1 and 8): 0.87 nats on SmolLM2-135M.
+            config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
+        return {"dtype": self.dtype, "quantization_config": config, "device_map": {"": self.device}}
+
+
+def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: Quantization = "none") -> Precision:
+    """The device, dtype and quantisation to load a base in, as asked; `auto` follows from what the machine computes well.
+
+    Raises:
+        ValueError: quantising needs a package that is not installed.
+    """
+    place = compute_device() if device == "auto" else torch.device(device)
+    name = choose_dtype(place) if dtype == "auto" else dtype
+    weights = "" if quantization == "none" else f"; {quantization.replace('nf', 'NF')} weights"
+    if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError(f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]")
+    return Precision(
+        device=place,
+        dtype=getattr(torch, name),
+        quantization=quantization,
+        reason=f"{name}: {_why(place, name, asked=dtype != 'auto')}{weights}",
+    )
+
+
+def compute_device() -> torch.device:
+    """CUDA where there is one, this process's own among several; else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def choose_dtype(device: torch.device) -> str:
+    """The dtype that a device computes well in; bfloat16 on a CPU without it is hundreds of times slower."""
+    if device.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def _why(device: torch.device, dtype: str, *, asked: bool) -> str:
+    if device.type == "cuda":
+        return "as asked" if asked else "the GPU computes it" if dtype == "bfloat16" else "this GPU has no bfloat16"
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.9 does not tell
+    has_bfloat16 = any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    if dtype == "float16" or (dtype == "bfloat16" and not has_bfloat16):
+        return f"as asked, though this CPU has no {dtype} and is hundreds of times slower in it"
+    if asked:
+        return "as asked"
+    return "a CPU computes it exactly" if has_bfloat16 else "this CPU has no bfloat16"
+
+
+def settle(model: Any, device: torch.device) -> None:
+    """Have bitsandbytes compute on a CPU in evaluation as it does in training, so that what is scored is what was trained.
+
+    By itself it would quantise activations to 8 bits (int8), or pack 4-bit weights for kernels that compute in bfloat16
+    and know no gradient (NF4, on CPUs with AVX512-BF16), as soon as a model is not in training mode.
+    """
+    # It says of every layer in every pass that int8 rounds its input to float16 first.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    if device.type != "cpu":
+        return
+    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+        elif isinstance(module, Linear8bitLt):
+            module.register_forward_pre_hook(_in_training_mode)
+
+
+def _in_training_mode(module: torch.nn.Module, _: Any) -> None:
+    module.training = True
