@@ -75,8 +75,11 @@ def machine() -> str:
     if info.exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
+    installed = {found.name for found in importlib.metadata.distributions()}
     versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", "peft", "trl")
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("torch", "transformers", "peft", "trl", "bitsandbytes")
+        if name in installed
     )
     return f"{model}, {torch.get_num_threads()} threads, Python {platform.python_version()}, {versions}"
 

@@ -172,6 +172,47 @@ def train(
 
 
 @app.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    overrides: Overrides = None,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that share the work, as training.parallel says.")] = 1,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory of a device, such as 24GB. Default: that of the device here.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda; a GPU can be planned for where there is none, then without times.")
+    ] = "auto",
+    config: Annotated[
+        Path | None, typer.Option(help="The base's config.json, if its sizes are not known here.", show_default=False)
+    ] = None,
+    probe: Annotated[bool, typer.Option(help="Measure this device for the times; a few seconds.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+) -> None:
+    """Say what a recipe will take before anything is downloaded: memory per device, work, time, and what to change if it does not fit.
+
+    Example: `medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB`
+    """
+    from .plan import parse_device, parse_memory
+    from .plan import plan as make_plan
+    from .recipe import load_recipe
+    from .tables import plan_tables
+
+    found = make_plan(
+        load_recipe(recipe, overrides or []),
+        devices=devices,
+        memory=parse_memory(memory) if memory else None,
+        device=parse_device(device),
+        config=config,
+        with_probe=probe,
+    )
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        return
+    for table in plan_tables(found):
+        out.print(table)
+
+
+@app.command()
 def evaluate(
     target: Annotated[
         str,

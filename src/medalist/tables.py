@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .expander import Expansion
     from .export import Export
     from .lm_eval_task import TaskCounts
+    from .plan import Plan
     from .publication import Publication
 
 
@@ -153,6 +154,61 @@ def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
                 change_text(row),
                 row["verdict"],
                 row["baseline"] or "",
+            )
+        yield table
+
+
+def plan_tables(plan: Plan) -> Iterator[RenderableType]:
+    """What a recipe takes: memory by what takes it, work and time, the verdict, and what would save memory."""
+    place, peak = plan.place, plan.peaks[0]
+    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
+    table = _table(f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights", "", "GB", "%")
+    parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
+    slack = plan.total - plan.baseline - peak.total
+    for name, size in sorted(
+        [*parts, ("allocator's slack", slack), ("before any model", plan.baseline)], key=lambda p: -p[1]
+    ):
+        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
+    table.add_row(
+        f"peak of one {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold"
+    )
+    yield table
+    table = _table("Work", "", "an optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
+    thousand = 1000 / plan.mentions
+    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
+    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
+    table.add_row(
+        "TFLOP forward",
+        *(f"{x / 1e12:,.2f}" for x in (plan.work.forward, plan.work.forward * thousand)),
+        f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}",
+    )
+    table.add_row(
+        "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
+    )
+    if plan.training_seconds is not None and plan.scoring_seconds is not None:
+        step = plan.training_seconds * plan.mentions / 1000
+        table.add_row(
+            "seconds on this device", *(f"{x:,.1f}" for x in (step, plan.training_seconds, plan.scoring_seconds))
+        )
+    yield table
+    yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
+    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "a device that is not here (say --memory)"
+    why = {
+        "fits": "",
+        "may not fit": ", less than the plan's error of 20 % away",
+        "does not fit": "",
+        "unknown": "",
+    }[plan.verdict]
+    yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
+    if plan.advice:
+        table = _table("What would save memory", "", "devices", "saves GB", "then GB", "")
+        for one in plan.advice:
+            table.add_row(
+                " ".join(one.overrides),
+                f"{one.devices}",
+                f"{one.saved / 1e9:,.2f}",
+                f"{one.total / 1e9:,.2f}",
+                one.verdict,
             )
         yield table
 

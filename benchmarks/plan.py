@@ -1,0 +1,256 @@
+"""How well `medalist plan` foretells memory and time: predicted beside measured, for models of several shapes and settings.
+
+A model of random weights is written to disk, then a process of its own loads it with `load_base` and tunes it with `tune`: the
+code of any training. Measured is the highest resident memory from the imports to the end of the last optimiser step, less
+what was resident after the imports; predicted is the plan's peak less its baseline. Both include the weights.
+
+    python benchmarks/plan.py                     # 10 minutes on 2 cores, up to 4 GB
+    python benchmarks/plan.py --only 135m nf4     # some of the cases
+
+Result: Markdown on stdout; progress on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from common import machine, medal_shaped, progress, table
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from medalist.model import load_base
+from medalist.passages import write_jsonl
+from medalist.plan import plan
+from medalist.prepare import prepare
+from medalist.recipe import Recipe, parse_recipe
+from medalist.training import TreeTrainer, tune
+from medalist.tree_sizes import find_tokenizer
+
+GB = 1e9
+SHAPES = {
+    "135M, deep": {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "heads": (9, 3),
+        "vocab_size": 49152,
+    },
+    "345M, wide": {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 4,
+        "heads": (32, 8),
+        "vocab_size": 49152,
+    },
+    "450M, large vocabulary": {
+        **{"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 12, "heads": (16, 4)},
+        **{"vocab_size": 128256, "tie_word_embeddings": False},
+    },
+    "25M, small": {
+        "hidden_size": 256,
+        "intermediate_size": 688,
+        "num_hidden_layers": 16,
+        "heads": (8, 2),
+        "vocab_size": 49152,
+    },
+}
+SHAPES["tiny"] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "heads": (4, 2),
+    "vocab_size": 49152,
+}
+CASES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "deep": ("135M, deep", ()),
+    "deep-upper": ("135M, deep", ("training.upper_layers=15",)),
+    "deep-checkpointing": ("135M, deep", ("training.activation_checkpointing=true",)),
+    "deep-two-passages": ("135M, deep", ("training.passages_per_pass=2", "training.candidates=15")),
+    "deep-full": ("135M, deep", ("training.method=full", "training.learning_rate=1e-5")),
+    "wide": ("345M, wide", ()),
+    "wide-int8": ("345M, wide", ("model.quantization=int8",)),
+    "wide-nf4": ("345M, wide", ("model.quantization=nf4",)),
+    "vocabulary": ("450M, large vocabulary", ()),
+    "vocabulary-nf4": ("450M, large vocabulary", ("model.quantization=nf4", "training.activation_checkpointing=true")),
+    "tiny": ("tiny", ()),
+    "small": ("25M, small", ()),
+}
+"""Name -> shape and overrides of a LoRA recipe, rank 16, on passages like MeDAL's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a process took."""
+
+    baseline: float
+    """Resident after the imports, in bytes."""
+    loading: float
+    """Highest while the base was loaded, less the baseline."""
+    peak: float
+    """Highest while it was tuned, less the baseline."""
+    training_seconds: float
+    """Of forward and backward passes, per 1,000 mentions."""
+    scoring_seconds: float
+    """Of looks at the validation passages, per 1,000 mentions."""
+
+
+def make_model(shape: str, folder: Path) -> None:
+    """A model of random weights and the embedded model's tokenizer, on disk."""
+    sizes: dict[str, Any] = dict(SHAPES[shape])
+    heads, kv_heads = sizes.pop("heads")
+    config = LlamaConfig(
+        **{"tie_word_embeddings": True} | sizes,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=8192,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    find_tokenizer(parse_recipe({})).save_pretrained(folder)
+
+
+def recipe_of(case: str, place: Path, steps: int) -> Recipe:
+    """The recipe of a case, its model and data in a folder."""
+    return parse_recipe(
+        {
+            "name": case,
+            "output": str(place / "runs"),
+            "model": {"base": str(place / "model")},
+            "data": {
+                "source": "table",
+                "path": str(place / "passages.jsonl"),
+                "inventory": str(place / "glossary.csv"),
+                "substitution": {"distractors": 0},
+                "validation": 0.2,
+                "test": 0,
+            },
+            "training": {"passages_per_step": 2, "max_steps": steps, "evaluate_every": 2},
+        },
+        CASES[case][1],
+    )
+
+
+def status(key: str) -> int:
+    """A figure of this process's memory, in bytes: VmRSS, or VmHWM, the highest VmRSS since `forget_highest`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+def forget_highest() -> None:
+    """Let VmHWM begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def measure(case: str, place: Path, steps: int) -> Measured:
+    """Load and tune in this process, and look at its memory and its clock."""
+    recipe = recipe_of(case, place, steps)
+    prepared = prepare(recipe)
+    train, validation = prepared.passages("train"), prepared.passages("validation")
+    baseline = status("VmRSS")
+    forget_highest()
+    base = load_base(recipe.model.base, quantization=recipe.model.quantization)
+    loading = status("VmHWM") - baseline
+    progress(f"  loaded: {(status('VmRSS') - baseline) / GB:.2f} GB, of which files {status('RssFile') / GB:.2f}")
+    forget_highest()
+    spent = {"training": 0.0, "scoring": 0.0}
+    TreeTrainer.training_step = clocked(TreeTrainer.training_step, "training", spent)  # type: ignore[method-assign]
+    TreeTrainer.evaluate = clocked(TreeTrainer.evaluate, "scoring", spent)  # type: ignore[method-assign]
+    folder = place / "runs" / case
+    folder.mkdir(parents=True)
+    tune(base, recipe, train=train, validation=validation, inventory=prepared.inventory, run=folder)
+    peak = status("VmHWM") - baseline
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    looks = sum("eval_nll" in line for line in lines)
+    mentions = sum(len(passage.mentions) for passage in train) / len(train) * 2 * steps
+    seen = looks * sum(len(passage.mentions) for passage in validation)
+    return Measured(
+        baseline=baseline,
+        loading=loading,
+        peak=peak,
+        training_seconds=1000 * spent["training"] / mentions,
+        scoring_seconds=1000 * spent["scoring"] / seen,
+    )
+
+
+def clocked(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
+    """The method, its seconds added up."""
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            spent[name] += time.perf_counter() - started
+
+    return timed
+
+
+def run_case(case: str, steps: int) -> list[object]:
+    """A line of the table: predicted beside measured."""
+    progress(case)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        passages, inventory = medal_shaped(20)
+        write_jsonl(passages, place / "passages.jsonl")
+        inventory.write(place / "glossary.csv")
+        make_model(CASES[case][0], place / "model")
+        found = plan(recipe_of(case, place, steps))
+        command = [sys.executable, __file__, "--one", case, "--place", name, "--steps", str(steps)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"The process of {case} failed with status {done.returncode}")
+        real = Measured(**json.loads(done.stdout.splitlines()[-1]))
+    predicted = found.total - found.baseline
+    for part, size in found.peaks[0].parts.items():
+        progress(f"    {part}: {size / GB:.3f}")
+    progress(f"  {[(peak.phase, round(peak.total / GB, 3)) for peak in found.peaks]}")
+    progress(f"  predicted {predicted / GB:.2f} GB, measured {real.peak / GB:.2f}; baseline {real.baseline / GB:.3f}")
+    assert found.training_seconds is not None and found.scoring_seconds is not None
+    return [
+        CASES[case][0],
+        ", ".join(part.split(".", 1)[1] for part in CASES[case][1]) or "LoRA, all layers",
+        f"{found.shape.parameters / 1e6:,.0f}M",
+        found.largest.nodes,
+        f"{predicted / GB:.2f}",
+        f"{real.peak / GB:.2f}",
+        f"{predicted / real.peak:.2f}",
+        f"{real.loading / GB:.2f}",
+        f"{found.training_seconds / real.training_seconds:.2f}",
+        f"{found.scoring_seconds / real.scoring_seconds:.2f}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to measure (default: all)")
+    parser.add_argument("--steps", type=int, default=4, help="optimiser steps of two passages (default 4)")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(asdict(measure(options.one, options.place, options.steps))))
+        return
+    rows = [run_case(case, options.steps) for case in options.only]
+    header = (
+        *("shape", "settings", "parameters", "largest tree", "predicted, GB", "measured, GB", "predicted / measured"),
+        *("highest while loading, GB", "training time, predicted / measured", "scoring time, predicted / measured"),
+    )
+    ratios = [float(str(row[6])) for row in rows]
+    print(
+        f"## The plan beside what was measured\n\nLoRA r=16 unless said otherwise, passages like MeDAL's, two per step, one per "
+        f"pass; GB above the process's baseline. {machine()}.\n\n{table(header, rows)}\n\nPredicted peaks are {min(ratios):.2f} to "
+        f"{max(ratios):.2f} times the measured ones."
+    )
+
+
+if __name__ == "__main__":
+    main()
