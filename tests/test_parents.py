@@ -18,6 +18,7 @@ from medalist import claims, runs
 from medalist.adapters import add_adapter
 from medalist.batches import TreeDataset, collate
 from medalist.claims import check_claims
+from medalist.cli import main
 from medalist.evaluation import score_passages
 from medalist.inventory import Inventory
 from medalist.losses import question_losses
@@ -127,6 +128,15 @@ def test_a_recipe_named_with_a_parent_decides(parent, notes, tmp_path):
     assert (recipe.name, recipe.seed, recipe.training.learning_rate, recipe.data.replay) == ("own", 1, 0.1, 0.5)
     assert (recipe.data.source, recipe.data.test, recipe.data.inventory) == ("table", 0.4, str(notes[1]))
     assert recipe.model.parent == str(parent.folder)
+
+
+def test_the_command_line_tunes_a_run_further(parent, notes, tmp_path, capsys):
+    options = ["--from", str(parent.folder), "--data", str(notes[0]), "--inventory", str(notes[1])]
+    main(["train", *options, "name=mine", f"output={tmp_path}", "training.max_steps=1"])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "mine/adapter")
+    assert open_run(tmp_path / "mine").recipe.model.parent == str(parent.folder)
+    main(["evaluate", str(tmp_path / "mine"), "--json"])
+    assert json.loads(capsys.readouterr().out)["adaptation"]["parent"] == "first"
 
 
 @pytest.mark.parametrize(
@@ -325,6 +335,16 @@ def test_the_senses_of_parent_and_glossary_are_offered_together(adapted, parent,
     assert without.inventory.senses == INVENTORY.senses
     alone = prepare(further(parent, notes, tmp_path / "b", "data.parent_senses=false"))
     assert alone.inventory.senses == GLOSSARY.senses
+
+
+def test_plain_texts_get_the_short_forms_of_both(parent, notes, tmp_path):
+    text = "Given room air, the clinical trial went on"
+    write_jsonl([marked(f"{text}, day {n} {'y' * n}", f"plain-{n}") for n in range(12)], tmp_path / "plain.jsonl")
+    settings = ["data.substitution.mode=mended", "data.substitution.probability=1"]
+    prepared = prepare(further(parent, (tmp_path / "plain.jsonl", notes[1]), tmp_path, *settings))
+    passage = prepared.passages("train")[0]
+    assert [(m.short_form, m.long_form) for m in passage.mentions] == [("RA", "room air"), ("CT", "clinical trial")]
+    assert passage.text.startswith("Given RA, the CT went on")
 
 
 def test_senses_trained_on_are_those_of_the_parent_too(adapted, parent):

@@ -1,0 +1,117 @@
+"""What tuning a run further on notes gains there and loses elsewhere, with and without replay. Not part of `make bench`.
+
+The run PARENT (`medalist demo` makes it) is tuned further on half of the embedded clinical notes, development half, and tested on
+the other half and on its own test split. The notes are there to measure: a run made here serves this table alone, and must
+not be scored on them otherwise. The locked half is left alone.
+
+    python benchmarks/adapt.py --parent runs/demo
+    python benchmarks/adapt.py --parent runs/demo --arm "data.replay=0.25 training.learning_rate=1e-3" --arm "data.replay=0"
+
+Each arm is a training with these overrides, in `adapt/`; what is there already is not made again. 14 minutes on 2 cores were
+reckoned for the two default arms. Result: Markdown on stdout; progress on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from common import progress, table, timed
+
+from medalist.adaptation import PARENT_TEST
+from medalist.metrics import PassageBootstrap
+from medalist.parents import further_recipe
+from medalist.run_evaluation import evaluate_run
+from medalist.runs import Run, open_run, train
+from medalist.sources.clinical import NOTES
+from medalist.tables import gain_text, share
+
+FOLDER = Path("adapt")
+ARMS = ("data.replay=0", "data.replay=0.25")
+SHARED = ("data.test=0.5", "data.validation=0", "training.passages_per_step=2", "training.epochs=1")
+"""A note holds as many short forms as six passages of the sample, so two make a step."""
+
+
+def adapt(parent: Path, arm: str, earlier: Path | None) -> tuple[Run, dict[str, Any], float]:
+    """An arm's run, what its evaluation says, and the seconds of its training."""
+    name = re.sub(r"[^\w.]+", "-", arm)
+    settings = [*SHARED, *arm.split(), f"name={name}", f"output={FOLDER}/runs"]
+    recipe = further_recipe(parent, data=NOTES["clinical-development"], overrides=settings)
+    seconds, run = timed(lambda: train(recipe, resume=True))
+    if earlier is not None and not (run.folder / "evaluation").exists():
+        # Base and parent have answered these questions; the keys beside the predictions say which still hold.
+        shutil.copytree(earlier / "evaluation", run.folder / "evaluation")
+    metrics, _ = evaluate_run(run)
+    return run, metrics, seconds
+
+
+def correct(run: Run, data: str) -> tuple[np.ndarray, np.ndarray]:
+    """``[M]`` whether the tuned model is right on each mention with a choice, and the passage of each."""
+    rows = pl.read_parquet(run.folder / "evaluation" / data / "predictions.parquet")
+    rows = rows.filter((pl.col("model") == "tuned") & (pl.col("kind") == "choice")).sort("passage", "mention")
+    right = [int(np.argmax(scores[:-1])) == gold for scores, gold in zip(rows["scores"], rows["gold"], strict=True)]
+    return np.array(right), np.unique(rows["passage"].to_numpy(), return_inverse=True)[1]
+
+
+def page(runs: dict[str, tuple[Run, dict[str, Any], float]]) -> str:
+    """The tables."""
+    run, metrics, _ = next(iter(runs.values()))
+    first = metrics["adaptation"]
+    header = ["right, % (95 % interval)", "n", "base", "parent"]
+    header += [part for arm in runs for part in (arm, "change (p)")]
+    lines = []
+    for number, row in enumerate(first["rows"]):
+        line = [
+            f"{row['place']}: {row['measure']}",
+            row["difference"]["count"],
+            share(row["base"]),
+            share(row["parent"]),
+        ]
+        for _, metrics, _ in runs.values():
+            mine = metrics["adaptation"]["rows"][number]
+            line += [share(mine["tuned"]), gain_text(mine["difference"])]
+        lines.append([*line, row["baseline"]])
+    trained = []
+    for arm, (run, _, seconds) in runs.items():
+        counts = run.record["training"]
+        replay = run.record["parent"]["replayed"]
+        trained.append((arm, counts["passages"], replay, counts["mentions"], counts["steps"], seconds))
+    parts = [
+        f"{run.base.id}, tuned further from {first['parent']} on {first['data']}; {run.record['machine']}.",
+        table([*header, "strongest baseline"], lines),
+        table(("arm", "passages", "of them replayed", "short forms", "steps", "seconds (0: was there)"), trained),
+    ]
+    arms = list(runs)
+    if len(arms) == 2:
+        rows = []
+        for label, data in (("sub-domain", "test"), ("elsewhere", PARENT_TEST)):
+            (before, passage), (after, _) = (correct(runs[arm][0], data) for arm in arms)
+            found = PassageBootstrap(passage, resamples=2000).difference(before, after)
+            assert found is not None
+            rows.append((label, len(before), gain_text({**found[0].record(), "p": found[1]})))
+        parts.append(table(("right, points", "n", f"`{arms[1]}` over `{arms[0]}` (p)"), rows))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parent", type=Path, default=Path("runs/demo"), help="a trained and evaluated run")
+    parser.add_argument("--arm", action="append", metavar="OVERRIDES", help=f"repeatable (default: {', '.join(ARMS)})")
+    chosen = parser.parse_args()
+    open_run(chosen.parent)
+    runs: dict[str, tuple[Run, dict[str, Any], float]] = {}
+    earlier: Path | None = None
+    for arm in chosen.arm or ARMS:
+        progress(f"--- {arm}")
+        runs[arm] = adapt(chosen.parent, arm, earlier)
+        earlier = runs[arm][0].folder
+    print(page(runs))
+
+
+if __name__ == "__main__":
+    main()
