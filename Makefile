@@ -20,7 +20,7 @@ demo: $(VENV)/.core
 	$(BIN)/medalist demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
