@@ -192,12 +192,11 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     passes = settings.passages_per_step // together
     largest = sizes.largest(settings.passages_per_pass)
     peaks = training_peaks(where.shape, settings, place, place.padded(largest), accumulates=passes > 1)
-    if sizes.validation:
-        look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))
-        peaks.append(scoring_peak(where.shape, settings, place, look))
+    look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))
+    peaks.append(scoring_peak(where.shape, settings, place, look))
     mean, mentions = sizes.mean()
     work = training_work(where.shape, settings, place, place.padded(mean))
-    scored, questions = mean_pass(sizes.validation or sizes.training)
+    scored, questions = mean_pass(sizes.validation)
     count = settings.passages_per_step
     return Plan(
         name=recipe.name,

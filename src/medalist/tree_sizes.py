@@ -98,7 +98,8 @@ class TreeSource:
         tokenizer = find_tokenizer(recipe)
         self._tokenizer = tokenizer or EstimatedTokenizer()
         found = _own_passages(recipe)
-        self._train, self._validation, self._inventory = found or typical_passages()
+        self._train, validation, self._inventory = found or typical_passages()
+        self._validation = validation or self._train  # scored after training, if not while
         whose = (
             f"{len(self._train)} passages of {recipe.data.source}"
             if found
