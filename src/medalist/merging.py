@@ -42,9 +42,9 @@ def write_merged(base: Path, adapter: Path | None, target: Path, *, dtype: Merge
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     target.mkdir()
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard)
-    for name in ("_name_or_path", "torch_dtype"):  # a local path, perhaps, and the older name of what is set next
-        config.pop(name, None)
-    _write_json(target / "config.json", config | {"dtype": dtype})
+    config.pop("_name_or_path", None)  # perhaps a local path
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders look for
+    _write_json(target / "config.json", config | {key: dtype})
     for pattern in ("generation_config.json", *_TOKENIZER):
         for path in base.glob(pattern):
             (target / path.name).write_bytes(path.read_bytes())
