@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .medal_corpus import MedalSettings, prepare_medal
     from .model import load_base
     from .passages import Mention, Passage, read_passages, write_jsonl, write_parquet
+    from .plan import Plan, make_plan
     from .prepare import prepare
     from .prompt import Question
     from .pubmed_corpus import PubmedSettings, prepare_pubmed
@@ -32,6 +33,7 @@ _HOME = {
     "MedalSettings": "medal_corpus",
     "Mention": "passages",
     "Passage": "passages",
+    "Plan": "plan",
     "PubmedSettings": "pubmed_corpus",
     "Question": "prompt",
     "Recipe": "recipe",
@@ -44,6 +46,7 @@ _HOME = {
     "find_definitions": "definitions",
     "load_base": "model",
     "load_recipe": "recipe",
+    "make_plan": "plan",
     "open_run": "runs",
     "prepare": "prepare",
     "prepare_medal": "medal_corpus",
@@ -63,6 +66,7 @@ __all__ = [
     "MedalSettings",
     "Mention",
     "Passage",
+    "Plan",
     "PubmedSettings",
     "Question",
     "Recipe",
@@ -75,6 +79,7 @@ __all__ = [
     "find_definitions",
     "load_base",
     "load_recipe",
+    "make_plan",
     "open_run",
     "prepare",
     "prepare_medal",
