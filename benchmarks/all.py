@@ -16,7 +16,15 @@ from common import progress
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-SCRIPTS = {"training": ["--control"], "scoring": [], "efficiency": [], "memory": [], "article": [], "data": []}
+SCRIPTS = {
+    "training": ["--control"],
+    "scoring": [],
+    "efficiency": [],
+    "memory": [],
+    "article": [],
+    "data": [],
+    "plan": [],
+}
 """Name -> options."""
 INTRODUCTION = """# Benchmarks
 

@@ -37,7 +37,7 @@ from medalist import model as loading
 from medalist.expander import Expander
 from medalist.model import load_base
 from medalist.passages import write_jsonl
-from medalist.plan import Plan, plan
+from medalist.plan import Plan, make_plan
 from medalist.prepare import prepare
 from medalist.recipe import Recipe, parse_recipe
 from medalist.shapes import KNOWN, ModelShape
@@ -304,7 +304,7 @@ def main() -> None:
         write_jsonl(passages, place / "passages.jsonl")
         inventory.write(place / "glossary.csv")
         progress("Planning")
-        planned = plan(recipe_of(place, options.overrides), device="cpu")
+        planned = make_plan(recipe_of(place, options.overrides), device="cpu")
         progress(f"  {planned.total / GB:.1f} GB: {planned.verdict}")
         progress("Measuring")
         command = [sys.executable, __file__, "--one", "--folder", str(place), *options.overrides]

@@ -2,10 +2,11 @@
 
 A model of random weights is written to disk, then a process of its own loads it with `load_base` and tunes it with `tune`: the
 code of any training. Measured is the highest resident memory from the imports to the end of the last optimiser step, less
-what was resident after the imports; predicted is the plan's peak less its baseline. Both include the weights.
+what was resident after the imports; predicted is the plan's peak less the same. Both include the weights.
 
     python benchmarks/plan.py                     # 10 minutes on 2 cores, up to 4 GB
-    python benchmarks/plan.py --only 135m nf4     # some of the cases
+    python benchmarks/plan.py --only deep wide    # some of the cases
+    python benchmarks/plan.py --mapped            # every tensor mapped by itself, as with MALLOC_MMAP_THRESHOLD_=131072
 
 Result: Markdown on stdout; progress on stderr.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,7 +30,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from medalist.model import load_base
 from medalist.passages import write_jsonl
-from medalist.plan import plan
+from medalist.plan import NO_HOLES, Plan, make_plan
 from medalist.prepare import prepare
 from medalist.recipe import Recipe, parse_recipe
 from medalist.training import TreeTrainer, tune
@@ -54,20 +56,10 @@ SHAPES = {
         **{"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 12, "heads": (16, 4)},
         **{"vocab_size": 128256, "tie_word_embeddings": False},
     },
-    "25M, small": {
-        "hidden_size": 256,
-        "intermediate_size": 688,
-        "num_hidden_layers": 16,
-        "heads": (8, 2),
-        "vocab_size": 49152,
+    "43M, small": {
+        **{"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 6, "heads": (8, 2)},
+        **{"vocab_size": 49152},
     },
-}
-SHAPES["tiny"] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "heads": (4, 2),
-    "vocab_size": 49152,
 }
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "deep": ("135M, deep", ()),
@@ -80,8 +72,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "wide-nf4": ("345M, wide", ("model.quantization=nf4",)),
     "vocabulary": ("450M, large vocabulary", ()),
     "vocabulary-nf4": ("450M, large vocabulary", ("model.quantization=nf4", "training.activation_checkpointing=true")),
-    "tiny": ("tiny", ()),
-    "small": ("25M, small", ()),
+    "small": ("43M, small", ()),
 }
 """Name -> shape and overrides of a LoRA recipe, rank 16, on passages like MeDAL's."""
 
@@ -195,8 +186,21 @@ def clocked(method: Callable[..., Any], name: str, spent: dict[str, float]) -> C
     return timed
 
 
-def run_case(case: str, steps: int) -> list[object]:
-    """A line of the table: predicted beside measured."""
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A case's plan and what its process took."""
+
+    plan: Plan
+    measured: Measured
+
+    @property
+    def predicted(self) -> float:
+        """The planned peak above the baseline of this very process, in bytes."""
+        return self.plan.total - self.measured.baseline
+
+
+def run_case(case: str, steps: int) -> Case:
+    """Plan a case, then run it in a process of its own."""
     progress(case)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -204,26 +208,31 @@ def run_case(case: str, steps: int) -> list[object]:
         write_jsonl(passages, place / "passages.jsonl")
         inventory.write(place / "glossary.csv")
         make_model(CASES[case][0], place / "model")
-        found = plan(recipe_of(case, place, steps))
+        found = make_plan(recipe_of(case, place, steps))
         command = [sys.executable, __file__, "--one", case, "--place", name, "--steps", str(steps)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"The process of {case} failed with status {done.returncode}")
-        real = Measured(**json.loads(done.stdout.splitlines()[-1]))
-    predicted = found.total - found.baseline
-    for part, size in found.peaks[0].parts.items():
-        progress(f"    {part}: {size / GB:.3f}")
-    progress(f"  {[(peak.phase, round(peak.total / GB, 3)) for peak in found.peaks]}")
-    progress(f"  predicted {predicted / GB:.2f} GB, measured {real.peak / GB:.2f}; baseline {real.baseline / GB:.3f}")
+        result = Case(plan=found, measured=Measured(**json.loads(done.stdout.splitlines()[-1])))
+    for peak in found.peaks:
+        parts = ", ".join(f"{part} {size / GB:.3f}" for part, size in peak.parts.items() if size > 1e6)
+        progress(f"  {peak.phase}: {peak.total / GB:.3f} GB: {parts}")
+    progress(f"  predicted {result.predicted / GB:.3f} GB, measured {result.measured}")
+    return result
+
+
+def line(case: str, result: Case) -> list[object]:
+    """A line of the table."""
+    found, real = result.plan, result.measured
     assert found.training_seconds is not None and found.scoring_seconds is not None
     return [
         CASES[case][0],
         ", ".join(part.split(".", 1)[1] for part in CASES[case][1]) or "LoRA, all layers",
         f"{found.shape.parameters / 1e6:,.0f}M",
         found.largest.nodes,
-        f"{predicted / GB:.2f}",
+        f"{result.predicted / GB:.2f}",
         f"{real.peak / GB:.2f}",
-        f"{predicted / real.peak:.2f}",
+        f"{result.predicted / real.peak:.2f}",
         f"{real.loading / GB:.2f}",
         f"{found.training_seconds / real.training_seconds:.2f}",
         f"{found.scoring_seconds / real.scoring_seconds:.2f}",
@@ -234,18 +243,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to measure (default: all)")
     parser.add_argument("--steps", type=int, default=3, help="optimiser steps (default 3)")
+    parser.add_argument("--mapped", action="store_true", help=f"with {NO_HOLES} in the environment")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(asdict(measure(options.one, options.place, options.steps))))
         return
-    rows = [run_case(case, options.steps) for case in options.only]
+    if options.mapped:
+        os.environ.update([NO_HOLES.split("=")])
+    results = {case: run_case(case, options.steps) for case in options.only}
     header = (
         *("shape", "settings", "parameters", "largest tree", "predicted, GB", "measured, GB", "predicted / measured"),
         *("highest while loading, GB", "training time, predicted / measured", "scoring time, predicted / measured"),
     )
-    ratios = [float(str(row[6])) for row in rows]
+    rows = [line(case, result) for case, result in results.items()]
+    ratios = [result.predicted / result.measured.peak for result in results.values()]
     print(
         f"## The plan beside what was measured\n\nLoRA r=16 unless said otherwise, one passage like MeDAL's per step; GB above the process's baseline. {machine()}.\n\n{table(header, rows)}\n\nPredicted peaks are {min(ratios):.2f} to "
         f"{max(ratios):.2f} times the measured ones."

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent.parent / "benchmarks"
 @pytest.fixture(autouse=True)
 def beside_the_benchmarks(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
-    for name in ("common", "pubmed_xml", "efficiency", "all"):
+    for name in ("common", "pubmed_xml", "efficiency", "all", "plan"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -85,10 +85,19 @@ def test_the_counted_flops_of_matrix_products_are_those_that_torch_executes(tiny
     assert products == model_flops(tree, tiny_llama.config, rank=rank, upper_layers=upper_layers).matmul
 
 
+def test_the_peak_of_a_real_training_process_is_within_20_percent_of_the_plan(monkeypatch):
+    from plan import NO_HOLES, run_case
+
+    monkeypatch.setenv(*NO_HOLES.split("="))  # what any libc's allocator takes without it is the benchmark's business
+    case = run_case("small", steps=2)
+    assert case.measured.peak > 200e6
+    assert case.predicted == pytest.approx(case.measured.peak, rel=0.2)
+
+
 def test_the_page_names_every_benchmark_that_there_is():
     from all import SCRIPTS
 
-    of_their_own = {"adapt", "export", "full_size", "kinds", "plan", "pubmed_xml"}  # run by hand, or parts of others
+    of_their_own = {"adapt", "export", "full_size", "kinds", "pubmed_xml"}  # run by hand, or parts of others
     written = {path.stem for path in HERE.glob("*.py")} - {"all", "common", *of_their_own}
     assert written == set(SCRIPTS)
     page = (HERE.parent / "docs/benchmarks.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from medalist.cli import main
 from medalist.compute import scoring_work, training_work
 from medalist.memory import Pass, Place, adapted_layers, saved_by_block, scoring_peak, stored, trainable, training_peaks
 from medalist.model import ModelError, at_hand, load_base
-from medalist.plan import Plan, device_memory, parse_memory, plan
+from medalist.plan import Plan, device_memory, make_plan, parse_memory
 from medalist.recipe import TrainingSettings, parse_recipe
 from medalist.scoring import candidate_scores, tree_inputs
 from medalist.shapes import KNOWN, Linear, ModelShape, find_shape
@@ -204,7 +204,7 @@ def recipe(*overrides: str, base: str = LLAMA):
 
 
 def gpu(*overrides: str, memory: str = "24GB", devices: int = 1) -> Plan:
-    return plan(recipe(*overrides), device="cuda", memory=parse_memory(memory), devices=devices, with_probe=False)
+    return make_plan(recipe(*overrides), device="cuda", memory=parse_memory(memory), devices=devices, with_probe=False)
 
 
 def test_llama_3_8b_in_16_bits_does_not_fit_24_gb_and_the_advice_makes_it_fit():
@@ -279,7 +279,7 @@ def test_memory_is_read_in_both_kinds_of_units():
 
 def test_the_probe_gives_times(model_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = plan(
+    found = make_plan(
         parse_recipe({"model": {"base": str(model_folder)}}, ["data.limit=3", "model.quantization=nf4"]), device="cpu"
     )
     assert found.rates is not None and found.rates.forward > found.rates.backward / 100 > 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .model import load_base
     from .parents import further_recipe
     from .passages import Mention, Passage, read_passages, write_jsonl, write_parquet
+    from .plan import Plan, make_plan
     from .prepare import prepare
     from .prompt import Question
     from .pubmed_corpus import PubmedSettings, prepare_pubmed
@@ -37,6 +38,7 @@ _HOME = {
     "MedalSettings": "medal_corpus",
     "Mention": "passages",
     "Passage": "passages",
+    "Plan": "plan",
     "PubmedSettings": "pubmed_corpus",
     "Question": "prompt",
     "Recipe": "recipe",
@@ -50,6 +52,7 @@ _HOME = {
     "further_recipe": "parents",
     "load_base": "model",
     "load_recipe": "recipe",
+    "make_plan": "plan",
     "open_run": "runs",
     "prepare": "prepare",
     "prepare_medal": "medal_corpus",
@@ -71,6 +74,7 @@ __all__ = [
     "MedalSettings",
     "Mention",
     "Passage",
+    "Plan",
     "PubmedSettings",
     "Question",
     "Recipe",
@@ -84,6 +88,7 @@ __all__ = [
     "further_recipe",
     "load_base",
     "load_recipe",
+    "make_plan",
     "open_run",
     "prepare",
     "prepare_medal",

@@ -192,8 +192,7 @@ def plan(
 
     Example: `medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB`
     """
-    from .plan import parse_device, parse_memory
-    from .plan import plan as make_plan
+    from .plan import make_plan, parse_device, parse_memory
     from .recipe import load_recipe
     from .tables import plan_tables
 

@@ -23,8 +23,16 @@ FLOAT = WIDTH["float32"]
 BASELINE = {"cpu": 700e6, "cuda": 600e6}
 """Bytes before any model. CPU: measured resident memory of Python with torch, transformers and peft imported (benchmarks/plan.py);
 CUDA: assumed, context and cuBLAS workspaces, nothing of the host."""
-SLACK = 1.05
-"""What the allocator holds beyond what is in use; measured on a CPU (glibc) by benchmarks/plan.py."""
+SLACK = {"cpu": 1.0, "cuda": 1.05}
+"""What the allocator holds of what is in use. CUDA: assumed, for PyTorch's caching; CPU: see `HOLES`."""
+HOLES = {"lora": 1.1, "full": 0.6}
+"""On glibc, bytes of holes in the heap for every byte that autograd keeps; measured by benchmarks/plan.py, after three steps.
+
+PyTorch asks for blocks aligned to 64 bytes, and glibc's `memalign` finds no room for one in the hole that an equal one left: it
+looks for a little more. An adapter's passing products leave more holes between what is kept than full tuning does.
+"""
+MAPPED = 32 * 2**20
+"""Bytes of a block that glibc maps by itself and gives back at once, so that it leaves no hole (mallopt(3))."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +56,8 @@ class Place:
     quantization: Quantization = "none"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     devices: int = 1
+    holes: bool = False
+    """Whether memory comes from glibc's heap; see `HOLES`."""
 
     @property
     def width(self) -> int:
@@ -169,7 +179,7 @@ def training_peaks(
         **weights(shape, place),
         "adapter": learnt * FLOAT / share if settings.method == "lora" else 0,
         "optimiser (AdamW)": 2 * learnt * number / share,
-        "DDP's buckets": buckets,
+        "gradients in DDP's buckets": buckets,
         "attention mask": mask(one, place),
     }
     block = saved_by_block(shape, one.nodes, settings, place)
@@ -180,6 +190,7 @@ def training_peaks(
         kept, recomputed = shape.layers * one.nodes * shape.hidden * place.width, block
     else:
         kept, recomputed = adapted_layers(shape, settings) * block, 0
+    constant["holes in glibc's heap"] = holes(shape, one, settings, place)
     tensor = float(shape.embedding * number) if settings.method == "full" else 0
     # Logits, and three tensors like them in the backward pass of log-sum-exp: PyTorch computes grad * (logits - sum).exp().
     logits = {"logits": FLOAT * one.kept * shape.vocab, "workspace": 3 * FLOAT * one.kept * shape.vocab}
@@ -206,6 +217,20 @@ def training_peaks(
         ),
         Peak(phase="optimiser step", parts=constant | own | {"workspace": step}),
     ]
+
+
+def holes(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place) -> float:
+    """Bytes of the heap that lie between the blocks that autograd keeps; see `HOLES`."""
+    if not place.holes or one.nodes * shape.attention_width * place.width >= MAPPED:
+        return 0.0
+    if one.nodes * shape.intermediate * place.width >= MAPPED:
+        shape = replace(shape, intermediate=0)
+    block = saved_by_block(shape, one.nodes, settings, place)
+    if settings.activation_checkpointing:
+        kept = block + shape.layers * one.nodes * shape.hidden * place.width
+    else:
+        kept = adapted_layers(shape, settings) * block
+    return HOLES[settings.method] * kept
 
 
 def scoring_peak(shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass) -> Peak:

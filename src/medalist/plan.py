@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,8 @@ ERROR = 0.2
 """Of the predicted peak; what benchmarks/plan.py holds the plan to."""
 OVERHEAD = 1.3
 """Time of a pass over that of its matrix products; measured on a CPU by benchmarks/plan.py."""
+NO_HOLES = "MALLOC_MMAP_THRESHOLD_=131072"
+"""In the environment of a process it has glibc map every tensor by itself: no holes, but slower steps (mallopt(3))."""
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -37,7 +40,7 @@ class Advice:
     """A change that saves memory."""
 
     overrides: tuple[str, ...]
-    """As one types them after the recipe."""
+    """As one types them after the recipe; a setting of the environment stands before the command."""
     devices: int
     """Over which it is spread then."""
     total: float
@@ -84,7 +87,7 @@ class Plan:
     @property
     def total(self) -> float:
         """Peak bytes of a device."""
-        return self.baseline + self.peaks[0].total * SLACK
+        return self.baseline + self.peaks[0].total * SLACK[self.place.device]
 
     @property
     def verdict(self) -> Verdict:
@@ -119,7 +122,7 @@ class Plan:
         }
 
 
-def plan(
+def make_plan(
     recipe: Recipe,
     *,
     devices: int = 1,
@@ -149,6 +152,7 @@ def plan(
         trees=TreeSource(recipe, shape),
         kind=kind,
         memory=device_memory() if memory is None and kind == here else memory,
+        holes=kind == "cpu" and platform.libc_ver()[0] == "glibc" and NO_HOLES.split("=")[0] not in os.environ,
     )
     found = _planned(recipe, devices, where)
     advice = _advised(found, recipe, where) if found.verdict in ("may not fit", "does not fit") else ()
@@ -166,6 +170,7 @@ class _Where:
     trees: TreeSource
     kind: Device
     memory: float | None
+    holes: bool
 
 
 def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
@@ -187,6 +192,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         quantization=recipe.model.quantization,
         parallel=settings.parallel,
         devices=devices,
+        holes=where.holes,
     )
     sizes = where.trees.sizes(recipe)
     passes = settings.passages_per_step // together
@@ -291,6 +297,13 @@ def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
 
     singles = tried(None, found)
     advice = [one for one, _ in singles]
+    if where.holes:
+        other = _planned(recipe, mine, replace(where, holes=False))
+        saved = found.total - other.total
+        advice.append(
+            Advice(overrides=(NO_HOLES,), devices=mine, total=other.total, saved=saved, verdict=other.verdict)
+        )
+        advice.sort(key=lambda one: one.total)
     best = next((pair for pair in singles if pair[0].devices == mine), None)
     while best is not None and best[0].verdict != "fits":
         further = next((pair for pair in tried(*best) if pair[0].devices == mine), None)

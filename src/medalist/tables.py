@@ -166,7 +166,8 @@ def plan_tables(plan: Plan) -> Iterator[RenderableType]:
     parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
     slack = plan.total - plan.baseline - peak.total
     for name, size in sorted(
-        [*parts, ("allocator's slack", slack), ("before any model", plan.baseline)], key=lambda p: -p[1]
+        [*parts, *([("allocator's slack", slack)] if slack >= 5e6 else []), ("before any model", plan.baseline)],
+        key=lambda p: -p[1],
     ):
         table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
     table.add_row(
