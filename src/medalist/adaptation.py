@@ -20,8 +20,8 @@ def adaptation(run: Run) -> dict[str, Any] | None:
 
     Returns:
         `parent`: its name; `data`: what was tuned on; `rows`: as of the claims table, each against the parent, with `place`
-        ("sub-domain", "elsewhere") and `measure` ("right", ...); `shared`: test passages of either split that stand in training data, which are left out of the rows;
-        `keys`: what the rows were made of.
+        ("sub-domain", "elsewhere") and `measure` ("right", ...); `shared`: a line for each split with test passages that
+        stand in training data too; `keys`: what the rows were made of.
     """
     found = {}
     for name in ("test", PARENT_TEST):
@@ -37,9 +37,21 @@ def adaptation(run: Run) -> dict[str, Any] | None:
         "parent": parent,
         "data": data,
         "rows": [*_rows(f"sub-domain ({data})", found["test"]), *_rows(elsewhere, found[PARENT_TEST])],
-        "shared": {name: metrics["counts"]["passages_in_training_data"] or 0 for name, metrics in found.items()},
+        "shared": [
+            line for name, m in ((data, found["test"]), (parent, found[PARENT_TEST])) for line in _shared(name, m)
+        ],
         "keys": [metrics["about"]["keys"] for metrics in found.values()],
     }
+
+
+def _shared(name: str, metrics: dict[str, Any]) -> list[str]:
+    count, passages = metrics["counts"]["passages_in_training_data"], metrics["counts"]["passages"]
+    if not count:
+        return []
+    line = f"{count:,} of the {passages:,} test passages of {name} stand in training data too"
+    return [
+        f"{line}: “right” leaves them out, the other rows do not." if count < passages else f"{line}: none is held out."
+    ]
 
 
 def _rows(where: str, metrics: dict[str, Any]) -> list[dict[str, Any]]:

@@ -259,7 +259,7 @@ def _offered(recipe: Recipe, own: Inventory | None = None) -> Inventory:
 
     settings, parent = recipe.data, _parent(recipe)
     if parent is None or not settings.parent_senses:
-        return own or load_inventory(settings)
+        return load_inventory(settings) if own is None else own
     if own is None and (settings.source != "table" or settings.inventories):
         own = load_inventory(settings)
     return candidates(parent, own)

@@ -135,10 +135,7 @@ def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
         cells = [share(row[model]) for model in ("base", "parent", "tuned")]
         label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
         table.add_row(label, count, *cells, change_text(row), row["verdict"])
-    shared = [
-        f"{count:,} passages of {name} stand in training data" for name, count in adapted["shared"].items() if count
-    ]
-    return Group(table, *shared)
+    return Group(table, *adapted["shared"])
 
 
 def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
