@@ -46,7 +46,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def gz(content: str, cut: int = 0) -> bytes:
-    return gzip.compress(content.encode())[: -cut or None]
+    return gzip.compress(content.encode(), mtime=0)[: -cut or None]
 
 
 def zipped(cut: int = 0, **members: str) -> bytes:
