@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -131,6 +132,26 @@ def test_figures_of_own_text_go_without_its_words(own_run):
     assert (sent["short_forms"], sent["confusions"]) == ({}, {"base": [], "tuned": []})
     assert sent["slices"] == here["slices"]
     assert sent["about"]["file"] == "more.jsonl"
+
+
+def test_a_slice_that_is_named_by_the_data_is_in_neither_figures_nor_card_unasked(own_run, tmp_path):
+    shutil.copytree(own_run.folder, tmp_path / "own")
+    path = tmp_path / "own/evaluation/test/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["slices"][f"subject: {SECRET}"] = metrics["slices"]["all"] | {"count": 7}
+    path.write_text(json.dumps(metrics))
+    run = open_run(tmp_path / "own")
+    for include, there in (([], False), (["short-forms"], True)):
+        files = contents(plan_publication(run, "me/own", own_data=True, include=include, **NAMED))
+        for name in ("README.md", "evaluation/test/metrics.json"):
+            assert (f"subject: {SECRET}".encode() in files[name]) == there
+
+
+def test_a_run_that_goes_on_from_another_is_under_its_terms_too(sample_run):
+    further = replace(sample_run, record=sample_run.record | {"parent": {"name": "ward-notes"}})
+    with pytest.raises(ValueError, match=r"it goes on from ward-notes, which is not here to be looked at"):
+        plan_publication(further, "me/tiny", **NAMED)
+    assert "inventory.csv" not in plan_publication(further, "me/tiny", own_data=True, **NAMED).files
 
 
 def test_a_recipe_keeps_names_and_fingerprints_and_no_folders(own_run):

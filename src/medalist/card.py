@@ -40,6 +40,8 @@ class Place:
     licence: Licence | None = None
     with_inventory: bool = True
     """Whether the sense inventory goes along."""
+    with_words: frozenset[str] | None = None
+    """Evaluations that words of their data may be shown of; None: all."""
 
 
 def write_card(run: Run) -> Path | None:
@@ -69,6 +71,8 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
     evaluations = []
     for folder in folders:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if place.with_words is not None and folder.name not in place.with_words:
+            metrics["slices"] = without_words(metrics["slices"])
         claims = read_claims(folder)
         evaluations.append(
             {
@@ -105,6 +109,11 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
         else mention_question(_EXAMPLE, mention, _EXAMPLE_SENSES, run.recipe.prompt),
     )
     return f"---\n{_metadata(run, place, evaluations, lora=lora)}\n---\n\n{page}"
+
+
+def without_words(slices: dict[str, Any]) -> dict[str, Any]:
+    """The slices whose names are the program's own; "subject: renal" is named by the data."""
+    return {name: cells for name, cells in slices.items() if ": " not in name}
 
 
 def _metadata(run: Run, place: Place, evaluations: list[dict[str, Any]], *, lora: bool) -> str:

@@ -75,21 +75,19 @@ def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, u
 
 
 def _refused(repo: str, error: HfHubHTTPError) -> Exception:
-    status, said = error.response.status_code, f" ({error.server_message})" if error.server_message else ""
-    said = " ".join(said.split())
+    status = error.response.status_code
+    said = f" ({' '.join(error.server_message.split())})" if error.server_message else ""
     if status == 401:
-        return ValueError(
-            f"The Hub does not take the token: it has expired or was revoked. Run `hf auth login`{said and ' ' + said}."
-        )
+        return ValueError(f"The Hub does not take the token: it has expired or was revoked. Run `hf auth login`{said}.")
     if status == 403:
         return ValueError(
-            f"The token may not write to {repo}{said and ' ' + said}: take a name of your own, or a token with write permission (`hf auth login`)."
+            f"The token may not write to {repo}{said}: take a name of your own, or a token with write permission (`hf auth login`)."
         )
     if status in (409, 412):
         return ValueError(f"{repo} was changed by someone else meanwhile: look at it, then run the same command again.")
     if status in (408, 429) or status >= 500:
-        return OSError(f"{repo}: the Hub answers {status}{said and ' ' + said}: try again later.")
-    return OSError(f"{repo}: the Hub answers {status}{said and ' ' + said}.")
+        return OSError(f"{repo}: the Hub answers {status}{said}: try again later.")
+    return OSError(f"{repo}: the Hub answers {status}{said}.")
 
 
 def _broken(repo: str, error: BaseException, unfinished: str) -> OSError:

@@ -9,19 +9,19 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from .card import Place, card_text
+from .card import Place, card_text, without_words
 from .corpus import ACCOUNT, is_corpus
 from .inventory_files import is_glossary
 from .licences import LICENCE, NOTICE, licence_file, licence_of
 from .model import EMBEDDED, weights_sha256
 from .recipe import DataSettings, dump_recipe
-from .runs import Run
+from .runs import Run, is_run, open_run
 from .sources import clinical, sample
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ WRITTEN = (
 )
 """Patterns of everything that is ever published; only safetensors, never pickle."""
 _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
-_FIGURES = ("counts", "baselines", "models", "slices", "expansion")
-"""Keys of metrics.json that hold figures alone, under names that are the program's."""
-_RECORDED = ("versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
+_FIGURES = ("counts", "baselines", "models", "expansion")
+"""Keys of metrics.json that hold figures alone, under names that are the program's; slices can be named by the data."""
+_RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +94,19 @@ def terms_of(settings: DataSettings) -> Terms:
         named = {"sample": "the inventory", "medal": "MeDAL and ADAM", "pubmed": "PubMed and the inventories"}
         return Terms(words=f"the terms of {named[settings.source]} may not allow to pass it on")
     return Terms(weights=reason, words=reason)
+
+
+def _terms_of_run(run: Run) -> Terms:
+    """As `terms_of`; weights that another run's were the beginning of are under that run's terms too."""
+    terms, before = terms_of(run.recipe.data), run.record.get("parent")
+    if before is None or terms.weights:
+        return terms
+    folder = dump_recipe(run.recipe)["model"].get("parent")
+    if folder is None or not is_run(Path(folder)):
+        reason: str | None = f"it goes on from {before['name']}, which is not here to be looked at"
+        return Terms(weights=reason, words=reason)
+    inherited = _terms_of_run(open_run(Path(folder)))
+    return Terms(weights=inherited.weights, words=terms.words or inherited.words)
 
 
 def _inventories(settings: DataSettings) -> tuple[str, ...]:
@@ -163,13 +176,16 @@ def plan_publication(
     check_repo_name(repo)
     if unknown := sorted(set(include) - set(PARTS)):
         raise ValueError(f'Unknown part "{unknown[0]}" to include. Known: {", ".join(PARTS)}.')
-    terms = terms_of(run.recipe.data)
+    terms = _terms_of_run(run)
     if terms.weights and not own_data:
         raise ValueError(
             f"{run.folder} is not published unasked: {terms.weights}, and weights can give back words of what they were "
             "tuned on. --own-data says that you may publish them and want to."
         )
-    place = _place(run, repo, base_id, licence, with_inventory=terms.words is None or "inventory" in include)
+    listed = (run.folder / "inventory.csv").exists()
+    place = _place(
+        run, repo, base_id, licence, with_inventory=listed and (terms.words is None or "inventory" in include)
+    )
     assert place.licence is not None
     weights = export.path if export else run.tuned
     files: dict[str, bytes | Path] = _weights(weights, place)
@@ -184,13 +200,15 @@ def plan_publication(
             left_out.append((what, f"{reason}; --include {part} sends it"))
         return reason is None or part in include
 
-    if goes("inventory", "inventory.csv", terms.words):
+    if listed and goes("inventory", "inventory.csv", terms.words):
         files["inventory.csv"] = (run.folder / "inventory.csv").read_bytes()
     if (run.folder / "trained_senses.csv").exists() and goes("senses", "trained_senses.csv", terms.words):
         files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
+    with_words = set()
     for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
         name, metrics = f"evaluation/{path.parent.name}", json.loads(path.read_text(encoding="utf-8"))
         words = goes("short-forms", f"{name}/metrics.json: tables by short form", _words_of(metrics["about"], terms))
+        with_words |= {path.parent.name} if words else set()
         files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, place.base_id, words=words))
         if (path.parent / "claims.json").exists():
             files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
@@ -199,7 +217,7 @@ def plan_publication(
         if predictions.exists() and goes("predictions", f"{name}/predictions.parquet", remade):
             files[f"{name}/predictions.parquet"] = predictions
     files["recipe.yaml"] = _recipe(run, place, weights, "adapter" if "adapter_config.json" in files else "model")
-    files["README.md"] = card_text(run, export, place).encode()
+    files["README.md"] = card_text(run, export, replace(place, with_words=frozenset(with_words))).encode()
     _check_no_local_names(files, run)
     return Publication(run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(left_out))
 
@@ -297,6 +315,11 @@ def _shared_metrics(metrics: dict[str, Any], base_id: str, *, words: bool) -> di
     about = metrics["about"]
     named = {path: name for name, path in ((n, str(p.resolve())) for n, p in clinical.NOTES.items())}
     file = about["file"] and named.get(about["file"], Path(about["file"]).name)
+    nothing: dict[str, Any] = {
+        "short_forms": {},
+        "confusions": {name: [] for name in metrics["models"]},
+        "labels": None,
+    }
     quarantined = sum(about["rows_quarantined"].values())
     return {
         "about": {
@@ -310,9 +333,9 @@ def _shared_metrics(metrics: dict[str, Any], base_id: str, *, words: bool) -> di
             "keys": about["keys"],
             "rows_quarantined": {"left out": quarantined} if quarantined else {},
         },
-        **{key: metrics[key] for key in _FIGURES},
-        "short_forms": metrics["short_forms"] if words else {},
-        "confusions": metrics["confusions"] if words else {name: [] for name in metrics["models"]},
+        **{key: metrics[key] for key in _FIGURES if key in metrics},
+        "slices": metrics["slices"] if words else without_words(metrics["slices"]),
+        **{key: metrics[key] if words else empty for key, empty in nothing.items() if key in metrics},
     }
 
 
@@ -334,7 +357,11 @@ def _recipe(run: Run, place: Place, weights: Path, kind: Literal["adapter", "mod
         "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
         **{key: record[key] for key in _RECORDED if key in record},
         "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},
-        "published": {"kind": kind, "weights": weights_sha256(weights)},
+        "published": {
+            "kind": kind,
+            "weights": weights_sha256(weights),
+            "inventory": _fingerprint(run.folder / "inventory.csv"),
+        },
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
 

@@ -85,7 +85,8 @@ def pull(
             raise ValueError(
                 f"{repo} holds other weights than its recipe.yaml names: it was changed since it was published"
             )
-        _senses(folder, repo, prepared, inventory)
+        if record["published"].get("inventory"):  # choice questions have none
+            _senses(folder, repo, prepared, inventory)
         write_recipe(folder, recipe, record)
         open_run(folder)
         folder.chmod(0o755)
@@ -153,7 +154,8 @@ def _prepared(recipe: Recipe, record: Mapping[str, Any], repo: str, *, given: bo
     Raises:
         ValueError: what was named is other data.
     """
-    if not given and (recipe.data.source != "sample" or recipe.data.inventories):
+    further = "parent" in record  # whose data is made of the parent's too
+    if not given and (recipe.data.source != "sample" or recipe.data.inventories or further):
         return None
     found = prepare(recipe)
     if found.account["fingerprint"] == record["data"]["fingerprint"]:
@@ -243,4 +245,4 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield path, float(value)
 
     for part in ("counts", "baselines", "models", "slices", "expansion"):
-        yield from walk(metrics[part], part)
+        yield from walk(metrics.get(part), part)
