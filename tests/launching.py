@@ -19,10 +19,18 @@ ACCELERATE = (
 
 def launch(*arguments: object, by: tuple[str, ...] = TORCHRUN) -> subprocess.CompletedProcess[str]:
     """Run a script, or with `-m` a module, on two processes of one thread each; fails if that hangs."""
-    return subprocess.run(
-        [sys.executable, "-m", *by, *map(str, arguments)],
-        capture_output=True,
+    command = [sys.executable, "-m", *by, *map(str, arguments)]
+    started = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=400,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+    try:
+        out, err = started.communicate(timeout=900)
+    except subprocess.TimeoutExpired:
+        started.terminate()  # the launcher ends its processes with it; killed, it would leave them behind
+        out, err = started.communicate()
+        raise AssertionError(f"{command} hung: {err[-3000:]}") from None
+    return subprocess.CompletedProcess(command, started.returncode, out, err)

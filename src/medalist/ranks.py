@@ -153,7 +153,7 @@ def _joined() -> Ranks:
     """One of the processes of a launcher; made once, for the store keeps what was passed."""
     from torch.distributed.rendezvous import rendezvous
 
-    store, rank, size = next(rendezvous("env://", timeout=_HUNG))
+    store, rank, size = next(rendezvous("env://", timeout=timedelta(minutes=10)))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     mine = dist.PrefixStore(f"medalist/{attempt}", store)  # type: ignore[attr-defined]  # public, but not in __all__
     mine.set(f"process/{rank}", f"{socket.gethostname()} {os.getpid()}")
