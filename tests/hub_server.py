@@ -13,6 +13,7 @@ import argparse
 import base64
 import hashlib
 import json
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -309,9 +310,10 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--user", default="me")
     parser.add_argument("--token", default="hf_stand_in")
+    parser.add_argument("--until-eof", action="store_true", help="end with standard input, so with whoever started it")
     chosen = parser.parse_args()
     hub = ModelHub(tokens={chosen.token: chosen.user})
     with serving(hub, port=chosen.port, reads=hub.reads) as server:
         print(server.url, flush=True)
         with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            sys.stdin.read() if chosen.until_eof else threading.Event().wait()
