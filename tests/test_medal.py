@@ -222,7 +222,11 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
         ("train.csv", "x" * 10_000 + "\n1\n", f" begins with ['{'x' * 78}, not with MeDAL's columns"),
         ("train.csv", b"\x89PNG\r\n\x1a\n\0\0", " begins with ['\ufffdPNG'], not with MeDAL's columns"),
         ("train.csv", '"open\nand never closed', " begins with ['open\\nand never closed'], not with MeDAL's columns"),
-        ("train.csv.gz", gzip.compress((HEADER + "5,in RA,1,a\n" * 999).encode(), mtime=0)[:-9], " is damaged or cut short ("),
+        (
+            "train.csv.gz",
+            gzip.compress((HEADER + "5,in RA,1,a\n" * 999).encode(), mtime=0)[:-9],
+            " is damaged or cut short (",
+        ),
         ("train.csv.gz", HEADER, " is damaged or cut short (Not a gzipped file"),
         ("train.zip", b"PK\x03\x04 and no more", " is damaged or cut short (File is not a zip file). Fetch it again."),
     ],

@@ -1,3 +1,4 @@
+import io
 import json
 import math
 
@@ -210,8 +211,7 @@ def gpu(*overrides: str, memory: str = "24GB", devices: int = 1) -> Plan:
 def test_llama_3_8b_in_16_bits_does_not_fit_24_gb_and_the_advice_makes_it_fit():
     before = gpu("model.dtype=bfloat16")
     assert before.verdict == "does not fit" and before.total > 2 * 8.03e9
-    last = before.advice[-1]
-    assert last.devices == 1 and last.verdict == "fits"
+    assert any(one.devices == 1 and one.verdict == "fits" for one in before.advice)
     for advice in before.advice:
         after = gpu("model.dtype=bfloat16", *advice.overrides, devices=advice.devices)
         assert after.total == pytest.approx(advice.total) and before.total - after.total == pytest.approx(advice.saved)
@@ -300,7 +300,7 @@ def test_the_command_prints_tables_and_figures(capsys):
 
 
 def test_the_table_says_what_the_peak_is_made_of():
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120, record=True, file=io.StringIO())
     for part in plan_tables(gpu(memory="80GB")):
         console.print(part)
     text = console.export_text()

@@ -81,13 +81,13 @@ def test_recipe_cannot_be_changed():
         (
             {"model": {"colour": 4}},
             (),
-            "Unknown key model.colour in mine.yaml. Known: base, revision, dtype, quantization.",
+            "Unknown key model.colour in mine.yaml. Known: base, revision, dtype, quantization, parent.",
         ),
         ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean epochs?"),
         (
             {"data": {"source": "pubmd"}},
             (),
-            "Unknown value \"pubmd\" in mine.yaml, key data.source. Known: 'sample', 'medal', 'pubmed' or 'table'.",
+            "Unknown value \"pubmd\" in mine.yaml, key data.source. Known: 'sample', 'medal', 'pubmed', 'table' or 'choices'.",
         ),
         (
             {},

@@ -334,16 +334,18 @@ def evaluate(
     scores: dict[str, Scores] = {}
     cut = 0
     for name, (_, load) in models.items():
-        known = read_predictions(folder, name, keys[name])
+        place, called = folder, name
+        known = read_predictions(place, called, keys[name])
         if known is None and earlier and name in earlier:
-            known = read_predictions(*earlier[name], keys[name])
+            place, called = earlier[name]
+            known = read_predictions(place, called, keys[name])
         if known is None:
             known, encoder = score_passages(
                 load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
             )
             cut = encoder.cut
         else:
-            cut = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
+            cut = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
         scores[name] = known
     quizzes = [text for text in passages if isinstance(text, Quiz)]
     items: Sequence[Item] | Sequence[ChoiceItem]

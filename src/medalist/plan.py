@@ -114,6 +114,7 @@ class Plan:
     def record(self) -> dict[str, Any]:
         """Everything, for machines; bytes, seconds and operations."""
         return asdict(self) | {
+            "peaks": [asdict(peak) | {"total": peak.total} for peak in self.peaks],
             "parameters": self.shape.parameters,
             "total": self.total,
             "verdict": self.verdict,

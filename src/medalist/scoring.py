@@ -6,7 +6,7 @@ logits at chosen nodes only. No family is trusted: `check_tree_attention` scores
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -148,14 +148,14 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
     trees = [build_tree(tokens(24), questions), build_tree(tokens(9), questions)]
     model.eval()
     with torch.no_grad():
-        alone = separate_scores(model, [wanted for tree in trees for wanted in sequences(tree)])
+        alone = [separate_score(model, ids, count) for tree in trees for ids, count in sequences(tree)]
         try:
             together = score_tree(model, forest(trees).to(model.device), attention).cpu()
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise TreeAttentionError(
                 f"{type(model).__name__} takes no tree mask ({str(error).splitlines()[0]}). Choose another base model."
             ) from error
-    worst = float((together - alone).abs().max())
+    worst = float((together - torch.stack(alone)).abs().max())
     if not worst <= tolerance:
         raise TreeAttentionError(
             f"{type(model).__name__} scores a token tree {worst:.3g} nats away from separate sequences (limit "
@@ -167,22 +167,11 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
 
 def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
     """Log-probability of the last `predicted` tokens of one plain sequence: the reference, as anybody would compute it."""
-    return separate_scores(model, [(token_ids, predicted)])[0]
-
-
-def separate_scores(model: Any, wanted: Sequence[tuple[list[int], int]]) -> Tensor:
-    """The same of several plain sequences, ``[C]`` float32 on the CPU, in one pass: 4-bit weights are unpacked once, not C times.
-
-    They stand side by side, and what fills the shorter ones up comes behind them, where a causal model does not see it.
-    """
-    longest = max(len(token_ids) for token_ids, _ in wanted)
-    ids = torch.tensor([token_ids + [0] * (longest - len(token_ids)) for token_ids, _ in wanted], device=model.device)
-    logits = model(input_ids=ids, use_cache=False).logits.float().log_softmax(-1)
-    scores = []
-    for row, (token_ids, predicted) in enumerate(wanted):
-        positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)
-        scores.append(logits[row, positions - 1, ids[row, positions]].sum())
-    return torch.stack(scores).cpu()
+    ids = torch.tensor([token_ids], device=model.device)
+    logits = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
+    positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)
+    score: Tensor = logits[positions - 1, ids[0, positions]].sum()
+    return score.cpu()
 
 
 def probabilities(scores: Tensor, temperature: float = 1.0) -> Tensor:
