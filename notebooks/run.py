@@ -12,6 +12,7 @@ import argparse
 import getpass
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _on_the_way(output: nbformat.NotebookNode) -> bool:
 
 def traces(notebook: nbformat.NotebookNode) -> list[str]:
     """What outputs say of this machine: folders, and the user's name in a path."""
-    mine = (str(NOTEBOOK.parent.parent), str(Path.home()), tempfile.gettempdir(), f"/{getpass.getuser()}/")
+    mine = (str(NOTEBOOK.parent.parent), sys.prefix, str(Path.home()), tempfile.gettempdir(), f"/{getpass.getuser()}/")
     outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     return [trace for trace in mine if trace in outputs]
 

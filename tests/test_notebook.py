@@ -65,6 +65,7 @@ def test_every_figure_is_drawn_and_says_what_it_shows(executed):
 
 def test_the_run_is_published_and_comes_back_with_its_card(executed):
     told = "".join(output.text for output in outputs(executed) if output.output_type == "stream")
+    assert "\x1b" not in told, "no moving bars, no colours"
     dry, sent, pulled = (told.index(f"$ medalist {command}") for command in DONE)
     assert "adapter_model.safetensors" in told[dry:sent]
     assert "as published" in told[pulled:]
