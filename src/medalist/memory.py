@@ -25,11 +25,12 @@ BASELINE = {"cpu": 700e6, "cuda": 600e6}
 CUDA: assumed, context and cuBLAS workspaces, nothing of the host."""
 SLACK = {"cpu": 1.0, "cuda": 1.05}
 """What the allocator holds of what is in use. CUDA: assumed, for PyTorch's caching; CPU: see `HOLES`."""
-HOLES = {"lora": 1.1, "full": 0.6}
+HOLES = {"lora": 1.1, "full": 0.6, "checkpointing": 5.0}
 """On glibc, bytes of holes in the heap for every byte that autograd keeps; measured by benchmarks/plan.py, after three steps.
 
 PyTorch asks for blocks aligned to 64 bytes, and glibc's `memalign` finds no room for one in the hole that an equal one left: it
-looks for a little more. An adapter's passing products leave more holes between what is kept than full tuning does.
+looks for a little more. An adapter's passing products leave more holes between what is kept than full tuning does. With
+checkpointing it is what one block keeps while it is computed again that counts.
 """
 MAPPED = 32 * 2**20
 """Bytes of a block that glibc maps by itself and gives back at once, so that it leaves no hole (mallopt(3))."""
@@ -227,10 +228,8 @@ def holes(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place
         shape = replace(shape, intermediate=0)
     block = saved_by_block(shape, one.nodes, settings, place)
     if settings.activation_checkpointing:
-        kept = block + shape.layers * one.nodes * shape.hidden * place.width
-    else:
-        kept = adapted_layers(shape, settings) * block
-    return HOLES[settings.method] * kept
+        return HOLES["checkpointing"] * block
+    return HOLES[settings.method] * adapted_layers(shape, settings) * block
 
 
 def scoring_peak(shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass) -> Peak:
