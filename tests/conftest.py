@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,17 @@ def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     run = train(parse_recipe(values, overrides))
     evaluate_run(run)
     return run.folder
+
+
+@pytest.fixture(scope="module")
+def fresh_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tiny run with the evaluation of its own test split alone: other tests add more to the shared one."""
+    own = tmp_path_factory.mktemp("fresh") / tiny_run.name
+    shutil.copytree(tiny_run, own, ignore=shutil.ignore_patterns("checkpoint-*", "figures", "report.html"))
+    for folder in (own / "evaluation").iterdir():
+        if folder.name != "test":
+            shutil.rmtree(folder)
+    return own
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

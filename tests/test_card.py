@@ -13,24 +13,13 @@ from medalist.licences import licence_of
 from medalist.runs import open_run
 
 
-@pytest.fixture
-def tiny_run(tiny_run, tmp_path):
-    """The shared run with the evaluation of its own test split alone: other tests add more."""
-    own = tmp_path / "own" / tiny_run.name
-    shutil.copytree(tiny_run, own, ignore=shutil.ignore_patterns("checkpoint-*"))
-    for folder in (own / "evaluation").iterdir():
-        if folder.name != "test":
-            shutil.rmtree(folder)
-    return own
-
-
-def test_the_card_opens_with_metadata_that_the_hub_reads(tiny_run):
+def test_the_card_opens_with_metadata_that_the_hub_reads(fresh_run):
     place = Place(repo="me/tiny", base_id="tests/tiny-llama", licence=licence_of("tests/tiny-llama", given="mit"))
-    card = ModelCard(card_text(open_run(tiny_run), place=place))
+    card = ModelCard(card_text(open_run(fresh_run), place=place))
     assert (card.data.base_model, card.data.base_model_relation) == ("tests/tiny-llama", "adapter")
     assert (card.data.library_name, card.data.license, card.data.pipeline_tag) == ("peft", "mit", "text-generation")
     assert {"medalist", "medical", "lora"} <= set(card.data.tags)
-    metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
+    metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
     everywhere, no_leak = card.data.eval_results
     for result, name in ((everywhere, "all"), (no_leak, "no leak")):
         cells = metrics["slices"][name]
@@ -48,9 +37,9 @@ def test_the_card_opens_with_metadata_that_the_hub_reads(tiny_run):
             assert share(cells[other]) in result.metric_name, "nor without what it has to be compared with"
 
 
-def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(tiny_run):
-    card = write_card(open_run(tiny_run)).read_text(encoding="utf-8")
-    metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
+def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(fresh_run):
+    card = write_card(open_run(fresh_run)).read_text(encoding="utf-8")
+    metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
     lines = card.splitlines()
     for name in (*metrics["models"], *metrics["baselines"]):
         shown = {"base": "base model", "tuned": "**this model**"}.get(name, name)
@@ -62,9 +51,9 @@ def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(tiny_
     assert f"| {100 * gain['value']:+.1f} (" in next(line for line in lines if line.startswith("| sense unseen |"))
 
 
-def test_its_tables_are_whole(tiny_run):
+def test_its_tables_are_whole(fresh_run):
     tables, rows = [], []
-    for line in [*card_text(open_run(tiny_run)).splitlines(), ""]:
+    for line in [*card_text(open_run(fresh_run)).splitlines(), ""]:
         if line.startswith("|"):
             rows.append(line)
         elif rows:
@@ -76,8 +65,8 @@ def test_its_tables_are_whole(tiny_run):
         assert len({line.count("|") for line in table}) == 1, "every row has every column"
 
 
-def test_claims_are_shown_with_their_verdicts(tiny_run, tmp_path):
-    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+def test_claims_are_shown_with_their_verdicts(fresh_run, tmp_path):
+    shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
     folder = tmp_path / "run/evaluation/test"
     keys = json.loads((folder / "metrics.json").read_text())["about"]["keys"]
     cell = {"value": 0.5, "low": 0.4, "high": 0.6, "count": 9}
@@ -99,8 +88,8 @@ def test_claims_are_shown_with_their_verdicts(tiny_run, tmp_path):
     )
 
 
-def test_the_base_models_words_and_limits_are_there(tiny_run):
-    run = open_run(tiny_run)
+def test_the_base_models_words_and_limits_are_there(fresh_run):
+    run = open_run(fresh_run)
     place = Place(
         repo="me/Llama-3-x", base_id="meta-llama/Meta-Llama-3-8B", licence=licence_of("meta-llama/Meta-Llama-3-8B")
     )
@@ -115,11 +104,11 @@ def test_the_base_models_words_and_limits_are_there(tiny_run):
     assert "restored from a 4-bit file (Q4_1)" in card_text(embedded)
 
 
-def test_it_names_no_folder_of_this_machine(tiny_run):
-    run = open_run(tiny_run)
+def test_it_names_no_folder_of_this_machine(fresh_run):
+    run = open_run(fresh_run)
     assert str(Path(run.record["data"]["folder"]).parent.parent) not in card_text(run)
 
 
-def test_a_run_without_results_has_no_card(tiny_run, tmp_path):
-    shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("adapter"))
+def test_a_run_without_results_has_no_card(fresh_run, tmp_path):
+    shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("adapter"))
     assert write_card(open_run(tmp_path / "run")) is None

@@ -148,7 +148,7 @@ def test_a_slice_that_is_named_by_the_data_is_in_neither_figures_nor_card_unaske
 
 
 def test_a_run_that_goes_on_from_another_is_under_its_terms_too(sample_run):
-    further = replace(sample_run, record=sample_run.record | {"parent": {"name": "ward-notes"}})
+    further = replace(sample_run, record=sample_run.record | {"parent": {"name": "ward-notes", "sha256": "0" * 64}})
     with pytest.raises(ValueError, match=r"it goes on from ward-notes, which is not here to be looked at"):
         plan_publication(further, "me/tiny", **NAMED)
     assert "inventory.csv" not in plan_publication(further, "me/tiny", own_data=True, **NAMED).files

@@ -12,8 +12,8 @@ from medalist.runs import open_run
 
 
 @pytest.fixture(scope="module")
-def page(tiny_run):
-    return write_report(open_run(tiny_run)).read_text(encoding="utf-8")
+def page(fresh_run):
+    return write_report(open_run(fresh_run)).read_text(encoding="utf-8")
 
 
 def test_the_report_loads_nothing_from_elsewhere(page):
@@ -22,7 +22,7 @@ def test_the_report_loads_nothing_from_elsewhere(page):
     assert not re.findall(r"url\((?!#)", page)
 
 
-def test_every_promised_part_is_there(page, tiny_run):
+def test_every_promised_part_is_there(page, fresh_run):
     for part in (
         "strongest baseline",
         "Before and after, by slice",
@@ -36,18 +36,18 @@ def test_every_promised_part_is_there(page, tiny_run):
         assert part in page, part
     assert page.count("<svg") == 4
     assert "<mark>" in page
-    figures = {path.name for path in (tiny_run / "figures").iterdir()}
+    figures = {path.name for path in (fresh_run / "figures").iterdir()}
     expected = {"learning-curve.png", "test-slices.png", "test-reliability.png", "test-risk-coverage.png"}
     assert figures == expected
 
 
-def test_the_figures_in_the_page_are_those_of_the_metrics(page, tiny_run):
-    metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
+def test_the_figures_in_the_page_are_those_of_the_metrics(page, fresh_run):
+    metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
     for model in ("base", "tuned"):
         assert f"{100 * metrics['slices']['all'][model]['value']:.1f} %" in page
 
 
-def test_text_with_markup_is_shown_and_not_run(tiny_run, tmp_path):
+def test_text_with_markup_is_shown_and_not_run(fresh_run, tmp_path):
     text = "<script>alert(1)</script> seen with RA today and MS before"
     mentions = [
         {"start": text.index("RA"), "end": text.index("RA") + 2, "long_form": "room air"},
@@ -55,7 +55,7 @@ def test_text_with_markup_is_shown_and_not_run(tiny_run, tmp_path):
     ]
     data = tmp_path / "odd.jsonl"
     data.write_text(json.dumps({"id": "1", "text": text, "mentions": mentions}) + "\n")
-    run = open_run(tiny_run)
+    run = open_run(fresh_run)
     evaluate_run(run, data=data)
     page = write_report(run).read_text(encoding="utf-8")
     assert "<script>" not in page
@@ -94,10 +94,10 @@ def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, ve
     assert "Beware: 3 of these passages stand in the training data too" in summary
 
 
-def test_a_run_without_an_evaluation_says_what_to_do(tiny_run, tmp_path):
+def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):
     import shutil
 
-    shutil.copytree(tiny_run, tmp_path / "bare", ignore=shutil.ignore_patterns("evaluation"))
+    shutil.copytree(fresh_run, tmp_path / "bare", ignore=shutil.ignore_patterns("evaluation"))
     with pytest.raises(FileNotFoundError, match=r"has no evaluation yet; run `medalist evaluate"):
         write_report(open_run(tmp_path / "bare"))
 
