@@ -99,6 +99,8 @@ def write_task(
     from transformers import AutoConfig, AutoTokenizer
 
     held = held_out(run, data=data, inventory=inventory, limit=limit)
+    if held.quizzes:
+        raise ValueError("A task asks about marked short forms, and these are choice questions: name some with --data")
     base, _ = find_base(run.base.source, run.base.revision)
     tokenizer, longest = AutoTokenizer.from_pretrained(base), longest_sequence(AutoConfig.from_pretrained(base))
     encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
