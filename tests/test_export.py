@@ -24,6 +24,7 @@ from medalist.inventory import Inventory
 from medalist.merging import write_merged
 from medalist.model import EMBEDDED, ModelError, find_base, load_base, weights_sha256
 from medalist.passages import Mention, Passage, write_jsonl
+from medalist.quizzes import Choice, Quiz
 from medalist.run_evaluation import evaluate_base, held_out
 from medalist.runs import load_run_base, load_tuned, open_run
 
@@ -186,7 +187,7 @@ def test_a_merge_that_costs_accuracy_is_refused_and_leaves_nothing(
     assert stop.value.code == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(
-        r"merged would lose \d+\.\d points of accuracy \(100\.0 to \d+\.\d % of \d+ mentions, \d+ answers changed\), more than "
+        r"merged would lose \d+\.\d points of accuracy \(100\.0 to \d+\.\d % of \d+ questions, \d+ answers changed\), more than "
         r"--max-drop 0\.01 allows; nothing was written",
         last,
     )
@@ -198,7 +199,7 @@ def own_answers(known_run, tmp_path_factory):
     """Held-out passages with the run's own answers as gold: it is right everywhere, so what a broken export loses shows."""
     held = held_out(known_run, limit=3)
     found, _ = score_passages(
-        load_tuned(known_run), held.passages, held.inventory, known_run.recipe.prompt, max_nodes=4096, label="Answering"
+        load_tuned(known_run), held.texts, held.inventory, known_run.recipe.prompt, max_nodes=4096, label="Answering"
     )
     passages = []
     for passage in held.passages:
@@ -290,6 +291,7 @@ def test_a_gguf_file_says_what_it_is_and_names_no_path(converted, known_run, tmp
     assert said["general.name"] == "known"
     assert said["general.base_model.0.repo_url"] == "https://huggingface.co/tests/known"
     assert said["general.tags"][0] == "medical"
+    assert "general.license" not in said, "nobody knows what this base's is"
     assert reader.fields["tokenizer.ggml.pre"].contents() == "smollm"
     types = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors}
     assert (types["blk.0.attn_q.weight"], types["token_embd.weight"]) == ("Q4_K", "Q6_K")
@@ -334,6 +336,13 @@ def test_an_untrained_run_is_not_exported(known_run, tmp_path):
     shutil.copytree(known_run.folder, tmp_path / "run", ignore=shutil.ignore_patterns("adapter"))
     with pytest.raises(FileNotFoundError, match="holds no tuned model yet"):
         export_merged(open_run(tmp_path / "run"))
+
+
+def test_choice_questions_are_compared_by_their_options():
+    quiz = Quiz(id="q", text="It rained.", choices=(Choice(question="Was it wet?", options=("yes", "no"), gold=1),))
+    right, wrong = ({("q", 0): np.array(scores)} for scores in ([-1.0, 0.0], [0.0, -9.0]))
+    found = compare_scores([quiz], Inventory.of([], "none"), right, wrong, resamples=100)
+    assert (found.before.value, found.after.value, found.changed) == (1, 0, 1)
 
 
 def test_a_comparison_counts_only_mentions_with_a_choice():

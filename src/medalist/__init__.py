@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .claims import check_claims
     from .definitions import find_definitions
     from .expander import Expander, Expansion
+    from .export import export_gguf, export_merged
     from .hub import publish
     from .inventory import Inventory, Sense
     from .medal_corpus import MedalSettings, prepare_medal
@@ -48,6 +49,8 @@ _HOME = {
     "check_claims": "claims",
     "evaluate_base": "run_evaluation",
     "evaluate_run": "run_evaluation",
+    "export_gguf": "export",
+    "export_merged": "export",
     "find_definitions": "definitions",
     "further_recipe": "parents",
     "load_base": "model",
@@ -84,6 +87,8 @@ __all__ = [
     "check_claims",
     "evaluate_base",
     "evaluate_run",
+    "export_gguf",
+    "export_merged",
     "find_definitions",
     "further_recipe",
     "load_base",

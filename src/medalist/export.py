@@ -20,18 +20,20 @@ from .checkpoints import publish_folder
 from .evaluation import prediction_key, score_passages
 from .gguf_files import GGUFType, check_tools, convert, quantize, take_weights, tokenize
 from .inventory import Inventory
+from .licences import licence_of
 from .merging import MergedDType, write_merged
 from .metrics import Estimate, PassageBootstrap, softmax
 from .model import LoadedModel, ModelError, find_base, load_base
 from .passages import Passage
-from .predictions import Scores, make_items, passage_numbers, read_predictions
+from .predictions import ChoiceItem, Item, Scores, make_choice_items, make_items, passage_numbers, read_predictions
+from .quizzes import Quiz
 from .run_evaluation import RunModels, held_out
 from .runs import Run, use_threads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Accuracy of a run's tuned model and of what was exported from it, on the same mentions."""
+    """Accuracy of a run's tuned model and of what was exported from it, on the same questions."""
 
     before: Estimate
     after: Estimate
@@ -40,7 +42,7 @@ class Comparison:
     p: float
     passages: int
     changed: int
-    """Mentions that got another answer."""
+    """Questions that got another answer."""
     largest_shift: float
     """Largest change of a candidate's probability, "none of these" included."""
 
@@ -198,7 +200,7 @@ class _Check:
         use_threads(run.recipe)
         self._run, self._target, self._max_drop = run, target, max_drop
         self._held = held_out(run, data=data, inventory=inventory)
-        self._passages = self._held.passages[:limit]
+        self._texts = self._held.texts[:limit]
 
     def load(self, merged: Path) -> LoadedModel:
         """A merged folder, computing in the dtype that the run was evaluated in."""
@@ -212,16 +214,16 @@ class _Check:
         """
         recipe, held = self._run.recipe, self._held
         models = RunModels(self._run)
-        key = prediction_key(models.weights["tuned"], held.passages, held.inventory, recipe.prompt)
+        key = prediction_key(models.weights["tuned"], held.texts, held.inventory, recipe.prompt)
         before = read_predictions(held.folder, "tuned", key)
         if before is None:
             before = self._score(models.load("tuned"), "Evaluating the run")
         after = self._score(load(), "Evaluating the export")
-        found = compare_scores(self._passages, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
+        found = compare_scores(self._texts, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
         if -found.difference.value > self._max_drop:
             raise ValueError(
                 f"{self._target.name} would lose {-100 * found.difference.value:.1f} points of accuracy "
-                f"({100 * found.before.value:.1f} to {100 * found.after.value:.1f} % of {found.before.count:,} mentions, "
+                f"({100 * found.before.value:.1f} to {100 * found.after.value:.1f} % of {found.before.count:,} questions, "
                 f"{found.changed:,} answers changed), more than --max-drop {self._max_drop:g} allows; nothing was written"
             )
         return found
@@ -230,7 +232,7 @@ class _Check:
         recipe = self._run.recipe
         return score_passages(
             loaded,
-            self._passages,
+            self._texts,
             self._held.inventory,
             recipe.prompt,
             max_nodes=recipe.evaluation.max_nodes,
@@ -246,7 +248,7 @@ class _Check:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(merged)
-        texts = [passage.text for passage in self._passages]
+        texts = [text.text for text in self._texts]
         others: int = sum(
             tokenizer(text).input_ids != ids for text, ids in zip(texts, tokenize(gguf, texts), strict=True)
         )
@@ -261,6 +263,7 @@ class _Check:
 def gguf_metadata(run: Run) -> dict[str, Any]:
     """What a GGUF file says about itself."""
     base = run.base
+    licence = licence_of(base.id)
     described: dict[str, Any] = {"name": base.id.split("/")[-1]}
     if base.id.count("/") == 1:
         described |= {"organization": base.id.split("/")[0], "repo_url": f"https://huggingface.co/{base.id}"}
@@ -273,25 +276,29 @@ def gguf_metadata(run: Run) -> dict[str, Any]:
         "general.base_models": [described],
         "general.tags": ["medical", "abbreviation-disambiguation", "medalist", "text-generation"],
         "general.languages": ["en"],
+        **({"general.license": licence.id, "general.license.name": licence.name} if licence else {}),
+        **({"general.license.link": licence.url} if licence and licence.url else {}),
     }
 
 
 def compare_scores(
-    passages: Sequence[Passage], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
+    texts: Sequence[Passage | Quiz], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
 ) -> Comparison:
-    """What changed between two models' scores of the same mentions: those with a listed gold and a second candidate.
+    """What changed between two models' scores: of mentions with a listed gold and a second candidate, or of choice questions.
 
     Raises:
-        ValueError: there is no such mention.
+        ValueError: there is nothing of that kind.
     """
-    items = [
-        item
-        for item in make_items(passages, inventory)
-        if item.kind == "choice" and item.key in before and item.key in after
-    ]
+    passages = [text for text in texts if isinstance(text, Passage)]
+    quizzes = [text for text in texts if isinstance(text, Quiz)]
+    asked: list[Item | ChoiceItem] = [*make_items(passages, inventory), *make_choice_items(quizzes)]
+    items = [item for item in asked if item.kind == "choice" and item.key in before and item.key in after]
     if not items:
         raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
-    answers = [np.array([int(found[item.key][:-1].argmax()) for item in items]) for found in (before, after)]
+    # The null candidate, which choice questions do not have, does not compete.
+    answers = [
+        np.array([int(found[item.key][: len(item.candidates)].argmax()) for item in items]) for found in (before, after)
+    ]
     gold = np.array([item.gold for item in items])
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
     shares = [bootstrap.share(answer == gold) for answer in answers]

@@ -308,7 +308,7 @@ def corpus_table(account: dict[str, Any]) -> RenderableType:
 def export_table(export: Export) -> RenderableType:
     """An export beside the run's tuned model."""
     found = export.comparison
-    title = f"Accuracy, % (95 % interval): {found.before.count:,} mentions in {found.passages:,} held-out passages"
+    title = f"Accuracy, % (95 % interval): {found.before.count:,} questions about {found.passages:,} held-out texts"
     table = _table(title, "", "accuracy")
     table.add_row("tuned model of the run", share(found.before.record()))
     table.add_row(f"exported as {export.type}", share(found.after.record()))
