@@ -278,7 +278,7 @@ def test_an_export_is_replaced_only_when_asked_to(merged, known_run, capsys):
 def test_a_gguf_file_is_scored_with_the_weights_that_it_holds(convert_once, known_run, own_answers, tmp_path):
     export = export_gguf(known_run, tmp_path / "known.gguf", file_type="q8_0", data=own_answers, max_drop=0.1)
     assert export.comparison.before.value == 1
-    assert 1e-3 < export.comparison.largest_shift < 0.2, "8 bits are what is scored, each weight in its place"
+    assert 0.01 < export.comparison.largest_shift < 0.2, "8 bits are what is scored, each weight in its place"
     assert export.other_tokens == 0
     assert [path.name for path in tmp_path.iterdir()] == ["known.gguf"]
 
