@@ -16,6 +16,7 @@ from medalist.model import BaseIdentity, LoadedModel
 from medalist.passages import Mention, Passage
 from medalist.predictions import make_items
 from medalist.prompt import Encoder, PromptSettings
+from medalist.quizzes import Choice, Quiz
 from medalist.recipe import Recipe, TrainingSettings
 from medalist.scoring import check_tree_attention
 from medalist.training import tune
@@ -92,28 +93,36 @@ def test_a_passage_opens_with_one_bos_and_nothing_else_holds_one(tokenizer):
     assert layout.tree.predict_token.max() < BEGIN_ID
 
 
-def test_continuations_are_the_tokens_of_a_joint_encoding(tokenizer):
-    [layout] = Encoder(tokenizer, PromptSettings(), max_depth=8192).encode(PASSAGE, INVENTORY)
-    scored = iter(sequences(layout.tree))
-    for question in layout.questions:
-        for candidate in question.candidates:
-            ids, predicted = next(scored)
-            assert ids == tokenizer(TEXT + question.prompt + candidate).input_ids
-            assert tokenizer.decode(ids[-predicted:]) == candidate
-            assert ids[-1] == tokenizer("\n", add_special_tokens=False).input_ids[0] or candidate.endswith(")\n")
+def encoded_whole(tokenizer, texts, layouts):
+    """How many sequences of trees there are, each asserted to be the ids of text, prompt and candidate encoded in one."""
+    count = 0
+    for text, layout in zip(texts, layouts, strict=True):
+        scored = iter(sequences(layout.tree))
+        for question in layout.questions:
+            for candidate in question.candidates:
+                ids, predicted = next(scored)
+                assert ids == tokenizer(text + question.prompt + candidate).input_ids
+                assert tokenizer.decode(ids[-predicted:]) == candidate
+                count += 1
+        assert next(scored, None) is None
+    return count
 
 
-def test_behind_a_full_stop_the_question_still_begins_with_its_own_tokens(tokenizer):
-    """A joint encoding would fuse ".\\n\\n"; the tree keeps the stop with the passage, whatever is asked behind it."""
-    passage = Passage(id="p", text="On RA.", mentions=(Mention(start=3, end=5, short_form="RA", long_form="room air"),))
-    [layout] = Encoder(tokenizer, PromptSettings(), max_depth=8192).encode(passage, INVENTORY)
-    [question] = layout.questions
-    before = tokenizer("On RA.").input_ids
-    for (ids, _), candidate in zip(sequences(layout.tree), question.candidates, strict=True):
-        assert ids[: len(before)] == before
-        assert tokenizer.decode(ids, skip_special_tokens=True) == "On RA." + question.prompt + candidate
-        anchored = tokenizer("a" + question.prompt + candidate, add_special_tokens=False).input_ids
-        assert ids[len(before) :] == anchored[1:]
+@pytest.mark.parametrize("end", ["", ".", " daily.", " (5 mg)", "...", ' "', "?!", ":", " 12", " µ", ".\n\n "])
+def test_a_tree_holds_the_tokens_of_a_joint_encoding(end, tokenizer):
+    """Llama 3 has tokens for a full stop with the line breaks behind it."""
+    layouts = Encoder(tokenizer, PromptSettings(), max_depth=8192).encode(replace(PASSAGE, text=TEXT + end), INVENTORY)
+    assert encoded_whole(tokenizer, [(TEXT + end).rstrip()], layouts) == 2 * (len(LONG_FORMS) + 1)
+
+
+@pytest.mark.parametrize("end", ["", ".", "?", " (5 mg)."])
+def test_a_tree_of_choices_holds_the_tokens_of_a_joint_encoding(end, tokenizer):
+    options = ("Vitamin B12", "5 mg", "(R)-warfarin.")
+    asked = ("Which one?", "", "", "And which not?")
+    quiz = Quiz(id="q", text=TEXT + end, choices=tuple(Choice(question=q, options=options, gold=0) for q in asked))
+    layouts = Encoder(tokenizer, PromptSettings(), max_depth=8192).encode(quiz, INVENTORY)
+    assert [layout.mentions for layout in layouts] == [(0,), (1, 2), (3,)], "a tree for each way to open a question"
+    assert encoded_whole(tokenizer, [TEXT + end] * 3, layouts) == 12
 
 
 def test_tuning_neither_pads_nor_resizes_and_names_the_hub_id(llama3, tmp_path):

@@ -163,31 +163,31 @@ def test_a_text_comes_back_as_it_was(tmp_path):
     assert [request.args for request in requests] == [(question["question"], " x\n"), (question["question"], " y\n")]
 
 
-def test_tokens_that_join_over_the_seam_are_noticed():
-    """Llama 3's pre-tokenizer keeps a full stop and the line ends after it together; the tree ends its passage between them."""
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(r"[^\r\n\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+", True), (r".+|\n+", False)],
+    ids=["words as Llama 3 has them", "lines"],
+)
+def test_tokens_that_join_over_the_seam_are_noticed(words, expected):
+    """Llama 3 joins a full stop to the line breaks behind it, where no seam is; a tokenizer that knows no words joins all."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(
-                Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"), "isolated"
-            ),
+            pre_tokenizers.Split(Regex(words), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
     inner.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     inner.train_from_iterator(
-        ['It ends.\n\nIn "it", it means'] * 8, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet)
+        ['It was good.\n\nIn "Saturation on RA was good.", RA means'] * 8,
+        trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet),
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="!")
     encoder = Encoder(tokenizer, PromptSettings(), max_depth=2048)
-
-    def alike(text):
-        [(window, question, _)] = task_questions([marked(text)], INVENTORY, encoder)
-        return encoded_alike(tokenizer, encoder, window, question)
-
-    assert alike("Saturation on [RA=room air] was good")
-    assert not alike("Saturation on [RA=room air] was good.")
+    passage = marked("Saturation on [RA=room air] was good.")
+    [(window, question, _)] = task_questions([passage], INVENTORY, encoder)
+    assert encoded_alike(tokenizer, encoder, window, question) is expected
 
 
 def test_the_verb_writes_the_task_and_never_over_a_folder(tiny_run, tmp_path, capsys):

@@ -6,6 +6,7 @@ Training, evaluation and serving all encode through `Encoder`, so that a model i
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +21,9 @@ from .tree import TokenTree, build_tree
 from .windows import Window, text_tail, text_windows
 
 NONE_OF_THESE = "none of these"
+_OPENING = re.compile(r"\s*\w+")
+"""Of a prompt: its line breaks and first word. They are encoded with the text before them, so that a full stop and the breaks
+behind it are one token where the tokenizer has one (Llama 3's does)."""
 
 
 class PromptSettings(BaseModel):
@@ -154,12 +158,18 @@ class Encoder:
     def _laid_out(self, name: str, text: str, questions: Iterable[tuple[int, Question]]) -> Iterator[Layout]:
         """A text and numbered questions as trees of at most `max_nodes` tokens; what does not fit is counted."""
         text = text.rstrip()
-        ids = self._encode_passage(text)
+        opening, size = "", 0
+        ids: list[int] = []
         pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
-        size = len(ids)
         for number, question in questions:
-            prompt = self._encode_continuation(question.prompt)  # quotes the text, so it is not kept
+            opens, asks = _opening_and_rest(question.prompt)
+            prompt = self._encode_continuation(asks)  # quotes the text, so it is not kept
             candidates = [self._continue(candidate) for candidate in question.candidates]
+            if opens != opening:  # the first question, or a quiz that has questions with and without words
+                if pending:
+                    yield _layout(name, text, ids, pending)
+                opening, ids = opens, self._encode_passage(text + opens)
+                pending, size = [], len(ids)
             cost = len(prompt) + sum(map(len, candidates))
             if len(ids) + len(prompt) + max(map(len, candidates)) > self.max_depth:
                 self.dropped += 1
@@ -174,7 +184,8 @@ class Encoder:
 
     def token_ids(self, text: str, question: Question) -> tuple[list[int], list[list[int]]]:
         """What a tree over this text holds: the ids of text and prompt in a row, and those of each candidate."""
-        asked = [*self._encode_passage(text), *self._encode_continuation(question.prompt)]
+        opens, asks = _opening_and_rest(question.prompt)
+        asked = [*self._encode_passage(text + opens), *self._encode_continuation(asks)]
         return asked, [self._continue(candidate) for candidate in question.candidates]
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
@@ -208,6 +219,12 @@ class Encoder:
             return both[len(anchor) :]
         alone: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
         return alone
+
+
+def _opening_and_rest(prompt: str) -> tuple[str, str]:
+    found = _OPENING.match(prompt)
+    assert found, "a prompt opens with a word"
+    return prompt[: found.end()], prompt[found.end() :]
 
 
 def _layout(

@@ -241,8 +241,8 @@ def task_lines(counts: TaskCounts) -> Iterator[str]:
         (counts.dropped, "mentions did not fit the model's window"),
         (
             counts.encoded_otherwise,
-            "questions get other tokens from lm-eval than from medalist with this base model: its tokenizer joins what ends a "
-            "passage with what begins the question, so scores differ a little",
+            "questions get other tokens from lm-eval than from medalist with this base model: its tokenizer joins what lies on both "
+            "sides of a seam of the tree, so scores differ a little",
         ),
     ):
         if count:
