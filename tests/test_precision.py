@@ -1,6 +1,9 @@
 """Device, dtype and quantised weights: what is chosen and why, what is really kept in few bits, and that it still trains."""
 
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import bitsandbytes
 import peft
@@ -120,6 +123,16 @@ def test_the_linear_layers_but_the_output_are_quantised(quantized, model_folder)
     for part in (model.lm_head, model.model.embed_tokens, model.model.norm):
         assert part.weight.dtype == torch.float32
     assert quantized.identity.sha256 == weights_sha256(model_folder), "of the weights as they came"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_quantised_weights_leave_no_file_in_memory(quantized, model_folder, tmp_path):
+    """What is not quantised lay in the mapped file, and would keep the full weights beside the quantised ones."""
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    base = load_base(str(folder), device="cpu", quantization=quantized.quantization)
+    assert torch.equal(base.model.get_input_embeddings().weight, quantized.model.get_input_embeddings().weight)
+    assert str(folder) not in Path("/proc/self/maps").read_text()
 
 
 def test_nf4_is_doubly_quantised_normal_float_with_the_dtype_of_the_device(model_folder):

@@ -105,6 +105,10 @@ def settle(model: Any, device: torch.device) -> None:
         return
     from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 
+    # What is not quantised may lie in a mapped file, and keeps all of it in memory, the full weights included.
+    for kept in (*model.parameters(), *model.buffers()):
+        if kept.is_floating_point() and type(kept) in (torch.nn.Parameter, torch.Tensor):
+            kept.data = kept.data.clone()
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
