@@ -25,12 +25,12 @@ BASELINE = {"cpu": 700e6, "cuda": 600e6}
 CUDA: assumed, context and cuBLAS workspaces, nothing of the host."""
 SLACK = {"cpu": 1.0, "cuda": 1.05}
 """What the allocator holds of what is in use. CUDA: assumed, for PyTorch's caching; CPU: see `HOLES`."""
-HOLES = {"lora": 1.1, "full": 0.6, "checkpointing": 5.0}
-"""On glibc, bytes of holes in the heap for every byte that autograd keeps; measured by benchmarks/plan.py, after three steps.
+HOLES = 0.8
+"""On glibc, bytes of holes in the heap for every byte that the blocks keep for the backward pass; measured by benchmarks/plan.py
+after three steps, where it lies between 0.5 and 0.9.
 
 PyTorch asks for blocks aligned to 64 bytes, and glibc's `memalign` finds no room for one in the hole that an equal one left: it
-looks for a little more. An adapter's passing products leave more holes between what is kept than full tuning does. With
-checkpointing it is what one block keeps while it is computed again that counts.
+looks for a little more. With checkpointing each block leaves its holes while it is computed, so they are as many.
 """
 MAPPED = 32 * 2**20
 """Bytes of a block that glibc maps by itself and gives back at once, so that it leaves no hole (mallopt(3))."""
@@ -227,9 +227,8 @@ def holes(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place
     if one.nodes * shape.intermediate * place.width >= MAPPED:
         shape = replace(shape, intermediate=0)
     block = saved_by_block(shape, one.nodes, settings, place)
-    if settings.activation_checkpointing:
-        return HOLES["checkpointing"] * block
-    return HOLES[settings.method] * adapted_layers(shape, settings) * block
+    layers = shape.layers if settings.activation_checkpointing else adapted_layers(shape, settings)
+    return HOLES * layers * block
 
 
 def scoring_peak(shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass) -> Peak:
