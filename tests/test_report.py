@@ -82,8 +82,8 @@ def evaluation(base, tuned, low, high):
 @pytest.mark.parametrize(
     ("figures", "verdict"),
     [
-        ((0.7, 0.8, 0.05, 0.15), "Tuning gained +10.0 points"),
-        ((0.8, 0.7, -0.15, -0.05), "Tuning lost -10.0 points"),
+        ((0.7, 0.8, 0.05, 0.15), "Tuning gained 10.0 points (95 % interval 5.0 to 15.0"),
+        ((0.8, 0.7, -0.15, -0.05), "Tuning lost 10.0 points (95 % interval 5.0 to 15.0"),
         ((0.7, 0.71, -0.02, 0.04), "may be chance"),
     ],
 )

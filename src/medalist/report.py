@@ -13,7 +13,7 @@ import yaml
 
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
-from .card import interval, share, template_environment
+from .card import share, template_environment
 from .claim_rows import cell_text, change_text
 from .claims import claims_by_heading, read_claims
 from .evaluation import answerers, distinct_slices
@@ -163,12 +163,13 @@ def _before(models: Iterable[str]) -> str:
 
 def _verdict(difference: dict[str, Any], *, further: bool = False) -> str:
     what, against = ("Tuning further", " from the parent") if further else ("Tuning", "")
-    size = f"{100 * difference['value']:+.1f} points (95 % interval {interval(difference)}, p = {difference['p']:.2g})"
-    if difference["low"] > 0:
-        return f"{what} gained {size}."
-    if difference["high"] < 0:
-        return f"{what} lost {size}."
-    return f"The difference{against}, {size}, may be chance."
+    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
+    chance = f"p = {difference['p']:.2g}"
+    if low > 0:
+        return f"{what} gained {value:.1f} points (95 % interval {low:.1f} to {high:.1f}, {chance})."
+    if high < 0:
+        return f"{what} lost {-value:.1f} points (95 % interval {-high:.1f} to {-low:.1f}, {chance})."
+    return f"The difference{against}, {value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, {chance}), may be chance."
 
 
 def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:
