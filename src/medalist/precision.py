@@ -97,7 +97,8 @@ def settle(model: Any, device: torch.device) -> None:
     """Have bitsandbytes compute on a CPU in evaluation as it does in training, so that what is scored is what was trained.
 
     By itself it would quantise activations to 8 bits (int8), or pack 4-bit weights for kernels that compute in bfloat16
-    and know no gradient (NF4, on CPUs with AVX512-BF16), as soon as a model is not in training mode.
+    and know no gradient (NF4, on CPUs with AVX512-BF16), as soon as a model is not in training mode. Also lets go of the
+    file that the full weights came from.
     """
     # It says of every layer in every pass that int8 rounds its input to float16 first.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
