@@ -8,14 +8,15 @@ import platform
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from medalist.inventory import Inventory
-from medalist.passages import Passage
+from medalist.passages import Passage, write_jsonl
+from medalist.recipe import Recipe, parse_recipe
 from medalist.sources import sample
 from medalist.substitution import Substituter
 
@@ -66,6 +67,36 @@ def medal_shaped(
         fill = draw.sample([name for name in others if name not in own], candidates - len(own))
         rows += [(short_form, long_form, 0, None) for long_form in (*own, *fill)]
     return found, Inventory.of(rows, "sample, filled up")
+
+
+def write_medal_shaped(count: int, folder: Path) -> None:
+    """`medal_shaped` passages as `passages.jsonl` and their inventory as `glossary.csv`."""
+    passages, inventory = medal_shaped(count)
+    write_jsonl(passages, folder / "passages.jsonl")
+    inventory.write(folder / "glossary.csv")
+
+
+def recipe_in(
+    folder: Path, name: str, *, data: Mapping[str, Any], training: Mapping[str, Any], overrides: Sequence[str] = ()
+) -> Recipe:
+    """A recipe for the model in `model` of a folder, on what `write_medal_shaped` wrote there, one passage in a step."""
+    return parse_recipe(
+        {
+            "name": name,
+            "output": str(folder / "runs"),
+            "model": {"base": str(folder / "model")},
+            "data": {
+                "source": "table",
+                "path": str(folder / "passages.jsonl"),
+                "inventory": str(folder / "glossary.csv"),
+                "substitution": {"distractors": 0},
+                "test": 0,
+                **data,
+            },
+            "training": {"passages_per_step": 1, **training},
+        },
+        overrides,
+    )
 
 
 def machine() -> str:

@@ -29,14 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import machine, medal_shaped, progress, table
+from common import machine, progress, recipe_in, table, write_medal_shaped
 from plan import forget_highest, status
 from safetensors.torch import save_file
 
 from medalist import model as loading
 from medalist.expander import Expander
 from medalist.model import load_base
-from medalist.passages import write_jsonl
 from medalist.plan import Plan, make_plan
 from medalist.prepare import prepare
 from medalist.recipe import Recipe, parse_recipe
@@ -157,22 +156,12 @@ def save_tokenizer(folder: Path) -> None:
 
 def recipe_of(place: Path, overrides: list[str]) -> Recipe:
     """QLoRA with one passage in one step."""
-    return parse_recipe(
-        {
-            "name": "full-size",
-            "output": str(place / "runs"),
-            "model": {"base": str(place / "model"), "quantization": "nf4"},
-            "data": {
-                "source": "table",
-                "path": str(place / "passages.jsonl"),
-                "inventory": str(place / "glossary.csv"),
-                "substitution": {"distractors": 0},
-                "validation": 0,
-                "test": 0,
-            },
-            "training": {"activation_checkpointing": True, "passages_per_step": 1, "max_steps": 1},
-        },
-        overrides,
+    return recipe_in(
+        place,
+        "full-size",
+        data={"validation": 0},
+        training={"activation_checkpointing": True, "max_steps": 1},
+        overrides=("model.quantization=nf4", *overrides),
     )
 
 
@@ -300,9 +289,7 @@ def main() -> None:
             progress(f"Writing {SHAPES[options.shape].name}")
             write_model(SHAPES[options.shape], place / "model")
         shutil.rmtree(place / "runs", ignore_errors=True)
-        passages, inventory = medal_shaped(1)
-        write_jsonl(passages, place / "passages.jsonl")
-        inventory.write(place / "glossary.csv")
+        write_medal_shaped(1, place)
         progress("Planning")
         planned = make_plan(recipe_of(place, options.overrides), device="cpu")
         progress(f"  {planned.total / GB:.1f} GB: {planned.verdict}")

@@ -25,11 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common import machine, medal_shaped, progress, table
+from common import machine, progress, recipe_in, table, write_medal_shaped
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from medalist.model import load_base
-from medalist.passages import write_jsonl
 from medalist.plan import NO_HOLES, Plan, make_plan
 from medalist.prepare import prepare
 from medalist.recipe import Recipe, parse_recipe
@@ -111,23 +110,12 @@ def make_model(shape: str, folder: Path) -> None:
 
 def recipe_of(case: str, place: Path, steps: int) -> Recipe:
     """The recipe of a case, its model and data in a folder."""
-    return parse_recipe(
-        {
-            "name": case,
-            "output": str(place / "runs"),
-            "model": {"base": str(place / "model")},
-            "data": {
-                "source": "table",
-                "path": str(place / "passages.jsonl"),
-                "inventory": str(place / "glossary.csv"),
-                "substitution": {"distractors": 0},
-                "validation": 0.2,
-                "limit_validation": 2,
-                "test": 0,
-            },
-            "training": {"passages_per_step": 1, "max_steps": steps, "evaluate_every": steps},
-        },
-        CASES[case][1],
+    return recipe_in(
+        place,
+        case,
+        data={"validation": 0.2, "limit_validation": 2},
+        training={"max_steps": steps, "evaluate_every": steps},
+        overrides=CASES[case][1],
     )
 
 
@@ -204,9 +192,7 @@ def run_case(case: str, steps: int) -> Case:
     progress(case)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        passages, inventory = medal_shaped(20)
-        write_jsonl(passages, place / "passages.jsonl")
-        inventory.write(place / "glossary.csv")
+        write_medal_shaped(20, place)
         make_model(CASES[case][0], place / "model")
         found = make_plan(recipe_of(case, place, steps))
         command = [sys.executable, __file__, "--one", case, "--place", name, "--steps", str(steps)]
