@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from medalist.batches import TreeDataset, collate
 from medalist.cli import main
 from medalist.losses import question_losses
-from medalist.prepare import NO_SENSES, prepare
+from medalist.prepare import NO_SENSES, data_folder, open_prepared, prepare
 from medalist.prompt import Encoder, PromptSettings
 from medalist.quizzes import Choice, Quiz
 from medalist.recipe import Recipe, RecipeError, TrainingSettings, load_recipe, parse_recipe
@@ -196,6 +196,19 @@ def command(capsys, *arguments):
         main([str(argument) for argument in arguments])
     done = capsys.readouterr()
     return stop.value.code or 0, done.out, done.err
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_plan_lays_the_questions_themselves_out(files, run, tmp_path, prepared, capsys):
+    overrides = [f"data.path={files / 'qa.jsonl'}", "training.max_steps=4", "data.test=0.4"]
+    if not prepared:  # by the training, in the folder beside its runs
+        overrides.append(f"output={tmp_path / 'runs'}")
+    code, out, _ = command(capsys, "plan", files / "qa.yaml", *overrides, "--json")
+    found = json.loads(out)
+    count = len(open_prepared(data_folder(load_recipe(run / "recipe.yaml"))).quizzes("train"))
+    assert code == 0 and found["trees"] == f"{count} texts of choices; tokens by the model's tokenizer"
+    assert 4 <= found["mentions"] < 4.5, "four texts a step, of which one in forty has a second question"
+    assert not (tmp_path / "data").exists(), "a plan leaves nothing behind"
 
 
 def test_a_run_on_choices_compares_base_and_tuned_on_its_test_split(run, capsys):

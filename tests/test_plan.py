@@ -250,7 +250,7 @@ def test_the_recipes_own_passages_are_laid_out_with_the_models_tokenizer(model_f
     monkeypatch.chdir(tmp_path)
     mine = parse_recipe({"model": {"base": str(model_folder)}}, ["data.limit=5"])
     source = TreeSource(mine, find_shape(str(model_folder)))
-    assert source.origin == "5 passages of sample; tokens by the model's tokenizer"
+    assert source.origin == "5 texts of sample; tokens by the model's tokenizer"
     sizes = source.sizes(mine)
     assert len(sizes.training) == 5 and sizes.largest(1).nodes == max(size.nodes for size, _ in sizes.training)
     assert sizes.largest(2).nodes > sizes.largest(1).nodes

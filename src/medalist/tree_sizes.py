@@ -21,6 +21,7 @@ from .model import at_hand, cache_folder
 from .passages import Mention, Passage
 from .prepare import data_folder, open_prepared, prepare
 from .prompt import Encoder, Layout
+from .quizzes import Quiz
 from .recipe import Recipe
 from .shapes import ModelShape
 from .sources import sample
@@ -97,11 +98,12 @@ class TreeSource:
         self._known: dict[tuple[str, int], TreeSizes] = {}
         tokenizer = find_tokenizer(recipe)
         self._tokenizer = tokenizer or EstimatedTokenizer()
-        found = _own_passages(recipe)
+        found = _own_texts(recipe)
+        validation: Sequence[Passage | Quiz]
         self._train, validation, self._inventory = found or typical_passages()
         self._validation = validation or self._train  # scored after training, if not while
         whose = (
-            f"{len(self._train)} passages of {recipe.data.source}"
+            f"{len(self._train)} texts of {recipe.data.source}"
             if found
             else f"assumed: MeDAL's usual passage ({WORDS} words, {MENTIONS} mentions of {CANDIDATES} candidates)"
         )
@@ -143,15 +145,14 @@ def _size(layouts: Sequence[Layout]) -> tuple[Pass, int]:
     return Pass(nodes=nodes, kept=kept, seen=pairs / nodes**2), sum(len(layout.questions) for layout in layouts)
 
 
-def _own_passages(recipe: Recipe) -> tuple[list[Passage], list[Passage], Inventory] | None:
-    """Some training and validation passages of the recipe's own data, if they are at hand."""
+def _own_texts(recipe: Recipe) -> tuple[Sequence[Passage | Quiz], Sequence[Passage | Quiz], Inventory] | None:
+    """Some training and validation texts of the recipe's own data, if they are at hand."""
     settings = recipe.data
     try:
         folder = data_folder(recipe)
         if (folder / "data.json").exists():
             prepared = open_prepared(folder)
-            train, validation = (prepared.passages(split) for split in ("train", "validation"))
-            return _spread(train), _spread(validation), prepared.inventory
+            return _spread(prepared.texts("train")), _spread(prepared.texts("validation")), prepared.inventory
         if settings.source != "sample" and _bytes(Path(settings.path or "")) > SMALL:
             return None
         few = settings.model_copy(
@@ -163,7 +164,7 @@ def _own_passages(recipe: Recipe) -> tuple[list[Passage], list[Passage], Invento
         )
         with tempfile.TemporaryDirectory() as place:
             prepared = prepare(recipe.model_copy(update={"data": few, "output": str(Path(place) / "runs")}))
-            return prepared.passages("train"), prepared.passages("validation"), prepared.inventory
+            return prepared.texts("train"), prepared.texts("validation"), prepared.inventory
     except FileNotFoundError:  # a shipped recipe names files that a newcomer does not have yet
         return None
 
@@ -174,10 +175,10 @@ def _bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-def _spread(passages: list[Passage]) -> list[Passage]:
+def _spread(texts: Sequence[Passage | Quiz]) -> Sequence[Passage | Quiz]:
     """At most `SAMPLE` of them, evenly from first to last."""
-    step = max(1, math.ceil(len(passages) / SAMPLE))
-    return passages[::step]
+    step = max(1, math.ceil(len(texts) / SAMPLE))
+    return texts[::step]
 
 
 def typical_passages() -> tuple[list[Passage], list[Passage], Inventory]:
