@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from medalist.card import Place, card_text, interval, share, write_card
+from medalist.card import Place, card_text, interval, points, share, write_card
 from medalist.licences import licence_of
 from medalist.runs import open_run
 
@@ -47,6 +47,9 @@ def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(fresh
         for part in ("all", "no leak"):
             cell = metrics["slices"][part][name]
             assert f" {share(cell)} ({interval(cell)}) ".replace(" %", "") in row
+    ahead = metrics["slices"]["all"]["from_baseline"]
+    assert f"({100 * metrics['baselines'][ahead['baseline']]['accuracy']['low']:.1f}" in card
+    assert f"(this model minus it: {points(ahead)} points)." in card
     gain = metrics["slices"]["sense unseen"]["difference"]
     assert f"| {100 * gain['value']:+.1f} (" in next(line for line in lines if line.startswith("| sense unseen |"))
 

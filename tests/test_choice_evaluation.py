@@ -1,9 +1,12 @@
 """Figures on choice questions, checked by hand on a few."""
 
+import io
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from marking import marked
 from medalist.choice_evaluation import summarise_choices
@@ -11,6 +14,7 @@ from medalist.metrics import PassageBootstrap
 from medalist.predictions import make_choice_items
 from medalist.quizzes import Choice, Quiz
 from medalist.splits import shared_passages
+from medalist.tables import metrics_tables
 
 LABELS = ("yes", "no", "maybe")
 
@@ -80,7 +84,7 @@ def test_baselines_are_constant_answers_and_chance():
     assert values(summary(train=TRAIN))["most frequent answer in training"] == 1 / 5, "no, of which there is one"
     assert values(summary(train=[quiz("t", 0, options=("true", "false"))])) == values(summary())
     assert set(summary()["slices"]["all"]) == {
-        "count", "base", "tuned", "difference", "most frequent answer here", "chance"
+        "count", "base", "tuned", "difference", "from_baseline", "most frequent answer here", "chance"
     }  # fmt: skip
 
 
@@ -89,6 +93,26 @@ def test_base_and_tuned_are_compared_question_by_question_over_texts():
     assert difference["value"] == pytest.approx(2 / 5)
     assert 0 < difference["p"] < 1
     assert "difference" not in summary(base=BASE)["slices"]["all"]
+
+
+def test_the_tuned_model_is_held_against_the_strongest_baseline():
+    found = summary(train=TRAIN)["slices"]["all"]["from_baseline"]
+    assert found["baseline"] == "most frequent answer here", "3 of 5; in training 1 of 5, by chance 1 of 3"
+    assert found["value"] == pytest.approx(4 / 5 - 3 / 5)
+    assert found["low"] < found["value"] < found["high"]
+    assert "from_baseline" not in summary(base=BASE)["slices"]["all"]
+
+
+def test_the_tables_end_the_baselines_with_the_distance_to_the_strongest():
+    console = Console(width=200, record=True, file=io.StringIO())
+    for table in metrics_tables(summary() | {"about": {"rows_quarantined": {}}}):
+        console.print(table)
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    row = next(line for line in lines if line.startswith("tuned minus the strongest (p)"))
+    assert re.fullmatch(r".* \+20\.0 \(p=0\.\d+\)", row)
+    for table in metrics_tables(summary(base=BASE) | {"about": {"rows_quarantined": {}}}):
+        console.print(table)
+    assert "minus" not in console.export_text()
 
 
 def test_what_did_not_fit_is_left_out_of_every_model_and_counted():

@@ -167,7 +167,22 @@ def test_base_and_tuned_are_compared_question_by_question():
 
 
 def test_one_model_alone_has_no_difference():
-    assert "difference" not in summary(base=BASE)["slices"]["all"]
+    assert not {"difference", "from_baseline"} & summary(base=BASE)["slices"]["all"].keys()
+
+
+def test_each_slice_has_its_own_strongest_baseline():
+    slices = summary(base=TUNED, tuned=BASE)["slices"]
+    found = {
+        name: (cells["from_baseline"]["baseline"], cells["from_baseline"]["value"]) for name, cells in slices.items()
+    }
+    plain, copy = "majority (inventory counts)", "copy, else majority (inventory counts)"
+    assert found == {
+        "all": (copy, pytest.approx(3 / 5 - 4 / 5)),
+        "no leak": (plain, 0),  # as good as copying there, and named first
+        "answer leak": (copy, -1),
+        "one word": (plain, 0),
+        "several words": (copy, pytest.approx(3 / 4 - 1)),
+    }
 
 
 def test_training_data_adds_baselines_and_slices():

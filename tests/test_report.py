@@ -94,6 +94,31 @@ def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, ve
     assert "Beware: 3 of these passages stand in the training data too" in summary
 
 
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.1, 0.02, 0.17), "on 90.0 % (85.0–95.0). Tuning gained"),
+        (
+            (0.1, 0.02, 0.17),
+            "The tuned model is 10.0 points (95 % interval 2.0 to 17.0, p = 0.04) above that baseline.",
+        ),
+        (
+            (-0.1, -0.17, -0.02),
+            "The tuned model is 10.0 points (95 % interval 2.0 to 17.0, p = 0.04) below that baseline.",
+        ),
+        (
+            (0.1, -0.02, 0.2),
+            "difference from that baseline, +10.0 points (95 % interval -2.0 to +20.0, p = 0.04), may be chance.",
+        ),
+    ],
+)
+def test_the_summary_says_how_far_the_strongest_baseline_is(interval, verdict):
+    metrics = evaluation(0.7, 0.8, 0.05, 0.15)
+    value, low, high = interval
+    metrics["slices"]["all"]["from_baseline"] = {"value": value, "low": low, "high": high, "count": 100, "p": 0.04}
+    assert verdict in " ".join(plain_summary(metrics))
+
+
 def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):
     import shutil
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from .metrics import Estimate, Floats, PassageBootstrap
+from .metrics import MODELS, Estimate, Floats, PassageBootstrap
 from .predictions import Item, passage_numbers
 
 Better = Literal["higher", "lower"]
@@ -90,7 +90,7 @@ def slice_row(
         return {}
     strongest = max(baselines, key=lambda baseline: float(cells[baseline]["value"]))
     named = f"{100 * cells[strongest]['value']:.1f} ({strongest})"
-    models: dict[str, Any] = {name: cells[name] for name in ("base", "parent", "tuned") if name in cells}
+    models: dict[str, Any] = {name: cells[name] for name in MODELS if name in cells}
     difference = cells["difference" if against == "base" else "from_parent"]
     row = make_row(claim, metric, models, difference, baseline=named)
     return row if against == "base" else {**row, "before": against}

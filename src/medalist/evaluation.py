@@ -269,7 +269,7 @@ def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
 
 def answerers(cells: dict[str, Any]) -> list[str]:
     """Whose answers a slice holds figures of: models, then baselines."""
-    return [name for name in cells if name not in ("count", "difference", "from_parent")]
+    return [name for name in cells if name not in ("count", "difference", "from_parent", "from_baseline")]
 
 
 def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:

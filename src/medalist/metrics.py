@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
+MODELS = ("base", "parent", "tuned")
+"""Whose answers are measured, in the order of their making; every other answerer is a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +117,14 @@ def share_cell(
 def compared(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
 ) -> dict[str, dict[str, Any]]:
-    """Every answerer's share right on each slice that is not empty, tuned minus base where both are there, and tuned minus
-    parent (`from_parent`) of a run that was tuned further.
+    """Every answerer's share right on each slice that is not empty, and how far the tuned model, if there is one, is from others.
+
+    `difference` is tuned minus base, `from_parent` tuned minus the parent of a run that was tuned further, `from_baseline`
+    tuned minus the baseline that is strongest on these very questions, which the comparison favours.
 
     Args:
         bootstrap: over the passages of the questions.
-        correct: answerer -> ``[M]``.
+        correct: answerer -> ``[M]``; those that are not among `MODELS` are baselines.
         slices: name -> ``[M]``, which questions belong to it.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -129,11 +133,19 @@ def compared(
             continue
         found[name] = {"count": int(chosen.sum())}
         found[name] |= {answerer: share_cell(bootstrap, right, chosen) for answerer, right in correct.items()}
-        for key, before in (("difference", "base"), ("from_parent", "parent")):
-            if {before, "tuned"} <= correct.keys():
+        if "tuned" not in correct:
+            continue
+        others = {"difference": "base", "from_parent": "parent"}
+        baselines = [answerer for answerer in correct if answerer not in MODELS]
+        if baselines:
+            others["from_baseline"] = max(baselines, key=lambda baseline: float(np.mean(correct[baseline][chosen])))
+        for key, before in others.items():
+            if before in correct:
                 gain = bootstrap.difference(correct[before], correct["tuned"], chosen)
                 assert gain is not None
                 found[name][key] = {**gain[0].record(), "p": gain[1]}
+        if baselines:
+            found[name]["from_baseline"]["baseline"] = others["from_baseline"]
     return found
 
 

@@ -130,6 +130,8 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
             line += f" {_verdict(difference)}"
         if difference := cells.get("from_parent"):
             line += f" {_verdict(difference, further=True)}"
+        if difference := cells.get("from_baseline"):
+            line += f" {_verdict_on_baseline(difference)}"
         lines.append(line)
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
         lines.append("In none of these passages is the answer spelt out elsewhere.")
@@ -163,13 +165,27 @@ def _before(models: Iterable[str]) -> str:
 
 def _verdict(difference: dict[str, Any], *, further: bool = False) -> str:
     what, against = ("Tuning further", " from the parent") if further else ("Tuning", "")
+    unclear = f"The difference{against}, {{}}, may be chance."
+    return _worded(difference, f"{what} gained {{}}.", f"{what} lost {{}}.", unclear)
+
+
+def _verdict_on_baseline(difference: dict[str, Any]) -> str:
+    return _worded(
+        difference,
+        "The tuned model is {} above that baseline.",
+        "The tuned model is {} below that baseline.",
+        "The tuned model's difference from that baseline, {}, may be chance.",
+    )
+
+
+def _worded(difference: dict[str, Any], gained: str, lost: str, unclear: str) -> str:
+    """One of three sentences with the difference put in: by its interval it is above zero, below, or neither."""
     value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
-    chance = f"p = {difference['p']:.2g}"
-    if low > 0:
-        return f"{what} gained {value:.1f} points (95 % interval {low:.1f} to {high:.1f}, {chance})."
-    if high < 0:
-        return f"{what} lost {-value:.1f} points (95 % interval {-high:.1f} to {-low:.1f}, {chance})."
-    return f"The difference{against}, {value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, {chance}), may be chance."
+    if low > 0 or high < 0:
+        low, high = sorted((abs(low), abs(high)))
+        numbers = f"{abs(value):.1f} points (95 % interval {low:.1f} to {high:.1f}, p = {difference['p']:.2g})"
+        return (gained if value > 0 else lost).format(numbers)
+    return unclear.format(f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, p = {difference['p']:.2g})")
 
 
 def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from .claim_rows import cell_text, change_text
 from .claims import claims_by_heading
 from .evaluation import answerers, distinct_slices
+from .metrics import MODELS
 from .sources.sample import do_not_use
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     table = _table(f"Baselines on the same {asked.split()[0]}", "", *parts)
     for name in baselines:
         table.add_row(name, *(share(metrics["slices"][part].get(name)) for part in parts))
+    if all("from_baseline" in metrics["slices"][part] for part in parts):
+        gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
+        table.add_row("tuned minus the strongest (p)", *gains)
     yield table
     table = _table("Beyond accuracy", "", *models)
     figures = metrics["models"].values()
@@ -132,7 +136,7 @@ def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
         "is",
     )
     for row in adapted["rows"]:
-        cells = [share(row[model]) for model in ("base", "parent", "tuned")]
+        cells = [share(row[model]) for model in MODELS]
         label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
         table.add_row(label, count, *cells, change_text(row), row["verdict"])
     return Group(table, *adapted["shared"])
