@@ -1,16 +1,21 @@
 """The model card: what it says of a run, what the Hub reads of it, and that it names no local path."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
+from llama3 import hub_tokenizer
 from medalist.card import Place, card_text, interval, points, share, write_card
 from medalist.licences import licence_of
-from medalist.runs import open_run
+from medalist.prompt import Encoder, PromptSettings, Question
+from medalist.runs import load_run_base, open_run
 
 
 def test_the_card_opens_with_metadata_that_the_hub_reads(fresh_run):
@@ -66,6 +71,24 @@ def test_its_tables_are_whole(fresh_run):
     for table in tables:
         assert set(table[1]) == {"|", "-"}, "a head, then the rule, without a gap"
         assert len({line.count("|") for line in table}) == 1, "every row has every column"
+
+
+def test_its_code_without_medalist_asks_token_for_token_as_medalist_does(fresh_run):
+    [code] = [c for c in re.findall(r"```python\n(.*?)```", card_text(open_run(fresh_run)), re.DOTALL) if "logits" in c]
+    asked = []
+
+    def model(ids):
+        asked.append(ids[0].tolist())
+        return SimpleNamespace(logits=torch.zeros(*ids.shape, 128256))
+
+    run_base = load_run_base(open_run(fresh_run)).tokenizer
+    for tokenizer in (run_base, hub_tokenizer()):  # Llama 3's joins a full stop and the line breaks behind it
+        asked.clear()
+        names = {"torch": torch, "model": model, "tokenizer": tokenizer}
+        exec(code[code.index("text = ") :], names)
+        question = Question(prompt=names["question"], candidates=tuple(names["candidates"]), gold=None)
+        before, candidates = Encoder(tokenizer, PromptSettings(), max_depth=8192).token_ids(names["text"], question)
+        assert asked == [before + candidate for candidate in candidates]
 
 
 def test_claims_are_shown_with_their_verdicts(fresh_run, tmp_path):

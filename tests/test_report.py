@@ -97,7 +97,7 @@ def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, ve
 @pytest.mark.parametrize(
     ("interval", "verdict"),
     [
-        ((0.1, 0.02, 0.17), "on 90.0 % (85.0–95.0). Tuning gained"),
+        ((0.1, 0.02, 0.17), "(majority) on 90.0 %. Tuning gained 10.0 points"),
         (
             (0.1, 0.02, 0.17),
             "The tuned model is 10.0 points (95 % interval 2.0 to 17.0, p = 0.04) above that baseline.",
