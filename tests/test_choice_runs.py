@@ -211,6 +211,26 @@ def test_a_plan_lays_the_questions_themselves_out(files, run, tmp_path, prepared
     assert not (tmp_path / "data").exists(), "a plan leaves nothing behind"
 
 
+def test_choice_questions_neither_are_nor_have_a_parent(files, run, fresh_run, tmp_path, capsys):
+    places = [f"output={tmp_path / 'runs'}"]
+    code, _, err = command(capsys, "train", "--from", run, "--data", files / "notes.jsonl", *places)
+    assert code == 1 and err.startswith(f"{run} is about choice questions; only runs on short forms are tuned further")
+    code, _, err = command(
+        capsys, "train", files / "qa.yaml", "--from", fresh_run, "--data", files / "qa.jsonl", *places
+    )
+    assert (
+        code == 1
+        and err == f"{files / 'qa.jsonl'} holds choice questions, not marked passages: set data.source=choices\n"
+    )
+    code, _, err = command(
+        capsys, "train", files / "qa.yaml", f"data.path={files / 'qa.jsonl'}", "--from", fresh_run, *places
+    )
+    assert code == 1 and err.startswith(
+        "the recipe is about choice questions; only runs on short forms are tuned further"
+    )
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_a_run_on_choices_compares_base_and_tuned_on_its_test_split(run, capsys):
     code, out, _ = command(capsys, "evaluate", run, "--json")
     assert code == 0

@@ -114,7 +114,7 @@ def parent_run(recipe: Recipe) -> Run | None:
 
     Raises:
         FileNotFoundError: it is no run.
-        RecipeError: it is not trained to its end, or was tuned in another way than the recipe says.
+        RecipeError: it is not trained to its end, was tuned in another way than the recipe says, or one is about choice questions.
     """
     if recipe.model.parent is None:
         return None
@@ -123,6 +123,12 @@ def parent_run(recipe: Recipe) -> Run | None:
         raise RecipeError(
             f"{parent.folder} is not trained to its end; finish it with `medalist train {parent.folder}/recipe.yaml --resume`"
         )
+    for whose, settings in ((str(parent.folder), parent.recipe.data), ("the recipe", recipe.data)):
+        if settings.source == "choices":
+            raise RecipeError(
+                f"{whose} is about choice questions; only runs on short forms are tuned further, on short forms. "
+                "Train on choice questions from a base: medalist train RECIPE data.source=choices data.path=FILE"
+            )
     ours, theirs = recipe.training, parent.recipe.training
     for key in ("method", *(("rank", "alpha", "upper_layers") if ours.method == "lora" else ())):
         if getattr(ours, key) != getattr(theirs, key):

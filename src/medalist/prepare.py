@@ -33,7 +33,7 @@ from .pubmed_corpus import PubmedSettings, prepare_pubmed
 from .quizzes import Quiz, read_quizzes, write_quizzes
 from .recipe import DataSettings, Recipe
 from .sources import sample
-from .sources.choices import read_choices
+from .sources.choices import is_choices, read_choices
 from .splits import Split, hold_out, split_passages
 from .substitution import Substituter
 
@@ -292,6 +292,8 @@ def _sources(
         ) as file:  # not splitlines, which knows other line ends too
             quarantine.rows = [json.loads(line) for line in file]
         return _corpus(recipe, built, _offered(recipe, corpus_inventory(built)))
+    if settings.source == "table" and is_choices(path):
+        raise ValueError(f"{path} holds choice questions, not marked passages: set data.source=choices")
     inventory = _offered(recipe)
     passages = sample.passages() if settings.source == "sample" else read_passages(path, inventory, quarantine)
     # Split before anything is replaced: duplicates are alike only as they came.
