@@ -53,4 +53,4 @@ def run_demo(output: Path, out: Console) -> None:
     cells = metrics["slices"]["all"]
     out.print(f"\nAccuracy on held-out passages: [bold]{share(cells['base'])} -> {share(cells['tuned'])}[/]")
     out.print(f"Report: {report}", soft_wrap=True)
-    out.print(f'Next:   medalist expand {run.folder} "Pt with MS on interferon, LP planned."', soft_wrap=True)
+    out.print(f'Next:   medalist expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)
