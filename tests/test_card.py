@@ -54,7 +54,7 @@ def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(fresh
             assert f" {share(cell)} ({interval(cell)}) ".replace(" %", "") in row
     ahead = metrics["slices"]["all"]["from_baseline"]
     assert f"({100 * metrics['baselines'][ahead['baseline']]['accuracy']['low']:.1f}" in card
-    assert f"(this model minus it: {points(ahead)} points)." in card
+    assert f", from which this model is {points(ahead)} points away." in card
     gain = metrics["slices"]["sense unseen"]["difference"]
     assert f"| {100 * gain['value']:+.1f} (" in next(line for line in lines if line.startswith("| sense unseen |"))
 
