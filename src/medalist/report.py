@@ -182,9 +182,9 @@ def _worded(difference: dict[str, Any], gained: str, lost: str, unclear: str) ->
     """One of three sentences with the difference put in: by its interval it is above zero, below, or neither."""
     value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
     if low > 0 or high < 0:
-        low, high = sorted((abs(low), abs(high)))
-        numbers = f"{abs(value):.1f} points (95 % interval {low:.1f} to {high:.1f}, p = {difference['p']:.2g})"
-        return (gained if value > 0 else lost).format(numbers)
+        nearer, farther = sorted((abs(low), abs(high)))
+        numbers = f"{abs(value):.1f} points (95 % interval {nearer:.1f} to {farther:.1f}, p = {difference['p']:.2g})"
+        return (gained if low > 0 else lost).format(numbers)
     return unclear.format(f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, p = {difference['p']:.2g})")
 
 
