@@ -168,6 +168,7 @@ def fits(short_form: str, long_form: str) -> bool:
     return _long_form_start(letters, tidy(long_form), initials=False) == 0
 
 
+# Words in a row are easier to read and to add to than a list of strings: hence SIM905.
 _SMALL = frozenset("a an and at by de for from in la of on or the to with".split())  # noqa: SIM905
 _NO_BEGINNING = _SMALL | frozenset(
     "are as is its our than that their these this those using was we were which who".split()  # noqa: SIM905

@@ -186,7 +186,7 @@ def _attempt(work: Callable[[J], R], job: J) -> R | _Failed:
         failure: Exception = error
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:
+        except Exception:  # pickling runs the error's own code, which can raise anything; its words still come back
             failure = RuntimeError(f"{type(error).__name__}: {error}")
         return _Failed(failure, trace=traceback.format_exc())
 
