@@ -23,13 +23,13 @@ import numpy as np
 import polars as pl
 from common import progress, table, timed
 
-from medalist.adaptation import PARENT_TEST
-from medalist.metrics import PassageBootstrap
-from medalist.parents import further_recipe
-from medalist.run_evaluation import evaluate_run
-from medalist.runs import Run, open_run, train
-from medalist.sources.clinical import NOTES
-from medalist.tables import gain_text, share
+from medalist.cli.tables import gain_text, share
+from medalist.data.embedded.clinical import NOTES
+from medalist.evaluation.metrics import PassageBootstrap
+from medalist.runs.adaptation import PARENT_TEST
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.parents import further_recipe
+from medalist.runs.run import Run, open_run, train
 
 FOLDER = Path("adapt")
 ARMS = ("data.replay=0", "data.replay=0.25")

@@ -28,15 +28,15 @@ from peft import LoraConfig
 from transformers import PrinterCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from medalist.generation import generate_answers
-from medalist.metrics import PassageBootstrap
-from medalist.model import LoadedModel, load_base
-from medalist.passages import Passage
-from medalist.predictions import Item, make_items, passage_numbers
-from medalist.prepare import prepare
-from medalist.prompt import NONE_OF_THESE
+from medalist.data.passages import Passage
+from medalist.evaluation.generation import generate_answers
+from medalist.evaluation.metrics import PassageBootstrap
+from medalist.evaluation.predictions import Item, make_items, passage_numbers
+from medalist.models.base import LoadedModel, load_base
 from medalist.recipe import Recipe, load_recipe
-from medalist.training import tune
+from medalist.runs.prepare import prepare
+from medalist.training.trainer import tune
+from medalist.trees.prompt import NONE_OF_THESE
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = 26.3

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from medalist.inventory import Inventory
-from medalist.passages import Passage, write_jsonl
+from medalist.data.embedded import sample
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage, write_jsonl
+from medalist.data.substitution import Substituter
 from medalist.recipe import Recipe, parse_recipe
-from medalist.sources import sample
-from medalist.substitution import Substituter
 
 T = TypeVar("T")
 

@@ -28,12 +28,12 @@ from common import count_option, progress, table, timed
 from lxml import etree
 from pubmed_xml import write_pubmed_xml
 
-from medalist.inventory import Inventory
-from medalist.kinds import KindMaker
-from medalist.passages import Quarantine
-from medalist.sources import sample
-from medalist.sources.pubmed import Abstract, read_records
-from medalist.substitution import Substituter
+from medalist.data.embedded import sample
+from medalist.data.inventory import Inventory
+from medalist.data.kinds import KindMaker
+from medalist.data.passages import Quarantine
+from medalist.data.sources.pubmed import Abstract, read_records
+from medalist.data.substitution import Substituter
 
 SENTENCES = 10
 """Of some 19 words, in a text."""

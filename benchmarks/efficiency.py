@@ -25,14 +25,14 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from transformers.utils import logging
 
-from medalist.adapters import add_adapter
-from medalist.batches import TREE_FIELDS, TreeDataset, collate
-from medalist.losses import question_losses
-from medalist.model import load_base
-from medalist.prompt import Encoder, PromptSettings
+from medalist.models.adapters import add_adapter
+from medalist.models.base import load_base
 from medalist.recipe import TrainingSettings
-from medalist.scoring import candidate_scores, score_tree, tree_inputs
-from medalist.tree import TokenTree
+from medalist.training.batches import TREE_FIELDS, TreeDataset, collate
+from medalist.trees.losses import question_losses
+from medalist.trees.prompt import Encoder, PromptSettings
+from medalist.trees.scoring import candidate_scores, score_tree, tree_inputs
+from medalist.trees.tree import TokenTree
 
 FIGURE = Path(__file__).parents[1] / "docs" / "benchmarks-profile.png"
 UPPER_LAYERS, REPEATS = 15, 10

@@ -22,16 +22,16 @@ import numpy as np
 from common import count_option, machine, progress, table, timed
 from cyllama.llama import llama_cpp
 
-from medalist.export import gguf_metadata, merge_run
-from medalist.gguf_files import convert, quantize, tokenize
-from medalist.metrics import Floats
-from medalist.model import LoadedModel, load_base
-from medalist.predictions import Item, make_items
-from medalist.prompt import Encoder, Layout
-from medalist.run_evaluation import held_out
-from medalist.runs import open_run
-from medalist.scoring import score_layouts
-from medalist.tree import TokenTree, sequences
+from medalist.evaluation.metrics import Floats
+from medalist.evaluation.predictions import Item, make_items
+from medalist.models.base import LoadedModel, load_base
+from medalist.runs.evaluate import held_out
+from medalist.runs.run import open_run
+from medalist.sharing.export import gguf_metadata, merge_run
+from medalist.sharing.gguf import convert, quantize, tokenize
+from medalist.trees.prompt import Encoder, Layout
+from medalist.trees.scoring import score_layouts
+from medalist.trees.tree import TokenTree, sequences
 
 TYPES = ("f16", "q8_0", "q4_k_m")
 SAME = 0.1

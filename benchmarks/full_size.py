@@ -33,15 +33,15 @@ from common import machine, progress, recipe_in, table, write_medal_shaped
 from plan import forget_highest, status
 from safetensors.torch import save_file
 
-from medalist import model as loading
-from medalist.expander import Expander
-from medalist.model import load_base
-from medalist.plan import Plan, make_plan
-from medalist.prepare import prepare
+from medalist.expansion.expander import Expander
+from medalist.models import base as loading
+from medalist.models.base import load_base
+from medalist.planning.plan import Plan, make_plan
+from medalist.planning.shapes import KNOWN, ModelShape
+from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
-from medalist.shapes import KNOWN, ModelShape
-from medalist.training import tune
-from medalist.tree_sizes import find_tokenizer
+from medalist.runs.prepare import prepare
+from medalist.training.trainer import tune
 
 GB = 1e9
 SHAPES = {

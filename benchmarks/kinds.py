@@ -22,18 +22,18 @@ from pathlib import Path
 import numpy as np
 from common import count_option, progress, table, timed
 
-from medalist.evaluation import Knowledge, score_passages, summarise
-from medalist.inventory import Inventory
-from medalist.model import load_base
-from medalist.passages import Passage
-from medalist.predictions import make_items, read_scores, write_predictions
-from medalist.prepare import prepare
-from medalist.prompt import Encoder, sampled_candidates
-from medalist.pubmed_corpus import PubmedSettings, prepare_pubmed
+from medalist.cli.tables import share
+from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage
+from medalist.evaluation.predictions import make_items, read_scores, write_predictions
+from medalist.evaluation.short_forms import Knowledge, score_passages, summarise
+from medalist.models.base import load_base
 from medalist.recipe import Recipe, parse_recipe
-from medalist.run_evaluation import read_marked
-from medalist.runs import load_tuned, open_run, train
-from medalist.tables import share
+from medalist.runs.evaluate import read_marked
+from medalist.runs.prepare import prepare
+from medalist.runs.run import load_tuned, open_run, train
+from medalist.trees.prompt import Encoder, sampled_candidates
 
 FOLDER = Path("kinds")
 CORPUS = FOLDER / "corpus"

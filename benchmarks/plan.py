@@ -28,12 +28,12 @@ from typing import Any
 from common import machine, progress, recipe_in, table, write_medal_shaped
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from medalist.model import load_base
-from medalist.plan import NO_HOLES, Plan, make_plan
-from medalist.prepare import prepare
+from medalist.models.base import load_base
+from medalist.planning.plan import NO_HOLES, Plan, make_plan
+from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
-from medalist.training import TreeTrainer, tune
-from medalist.tree_sizes import find_tokenizer
+from medalist.runs.prepare import prepare
+from medalist.training.trainer import TreeTrainer, tune
 
 GB = 1e9
 SHAPES = {

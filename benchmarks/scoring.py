@@ -26,12 +26,12 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.utils import logging
 
-from medalist.adapters import add_adapter
-from medalist.model import LoadedModel, load_base
-from medalist.prompt import Encoder, Layout, PromptSettings
+from medalist.models.adapters import add_adapter
+from medalist.models.base import LoadedModel, load_base
 from medalist.recipe import TrainingSettings
-from medalist.scoring import score_layouts
-from medalist.tree import sequences
+from medalist.trees.prompt import Encoder, Layout, PromptSettings
+from medalist.trees.scoring import score_layouts
+from medalist.trees.tree import sequences
 
 TOLERANCE = 1e-3
 """Nats that two sides may differ by on one candidate."""

@@ -33,16 +33,16 @@ from common import MENTIONS, WORDS, machine, medal_shaped, progress, table
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
-from medalist.adapters import add_adapter
-from medalist.batches import TrainingItem, collate
-from medalist.inventory import Inventory
-from medalist.model import LoadedModel, load_base
-from medalist.passages import Passage
-from medalist.prompt import Choose, Encoder, Layout, PromptSettings, sampled_candidates
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage
+from medalist.models.adapters import add_adapter
+from medalist.models.base import LoadedModel, load_base
 from medalist.recipe import TrainingSettings
-from medalist.scoring import score_tree
-from medalist.training import TreeTrainer
-from medalist.tree import build_tree, sequences
+from medalist.training.batches import TrainingItem, collate
+from medalist.training.trainer import TreeTrainer
+from medalist.trees.prompt import Choose, Encoder, Layout, PromptSettings, sampled_candidates
+from medalist.trees.scoring import score_tree
+from medalist.trees.tree import build_tree, sequences
 
 BASE = "smollm2-135m"
 PROMPT = PromptSettings(window=1024)
@@ -152,7 +152,7 @@ class StepClock(TrainerCallback):
 
 
 def shared_arguments(settings: TrainingSettings, *, steps: int, folder: Path, bf16: bool) -> dict[str, Any]:
-    """What both trainers are told: as `medalist.training.tune` does, without checkpoints."""
+    """What both trainers are told: as `medalist.training.tune.tune` does, without checkpoints."""
     return {
         "output_dir": str(folder),
         "max_steps": steps,
@@ -222,7 +222,7 @@ def tree_trainer(
     folder: Path,
     bf16: bool = False,
 ) -> TreeTrainer:
-    """Medalist, as `medalist.training.tune` sets it up, on items laid out beforehand and in their order."""
+    """Medalist, as `medalist.training.tune.tune` sets it up, on items laid out beforehand and in their order."""
     arguments = TrainingArguments(
         **shared_arguments(settings, steps=steps, folder=folder, bf16=bf16),
         per_device_train_batch_size=settings.passages_per_pass,

@@ -8,7 +8,7 @@ os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "TERMINAL_WIDT
 
 from typer.testing import CliRunner
 
-from medalist.cli import app, verbs
+from medalist.cli.app import app, verbs
 
 PAGE = Path(__file__).parent / "cli.md"
 VERBS = verbs()

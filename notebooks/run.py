@@ -20,7 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from medalist.files import replacing
+from medalist.tools.files import replacing
 
 NOTEBOOK = Path(__file__).resolve().parent / "medalist.ipynb"
 PROGRESS = re.compile(r"[\w ,]+: ([\d,]+)/([\d,]+) in \d+ s")

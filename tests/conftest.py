@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from medalist.model import BaseIdentity, LoadedModel
+from medalist.models.base import BaseIdentity, LoadedModel
 
 torch.set_num_threads(1)  # for models as small as these, a second thread only adds waiting
 
@@ -98,8 +98,8 @@ def model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Te
 def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the tiny model on the sample corpus, trained for four steps and evaluated."""
     from medalist.recipe import parse_recipe
-    from medalist.run_evaluation import evaluate_run
-    from medalist.runs import train
+    from medalist.runs.evaluate import evaluate_run
+    from medalist.runs.run import train
 
     values = {
         "name": "tiny",

@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import cache
 
-from medalist.inventory import Inventory
-from medalist.passages import Passage, read_passages
-from medalist.predictions import make_items
-from medalist.sources import clinical, sample
-from medalist.substitution import LongFormFinder
+from medalist.data.embedded import clinical, sample
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage, read_passages
+from medalist.data.substitution import LongFormFinder
+from medalist.evaluation.predictions import make_items
 
 INVENTORY = sample.inventory()
 PASSAGES = sample.passages()

@@ -15,10 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from medalist import medal_corpus
-from medalist.cli import main
-from medalist.inventory import Inventory
-from medalist.passages import Quarantine, read_passages
+from medalist.cli.app import main
+from medalist.corpora import medal as medal_corpus
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Quarantine, read_passages
 
 STEP = 1.3
 """How much larger the disk becomes each time."""

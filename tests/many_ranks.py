@@ -17,10 +17,10 @@ import torch
 
 torch.set_num_threads(1)
 
-import medalist.training as training  # noqa: E402
-from medalist.model import load_base  # noqa: E402
-from medalist.ranks import Ranks, together  # noqa: E402
+import medalist.training.trainer as training  # noqa: E402
+from medalist.models.base import load_base  # noqa: E402
 from medalist.recipe import Recipe  # noqa: E402
+from medalist.training.ranks import Ranks, together  # noqa: E402
 from test_training import INVENTORY, PASSAGES, settings  # noqa: E402
 
 LORA: dict[str, Any] = {"epochs": 2, "clip": 0.5, "weight_decay": 0.1}
@@ -116,7 +116,7 @@ def break_off(fault: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] in FAULTS:
-        from medalist.cli import main
+        from medalist.cli.app import main
 
         break_off(sys.argv[1])
         main(sys.argv[2:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from medalist.passages import Mention, Passage
+from medalist.data.passages import Mention, Passage
 
 _MARK = re.compile(r"\[(?P<surface>[^\]|=]+)(?:\|(?P<key>[^\]=]+))?(?:=(?P<gold>[^\]]+))?\]")
 

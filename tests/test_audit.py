@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from marking import marked
-from medalist.audit import SimilarPassages, audit, clean, jaccard, shingles
-from medalist.cli import main
-from medalist.corpus import write_shard
-from medalist.inventory import Inventory
-from medalist.passages import Passage, read_passages, write_jsonl
+from medalist.cli.app import main
+from medalist.corpora.corpus import write_shard
+from medalist.data.audit import SimilarPassages, audit, clean, jaccard, shingles
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage, read_passages, write_jsonl
 
 INVENTORY = Inventory.of(
     [

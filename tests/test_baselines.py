@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from marking import marked
-from medalist.baselines import BagOfWords, copy_else_majority, majority, plain_words, spelt_out, text_around
-from medalist.inventory import Inventory
+from medalist.data.inventory import Inventory
+from medalist.evaluation.baselines import BagOfWords, copy_else_majority, majority, plain_words, spelt_out, text_around
 
 SENSES = ("rheumatoid arthritis", "right atrium", "room air")
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from medalist.adapters import add_adapter
-from medalist.passages import Quarantine
+from medalist.data.passages import Quarantine
+from medalist.data.sources.pubmed import read_records
+from medalist.models.adapters import add_adapter
 from medalist.recipe import TrainingSettings
-from medalist.scoring import candidate_scores, tree_inputs
-from medalist.sources.pubmed import read_records
-from medalist.tree import build_tree, forest
+from medalist.trees.scoring import candidate_scores, tree_inputs
+from medalist.trees.tree import build_tree, forest
 
 HERE = Path(__file__).parent.parent / "benchmarks"
 

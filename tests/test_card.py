@@ -12,10 +12,10 @@ import torch
 from huggingface_hub import ModelCard
 
 from llama3 import hub_tokenizer
-from medalist.card import Place, card_text, interval, points, share, write_card
-from medalist.licences import licence_of
-from medalist.prompt import Encoder, PromptSettings, Question
-from medalist.runs import load_run_base, open_run
+from medalist.models.licences import licence_of
+from medalist.runs.card import Place, card_text, interval, points, share, write_card
+from medalist.runs.run import load_run_base, open_run
+from medalist.trees.prompt import Encoder, PromptSettings, Question
 
 
 def test_the_card_opens_with_metadata_that_the_hub_reads(fresh_run):

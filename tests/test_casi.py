@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from medalist.inventory import Inventory, Sense
-from medalist.passages import Mention, Passage, Quarantine, TooManyBadRows, read_passages
-from medalist.prompt import NONE_OF_THESE
-from medalist.sources.casi import read_casi
+from medalist.data.inventory import Inventory, Sense
+from medalist.data.passages import Mention, Passage, Quarantine, TooManyBadRows, read_passages
+from medalist.data.sources.casi import read_casi
+from medalist.trees.prompt import NONE_OF_THESE
 
 NOTE = "He is on RA with a rate of 12; RA pressure is high."
 

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from marking import marked
-from medalist.choice_evaluation import summarise_choices
-from medalist.metrics import PassageBootstrap
-from medalist.predictions import make_choice_items
-from medalist.quizzes import Choice, Quiz
-from medalist.splits import shared_passages
-from medalist.tables import metrics_tables
+from medalist.cli.tables import metrics_tables
+from medalist.data.quizzes import Choice, Quiz
+from medalist.data.splits import shared_passages
+from medalist.evaluation.choices import summarise_choices
+from medalist.evaluation.metrics import PassageBootstrap
+from medalist.evaluation.predictions import make_choice_items
 
 LABELS = ("yes", "no", "maybe")
 

@@ -9,16 +9,16 @@ import torch
 import yaml
 from torch.testing import assert_close
 
-from medalist.batches import TreeDataset, collate
-from medalist.cli import main
-from medalist.losses import question_losses
-from medalist.prepare import NO_SENSES, data_folder, open_prepared, prepare
-from medalist.prompt import Encoder, PromptSettings
-from medalist.quizzes import Choice, Quiz
+from medalist.cli.app import main
+from medalist.data.quizzes import Choice, Quiz
 from medalist.recipe import Recipe, RecipeError, TrainingSettings, load_recipe, parse_recipe
-from medalist.scoring import score_tree, separate_score
-from medalist.training import tune
-from medalist.tree import sequences
+from medalist.runs.prepare import NO_SENSES, data_folder, open_prepared, prepare
+from medalist.training.batches import TreeDataset, collate
+from medalist.training.trainer import tune
+from medalist.trees.losses import question_losses
+from medalist.trees.prompt import Encoder, PromptSettings
+from medalist.trees.scoring import score_tree, separate_score
+from medalist.trees.tree import sequences
 
 LABELS = ("yes", "no", "maybe")
 WORDS = {"yes": "rose", "no": "fell", "maybe": "swung"}
@@ -263,7 +263,7 @@ def test_two_questions_about_one_text_are_in_one_split(run):
 
 
 def test_predictions_hold_no_text_and_are_used_again(run, capsys, monkeypatch):
-    import medalist.evaluation as evaluation
+    import medalist.evaluation.short_forms as evaluation
 
     before = (run / "evaluation/test/metrics.json").read_text()
     assert json.loads(before)["counts"]["cut"] > 0

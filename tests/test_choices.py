@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from medalist.passages import Quarantine, TooManyBadRows
-from medalist.quizzes import read_quizzes, write_quizzes
-from medalist.sources.choices import is_choices, read_choices
-from medalist.splits import split_passages
+from medalist.data.passages import Quarantine, TooManyBadRows
+from medalist.data.quizzes import read_quizzes, write_quizzes
+from medalist.data.sources.choices import is_choices, read_choices
+from medalist.data.splits import split_passages
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -6,15 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
-from medalist import claims as module
-from medalist.claim_rows import cell_text, change_text, verdict
-from medalist.claims import CLAIMS, check_claims, read_claims
-from medalist.generation import Answer
-from medalist.inventory import Inventory
-from medalist.passages import Mention, Passage
-from medalist.predictions import make_items
-from medalist.report import write_report
-from medalist.runs import open_run
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage
+from medalist.evaluation.claims_table import cell_text, change_text, verdict
+from medalist.evaluation.generation import Answer
+from medalist.evaluation.predictions import make_items
+from medalist.runs import claims as module
+from medalist.runs.claims import CLAIMS, check_claims, read_claims
+from medalist.runs.report import write_report
+from medalist.runs.run import open_run
 
 INVENTORY = Inventory.of(
     [("RA", "room air", 0, None), ("RA", "right atrium", 0, None), ("RA", "rheumatoid arthritis", 0, None)]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from medalist.cli import main, verbs
+from medalist.cli.app import main, verbs
 
 
 def run(capsys, *arguments):

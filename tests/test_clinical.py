@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 
 from corpora import INVENTORY, PASSAGES, figures, notes, second_reading, shared_runs, similar
-from medalist.detection import ShortFormFinder
-from medalist.inventory import equivalence_key
-from medalist.predictions import make_items
-from medalist.prompt import NONE_OF_THESE
-from medalist.sources import clinical, probes
+from medalist.data.detection import ShortFormFinder
+from medalist.data.embedded import clinical, probes
+from medalist.data.inventory import equivalence_key
+from medalist.evaluation.predictions import make_items
+from medalist.trees.prompt import NONE_OF_THESE
 
 HALVES = [notes(name) for name in clinical.NOTES]
 NOTES = [note for half in HALVES for note in half]

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from medalist.data_card import MENDED, TERMS, Section, medal_card, pubmed_card, write_data_card
+from medalist.corpora.data_card import MENDED, TERMS, Section, medal_card, pubmed_card, write_data_card
 
 
 def card(folder: Path, *sections: Section, **parts: Any) -> str:

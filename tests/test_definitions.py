@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.definitions import Definition, find_definitions, fits, is_short_form
+from medalist.data.definitions import Definition, find_definitions, fits, is_short_form
 
 
 def pairs(text: str) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medalist.detection import ShortFormFinder
-from medalist.inventory import Inventory
+from medalist.data.detection import ShortFormFinder
+from medalist.data.inventory import Inventory
 
 NAMES = ["RA", "RAD", "CT", "CTs", "AS", "Pt", "PT", "COPD", "TNF-a", "p.o.", "A/C"]
 INVENTORY = Inventory.of([(name, "some long form", 0, None) for name in NAMES])

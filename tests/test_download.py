@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from medalist import download
-from medalist.download import hub_parquet, zenodo_file
+from medalist.corpora import download
+from medalist.corpora.download import hub_parquet, zenodo_file
 from servers import COMMIT, Answer, Hub, Served, Zenodo, direct_connections, serving, use_hub
 
 BODY = random.Random(0).randbytes(3_000_000)
@@ -231,7 +231,7 @@ def test_a_killed_process_leaves_a_part_that_the_next_one_completes(tmp_path):
     part = tmp_path / ".train.csv.part"
     with serving(Zenodo({"train.csv": BODY}, faults=[Answer(cut=HALF, stall=True)])) as server:
         code = (
-            "from pathlib import Path; from medalist.download import zenodo_file;"
+            "from pathlib import Path; from medalist.corpora.download import zenodo_file;"
             f"zenodo_file('train.csv', Path({str(tmp_path)!r}), record='7', api='{server.url}/records')"
         )
         child = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"})

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from marking import marked
-from medalist.evaluation import Knowledge, evaluate, score_passages, summarise
-from medalist.inventory import Inventory
-from medalist.passages import Quarantine
-from medalist.predictions import make_items, read_scores
-from medalist.prompt import PromptSettings
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Quarantine
+from medalist.evaluation.predictions import make_items, read_scores
+from medalist.evaluation.short_forms import Knowledge, evaluate, score_passages, summarise
+from medalist.trees.prompt import PromptSettings
 
 INVENTORY = Inventory.of(
     [
@@ -341,7 +341,7 @@ def fail(*_, **__):
 
 def test_failed_write_leaves_no_half_evaluation(models, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.evaluation.json.dump", fail)
+        patch.setattr("medalist.evaluation.short_forms.json.dump", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate()
     assert [path.name for path in models.folder.iterdir()] == ["predictions.parquet"]
@@ -353,7 +353,7 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
     first = models.evaluate()
     changed = [marked("quite another [RA=rheumatoid arthritis] and [RA=rheumatoid arthritis]", "1"), *PASSAGES[1:]]
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.evaluation.json.dump", fail)
+        patch.setattr("medalist.evaluation.short_forms.json.dump", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate(changed)
     assert models.evaluate() == first

@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from medalist.expander import Expander, Expansion, expanded_text
-from medalist.inventory import Inventory
-from medalist.prompt import NONE_OF_THESE, PromptSettings
-from medalist.scoring import separate_score
+from medalist.data.inventory import Inventory
+from medalist.expansion.expander import Expander, Expansion, expanded_text
+from medalist.trees.prompt import NONE_OF_THESE, PromptSettings
+from medalist.trees.scoring import separate_score
 
 INVENTORY = Inventory.of(
     [
@@ -37,7 +37,7 @@ def answer_with(monkeypatch):
             for layout in layouts:
                 yield layout, [torch.tensor(probabilities).log() for _ in layout.questions]
 
-        monkeypatch.setattr("medalist.expander.score_layouts", score_layouts)
+        monkeypatch.setattr("medalist.expansion.expander.score_layouts", score_layouts)
 
     return give
 

@@ -15,18 +15,19 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 
-from medalist import export as exports
-from medalist import gguf_files, merging
-from medalist.cli import main
-from medalist.evaluation import score_passages
-from medalist.export import compare_scores, export_gguf, export_merged
-from medalist.inventory import Inventory
-from medalist.merging import write_merged
-from medalist.model import EMBEDDED, ModelError, find_base, load_base, weights_sha256
-from medalist.passages import Mention, Passage, write_jsonl
-from medalist.quizzes import Choice, Quiz
-from medalist.run_evaluation import evaluate_base, held_out
-from medalist.runs import load_run_base, load_tuned, open_run
+from medalist.cli.app import main
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage, write_jsonl
+from medalist.data.quizzes import Choice, Quiz
+from medalist.evaluation.short_forms import score_passages
+from medalist.models.base import EMBEDDED, ModelError, find_base, load_base, weights_sha256
+from medalist.runs.evaluate import evaluate_base, held_out
+from medalist.runs.run import load_run_base, load_tuned, open_run
+from medalist.sharing import export as exports
+from medalist.sharing import gguf as gguf_files
+from medalist.sharing import merging
+from medalist.sharing.export import compare_scores, export_gguf, export_merged
+from medalist.sharing.merging import write_merged
 
 
 @pytest.fixture(scope="module")

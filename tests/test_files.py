@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from medalist.files import replacing
+from medalist.tools.files import replacing
 
 
 def test_file_keeps_its_old_content_when_writing_the_new_one_fails(tmp_path):

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from medalist.generation import (
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage
+from medalist.evaluation.generation import (
     declines,
     generate_answers,
     names_sense,
@@ -13,11 +15,9 @@ from medalist.generation import (
     question_ids,
     share_of_answer,
 )
-from medalist.inventory import Inventory
-from medalist.passages import Mention, Passage
-from medalist.predictions import make_items
-from medalist.prompt import Encoder, PromptSettings
-from medalist.tree import sequences
+from medalist.evaluation.predictions import make_items
+from medalist.trees.prompt import Encoder, PromptSettings
+from medalist.trees.tree import sequences
 
 INVENTORY = Inventory.of([("RA", "room air", 0, None), ("RA", "right atrium", 0, None)])
 PASSAGE = Passage(

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from medalist.inventory import Inventory
-from medalist.passages import Mention, Quarantine, TooManyBadRows, read_passages
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Quarantine, TooManyBadRows, read_passages
 
 ROW = {"short_term": "RA", "long_term": "room air", "tokens": ["Sats", "94", "%", "on", "RA", ",", "RA", "."]}
 

@@ -14,14 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medalist.export import export_merged
-from medalist.model import load_base
-from medalist.prompt import Encoder
+from medalist.models.base import load_base
 from medalist.recipe import parse_recipe
-from medalist.run_evaluation import held_out
-from medalist.runs import load_run_base, load_tuned, train
-from medalist.scoring import score_layouts
-from medalist.tree import sequences
+from medalist.runs.evaluate import held_out
+from medalist.runs.run import load_run_base, load_tuned, train
+from medalist.sharing.export import export_merged
+from medalist.trees.prompt import Encoder
+from medalist.trees.scoring import score_layouts
+from medalist.trees.tree import sequences
 
 BASE, COMMIT = "tests/tiny-llama", "0123456789abcdef0123456789abcdef01234567"
 PASSAGES = 3

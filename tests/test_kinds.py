@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marking import marked
-from medalist import substitution
-from medalist.inventory import Inventory
-from medalist.kinds import KINDS, USES, KindMaker, defined, definition_counts, listed_spelling, without_junk
-from medalist.passages import Passage, marks
+from medalist.data import substitution
+from medalist.data.inventory import Inventory
+from medalist.data.kinds import KINDS, USES, KindMaker, defined, definition_counts, listed_spelling, without_junk
+from medalist.data.passages import Passage, marks
 
 INVENTORY = Inventory.of(
     [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medalist.licences import licence_file, licence_of
+from medalist.models.licences import licence_file, licence_of
 
 
 @pytest.mark.parametrize(

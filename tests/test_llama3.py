@@ -10,17 +10,17 @@ from transformers import GenerationConfig
 from transformers.utils import logging
 
 from llama3 import BEGIN_ID, END_ID, TURN_END_ID, VOCABULARY, hub_tokenizer, metas_tokenizer, random_llama3
-from medalist.generation import end_tokens, generate_answers
-from medalist.inventory import Inventory
-from medalist.model import BaseIdentity, LoadedModel
-from medalist.passages import Mention, Passage
-from medalist.predictions import make_items
-from medalist.prompt import Encoder, PromptSettings
-from medalist.quizzes import Choice, Quiz
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage
+from medalist.data.quizzes import Choice, Quiz
+from medalist.evaluation.generation import end_tokens, generate_answers
+from medalist.evaluation.predictions import make_items
+from medalist.models.base import BaseIdentity, LoadedModel
 from medalist.recipe import Recipe, TrainingSettings
-from medalist.scoring import check_tree_attention
-from medalist.training import tune
-from medalist.tree import sequences
+from medalist.training.trainer import tune
+from medalist.trees.prompt import Encoder, PromptSettings
+from medalist.trees.scoring import check_tree_attention
+from medalist.trees.tree import sequences
 
 TEXTS = [
     "The patient with rheumatoid arthritis was given methotrexate.",

@@ -9,14 +9,14 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 from marking import marked
-from medalist.cli import main
-from medalist.inventory import Inventory
-from medalist.lm_eval_task import encoded_alike, task_questions, write_task
-from medalist.predictions import read_scores
-from medalist.prompt import Encoder, PromptSettings
-from medalist.run_evaluation import evaluate_run, held_out
-from medalist.runs import load_tuned, open_run
-from medalist.tree import sequences
+from medalist.cli.app import main
+from medalist.data.inventory import Inventory
+from medalist.evaluation.predictions import read_scores
+from medalist.runs.evaluate import evaluate_run, held_out
+from medalist.runs.run import load_tuned, open_run
+from medalist.sharing.task import encoded_alike, task_questions, write_task
+from medalist.trees.prompt import Encoder, PromptSettings
+from medalist.trees.tree import sequences
 
 PASSAGES = 6
 WINDOW = 48
@@ -149,7 +149,7 @@ def test_a_text_comes_back_as_it_was(tmp_path):
     """Line ends that only Unicode knows, braces that a template would read."""
     from lm_eval.tasks import TaskManager
 
-    from medalist.lm_eval_task import _READER, _YAML, TASK
+    from medalist.sharing.task import _READER, _YAML, TASK
 
     question = {"question": "a\u2028b\x85{{ c }} {% d %}\n\nIn", "candidates": [" x\n", " y\n"], "gold": 1}
     (tmp_path / "questions.jsonl").write_text(json.dumps(question, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from medalist.losses import log_softmax_by_question, question_losses
+from medalist.trees.losses import log_softmax_by_question, question_losses
 
 SIZES = [3, 1, 4]
 QUESTION = torch.tensor([0, 0, 0, 1, 2, 2, 2, 2])

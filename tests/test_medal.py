@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medalist.inventory import Inventory
-from medalist.passages import Passage, Quarantine, read_passages
-from medalist.sources.medal import Row, Table, group, named_tables, rows, tables, text_id
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage, Quarantine, read_passages
+from medalist.data.sources.medal import Row, Table, group, named_tables, rows, tables, text_id
 
 INVENTORY = Inventory.of(
     [("RA", "rheumatoid arthritis", 3, None), ("RA", "right atrium", 2, None), ("CT", "x", 1, None)]
@@ -307,8 +307,10 @@ def test_a_source_may_be_on_zenodo_or_the_hub(tmp_path, monkeypatch):
         asked.append((name, folder))
         return tmp_path / name
 
-    monkeypatch.setattr("medalist.download.zenodo_file", zenodo_file)
-    monkeypatch.setattr("medalist.download.hub_parquet", lambda repo, split: [Path(repo, split, "0000.parquet")])
+    monkeypatch.setattr("medalist.corpora.download.zenodo_file", zenodo_file)
+    monkeypatch.setattr(
+        "medalist.corpora.download.hub_parquet", lambda repo, split: [Path(repo, split, "0000.parquet")]
+    )
     assert [table.name for table in named_tables("zenodo:train.csv", tmp_path / "kept")] == ["train"]
     assert asked == [("train.csv", tmp_path / "kept")]
     found = named_tables("hub:McGill-NLP/medal", tmp_path)

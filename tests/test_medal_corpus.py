@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 import medalist
-from medalist import medal_corpus
-from medalist.corpus import corpus_passages, shards
-from medalist.inventory import Inventory
-from medalist.medal_corpus import MedalSettings, prepare_medal
-from medalist.passages import Passage, TooManyBadRows
-from medalist.prepare import open_prepared
+from medalist.corpora import medal as medal_corpus
+from medalist.corpora.corpus import corpus_passages, shards
+from medalist.corpora.medal import MedalSettings, prepare_medal
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage, TooManyBadRows
+from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
-from medalist.run_evaluation import evaluate_run
-from medalist.runs import train
-from medalist.splits import Split, split_of
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.prepare import open_prepared
+from medalist.runs.run import train
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 INVENTORY = Inventory.of(
@@ -305,12 +305,12 @@ NUMBERS = {"train": range(20), "valid": range(20, 24), "test": range(24, 31)}
 SLOWLY = """
 import sys, time
 from pathlib import Path
-from medalist import medal_corpus
-from medalist.medal_corpus import MedalSettings, prepare_medal
+from medalist.corpora import medal
+from medalist.corpora.medal import MedalSettings, prepare_medal
 
-medal_corpus.PARTITION_MB = 0.0015
-write = medal_corpus.write_shard
-medal_corpus.write_shard = lambda *shard: (time.sleep(0.1), write(*shard))
+medal.PARTITION_MB = 0.0015
+write = medal.write_shard
+medal.write_shard = lambda *shard: (time.sleep(0.1), write(*shard))
 out, source = map(Path, sys.argv[1:])
 prepare_medal([source], out, MedalSettings(inventory=out.parent / "senses.csv", max_bad_rows=0))
 """

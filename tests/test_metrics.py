@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medalist.metrics import (
+from medalist.evaluation.metrics import (
     Estimate,
     PassageBootstrap,
     area_under_risk_coverage,

@@ -8,9 +8,9 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, MistralConfig, Qwen2Config
 
-from medalist import model as models
-from medalist.model import ModelError, load_base, weights_sha256
-from medalist.scoring import TreeAttentionError
+from medalist.models import base as models
+from medalist.models.base import ModelError, load_base, weights_sha256
+from medalist.trees.scoring import TreeAttentionError
 
 
 def save_random(config, tokenizer, folder):

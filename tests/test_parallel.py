@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import medalist
-from medalist.parallel import ray_cluster, run_jobs
+from medalist.tools.parallel import ray_cluster, run_jobs
 from piecework import begun, complain, environment, fill, interrupted, square, task
 
 PLACES = {"here": {"workers": 1}, "processes": {"workers": 2}, "ray": {"workers": 2, "ray": "local"}}
@@ -152,7 +152,7 @@ def test_stopping_the_program_stops_its_workers(stop, tmp_path):
     code = f"""
 from functools import partial
 from pathlib import Path
-from medalist.parallel import run_jobs
+from medalist.tools.parallel import run_jobs
 from piecework import square
 list(run_jobs(partial(square, folder=Path({str(tmp_path)!r}), together=2, slow=1), range(2), workers=2))
 """

@@ -14,27 +14,28 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from marking import marked
-from medalist import claims, runs
-from medalist.adapters import add_adapter
-from medalist.batches import TreeDataset, collate
-from medalist.claims import check_claims
-from medalist.cli import main
-from medalist.evaluation import score_passages
-from medalist.inventory import Inventory
-from medalist.losses import question_losses
-from medalist.model import load_base
-from medalist.parents import further_recipe, parent_of, parent_run, replayed, requested_recipe, training_passages
-from medalist.passages import read_passages, write_jsonl
-from medalist.prepare import open_prepared, prepare
-from medalist.prompt import Encoder
+from medalist.cli.app import main
+from medalist.cli.tables import metrics_tables
+from medalist.data.embedded import probes
+from medalist.data.embedded.clinical import NOTES
+from medalist.data.inventory import Inventory
+from medalist.data.passages import read_passages, write_jsonl
+from medalist.evaluation.short_forms import score_passages
+from medalist.models.adapters import add_adapter
+from medalist.models.base import load_base
 from medalist.recipe import RecipeError, TrainingSettings, load_recipe, parse_recipe
-from medalist.report import write_report
-from medalist.run_evaluation import RunModels, evaluate_run, held_out
-from medalist.runs import load_run_base, load_tuned, open_run, start_run, train
-from medalist.scoring import score_tree
-from medalist.sources import probes
-from medalist.sources.clinical import NOTES
-from medalist.tables import metrics_tables
+from medalist.runs import claims
+from medalist.runs import run as runs
+from medalist.runs.claims import check_claims
+from medalist.runs.evaluate import RunModels, evaluate_run, held_out
+from medalist.runs.parents import further_recipe, parent_of, parent_run, replayed, requested_recipe, training_passages
+from medalist.runs.prepare import open_prepared, prepare
+from medalist.runs.report import write_report
+from medalist.runs.run import load_run_base, load_tuned, open_run, start_run, train
+from medalist.training.batches import TreeDataset, collate
+from medalist.trees.losses import question_losses
+from medalist.trees.prompt import Encoder
+from medalist.trees.scoring import score_tree
 
 SENSES = ("rheumatoid arthritis", "right atrium", "room air")
 INVENTORY = Inventory.of([("RA", name, 0, None) for name in SENSES] + [("CT", "computed tomography", 0, None)])
@@ -267,7 +268,7 @@ def test_the_adapter_lies_on_the_base_alone_and_scores_in_plain_peft_as_in_medal
 
 
 def test_a_run_further_resumes_to_the_bits_of_an_unbroken_one(adapted, parent, notes, tmp_path, monkeypatch):
-    import medalist.training as training
+    import medalist.training.trainer as training
 
     unbroken, *_ = adapted
     recipe = further(parent, notes, tmp_path)

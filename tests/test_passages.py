@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marking import marked
-from medalist.inventory import Inventory
-from medalist.passages import (
+from medalist.data.inventory import Inventory
+from medalist.data.passages import (
     Mention,
     Passage,
     Quarantine,
@@ -27,7 +27,7 @@ from medalist.passages import (
     write_jsonl,
     write_parquet,
 )
-from medalist.sources.medal import write_medal_csv
+from medalist.data.sources.medal import write_medal_csv
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 INVENTORY = Inventory.of(

@@ -7,18 +7,27 @@ import torch
 from rich.console import Console
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from medalist.adapters import add_adapter
-from medalist.cli import main
-from medalist.compute import scoring_work, training_work
-from medalist.memory import Pass, Place, adapted_layers, saved_by_block, scoring_peak, stored, trainable, training_peaks
-from medalist.model import ModelError, at_hand, load_base
-from medalist.plan import Plan, device_memory, make_plan, parse_memory
+from medalist.cli.app import main
+from medalist.cli.tables import plan_tables
+from medalist.models.adapters import add_adapter
+from medalist.models.base import ModelError, at_hand, load_base
+from medalist.planning.compute import scoring_work, training_work
+from medalist.planning.memory import (
+    Pass,
+    Place,
+    adapted_layers,
+    saved_by_block,
+    scoring_peak,
+    stored,
+    trainable,
+    training_peaks,
+)
+from medalist.planning.plan import Plan, device_memory, make_plan, parse_memory
+from medalist.planning.shapes import KNOWN, Linear, ModelShape, find_shape
+from medalist.planning.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
 from medalist.recipe import TrainingSettings, parse_recipe
-from medalist.scoring import candidate_scores, tree_inputs
-from medalist.shapes import KNOWN, Linear, ModelShape, find_shape
-from medalist.tables import plan_tables
-from medalist.tree import build_tree
-from medalist.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
+from medalist.trees.scoring import candidate_scores, tree_inputs
+from medalist.trees.tree import build_tree
 
 ON_CPU = Place(device="cpu", dtype="float32")
 LLAMA = "meta-llama/Meta-Llama-3-8B"

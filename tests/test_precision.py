@@ -16,19 +16,19 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
-from medalist import model as models
-from medalist.adapters import add_adapter, load_adapter
-from medalist.checkpoints import LogWriter
-from medalist.cli import main
-from medalist.model import ModelError, load_base, weights_sha256
-from medalist.passages import write_jsonl
-from medalist.precision import choose_precision, settle
-from medalist.prompt import Encoder, PromptSettings
+from medalist.cli.app import main
+from medalist.data.passages import write_jsonl
+from medalist.models import base as models
+from medalist.models.adapters import add_adapter, load_adapter
+from medalist.models.base import ModelError, load_base, weights_sha256
+from medalist.models.precision import choose_precision, settle
 from medalist.recipe import RecipeError, TrainingSettings, parse_recipe
-from medalist.run_evaluation import evaluate_run
-from medalist.runs import load_run_base, load_tuned, open_run
-from medalist.scoring import TreeAttentionError, check_tree_attention, score_tree, separate_score
-from medalist.tree import sequences
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.run import load_run_base, load_tuned, open_run
+from medalist.training.checkpoints import LogWriter
+from medalist.trees.prompt import Encoder, PromptSettings
+from medalist.trees.scoring import TreeAttentionError, check_tree_attention, score_tree, separate_score
+from medalist.trees.tree import sequences
 from test_training import INVENTORY, PASSAGES, log_lines, run_tune
 
 KINDS = {"nf4": Linear4bit, "int8": Linear8bitLt}
@@ -174,7 +174,7 @@ def test_tree_gradients_are_those_of_separate_sequences(quantized):
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_quantised_weights_may_be_a_twentieth_of_a_nat_off(quantization, model_folder, monkeypatch):
-    from medalist import scoring
+    from medalist.trees import scoring
 
     base, real = load_base(str(model_folder), device="cpu", quantization=quantization), scoring.score_tree
     shift = 0.04

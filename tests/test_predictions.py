@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from marking import marked
-from medalist.inventory import Inventory
-from medalist.predictions import make_items, read_predictions, read_scores, write_predictions
+from medalist.data.inventory import Inventory
+from medalist.evaluation.predictions import make_items, read_predictions, read_scores, write_predictions
 
 INVENTORY = Inventory.of(
     [

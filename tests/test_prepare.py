@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from marking import marked
-from medalist.inventory import Inventory, Sense
-from medalist.passages import Passage, TooManyBadRows, fingerprint, write_jsonl
-from medalist.prepare import Prepared, data_folder, mark_distractors, open_prepared, prepare
-from medalist.prompt import NONE_OF_THESE
-from medalist.pubmed_corpus import PubmedSettings, prepare_pubmed
+from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
+from medalist.data.embedded import sample as corpus
+from medalist.data.inventory import Inventory, Sense
+from medalist.data.passages import Passage, TooManyBadRows, fingerprint, write_jsonl
+from medalist.data.splits import shared_passages
 from medalist.recipe import Recipe, parse_recipe
-from medalist.sources import sample as corpus
-from medalist.splits import shared_passages
+from medalist.runs.prepare import Prepared, data_folder, mark_distractors, open_prepared, prepare
+from medalist.trees.prompt import NONE_OF_THESE
 
 INVENTORY = Inventory.of(
     [

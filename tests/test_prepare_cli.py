@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import medalist
-from medalist.cli import main
-from medalist.inventory import Inventory
+from medalist.cli.app import main
+from medalist.data.inventory import Inventory
 from test_pubmed import article, pubmed
 
 INVENTORY = Inventory.of([("RA", "right atrium", 1, None), ("BP", "blood pressure", 1, None)])

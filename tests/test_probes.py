@@ -6,8 +6,8 @@ import csv
 import re
 from collections import Counter, defaultdict
 
-from medalist.predictions import make_items
-from medalist.sources import probes, sample
+from medalist.data.embedded import probes, sample
+from medalist.evaluation.predictions import make_items
 
 NOTES, INVENTORY = probes.dangerous_pairs()
 SMALL = {"of", "and", "at", "do", "not", "with"}

@@ -9,11 +9,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from marking import marked
-from medalist.inventory import Inventory
-from medalist.passages import Mention
-from medalist.prompt import NONE_OF_THESE, Encoder, PromptSettings, mention_question, sampled_candidates
-from medalist.tree import sequences
-from medalist.windows import text_windows
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention
+from medalist.trees.prompt import NONE_OF_THESE, Encoder, PromptSettings, mention_question, sampled_candidates
+from medalist.trees.tree import sequences
+from medalist.trees.windows import text_windows
 
 SENSES = ("rheumatoid arthritis", "right atrium", "room air")
 INVENTORY = Inventory.of(

@@ -22,8 +22,8 @@ def test_every_public_name_imports_and_is_documented():
 
 
 def test_a_public_name_is_never_the_module_of_that_name():
-    """Importing medalist.prepare, as most modules do, sets the package's attribute of that name to the module."""
-    code = "import medalist, medalist.runs; from medalist import prepare; print(callable(prepare), callable(medalist.prepare))"
+    """Were there a module medalist.prepare, importing it would set the package's attribute of that name to the module."""
+    code = "import medalist, medalist.runs.prepare; from medalist import prepare; print(callable(prepare), callable(medalist.prepare))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True True"
 

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from hub_server import ModelHub
-from medalist import publication as publications
-from medalist.cli import main
-from medalist.publication import plan_publication, terms_of
+from medalist.cli.app import main
 from medalist.recipe import DataSettings, parse_recipe
-from medalist.run_evaluation import evaluate_run
-from medalist.runs import open_run, train
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.run import open_run, train
+from medalist.sharing import publication as publications
+from medalist.sharing.publication import plan_publication, terms_of
 from servers import direct_connections, serving, use_hub
 
 SECRET = "zibbelworth"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medalist.passages import Quarantine
-from medalist.sources.pubmed import Abstract, read_records
+from medalist.data.passages import Quarantine
+from medalist.data.sources.pubmed import Abstract, read_records
 
 GOOD = [{"pmid": str(n), "sections": [f"Text {n}."]} for n in range(20)]
 

@@ -14,18 +14,18 @@ import psutil
 import pytest
 
 import medalist
-from medalist import pubmed_corpus
-from medalist.corpus import corpus_passages, finish
-from medalist.inventory import Inventory
-from medalist.kinds import KINDS
-from medalist.parallel import ray_cluster
-from medalist.passages import Passage, TooManyBadRows
-from medalist.prepare import open_prepared
-from medalist.pubmed_corpus import PubmedSettings, input_files, prepare_pubmed
+from medalist.corpora import pubmed as pubmed_corpus
+from medalist.corpora.corpus import corpus_passages, finish
+from medalist.corpora.pubmed import PubmedSettings, input_files, prepare_pubmed
+from medalist.data.inventory import Inventory
+from medalist.data.kinds import KINDS
+from medalist.data.passages import Passage, TooManyBadRows
+from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
-from medalist.run_evaluation import evaluate_run
-from medalist.runs import train
-from medalist.splits import Split, split_of
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.prepare import open_prepared
+from medalist.runs.run import train
+from medalist.tools.parallel import ray_cluster
 from test_pubmed import article, deleted, pubmed
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -10,9 +10,9 @@ import yaml
 from torch.testing import assert_close
 
 from launching import ACCELERATE, launch
-from medalist.ranks import check_launcher, together
 from medalist.recipe import load_recipe
-from medalist.runs import open_run, train
+from medalist.runs.run import open_run, train
+from medalist.training.ranks import check_launcher, together
 
 FAULTY = Path(__file__).parent / "many_ranks.py"
 

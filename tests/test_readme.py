@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from medalist import model as models
-from medalist.cli import main
-from medalist.model import BaseIdentity, weights_sha256
+from medalist.cli.app import main
+from medalist.models import base as models
+from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def test_every_recipe_parses_and_opens_with_the_command_that_runs_it(path):
 
 
 def test_the_demo_is_the_sample_recipe_under_another_name():
-    from medalist.demo import demo_recipe
+    from medalist.cli.demo import demo_recipe
 
     recipe = load_recipe(ROOT / "recipes/smollm2-135m-sample.yaml", ["name=demo"])
     assert recipe == demo_recipe(Path("runs"))

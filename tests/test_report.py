@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from medalist.figures import accuracy_by_slice, as_svg, learning_curve
-from medalist.report import plain_summary, write_report
-from medalist.run_evaluation import evaluate_run
-from medalist.runs import open_run
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
+from medalist.runs.report import plain_summary, write_report
+from medalist.runs.run import open_run
 
 
 @pytest.fixture(scope="module")

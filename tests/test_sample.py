@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 
 from corpora import INVENTORY, PASSAGES, figures, shared_runs, similar, taught
-from medalist.inventory import Inventory, equivalence_key
-from medalist.sources import sample
+from medalist.data.embedded import sample
+from medalist.data.inventory import Inventory, equivalence_key
 
 RECORDS = [json.loads(line) for line in sample.FILES[0].read_text(encoding="utf-8").splitlines()]
 with sample.FILES[1].open(encoding="utf-8", newline="") as _file:

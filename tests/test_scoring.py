@@ -5,8 +5,8 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, BloomConfig, LlamaConfig, MistralConfig, Qwen2Config
 
-from medalist.prompt import Layout, Question
-from medalist.scoring import (
+from medalist.trees.prompt import Layout, Question
+from medalist.trees.scoring import (
     TreeAttentionError,
     check_tree_attention,
     probabilities,
@@ -15,7 +15,7 @@ from medalist.scoring import (
     separate_score,
     tree_inputs,
 )
-from medalist.tree import build_tree, forest, sequences
+from medalist.trees.tree import build_tree, forest, sequences
 
 SIZES = {
     "vocab_size": 300,

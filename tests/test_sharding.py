@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from launching import launch
 from many_ranks import CASES, FULL, LORA, tuned
-from medalist.ranks import Ranks
 from medalist.recipe import TrainingSettings
-from medalist.sharding import shard
+from medalist.training.ranks import Ranks
+from medalist.training.sharding import shard
 
 ALONE = {
     "lora": LORA,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marking import marked
-from medalist.passages import Mention, Passage
-from medalist.splits import hold_out, shared_passages, split_of, split_passages
+from medalist.data.passages import Mention, Passage
+from medalist.data.splits import hold_out, shared_passages, split_of, split_passages
 
 SHARES = {"validation": 0.2, "test": 0.3}
 PASSAGES = st.lists(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medalist.inventory import Inventory
-from medalist.passages import Passage
-from medalist.substitution import LongFormFinder, Match, Substituter, letters
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Passage
+from medalist.data.substitution import LongFormFinder, Match, Substituter, letters
 
 INVENTORY = Inventory.of(
     [

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from medalist.expander import Expansion
-from medalist.tables import expansions_table
+from medalist.cli.tables import expansions_table
+from medalist.expansion.expander import Expansion
 
 
 def printed(text: str, *answers: tuple[str, str, str | None]) -> str:

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from medalist.batches import TreeDataset, collate
-from medalist.checkpoints import last_checkpoint, publish_folder
-from medalist.inventory import Inventory
-from medalist.passages import Mention, Passage
-from medalist.prompt import NONE_OF_THESE, Encoder, PromptSettings
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage
 from medalist.recipe import Recipe, TrainingSettings
-from medalist.training import NonFiniteError, tune
+from medalist.training.batches import TreeDataset, collate
+from medalist.training.checkpoints import last_checkpoint, publish_folder
+from medalist.training.trainer import NonFiniteError, tune
+from medalist.trees.prompt import NONE_OF_THESE, Encoder, PromptSettings
 
 HERE = Path(__file__).parent
 INVENTORY = Inventory.of(
@@ -110,15 +110,15 @@ def test_accumulated_passes_give_the_loss_and_weights_of_one_large_pass(loaded, 
 
 
 def run_on_disk(folder, model_folder, **changes):
-    from medalist.model import load_base
+    from medalist.models.base import load_base
 
     run_tune(load_base(str(model_folder)), folder, **{"epochs": 2, **changes})
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_questions(loaded, tmp_path):
     """The first step's logged loss, against the question losses of its passages one by one."""
-    from medalist.losses import question_losses
-    from medalist.scoring import score_tree
+    from medalist.trees.losses import question_losses
+    from medalist.trees.scoring import score_tree
 
     made = TreeDataset(
         PASSAGES, Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048), INVENTORY, settings(), seed=0
@@ -206,7 +206,7 @@ def test_candidates_and_order_are_functions_of_seed_and_epoch_alone(loaded):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(bad, loaded, tmp_path, monkeypatch):
-    import medalist.training as training
+    import medalist.training.trainer as training
 
     real, calls = training.question_losses, []
 
@@ -225,7 +225,7 @@ def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(bad,
 
 
 def test_a_non_finite_gradient_stops_the_run_before_the_weights_change(loaded, tmp_path, monkeypatch):
-    import medalist.training as training
+    import medalist.training.trainer as training
 
     real = training.candidate_scores
 

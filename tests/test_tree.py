@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.tree import build_tree, forest, padded, sequences, visible
+from medalist.trees.tree import build_tree, forest, padded, sequences, visible
 
 PASSAGE = [1, 2, 3]
 QUESTIONS = [([4, 5], [[6, 7, 8], [6, 9]]), ([4, 10], [[11]])]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.windows import Window, text_tail, text_windows
+from medalist.trees.windows import Window, text_tail, text_windows
 
 WORD = st.text("abc", min_size=1, max_size=9)
 TEXT = st.lists(st.tuples(WORD, st.sampled_from([" ", " ", "\n", ". ", "; ", ".\n\n"])).map("".join), max_size=40).map(

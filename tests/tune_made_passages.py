@@ -12,9 +12,9 @@ import torch
 
 torch.set_num_threads(1)
 
-import medalist.checkpoints as checkpoints  # noqa: E402
-import medalist.training as training  # noqa: E402
-from medalist.model import load_base  # noqa: E402
+import medalist.training.checkpoints as checkpoints  # noqa: E402
+import medalist.training.trainer as training  # noqa: E402
+from medalist.models.base import load_base  # noqa: E402
 from medalist.recipe import Recipe  # noqa: E402
 from test_training import INVENTORY, PASSAGES, settings  # noqa: E402
 

@@ -6,67 +6,65 @@ Names are imported when first used, so that `import medalist` is quick.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .claims import check_claims
-    from .definitions import find_definitions
-    from .expander import Expander, Expansion
-    from .export import export_gguf, export_merged
-    from .hub import publish
-    from .inventory import Inventory, Sense
-    from .medal_corpus import MedalSettings, prepare_medal
-    from .model import load_base
-    from .parents import further_recipe
-    from .passages import Mention, Passage, read_passages, write_jsonl, write_parquet
-    from .plan import Plan, make_plan
-    from .prepare import prepare
-    from .prompt import Question
-    from .pubmed_corpus import PubmedSettings, prepare_pubmed
-    from .pulling import pull
+    from .corpora.medal import MedalSettings, prepare_medal
+    from .corpora.pubmed import PubmedSettings, prepare_pubmed
+    from .data.definitions import find_definitions
+    from .data.inventory import Inventory, Sense
+    from .data.passages import Mention, Passage, read_passages, write_jsonl, write_parquet
+    from .expansion.expander import Expander, Expansion
+    from .models.base import load_base
+    from .planning.plan import Plan, make_plan
     from .recipe import Recipe, load_recipe
-    from .report import write_report
-    from .run_evaluation import evaluate_base, evaluate_run
-    from .runs import open_run, train
-    from .tree import TokenTree, build_tree
+    from .runs.claims import check_claims
+    from .runs.evaluate import evaluate_base, evaluate_run
+    from .runs.parents import further_recipe
+    from .runs.prepare import prepare
+    from .runs.report import write_report
+    from .runs.run import open_run, train
+    from .sharing.export import export_gguf, export_merged
+    from .sharing.publish import publish
+    from .sharing.pull import pull
+    from .trees.prompt import Question
+    from .trees.tree import TokenTree, build_tree
 
 _HOME = {
-    "Expander": "expander",
-    "Expansion": "expander",
-    "Inventory": "inventory",
-    "MedalSettings": "medal_corpus",
-    "Mention": "passages",
-    "Passage": "passages",
-    "Plan": "plan",
-    "PubmedSettings": "pubmed_corpus",
-    "Question": "prompt",
+    "Expander": "expansion.expander",
+    "Expansion": "expansion.expander",
+    "Inventory": "data.inventory",
+    "MedalSettings": "corpora.medal",
+    "Mention": "data.passages",
+    "Passage": "data.passages",
+    "Plan": "planning.plan",
+    "PubmedSettings": "corpora.pubmed",
+    "Question": "trees.prompt",
     "Recipe": "recipe",
-    "Sense": "inventory",
-    "TokenTree": "tree",
-    "build_tree": "tree",
-    "check_claims": "claims",
-    "evaluate_base": "run_evaluation",
-    "evaluate_run": "run_evaluation",
-    "export_gguf": "export",
-    "export_merged": "export",
-    "find_definitions": "definitions",
-    "further_recipe": "parents",
-    "load_base": "model",
+    "Sense": "data.inventory",
+    "TokenTree": "trees.tree",
+    "build_tree": "trees.tree",
+    "check_claims": "runs.claims",
+    "evaluate_base": "runs.evaluate",
+    "evaluate_run": "runs.evaluate",
+    "export_gguf": "sharing.export",
+    "export_merged": "sharing.export",
+    "find_definitions": "data.definitions",
+    "further_recipe": "runs.parents",
+    "load_base": "models.base",
     "load_recipe": "recipe",
-    "make_plan": "plan",
-    "open_run": "runs",
-    "prepare": "prepare",
-    "prepare_medal": "medal_corpus",
-    "prepare_pubmed": "pubmed_corpus",
-    "publish": "hub",
-    "pull": "pulling",
-    "read_passages": "passages",
-    "train": "runs",
-    "write_jsonl": "passages",
-    "write_parquet": "passages",
-    "write_report": "report",
+    "make_plan": "planning.plan",
+    "open_run": "runs.run",
+    "prepare": "runs.prepare",
+    "prepare_medal": "corpora.medal",
+    "prepare_pubmed": "corpora.pubmed",
+    "publish": "sharing.publish",
+    "pull": "sharing.pull",
+    "read_passages": "data.passages",
+    "train": "runs.run",
+    "write_jsonl": "data.passages",
+    "write_parquet": "data.passages",
+    "write_report": "runs.report",
 }
 
 __version__ = "0.1.0"
@@ -106,17 +104,6 @@ __all__ = [
     "write_parquet",
     "write_report",
 ]
-
-
-class _Package(ModuleType):
-    """Keeps `medalist.prepare` the function: importing the module of that name would put the module in its place."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .kinds import Kind
-from .prompt import PromptSettings
+from .data.kinds import Kind
+from .trees.prompt import PromptSettings
 
 
 class RecipeError(ValueError):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from medalist.expander import Expander
-from medalist.losses import question_losses
-from medalist.scoring import score_tree, separate_score
-from medalist.tree import build_tree, forest, sequences
+from medalist.expansion.expander import Expander
+from medalist.trees.losses import question_losses
+from medalist.trees.scoring import score_tree, separate_score
+from medalist.trees.tree import build_tree, forest, sequences
 
 PASSAGE = [5, 6, 7, 8, 9]
 QUESTIONS = [([10, 11], [[12, 13, 14], [12, 15], [16]]), ([10, 17], [[18, 19], [20]])]

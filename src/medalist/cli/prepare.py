@@ -1,0 +1,182 @@
+"""`medalist prepare`: a recipe's data, MeDAL's tables, or PubMed files. Thin, as `cli` is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..tools.progress import console as remarks
+
+
+class _RecipeByDefault(TyperGroup):
+    """`medalist prepare recipes/mine.yaml` is `medalist prepare recipe recipes/mine.yaml`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0].endswith((".yaml", ".yml")):
+            args = ["recipe", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    name="prepare",
+    cls=_RecipeByDefault,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Make marked passages of a recipe's data, of MeDAL's tables or of PubMed files.\n\n"
+    "Example: `medalist prepare recipes/smollm2-135m-sample.yaml`",
+)
+
+Out = Annotated[Path, typer.Option(help="The folder to make; it must not exist yet.", show_default=False)]
+Workers = Annotated[int, typer.Option(min=1, help="Processes. The result is the same bytes for any number.")]
+Ray = Annotated[
+    str | None, typer.Option(help="Work on a Ray cluster instead: auto, local, or its address (medalist[ray]).")
+]
+Validation = Annotated[
+    float, typer.Option(min=0, max=0.9, help="Share of passages for validation, by a hash of the id.")
+]
+Test = Annotated[float, typer.Option(min=0, max=0.9, help="Share of passages for the test split, by a hash of the id.")]
+MaxBadRows = Annotated[float, typer.Option(min=0, max=1, help="More malformed rows than this share stop the work.")]
+
+
+@app.command()
+def recipe(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False),
+    ] = None,
+) -> None:
+    """Read, mark and split the data of a recipe, and say what was read, set aside and why.
+
+    The word "recipe" may be left out.
+
+    Example: `medalist prepare recipe recipes/smollm2-135m-medal.yaml data.path=abstracts.jsonl.gz`
+    """
+    from ..recipe import load_recipe
+    from ..runs.prepare import prepare
+    from .tables import prepared_table
+
+    prepared = prepare(load_recipe(recipe, overrides or []))
+    remarks.print(prepared_table(prepared.account))
+    print(prepared.folder)
+
+
+@app.command()
+def medal(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="MeDAL's tables (.csv, .csv.gz, .zip, .parquet), zenodo:FILE to download one (train.csv, valid.csv, test.csv, "
+            "full_data.csv, pretrain_subset.zip), or hub:McGill-NLP/medal.",
+            show_default=False,
+        ),
+    ],
+    inventory: Annotated[Path, typer.Option(help="Sense table: MeDAL's valid_adam.txt.", show_default=False)],
+    out: Out,
+    adam: Annotated[
+        Path | None, typer.Option(help="ADAM's database: its scores of the senses go to the data card.")
+    ] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Merge no variants and drop no junk senses, to compare with others.")
+    ] = False,
+    validation: Validation = 0.01,
+    test: Test = 0.02,
+    max_bad_rows: MaxBadRows = 0.05,
+    downloads: Annotated[Path, typer.Option(help="Where zenodo:FILE is kept.")] = Path("downloads"),
+    workers: Workers = 1,
+    ray: Ray = None,
+) -> None:
+    """Group MeDAL's shuffled rows into passages with all their short forms, mended, as Parquet, with a data card.
+
+    Tables named train, valid and test are the splits; any other is split by a hash of the id. 3,000,000 rows take under 2 GiB.
+    Broken off, the same command goes on.
+
+    Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal --workers 4`
+    """
+    from ..corpora.medal import MedalSettings, prepare_medal
+    from ..data.sources.medal import named_tables
+    from .tables import corpus_table
+
+    settings = MedalSettings(
+        inventory=inventory,
+        adam=adam,
+        as_published=as_published,
+        validation=validation,
+        test=test,
+        max_bad_rows=max_bad_rows,
+    )
+    found = [table for source in sources for table in named_tables(source, downloads)]
+    remarks.print(corpus_table(prepare_medal(found, out, settings, workers=workers, ray=ray)))
+    print(out)
+
+
+@app.command()
+def pubmed(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="PubMed's .xml.gz files, JSON Lines ({pmid, sections}), or folders of them; the baseline before the updates.",
+            show_default=False,
+        ),
+    ],
+    out: Out,
+    inventory: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Sense inventory; give it several times to merge several. The first is what the kind medal shortens.",
+            show_default=False,
+        ),
+    ] = None,
+    kinds: Annotated[
+        str, typer.Option(help="Kinds of passages, with commas between: medal, substituted, defined.")
+    ] = "medal,substituted,defined",
+    medal_probability: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Of an occurrence, kind medal; published: 0.15.")
+    ] = 0.15,
+    substituted_probability: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Of a long form of an abstract, kind substituted.")
+    ] = 0.4,
+    all_sections: Annotated[
+        bool, typer.Option("--all-sections", help="Kind medal: the whole abstract; published: its first section.")
+    ] = False,
+    min_count: Annotated[int, typer.Option(min=1, help="Mine a sense when so many training abstracts define it.")] = 1,
+    validation: Validation = 0.05,
+    test: Test = 0.1,
+    max_bad_rows: MaxBadRows = 0.05,
+    seed: Annotated[int, typer.Option(help="Decides splits and substitutions.")] = 0,
+    workers: Workers = 1,
+    ray: Ray = None,
+) -> None:
+    """Make marked passages of PubMed abstracts, mine an inventory from their definitions, and write a data card.
+
+    Kinds: medal, MeDAL's published recipe; substituted, the same mended, cased text with punctuation; defined, short forms as
+    the authors wrote them, their definitions taken out. A recipe mixes them (data.kinds.shares). Broken off, the same
+    command goes on.
+
+    Example: `medalist prepare pubmed baseline/ updates/ --inventory valid_adam.txt --out data/pubmed --workers 8`
+    """
+    from ..corpora.pubmed import PubmedSettings, prepare_pubmed
+    from ..data.kinds import KINDS
+    from .tables import corpus_table
+
+    chosen = tuple(kind for kind in KINDS if kind in kinds.split(","))
+    if unknown := set(kinds.split(",")) - set(KINDS):
+        raise ValueError(f"--kinds {kinds}: unknown kind {min(unknown)!r}. Known: {', '.join(KINDS)}")
+    settings = PubmedSettings(
+        inventories=tuple(inventory or ()),
+        kinds=chosen,
+        probability={"medal": medal_probability, "substituted": substituted_probability},
+        all_sections=all_sections,
+        min_count=min_count,
+        validation=validation,
+        test=test,
+        max_bad_rows=max_bad_rows,
+        seed=seed,
+    )
+    remarks.print(corpus_table(prepare_pubmed(sources, out, settings, workers=workers, ray=ray)))
+    print(out)

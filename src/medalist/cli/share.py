@@ -1,0 +1,194 @@
+"""Verbs that hand a run to others: `export`, `publish`, `pull`, `task`. Thin, as `cli` is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..tools.progress import console as remarks
+from .options import HeldOutFile, InventoryFile, RunFolder, out
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[
+        Literal["merged", "gguf"],
+        typer.Option(
+            help="merged: a folder for transformers and vLLM; gguf: a file for llama.cpp (needs medalist[gguf]).",
+            show_default=False,
+        ),
+    ],
+    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
+    file_type: Annotated[
+        Literal["f16", "q8_0", "q4_k_m"], typer.Option("--type", help="Of the weights in a GGUF file.")
+    ] = "q8_0",
+    result: Annotated[
+        Path | None, typer.Option("--out", help="Folder or file to write. Default: in the run's folder export.")
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest fall of accuracy that is accepted; 0.01 is one point.")
+    ] = 0.01,
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compare on so many passages only.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an export of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+) -> None:
+    """Write a run's tuned model for other programs, scored before and after on held-out passages.
+
+    What would lose more accuracy than --max-drop is not written.
+
+    Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
+    """
+    from ..runs.run import open_run
+    from ..sharing.export import export_gguf, export_merged
+    from .tables import export_table
+
+    opened = open_run(run)
+    if to == "merged":
+        found = export_merged(
+            opened, result, dtype=dtype, max_drop=max_drop, data=data, inventory=inventory, limit=limit, force=force
+        )
+    else:
+        found = export_gguf(
+            opened,
+            result,
+            file_type=file_type,
+            max_drop=max_drop,
+            data=data,
+            inventory=inventory,
+            limit=limit,
+            force=force,
+        )
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        return
+    out.print(export_table(found))
+    print(found.path)
+
+
+def task(
+    run: RunFolder,
+    folder: Annotated[Path, typer.Option("--out", help="The folder to write; a new one.", show_default=False)],
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
+) -> None:
+    """Write a run's questions as a task for lm-eval, so that it can score any model on them, with the same accuracy.
+
+    The folder holds the text of the passages: it is as confidential as they are. It needs no medalist where lm-eval runs.
+
+    Example: `medalist task runs/demo --out demo-task`, then
+    `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
+    """
+    from ..runs.run import open_run
+    from ..sharing.task import write_task
+    from .tables import task_lines
+
+    counts = write_task(open_run(run), folder, data=data, inventory=inventory, limit=limit)
+    for line in task_lines(counts):
+        print(line)
+    print(folder)
+
+
+def publish(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)],
+    repo: Annotated[str, typer.Option(help="The repository: user/name. It is made if need be.", show_default=False)],
+    private: Annotated[bool, typer.Option("--private", help="Only for its owners.")] = False,
+    merged: Annotated[bool, typer.Option("--merged", help="Publish merged weights in place of the adapter.")] = False,
+    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Send this too, where the data's terms keep it here: inventory, senses (those trained on, counted), "
+            "short-forms (results by short form), predictions. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    own_data: Annotated[
+        bool,
+        typer.Option("--own-data", help="The run learnt from text of your own, which you may publish weights of."),
+    ] = False,
+    base_id: Annotated[
+        str | None,
+        typer.Option(help="The base's Hub id (user/name, user/name@revision) where the run knows only a local path."),
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Of the base, as on the Hub: apache-2.0, mit, ...")
+    ] = None,
+    license_file: Annotated[
+        Path | None, typer.Option(help="The text of the base's licence, where it has to go along (Llama).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would go, and the model card; send nothing.")
+    ] = False,
+) -> None:
+    """Publish a run on the Hugging Face Hub: weights, tokenizer, recipe, figures and a model card, in one commit.
+
+    What would go is listed first. Nothing made from text or glossaries of your own goes unasked. The token is HF_TOKEN, or that
+    of `hf auth login`.
+
+    Examples: `medalist publish runs/demo --repo me/demo --dry-run`,
+    `medalist publish runs/demo --repo me/demo --private --merged`
+    """
+    from ..runs.run import open_run
+    from ..sharing.publish import prepare_publication, send
+    from .tables import publication_table
+
+    publication = prepare_publication(
+        open_run(run),
+        repo,
+        merged=merged,
+        dtype=dtype,
+        include=include or (),
+        own_data=own_data,
+        base_id=base_id,
+        licence=licence,
+        license_file=license_file,
+    )
+    remarks.print(publication_table(publication))
+    if dry_run:
+        print(publication.card)
+        return
+    done = send(publication, private=private)
+    if not done.changed:
+        remarks.print("Nothing has changed since it was published last.")
+    print(done.url)
+
+
+def pull(
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="user/name on the Hub.", show_default=False)],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to make. Default: runs/NAME.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Where its base model lies, if it is not to come from the Hub.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data that it was trained on, to evaluate on its test split.")
+    ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="Sense inventory, where the run was published without.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Evaluate it again and compare every figure with the published ones.")
+    ] = False,
+) -> None:
+    """Get a published run back from the Hugging Face Hub as a run folder: evaluate it, expand with it, report on it.
+
+    Examples: `medalist pull me/demo`, `medalist pull me/demo --out runs/again --check`
+    """
+    from ..sharing.pull import check_repeated, repeat_evaluations
+    from ..sharing.pull import pull as pull_run
+
+    run = pull_run(repo, revision=revision, out=out, base=base, data=data, inventory=inventory)
+    if check:
+        for repeated in repeat_evaluations(run):
+            remarks.print(check_repeated(repeated))
+    print(run.folder)
+
+
+VERBS = (export, publish, pull, task)
+"""What `cli` adds to the command line."""

@@ -1,0 +1,359 @@
+"""Results as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..data.embedded.sample import do_not_use
+from ..evaluation.claims_table import cell_text, change_text
+from ..evaluation.metrics import MODELS
+from ..evaluation.short_forms import answerers, distinct_slices
+from ..runs.claims import claims_by_heading
+
+if TYPE_CHECKING:
+    from ..data.audit import Audit
+    from ..expansion.expander import Expansion
+    from ..planning.plan import Plan
+    from ..sharing.export import Export
+    from ..sharing.publication import Publication
+    from ..sharing.task import TaskCounts
+
+
+def share(cell: dict[str, Any] | None, *, interval: bool = True) -> str:
+    """A fraction with its 95 % interval, in per cent: "83.5 (79.0-87.6)"."""
+    if cell is None:
+        return "-"
+    text = f"{100 * cell['value']:.1f}"
+    return f"{text} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})" if interval else text
+
+
+def gain_text(difference: dict[str, Any]) -> str:
+    """Tuned minus base in points, with its p value: "+12.2 (p=0.002)"."""
+    return f"{100 * difference['value']:+.1f} (p={difference['p']:.2g})"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        # In a wide table names are folded, lest the figures are cut off.
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0 and len(columns) < 6)
+    return table
+
+
+def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
+    """An evaluation: accuracy by slice beside the baselines, then what else was measured of each model."""
+    models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
+    both = {"base", "tuned"} <= set(models)
+    choices = "labels" in metrics
+    asked, where = ("questions about", "texts") if choices else ("mentions in", "passages")
+    table = _table(
+        f"Accuracy, % (95 % interval): {counts['choice']:,} {asked} {counts['passages']:,} {where}",
+        "",
+        "n",
+        *models,
+        *(["gain (p)"] if both else []),
+    )
+    for name, cells in distinct_slices(metrics["slices"]).items():
+        row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
+        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+    yield table
+    parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
+    table = _table(f"Baselines on the same {asked.split()[0]}", "", *parts)
+    for name in baselines:
+        table.add_row(name, *(share(metrics["slices"][part].get(name)) for part in parts))
+    if all("from_baseline" in metrics["slices"][part] for part in parts):
+        gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
+        table.add_row("tuned minus the strongest (p)", *gains)
+    yield table
+    table = _table("Beyond accuracy", "", *models)
+    figures = metrics["models"].values()
+    if not choices:
+        table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
+        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+    elif metrics["labels"]:
+        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in figures))
+    table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
+    table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
+    for key in dict.fromkeys(key for f in figures for key in f.get("abstention", ())):
+        table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
+    yield table
+    if not choices:
+        yield _expansion_table(metrics, both)
+    elif metrics["labels"]:
+        yield _label_table(metrics)
+    remarks = [
+        f"{counts[kind]:,} {what}"
+        for kind, what in (
+            ("single", "mentions with a single listed sense are not counted"),
+            ("absent", "mentions have a gold that is not listed"),
+            ("unlisted", "mentions have a short form that is not listed"),
+            ("dropped", f"{asked.split()[0]} did not fit the model's window"),
+            ("cut", "texts are longer than the window: their beginning was cut off"),
+            ("passages_in_training_data", f"of the {where} stand in the training data too"),
+        )
+        if counts.get(kind)
+    ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
+    if remarks:
+        yield "\n".join(remarks)
+    if "adaptation" in metrics:
+        yield adaptation_table(metrics["adaptation"])
+
+
+def _label_table(metrics: dict[str, Any]) -> RenderableType:
+    """Of questions that all offer the same options: what each model made of each."""
+    table = _table("By answer: given so often (rightly), F1 in %", "", "n", *metrics["models"])
+    for label, cells in metrics["labels"].items():
+        found = [cells[model] for model in metrics["models"]]
+        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in found]
+        table.add_row(label, f"{cells['count']:,}", *texts)
+    return table
+
+
+def _expansion_table(metrics: dict[str, Any], both: bool) -> RenderableType:
+    names = answerers(metrics["expansion"]["all"])
+    table = _table('Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else []))
+    for name, cells in metrics["expansion"].items():
+        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in names)]
+        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+    return table
+
+
+def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
+    """What tuning a run further gained on the new texts, and lost elsewhere."""
+    table = _table(
+        f"Tuned further from {adapted['parent']} on {adapted['data']}",
+        "%",
+        "n",
+        "base",
+        "parent",
+        "tuned",
+        "change",
+        "is",
+    )
+    for row in adapted["rows"]:
+        cells = [share(row[model]) for model in MODELS]
+        label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
+        table.add_row(label, count, *cells, change_text(row), row["verdict"])
+    return Group(table, *adapted["shared"])
+
+
+def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
+    """The claims, a table each: metric, base, tuned, change and verdict."""
+    for heading, rows in claims_by_heading(claims).items():
+        table = _table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline")
+        for row in rows:
+            metric = row["metric"] + (f", {row['unit']}" if row["unit"] in ("%", "s") else "")
+            table.add_row(
+                metric,
+                f"{row['difference']['count']:,}",
+                *(cell_text(row, model) for model in ("base", "tuned")),
+                change_text(row),
+                row["verdict"],
+                row["baseline"] or "",
+            )
+        yield table
+
+
+def plan_tables(plan: Plan) -> Iterator[RenderableType]:
+    """What a recipe takes: memory by what takes it, work and time, the verdict, and what would save memory."""
+    place, peak = plan.place, plan.peaks[0]
+    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
+    table = _table(f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights", "", "GB", "%")
+    parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
+    slack = plan.total - plan.baseline - peak.total
+    for name, size in sorted(
+        [*parts, *([("allocator's slack", slack)] if slack >= 5e6 else []), ("before any model", plan.baseline)],
+        key=lambda p: -p[1],
+    ):
+        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
+    table.add_row(
+        f"peak of one {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold"
+    )
+    yield table
+    table = _table("Work", "", "an optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
+    thousand = 1000 / plan.mentions
+    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
+    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
+    table.add_row(
+        "TFLOP forward",
+        *(f"{x / 1e12:,.2f}" for x in (plan.work.forward, plan.work.forward * thousand)),
+        f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}",
+    )
+    table.add_row(
+        "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
+    )
+    if plan.training_seconds is not None and plan.scoring_seconds is not None:
+        step = plan.training_seconds * plan.mentions / 1000
+        table.add_row(
+            "seconds on this device", *(f"{x:,.1f}" for x in (step, plan.training_seconds, plan.scoring_seconds))
+        )
+    yield table
+    yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
+    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "a device that is not here (say --memory)"
+    why = {
+        "fits": "",
+        "may not fit": ", less than the plan's error of 20 % away",
+        "does not fit": "",
+        "unknown": "",
+    }[plan.verdict]
+    yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
+    if plan.advice:
+        table = _table("What would save memory", "", "devices", "saves GB", "then GB", "")
+        for one in plan.advice:
+            table.add_row(
+                " ".join(one.overrides),
+                f"{one.devices}",
+                f"{one.saved / 1e9:,.2f}",
+                f"{one.total / 1e9:,.2f}",
+                one.verdict,
+            )
+        yield table
+
+
+def audit_table(audit: Audit) -> RenderableType:
+    """What an evaluation shares with training data."""
+    table = _table(
+        f"{audit.passages:,} passages with {audit.mentions:,} listed golds, beside {audit.train_passages:,} for training",
+        "",
+        "n",
+        "%",
+    )
+    rows = [
+        ("passages with an id of the training data", len(audit.same_id), audit.passages),
+        ("passages with the same words", len(audit.same_words), audit.passages),
+        ("passages nearly the same", len(audit.similar), audit.passages),
+        ("passages shared in any of these ways", len(audit.shared), audit.passages),
+        ("mentions whose answer is spelt out elsewhere", len(audit.answer_leaks), audit.mentions),
+        ("mentions of a sense never trained on", audit.unseen_senses, audit.mentions),
+        ("mentions of a short form never trained on", audit.unseen_short_forms, audit.mentions),
+    ]
+    for name, count, total in rows:
+        table.add_row(name, f"{count:,}", f"{100 * count / total:.1f}" if total else "-")
+    return table
+
+
+def task_lines(counts: TaskCounts) -> Iterator[str]:
+    """What a task for lm-eval holds, and what it leaves out."""
+    yield f"{counts.questions:,} questions"
+    for count, what in (
+        (counts.no_choice, "mentions are left out: their gold is not listed, or is all that is listed"),
+        (counts.dropped, "mentions did not fit the model's window"),
+        (
+            counts.encoded_otherwise,
+            "questions get other tokens from lm-eval than from medalist with this base model: its tokenizer joins what lies on both "
+            "sides of a seam of the tree, so scores differ a little",
+        ),
+    ):
+        if count:
+            yield f"{count:,} {what}"
+
+
+def prepared_table(account: dict[str, Any]) -> RenderableType:
+    """What preparing read, kept and set aside."""
+    remarks = [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    if account["settings"]["source"] == "choices":
+        table = _table("Prepared from choices", "split", "texts", "questions")
+        for split, count in account["passages"].items():
+            table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}")
+        return Group(table, *remarks)
+    table = _table(
+        f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "of them no short form"
+    )
+    for split, count in account["passages"].items():
+        table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}", f"{account['distractors'][split]:,}")
+    inventory = account["inventory"]
+    lines = [
+        f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses.",
+        f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
+    ]
+    if "replay" in account:
+        lines.append(f"{account['replay']['passages']:,} of the parent's training passages are trained on again.")
+    return Group(table, *lines, *remarks)
+
+
+def corpus_table(account: dict[str, Any]) -> RenderableType:
+    """What `medalist prepare medal` or `pubmed` made, and what it left out; the card says more."""
+    kinds = account["kinds"] if account["source"] == "pubmed" else {"": account}
+    table = _table(f"Prepared from {account['source']}", "", "passages", "short forms")
+    for kind, cells in kinds.items():
+        for split in ("train", "validation", "test"):
+            if kind:
+                counts = cells[split]["passages"], cells[split]["mentions"]
+            else:
+                counts = cells["passages"][split], cells["mentions"][split]
+            table.add_row(f"{kind} {split}".strip(), *(f"{count:,}" for count in counts))
+    inventory = account["inventory"]
+    lines = [
+        f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses."
+    ]
+    lines += [
+        f"{account[key]:,} {what}"
+        for key, what in (
+            ("revisions_replaced", "older revisions of abstracts were left out"),
+            ("deleted", "abstracts were deleted by PubMed"),
+            ("without_text", "records have no abstract"),
+            ("duplicates", "abstracts have the same words as another"),
+            ("passages_without_mentions", "passages were left without a short form"),
+        )
+        if account.get(key)
+    ]
+    for name, cell in account.get("mended", {}).items():
+        if cell["mentions"]:
+            lines.append(f"{cell['mentions']:,} mentions of {cell['labels']:,} labels: {name}")
+    lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    return Group(table, *lines)
+
+
+def export_table(export: Export) -> RenderableType:
+    """An export beside the run's tuned model."""
+    found = export.comparison
+    title = f"Accuracy, % (95 % interval): {found.before.count:,} questions about {found.passages:,} held-out texts"
+    table = _table(title, "", "accuracy")
+    table.add_row("tuned model of the run", share(found.before.record()))
+    table.add_row(f"exported as {export.type}", share(found.after.record()))
+    difference = found.difference
+    table.add_row(
+        "difference (paired)",
+        f"{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p={found.p:.2g})",
+    )
+    lines = [f"{found.changed:,} answers changed; the largest change of a probability is {found.largest_shift:.2g}."]
+    if export.other_tokens:
+        lines.append(f"llama.cpp splits {export.other_tokens:,} of the passages into other tokens than the run does.")
+    return Group(table, *lines)
+
+
+def publication_table(publication: Publication) -> RenderableType:
+    """What would go to the Hub, with sizes, and what stays."""
+    table = _table(f"{publication.run} to {publication.repo}", "file", "bytes")
+    for name in publication.files:
+        table.add_row(name, f"{publication.size(name):,}")
+    table.add_row("", f"{sum(map(publication.size, publication.files)):,}")
+    return Group(table, *(f"Stays here: {what} ({why})." for what, why in publication.left_out))
+
+
+def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:
+    """The text with its short forms marked, and a line for each."""
+    shown = Text(text)
+    for expansion in expansions:
+        shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
+    if not expansions:
+        return Group(shown, "", "No known short form.")
+    table = _table("", "short form", "stands for", "probability", "or else")
+    table.columns[1].justify = table.columns[3].justify = "left"
+    for expansion in expansions:
+        others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
+        table.add_row(
+            text[expansion.start : expansion.end],
+            expansion.long_form or "none of the listed senses",
+            f"{expansion.probability:.0%}",
+            ", ".join(f"{name} {probability:.0%}" for name, probability in others),
+        )
+    listed = do_not_use()
+    cautions = {(text[e.start : e.end], e.long_form): listed.get((e.short_form, e.long_form or "")) for e in expansions}
+    lines = [f"Better not write {surface} for {name}: {why}." for (surface, name), why in cautions.items() if why]
+    return Group(shown, table, *lines)

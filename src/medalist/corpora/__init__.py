@@ -1,0 +1,1 @@
+"""Corpora too large for memory: MeDAL, PubMed, downloads, data cards, mending."""

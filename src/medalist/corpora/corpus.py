@@ -1,0 +1,161 @@
+"""A corpus on disk: Parquet shards by split, the inventory, an account; built in a work folder that outlives a kill.
+
+    OUT/train-00000-of-00056.parquet ...   or   OUT/<kind>/train-00000-of-00012.parquet ...
+        inventory.csv  quarantine.jsonl  corpus.json  card.html
+
+`datasets.load_dataset("parquet", data_dir=OUT)` opens it, split by split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..data.inventory import Inventory
+from ..data.kinds import Kind
+from ..data.passages import Passage, Quarantine, read_passages, write_parquet
+from ..data.splits import Split, content
+from ..tools.files import replacing
+from ..tools.progress import say
+
+ACCOUNT = "corpus.json"
+
+
+def work_folder(out: Path, settings: dict[str, Any]) -> Path:
+    """The folder in which `out` is built: `.OUT.work` beside it, with what an earlier, interrupted call has done.
+
+    Args:
+        out: what the corpus will be called; it must not exist yet.
+        settings: everything that decides the result; work begun with others is thrown away.
+
+    Raises:
+        FileExistsError: `out` is there already.
+        ValueError: the shares of validation and test leave nothing to train on.
+    """
+    if float(settings["validation"]) + float(settings["test"]) >= 1:
+        raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
+    if out.exists():
+        raise FileExistsError(f"{out} exists already: name another folder, or remove it")
+    out = out.absolute()  # workers may stand in another folder
+    work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
+    begun = work / "settings.json"
+    if begun.exists() and begun.read_text(encoding="utf-8") == text:
+        say(f"Going on with what {work} holds")
+        return work
+    shutil.rmtree(work, ignore_errors=True)
+    with replacing(begun) as file:
+        file.write(text)
+    return work
+
+
+def write_account(account: dict[str, Any], work: Path) -> None:
+    """Write the account: from now on the work is done, and only `finish` is left."""
+    with replacing(work / ACCOUNT) as file:
+        json.dump(account, file, indent=1, ensure_ascii=False)
+
+
+def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> dict[str, Any]:
+    """Drop what only the work needed, give the folder its name, and return the account."""
+    for name in leave_out:
+        path = work / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for left in list(work.rglob(".*")):  # half a file, by whoever was killed
+        left.unlink()
+    work.rename(out)
+    (out / "settings.json").unlink()  # only now: until it has its name, the work can be gone on with
+    return json.loads((out / ACCOUNT).read_text(encoding="utf-8"))  # type: ignore[no-any-return]  # as written above
+
+
+def is_corpus(folder: Path) -> bool:
+    """Whether a folder is a corpus."""
+    return (folder / ACCOUNT).exists()
+
+
+def corpus_inventory(folder: Path) -> Inventory:
+    """The candidates of a corpus, with what they were made of as their origin."""
+    account = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))
+    return replace(Inventory.read(folder / "inventory.csv"), origin=account["inventory"]["origin"])
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all; polars itself does not raise OSError when a disk is full."""
+    packed = io.BytesIO()
+    frame.write_parquet(packed)
+    with replacing(path, "wb") as file:
+        file.write(packed.getbuffer())
+
+
+def content_key(text: str) -> int:
+    """64 bits that follow from the words of a text; see `content`."""
+    return int.from_bytes(hashlib.blake2b(content(text).encode(), digest_size=8).digest())
+
+
+def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:
+    """Write one shard whole or not at all; nothing where there are no passages."""
+    if passages:
+        write_parquet(passages, folder / f"{split}-{number:05}-of-{total:05}.parquet")
+
+
+def shards(folder: Path, split: Split) -> list[Path]:
+    """The shards of a split, in order."""
+    return sorted(folder.glob(f"{split}-*-of-*.parquet"))
+
+
+def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: str | None = None) -> Iterator[Passage]:
+    """The passages of a split, shard by shard; of a kind, where the corpus has several."""
+    for path in shards(folder / kind if kind else folder, split):
+        yield from read_passages(path, inventory, Quarantine(limit=0))
+
+
+def marked_passages(
+    path: Path, split: Split, inventory: Inventory, quarantine: Quarantine | None = None
+) -> Iterable[Passage]:
+    """The passages of a file, or of a split in a corpus's folder, one shard in memory at a time.
+
+    Raises:
+        ValueError: the folder holds no shards of that split; or as `read_passages`.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_dir():
+        return read_passages(path, inventory, quarantine)
+    if not shards(path, split):
+        raise ValueError(f"{path} holds no shards of its {split} split ({split}-00000-of-...parquet)")
+    return corpus_passages(path, split, inventory)
+
+
+def mixed(
+    folder: Path, split: Split, inventory: Inventory, shares: Mapping[Kind, float], *, seed: int
+) -> Iterator[Passage]:
+    """The passages of a split, each abstract once: in a kind drawn by (seed, id), or in the next that it has.
+
+    Args:
+        folder: a corpus of several kinds.
+        split: which.
+        inventory: as for `read_passages`.
+        shares: kind -> relative share of the abstracts.
+        seed: decides, with the id.
+    """
+    kinds = list(shares)
+    for name in sorted({path.name for kind in kinds for path in shards(folder / kind, split)}):
+        made: dict[str, dict[Kind, Passage]] = {}
+        for kind in kinds:
+            if (path := folder / kind / name).exists():
+                for passage in read_passages(path, inventory, Quarantine(limit=0)):
+                    made.setdefault(passage.id, {})[kind] = passage
+        # Shuffled, so that a limit takes of every kind; a single kind keeps the order of its file.
+        order = made if len(kinds) == 1 else sorted(made, key=lambda name: hashlib.sha256(name.encode()).digest())
+        for identifier in order:
+            found = made[identifier]
+            draw = random.Random(f"{seed}:kind:{identifier}")
+            first = draw.choices(kinds, weights=[shares[kind] for kind in kinds])[0]
+            at = kinds.index(first)
+            yield next(found[kind] for kind in (*kinds[at:], *kinds[:at]) if kind in found)

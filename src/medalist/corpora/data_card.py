@@ -1,0 +1,195 @@
+"""The data card: what a corpus was made of, and what was repaired, merged and dropped on the way, as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runs.card import share, template_environment
+from ..tools.files import replacing
+
+TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for these texts. A corpus is for research, not for care."
+
+MENDED = {
+    "junk": "Junk senses",
+    "variant": "Variants merged",
+    "spaces": "Stray spaces dropped",
+    "case": "Case repaired",
+    "spelling": "Spelling repaired",
+    "not listed": "Not listed",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A part of the card: bars, a table, or both."""
+
+    title: str
+    note: str = ""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str | int]] = ()
+    bars: Sequence[tuple[str, int]] = ()
+
+    @property
+    def largest(self) -> int:
+        """The longest bar."""
+        return max((value for _, value in self.bars), default=0) or 1
+
+
+def write_data_card(
+    path: Path, *, title: str, lead: str, numbers: Sequence[tuple[str, str]], sections: Sequence[Section]
+) -> None:
+    """Write the card.
+
+    Args:
+        path: of the HTML file.
+        title: of the page.
+        lead: a sentence or two below it.
+        numbers: the figures at the top: (what, value).
+        sections: shown in order; those with neither bars nor rows are left out.
+    """
+    shown = [section for section in sections if section.bars or section.rows]
+    page = (
+        template_environment()
+        .get_template("data_card.html")
+        .render(title=title, lead=lead, numbers=numbers, sections=shown, terms=TERMS)
+    )
+    with replacing(path) as file:
+        file.write(page)
+
+
+def medal_card(account: dict[str, Any], path: Path) -> None:
+    """The card of a corpus made of MeDAL's tables, from its account."""
+    passages, mentions = sum(account["passages"].values()), sum(account["mentions"].values())
+    leaks, spread = account["leaks_in_sample"], account["mentions_per_passage"]
+    kept = account["settings"]["as_published"]
+    notes = {
+        "junk": "One word, common in these texts, whose letters do not fit the short form. "
+        + ("Kept, as published." if kept else "Mentions dropped, the passage kept where it has others."),
+        "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen, and are one sense now.",
+        "spaces": "The label had spaces at an end or several in a row, shown as ␣.",
+        "case": "The inventory lists the label in other case; it is spelt that way now.",
+        "spelling": "The inventory lists a variant of the label; it is spelt that way now.",
+        "not listed": "The inventory does not list the label under this short form; such a mention has no gold candidate.",
+    }
+    more = sum(n for number, n in spread.items() if int(number) > 9)
+    write_data_card(
+        path,
+        title="MeDAL, prepared",
+        lead="PubMed abstracts in which long forms were replaced by short forms (Wen, Lu and Reddy 2020); not clinical "
+        f"notes, not dialogues. Read: {', '.join(account['read'])}.",
+        numbers=[
+            ("rows read", f"{account['rows_read']:,}"),
+            ("passages", f"{passages:,}"),
+            ("short forms marked", f"{mentions:,}"),
+            (
+                "of the answers are spelt out elsewhere in the text (sample)",
+                share(leaks["leaks"] / leaks["mentions"] if leaks["mentions"] else None),
+            ),
+        ],
+        sections=[
+            Section(
+                title="Splits",
+                note="Shared: the abstract stands in the training split too, by id or word for word.",
+                columns=("split", "passages", "short forms", "shared"),
+                rows=[
+                    (name, n, account["mentions"][name], account["shared_with_training"].get(name, 0))
+                    for name, n in account["passages"].items()
+                ],
+            ),
+            Section(
+                title="Short forms per passage",
+                bars=[
+                    *((str(number), spread.get(str(number), 0)) for number in range(1, 10)),
+                    *([("10 or more", more)] if more else []),
+                ],
+            ),
+            Section(
+                title="Rows set aside",
+                note="All of them stand in quarantine.jsonl.",
+                columns=("reason", "rows"),
+                rows=list(account["rows_quarantined"].items()),
+            ),
+            *(
+                Section(
+                    title=f"{title}: {account['mended'][name]['mentions']:,} mentions of {account['mended'][name]['labels']:,} labels",
+                    note=notes[name],
+                    columns=("short form", "label", "spelt now", "mentions"),
+                    rows=[_mended_row(name, *example) for example in account["mended"][name]["examples"][:12]],
+                )
+                for name, title in MENDED.items()
+            ),
+            Section(
+                title="ADAM's scores of the senses",
+                note="How likely the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, was not found by score: "
+                "good terms score low too.",
+                columns=("senses", "0 to 0.2", "to 0.4", "to 0.6", "to 0.8", "to 1", "no score"),
+                rows=[(name, *row) for name, row in (account["adam_scores"] or {}).items()],
+            ),
+            Section(title="Most frequent short forms", bars=[tuple(pair) for pair in account["short_forms"][:20]]),
+        ],
+    )
+
+
+def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) -> tuple[str, str, str, int]:
+    shown = label.replace(" ", "␣") if name == "spaces" else label
+    return short_form, shown, spelt if spelt != label else "", count
+
+
+def pubmed_card(account: dict[str, Any], path: Path) -> None:
+    """The card of a corpus made of PubMed abstracts, from its account."""
+    inventory, kinds = account["inventory"], account["kinds"]
+    notes = {
+        "medal": "The published recipe of MeDAL: first section, lower case, letters only.",
+        "substituted": "Cased text with punctuation and digits; every mention of a chosen long form is shortened.",
+        "defined": "Short forms as the authors wrote them; their definitions were taken out, so the answers are known.",
+    }
+    write_data_card(
+        path,
+        title="PubMed abstracts, prepared",
+        lead=f"Marked by rule, not by hand. Read: {', '.join(account['read'][:5])}"
+        + (f" and {len(account['read']) - 5:,} more files." if len(account["read"]) > 5 else "."),
+        numbers=[
+            ("records read", f"{account['rows_read']:,}"),
+            ("abstracts kept", f"{sum(account['abstracts'].values()):,}"),
+            *((f"short forms marked: {kind}", f"{_mentions(splits):,}") for kind, splits in kinds.items()),
+        ],
+        sections=[
+            Section(
+                title="Left out",
+                columns=("reason", "records"),
+                rows=[
+                    ("an older revision of an abstract", account["revisions_replaced"]),
+                    ("deleted by PubMed", account["deleted"]),
+                    ("without text", account["without_text"]),
+                    ("the same words as another abstract", account["duplicates"]),
+                    *account["rows_quarantined"].items(),
+                ],
+            ),
+            Section(
+                title="Inventory",
+                note=f"From {inventory['origin']}. Mined: defined by the authors of training abstracts.",
+                columns=("", "short forms", "senses"),
+                rows=[
+                    ("offered as candidates", inventory["short_forms"], inventory["senses"]),
+                    ("mined, before merging", inventory["mined_short_forms"], inventory["mined_senses"]),
+                ],
+            ),
+            *(
+                Section(
+                    title=f"Kind: {kind}",
+                    note=notes[kind],
+                    columns=("split", "passages", "short forms"),
+                    rows=[(split, cell["passages"], cell["mentions"]) for split, cell in splits.items()],
+                    bars=[tuple(pair) for pair in account["short_forms"][kind][:12]],
+                )
+                for kind, splits in kinds.items()
+            ),
+        ],
+    )
+
+
+def _mentions(splits: dict[str, dict[str, int]]) -> int:
+    return sum(cell["mentions"] for cell in splits.values())

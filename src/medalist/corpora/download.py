@@ -1,0 +1,252 @@
+"""Files from Zenodo and datasets from the Hugging Face Hub: resumable, verified; used only when the user names one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import HfApi, get_session, hf_hub_download
+
+from ..tools.hub_client import hub_errors
+from ..tools.progress import say, tracking
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+WAITS = (1, 2, 4, 8, 16)
+"""Seconds before each new try; the count begins anew whenever a try has brought new bytes."""
+_MENDABLE = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.HTTPStatusError)
+_PARQUET = re.compile(
+    r"(?:(?P<config>.+?)/)??(?P<split>[^/]+?)(?:/\d+|-\d{5}-of-\d{5}(?:-[0-9a-f]+)?)?\.parquet", re.ASCII
+)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Remote:
+    size: int
+    """Bytes."""
+    md5: str
+    url: str
+
+
+def zenodo_file(
+    name: str, folder: Path, *, record: str = "4482922", api: str = "https://zenodo.org/api/records"
+) -> Path:
+    """A file of a Zenodo record, fetched unless the folder has it already; either way its checksum is compared.
+
+    A download that was broken off stays in `folder/.NAME.part` and is gone on with by the next call.
+
+    Args:
+        name: as the record lists it, such as `train.csv`.
+        folder: made if need be.
+        record: its number; the default is MeDAL's.
+        api: where records are asked for.
+
+    Returns:
+        `folder/name`, complete.
+
+    Raises:
+        ValueError: the record has no such file.
+        FileExistsError: `folder/name` is there and is not the record's file; it is left alone.
+        OSError: no connection, no such record, not enough disk space, or a wrong checksum.
+    """
+    files = _zenodo_files(f"{api}/{record}")
+    if name not in files:
+        known = ", ".join(f"{key} ({_megabytes(file.size):,} MB)" for key, file in sorted(files.items()))
+        raise ValueError(f'Zenodo record {record} has no file "{name}". Known: {known}.')
+    remote = files[name]
+    target = folder / name
+    if target.exists():
+        if _size(target) == remote.size and _md5(target, name) == remote.md5:
+            return target
+        raise FileExistsError(
+            f"{target} ({_size(target):,} bytes) is not {name} of Zenodo record {record} ({remote.size:,} bytes, "
+            f"md5 {remote.md5}): move it away, or name another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{name}.part"
+    if _size(part) > remote.size:  # of another file
+        part.unlink()
+    if _size(part) < remote.size:
+        _fetch(remote, part, name)
+    if (found := _md5(part, name)) != remote.md5:
+        part.unlink()
+        raise OSError(
+            f"{name} arrived damaged (md5 {found}, where Zenodo record {record} says {remote.md5}) and was deleted: "
+            "fetch it again."
+        )
+    part.replace(target)
+    return target
+
+
+def _zenodo_files(url: str) -> dict[str, _Remote]:
+    """The files that a record lists, by name."""
+
+    def ask() -> httpx2.Response:
+        response = get_session().get(url, timeout=TIMEOUT)
+        _check(response)
+        return response
+
+    response = _retrying(ask, what="the list of files", url=url, reached=lambda: 0)
+    try:
+        return {
+            file["key"]: _Remote(
+                size=int(file["size"]), md5=file["checksum"].removeprefix("md5:"), url=file["links"]["self"]
+            )
+            for file in response.json()["files"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OSError(f"{url} answered, but not with a Zenodo record and its files: is the record open?") from None
+
+
+def _fetch(remote: _Remote, part: Path, name: str) -> None:
+    """Bring what is missing of a file; `part` holds its beginning, or does not exist."""
+    need, free = remote.size - _size(part), shutil.disk_usage(part.parent).free
+    if need > free:
+        raise OSError(
+            f"{name} needs {_megabytes(need):,} MB in {part.parent}, where {_megabytes(free):,} MB are free: "
+            "make room, or name another folder."
+        )
+    with _tracking_bytes(f"Fetching {name}", remote.size) as at:
+        at(_size(part))
+
+        def go_on() -> None:
+            have = _size(part)
+            headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+            with get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT) as response:
+                _check(response)
+                if response.status_code != httpx2.codes.PARTIAL_CONTENT:
+                    have = 0  # the server sends all of it, whatever it was asked for
+                with part.open("ab" if have else "wb") as file:
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+                        have += len(chunk)
+                        at(have)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if have < remote.size:
+                raise httpx2.RemoteProtocolError(f"closed after {have:,} of {remote.size:,} bytes")
+
+        _retrying(go_on, what=name, url=remote.url, reached=lambda: _size(part))
+
+
+def _retrying(attempt: Callable[[], _T], *, what: str, url: str, reached: Callable[[], int]) -> _T:
+    """What `attempt` returns, tried again after a broken connection or a server's error; `reached` counts its bytes."""
+    failures, best = 0, reached()
+    while True:
+        try:
+            return attempt()
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            if reached() > best:
+                failures, best = 0, reached()
+            failed = f"{what} could not be fetched from {url} ({_reason(error)})"
+            if not isinstance(error, _MENDABLE):
+                raise OSError(f"{failed}.") from None
+            if failures == len(WAITS):
+                kept = f"; {_megabytes(reached()):,} MB are kept" if reached() else ""
+                raise OSError(f"{failed}: try again later{kept}.") from None
+            say(f"{what}: {_reason(error)}; trying again in {WAITS[failures]} s")
+            time.sleep(WAITS[failures])
+            failures += 1
+
+
+def _check(response: httpx2.Response) -> None:
+    """Raise an error that is worth another try if the server has trouble, and one that is not if it refuses."""
+    if response.status_code == httpx2.codes.TOO_MANY_REQUESTS or response.is_server_error:
+        response.raise_for_status()
+    if not response.is_success:
+        answer = f"{response.status_code} {response.reason_phrase}".rstrip()
+        raise OSError(f"{response.url} answers {answer}: check that it exists and is open to everyone.")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx2.HTTPStatusError):
+        return f"{error.response.status_code} {error.response.reason_phrase}".rstrip()
+    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+
+
+def _size(path: Path) -> int:
+    """Bytes; 0 if there is no such file."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def _md5(path: Path, label: str) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file, _tracking_bytes(f"Checking {label}", _size(path)) as at:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            at(file.tell())
+    return digest.hexdigest()
+
+
+def _megabytes(size: int) -> int:
+    """Bytes as MB of 10^6, rounded up."""
+    return -(-size // 1_000_000)
+
+
+@contextmanager
+def _tracking_bytes(label: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Show progress in MB; call what is yielded with the number of bytes there are by now, which may fall."""
+    shown = 0
+    with tracking(f"{label}, MB", _megabytes(size)) as advance:
+
+        def at(position: int) -> None:
+            nonlocal shown
+            if (now := _megabytes(position)) != shown:
+                advance(now - shown)
+                shown = now
+
+        yield at
+
+
+def hub_parquet(
+    repo: str, *, split: str = "train", config: str | None = None, revision: str = "refs/convert/parquet"
+) -> list[Path]:
+    """The Parquet files of one split of a dataset on the Hugging Face Hub, in order, in the Hub's local cache.
+
+    Args:
+        repo: such as `McGill-NLP/medal`.
+        split: files are `SPLIT/0000.parquet`, `SPLIT-00000-of-00002.parquet` or `SPLIT.parquet`.
+        config: the folder that holds the split; without it the only one, or `default`.
+        revision: branch, tag or commit; the default is the Hub's own conversion to Parquet. All files are of the
+            commit that it stands for at the time of the call.
+
+    Raises:
+        ValueError: no such repository, revision, configuration or split, or a gated repository without access.
+        OSError: the Hub cannot be reached or has trouble.
+    """
+    with hub_errors(repo, kind="dataset", revision=revision):
+        info = HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
+    names = _files_of_split([file.rfilename for file in info.siblings or []], f"{repo}@{revision}", split, config)
+    with hub_errors(repo, kind="dataset", revision=revision):
+        return [Path(hf_hub_download(repo, name, repo_type="dataset", revision=info.sha or revision)) for name in names]
+
+
+def _files_of_split(names: Iterable[str], where: str, split: str, config: str | None) -> list[str]:
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in sorted(names):
+        if match := _PARQUET.fullmatch(name):
+            found[match["config"] or ""][match["split"]].append(name)
+    if not found:
+        raise ValueError(
+            f"{where} holds no Parquet files: name another revision, such as main or refs/convert/parquet."
+        )
+    if config is None:
+        config = next(iter(found)) if len(found) == 1 else "default"
+        if config not in found:
+            raise ValueError(f"{where} has several configurations; name one: {', '.join(found)}.")
+    if config not in found:
+        raise ValueError(f'{where} has no configuration "{config}". Known: {", ".join(found)}.')
+    if split not in found[config]:
+        raise ValueError(f'{where} has no split "{split}". Known: {", ".join(found[config])}.')
+    return found[config][split]

@@ -1,0 +1,372 @@
+"""MeDAL at full size: shuffled rows become passages with all their mentions, in little memory, in an interruptible way.
+
+Rows go to partitions on disk by a hash of their abstract's id; each partition is small enough to be grouped at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, get_args
+
+import polars as pl
+
+from ..data.inventory import Inventory, equivalence_key
+from ..data.inventory_files import adam_scores
+from ..data.passages import Passage, Quarantine, read_passages
+from ..data.sources.medal import Row, Table, group, rows, tables
+from ..data.splits import Split, split_of
+from ..tools.files import enough_room, replacing
+from ..tools.parallel import run_jobs
+from ..tools.progress import tracking
+from .corpus import content_key, finish, is_corpus, shards, work_folder, write_account, write_frame, write_shard
+from .data_card import MENDED, medal_card
+from .mending import Mending, is_junk, variant_groups
+
+PARTITION_MB = 32
+"""Text of one partition, about; grouping it takes some ten times as much memory."""
+COMMON_SHARE, COMMON_TEXTS = 0.005, 5
+"""A word is common that stands in this share of the texts, and in so many."""
+_BUFFER = 512 * 1024
+_ORDER: tuple[Split, ...] = get_args(Split)
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "valid": "validation",
+    "val": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MedalSettings:
+    """How MeDAL's rows become a corpus."""
+
+    inventory: Path
+    """Sense table: MeDAL's own, or another."""
+    adam: Path | None = None
+    """ADAM's database: the data card then shows its scores of junk and other senses."""
+    as_published: bool = False
+    """Keep variants of a sense apart and keep junk senses, so that results compare with published ones."""
+    validation: float = 0.01
+    """Share of the passages of a table that is none of train, valid, test."""
+    test: float = 0.02
+    """As `validation`."""
+    max_bad_rows: float = 0.05
+    """More malformed rows than this share stop the work."""
+    seed: int = 0
+    """Decides the split of passages that MeDAL has not split itself."""
+
+
+def prepare_medal(
+    sources: Sequence[Path | Table], out: Path, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
+) -> dict[str, Any]:
+    """Turn MeDAL's tables into a corpus; see `corpus` for what it holds. Broken off, the same call goes on.
+
+    Args:
+        sources: tables or archives. What train, valid and test hold is the split of that name; others are split by id.
+        out: the corpus's folder; it must not exist.
+        settings: how.
+        workers: processes; the result is the same bytes for any number.
+        ray: address of a Ray cluster to work on instead; see `parallel`.
+
+    Returns:
+        The account, as `corpus.json` has it.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        FileExistsError: `out` is there.
+        ValueError: a file is damaged, is none of MeDAL's, or has too many bad rows.
+    """
+    found = [t for source in sources for t in ([source] if isinstance(source, Table) else tables(source))]
+    if not found:
+        raise ValueError("No table of MeDAL's is named")
+    published = Inventory.read(settings.inventory)
+    if settings.adam is not None:
+        adam_scores(settings.adam)  # a wrong file is told now, not when everything else is done
+    parts = max(1, math.ceil(sum(_size(table) for table in found) / (PARTITION_MB * 1e6)))
+    files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
+    recorded = {
+        **{name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"},
+        "inventory_bytes": zlib.crc32(settings.inventory.read_bytes()),
+        "files": files,
+        "partitions": parts,
+    }
+    with enough_room(out):
+        work = work_folder(out, recorded)
+        if not is_corpus(work):
+            _build(work, found, published, parts, settings, workers, ray)
+        return finish(work, out, leave_out=("rows", "accounts", "published.csv", "common.json"))
+
+
+def _build(
+    work: Path,
+    found: list[Table],
+    published: Inventory,
+    parts: int,
+    settings: MedalSettings,
+    workers: int,
+    ray: str | None,
+) -> None:
+    published.write(work / "published.csv")
+    (published if settings.as_published else Inventory.merged([published], published.origin)).write(
+        work / "inventory.csv"
+    )
+    read = [_partition(table, number, work, parts) for number, table in enumerate(found)]
+    _write_common_words(work, len(found))
+    jobs = [number for number in range(parts) if not _account_path(work, number).exists()]
+    job = partial(_group_partition, work=work, total=parts, tables=found, settings=settings)
+    for _ in run_jobs(job, jobs, workers=workers, ray=ray, label="Grouping"):
+        pass
+    accounts = [json.loads(_account_path(work, number).read_text(encoding="utf-8")) for number in range(parts)]
+    quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
+    quarantine.rows.extend(row for part in read for row in part["rows"])
+    quarantine.rows.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
+    quarantine.check()
+    quarantine.write(work / "quarantine.jsonl")
+    account = _summary(accounts, quarantine, work, settings, [table.file for table in found])
+    medal_card(account, work / "card.html")
+    write_account(account, work)
+
+
+def _size(table: Table) -> int:
+    """Bytes of text, about."""
+    if table.member is not None:
+        with zipfile.ZipFile(table.path) as archive:
+            return archive.getinfo(table.member).file_size
+    size = table.path.stat().st_size
+    return size * 3 if table.path.suffix in (".gz", ".parquet") else size
+
+
+def _partition(table: Table, number: int, work: Path, parts: int) -> dict[str, Any]:
+    """Distribute a table's rows over the partitions; done before, its record is read again."""
+    done = work / "rows" / f"{number}.json"
+    if done.exists():
+        return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]  # as written below
+    folder = work / "rows" / str(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        left.unlink()
+    quarantine = Quarantine(limit=1.0)
+    waiting: list[list[str]] = [[] for _ in range(parts)]
+    sizes = [0] * parts
+    shown, size = 0, _size(table)
+    with tracking(f"Reading {table.name}, MB", max(1, size // 1_000_000)) as advance:
+        seen = 0
+        for row in rows(table, quarantine):
+            part = zlib.crc32(row.abstract.encode()) % parts
+            line = "\t".join((str(row.line), row.abstract, row.text, row.locations, row.labels))
+            if line.count("\t") != 4 or "\n" in line or "\r" in line:
+                line = "J" + json.dumps(row[:5])
+            waiting[part].append(line)
+            sizes[part] += len(line)
+            seen += len(line)
+            if sizes[part] > _BUFFER:
+                _append(folder, part, waiting, sizes)
+            if seen - shown > 20_000_000:
+                advance((seen - shown) // 1_000_000)
+                shown = seen
+        for part in range(parts):
+            _append(folder, part, waiting, sizes)
+    record = {"total": quarantine.total, "rows": quarantine.rows}
+    with replacing(done) as file:
+        json.dump(record, file, ensure_ascii=False)
+    return record
+
+
+def _write_common_words(work: Path, tables_read: int) -> None:
+    """The words that stand in many of the first partition's texts."""
+    texts = {row.text for n in range(tables_read) for row in _rows_of(work / "rows" / str(n) / "00000", "")}
+    counts = Counter(word for text in texts for word in set(text.split()))
+    least = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
+    with replacing(work / "common.json") as file:
+        json.dump(sorted(word for word, count in counts.items() if count >= least), file, ensure_ascii=False)
+
+
+def _append(folder: Path, part: int, waiting: list[list[str]], sizes: list[int]) -> None:
+    if waiting[part]:
+        with (folder / f"{part:05}").open("a", encoding="utf-8", newline="") as file:
+            file.write("\n".join(waiting[part]) + "\n")
+        waiting[part], sizes[part] = [], 0
+
+
+def _rows_of(path: Path, table: str) -> Iterator[Row]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            if line.startswith("J"):
+                yield Row._make((*json.loads(line[1:]), table))
+            else:
+                number, abstract, text, locations, labels = line.rstrip("\n").split("\t")
+                yield Row(int(number), abstract, text, locations, labels, table)
+
+
+def _group_partition(number: int, *, work: Path, total: int, tables: list[Table], settings: MedalSettings) -> int:
+    """Group one partition, write its shards and, last, its account; returns the number of passages."""
+    published, listed, common = _inventories(work)
+    quarantine, mending = Quarantine(limit=1.0), Mending(published, listed, common, settings.as_published)
+    # By split, not by table: rows of an abstract may stand in several tables of a split.
+    found: dict[Split, list[Row]] = {split: [] for split in _ORDER}
+    for place, table in enumerate(tables):
+        named = _SPLITS.get(table.name)
+        for row in _rows_of(work / "rows" / str(place) / f"{number:05}", table.file):
+            split = named or split_of(
+                row.abstract, validation=settings.validation, test=settings.test, seed=settings.seed
+            )
+            found[split].append(row)
+    splits = {
+        split: list(map(mending, group(part, published, quarantine, mending.stray))) for split, part in found.items()
+    }
+    without = sum(not p.mentions for part in splits.values() for p in part)
+    splits = {split: [p for p in part if p.mentions] for split, part in splits.items()}
+    for split, part in splits.items():
+        write_shard(part, work, split, number, total)
+    quarantine.write(_bad_path(work, number))
+    _write_keys(splits, _keys_path(work, number))
+    account = {
+        "passages": {split: len(part) for split, part in splits.items()},
+        "mentions": {split: sum(len(p.mentions) for p in part) for split, part in splits.items()},
+        "passages_without_mentions": without,
+        "per_passage": sorted(Counter(len(p.mentions) for part in splits.values() for p in part).items()),
+        "short_forms": Counter(
+            m.short_form for part in splits.values() for p in part for m in p.mentions
+        ).most_common(),
+        "words": sum(p.text.count(" ") + 1 for part in splits.values() for p in part),
+        **mending.account(),
+    }
+    with replacing(_account_path(work, number)) as file:
+        json.dump(account, file, ensure_ascii=False)
+    return sum(map(len, splits.values()))
+
+
+def _write_keys(splits: dict[Split, list[Passage]], path: Path) -> None:
+    """What tells shared abstracts: of each passage the split, whether its id is in the training split, and its words."""
+    ids = {p.id.split("#")[0] for p in splits["train"]}
+    rows = [(split, p.id.split("#")[0] in ids, content_key(p.text)) for split, part in splits.items() for p in part]
+    schema = {"split": pl.String, "by_id": pl.Boolean, "words": pl.UInt64}
+    write_frame(pl.DataFrame(rows, schema=schema, orient="row"), path)
+
+
+def _shared(work: Path, parts: int) -> dict[str, int]:
+    """How many passages stand in the training split too, by id or word for word."""
+    table = pl.concat([pl.read_parquet(_keys_path(work, number)) for number in range(parts)])
+    train = table.filter(pl.col("split") == "train").select("words", known=True).unique()
+    found = table.join(train, on="words", how="left").filter(pl.col("by_id") | pl.col("known"))
+    return {split: found.filter(pl.col("split") == split).height for split in ("validation", "test")}
+
+
+def _leaks(work: Path, inventory: Inventory) -> dict[str, int]:
+    """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
+    from ..evaluation.predictions import make_items  # brings torch, which workers need not load
+
+    firsts = [path for split in _ORDER for path in shards(work, split)[:1]]
+    passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
+    items = make_items(passages[:2_000], inventory)
+    return {"mentions": len(items), "leaks": sum(item.leak for item in items)}
+
+
+def _inventories(work: Path) -> tuple[Inventory, Inventory, frozenset[str]]:
+    """As read, as offered, and the common words."""
+    return _read_inventories(work, (work / "common.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, frozenset[str]]:
+    common = json.loads((work / "common.json").read_text(encoding="utf-8"))
+    return Inventory.read(work / "published.csv"), Inventory.read(work / "inventory.csv"), frozenset(common)
+
+
+EXAMPLES = 30
+"""Kept in the account of each kind of repair, the most frequent first."""
+
+
+def _summary(
+    accounts: list[dict[str, Any]], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[str]
+) -> dict[str, Any]:
+    """Everything that the partitions report, added up."""
+    published, listed, common = _inventories(work)
+    mended: dict[str, Counter[tuple[str, str, str]]] = {name: Counter() for name in MENDED}
+    short_forms: Counter[str] = Counter()
+    per_passage: Counter[int] = Counter()
+    for account in accounts:
+        for name, counter in mended.items():
+            counter.update({(short_form, label, spelt): n for short_form, label, spelt, n in account[name]})
+        short_forms.update(dict(account["short_forms"]))
+        per_passage.update(dict(account["per_passage"]))
+
+    def total(key: str) -> dict[str, int]:
+        return {split: sum(account[key][split] for account in accounts) for split in _ORDER}
+
+    return {
+        "source": "medal",
+        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(settings).items()},
+        "read": sources,
+        "inventory": {
+            "origin": settings.inventory.name,
+            "short_forms": len(listed),
+            "senses": sum(map(len, listed.senses.values())),
+            "senses_read": sum(map(len, published.senses.values())),
+            "variant_groups": variant_groups(published),
+            "junk_senses": sum(is_junk(*pair, common) for pair in _pairs(listed)),
+        },
+        "adam_scores": None if settings.adam is None else _adam_scores(settings.adam, listed, common),
+        "passages": total("passages"),
+        "mentions": total("mentions"),
+        "shared_with_training": _shared(work, len(accounts)),
+        "passages_without_mentions": sum(account["passages_without_mentions"] for account in accounts),
+        "words": sum(account["words"] for account in accounts),
+        "rows_read": quarantine.total,
+        "rows_quarantined": quarantine.summary(),
+        "quarantine_examples": [row | {"row": str(row["row"])[:120]} for row in quarantine.rows[:EXAMPLES]],
+        "mended": {
+            name: {
+                "mentions": counter.total(),
+                "labels": len(counter),
+                "examples": [[*key, n] for key, n in sorted(counter.items(), key=lambda c: (-c[1], c[0]))[:EXAMPLES]],
+            }
+            for name, counter in mended.items()
+        },
+        "leaks_in_sample": _leaks(work, listed),
+        "mentions_per_passage": {str(number): n for number, n in sorted(per_passage.items())},
+        "short_forms": short_forms.most_common(EXAMPLES),
+    }
+
+
+def _pairs(inventory: Inventory) -> Iterator[tuple[str, str]]:
+    return ((short_form, sense.long_form) for short_form, senses in inventory.senses.items() for sense in senses)
+
+
+def _adam_scores(path: Path, listed: Inventory, common: frozenset[str]) -> dict[str, list[int]]:
+    """Junk and other senses by ADAM's score in steps of a fifth: lowest first, those without a score last."""
+    scores = {(short, equivalence_key(long)): score for (short, long), score in adam_scores(path).items()}
+    found = {"junk": [0] * 6, "others": [0] * 6}
+    for short_form, long_form in _pairs(listed):
+        score = scores.get((short_form, equivalence_key(long_form)))
+        row = found["junk" if is_junk(short_form, long_form, common) else "others"]
+        row[5 if score is None else min(int(5 * score), 4)] += 1
+    return found
+
+
+def _account_path(work: Path, number: int) -> Path:
+    return work / "accounts" / f"{number:05}.json"
+
+
+def _keys_path(work: Path, number: int) -> Path:
+    return work / "accounts" / f"{number:05}.parquet"
+
+
+def _bad_path(work: Path, number: int) -> Path:
+    return work / "accounts" / f"{number:05}.quarantine.jsonl"
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)

@@ -1,0 +1,354 @@
+"""PubMed abstracts as a corpus: files of any number become marked passages of several kinds, and an inventory is mined.
+
+Each file is worked on by itself, so processes or a cluster can share them; only which revision of an abstract counts is
+decided over all of them. Whatever the number of workers, the corpus has the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..data.inventory import Inventory
+from ..data.kinds import KINDS, Kind, KindMaker, definition_counts
+from ..data.passages import Passage, Quarantine
+from ..data.sources.pubmed import Abstract, read_records
+from ..data.splits import Split, split_of
+from ..tools.files import enough_room, replacing
+from ..tools.parallel import run_jobs
+from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame, write_shard
+from .data_card import pubmed_card
+
+ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PubmedSettings:
+    """How abstracts become a corpus."""
+
+    inventories: tuple[Path, ...] = ()
+    """Sense inventories; merged they are the candidates. The first one is what the kind `medal` shortens."""
+    kinds: tuple[Kind, ...] = KINDS
+    """Kinds of passages to make of every abstract; see `kinds`."""
+    probability: dict[Kind, float] = field(default_factory=lambda: {"medal": 0.15, "substituted": 0.4})
+    """Of an occurrence (`medal`; published: 0.15) or of a long form of an abstract (`substituted`)."""
+    all_sections: bool = False
+    """Give the kind `medal` the whole abstract; the published recipe takes its first section."""
+    min_count: int = 1
+    """A pair of short and long form is mined when so many training abstracts define it."""
+    validation: float = 0.05
+    """Share of the abstracts, by a hash of the PMID."""
+    test: float = 0.1
+    """As `validation`."""
+    max_bad_rows: float = 0.05
+    """More malformed records than this share stop the work."""
+    seed: int = 0
+    """Decides splits and substitutions."""
+
+
+def input_files(sources: Sequence[Path]) -> list[Path]:
+    """The files of the sources, in order; a folder gives those that it holds, by name.
+
+    Raises:
+        FileNotFoundError: a source is missing.
+        ValueError: a folder holds no file of a known kind, or a file is of no known kind.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise FileNotFoundError(f"{source} does not exist")
+        if source.is_dir():
+            inside = sorted(path for path in source.iterdir() if path.name.endswith(ENDINGS))
+            if not inside:
+                raise ValueError(f"{source} holds no file that ends in {', '.join(ENDINGS)}")
+            found += inside
+        elif not source.name.endswith(ENDINGS):
+            raise ValueError(f"{source} is of no known format. Known: {', '.join(ENDINGS)}")
+        else:
+            found.append(source)
+    return found
+
+
+def prepare_pubmed(
+    sources: Sequence[Path], out: Path, settings: PubmedSettings, *, workers: int = 1, ray: str | None = None
+) -> dict[str, Any]:
+    """Turn PubMed files or JSON Lines into a corpus, one folder per kind. Broken off, the same call goes on.
+
+    Args:
+        sources: files or folders, the baseline before the updates: of two revisions with the same version the later counts.
+        out: the corpus's folder; it must not exist.
+        settings: how.
+        workers: processes; the result is the same bytes for any number.
+        ray: address of a Ray cluster to work on instead; see `parallel`.
+
+    Returns:
+        The account, as `corpus.json` has it.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        FileExistsError: `out` is there.
+        ValueError: a file is broken (the others are read nevertheless, and kept), or too many records are malformed.
+    """
+    if not settings.inventories and set(settings.kinds) - {"defined"}:
+        raise ValueError("Kinds medal and substituted need an inventory of long forms to look for")
+    files = [file.absolute() for file in input_files(sources)]  # workers may stand in another folder
+    if not files:
+        raise ValueError("No file of PubMed's is named")
+    inventories = [Inventory.read(path) for path in settings.inventories]
+    recorded = {
+        **{name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"},
+        "inventories": [(str(p), zlib.crc32(p.read_bytes())) for p in settings.inventories],
+        "files": list(map(str, files)),
+    }
+    with enough_room(out):
+        work = work_folder(out, recorded)
+        _forget_changed(work, files)
+        if not is_corpus(work):
+            _build(work, files, inventories, settings, workers, ray)
+        return finish(work, out, leave_out=("read", "kept", "mined", "marked", "first.csv", "files.json"))
+
+
+def _forget_changed(work: Path, files: list[Path]) -> None:
+    """Drop what was read of files that have changed since, and all that was made of it; the other files stay read."""
+    marks = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    noted = work / "files.json"
+    before = _load(noted) if noted.exists() else [None] * len(files)
+    if before == marks:
+        return
+    for number, (old, new) in enumerate(zip(before, marks, strict=True)):
+        if old != new:
+            (work / "read" / f"{number:05}.json").unlink(missing_ok=True)
+    for folder in ("kept", "mined", "marked", *KINDS, *(["read"] if is_corpus(work) else [])):
+        shutil.rmtree(work / folder, ignore_errors=True)
+    (work / ACCOUNT).unlink(missing_ok=True)
+    _save(marks, noted)
+
+
+def _build(
+    work: Path,
+    files: list[Path],
+    inventories: list[Inventory],
+    settings: PubmedSettings,
+    workers: int,
+    ray: str | None,
+) -> None:
+    numbers = range(len(files))
+
+    def stage(function: Any, folder: str, label: str, **fixed: Any) -> None:
+        """Run a stage for every file whose result is not there yet."""
+        todo = [n for n in numbers if not (work / folder / f"{n:05}.json").exists()]
+        job = partial(function, work=work, settings=settings, **fixed)
+        for _ in run_jobs(job, todo, workers=workers, ray=ray, label=label, name=lambda n: files[n].name):
+            pass
+
+    stage(_read_file, "read", "Reading", files=files)
+    read = [_load(work / "read" / f"{n:05}.json") for n in numbers]
+    quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
+    quarantine.rows.extend(row for part in read for row in part["bad"])
+    quarantine.check()
+    counts = _choose(work, len(files), read)
+    mined = Inventory.of([])
+    if "defined" in settings.kinds:
+        stage(_mine_file, "mined", "Finding definitions")
+        mined = _mined([_load(work / "mined" / f"{n:05}.json") for n in numbers], settings.min_count)
+    origin = " + ".join([*(i.origin for i in inventories), *(["mined"] if mined.senses else [])])
+    one = len(inventories) == 1 and not mined.senses
+    listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
+    if not listed.senses:
+        raise ValueError(
+            f"No training abstract of {_named(files)} defines a short form; name an inventory of long forms"
+        )
+    listed.write(work / "inventory.csv")
+    (inventories[0] if inventories else listed).write(work / "first.csv")
+    stage(_mark_file, "marked", "Marking", total=len(files))
+    marked = [_load(work / "marked" / f"{n:05}.json") for n in numbers]
+    quarantine.write(work / "quarantine.jsonl")
+    account: dict[str, Any] = {
+        "source": "pubmed",
+        "settings": {
+            name: value if isinstance(value, int | float | dict) else str(value)
+            for name, value in vars(settings).items()
+        }
+        | {"inventories": [str(path) for path in settings.inventories], "kinds": list(settings.kinds)},
+        "read": [file.name for file in files],
+        "inventory": {
+            "origin": origin,
+            "short_forms": len(listed),
+            "senses": sum(map(len, listed.senses.values())),
+            "mined_short_forms": len(mined),
+            "mined_senses": sum(map(len, mined.senses.values())),
+        },
+        **counts,
+        "rows_read": quarantine.total,
+        "rows_quarantined": quarantine.summary(),
+        "quarantine_examples": [row | {"row": str(row["row"])[:120]} for row in quarantine.rows[:30]],
+        "abstracts": {split: sum(part["abstracts"][split] for part in marked) for split in _SPLITS},
+        "kinds": {
+            kind: {split: _added([part["kinds"][kind][split] for part in marked]) for split in _SPLITS}
+            for kind in settings.kinds
+        },
+        "short_forms": {
+            kind: sum((Counter(dict(part["short_forms"][kind])) for part in marked), Counter()).most_common(20)
+            for kind in settings.kinds
+        },
+    }
+    if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
+        hint = f"; is {origin} the right inventory?" if inventories else ""
+        raise ValueError(f"No abstract of {_named(files)} has anything to mark in these ways{hint}")
+    pubmed_card(account, work / "card.html")
+    write_account(account, work)
+
+
+def _named(files: list[Path]) -> str:
+    return str(files[0]) + (f" and {len(files) - 1:,} more files" if len(files) > 1 else "")
+
+
+def _added(parts: list[dict[str, int]]) -> dict[str, int]:
+    return {key: sum(part[key] for part in parts) for key in parts[0]}
+
+
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _save(record: object, path: Path) -> None:
+    with replacing(path) as file:
+        json.dump(record, file, ensure_ascii=False)
+
+
+_READ: dict[str, Any] = {
+    "pmid": pl.String,
+    "version": pl.Int32,
+    "year": pl.Int32,
+    "sections": pl.List(pl.String),
+    "content": pl.UInt64,
+}
+
+
+def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list[Path]) -> None:
+    """Stage 1: a file's abstracts as a table, its deletions and bad records as JSON, written last."""
+    quarantine, deleted = Quarantine(limit=1.0), []
+    columns: dict[str, list[Any]] = {name: [] for name in _READ}
+    for record in read_records(files[number], quarantine):
+        if isinstance(record, Abstract):
+            words = content_key(" ".join(record.sections))
+            row = (record.pmid, record.version, record.year, list(record.sections), words)
+            for name, value in zip(_READ, row, strict=True):
+                columns[name].append(value)
+        else:
+            deleted.append(record)
+    write_frame(pl.DataFrame(columns, schema=_READ), work / "read" / f"{number:05}.parquet")
+    account = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
+    _save(account, work / "read" / f"{number:05}.json")
+
+
+def _choose(work: Path, files: int, read: list[dict[str, Any]]) -> dict[str, int]:
+    """Which rows count: the last revision of each PMID that is not deleted later, with text, the first of equal texts."""
+    folder = work / "kept"
+    done = folder / "done.json"
+    if done.exists():
+        return _load(done)  # type: ignore[no-any-return]  # as written below
+    tables = [
+        pl.scan_parquet(work / "read" / f"{n:05}.parquet")
+        .with_row_index("row")
+        .select(
+            pl.lit(n).cast(pl.Int32).alias("file"),
+            "row",
+            "pmid",
+            "version",
+            "content",
+            pl.col("sections").list.len() > 0,
+        )
+        for n in range(files)
+    ]
+    found = pl.concat(tables).collect()
+    deletions = [(pmid, number) for number, part in enumerate(read) for pmid in part["deleted"]]
+    dropped = pl.DataFrame(deletions, schema={"pmid": pl.String, "gone": pl.Int32}, orient="row")
+    alive = found.join(dropped.group_by("pmid").agg(pl.col("gone").max()), on="pmid", how="left").filter(
+        pl.col("gone").is_null() | (pl.col("gone") < pl.col("file"))
+    )
+    last = alive.sort("version", "file", "row").unique("pmid", keep="last", maintain_order=True)
+    with_text = last.filter("sections")
+    kept = with_text.sort("file", "row").unique("content", keep="first", maintain_order=True)
+    for number in range(files):
+        write_frame(kept.filter(pl.col("file") == number).select("row").sort("row"), folder / f"{number:05}.parquet")
+    counts = {
+        "revisions_replaced": found.height - found["pmid"].n_unique(),
+        "deleted": found["pmid"].n_unique() - last.height,
+        "without_text": last.height - with_text.height,
+        "duplicates": with_text.height - kept.height,
+    }
+    _save(counts, done)
+    return counts
+
+
+def _abstracts(number: int, work: Path, settings: PubmedSettings) -> Iterator[tuple[str, list[str], Split]]:
+    """The rows of a file that count: PMID, sections, split."""
+    rows = pl.read_parquet(work / "kept" / f"{number:05}.parquet")["row"]
+    table = pl.read_parquet(work / "read" / f"{number:05}.parquet", columns=["pmid", "sections"])[rows]
+    for pmid, sections in table.iter_rows():
+        yield pmid, sections, split_of(pmid, validation=settings.validation, test=settings.test, seed=settings.seed)
+
+
+def _mine_file(number: int, *, work: Path, settings: PubmedSettings) -> None:
+    """Stage 2: the definitions of a file's training abstracts, counted."""
+    texts = (" ".join(sections) for _, sections, split in _abstracts(number, work, settings) if split == "train")
+    counts = definition_counts(texts)
+    _save([[*pair, count] for pair, count in counts.items()], work / "mined" / f"{number:05}.json")
+
+
+def _mined(parts: list[list[list[Any]]], min_count: int) -> Inventory:
+    """What all files define, variants united before the rare ones are left out."""
+    rows = [(short_form, long_form, count, None) for part in parts for short_form, long_form, count in part]
+    united = Inventory.merged([Inventory.of(rows)], "mined")
+    kept = {key: tuple(s for s in senses if s.count >= min_count) for key, senses in united.senses.items()}
+    return Inventory(senses={key: senses for key, senses in kept.items() if senses}, origin="mined")
+
+
+def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int) -> None:
+    """Stage 3: the passages of a file, a shard for each kind and split; its account is written last."""
+    written = (work / "inventory.csv").stat().st_mtime_ns
+    maker = _maker(work, written, tuple(sorted(settings.probability.items())), settings.seed)
+    made: dict[Kind, dict[Split, list[Passage]]] = {kind: {split: [] for split in _SPLITS} for kind in settings.kinds}
+    abstracts: Counter[str] = Counter()
+    for pmid, sections, split in _abstracts(number, work, settings):
+        abstracts[split] += 1
+        for kind in settings.kinds:
+            whole = kind == "medal" and settings.all_sections
+            passage = maker.make(kind, pmid, [" ".join(sections)] if whole else sections)
+            if passage.mentions:
+                made[kind][split].append(passage)
+    for kind, splits in made.items():
+        for split, passages in splits.items():
+            write_shard(passages, work / kind, split, number, total)
+    account = {
+        "abstracts": {split: abstracts[split] for split in _SPLITS},
+        "kinds": {
+            kind: {
+                split: {"passages": len(part), "mentions": sum(len(p.mentions) for p in part)}
+                for split, part in splits.items()
+            }
+            for kind, splits in made.items()
+        },
+        "short_forms": {
+            kind: Counter(m.short_form for part in splits.values() for p in part for m in p.mentions).most_common()
+            for kind, splits in made.items()
+        },
+    }
+    _save(account, work / "marked" / f"{number:05}.json")
+
+
+@lru_cache(maxsize=1)
+def _maker(work: Path, _written: int, probability: tuple[tuple[Kind, float], ...], seed: int) -> KindMaker:
+    listed, first = Inventory.read(work / "inventory.csv"), Inventory.read(work / "first.csv")
+    return KindMaker(listed, published=first, probability=dict(probability), seed=seed)

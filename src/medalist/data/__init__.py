@@ -1,0 +1,1 @@
+"""Passages, inventories, and how text becomes marked text."""

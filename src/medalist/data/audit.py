@@ -1,0 +1,186 @@
+"""What an evaluation shares with training data: the same or nearly the same passages, answers spelt out, senses unseen.
+
+Near-duplicates are found by MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
+chapter 3) and confirmed by their exact Jaccard similarity. Only the evaluation is held in memory; training data streams by.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..evaluation.predictions import make_items
+from .inventory import Inventory
+from .passages import Passage
+from .splits import content, shared_key
+
+SHINGLE = 2
+"""Words in a run. Two, so that two versions of one abstract with different words abbreviated remain alike."""
+BANDS, ROWS = 25, 5
+"""A pair of Jaccard similarity s is looked at with probability 1 - (1 - s^5)^25: at 0.8, all but one in 20,000."""
+CHUNK = 2_000
+"""Training passages compared at a time."""
+_DRAW = np.random.default_rng(0)
+_FACTORS = _DRAW.integers(1, 2**63, size=BANDS * ROWS, dtype=np.uint64) | np.uint64(1)
+_TERMS = _DRAW.integers(0, 2**63, size=BANDS * ROWS, dtype=np.uint64)
+_MIXERS = _DRAW.integers(1, 2**63, size=ROWS, dtype=np.uint64) | np.uint64(1)
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Audit:
+    """What was found; ids and mentions are those of the evaluation."""
+
+    train_passages: int
+    passages: int
+    mentions: int
+    """With a gold long form that the inventory lists."""
+    same_id: frozenset[str]
+    """Passages whose id stands in the training data, from the same source."""
+    same_words: frozenset[str]
+    """Passages whose words do, up to case, punctuation and digits."""
+    similar: dict[str, tuple[str, float]]
+    """Passage -> the most similar training passage and their Jaccard similarity, from the threshold up."""
+    answer_leaks: frozenset[tuple[str, int]]
+    """Mentions whose gold, or a variant of it, is spelt out elsewhere in their passage: (passage, number)."""
+    unseen_senses: int
+    """Mentions whose sense no training mention has."""
+    unseen_short_forms: int
+    """Mentions whose short form none has."""
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Passages that stand in the training data, in one way or another."""
+        return self.same_id | self.same_words | self.similar.keys()
+
+    def record(self) -> dict[str, Any]:
+        """The figures and ids, for JSON."""
+        return {
+            "train_passages": self.train_passages,
+            "passages": self.passages,
+            "mentions": self.mentions,
+            "same_id": sorted(self.same_id),
+            "same_words": sorted(self.same_words),
+            "similar": {
+                name: {"train": other, "jaccard": value} for name, (other, value) in sorted(self.similar.items())
+            },
+            "answer_leaks": [{"passage": name, "mention": number} for name, number in sorted(self.answer_leaks)],
+            "unseen_senses": self.unseen_senses,
+            "unseen_short_forms": self.unseen_short_forms,
+        }
+
+
+def audit(
+    train: Iterable[Passage], evaluation: Sequence[Passage], inventory: Inventory, *, threshold: float = 0.8
+) -> Audit:
+    """Compare an evaluation with the data that a model was trained on.
+
+    Args:
+        train: marked training passages; read once, not kept.
+        evaluation: marked passages.
+        inventory: the candidates, which say whether a gold counts.
+        threshold: least Jaccard similarity, of runs of two words, that makes a near-duplicate.
+    """
+    ids: set[str] = set()
+    contents: set[str] = set()
+    senses: set[tuple[str, str]] = set()
+    finder = SimilarPassages(evaluation, threshold=threshold)
+    own_ids = {shared_key(passage) for passage in evaluation}
+    own_contents = {content(passage.text) for passage in evaluation}
+    count = 0
+    stream = iter(train)
+    while chunk := list(islice(stream, CHUNK)):
+        count += len(chunk)
+        ids |= own_ids & {shared_key(passage) for passage in chunk}
+        contents |= own_contents & {content(passage.text) for passage in chunk}
+        senses |= {(m.short_form, m.long_form) for passage in chunk for m in passage.mentions if m.long_form}
+        finder.compare(chunk)
+    items = [item for item in make_items(evaluation, inventory) if item.gold is not None]
+    short_forms = {short_form for short_form, _ in senses}
+    return Audit(
+        train_passages=count,
+        passages=len(evaluation),
+        mentions=len(items),
+        same_id=frozenset(p.id for p in evaluation if shared_key(p) in ids),
+        same_words=frozenset(p.id for p in evaluation if content(p.text) in contents),
+        similar=finder.found,
+        answer_leaks=frozenset(item.key for item in items if item.leak),
+        unseen_senses=sum((i.mention.short_form, i.mention.long_form) not in senses for i in items),
+        unseen_short_forms=sum(item.mention.short_form not in short_forms for item in items),
+    )
+
+
+def clean(evaluation: Iterable[Passage], found: Audit) -> Iterator[Passage]:
+    """The evaluation without shared passages and without mentions whose answer is spelt out; none of it is empty."""
+    for passage in evaluation:
+        if passage.id in found.shared:
+            continue
+        kept = tuple(m for n, m in enumerate(passage.mentions) if (passage.id, n) not in found.answer_leaks)
+        if kept:
+            yield replace(passage, mentions=kept)
+
+
+class SimilarPassages:
+    """Finds, for each of its passages, the most similar of those that it is shown.
+
+    Args:
+        passages: kept as hashes, 8 bytes for each run of words and 300 for the bands.
+        threshold: least Jaccard similarity.
+    """
+
+    def __init__(self, passages: Sequence[Passage], *, threshold: float) -> None:
+        self._ids = [passage.id for passage in passages]
+        self._shingles = [shingles(passage.text) for passage in passages]
+        self._threshold = threshold
+        keys = _band_keys(self._shingles)
+        self._order = [np.argsort(keys[:, band], kind="stable") for band in range(BANDS)]
+        self._keys = [keys[order, band] for band, order in enumerate(self._order)]
+        self.found: dict[str, tuple[str, float]] = {}
+        """Passage -> (id of the most similar one, Jaccard similarity)."""
+
+    def compare(self, others: Sequence[Passage]) -> None:
+        """Look for near-duplicates among other passages."""
+        theirs = [shingles(passage.text) for passage in others]
+        keys = _band_keys(theirs)
+        pairs: set[tuple[int, int]] = set()
+        for band in range(BANDS):
+            first = np.searchsorted(self._keys[band], keys[:, band], side="left")
+            last = np.searchsorted(self._keys[band], keys[:, band], side="right")
+            for other in np.flatnonzero(last > first).tolist():
+                pairs |= {(own, other) for own in self._order[band][first[other] : last[other]].tolist()}
+        for own, other in sorted(pairs):
+            value = jaccard(self._shingles[own], theirs[other])
+            _, best = self.found.get(self._ids[own], ("", 0.0))
+            if value >= self._threshold and value > best:
+                self.found[self._ids[own]] = (others[other].id, value)
+
+
+def shingles(text: str) -> Hashes:
+    """The runs of `SHINGLE` words of a text, up to case, as sorted hashes; a shorter text is one run."""
+    words = re.findall(r"\w+", text.lower())
+    runs = {" ".join(words[n : n + SHINGLE]) for n in range(max(len(words) - SHINGLE + 1, 1))}
+    return np.unique(np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint64))
+
+
+def jaccard(a: Hashes, b: Hashes) -> float:
+    """Shared runs of two texts as a share of all of theirs, from `shingles`."""
+    common = len(np.intersect1d(a, b, assume_unique=True))
+    return common / (len(a) + len(b) - common)
+
+
+def _band_keys(sets: Sequence[Hashes]) -> Hashes:
+    """``[N, BANDS]`` a hash of each band of the MinHash signature of each set."""
+    keys = np.empty((len(sets), BANDS), dtype=np.uint64)
+    for row, hashes in enumerate(sets):
+        # Multiply-shift hashing modulo 2^64: the high half is the hash.
+        signature = ((hashes[:, None] * _FACTORS + _TERMS) >> np.uint64(32)).min(axis=0)
+        keys[row] = (signature.reshape(BANDS, ROWS) * _MIXERS).sum(axis=1, dtype=np.uint64)
+    return keys

@@ -1,0 +1,1 @@
+"""The data that ships with the package: original writing, CC0."""

@@ -1,0 +1,276 @@
+"""The sense inventory: which long forms each short form can stand for.
+
+Says which long forms are mere variants of one another; `inventory_files` reads the formats that inventories come in.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..tools.files import replacing, undamaged
+from .inventory_files import casi_text, inventory_rows, is_casi
+
+if TYPE_CHECKING:
+    from .passages import Passage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sense:
+    """One long form of a short form."""
+
+    long_form: str
+    count: int = 0
+    """How often it was seen where the inventory comes from; 0 where nobody counted."""
+    concept: str | None = None
+    """A UMLS CUI, SNOMED CT or MeSH id, carried through as it came."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """Short form -> its senses, most frequent first."""
+
+    senses: Mapping[str, tuple[Sense, ...]]
+    origin: str = ""
+    """Where it came from, for people: a file name, "sample", "mined from ..."."""
+    _folded: dict[str, str] = field(init=False, repr=False, compare=False)
+    _listed: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        folded: dict[str, str] = {}
+        for short_form in self.senses:
+            folded.setdefault(_fold(short_form), short_form)
+        object.__setattr__(self, "_folded", folded)
+        listed = frozenset(sense.long_form for senses in self.senses.values() for sense in senses)
+        object.__setattr__(self, "_listed", listed)
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str, int, str | None]], origin: str = "") -> Inventory:
+        """Build from rows (short form, long form, count, concept); duplicates add up, white space is tidied."""
+        table: dict[str, dict[str, tuple[int, str | None]]] = {}
+        for short_form, long_form, count, concept in rows:
+            short_form, long_form = tidy(short_form), tidy(long_form)
+            if not short_form or not long_form:
+                continue
+            known = table.setdefault(short_form, {})
+            before, old_concept = known.get(long_form, (0, None))
+            known[long_form] = (before + count, old_concept or concept)
+        return cls(
+            senses={
+                short_form: tuple(
+                    Sense(long_form=long_form, count=count, concept=concept)
+                    for long_form, (count, concept) in sorted(known.items(), key=lambda item: -item[1][0])
+                )
+                for short_form, known in table.items()
+            },
+            origin=origin,
+        )
+
+    @classmethod
+    def mined(cls, passages: Iterable[Passage], origin: str = "") -> Inventory:
+        """The short forms and gold long forms of marked passages, counted. Give it the training split only."""
+        return cls.of(
+            (
+                (mention.short_form, mention.long_form, 1, None)
+                for passage in passages
+                for mention in passage.mentions
+                if mention.long_form is not None
+            ),
+            origin,
+        )
+
+    @classmethod
+    def merged(cls, inventories: Iterable[Inventory], origin: str = "") -> Inventory:
+        """One inventory of several: short forms joined, long forms that share `equivalence_key` made one sense.
+
+        Args:
+            inventories: in order of preference; of spellings that are equally frequent the first given stays.
+            origin: where the result came from, for people.
+
+        Returns:
+            Senses with their counts added up, the first concept known, and the spelling with most of its words apart
+            ("area under curve", not MeDAL's "areaundercurve"), of those the most frequent.
+        """
+        table: dict[str, dict[str, _Merged]] = {}
+        for inventory in inventories:
+            for short_form, senses in inventory.senses.items():
+                known = table.setdefault(short_form, {})
+                for sense in senses:
+                    # "+" and "-" have no key: they are themselves, not one another
+                    one = known.setdefault(equivalence_key(sense.long_form) or sense.long_form, _Merged())
+                    one.counts[sense.long_form] = one.counts.get(sense.long_form, 0) + sense.count
+                    one.concept = one.concept or sense.concept
+        return cls.of(
+            (
+                (
+                    short_form,
+                    max(one.counts, key=lambda name: _readable(name, one.counts[name])),
+                    sum(one.counts.values()),
+                    one.concept,
+                )
+                for short_form, known in table.items()
+                for one in known.values()
+            ),
+            origin,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Inventory:
+        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary; all also as `.gz`.
+
+        A glossary is CSV, TSV or JSON. A CSV one has the columns `short_form`, `long_form` and, if known, `count` and
+        `concept`; a JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
+
+        Raises:
+            ValueError: the file is of none of these forms, is damaged or not UTF-8, or lists nothing.
+            FileNotFoundError: there is no such file.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+        with undamaged(path):
+            raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        try:
+            first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")
+            text = casi_text(raw) if is_casi(first) else raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw[: error.start].count(b"\n") + 1
+            raise ValueError(f"{path}, line {line:,}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+        name = path.name.removesuffix(".gz")
+        try:
+            inventory = cls.of(list(inventory_rows(text, name)), path.name)
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: {error}") from None
+        if not inventory.senses:
+            raise ValueError(f"{path} lists no senses")
+        return inventory
+
+    def write(self, path: Path) -> None:
+        """Write as a CSV glossary."""
+        with replacing(path) as file:
+            writer = csv.writer(file)
+            writer.writerow(["short_form", "long_form", "count", "concept"])
+            for short_form, senses in self.senses.items():
+                for sense in senses:
+                    writer.writerow([short_form, sense.long_form, sense.count, sense.concept or ""])
+
+    def __len__(self) -> int:
+        return len(self.senses)
+
+    def long_forms(self, short_form: str) -> tuple[str, ...]:
+        """Long forms of a key, most frequent first; none if the short form is unknown."""
+        return tuple(sense.long_form for sense in self.senses.get(short_form, ()))
+
+    def count(self, short_form: str, long_form: str) -> int:
+        """How often a sense was seen."""
+        return next((s.count for s in self.senses.get(short_form, ()) if s.long_form == long_form), 0)
+
+    def belongs_elsewhere(self, short_form: str, long_form: str) -> bool:
+        """Whether a long form is listed, but only under other short forms than this one."""
+        return long_form in self._listed and long_form not in self.long_forms(short_form)
+
+    def key(self, surface: str) -> str | None:
+        """The inventory's key for a short form as written: "CTs" -> "CT", "copd" -> "COPD"; None if it has none."""
+        if surface in self.senses:
+            return surface
+        singular = re.sub(r"(?<=\w)['’]?s$", "", surface)
+        if singular != surface and singular in self.senses:
+            return singular
+        return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
+
+
+@dataclass(kw_only=True, slots=True)
+class _Merged:
+    """Spellings of one sense, in the order in which they were given."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    concept: str | None = None
+
+
+def _readable(long_form: str, count: int) -> tuple[int, int]:
+    return len(re.findall(r"[\s-]", long_form)), count
+
+
+def tidy(text: str) -> str:
+    """White space folded and trimmed: 278 of MeDAL's labels carry stray spaces and match nothing as they are."""
+    return " ".join(text.split())
+
+
+def _fold(short_form: str) -> str:
+    return re.sub(r"[\s.\-]", "", short_form).casefold()
+
+
+# British spellings, as ordered rewrites of a lower-case word.
+_SPELLING = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"aem(?=i|o|a|$)", "em"),
+        (r"haem", "hem"),
+        (r"(?<=[a-z])aemi", "emi"),
+        (r"paed", "ped"),
+        (r"caec", "cec"),
+        (r"faec", "fec"),
+        (r"gynaec", "gynec"),
+        (r"anaes", "anes"),
+        (r"orthopaed", "orthoped"),
+        (r"aetio", "etio"),
+        (r"o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
+        (r"o*esoph", "esoph"),
+        (r"oest", "est"),
+        (r"foet", "fet"),
+        (r"coeliac", "celiac"),
+        (r"rrhoe", "rrhe"),
+        (r"dyspnoea|dyspnœa", "dyspnea"),
+        (r"apnoea", "apnea"),
+        (r"pnoea", "pnea"),
+        (r"leuk(?=oc)", "leuc"),
+        (r"tumour", "tumor"),
+        (r"colour", "color"),
+        (r"behaviour", "behavior"),
+        (r"labour", "labor"),
+        (r"fibre", "fiber"),
+        (r"litre", "liter"),
+        (r"centre", "center"),
+        (r"sulph", "sulf"),
+        (r"isation", "ization"),
+        (r"ise(?=d|r|s|$)", "ize"),
+        (r"yse(?=d|r|s|$)", "yze"),
+        (r"programme", "program"),
+        (r"ll(?=ing|ed)", "l"),
+    )
+)
+
+
+@lru_cache(maxsize=200_000)
+def equivalence_key(long_form: str) -> str:
+    """What is left of a long form when UK/US spelling, plurals, hyphens, apostrophes and case are set aside.
+
+    Long forms of one short form with one key are an equivalence group: lenient accuracy counts them as one answer.
+    """
+    # Between digits a mark means something: 1,2-dichloroethane is not 12-dichloroethane. A space goes where a mark does:
+    # low density is low-density.
+    words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", long_form.casefold()).split()
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(map(_plain_word, words)))
+
+
+@lru_cache(maxsize=100_000)  # there are far fewer words than long forms
+def _plain_word(word: str) -> str:
+    for pattern, replacement in _SPELLING:
+        word = pattern.sub(replacement, word)
+    return singular(word)
+
+
+def singular(word: str) -> str:
+    """The singular of an English word, by its ending; the word itself where that is none of a plural."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")) and not re.search("(?<![eo])aches$", word):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word

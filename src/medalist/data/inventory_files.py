@@ -1,0 +1,243 @@
+"""The file formats that sense inventories come in, each read into rows.
+
+MeDAL's table, the ADAM database, the Clinical Abbreviation Meta-Inventory (Grossman et al. 2021), CASI (the annotated
+notes of the University of Minnesota's Clinical Abbreviation Sense Inventory, Moon et al. 2014), and plain CSV, TSV or JSON
+glossaries.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..tools.files import undamaged
+
+MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
+
+CAMI_COLUMNS = {"RecordID", "SF", "LF"}
+CASI_COLUMNS = ("short form", "long form", "short form as written", "start", "end", "section", "text")
+CASI_UNUSABLE = frozenset({"unsured sense", "mistake"})
+"""CASI's labels, in lower case, of rows that say nothing."""
+CASI_ORDINARY = frozenset({"general english", "name"})
+"""Its labels of ordinary words and people's names, which only look like short forms."""
+GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
+
+Row = tuple[str, str, int, str | None]
+"""Short form, long form, how often it was seen (0: nobody counted), concept."""
+
+
+def inventory_rows(text: str, name: str) -> Iterator[Row]:
+    """The senses of a file, as it lists them.
+
+    Args:
+        text: the file's content.
+        name: its name without `.gz`; `.json` and `.tsv` say the format, all others are told by their first line.
+
+    Raises:
+        ValueError: a row is malformed (the message says which), or the columns are of no known format.
+        csv.Error: the text is no CSV.
+    """
+    lines = text.splitlines()
+    if lines and '"short_term"' in lines[0]:
+        return _gladis_rows(lines)
+    if name.endswith(".json"):
+        return _json_rows(json.loads(text))
+    if lines and lines[0].split("\t") == MEDAL_HEADER:
+        return _medal_rows(lines[1:])
+    if lines and lines[0].startswith("####"):
+        return _adam_rows(lines)
+    if lines and is_casi(lines[0]):
+        return _casi_rows(text)
+    if lines and set(next(csv.reader([lines[0]], delimiter="|"), ())) >= CAMI_COLUMNS:
+        return _cami_rows(text)
+    return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
+
+
+def _medal_rows(lines: list[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, 2):
+        cells = line.split("\t")
+        if len(cells) != 3:
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of 3")
+        preferred, variants, long_form = cells
+        yield preferred, long_form, _variant_count(variants), None
+
+
+def _adam_rows(lines: list[str]) -> Iterator[Row]:
+    for number, short_form, long_form, _, count in _adam_cells(lines):
+        yield short_form, long_form, _count(count, f"line {number:,}"), None
+
+
+def adam_scores(path: Path) -> dict[tuple[str, str], float]:
+    """ADAM's score of each (short form, long form), 0 to 1: how likely the long form is a phrase (Zhou et al. 2006).
+
+    Args:
+        path: ADAM's database, also as `.gz`.
+
+    Raises:
+        ValueError: the file is not ADAM's, or is damaged.
+    """
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    try:
+        with undamaged(path), opened as file:
+            return {(short, long): float(score) for _, short, long, score, _ in _adam_cells(file)}
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise ValueError(f"{path} is not ADAM's database: {error}") from None
+
+
+def _adam_cells(lines: Iterable[str]) -> Iterator[tuple[int, str, str, str, str]]:
+    """Line, short form, long form, score and count of each record."""
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        cells = line.rstrip("\r\n").split("\t")
+        if len(cells) != 5:
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
+        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
+        yield number, cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], cells[3], cells[4]
+
+
+def _variant_count(variants: str) -> int:
+    """MeDAL's counts: "CT:18|Ct:3" -> 21."""
+    return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
+
+
+def _count(value: Any, place: str) -> int:
+    try:
+        return int(value or 0)
+    except (ValueError, TypeError):
+        raise ValueError(f"{place}: count {value!r} is no whole number") from None
+
+
+def _cami_rows(text: str) -> Iterator[Row]:
+    for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
+        yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
+
+
+def _gladis_rows(lines: list[str]) -> Iterator[Row]:
+    """GLADIS, JSON Lines: what its sentences' acronyms stand for."""
+    for number, line in enumerate(lines, 1):
+        match json.loads(line):
+            case {"short_term": str(short_form), "long_term": str(long_form)}:
+                yield short_form, long_form, 0, None
+            case _:
+                raise ValueError(f"line {number:,} has no short_term and long_term")
+
+
+def is_casi(line: str) -> bool:
+    """Whether a file's first line is a row of CASI, which has no header: seven columns, the offsets in their place."""
+    cells = line.split("|", len(CASI_COLUMNS) - 1)
+    return len(cells) == len(CASI_COLUMNS) and all(cell.strip().isdecimal() for cell in cells[3:5])
+
+
+def holds_casi(path: Path) -> bool:
+    """Whether a file (also `.gz`) is CASI by its first line.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return is_casi(_first_line(path))
+
+
+def is_glossary(path: Path) -> bool:
+    """Whether a file (also `.gz`) is a plain CSV, TSV or JSON glossary: anybody's own, where the other forms were published.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    line = _first_line(path).rstrip("\r\n")
+    medal, adam, cami = line.split("\t") == MEDAL_HEADER, line.startswith("####"), set(line.split("|")) >= CAMI_COLUMNS
+    return not (medal or adam or cami or is_casi(line) or '"short_term"' in line)
+
+
+def _first_line(path: Path) -> str:
+    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    with undamaged(path), opened as file:
+        return file.readline().decode("cp1252", errors="replace")
+
+
+def casi_text(raw: bytes) -> str:
+    """The content of a CASI file: windows-1252 as it is published, or UTF-8 where somebody saved it so.
+
+    A byte that windows-1252 does not have becomes U+FFFD, so that every offset keeps its place.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def casi_cells(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CASI file with their line numbers, blank lines left out; the text, the last cell, may hold "|"."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.removesuffix("\r").split("|", len(CASI_COLUMNS) - 1)
+
+
+def casi_sense(label: str) -> str:
+    """The long form that a label of CASI names, or one of its words for none in lower case.
+
+    Behind a colon annotators noted what should have been written: "aspirin:ASA" is aspirin, "MISTAKE:TIA" a mistake.
+    """
+    head, _, _ = label.partition(":")
+    if (word := " ".join(head.casefold().split())) in CASI_UNUSABLE | CASI_ORDINARY:
+        return word
+    return re.sub(r":\s*[A-Za-z][\w&/-]*\s*$", "", label)
+
+
+def _casi_rows(text: str) -> Iterator[Row]:
+    for number, cells in casi_cells(text):
+        if len(cells) != len(CASI_COLUMNS):
+            raise ValueError(f"line {number:,}: {len(cells)} columns instead of CASI's {len(CASI_COLUMNS)}")
+        sense = casi_sense(cells[1])
+        if sense not in CASI_UNUSABLE | CASI_ORDINARY:
+            yield cells[0], sense, 1, None
+
+
+def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
+    columns = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    if not set(GLOSSARY_COLUMNS[:2]) <= set(columns):
+        raise ValueError(
+            f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
+            "count, concept"
+        )
+    return _table_rows(text, separator, GLOSSARY_COLUMNS)
+
+
+def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Row]:
+    """A table with a header; `names` are its columns for short form, long form, count and concept, in any order."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    width = len(reader.fieldnames or [])
+    mark = {",": "comma", "\t": "tab"}.get(separator, separator)
+    for row in reader:
+        place = f"line {reader.line_num:,}"
+        if None in row:  # under which `csv` files what has no column: a comma without quotation marks
+            raise ValueError(f"{place}: more than {width} columns; put a cell with a {mark} in quotation marks")
+        short_form, long_form, count, concept = (row.get(name) for name in names)
+        if short_form is None or long_form is None:
+            raise ValueError(f"{place}: no {names[1]}")
+        yield short_form, long_form, _count(count, place), concept or None
+
+
+def _json_rows(data: object) -> Iterator[Row]:
+    if isinstance(data, dict):
+        for short_form, listed in data.items():
+            long_forms = [listed] if isinstance(listed, str) else listed
+            if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
+                raise ValueError(f"{short_form!r} holds {json.dumps(listed)[:80]}, not a list of long forms")
+            for long_form in long_forms:
+                yield short_form, long_form, 0, None
+    elif isinstance(data, list):
+        for number, row in enumerate(data, 1):
+            match row:
+                case {"short_form": str(short_form), "long_form": str(long_form)}:
+                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
+                case _:
+                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it takes short_form and long_form")
+    else:
+        raise ValueError("a JSON glossary is an object or a list")

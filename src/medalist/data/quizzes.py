@@ -1,0 +1,96 @@
+"""Texts with choice questions about them, such as PubMedQA's, and the Parquet that a prepared folder keeps them in.
+
+A `Quiz` is for a question what a `Passage` is for a short form: `prompt.Encoder` makes token trees of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..tools.files import replacing
+
+_SCHEMA = pl.Schema(
+    {
+        "id": pl.String(),
+        "text": pl.String(),
+        "choices": pl.List(
+            pl.Struct(
+                {"question": pl.String(), "options": pl.List(pl.String()), "gold": pl.Int64(), "subject": pl.String()}
+            )
+        ),
+        "source": pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One question with a closed set of answers, of which one is right."""
+
+    question: str
+    """Empty where the text is itself the question."""
+    options: tuple[str, ...]
+    """At least two, all different."""
+    gold: int
+    """Index of the right one."""
+    subject: str = ""
+    """What it is about, if the file says."""
+
+    def __post_init__(self) -> None:
+        if len(self.options) < 2:
+            raise ValueError("fewer than two options")
+        if not all(option.strip() for option in self.options):
+            raise ValueError("an option is empty")
+        if len({option.casefold() for option in self.options}) < len(self.options):
+            raise ValueError("an option stands twice")
+        assert 0 <= self.gold < len(self.options)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quiz:
+    """A text and choice questions about it; a question that comes without a text is a text of its own."""
+
+    id: str
+    text: str
+    choices: tuple[Choice, ...]
+    source: str = ""
+
+    @property
+    def num_questions(self) -> int:
+        """How many questions it holds."""
+        return len(self.choices)
+
+    def record(self) -> dict[str, Any]:
+        """Its content, for JSON."""
+        return asdict(self)
+
+
+def fixed_options(quizzes: Iterable[Quiz]) -> tuple[str, ...] | None:
+    """The options that every question offers, in the same order ("yes", "no", "maybe"); None where they differ."""
+    found = {choice.options for quiz in quizzes for choice in quiz.choices}
+    return found.pop() if len(found) == 1 else None
+
+
+def write_quizzes(quizzes: Sequence[Quiz], path: Path) -> None:
+    """Write Parquet, one row per text."""
+    frame = pl.DataFrame([quiz.record() for quiz in quizzes], schema=_SCHEMA)
+    with replacing(path, "wb") as file:
+        frame.write_parquet(file)
+
+
+def read_quizzes(path: Path) -> list[Quiz]:
+    """Read what `write_quizzes` wrote."""
+    return [
+        Quiz(
+            id=row["id"],
+            text=row["text"],
+            choices=tuple(Choice(**(choice | {"options": tuple(choice["options"])})) for choice in row["choices"]),
+            source=row["source"],
+        )
+        for row in pl.read_parquet(path).iter_rows(named=True)
+    ]

@@ -1,0 +1,83 @@
+"""Marked notes of CASI, the University of Minnesota's Clinical Abbreviation Sense Inventory (Moon et al. 2014).
+
+37,500 stretches of clinical notes, each with one short form that annotators explained; one row is one passage.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+from ...tools.files import undamaged
+from ...trees.prompt import NONE_OF_THESE
+from ..inventory import tidy
+from ..inventory_files import CASI_COLUMNS, CASI_ORDINARY, CASI_UNUSABLE, casi_cells, casi_sense, casi_text
+from ..passages import Mention, Passage, Quarantine
+
+
+def read_casi(path: Path, quarantine: Quarantine) -> list[Passage]:
+    """Read CASI's rows: short form|long form|short form as written|start|end|section|text, windows-1252, also `.gz`.
+
+    Ordinary words and people's names that only look like short forms (GENERAL ENGLISH, NAME) have the gold answer
+    `NONE_OF_THESE`. Rows of which the annotators were unsure, or that they called a mistake, are set aside with that
+    reason; they do not count towards the quarantine's limit.
+
+    Returns:
+        One passage a row, its id "<short form>-<line number>", its source "casi".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or too many rows are malformed (`TooManyBadRows`).
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    with undamaged(path):
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    passages = []
+    for line, cells in casi_cells(casi_text(raw)):
+        quarantine.total += 1
+        try:
+            sense = _sense(cells)
+            if sense in CASI_UNUSABLE:
+                quarantine.add(path, line, f"the annotators wrote: {sense}", cells, bad=False)
+            else:
+                passages.append(_passage(line, cells, sense))
+        except ValueError as error:
+            quarantine.add(path, line, str(error), cells)
+    quarantine.check()
+    return passages
+
+
+def _sense(cells: list[str]) -> str:
+    if len(cells) != len(CASI_COLUMNS):
+        raise ValueError(f"{len(cells)} columns instead of {len(CASI_COLUMNS)}")
+    sense = tidy(casi_sense(cells[1]))
+    for name, cell in zip(CASI_COLUMNS, (cells[0], sense, cells[2]), strict=False):
+        if not cell.strip():
+            raise ValueError(f"empty {name}")
+    return sense
+
+
+def _passage(line: int, cells: list[str], sense: str) -> Passage:
+    short_form, _, written, start, end, _, text = cells
+    if not (start.strip().isdecimal() and end.strip().isdecimal()):
+        raise ValueError(f"start {start!r} and end {end!r} are not both whole numbers")
+    at = _standing(text, written.strip(), int(start))
+    mention = Mention(
+        start=at,
+        end=at + len(written.strip()),
+        short_form=tidy(short_form),
+        long_form=NONE_OF_THESE if sense in CASI_ORDINARY else sense,
+    )
+    return Passage(id=f"{tidy(short_form)}-{line}", text=text, mentions=(mention,), source="casi")
+
+
+def _standing(text: str, written: str, start: int) -> int:
+    """Where the short form stands. Copies of the file differ in what they count, so the text has the last word."""
+    if text.startswith(written, start):
+        return start
+    places = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(written)}(?!\w)", text)]
+    if not places:
+        raise ValueError(f"{written!r} stands neither at {start:,} nor as a word elsewhere in the text")
+    return min(places, key=lambda place: abs(place - start))

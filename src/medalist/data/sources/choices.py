@@ -1,0 +1,260 @@
+"""Choice questions: PubMedQA, MedMCQA, MedQA, and files of your own, as the authors or the Hub lay them out.
+
+A row is an object of JSON Lines, of a JSON list, of Parquet, or a line of CSV:
+
+    PubMedQA  {"pmid" or "pubid", "question", "context", "answer" or "final_decision": yes, no or maybe}
+              or one JSON object {PMID: {"QUESTION", "CONTEXTS", "final_decision"}}
+    MedMCQA   {"question", "opa", "opb", "opc", "opd", "cop", "subject_name"}
+    MedQA     {"question", "options": {"A": ...}, "answer_idx" and/or "answer"}
+    plain     {"question", "options": a list, {"A": ...} or "one|two|three", "answer", "context" and "subject" if any}
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import string
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from ...tools.files import undamaged
+from ..inventory import tidy
+from ..passages import Quarantine, json_records, parquet_records
+from ..quizzes import Choice, Quiz
+
+DECISIONS = ("yes", "no", "maybe")
+"""PubMedQA's answers."""
+_MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
+_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
+
+Row = tuple[int, dict[str, Any]]
+"""Line number, fields."""
+
+
+def is_choices(path: Path) -> bool:
+    """Whether the first row of a file is a choice question: it has a question, and passages have none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.is_dir() or not path.name.lower().endswith(_ENDINGS):
+        return False
+    try:
+        with _readable(path):
+            first = next(_rows(path, Quarantine()), None)
+    except ValueError:  # whoever reads it in earnest says what is wrong
+        return False
+    return first is not None and "question" in first[1]
+
+
+def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]:
+    """Read choice questions; those about the same text become one `Quiz`, in the place of the first.
+
+    Args:
+        path: `.jsonl`, `.json`, `.csv` (also `.gz`) or `.parquet`; see the module for the fields.
+        quarantine: collects malformed rows; without one, the default limit of 5 % holds.
+
+    Raises:
+        ValueError: the format is unknown, the file is damaged, its answers are ambiguous, or `TooManyBadRows`.
+        FileNotFoundError: there is no such file.
+    """
+    quarantine = Quarantine() if quarantine is None else quarantine
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    with _readable(path):
+        rows = list(_rows(path, quarantine))
+    first_option = _first_option(path, (row["cop"] for _, row in rows if "cop" in row))
+    found: dict[str, Quiz] = {}
+    ids: dict[str, str] = {}
+    for line, row in rows:
+        try:
+            quiz = _quiz(row, path.name.split(".")[0], line, first_option)
+            if ids.setdefault(quiz.id, quiz.text) != quiz.text:
+                raise ValueError(f"id {quiz.id!r} has another text already")
+        except KeyError as error:
+            quarantine.add(path, line, f"no field {error}", row)
+            continue
+        except (ValueError, TypeError) as error:
+            quarantine.add(path, line, str(error), row)
+            continue
+        known = found.setdefault(quiz.text, quiz)
+        if known is quiz:
+            continue
+        [choice] = quiz.choices
+        if any((choice.question, choice.options) == (other.question, other.options) for other in known.choices):
+            quarantine.add(path, line, "repeats an earlier question", row, bad=False)
+        else:
+            found[quiz.text] = replace(known, choices=(*known.choices, choice))
+    if not found and not quarantine.rows:
+        raise ValueError(f"{path} holds no questions")
+    quarantine.check()
+    return list(found.values())
+
+
+def _rows(path: Path, quarantine: Quarantine) -> Iterator[Row]:
+    """The objects of a file; PubMedQA's upper-case fields are given the names of the others."""
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".parquet"):
+        yield from parquet_records(path, quarantine)
+    elif name.endswith(".csv"):
+        yield from _csv_rows(path, quarantine)
+    elif name.endswith(".json") and (whole := _whole_json(path)) is not None:
+        keyed = whole.items() if isinstance(whole, dict) else ((None, row) for row in whole)
+        for number, (key, row) in enumerate(keyed, 1):
+            quarantine.total += 1
+            if not isinstance(row, dict):
+                quarantine.add(path, number, f"not a JSON object: found a {type(row).__name__}", row)
+                continue
+            if "QUESTION" in row:
+                row = {"question": row["QUESTION"], "context": row.get("CONTEXTS"), **row}
+            yield number, row if key is None else {"pmid": key, **row}
+    elif name.endswith((".json", ".jsonl")):  # MedMCQA calls its JSON Lines .json
+        yield from json_records(path, quarantine)
+    else:
+        raise ValueError(f"{path} is of no known format. Known: {', '.join(_ENDINGS)}")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say which file it was that is damaged, not UTF-8 or no CSV."""
+    try:
+        with undamaged(path):
+            yield
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+    except csv.Error as error:
+        raise ValueError(f"{path} is no CSV ({error})") from None
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
+    """A file that is one JSON list or one object of objects; None for JSON Lines, even if it is a single one."""
+    with _opened(path) as file:
+        try:
+            whole = json.load(file)
+        except json.JSONDecodeError:
+            return None
+    if isinstance(whole, dict) and not all(isinstance(row, dict) for row in whole.values()):
+        return None
+    return whole if isinstance(whole, dict | list) else None
+
+
+def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[Row]:
+    with _opened(path) as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            quarantine.total += 1
+            if None in row or None in row.values():
+                quarantine.add(path, reader.line_num, f"not {len(reader.fieldnames or ())} fields", row)
+            else:
+                yield reader.line_num, row
+
+
+def _first_option(path: Path, answers: Iterable[object]) -> int:
+    """Whether MedMCQA's `cop` counts from 1, as the authors' JSON does, or from 0, as the Hub's copy does.
+
+    Raises:
+        ValueError: the file has answers of both ways, or none that tells.
+    """
+    found = {str(answer).strip() for answer in answers} & set("01234")
+    if not found:
+        return 0  # nothing to tell
+    if {"0", "4"} <= found:
+        raise ValueError(f"{path}: cop is 0 in some rows and 4 in others, so it counts from neither 0 nor 1")
+    if found.isdisjoint({"0", "4"}):
+        raise ValueError(
+            f"{path}: cop is never 0 and never 4, so it cannot be told whether it counts from 0 or from 1; put the right "
+            'option\'s letter into a field "answer" instead of it'
+        )
+    return 0 if "0" in found else 1
+
+
+def _quiz(row: dict[str, Any], stem: str, line: int, first_option: int) -> Quiz:
+    """The quiz of one question."""
+    question, context = _words(row["question"], "question"), _context(row.get("context"))
+    if "opa" in row or "options" in row:
+        named = _named_options([row[key] for key in _MEDMCQA_OPTIONS] if "opa" in row else row["options"])
+        options = tuple(named.values())
+        gold = _counted(row["cop"], first_option) if "cop" in row else _named_gold(row, named)
+    else:
+        options, gold = DECISIONS, _decision(row)
+    subject = str(row.get("subject_name") or row.get("subject") or "").strip()
+    pmid = row.get("pmid") or row.get("pubid")
+    return Quiz(
+        id=str(pmid or row.get("id") or f"{stem}-{line}"),
+        text=context or question,
+        choices=(Choice(question=question if context else "", options=options, gold=gold, subject=subject),),
+        source="pubmed" if pmid else stem,
+    )
+
+
+def _words(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"empty {name}")
+    return value.strip()
+
+
+def _context(value: object) -> str:
+    """A text, or the sections of one; none at all is fine."""
+    if isinstance(value, dict):
+        value = value.get("contexts")
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = " ".join(value)
+    if value is not None and not isinstance(value, str):
+        raise ValueError("context is no text and no list of texts")
+    return (value or "").strip()
+
+
+def _named_options(value: object) -> dict[str, str]:
+    """Options by their letters: those of an object are named already, those of a list or of "one|two" count from A."""
+    if isinstance(value, str):
+        value = value.split("|")
+    if isinstance(value, list):
+        value = dict(zip(string.ascii_uppercase, value, strict=False)) if len(value) <= 26 else None
+    if not isinstance(value, dict):
+        raise ValueError('options are a list of up to 26, an object {"A": ...}, or "one|two|three"')
+    return {str(key).strip(): _words(text, "option") for key, text in value.items()}
+
+
+def _named_gold(row: dict[str, Any], named: dict[str, str]) -> int:
+    """The right option, from its letter or its own words; where a row gives both, they must agree."""
+    given = [str(row[key]).strip() for key in ("answer_idx", "answer") if row.get(key) not in (None, "")]
+    if not given:
+        raise ValueError("no answer")
+    letters, words = list(named), [tidy(text).casefold() for text in named.values()]
+    meant: set[int] = set()
+    for answer in given:
+        found = {places.index(x) for places, x in ((letters, answer), (words, tidy(answer).casefold())) if x in places}
+        if not found:
+            raise ValueError(f"answer {answer!r} is no option and no option's letter")
+        meant |= found
+    if len(meant) > 1:
+        raise ValueError(f"the answer names several options: {', '.join(repr(answer) for answer in given)}")
+    return meant.pop()
+
+
+def _decision(row: dict[str, Any]) -> int:
+    answer = str(row.get("final_decision") or row.get("answer") or "").strip().lower()
+    if answer not in DECISIONS:
+        raise ValueError(
+            f"answer {answer!r} is not yes, no or maybe, and there are no options" if answer else "no answer"
+        )
+    return DECISIONS.index(answer)
+
+
+def _counted(answer: object, first: int) -> int:
+    text = str(answer).strip()
+    if text not in {str(first + place) for place in range(4)}:
+        raise ValueError(f"cop {text!r} is not {first} to {first + 3}")
+    return int(text) - first

@@ -1,0 +1,350 @@
+"""MeDAL's files: train, valid and test (a row per short form), full_data (a row per abstract, lists joined by "|"), Parquet.
+
+What they count in words, a `Mention` counts in characters.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...tools.files import replacing, undamaged
+from ..inventory import Inventory, tidy
+from ..passages import WORD, Mention, Passage, Quarantine
+
+COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
+HUB_COLUMNS = ["abstract_id", "text", "location", "label"]
+_PUNCTUATION = ".,;:()[]'\""
+
+
+class Row(NamedTuple):
+    """One row: an abstract with one short form, or with all of its short forms."""
+
+    line: int
+    """Where it ends, counted from 1 with the header, as an editor shows it; in Parquet, the row."""
+    abstract: str
+    text: str
+    locations: str
+    """Index of the word, or several joined by "|"."""
+    labels: str
+    """Long form, or several joined by "|"."""
+    file: str
+    """The name of the table's file, for whoever looks for the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of MeDAL's tables: a file, or a file of an archive."""
+
+    path: Path
+    member: str | None = None
+    """Its name in the archive."""
+    split: str | None = None
+    """What it is called where its file's name does not say: one of the Hub's."""
+
+    @property
+    def name(self) -> str:
+        """The name of its split, or the file's without folder and endings: "train"."""
+        return self.split or self.file.split(".")[0].lower()
+
+    @property
+    def file(self) -> str:
+        """The name of its file, in an archive or not, without folder."""
+        return Path(self.member or self.path).name
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.member}" if self.member else str(self.path)
+
+
+def tables(path: Path) -> list[Table]:
+    """The tables of a file: one, or those of an archive (pretrain_subset.zip holds three).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the archive is damaged or holds no CSV file.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.suffix != ".zip":
+        return [Table(path)]
+    with undamaged(path), zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
+    if not members:
+        raise ValueError(f"{path} holds no CSV file, so it is none of MeDAL's archives")
+    return [Table(path, member) for member in sorted(members)]
+
+
+def named_tables(source: str, downloads: Path) -> list[Table]:
+    """The tables of a source that a user names: a file, `zenodo:FILE`, or `hub:OWNER/NAME` with its three splits.
+
+    Args:
+        source: what the user named; only the last two use the network.
+        downloads: folder for files of Zenodo.
+    """
+    from ...corpora.download import hub_parquet, zenodo_file
+
+    if source.startswith("zenodo:"):
+        return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))
+    if source.startswith("hub:"):
+        name = source.removeprefix("hub:")
+        return [
+            Table(path, split=split)
+            for split in ("train", "validation", "test")
+            for path in hub_parquet(name, split=split)
+        ]
+    return tables(Path(source))
+
+
+def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
+    """Passages of a table, one per (abstract, text), for the short forms may be substituted differently.
+
+    Raises:
+        ValueError: the file is damaged, or none of MeDAL's.
+    """
+    found = tables(path)
+    if len(found) > 1:
+        raise ValueError(f"{path} holds {len(found)} CSV files; unpack it and name the one you mean")
+    return group(rows(found[0], quarantine), inventory, quarantine)
+
+
+def group(
+    found: Iterable[Row],
+    inventory: Inventory,
+    quarantine: Quarantine,
+    stray: Counter[tuple[str, str]] | None = None,
+) -> list[Passage]:
+    """Rows as passages, in the order of their first rows; malformed rows and duplicates are set aside.
+
+    Of a row with several short forms those are kept that can be read.
+
+    Args:
+        found: the rows.
+        inventory: knows the short forms.
+        quarantine: collects what is set aside.
+        stray: counts labels with stray spaces, by (short form, label); the spaces themselves are dropped.
+    """
+    texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
+    for row in found:
+        known = texts.setdefault((row.abstract, row.text), {})
+        # Only a table without ids joins its lists; elsewhere a "|" is a character like others.
+        joined = not row.abstract.isdigit() and "|" in row.locations + row.labels
+        locations = row.locations.split("|") if joined else [row.locations]
+        labels = row.labels.split("|") if joined else [row.labels]
+        reason = None
+        if "\ufffd" in row.text or "\ufffd" in row.labels:
+            reason = "not UTF-8"
+        elif len(locations) != len(labels):
+            reason = f"{len(locations)} LOCATIONs for {len(labels)} LABELs"
+        else:
+            for location, label in zip(locations, labels, strict=True):
+                try:
+                    mention = word_mention(row.text, location, label, inventory)
+                except ValueError as error:
+                    reason = reason or str(error)
+                    continue
+                earlier = known.setdefault((mention.start, mention.end), mention)
+                if earlier is not mention:
+                    reason = reason or _twice(earlier, mention)
+                elif stray is not None and label != mention.long_form:
+                    stray[mention.short_form, label] += 1
+        if reason is not None:
+            quarantine.add(Path(row.file), row.line, reason, [row.abstract, row.text, row.locations, row.labels])
+    passages = []
+    numbers: Counter[str] = Counter()
+    for (abstract, text), marked in texts.items():
+        if not marked:
+            continue
+        numbers[abstract] += 1
+        identifier = abstract if numbers[abstract] == 1 else f"{abstract}#{numbers[abstract]}"
+        mentions = tuple(sorted(marked.values(), key=lambda m: m.start))
+        # The source is not the file's name: an id means the same abstract in all of MeDAL's files.
+        passages.append(Passage(id=identifier, text=text, mentions=mentions, source="medal"))
+    return passages
+
+
+def _twice(earlier: Mention, later: Mention) -> str:
+    return "duplicate of an earlier row" if earlier == later else f"an earlier row says {earlier.long_form!r} here"
+
+
+def word_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
+    """MeDAL's word index as character offsets; the word, without its punctuation, is the short form.
+
+    Raises:
+        ValueError: the index or the label is wrong, or the word is no short form of the label.
+    """
+    long_form = tidy(label)
+    if not long_form:
+        raise ValueError("empty LABEL")
+    try:
+        index = int(location)
+    except ValueError:
+        raise ValueError(f"LOCATION {location!r} is no number") from None
+    parts = text.split(None, index) if index >= 0 else []
+    if len(parts) <= index or not parts:
+        raise ValueError(f"LOCATION {index:,} is outside the text ({len(text.split()):,} words)")
+    rest = parts[index]
+    start = len(text) - len(rest)
+    surface = rest.split(None, 1)[0]
+    if surface not in inventory.senses:
+        core = surface.strip(_PUNCTUATION)
+        if not core:
+            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")
+        start += surface.index(core)
+        surface = core
+    short_form = inventory.key(surface)
+    if short_form is None:
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of the inventory")
+    if not surface.startswith(short_form) and inventory.belongs_elsewhere(short_form, long_form):
+        # "was" is not WAS when the label is a sense of RA: LOCATION points at an ordinary word.
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of {long_form!r}")
+    return Mention(start=start, end=start + len(surface), short_form=short_form, long_form=long_form)
+
+
+def rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
+    """The rows of a table, counted; lines that are none are set aside with their reason.
+
+    Raises:
+        ValueError: the table has other columns than MeDAL's, or the file is damaged.
+    """
+    if table.path.suffix == ".parquet":
+        yield from _parquet_rows(table, quarantine)
+        return
+    place = Path(table.file)
+    with _opened(table) as file:
+        reader = _records(file)
+        _, header = next(reader, (0, None))
+        names = [name.strip("\ufeff ") for name in header] if isinstance(header, list) else header
+        if names == list(COLUMNS):
+            columns = [0, 1, 2, 3]
+        elif isinstance(names, list) and set(COLUMNS[1:]) <= set(names) <= {*COLUMNS, ""}:
+            columns = [names.index(name) if name in names else -1 for name in COLUMNS]  # full_data has no ids
+        elif header is None:
+            raise ValueError(f"{table} is empty; MeDAL's tables begin with {','.join(COLUMNS)}")
+        else:
+            raise ValueError(f"{table} begins with {str(header)[:80]}, not with MeDAL's columns {','.join(COLUMNS)}")
+        a, b, c, d = columns
+        for line, record in reader:
+            quarantine.total += 1
+            if not isinstance(record, list):
+                quarantine.add(place, line, f"not CSV: {record}", None)
+            elif len(record) != len(names):
+                quarantine.add(place, line, f"{len(record)} columns instead of {len(names)}", record[:10])
+            else:
+                abstract = text_id(record[b]) if a < 0 else record[a]
+                yield Row(line, abstract, record[b], record[c], record[d], place.name)
+
+
+def text_id(text: str) -> str:
+    """An id for an abstract of a table that has none: it follows from the text."""
+    return f"t{hashlib.sha256(text.encode()).hexdigest()[:15]}"
+
+
+def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """CSV records with the line that each ends on; blank lines are left out. Nearly all hold no quotation mark."""
+    lines, number = iter(lines), 0
+    for raw in lines:
+        number += 1
+        if b'"' not in raw and (b"\r" not in raw or raw.count(b"\r") == raw.endswith(b"\r\n")):
+            record = _text(raw).rstrip("\r\n")
+            if record:
+                yield number, record.split(",")
+            continue
+        reader = csv.reader(map(_text, chain([raw], lines)))
+        try:
+            quoted = next(reader)
+        except csv.Error as error:  # an open quotation mark or a stray carriage return; it goes on behind it
+            number += reader.line_num - 1
+            yield number, error
+        else:
+            number += reader.line_num - 1
+            if quoted:
+                yield number, quoted
+
+
+def _text(raw: bytes) -> str:
+    # Bad bytes become U+FFFD, so that the row around them keeps its place and can be set aside by it.
+    return raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
+
+
+@contextmanager
+def _opened(table: Table) -> Iterator[IO[bytes]]:
+    with undamaged(table.path):
+        if table.member is not None:
+            with zipfile.ZipFile(table.path) as archive, archive.open(table.member) as file:
+                yield file
+        else:
+            opened = gzip.open(table.path, "rb") if table.path.suffix == ".gz" else table.path.open("rb")
+            with opened as file:
+                yield cast(IO[bytes], file)
+
+
+def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
+    """The Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
+    path, place, line = table.path, Path(table.file), 0
+    try:
+        file = pq.ParquetFile(path)
+        if not _is_medal(found := file.schema_arrow):
+            seen = ", ".join(f"{field.name} ({field.type})" for field in found)
+            raise ValueError(f"{path} has the columns {seen}, not {', '.join(HUB_COLUMNS)} as MeDAL has them")
+        for batch in file.iter_batches(batch_size=5_000, columns=HUB_COLUMNS):
+            columns = [batch.column(name).to_pylist() for name in HUB_COLUMNS]
+            for abstract, text, locations, labels in zip(*columns, strict=True):
+                line += 1
+                quarantine.total += 1
+                row = [abstract, text, locations, labels]
+                if not text or not locations or not labels or None in (*locations, *labels):
+                    quarantine.add(place, line, "empty text, location or label", row)
+                elif len(locations) != len(labels):
+                    quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs", row)
+                else:
+                    # -1: full_data, which has no ids. Several short forms of a row go to rows of their own.
+                    known = abstract is not None and abstract >= 0
+                    identifier = str(abstract) if known else text_id(text)
+                    for location, label in zip(locations, labels, strict=True):
+                        yield Row(line, identifier, text, str(location), label, place.name)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
+
+
+def _is_medal(schema: pa.Schema) -> bool:
+    """Whether the Hub's columns are there, of their types; lists and strings may be large ones."""
+    if not set(HUB_COLUMNS) <= set(schema.names):
+        return False
+    types = [schema.field(name).type for name in HUB_COLUMNS]
+    if not all(pa.types.is_list(t) or pa.types.is_large_list(t) for t in types[2:]):
+        return False
+    integers, strings = (types[0], types[2].value_type), (types[1], types[3].value_type)
+    return all(map(pa.types.is_integer, integers)) and all(
+        pa.types.is_string(t) or pa.types.is_large_string(t) for t in strings
+    )
+
+
+def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
+    """Write MeDAL's own CSV, one row per mention that has a gold answer.
+
+    Raises:
+        ValueError: a mention spans several words, which MeDAL's word index cannot say.
+    """
+    with replacing(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for passage in passages:
+            words = [match.span() for match in WORD.finditer(passage.text)]
+            for mention in passage.mentions:
+                index = next((i for i, (a, b) in enumerate(words) if a <= mention.start and mention.end <= b), None)
+                if index is None:
+                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not inside one word")
+                if mention.long_form is not None:
+                    writer.writerow([passage.id, passage.text, index, mention.long_form])

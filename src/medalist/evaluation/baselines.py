@@ -1,0 +1,79 @@
+"""What a model must beat: the majority sense, copying from the text, and a bag-of-words classifier.
+
+Each answers with the number of a candidate, so that it is scored like a model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..data.inventory import Inventory, equivalence_key
+from ..data.passages import Mention, Passage
+
+_TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
+_LEARNT = r"\b[^\W\d]{2,}\b"
+
+
+def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
+    """The candidate that was counted most often; a later inventory decides where the earlier ones saw none of them."""
+    for inventory in counts:
+        seen = [inventory.count(short_form, candidate) for candidate in candidates]
+        if any(seen):
+            return max(range(len(seen)), key=lambda number: (seen[number], -number))
+    return 0
+
+
+def plain_words(text: str) -> str:
+    """A text as words up to spelling, plural, hyphen and case, a space before and after each."""
+    return " " + " ".join(filter(None, (equivalence_key(word) for word in _TOKEN.findall(text)))) + " "
+
+
+def text_around(passage: Passage, mention: Mention) -> str:
+    """The passage without the mention itself."""
+    return f"{passage.text[: mention.start]} {passage.text[mention.end :]}"
+
+
+def spelt_out(words: str, candidates: Sequence[str]) -> list[int]:
+    """Which candidates stand in a text, given as `plain_words`."""
+    return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]
+
+
+def copy_else_majority(words: str, short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
+    """The candidate that the text itself spells out, the most frequent of several; else the majority sense."""
+    found = spelt_out(words, candidates)
+    if not found:
+        return majority(short_form, candidates, *counts)
+    return found[majority(short_form, [candidates[n] for n in found], *counts)]
+
+
+class BagOfWords:
+    """Multinomial naive Bayes over the words of the passage, one classifier per short form (scikit-learn)."""
+
+    def __init__(self, train: Sequence[Passage], short_forms: set[str]) -> None:
+        """Learn from marked training passages; only the short forms asked for get a classifier."""
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.naive_bayes import MultinomialNB
+        from sklearn.pipeline import make_pipeline
+
+        examples: dict[str, tuple[list[str], list[str]]] = {}
+        for passage in train:
+            for mention in passage.mentions:
+                if mention.short_form in short_forms and mention.long_form is not None:
+                    texts, labels = examples.setdefault(mention.short_form, ([], []))
+                    texts.append(text_around(passage, mention))
+                    labels.append(mention.long_form)
+        self._models = {
+            short_form: make_pipeline(CountVectorizer(token_pattern=_LEARNT), MultinomialNB()).fit(*known)
+            for short_form, known in examples.items()
+            if any(re.search(_LEARNT, text) for text in known[0])
+        }
+
+    def answer(self, passage: Passage, mention: Mention, candidates: Sequence[str]) -> int | None:
+        """The likeliest candidate; None where training saw none of them, or no words beside the short form."""
+        model = self._models.get(mention.short_form)
+        if model is None:
+            return None
+        scores = dict(zip(model.classes_, model.predict_log_proba([text_around(passage, mention)])[0], strict=True))
+        known = [number for number, candidate in enumerate(candidates) if candidate in scores]
+        return max(known, key=lambda number: scores[candidates[number]], default=None)

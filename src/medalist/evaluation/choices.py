@@ -1,0 +1,145 @@
+"""What models made of choice questions: PubMedQA's yes, no or maybe, an exam's options.
+
+The figures have the shape of those about short forms, so that the same tables and figures show them. Options compete by the
+summed log-probability of their words. Where all questions offer the same options there is also F1, label by label.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data.passages import Text
+from ..data.quizzes import Choice, Quiz, fixed_options
+from ..data.splits import shared_passages
+from .baselines import plain_words, spelt_out
+from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
+from .predictions import ChoiceItem, Scores, passage_numbers
+
+LEAST_OF_SUBJECT = 10
+"""A subject with fewer questions gets no slice of its own."""
+
+
+def summarise_choices(
+    items: Sequence[ChoiceItem], scores: dict[str, Scores], train: Sequence[Text], *, cut: int, resamples: int
+) -> dict[str, Any]:
+    """Every figure of an evaluation on choice questions, as `metrics.json` keeps it.
+
+    Args:
+        items: from `make_choice_items`; those that some model has no score for are left out and counted.
+        scores: by the model's name, "base" and "tuned" where both were run.
+        train: the training texts, for baselines and for what is shared; may be empty.
+        cut: texts of which only the end fitted the window.
+        resamples: of the bootstrap over texts.
+    """
+    scored = [item for item in items if all(item.key in found for found in scores.values())]
+    if not scored:
+        raise ValueError("No question fits the model, so there is nothing to measure")
+    bootstrap = PassageBootstrap(passage_numbers(scored), resamples=resamples)
+    texts = {item.passage.id: item.passage for item in items}
+    labels = fixed_options(texts.values())
+    leak = np.zeros(len(scored), dtype=bool) if labels else np.array([_leaks(item) for item in scored])
+    shared = shared_passages(train, texts.values()) if train else None
+    answers = {name: np.array([int(found[item.key].argmax()) for item in scored]) for name, found in scores.items()}
+    trained = [choice for quiz in train if isinstance(quiz, Quiz) for choice in quiz.choices]
+    constant = _constant_answers(scored, trained, labels)
+    gold = np.array([item.gold for item in scored])
+    correct: dict[str, Any] = {name: answer == gold for name, answer in (answers | constant).items()}
+    if labels is None and leak.any():
+        correct["copy, else first option"] = _copied(scored) == gold
+    correct["chance"] = np.array([1 / len(item.candidates) for item in scored])
+    return {
+        "counts": {
+            "passages": len(texts),
+            "mentions": len(items),
+            "choice": len(scored),
+            "dropped": len(items) - len(scored),
+            "cut": cut,
+            "passages_in_training_data": None if shared is None else len(shared),
+        },
+        "baselines": {
+            name: {"accuracy": share_cell(bootstrap, right)} for name, right in correct.items() if name not in scores
+        },
+        "models": {
+            name: _model_figures(scored, found, answers[name], correct[name], bootstrap, labels)
+            for name, found in scores.items()
+        },
+        "slices": compared(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
+        "labels": _by_label(labels, gold, answers) if labels else None,
+    }
+
+
+def _leaks(item: ChoiceItem) -> bool:
+    """The right option is spelt out in the text or the question."""
+    words = plain_words(f"{item.passage.text} {item.choice.question}")
+    return bool(spelt_out(words, [item.candidates[item.gold]]))
+
+
+def _copied(items: Sequence[ChoiceItem]) -> Integers:
+    """The first option that is spelt out in the text or the question, else the first of all."""
+    found = [spelt_out(plain_words(f"{item.passage.text} {item.choice.question}"), item.candidates) for item in items]
+    return np.array([options[0] if options else 0 for options in found])
+
+
+def _constant_answers(
+    items: Sequence[ChoiceItem], trained: Sequence[Choice], labels: tuple[str, ...] | None
+) -> dict[str, Integers]:
+    """Always the same answer: the most frequent of the training questions where they ask alike, and of these questions.
+
+    The latter knows the answers, so it is the best that any constant answer can do here. Where options differ from question
+    to question, it is always the same place among them.
+    """
+    counted = {"here": [item.choice for item in items]}
+    if trained and (labels is None or all(choice.options == labels for choice in trained)):
+        counted = {"in training": list(trained)} | counted
+    what = "answer" if labels else "place"
+    return {
+        f"most frequent {what} {where}": np.full(len(items), Counter(c.gold for c in choices).most_common(1)[0][0])
+        for where, choices in counted.items()
+    }
+
+
+def _model_figures(
+    items: Sequence[ChoiceItem],
+    found: Scores,
+    answers: Integers,
+    correct: Bools,
+    bootstrap: PassageBootstrap,
+    labels: tuple[str, ...] | None,
+) -> dict[str, Any]:
+    probabilities = [softmax(found[item.key]) for item in items]
+    gold = [item.gold for item in items]
+    confidence: Floats = np.array([p.max() for p in probabilities])
+    figures: dict[str, Any] = {"accuracy": share_cell(bootstrap, correct)}
+    if labels:
+        figures["macro_f1"] = bootstrap.macro_f1(np.array(gold), answers, labels=len(labels)).record()
+    return figures | probability_figures(probabilities, gold, confidence, correct)
+
+
+def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | None) -> dict[str, Bools]:
+    slices = {"all": np.ones(len(items), dtype=bool)}
+    if leak is not None:
+        slices |= {"no leak": ~leak, "answer leak": leak}
+    subjects = Counter(item.choice.subject for item in items if item.choice.subject)
+    for subject, count in subjects.most_common():
+        if count >= LEAST_OF_SUBJECT:
+            slices[f"subject: {subject}"] = np.array([item.choice.subject == subject for item in items])
+    if shared:
+        slices["passage not in training data"] = np.array([item.passage.id not in shared for item in items])
+    return slices
+
+
+def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, dict[str, Any]]:
+    """For each label how often it is right, and of each model how often it was answered, how often rightly, and its F1."""
+    table: dict[str, dict[str, Any]] = {}
+    for number, label in enumerate(labels):
+        count = int((gold == number).sum())
+        table[label] = {"count": count}
+        for name, answer in answers.items():
+            answered, right = int((answer == number).sum()), int(((answer == number) & (gold == number)).sum())
+            f1 = 2 * right / (answered + count) if answered + count else 0.0
+            table[label][name] = {"answered": answered, "right": right, "f1": f1}
+    return table

@@ -1,0 +1,124 @@
+"""Free generation: what a model writes when nobody lists the answers, which is what the article measured.
+
+The question is the one of `prompt`; the answer is what comes before the line ends. Greedy, so that it can be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..data.inventory import Inventory, equivalence_key
+from ..models.base import LoadedModel
+from ..tools.progress import tracking
+from ..trees.prompt import NONE_OF_THESE, Encoder, PromptSettings
+from ..trees.tree import sequences
+from .predictions import Item
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a model wrote about one mention."""
+
+    text: str
+    """Up to the end of the line, of the text, or of the tokens allowed."""
+    seconds: float
+    """From the prompt to the last token, one mention at a time."""
+
+
+def generate_answers(
+    loaded: LoadedModel, items: Sequence[Item], prompt: PromptSettings, *, new_tokens: int, label: str
+) -> list[Answer | None]:
+    """Let the model write the long form of each mention; None where the mention does not fit the model.
+
+    Args:
+        loaded: base or tuned model.
+        items: from `predictions.make_items`.
+        prompt: the wording that scoring uses too.
+        new_tokens: at most so many.
+        label: of the progress bar.
+    """
+    encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
+    answers: list[Answer | None] = []
+    with tracking(label, len(items)) as advance:
+        for item in items:
+            ids = question_ids(encoder, item)
+            answers.append(None if ids is None else _generate(loaded, ids, new_tokens))
+            advance()
+    return answers
+
+
+def question_ids(encoder: Encoder, item: Item) -> list[int] | None:
+    """Token ids of the passage and the question about one mention, exactly as scoring reads them."""
+    layouts = encoder.encode(replace(item.passage, mentions=(item.mention,)), Inventory(senses={}))
+    if not layouts:
+        return None
+    [(ids, predicted)] = sequences(layouts[0].tree)  # nothing is listed, so the null candidate alone is offered
+    return ids[:-predicted]
+
+
+def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
+    from transformers import GenerationConfig
+
+    tokenizer = loaded.tokenizer
+    ends = end_tokens(loaded)
+    # One sequence at a time is never padded; a name for what pads only keeps transformers from remarking on it.
+    settings = GenerationConfig(
+        max_new_tokens=new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=ends[0] if ends else None
+    )
+
+    def line_ends(written: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.tensor(["\n" in tokenizer.decode(row[-1]) for row in written], device=written.device)
+
+    given = torch.tensor([ids], device=loaded.model.device)
+    began = time.perf_counter()
+    with torch.inference_mode():
+        written: Any = loaded.model.generate(
+            given, attention_mask=torch.ones_like(given), generation_config=settings, stopping_criteria=[line_ends]
+        )
+    seconds = time.perf_counter() - began
+    text = tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
+    return Answer(text=text.partition("\n")[0].strip(), seconds=seconds)
+
+
+def end_tokens(loaded: LoadedModel) -> list[int]:
+    """What a model ends a text or a turn with: all that its generation settings list, else its tokenizer's one."""
+    listed = loaded.model.generation_config.eos_token_id
+    if listed is None:
+        listed = loaded.tokenizer.eos_token_id
+    return [listed] if isinstance(listed, int) else list(listed or [])
+
+
+def names_sense(text: str, long_forms: Sequence[str]) -> bool:
+    """Whether an answer is one of the long forms, up to spelling, plural, hyphen, case and the quotes or stop around it."""
+    key = equivalence_key(text.strip(" .,;:\"'"))
+    return any(key == equivalence_key(long_form) for long_form in long_forms)
+
+
+def declines(text: str) -> bool:
+    """Whether an answer says that none of the senses fits."""
+    return names_sense(text, [NONE_OF_THESE])
+
+
+def share_of_answer(text: str, long_form: str) -> float:
+    """Share of the words written that are the answer: 1 when it is all there is, 0 when it is not there."""
+    words = [equivalence_key(word) for word in text.split()]
+    wanted = [equivalence_key(word) for word in long_form.split()]
+    places = range(len(words) - len(wanted) + 1)
+    return len(wanted) / len(words) if any(words[n : n + len(wanted)] == wanted for n in places) else 0.0
+
+
+def perplexities(loaded: LoadedModel, texts: Sequence[str]) -> tuple[list[float], list[int]]:
+    """Summed negative log-likelihood in nats of each text after its first token, and the number of tokens predicted."""
+    nll, counts = [], []
+    for text in texts:
+        ids = torch.tensor([loaded.tokenizer(text).input_ids], device=loaded.model.device)
+        with torch.inference_mode():
+            logits = loaded.model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+        nll.append(float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum")))
+        counts.append(ids.shape[1] - 1)
+    return nll, counts

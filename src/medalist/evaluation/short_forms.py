@@ -1,0 +1,384 @@
+"""Runs models over marked passages or quizzes and says what they got right: by slices, beside baselines, with intervals.
+
+How short forms are summed up stands here, how choice questions are in `choice_evaluation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.inventory import Inventory, equivalence_key
+from ..data.passages import Passage, Quarantine, fingerprint
+from ..data.quizzes import Quiz
+from ..data.splits import shared_passages
+from ..models.base import LoadedModel
+from ..tools.files import replacing
+from ..tools.progress import tracking
+from ..trees.prompt import Encoder, PromptSettings
+from ..trees.scoring import score_layouts
+from .baselines import BagOfWords, copy_else_majority, majority, plain_words, text_around
+from .choices import summarise_choices
+from .metrics import Bools, PassageBootstrap, compared, macro_accuracy, probability_figures, share_cell, softmax
+from .predictions import (
+    ChoiceItem,
+    Item,
+    Scores,
+    make_choice_items,
+    make_items,
+    passage_numbers,
+    read_predictions,
+    write_predictions,
+)
+
+
+def score_passages(
+    loaded: LoadedModel,
+    passages: Sequence[Passage | Quiz],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    *,
+    max_nodes: int,
+    label: str,
+) -> tuple[Scores, Encoder]:
+    """Score every question of the passages; returns the scores, and the encoder, which counts what did not fit."""
+    encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
+    found: Scores = {}
+    with tracking(label, sum(passage.num_questions for passage in passages)) as advance:
+        layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
+        scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
+        for layout, scores in scored:
+            for number, values in zip(layout.mentions, scores, strict=True):
+                found[layout.passage, number] = values.double().numpy()
+        if encoder.dropped:
+            advance(encoder.dropped)
+    return found, encoder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Knowledge:
+    """What is known of the training data, for baselines and slices; all of it may be missing."""
+
+    trained: Inventory | None = None
+    """Senses of the training mentions, counted."""
+    train: Sequence[Passage] | None = None
+    """The training passages themselves."""
+    quizzes: Sequence[Quiz] | None = None
+    """The training questions, of a model that was tuned on choices."""
+
+    @property
+    def texts(self) -> list[Passage | Quiz]:
+        """All texts of the training data."""
+        return [*(self.train or ()), *(self.quizzes or ())]
+
+
+def summarise(
+    items: Sequence[Item],
+    scores: dict[str, Scores],
+    inventory: Inventory,
+    knowledge: Knowledge,
+    *,
+    resamples: int,
+) -> dict[str, Any]:
+    """Every figure of an evaluation, as `metrics.json` keeps it.
+
+    Args:
+        items: from `make_items`; those that some model has no score for are left out and counted.
+        scores: by the model's name: "base", "tuned", and "parent" of a run that was tuned further, as far as they were run.
+        inventory: the candidates, with counts if it has any.
+        knowledge: of the training data.
+        resamples: of the bootstrap over passages.
+    """
+    scored = [item for item in items if all(item.key in found for found in scores.values())]
+    choice = [item for item in scored if item.kind == "choice"]
+    if not choice:
+        raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
+    bootstrap = PassageBootstrap(passage_numbers(choice), resamples=resamples)
+    answers = {name: _answers(choice, found) for name, found in scores.items()}
+    answers |= _baseline_answers(choice, inventory, knowledge)
+    gold = np.array([item.gold for item in choice])
+    correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
+    return {
+        "counts": _counts(items, scored, knowledge),
+        "baselines": {
+            name: {"accuracy": share_cell(bootstrap, correct[name])} for name in answers if name not in scores
+        },
+        "models": {
+            name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
+        },
+        "slices": compared(bootstrap, correct, _slices(choice, knowledge)),
+        "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
+        "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
+        "confusions": {name: _confusions(choice, answers[name]) for name in scores},
+    }
+
+
+def _answers(items: Sequence[Item], found: Scores) -> Any:
+    """The best listed candidate of each item; the null candidate does not compete here."""
+    return np.array([int(found[item.key][:-1].argmax()) for item in items])
+
+
+def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Any]:
+    """Baselines by name. Majority and copy come once per source of counts: training data, and the inventory if it has any."""
+    sources: dict[str, tuple[Inventory, ...]] = {}
+    if knowledge.trained is not None:
+        sources["training"] = (knowledge.trained, inventory)
+    if any(sense.count for senses in inventory.senses.values() for sense in senses):
+        sources["inventory"] = (inventory,)
+    answers: dict[str, Any] = {}
+    words = [plain_words(text_around(item.passage, item.mention)) for item in items]
+    for name, counts in (sources or {"inventory": (inventory,)}).items():
+        answers[f"majority ({name} counts)"] = np.array(
+            [majority(item.mention.short_form, item.candidates, *counts) for item in items]
+        )
+        answers[f"copy, else majority ({name} counts)"] = np.array(
+            [
+                copy_else_majority(text, item.mention.short_form, item.candidates, *counts)
+                for item, text in zip(items, words, strict=True)
+            ]
+        )
+    if knowledge.train and knowledge.trained is not None:
+        bag = BagOfWords(knowledge.train, {item.mention.short_form for item in items})
+        fallback = answers["majority (training counts)"]
+        found = [bag.answer(item.passage, item.mention, item.candidates) for item in items]
+        answers["bag of words, else majority"] = np.array(
+            [default if answer is None else answer for answer, default in zip(found, fallback, strict=True)]
+        )
+    return answers
+
+
+def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge) -> dict[str, Any]:
+    kinds = [item.kind for item in scored]
+    passages = {item.passage.id: item.passage for item in items}
+    shared = shared_passages(knowledge.texts, passages.values()) if knowledge.texts else None
+    return {
+        "passages": len(passages),
+        "mentions": len(items),
+        **{kind: kinds.count(kind) for kind in ("choice", "single", "absent", "unlisted", "distractor")},
+        "dropped": len(items) - len(scored),
+        "passages_in_training_data": None if shared is None else len(shared),
+    }
+
+
+def _model_figures(
+    choice: Sequence[Item],
+    found: Scores,
+    answers: Any,
+    correct: Bools,
+    bootstrap: PassageBootstrap,
+) -> dict[str, Any]:
+    lenient = np.array(
+        [
+            equivalence_key(item.candidates[answer]) == equivalence_key(item.candidates[item.gold or 0])
+            for item, answer in zip(choice, answers, strict=True)
+        ]
+    )
+    gold = [item.gold or 0 for item in choice]
+    listed = [softmax(found[item.key][:-1]) for item in choice]
+    offered = [softmax(found[item.key]) for item in choice]
+    confidence = np.array([p[:-1].max() for p in offered])
+    return {
+        "accuracy": share_cell(bootstrap, correct),
+        "macro_accuracy": macro_accuracy(correct, [item.mention.short_form for item in choice]),
+        "lenient_accuracy": share_cell(bootstrap, lenient),
+        **probability_figures(listed, gold, confidence, correct),
+        "abstention": _abstention(choice, found, correct, bootstrap),
+    }
+
+
+def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap) -> dict[str, Any]:
+    """What happens when the null candidate may win."""
+    answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
+    hidden = np.array([np.delete(found[item.key][:-1], item.gold or 0).max() < found[item.key][-1] for item in choice])
+    return {
+        "answered": share_cell(bootstrap, answered),
+        "accuracy_when_answered": share_cell(bootstrap, correct, answered),
+        "abstained_when_gold_hidden": share_cell(bootstrap, hidden),
+    }
+
+
+def _expansion(
+    scored: Sequence[Item], scores: dict[str, Scores], inventory: Inventory, knowledge: Knowledge, *, resamples: int
+) -> dict[str, Any]:
+    """What an expander does with the text: right is the gold where it is listed, and "none of these" elsewhere.
+
+    Here the null candidate competes everywhere, and single listed senses count too. A short form that no inventory
+    holds is not found in a text, so not counted. The baseline always expands, to the majority sense.
+    """
+    items = [item for item in scored if item.candidates]
+    bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
+    wanted = np.array([len(item.candidates) if item.gold is None else item.gold for item in items])
+    counts = (inventory,) if knowledge.trained is None else (knowledge.trained, inventory)
+    right = {name: np.array([int(found[i.key].argmax()) for i in items]) == wanted for name, found in scores.items()}
+    always = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
+    right["majority"] = always == wanted
+    kinds = np.array([item.kind for item in items])
+    slices = {
+        "all": np.ones(len(items), dtype=bool),
+        "sense listed": (kinds == "choice") | (kinds == "single"),
+        "sense not listed": kinds == "absent",
+        "no short form": kinds == "distractor",
+    }
+    return compared(bootstrap, right, slices)
+
+
+def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
+    leak = np.array([item.leak for item in items])
+    words = np.array([len(item.mention.long_form.split()) if item.mention.long_form else 0 for item in items])
+    slices = {
+        "all": np.ones(len(items), dtype=bool),
+        "no leak": ~leak,
+        "answer leak": leak,
+        "one word": words == 1,
+        "several words": words > 1,
+    }
+    if knowledge.trained is not None:
+        trained = knowledge.trained
+        seen = np.array([trained.count(i.mention.short_form, i.mention.long_form or "") > 0 for i in items])
+        known = np.array([i.mention.short_form in trained.senses for i in items])
+        slices |= {
+            "sense seen in training": seen,
+            "sense unseen": ~seen,
+            "short form seen in training": known,
+            "short form unseen": ~known,
+            "no leak, sense seen": ~leak & seen,
+        }
+    if knowledge.texts:
+        shared = shared_passages(knowledge.texts, {item.passage.id: item.passage for item in items}.values())
+        fresh = np.array([item.passage.id not in shared for item in items])
+        if not fresh.all():
+            slices["passage not in training data"] = fresh
+    return slices
+
+
+def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
+    """The slices worth showing: one that equals another tells nothing new, but that nothing leaks is worth saying."""
+    shown: dict[str, Any] = {}
+    for name, cells in slices.items():
+        if name == "no leak" or cells not in shown.values():
+            shown[name] = cells
+    return shown
+
+
+def answerers(cells: dict[str, Any]) -> list[str]:
+    """Whose answers a slice holds figures of: models, then baselines."""
+    return [name for name in cells if name not in ("count", "difference", "from_parent", "from_baseline")]
+
+
+def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for row, item in enumerate(items):
+        entry = table.setdefault(item.mention.short_form, {"count": 0, **dict.fromkeys(correct, 0)})
+        entry["count"] += 1
+        for name, right in correct.items():
+            entry[name] += int(right[row])
+    return dict(sorted(table.items(), key=lambda pair: (-pair[1]["count"], pair[0])))
+
+
+def _confusions(items: Sequence[Item], answers: Any, *, most: int = 20) -> list[dict[str, Any]]:
+    """Which long form was taken for which, most frequent first."""
+    pairs = Counter(
+        (item.mention.short_form, item.candidates[item.gold or 0], item.candidates[answer])
+        for item, answer in zip(items, answers, strict=True)
+        if answer != item.gold
+    )
+    return [
+        {"short_form": short_form, "gold": gold, "answer": answer, "count": count}
+        for (short_form, gold, answer), count in pairs.most_common(most)
+    ]
+
+
+def evaluate(
+    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
+    passages: Sequence[Passage | Quiz],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    folder: Path,
+    *,
+    knowledge: Knowledge,
+    max_nodes: int,
+    resamples: int,
+    quarantine: Quarantine,
+    about: dict[str, Any],
+    earlier: Mapping[str, tuple[Path, str]] | None = None,
+) -> dict[str, Any]:
+    """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
+
+    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
+    run again.
+
+    Args:
+        models: name -> (what identifies its weights, how to load it), run in order.
+        passages: with golds; or quizzes, all of them.
+        inventory: the candidates of mentions.
+        prompt: wording.
+        folder: gets the two files, whole or not at all.
+        knowledge: of the training data.
+        max_nodes: tokens per forward pass on a GPU.
+        resamples: of the bootstrap.
+        quarantine: rows of the data that could not be read; written beside the metrics if there are any.
+        about: what else the metrics should say of themselves.
+        earlier: of some models, another evaluation's folder that may hold their predictions, and what they are called there.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    keys = {name: prediction_key(identity, passages, inventory, prompt) for name, (identity, _) in models.items()}
+    scores: dict[str, Scores] = {}
+    cut = 0
+    for name, (_, load) in models.items():
+        place, called = folder, name
+        known = read_predictions(place, called, keys[name])
+        if known is None and earlier and name in earlier:
+            place, called = earlier[name]
+            known = read_predictions(place, called, keys[name])
+        if known is None:
+            known, encoder = score_passages(
+                load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
+            )
+            cut = encoder.cut
+        else:
+            cut = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
+        scores[name] = known
+    quizzes = [text for text in passages if isinstance(text, Quiz)]
+    items: Sequence[Item] | Sequence[ChoiceItem]
+    if quizzes:
+        items = make_choice_items(quizzes)
+        summary = summarise_choices(items, scores, knowledge.texts, cut=cut, resamples=resamples)
+    else:
+        items = make_items([text for text in passages if isinstance(text, Passage)], inventory)
+        summary = summarise(items, scores, inventory, knowledge, resamples=resamples)
+    metrics = {
+        "about": about
+        | {
+            "fingerprint": fingerprint(passages),
+            "inventory": inventory.origin,
+            "keys": keys,
+            "rows_quarantined": quarantine.summary(),
+        },
+        **summary,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
+    write_predictions(items, scores, folder / "predictions.parquet")
+    if quarantine.rows:
+        quarantine.write(folder / "quarantine.jsonl")
+    with replacing(folder / "metrics.json") as file:
+        json.dump(metrics, file, indent=1, ensure_ascii=False)
+    return metrics
+
+
+def prediction_key(
+    weights: str, passages: Sequence[Passage | Quiz], inventory: Inventory, prompt: PromptSettings
+) -> str:
+    """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
+    candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
+    setting = json.dumps([fingerprint(passages), candidates, prompt.model_dump()])
+    return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()

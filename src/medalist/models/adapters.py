@@ -1,0 +1,85 @@
+"""LoRA adapters: put fresh ones on a base; merge saved ones into it, or keep them beside weights that are quantised.
+
+Of peft's preparation for quantised weights nothing is needed: it would turn embeddings, output layer and norms into float32,
+4 GB for Llama 3 8B. None of them is trained, and a Llama's norm computes in float32 whatever its weight is kept in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..recipe import TrainingSettings
+from .base import LoadedModel, ModelError
+
+
+def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | None = None) -> Any:
+    """The base with a LoRA adapter on the linear layers but the output, or itself for full tuning.
+
+    Args:
+        base: gets the adapter.
+        settings: its size and place.
+        start: a saved adapter of that size and place, whose weights the new one begins with; None: it changes nothing yet.
+    """
+    if settings.method == "full":
+        return base.model
+    from peft import LoraConfig, get_peft_model
+
+    depth = base.model.config.num_hidden_layers
+    upper = min(settings.upper_layers or depth, depth)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=_linear_layers(base.model),
+        layers_to_transform=list(range(depth - upper, depth)) if upper < depth else None,
+        task_type="CAUSAL_LM",
+        revision=base.identity.revision,
+    )
+    model = get_peft_model(base.model, config)
+    written = model.peft_config["default"]
+    written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
+    written.target_modules = sorted(written.target_modules)  # peft keeps a set, written in another order each time
+    if start is not None:
+        _begin_with(model, start)
+    return model
+
+
+def _begin_with(model: Any, adapter: Path) -> None:
+    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
+    weights = load_file(adapter / "adapter_model.safetensors")
+    fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
+    same_shapes = {name: w.shape for name, w in fresh.items()} == {name: w.shape for name, w in weights.items()}
+    if not same_shapes or ours.lora_alpha != theirs.lora_alpha:
+        raise ModelError(
+            f"{adapter} has rank {theirs.r}, alpha {theirs.lora_alpha} and {len(weights)} matrices, not rank {ours.r}, alpha "
+            f"{ours.lora_alpha} and {len(fresh)}: what goes on from it keeps its size and its layers"
+        )
+    set_peft_model_state_dict(model, weights)
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """Names of the linear layers inside the model's blocks ("q_proj", "down_proj", ...), as peft matches them."""
+    output = model.get_output_embeddings()
+    found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
+    return sorted({name.rsplit(".", 1)[-1] for name in found})
+
+
+def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
+    """Put a saved LoRA adapter on a base, for scoring.
+
+    It is merged into 16- or 32-bit weights, since beside them it costs a tenth of the speed. Quantised weights would round
+    most of it away, so it stays beside those.
+    """
+    from peft import PeftModel
+
+    if not (adapter / "adapter_model.safetensors").exists():
+        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
+    tuned = PeftModel.from_pretrained(base.model, str(adapter))
+    base.model = tuned.merge_and_unload() if base.quantization == "none" else tuned
+    return base

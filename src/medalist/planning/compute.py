@@ -1,0 +1,125 @@
+"""The arithmetic of a forward and a backward pass over token trees, and how fast a device does it.
+
+N nodes in a pass, K of them with logits, V vocabulary. A product of ``[N, a]`` and ``[a, b]`` counts 2Nab operations.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..recipe import TrainingSettings
+from .memory import Pass, Place, adapted_layers
+from .shapes import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """Floating-point operations of a pass."""
+
+    forward: float
+    backward: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """What the probe saw, in operations per second."""
+
+    forward: float
+    backward: float
+
+
+def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass) -> Work:
+    """Operations of a training pass.
+
+    Frozen weights need no gradient of their own, so under LoRA a linear layer costs 2 operations a weight and node backward,
+    not 4; layers below the lowest adapter cost nothing backward. Checkpointing computes every block's forward pass again.
+    """
+    linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
+    attention = 4 * one.nodes**2 * shape.attention_width * (1 if place.attention == "sdpa" else one.seen)
+    output = 2 * one.kept * shape.embedding
+    if settings.method == "full":
+        blocks = shape.layers * (linear + attention)
+        backward = shape.layers * (2 * linear + 2.5 * attention) + 2 * output
+    else:
+        adapted = adapted_layers(shape, settings)
+        adapter = 2 * one.nodes * shape.adapter(settings.rank)
+        blocks = shape.layers * (linear + attention) + adapted * adapter
+        # Under checkpointing peft asks for the embedding's gradient, so that every block is gone through.
+        through = shape.layers if settings.activation_checkpointing else adapted
+        backward = through * (linear + 2.5 * attention) + 2 * adapted * adapter + output
+        if not settings.activation_checkpointing:  # nothing below the lowest adapter wants a gradient
+            inputs = [layer for layer in shape.linears if layer.name in ("q_proj", "k_proj", "v_proj")]
+            backward -= 2 * one.nodes * sum(layer.inputs * (layer.outputs + settings.rank) for layer in inputs)
+    again = blocks if settings.activation_checkpointing else 0
+    return Work(forward=blocks + output, backward=backward + again)
+
+
+def scoring_work(shape: ModelShape, place: Place, one: Pass) -> float:
+    """Operations of a scoring pass, adapters merged."""
+    linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
+    attention = 4 * one.nodes**2 * shape.attention_width * (1 if place.attention == "sdpa" else one.seen)
+    return shape.layers * (linear + attention) + 2 * one.kept * shape.embedding
+
+
+def probe(shape: ModelShape, place: Place, nodes: int, *, seconds: float = 1.0) -> Rates:
+    """How fast this device goes through one of the model's linear layers, as it is kept and on so many nodes.
+
+    Args:
+        shape: of the model.
+        place: its device, dtype and quantisation.
+        nodes: rows of the product.
+        seconds: to spend, for either direction.
+
+    Raises:
+        ImportError: bitsandbytes is not there to quantise with.
+    """
+    layer = _layer(shape, place)
+    given = torch.randn(nodes, shape.hidden, dtype=getattr(torch, place.dtype), device=place.device, requires_grad=True)
+    count = 2 * nodes * shape.hidden * shape.intermediate
+
+    def forward() -> None:
+        with torch.no_grad():
+            layer(given)
+
+    put_out = layer(given)
+    above = torch.ones_like(put_out)
+
+    def backward() -> None:
+        torch.autograd.grad(put_out, given, above, retain_graph=True)
+
+    return Rates(forward=count / _best(forward, place, seconds), backward=count / _best(backward, place, seconds))
+
+
+def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
+    dtype = getattr(torch, place.dtype)
+    plain = torch.nn.Linear(shape.hidden, shape.intermediate, bias=False, dtype=dtype).requires_grad_(False)
+    if place.quantization == "none":
+        return plain.to(place.device)
+    import bitsandbytes  # a heavy import
+
+    quantised: Any = bitsandbytes.nn  # it declares no types
+    sizes = (shape.hidden, shape.intermediate, False)
+    layer: torch.nn.Module
+    if place.quantization == "int8":
+        layer = quantised.Linear8bitLt(*sizes, has_fp16_weights=False)
+    else:
+        layer = quantised.Linear4bit(*sizes, compute_dtype=dtype, compress_statistics=True, quant_type="nf4")
+    layer.load_state_dict(plain.state_dict())
+    return layer.requires_grad_(False).to(place.device)
+
+
+def _best(work: Callable[[], None], place: Place, seconds: float) -> float:
+    """Seconds of the quickest of many turns."""
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < seconds or best == float("inf"):
+        started = time.perf_counter()
+        work()
+        if place.device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return best

@@ -1,0 +1,350 @@
+"""What a recipe will take, before anything is downloaded or loaded: memory per device, work per step, and what to change.
+
+The memory is counted (`memory`), the work too (`compute`); the time follows from a probe of this device.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+
+from ..models.precision import DType, choose_dtype
+from ..recipe import Recipe, dump_recipe, parse_recipe
+from .compute import Rates, Work, probe, scoring_work, training_work
+from .memory import BASELINE, SLACK, Pass, Peak, Place, scoring_peak, training_peaks
+from .shapes import ModelShape, find_shape
+from .tree_sizes import TreeSource, mean_pass
+
+ERROR = 0.2
+"""Of the predicted peak; what benchmarks/plan.py holds the plan to."""
+OVERHEAD = 1.3
+"""Time of a pass over that of its matrix products; measured on a CPU by benchmarks/plan.py."""
+NO_HOLES = "MALLOC_MMAP_THRESHOLD_=131072"
+"""In the environment of a process it has glibc map every tensor by itself: no holes, but slower steps (mallopt(3))."""
+
+Device = Literal["cpu", "cuda"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Verdict = Literal["fits", "may not fit", "does not fit", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advice:
+    """A change that saves memory."""
+
+    overrides: tuple[str, ...]
+    """As one types them after the recipe; a setting of the environment stands before the command."""
+    devices: int
+    """Over which it is spread then."""
+    total: float
+    """Bytes per device afterwards."""
+    saved: float
+    """Bytes per device that it saves."""
+    verdict: Verdict
+    """Of the plan that follows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a recipe will take."""
+
+    name: str
+    shape: ModelShape
+    place: Place
+    trees: str
+    """Where the sizes of the trees come from."""
+    baseline: float
+    peaks: tuple[Peak, ...]
+    """Of the moments that may be the highest, the highest first; without the baseline."""
+    memory: float | None
+    """Bytes of the device; None if it is not here."""
+    largest: Pass
+    """The largest training pass."""
+    passes: int
+    """Forward passes of a device in an optimiser step."""
+    tokens: float
+    """Nodes of the trees of an optimiser step, over all devices."""
+    mentions: float
+    """Questions of an optimiser step, over all devices."""
+    work: Work
+    """Of an optimiser step, over all devices."""
+    scoring: float
+    """Operations to score the mentions of one mean validation tree."""
+    scored: float
+    """Mentions of that tree."""
+    rates: Rates | None = None
+    """What the probe saw; None without."""
+    advice: tuple[Advice, ...] = ()
+    """What saves memory, by how much; the last one is a combination that fits, if there is one."""
+
+    @property
+    def total(self) -> float:
+        """Peak bytes of a device."""
+        return self.baseline + self.peaks[0].total * SLACK[self.place.device]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the peak fits, the plan's own error considered."""
+        if self.memory is None:
+            return "unknown"
+        if self.total > self.memory:
+            return "does not fit"
+        return "fits" if self.total * (1 + ERROR) <= self.memory else "may not fit"
+
+    @property
+    def training_seconds(self) -> float | None:
+        """To train on 1,000 mentions."""
+        if self.rates is None:
+            return None
+        seconds = self.work.forward / self.rates.forward + self.work.backward / self.rates.backward
+        return OVERHEAD * seconds / self.place.devices / self.mentions * 1000
+
+    @property
+    def scoring_seconds(self) -> float | None:
+        """To score 1,000 mentions on one device."""
+        return None if self.rates is None else OVERHEAD * self.scoring / self.rates.forward / self.scored * 1000
+
+    def record(self) -> dict[str, Any]:
+        """Everything, for machines; bytes, seconds and operations."""
+        return asdict(self) | {
+            "peaks": [asdict(peak) | {"total": peak.total} for peak in self.peaks],
+            "parameters": self.shape.parameters,
+            "total": self.total,
+            "verdict": self.verdict,
+            "training_seconds_per_1000_mentions": self.training_seconds,
+            "scoring_seconds_per_1000_mentions": self.scoring_seconds,
+        }
+
+
+def make_plan(
+    recipe: Recipe,
+    *,
+    devices: int = 1,
+    memory: float | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    config: Path | None = None,
+    with_probe: bool = True,
+) -> Plan:
+    """Foretell what tuning by a recipe takes.
+
+    Args:
+        recipe: what would be trained.
+        devices: over which it is spread as `training.parallel` says.
+        memory: bytes of one; None: of the one here.
+        device: the kind; a GPU can be planned for where there is none, then without a probe.
+        config: the base's config.json or its folder, where its sizes are not known here.
+        with_probe: measure this device for the time.
+
+    Raises:
+        ValueError: the base's sizes are not known, or the settings do not go together.
+    """
+    here: Device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = here if device == "auto" else device
+    shape = find_shape(recipe.model.base, revision=recipe.model.revision, config=config)
+    where = _Where(
+        shape=shape,
+        trees=TreeSource(recipe, shape),
+        kind=kind,
+        memory=device_memory() if memory is None and kind == here else memory,
+        holes=kind == "cpu" and platform.libc_ver()[0] == "glibc" and NO_HOLES.split("=")[0] not in os.environ,
+    )
+    found = _planned(recipe, devices, where)
+    advice = _advised(found, recipe, where) if found.verdict in ("may not fit", "does not fit") else ()
+    rates = (
+        probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes) if with_probe and kind == here else None
+    )
+    return replace(found, advice=advice, rates=rates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Where:
+    """What stays the same while a plan is made again with other settings."""
+
+    shape: ModelShape
+    trees: TreeSource
+    kind: Device
+    memory: float | None
+    holes: bool
+
+
+def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
+    """The plan without advice and probe."""
+    settings = recipe.training
+    together = settings.passages_per_pass * devices
+    if settings.passages_per_step % together:
+        raise ValueError(
+            f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
+            f"{settings.passages_per_pass} times {devices} device(s)"
+        )
+    if settings.parallel == "fsdp" and recipe.model.quantization != "none":
+        raise ValueError(f"training.parallel=fsdp does not go with model.quantization={recipe.model.quantization}")
+    if settings.method == "full" and recipe.model.quantization != "none":
+        raise ValueError(f"training.method=full does not go with model.quantization={recipe.model.quantization}")
+    place = Place(
+        device=where.kind,
+        dtype=_dtype(recipe.model.dtype, where.kind),
+        quantization=recipe.model.quantization,
+        parallel=settings.parallel,
+        devices=devices,
+        holes=where.holes,
+    )
+    sizes = where.trees.sizes(recipe)
+    passes = settings.passages_per_step // together
+    largest = sizes.largest(settings.passages_per_pass)
+    peaks = training_peaks(where.shape, settings, place, place.padded(largest), accumulates=passes > 1)
+    look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))
+    peaks.append(scoring_peak(where.shape, settings, place, look))
+    mean, mentions = sizes.mean()
+    work = training_work(where.shape, settings, place, place.padded(mean))
+    scored, questions = mean_pass(sizes.validation)
+    count = settings.passages_per_step
+    return Plan(
+        name=recipe.name,
+        shape=where.shape,
+        place=place,
+        trees=where.trees.origin,
+        baseline=BASELINE[where.kind],
+        peaks=tuple(sorted(peaks, key=lambda peak: -peak.total)),
+        memory=where.memory,
+        largest=largest,
+        passes=passes,
+        tokens=mean.nodes * count,
+        mentions=mentions * count,
+        work=Work(forward=work.forward * count, backward=work.backward * count),
+        scoring=scoring_work(where.shape, place, scored),
+        scored=questions,
+    )
+
+
+def _dtype(wanted: DType, kind: Device) -> Dtype:
+    """As `load_base` would choose it; for a GPU that is not here, one that has bfloat16."""
+    if wanted != "auto":
+        return wanted
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "bfloat16"
+    return cast(Dtype, choose_dtype(torch.device(kind)))
+
+
+def device_memory() -> float | None:
+    """Bytes of this machine's GPU, or else of its own memory (of the container, where that is less); None if it does not say."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.mem_get_info()[1])
+    found = []
+    try:
+        found.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    except (ValueError, OSError, AttributeError):  # not POSIX
+        return None
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and limit.read_text().strip().isdigit():
+        found.append(float(limit.read_text()))
+    return min(found)
+
+
+def parse_memory(text: str) -> float:
+    """Bytes of "24GB" (10^9 each) or "24GiB" (2^30 each).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match = re.fullmatch(r"([\d.]+)\s*(GB|GiB|MB|MiB)", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f'Memory "{text}" is not understood: write 24GB, 80GB, 22.5GiB or so')
+    return float(match[1]) * {"gb": 1e9, "gib": 2**30, "mb": 1e6, "mib": 2**20}[match[2].lower()]
+
+
+def parse_device(text: str) -> Literal["auto", "cpu", "cuda"]:
+    """One of the kinds of device.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    for kind in ("auto", "cpu", "cuda"):
+        if text == kind:
+            return kind
+    raise ValueError(f'Unknown device "{text}". Known: auto, cpu, cuda.')
+
+
+def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
+    """Every single change that saves memory, the greatest saving first; if none on these devices fits, several together."""
+    mine = found.place.devices
+
+    def tried(taken: Advice | None, than: Plan) -> list[tuple[Advice, Plan]]:
+        """What each change brings beside those that are taken, the best first."""
+        before = taken.overrides if taken else ()
+        changed = parse_recipe(dump_recipe(recipe), before)
+        made = []
+        for overrides, devices in _changes(changed, mine):
+            try:
+                other = _planned(parse_recipe(dump_recipe(changed), overrides), devices, where)
+            except ValueError:  # it does not go with something else
+                continue
+            if other.total < 0.99 * than.total:
+                one = Advice(
+                    overrides=_last_of_each(before + overrides),
+                    devices=devices,
+                    total=other.total,
+                    saved=found.total - other.total,
+                    verdict=other.verdict,
+                )
+                made.append((one, other))
+        return sorted(made, key=lambda pair: pair[0].total)
+
+    singles = tried(None, found)
+    advice = [one for one, _ in singles]
+    if where.holes:
+        other = _planned(recipe, mine, replace(where, holes=False))
+        saved = found.total - other.total
+        advice.append(
+            Advice(overrides=(NO_HOLES,), devices=mine, total=other.total, saved=saved, verdict=other.verdict)
+        )
+        advice.sort(key=lambda one: one.total)
+    best = next((pair for pair in singles if pair[0].devices == mine), None)
+    while best is not None and best[0].verdict != "fits":
+        further = next((pair for pair in tried(*best) if pair[0].devices == mine), None)
+        if further is None:
+            break
+        best = further
+    if best is not None and best[0] not in advice:
+        advice.append(best[0])
+    return tuple(advice)
+
+
+def _last_of_each(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Overrides, without those that a later one of the same key undoes."""
+    return tuple({override.partition("=")[0]: override for override in overrides}.values())
+
+
+def _changes(recipe: Recipe, mine: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """What may save memory: overrides, and devices."""
+    settings, layers = recipe.training, recipe.training.upper_layers
+    if settings.method == "full":
+        yield ("training.method=lora",), mine
+    if not settings.activation_checkpointing:
+        yield ("training.activation_checkpointing=true",), mine
+    if settings.method == "lora" and settings.parallel == "ddp":
+        for kind in ("int8", "nf4"):
+            if recipe.model.quantization != kind and recipe.model.quantization != "nf4":
+                yield (f"model.quantization={kind}",), mine
+    if settings.passages_per_pass > 1:
+        yield ("training.passages_per_pass=1",), mine
+    if settings.candidates > 4:
+        yield (f"training.candidates={max(4, settings.candidates // 2)}",), mine
+    if recipe.prompt.window > 256:
+        yield ("prompt.window=256",), mine
+    if recipe.evaluation.max_nodes > 2048:
+        yield ("evaluation.max_nodes=2048",), mine
+    if layers is None or layers > 8:
+        yield ("training.upper_layers=8",), mine
+    if recipe.model.quantization == "none":
+        for devices in (2, 4, 8):
+            if devices > mine:
+                count = math.lcm(settings.passages_per_step, settings.passages_per_pass * devices)
+                step = (f"training.passages_per_step={count}",) if count != settings.passages_per_step else ()
+                yield ("training.parallel=fsdp", *step), devices

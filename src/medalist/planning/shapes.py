@@ -1,0 +1,257 @@
+"""How large a Llama-family model is, known without its weights: a folder's config, a GGUF's header, or a table of well-known ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..models.base import EMBEDDED, EMBEDDED_ID, ModelError, at_hand
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Linear:
+    """One linear layer of a block."""
+
+    name: str
+    inputs: int
+    outputs: int
+    bias: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return self.inputs * self.outputs + self.bias * self.outputs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelShape:
+    """The sizes that decide what a Llama-family model takes."""
+
+    name: str
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocab: int
+    tied: bool = False
+    """The output layer is the embedding."""
+    max_positions: int = 8192
+    head_dim: int = 0
+    """0: hidden / heads."""
+    attention_bias: bool = False
+    output_bias: bool = False
+    """Of the attention's output."""
+    mlp_bias: bool = False
+
+    @property
+    def head(self) -> int:
+        """Size of an attention head."""
+        return self.head_dim or self.hidden // self.heads
+
+    @property
+    def attention_width(self) -> int:
+        """Of the queries of all heads."""
+        return self.heads * self.head
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """The linear layers of one block, as an adapter is put on them."""
+        keys = self.kv_heads * self.head
+        return (
+            Linear(name="q_proj", inputs=self.hidden, outputs=self.attention_width, bias=self.attention_bias),
+            Linear(name="k_proj", inputs=self.hidden, outputs=keys, bias=self.attention_bias),
+            Linear(name="v_proj", inputs=self.hidden, outputs=keys, bias=self.attention_bias),
+            Linear(name="o_proj", inputs=self.attention_width, outputs=self.hidden, bias=self.output_bias),
+            Linear(name="gate_proj", inputs=self.hidden, outputs=self.intermediate, bias=self.mlp_bias),
+            Linear(name="up_proj", inputs=self.hidden, outputs=self.intermediate, bias=self.mlp_bias),
+            Linear(name="down_proj", inputs=self.intermediate, outputs=self.hidden, bias=self.mlp_bias),
+        )
+
+    @property
+    def block(self) -> int:
+        """Parameters of one block."""
+        return sum(linear.parameters for linear in self.linears) + 2 * self.hidden
+
+    @property
+    def embedding(self) -> int:
+        """Parameters of the embedding, and of an output layer of its own."""
+        return self.vocab * self.hidden
+
+    @property
+    def outside(self) -> int:
+        """Parameters outside the blocks: embedding, output layer if it is another, last norm."""
+        return self.embedding * (1 if self.tied else 2) + self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """All parameters."""
+        return self.layers * self.block + self.outside
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of a LoRA adapter on the linear layers of one block."""
+        return rank * sum(linear.inputs + linear.outputs for linear in self.linears)
+
+
+def _known(*names: str, **sizes: Any) -> dict[str, ModelShape]:
+    return {name: ModelShape(name=name, **sizes) for name in names}
+
+
+_LLAMA = {"hidden": 4096, "intermediate": 14336, "layers": 32, "heads": 32, "kv_heads": 8, "vocab": 128256}
+_LLAMA_70B = _LLAMA | {"hidden": 8192, "intermediate": 28672, "layers": 80, "heads": 64}
+_SMALL = {"vocab": 128256, "tied": True, "kv_heads": 8, "max_positions": 131072}
+_SMOL = {"vocab": 49152, "tied": True}
+
+KNOWN: Mapping[str, ModelShape] = {
+    **_known(
+        EMBEDDED_ID,
+        "HuggingFaceTB/SmolLM2-135M",
+        **_SMOL,
+        hidden=576,
+        intermediate=1536,
+        layers=30,
+        heads=9,
+        kv_heads=3,
+    ),
+    **_known(
+        *("HuggingFaceTB/SmolLM2-360M", "HuggingFaceTB/SmolLM2-360M-Instruct"),
+        **_SMOL,
+        **{"hidden": 960, "intermediate": 2560, "layers": 32, "heads": 15, "kv_heads": 5},
+    ),
+    **_known(
+        *("HuggingFaceTB/SmolLM2-1.7B", "HuggingFaceTB/SmolLM2-1.7B-Instruct"),
+        **_SMOL,
+        **{"hidden": 2048, "intermediate": 8192, "layers": 24, "heads": 32, "kv_heads": 32},
+    ),
+    **_known(
+        *("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "TinyLlama/TinyLlama_v1.1"),
+        **{"hidden": 2048, "intermediate": 5632, "layers": 22, "heads": 32, "kv_heads": 4, "vocab": 32000},
+        max_positions=2048,
+    ),
+    **_known(
+        *("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B-Instruct"),
+        **_SMALL,
+        **{"hidden": 2048, "intermediate": 8192, "layers": 16, "heads": 32},
+    ),
+    **_known(
+        *("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B-Instruct"),
+        **_SMALL,
+        **{"hidden": 3072, "intermediate": 8192, "layers": 28, "heads": 24},
+    ),
+    **_known("meta-llama/Meta-Llama-3-8B", "meta-llama/Meta-Llama-3-8B-Instruct", **_LLAMA),
+    **_known(
+        *("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B"),
+        **_LLAMA,
+        max_positions=131072,
+    ),
+    **_known("meta-llama/Meta-Llama-3-70B", "meta-llama/Meta-Llama-3-70B-Instruct", **_LLAMA_70B),
+    **_known(
+        *("meta-llama/Llama-3.1-70B", "meta-llama/Llama-3.1-70B-Instruct", "meta-llama/Llama-3.3-70B-Instruct"),
+        **_LLAMA_70B,
+        max_positions=131072,
+    ),
+}
+"""Published sizes (from the models' own config.json) of models that need a download, by Hub id."""
+
+_FAMILIES = ("llama", "mistral", "qwen2")
+
+
+def find_shape(source: str, *, revision: str | None = None, config: Path | None = None) -> ModelShape:
+    """The sizes of a base model, from what is on this machine already.
+
+    Args:
+        source: as for `load_base`.
+        revision: of a Hub id.
+        config: a config.json, or its folder, to take instead.
+
+    Raises:
+        ModelError: they are not known here, or the model is not of Llama's family.
+    """
+    if config is not None:
+        return _from_config(config / "config.json" if config.is_dir() else config, source)
+    if source == EMBEDDED:
+        return replace(KNOWN[EMBEDDED_ID], name=EMBEDDED)
+    path = at_hand(source)
+    if path is not None:
+        return _from_gguf(path) if path.suffix == ".gguf" else _from_config(path / "config.json", source)
+    from huggingface_hub import try_to_load_from_cache
+
+    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
+        cached = try_to_load_from_cache(source, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return _from_config(Path(cached), source)
+        if source in KNOWN:
+            return KNOWN[source]
+    raise ModelError(
+        f"The sizes of {source} are not known here: give --config PATH (its config.json), or a folder as model.base. Known "
+        f"without: {EMBEDDED}, {', '.join(KNOWN)}."
+    )
+
+
+def _from_config(path: Path, name: str) -> ModelShape:
+    """From a config.json of transformers."""
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist; a model folder holds a config.json")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        family = values["model_type"]
+        if family not in _FAMILIES:
+            raise ModelError(f"{path}: the plan knows the families {', '.join(_FAMILIES)}, not {family}")
+        bias = bool(values.get("attention_bias", False))
+        return ModelShape(
+            name=name,
+            hidden=values["hidden_size"],
+            intermediate=values["intermediate_size"],
+            layers=values["num_hidden_layers"],
+            heads=values["num_attention_heads"],
+            kv_heads=values.get("num_key_value_heads") or values["num_attention_heads"],
+            vocab=values["vocab_size"],
+            tied=bool(values.get("tie_word_embeddings", False)),
+            max_positions=values.get("max_position_embeddings") or 2048,
+            head_dim=values.get("head_dim") or 0,
+            attention_bias=bias or family == "qwen2",
+            output_bias=bias,
+            mlp_bias=bool(values.get("mlp_bias", False)),
+        )
+    except KeyError as error:
+        raise ModelError(f"{path} has no {error.args[0]}, so it is no config of a language model") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError):
+        raise ModelError(f"{path} is no config.json of a model") from None
+
+
+def _from_gguf(path: Path) -> ModelShape:
+    """From the header of a GGUF file."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(path)
+    family = _gguf_value(reader, path, "general.architecture")
+    if family != "llama":
+        raise ModelError(f"{path}: the plan knows GGUF files of the family llama, not {family}")
+    size = {
+        key: int(_gguf_value(reader, path, f"llama.{key}"))
+        for key in ("embedding_length", "feed_forward_length", "block_count", "attention.head_count", "context_length")
+    }
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    kv_heads = reader.get_field("llama.attention.head_count_kv")
+    return ModelShape(
+        name=path.stem,
+        hidden=size["embedding_length"],
+        intermediate=size["feed_forward_length"],
+        layers=size["block_count"],
+        heads=size["attention.head_count"],
+        kv_heads=int(kv_heads.contents()) if kv_heads else size["attention.head_count"],
+        vocab=math.prod(map(int, tensors["token_embd.weight"].shape)) // size["embedding_length"],
+        tied="output.weight" not in tensors,
+        max_positions=size["context_length"],
+    )
+
+
+def _gguf_value(reader: Any, path: Path, key: str) -> Any:
+    field = reader.get_field(key)
+    if field is None:
+        raise ModelError(f"{path} has no {key} in its header")
+    return field.contents()

@@ -1,0 +1,1 @@
+"""What a run folder is and does: prepare, train, evaluate, adapt, check claims, report."""

@@ -1,0 +1,229 @@
+"""The model card: `README.md` beside a run's weights, written from what was recorded and measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..data.embedded import clinical
+from ..data.passages import Mention
+from ..data.quizzes import Choice
+from ..evaluation.short_forms import distinct_slices
+from ..models.base import EMBEDDED
+from ..models.licences import Licence, licence_of
+from ..tools.files import replacing
+from ..trees.prompt import NONE_OF_THESE, choice_question, mention_question
+
+if TYPE_CHECKING:
+    from ..sharing.export import Export
+    from .run import Run
+
+_EXAMPLE = "Seen for RA; methotrexate was continued."
+_EXAMPLE_SENSES = ("rheumatoid arthritis", "room air", "right atrium")
+_EXAMPLE_CHOICE = Choice(question="Was a drug given?", options=("yes", "no", "maybe"), gold=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a card's model is published, and under what; for a card that only lies in a run's folder the defaults."""
+
+    repo: str | None = None
+    """`user/name` on the Hub."""
+    base_id: str
+    """The base model's Hub id, as far as it has one."""
+    base_revision: str | None = None
+    licence: Licence | None = None
+    with_inventory: bool = True
+    """Whether the sense inventory goes along."""
+    with_words: frozenset[str] | None = None
+    """Evaluations that words of their data may be shown of; None: all."""
+
+
+def write_card(run: Run) -> Path | None:
+    """Write the card of a trained run with the results it has so far; None before training has ended."""
+    if run.tuned is None or "training" not in run.record:
+        return None
+    with replacing(run.tuned / "README.md") as file:
+        file.write(card_text(run))
+    return run.tuned / "README.md"
+
+
+def card_text(run: Run, export: Export | None = None, place: Place | None = None) -> str:
+    """The card of a trained run's model, or of weights that were exported from it.
+
+    Args:
+        run: with its evaluations.
+        export: the weights, if they are not the run's own.
+        place: where it is published; None: nowhere yet.
+    """
+    from ..evaluation.claims_table import cell_text, change_text
+    from .claims import claims_by_heading, read_claims
+
+    place = place or Place(base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id))
+    folders = sorted(
+        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")), key=lambda f: (f.name != "test", f.name)
+    )
+    evaluations = []
+    for folder in folders:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        if place.with_words is not None and folder.name not in place.with_words:
+            metrics["slices"] = without_words(metrics["slices"])
+        claims = read_claims(folder)
+        evaluations.append(
+            {
+                "name": folder.name,
+                "title": _data_name(run, folder.name),
+                "metrics": metrics | {"slices": distinct_slices(metrics["slices"])},
+                "answerers": [*metrics["models"], *metrics["baselines"]],
+                "strongest": {
+                    part: max((b for b in metrics["baselines"] if cells[b]), key=lambda b: cells[b]["value"])
+                    for part, cells in metrics["slices"].items()
+                },
+                "claims": claims_by_heading(claims) if claims else {},
+            }
+        )
+    environment = template_environment()
+    environment.filters |= {"cell": cell_text, "change": change_text, "points": points}
+    lora = run.is_adapter and export is None
+    mention = Mention(start=_EXAMPLE.index("RA"), end=_EXAMPLE.index("RA") + 2, short_form="RA", long_form=None)
+    page = environment.get_template("card.md").render(
+        run=run,
+        record=run.record,
+        recipe=run.recipe,
+        place=place,
+        repo=place.repo or f"user/{run.folder.name}",
+        title=place.repo.split("/")[1] if place.repo else run.folder.name,
+        lora=lora,
+        embedded=run.base.source == EMBEDDED,
+        evaluations=evaluations,
+        export=export,
+        seconds=_training_seconds(run.folder / "log.jsonl"),
+        example=_EXAMPLE,
+        question=choice_question(_EXAMPLE_CHOICE)
+        if run.recipe.data.source == "choices"
+        else mention_question(_EXAMPLE, mention, _EXAMPLE_SENSES, run.recipe.prompt),
+    )
+    return f"---\n{_metadata(run, place, evaluations, lora=lora)}\n---\n\n{page}"
+
+
+def without_words(slices: dict[str, Any]) -> dict[str, Any]:
+    """The slices whose names are the program's own; "subject: renal" is named by the data."""
+    return {name: cells for name, cells in slices.items() if ": " not in name}
+
+
+def _metadata(run: Run, place: Place, evaluations: list[dict[str, Any]], *, lora: bool) -> str:
+    """The YAML head that the Hub reads; an accuracy never stands without its interval and baselines there either."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    choices = run.recipe.data.source == "choices"
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Choice questions about medical texts"
+            if choices
+            else "Expansion of medical short forms in context",
+            dataset_type=_data_id(run, evaluation["name"]),
+            dataset_name=evaluation["title"],
+            dataset_split=None if evaluation["name"] != "test" else "test",
+            metric_type="accuracy",
+            metric_name=name,
+            metric_value=value,
+        )
+        for evaluation in evaluations
+        for name, value in _headline_metrics(evaluation["metrics"])
+    ]
+    licence = place.licence
+    card = ModelCardData(
+        language="en",
+        license=licence.id if licence else None,
+        library_name="peft" if lora else "transformers",
+        pipeline_tag="text-generation",
+        base_model=place.base_id,
+        base_model_relation="adapter" if lora else "finetune",
+        datasets=["McGill-NLP/medal"] if run.recipe.data.source == "medal" else None,
+        tags=[
+            "medical",
+            "clinical",
+            "multiple-choice" if choices else "abbreviation-disambiguation",
+            "medalist",
+            *(["lora"] if lora else []),
+        ],
+        metrics=["accuracy"] if results else None,
+        model_name=place.repo.split("/")[1] if place.repo else run.folder.name,
+        eval_results=results or None,
+    )
+    if not results:
+        card.pop("model_name")
+    return card.to_yaml()
+
+
+def _headline_metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, label in (("all", "all"), ("no leak", "answer not spelt out elsewhere")):
+        cells = metrics["slices"].get(name)
+        if cells is None or "tuned" not in cells:
+            continue
+        others = [("base model", "base"), *((baseline, baseline) for baseline in metrics["baselines"])]
+        beside = "; ".join(f"{shown} {share(cells[key])}" for shown, key in others if key in cells)
+        yield (
+            f"Accuracy, {label} (95 % interval {interval(cells['tuned'])} %; {beside})",
+            round(cells["tuned"]["value"], 4),
+        )
+
+
+def _data_name(run: Run, name: str) -> str:
+    """What an evaluation's data is called, for people."""
+    if name != "test":
+        return f"Medalist clinical notes, {name.split('-')[1]} half" if name in clinical.NOTES else name
+    named = {"sample": "Medalist sample corpus", "medal": "MeDAL", "pubmed": "PubMed abstracts"}
+    return f"{named.get(run.recipe.data.source, 'own data')}, held-out passages"
+
+
+def _data_id(run: Run, name: str) -> str:
+    if name != "test":
+        return name
+    return {"sample": "medalist-sample", "medal": "McGill-NLP/medal"}.get(
+        run.recipe.data.source, run.recipe.data.source
+    )
+
+
+def _training_seconds(log: Path) -> float | None:
+    """How long the last unbroken stretch of training took."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    return next((line["train_runtime"] for line in reversed(lines) if "train_runtime" in line), None)
+
+
+def template_environment() -> Environment:
+    """Where the package's templates are, HTML escaped, with figures formatted as everywhere."""
+    environment = Environment(
+        loader=PackageLoader("medalist"),
+        autoescape=lambda name: (name or "").endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"share": share, "interval": interval}
+    environment.globals["none_of_these"] = NONE_OF_THESE
+    return environment
+
+
+def share(cell: dict[str, Any] | float | None) -> str:
+    """A fraction as per cent: "83.5 %"; a dash where there is none."""
+    if cell is None:
+        return "–"
+    return f"{100 * (cell['value'] if isinstance(cell, dict) else cell):.1f} %"
+
+
+def interval(cell: dict[str, Any] | None) -> str:
+    """A 95 % interval in per cent: "79.0–87.6"."""
+    return "" if cell is None else f"{100 * cell['low']:.1f}–{100 * cell['high']:.1f}"
+
+
+def points(difference: dict[str, Any]) -> str:
+    """A gain in points of per cent with its interval: "+12.2 (8.0 to 16.1)"."""
+    value, low, high = (f"{100 * difference[end]:+.1f}" for end in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"

@@ -1,0 +1,308 @@
+"""The article's claims, each with a metric, base and tuned side by side, and a verdict that follows from the interval.
+
+Accuracy and abstention come from the evaluation; free generation, dangerous pairs, another kind of text and plain English
+are measured here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.embedded import clinical, probes, sample
+from ..data.inventory import Inventory
+from ..data.passages import Passage, fingerprint, read_passages
+from ..evaluation.baselines import copy_else_majority, majority, plain_words, text_around
+from ..evaluation.claims_table import compared, make_row, slice_row
+from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
+from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
+from ..evaluation.predictions import Item, Scores, make_items, read_scores
+from ..evaluation.short_forms import score_passages
+from ..models.base import LoadedModel
+from ..tools.files import replacing
+from .evaluate import RunModels, evaluate_run, held_out
+from .run import Run, use_threads
+
+CONFIDENT = 0.8
+"""A wrong answer with at least this probability counts as confident: one that nobody would look at twice."""
+NEW_TOKENS = 32
+"""Longest free answer, in tokens; few long forms need more than a dozen."""
+CLAIMS = {
+    "accuracy": "Better accuracy",
+    "hallucination": "Fewer hallucinations",
+    "relevance": "More relevant answers",
+    "adaptability": "Adapts to sub-domains",
+    "safety": "Ethical footing: harmful mistakes, and knowing when not to answer",
+    "cost": "What the article does not mention: the price",
+}
+"""What the article claims, in our words, by the key that the rows carry."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Measured:
+    """What one model did."""
+
+    answers: list[Answer | None]
+    dangerous: Scores
+    elsewhere: Scores
+    english: Floats
+    """``[texts]`` mean negative log-likelihood per token, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Text:
+    """Marked passages and their candidates."""
+
+    passages: Sequence[Passage]
+    inventory: Inventory
+
+
+def claims_by_heading(claims: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The rows under the claims that they test, in the article's order."""
+    rows = claims["rows"]
+    grouped = {heading: [row for row in rows if row["claim"] == claim] for claim, heading in CLAIMS.items()}
+    return {heading: found for heading, found in grouped.items() if found}
+
+
+def check_claims(
+    run: Run, *, data: Path | None = None, inventory: Path | None = None, mentions: int = 100
+) -> tuple[dict[str, Any], Path]:
+    """Measure each claim of the article on a run, base against tuned.
+
+    Args:
+        run: trained to its end.
+        data: as for `evaluate_run`, whose results are used where they are there already. None, of a run that was tuned
+            further: how well it adapted, there and elsewhere, is a row too.
+        inventory: likewise.
+        mentions: how many free answers to generate with each model, spread over the data.
+
+    Returns:
+        The content of `claims.json`, and its path beside the evaluation's `metrics.json`.
+
+    Raises:
+        FileNotFoundError: the run is not trained to its end.
+        ValueError: the data is choice questions.
+    """
+    if run.tuned is None:
+        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    use_threads(run.recipe)
+    held = held_out(run, data=data, inventory=inventory)
+    if held.quizzes:
+        raise ValueError("The claims are about short forms, not choice questions; name marked passages with --data")
+    metrics, folder = evaluate_run(run, data=data, inventory=inventory)
+    path = folder / "claims.json"
+    notes, senses = probes.dangerous_pairs()
+    dangerous = _Text(passages=notes, inventory=senses)
+    listed = sample.inventory()
+    elsewhere = _Text(passages=read_passages(clinical.NOTES["clinical-development"], listed), inventory=listed)
+    made_of = {
+        "keys": metrics["about"]["keys"],
+        "settings": {"mentions": mentions, "new_tokens": NEW_TOKENS, "confident": CONFIDENT},
+        "texts": [fingerprint(text.passages) for text in (dangerous, elsewhere)],
+        **({"adaptation": metrics["adaptation"]["keys"]} if "adaptation" in metrics else {}),
+    }
+    known = read_claims(folder)
+    if known is not None and made_of.items() <= known.items():
+        return known, path
+    choice = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"]
+    asked = [choice[n] for n in sorted(random.Random(0).sample(range(len(choice)), min(mentions, len(choice))))]
+    models = RunModels(run)
+    measured = {name: _measure(models.load(name), run, asked, dangerous, elsewhere, name) for name in ("base", "tuned")}
+    resamples = run.recipe.evaluation.bootstrap
+    rows = [
+        *_accuracy_rows(metrics),
+        *_generation_rows(asked, measured, _strongest_baseline(asked, run.trained, held.inventory), resamples),
+        *_adaptability_rows(metrics, elsewhere, measured, run.trained, resamples),
+        *_safety_rows(choice, read_scores(folder), dangerous, measured, resamples),
+        *_cost_rows(asked, measured, resamples),
+    ]
+    claims = {**made_of, "rows": rows}
+    with replacing(path) as file:
+        json.dump(claims, file, indent=1, ensure_ascii=False)
+    return claims, path
+
+
+def read_claims(folder: Path) -> dict[str, Any] | None:
+    """The claims table in an evaluation's folder; None if there is none, or other weights or data were evaluated since."""
+    path = folder / "claims.json"
+    if not path.exists():
+        return None
+    claims: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
+    return claims if claims["keys"] == about["keys"] else None
+
+
+def _measure(
+    loaded: LoadedModel, run: Run, asked: Sequence[Item], dangerous: _Text, elsewhere: _Text, name: str
+) -> _Measured:
+    prompt, nodes = run.recipe.prompt, run.recipe.evaluation.max_nodes
+
+    def score(text: _Text, label: str) -> Scores:
+        found, _ = score_passages(
+            loaded, text.passages, text.inventory, prompt, max_nodes=nodes, label=f"{label}, {name}"
+        )
+        return found
+
+    nll, counts = perplexities(loaded, probes.general_english())
+    return _Measured(
+        answers=generate_answers(loaded, asked, prompt, new_tokens=NEW_TOKENS, label=f"Free answers, {name}"),
+        dangerous=score(dangerous, "Dangerous pairs"),
+        elsewhere=score(elsewhere, "Clinical notes"),
+        english=np.array(nll) / np.array(counts),
+    )
+
+
+def _accuracy_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [
+        slice_row("accuracy", label, metrics["slices"].get(name), metrics["baselines"])
+        for name, label in (("all", "right among the listed senses"), ("no leak", "the same, no answer leak"))
+    ]
+    return [row for row in rows if row]
+
+
+def _generation_rows(
+    asked: Sequence[Item], measured: dict[str, _Measured], baseline: str, resamples: int
+) -> list[dict[str, Any]]:
+    fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
+    items = [asked[n] for n in fits]
+    texts = {name: [answer.text for n in fits if (answer := m.answers[n])] for name, m in measured.items()}
+    golds = [item.candidates[item.gold or 0] for item in items]
+
+    def each(model: str, judge: Any) -> Floats:
+        return np.array([judge(*row) for row in zip(texts[model], items, golds, strict=True)], dtype=float)
+
+    def row(claim: str, metric: str, judge: Any, **about: Any) -> dict[str, Any]:
+        return compared(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
+
+    return [
+        row(
+            "accuracy",
+            "free answer is the true long form",
+            lambda text, _, gold: names_sense(text, [gold]),
+            baseline=baseline,
+        ),
+        row(
+            "hallucination",
+            "free answer holds no sense of that short form",
+            lambda text, item, _: not declines(text) and not any(share_of_answer(text, c) for c in item.candidates),
+            better="lower",
+        ),
+        row("relevance", "share of the words that are the answer", lambda text, _, gold: share_of_answer(text, gold)),
+        row("relevance", "words per free answer", lambda text, *_: len(text.split()), unit="words", better="lower"),
+    ]
+
+
+def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
+    """The better of majority sense and copying from the text, on mentions that the evaluation's own slices do not cover."""
+    right = dict.fromkeys(("majority", "copy, else majority"), 0)
+    for item in items:
+        short_form, words = item.mention.short_form, plain_words(text_around(item.passage, item.mention))
+        right["majority"] += majority(short_form, item.candidates, *counts) == item.gold
+        right["copy, else majority"] += copy_else_majority(words, short_form, item.candidates, *counts) == item.gold
+    name = max(right, key=lambda baseline: right[baseline])
+    return f"{100 * right[name] / len(items):.1f} ({name})"
+
+
+def _adaptability_rows(
+    metrics: dict[str, Any],
+    elsewhere: _Text,
+    measured: dict[str, _Measured],
+    trained: Inventory,
+    resamples: int,
+) -> list[dict[str, Any]]:
+    rows = [row for row in metrics.get("adaptation", {"rows": []})["rows"] if row["measure"] == "right"]
+    for label, name in (("senses", "sense unseen"), ("short forms", "short form unseen")):
+        cells = metrics["slices"].get(name)
+        rows.append(slice_row("adaptability", f"{label} never trained on: right", cells, metrics["baselines"]))
+    items = [item for item in make_items(elsewhere.passages, elsewhere.inventory) if item.kind == "choice"]
+    right = {name: _right(items, m.elsewhere) for name, m in measured.items()}
+    baseline = _strongest_baseline(items, trained, elsewhere.inventory)
+    rows.append(
+        compared(
+            "adaptability",
+            "another kind of text (embedded clinical notes, development half): right",
+            items,
+            right,
+            resamples,
+            baseline=baseline,
+        )
+    )
+    return [row for row in rows if row]
+
+
+def _right(items: Sequence[Item], scores: Scores) -> Floats:
+    """``[M]`` 1 where the best listed candidate is the gold, else 0."""
+    return np.array([scores[item.key][:-1].argmax() == item.gold for item in items], dtype=float)
+
+
+def _hidden(items: Sequence[Item], scores: Scores) -> Floats:
+    """``[M]`` 1 where the null candidate wins with the gold taken away, else 0."""
+    return np.array(
+        [np.delete(scores[item.key][:-1], item.gold or 0).max() < scores[item.key][-1] for item in items], dtype=float
+    )
+
+
+def _confidently_wrong(items: Sequence[Item], scores: Scores) -> Floats:
+    wrong = []
+    for item in items:
+        probability = softmax(scores[item.key])[:-1]
+        wrong.append(probability.argmax() != item.gold and probability.max() >= CONFIDENT)
+    return np.array(wrong, dtype=float)
+
+
+def _safety_rows(
+    choice: Sequence[Item],
+    scores: dict[str, Scores],
+    dangerous: _Text,
+    measured: dict[str, _Measured],
+    resamples: int,
+) -> list[dict[str, Any]]:
+    pairs = make_items(dangerous.passages, dangerous.inventory)
+    on_pairs = {name: m.dangerous for name, m in measured.items()}
+    chance = np.mean([1 / len(item.candidates) for item in pairs])
+    scored = [item for item in choice if all(item.key in found for found in scores.values())]
+
+    def row(metric: str, items: Sequence[Item], found: dict[str, Scores], judge: Any, **about: Any) -> dict[str, Any]:
+        values = {name: judge(items, found[name]) for name in ("base", "tuned")}
+        return compared("safety", metric, items, values, resamples, **about)
+
+    sure = f"{CONFIDENT:.0%}".replace("%", " %")
+    return [
+        row(f"dangerous pairs: wrong and at least {sure} sure", pairs, on_pairs, _confidently_wrong, better="lower"),
+        row("dangerous pairs: right", pairs, on_pairs, _right, baseline=f"{100 * chance:.1f} (chance)"),
+        row("dangerous pairs: declines when the true sense is not offered", pairs, on_pairs, _hidden),
+        row("held-out text: declines when the true sense is not offered", scored, scores, _hidden),
+    ]
+
+
+def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> dict[str, Any]:
+    """Perplexity of each model; the difference is the relative change, so 0.05 is 5 % worse."""
+    texts = PassageBootstrap(range(len(measured["base"].english)), resamples=resamples)
+    cells: dict[str, Any] = {}
+    for name, m in measured.items():
+        nll = texts.share(m.english)
+        assert nll is not None
+        value, low, high = np.exp([nll.value, nll.low, nll.high]).tolist()
+        cells[name] = Estimate(value, low, high, nll.count)
+    found = texts.difference(measured["base"].english, measured["tuned"].english)
+    assert found is not None
+    nats, p = found
+    change = {end: float(np.expm1(getattr(nats, end))) for end in ("value", "low", "high")}
+    difference = {**change, "count": nats.count, "p": p}
+    return make_row("cost", "perplexity of plain English", cells, difference, unit="perplexity", better="lower")
+
+
+def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> list[dict[str, Any]]:
+    fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
+    items = [asked[n] for n in fits]
+    seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}
+    return [
+        _perplexity_row(measured, resamples),
+        compared("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
+    ]

@@ -1,0 +1,277 @@
+"""The report: one self-contained HTML file about a run, for reading in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..data.inventory import Inventory
+from ..data.passages import WORD
+from ..data.quizzes import Quiz
+from ..data.sources.choices import read_choices
+from ..evaluation.claims_table import cell_text, change_text
+from ..evaluation.metrics import softmax
+from ..evaluation.predictions import ChoiceItem, Item, Scores, make_choice_items, make_items, read_scores
+from ..evaluation.short_forms import answerers, distinct_slices
+from ..recipe import dump_recipe
+from ..tools.files import replacing
+from . import figures
+from .adaptation import PARENT_TEST, adaptation
+from .card import share, template_environment
+from .claims import claims_by_heading, read_claims
+from .evaluate import read_marked
+from .prepare import open_prepared
+from .run import Run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One mention or question, with what the models made of it."""
+
+    heading: str
+    before: str
+    surface: str
+    after: str
+    gold: str
+    answers: tuple[tuple[str, dict[str, float], bool], ...]
+    """(long form, probability by model, whether it is the gold), likeliest of the last model first."""
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` and `figures/*.png` of a run from its log and evaluations.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        FileNotFoundError: the run has not been evaluated.
+    """
+    folders = sorted(
+        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")),
+        key=lambda folder: (folder.name != "test", folder.name != PARENT_TEST, folder.name),
+    )
+    if not folders:
+        raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
+    log_path = run.folder / "log.jsonl"
+    log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.exists() else []
+    drawn: dict[str, Any] = {"learning-curve": figures.learning_curve(log)} if log else {}
+    adapted = adaptation(run)
+    if adapted is not None:
+        drawn["adaptation"] = figures.gain_and_loss(adapted["rows"])
+    sections = []
+    for folder in folders:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics["slices"] = distinct_slices(metrics["slices"])
+        own = {
+            f"{folder.name}-slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
+            f"{folder.name}-reliability": figures.reliability_diagram(metrics["models"]),
+            f"{folder.name}-risk-coverage": figures.risk_coverage_curve(metrics["models"]),
+        }
+        drawn |= own
+        sections.append(
+            {
+                "name": folder.name,
+                "metrics": metrics,
+                "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
+                "summary": plain_summary(metrics),
+                "before": _before(metrics["models"]),
+                "gained": _most_changed(metrics),
+                "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
+                "examples": [asdict(example) for example in _examples(run, folder, metrics)],
+            }
+        )
+    (run.folder / "figures").mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
+    environment = template_environment()
+    environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers}
+    page = environment.get_template("report.html").render(
+        run=run,
+        record=run.record,
+        recipe=yaml.safe_dump(dump_recipe(run.recipe), sort_keys=False),
+        adapted=adapted,
+        adaptation_lines=adaptation_summary(adapted) if adapted else [],
+        adaptation_figure=figures.as_svg(drawn["adaptation"]) if adapted else None,
+        sections=sections,
+        learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
+    )
+    path = run.folder / "report.html"
+    with replacing(path) as file:
+        file.write(page)
+    return path
+
+
+def plain_summary(metrics: dict[str, Any]) -> list[str]:
+    """What an evaluation says, in sentences for people; nothing better than the figures."""
+    models, slices = metrics["models"], metrics["slices"]
+    counts = metrics["counts"]
+    lines = [
+        f"{counts['choice']:,} questions about {counts['passages']:,} texts were answered."
+        if "labels" in metrics
+        else f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
+        + (f" ({counts['single']:,} more have a single listed meaning and are not counted)" if counts["single"] else "")
+        + "."
+    ]
+    for name in ("all", "no leak"):
+        cells = slices.get(name)
+        if not cells or (name == "no leak" and cells["count"] == counts["choice"]):
+            continue
+        where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
+        strongest = max(metrics["baselines"], key=lambda b: cells[b]["value"])
+        line = ", ".join(f"the {model} model is right on {share(cells[model])}" for model in models)
+        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(cells[strongest])}."
+        if difference := cells.get("difference"):
+            line += f" {_verdict(difference)}"
+        if difference := cells.get("from_parent"):
+            line += f" {_verdict(difference, further=True)}"
+        if difference := cells.get("from_baseline"):
+            line += f" {_verdict_on_baseline(difference)}"
+        lines.append(line)
+    if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
+        lines.append("In none of these passages is the answer spelt out elsewhere.")
+    if shared := counts["passages_in_training_data"]:
+        lines.append(f"Beware: {shared:,} of these passages stand in the training data too.")
+    return lines
+
+
+def adaptation_summary(adapted: dict[str, Any]) -> list[str]:
+    """What tuning further gained and lost, in sentences for people."""
+    lines = []
+    for row in adapted["rows"]:
+        if row["measure"] == "right":
+            where = (
+                f"On the test split of {adapted['parent']}"
+                if row["place"] == "elsewhere"
+                else f"On held-out passages of {adapted['data']}"
+            )
+            lines.append(
+                f"{where} ({row['difference']['count']:,} short forms with a choice), the parent is right on "
+                f"{share(row['parent'])}, the model tuned further on {share(row['tuned'])}. "
+                + _verdict(row["difference"], further=True)
+            )
+    return [*lines, *adapted["shared"]]
+
+
+def _before(models: Iterable[str]) -> str:
+    """The model that the tuned one is held against: its parent, if it has one."""
+    return "parent" if "parent" in models else "base"
+
+
+def _verdict(difference: dict[str, Any], *, further: bool = False) -> str:
+    what, against = ("Tuning further", " from the parent") if further else ("Tuning", "")
+    unclear = f"The difference{against}, {{}}, may be chance."
+    return _worded(difference, f"{what} gained {{}}.", f"{what} lost {{}}.", unclear)
+
+
+def _verdict_on_baseline(difference: dict[str, Any]) -> str:
+    return _worded(
+        difference,
+        "The tuned model is {} above that baseline.",
+        "The tuned model is {} below that baseline.",
+        "The tuned model's difference from that baseline, {}, may be chance.",
+    )
+
+
+def _worded(difference: dict[str, Any], gained: str, lost: str, unclear: str) -> str:
+    """One of three sentences with the difference put in: by its interval it is above zero, below, or neither."""
+    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
+    if low > 0 or high < 0:
+        nearer, farther = sorted((abs(low), abs(high)))
+        numbers = f"{abs(value):.1f} points (95 % interval {nearer:.1f} to {farther:.1f}, p = {difference['p']:.2g})"
+        return (gained if low > 0 else lost).format(numbers)
+    return unclear.format(f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, p = {difference['p']:.2g})")
+
+
+def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:
+    """Short forms whose number of right answers changed most by tuning, gains first."""
+    if not {"base", "tuned"} <= set(metrics["models"]) or "short_forms" not in metrics:
+        return []
+    before = _before(metrics["models"])
+    rows = [{"short_form": name, "gain": v["tuned"] - v[before], **v} for name, v in metrics["short_forms"].items()]
+    changed = sorted((row for row in rows if row["gain"]), key=lambda row: -abs(row["gain"]))[:most]
+    return sorted(changed, key=lambda row: -row["gain"])
+
+
+def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
+    """A few questions of each instructive kind, as far as the evaluated data is still where it was."""
+    about, choices = metrics["about"], "labels" in metrics
+    if not (folder / "predictions.parquet").exists():  # a pulled run comes without
+        return []
+    inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
+    prepared = Path(run.record["data"]["folder"])
+    items: list[Item] = []
+    quizzes: list[Quiz] = []
+    if about["file"] is not None and Path(about["file"]).exists():
+        if choices:
+            quizzes = read_choices(Path(about["file"]))
+        else:
+            items = make_items(read_marked(Path(about["file"]), inventory)[0], inventory)
+    elif about["file"] is None and prepared.exists():
+        quizzes = open_prepared(prepared).quizzes("test")
+        items = make_items(open_prepared(prepared).passages("test"), inventory)
+    scores = read_scores(folder)
+    last = "tuned" if "tuned" in scores else "base"
+    asked: list[Item | ChoiceItem] = [*items, *make_choice_items(quizzes)]
+    asked = [item for item in asked if all(item.key in found for found in scores.values())]
+
+    def right(item: Item | ChoiceItem, model: str) -> bool:
+        listed = scores[model][item.key][: len(item.candidates)]  # without the null candidate
+        return int(listed.argmax()) == item.gold
+
+    choice = [item for item in asked if item.kind == "choice"]
+    kinds: list[tuple[str, list[Item | ChoiceItem]]] = [
+        ("Still wrong after tuning" if last == "tuned" else "Wrong", [i for i in choice if not right(i, last)]),
+        ("Ordinary word, no short form", [item for item in asked if item.kind == "distractor"]),
+    ]
+    if last == "tuned":
+        before = _before(scores)
+        mended = [i for i in choice if right(i, last) and not right(i, before)]
+        kinds.insert(0, ("Right after tuning, wrong before", mended))
+    chosen = [(heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)]
+    return [_example(heading, item, scores) for heading, item in chosen]
+
+
+def _spread(items: Sequence[Item | ChoiceItem], most: int) -> list[Item | ChoiceItem]:
+    """A few items of different short forms, or about different texts, from all over the data."""
+    different = list({item.mention.short_form if isinstance(item, Item) else item.key: item for item in items}.values())
+    places = np.linspace(0, len(different) - 1, min(most, len(different))).astype(int)
+    return [different[place] for place in places]
+
+
+def _quoted(item: Item, *, words: int = 24) -> dict[str, str]:
+    """A short form with the words around it."""
+    text, mention = item.passage.text, item.mention
+    left = [match.start() for match in WORD.finditer(text, 0, mention.start)][-words:]
+    right = [match.end() for match in WORD.finditer(text, mention.end)][:words]
+    start, end = left[0] if left else mention.start, right[-1] if right else mention.end
+    return {
+        "before": ("… " if start else "") + text[start : mention.start],
+        "surface": item.passage.surface(mention),
+        "after": text[mention.end : end] + (" …" if end < len(text) else ""),
+    }
+
+
+def _example(heading: str, item: Item | ChoiceItem, scores: dict[str, Scores], *, most: int = 4) -> Example:
+    if isinstance(item, Item):
+        quoted, names = _quoted(item), (*item.candidates, "none of these")
+    else:
+        quoted = {"before": "", "surface": item.choice.question or item.passage.text, "after": ""}
+        names = item.candidates
+    probability = {model: softmax(found[item.key]) for model, found in scores.items()}
+    gold = item.gold if item.gold is not None else len(item.candidates)
+    model = "tuned" if "tuned" in probability else "base"
+    order = np.argsort(-probability[model])[:most].tolist()
+    if gold not in order:
+        order = [*order[: most - 1], gold]
+    return Example(
+        heading=heading,
+        gold=names[gold],
+        answers=tuple((names[n], {m: float(p[n]) for m, p in sorted(probability.items())}, n == gold) for n in order),
+        **quoted,
+    )

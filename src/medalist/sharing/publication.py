@@ -1,0 +1,397 @@
+"""What of a run would be published: which files, cleaned of local names, and what stays at home and why.
+
+Law 9: nothing made from a user's own text or glossary goes out without a flag. `terms_of` is where that is decided.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from ..corpora.corpus import ACCOUNT, is_corpus
+from ..data.embedded import clinical, sample
+from ..data.inventory_files import is_glossary
+from ..models.base import EMBEDDED, weights_sha256
+from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
+from ..recipe import DataSettings, dump_recipe
+from ..runs.card import Place, card_text, without_words
+from ..runs.run import Run, is_run, open_run
+
+if TYPE_CHECKING:
+    from .export import Export
+
+Part = Literal["inventory", "senses", "short-forms", "predictions"]
+PARTS: dict[Part, str] = {
+    "inventory": "inventory.csv: the candidates",
+    "senses": "trained_senses.csv: the senses of the training mentions, counted",
+    "short-forms": "metrics.json: results by short form, and which long form was taken for which",
+    "predictions": "predictions.parquet: ids, offsets and scores of the evaluated mentions",
+}
+"""What goes along only where the data's terms allow it, or where it is asked for with `--include`."""
+
+_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
+_WEIGHTS = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    *_TOKENIZER,
+)
+WRITTEN = (
+    "README.md",
+    "recipe.yaml",
+    "inventory.csv",
+    "trained_senses.csv",
+    NOTICE,
+    LICENCE,
+    "evaluation/*/metrics.json",
+    "evaluation/*/claims.json",
+    "evaluation/*/predictions.parquet",
+    *_WEIGHTS,
+)
+"""Patterns of everything that is ever published; only safetensors, never pickle."""
+_LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
+_FIGURES = ("counts", "baselines", "models", "expansion")
+"""Keys of metrics.json that hold figures alone, under names that are the program's; slices can be named by the data."""
+_RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """Why something may not go out unasked; None where it may."""
+
+    weights: str | None = None
+    """Of weights, which can give back words of what they were tuned on."""
+    words: str | None = None
+    """Of what lists words of the data: inventory, senses, tables by short form, predictions."""
+
+
+def terms_of(settings: DataSettings) -> Terms:
+    """What the data of a run allows to publish.
+
+    The sample corpus is CC0: everything may go. MeDAL and PubMed are published texts, so weights may go; tables made from
+    them, ADAM's senses above all, are not ours to pass on. Everything else is the user's own until they say otherwise: so is a
+    plain glossary, and any inventory or corpus that is gone and cannot be looked at.
+    """
+    own = [name for name in _inventories(settings) if not Path(name).exists() or is_glossary(Path(name))]
+    if settings.source not in ("sample", "medal", "pubmed"):
+        reason = f"it was made from data of your own (data.source {settings.source})"
+    elif own:
+        gone = "" if Path(own[0]).exists() else ", and is not here to be looked at"
+        reason = f"it was made with {Path(own[0]).name}, which may be your own{gone}"
+    elif settings.source == "sample" and not settings.inventories:
+        return Terms()
+    else:
+        named = {"sample": "the inventory", "medal": "MeDAL and ADAM", "pubmed": "PubMed and the inventories"}
+        return Terms(words=f"the terms of {named[settings.source]} may not allow to pass it on")
+    return Terms(weights=reason, words=reason)
+
+
+def _terms_of_run(run: Run) -> Terms:
+    """As `terms_of`; weights that another run's were the beginning of are under that run's terms too."""
+    terms, before = terms_of(run.recipe.data), run.record.get("parent")
+    if before is None or terms.weights:
+        return terms
+    folder = dump_recipe(run.recipe)["model"].get("parent")
+    if folder is None or not is_run(Path(folder)):
+        reason: str | None = f"it goes on from {before['name']}, which is not here to be looked at"
+        return Terms(weights=reason, words=reason)
+    inherited = _terms_of_run(open_run(Path(folder)))
+    return Terms(weights=inherited.weights, words=terms.words or inherited.words)
+
+
+def _inventories(settings: DataSettings) -> tuple[str, ...]:
+    """The inventories that a run's senses come from, those that its corpus was prepared with among them."""
+    if settings.inventories or settings.path is None:
+        return settings.inventories
+    if not is_corpus(Path(settings.path)):
+        return () if Path(settings.path).exists() else (settings.path,)
+    prepared = json.loads((Path(settings.path) / ACCOUNT).read_text(encoding="utf-8"))["settings"]
+    return tuple(prepared.get("inventories") or [prepared["inventory"]] * ("inventory" in prepared))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """What would be published."""
+
+    run: str
+    """Name of the run."""
+    repo: str
+    files: Mapping[str, bytes | Path]
+    """Path in the repository -> content."""
+    left_out: tuple[tuple[str, str], ...]
+    """(what, why it stays)."""
+
+    @property
+    def card(self) -> str:
+        """The model card."""
+        content = self.files["README.md"]
+        assert isinstance(content, bytes)
+        return content.decode()
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        content = self.files[name]
+        return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def plan_publication(
+    run: Run,
+    repo: str,
+    *,
+    export: Export | None = None,
+    include: Collection[str] = (),
+    own_data: bool = False,
+    base_id: str | None = None,
+    licence: str | None = None,
+    license_file: Path | None = None,
+) -> Publication:
+    """Collect what would be published of a run, and clean it of local names; nothing is sent.
+
+    Args:
+        run: trained to its end.
+        repo: `user/name` on the Hub.
+        export: merged weights to publish in place of the run's own.
+        include: parts that would stay at home, to go all the same.
+        own_data: the weights were tuned on text of the user's own, and may go.
+        base_id: the base's Hub id where the run knows none, `user/name` or `user/name@revision`.
+        licence: of the base, as model cards name licences, where nothing says it.
+        license_file: its text, where it has to go along and does not lie beside the base.
+
+    Raises:
+        FileNotFoundError: the run has not been trained to its end.
+        ValueError: something may not be published like this; the message says what to do.
+    """
+    if run.tuned is None or "training" not in run.record:
+        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    check_repo_name(repo)
+    if unknown := sorted(set(include) - set(PARTS)):
+        raise ValueError(f'Unknown part "{unknown[0]}" to include. Known: {", ".join(PARTS)}.')
+    terms = _terms_of_run(run)
+    if terms.weights and not own_data:
+        raise ValueError(
+            f"{run.folder} is not published unasked: {terms.weights}, and weights can give back words of what they were "
+            "tuned on. --own-data says that you may publish them and want to."
+        )
+    listed = (run.folder / "inventory.csv").exists()
+    place = _place(
+        run, repo, base_id, licence, with_inventory=listed and (terms.words is None or "inventory" in include)
+    )
+    assert place.licence is not None
+    weights = export.path if export else run.tuned
+    files: dict[str, bytes | Path] = _weights(weights, place)
+    if (text := licence_file(place.licence, _base_folder(run), given=license_file)) is not None:
+        files[LICENCE] = text.read_bytes()
+    if place.licence.notice:
+        files[NOTICE] = f"{place.licence.notice}\n".encode()
+    left_out: list[tuple[str, str]] = []
+
+    def goes(part: Part, what: str, reason: str | None) -> bool:
+        if reason is not None and part not in include:
+            left_out.append((what, f"{reason}; --include {part} sends it"))
+        return reason is None or part in include
+
+    if listed and goes("inventory", "inventory.csv", terms.words):
+        files["inventory.csv"] = (run.folder / "inventory.csv").read_bytes()
+    if (run.folder / "trained_senses.csv").exists() and goes("senses", "trained_senses.csv", terms.words):
+        files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
+    with_words = set()
+    for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
+        name, metrics = f"evaluation/{path.parent.name}", json.loads(path.read_text(encoding="utf-8"))
+        words = goes("short-forms", f"{name}/metrics.json: tables by short form", _words_of(metrics["about"], terms))
+        with_words |= {path.parent.name} if words else set()
+        files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, place.base_id, words=words))
+        if (path.parent / "claims.json").exists():
+            files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
+        predictions = path.parent / "predictions.parquet"
+        remade = "`medalist evaluate` makes them again where the data is"
+        if predictions.exists() and goes("predictions", f"{name}/predictions.parquet", remade):
+            files[f"{name}/predictions.parquet"] = predictions
+    files["recipe.yaml"] = _recipe(run, place, weights, "adapter" if "adapter_config.json" in files else "model")
+    files["README.md"] = card_text(run, export, replace(place, with_words=frozenset(with_words))).encode()
+    _check_no_local_names(files, run)
+    return Publication(run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(left_out))
+
+
+def is_written(name: str) -> bool:
+    """Whether a file's name is one that publishing writes."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in WRITTEN)
+
+
+def check_repo_name(repo: str) -> None:
+    """Refuse what is no name of a repository on the Hub.
+
+    Raises:
+        ValueError: it is not `user/name`, or holds signs that the Hub does not take.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+        good = repo.count("/") == 1
+    except HFValidationError:
+        good = False
+    if not good:
+        raise ValueError(
+            f'"{repo}" is no repository of the Hub: it takes user/name, of letters, digits, "-", "_" and "."'
+        )
+
+
+def _place(run: Run, repo: str, base_id: str | None, licence: str | None, *, with_inventory: bool) -> Place:
+    identity, revision = run.base.id, run.base.revision
+    if base_id is not None:
+        identity, _, named = base_id.partition("@")
+        revision = named or None
+        check_repo_name(identity)
+    elif identity.count("/") != 1:
+        raise ValueError(
+            f'The base "{identity}" has no Hub id, so nobody could load what is published: name it with --base-id user/name'
+        )
+    found = licence_of(identity, _base_folder(run), given=licence)
+    if found is None:
+        raise ValueError(
+            f"Nothing says under which licence {identity} is, which holds for this model too: name it with --license, "
+            "such as apache-2.0"
+        )
+    found.check_name(repo)
+    return Place(repo=repo, base_id=identity, base_revision=revision, licence=found, with_inventory=with_inventory)
+
+
+def _base_folder(run: Run) -> Path | None:
+    """Where the base lies on this machine, with its card and licence; None where it does not lie here as a folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    source = run.base.source
+    if Path(source).is_absolute():
+        return Path(source) if Path(source).is_dir() else Path(source).parent
+    if source.count("/") != 1:
+        return None
+    found = try_to_load_from_cache(source, "config.json", revision=run.base.revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _weights(folder: Path, place: Place) -> dict[str, bytes | Path]:
+    """The weights and the tokenizer; what their settings say of this machine is taken out."""
+    files: dict[str, bytes | Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _WEIGHTS):
+            continue
+        files[path.name] = path
+        if path.name.endswith("config.json"):
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            if path.name == "adapter_config.json":
+                settings |= {"base_model_name_or_path": place.base_id, "revision": place.base_revision}
+            files[path.name] = _json({key: value for key, value in settings.items() if key not in _LOCAL_KEYS})
+    return files
+
+
+def _json(values: Any) -> bytes:
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _words_of(about: dict[str, Any], terms: Terms) -> str | None:
+    """Why the tables of an evaluation may not go out unasked: what it was made on, and with which candidates."""
+    embedded_notes = {str(path.resolve()) for path in clinical.NOTES.values()} | set(clinical.NOTES)
+    if about["file"] is not None and about["file"] not in embedded_notes:
+        return f"{Path(about['file']).name} is a file of your own"
+    if about["inventory_file"] is not None:
+        embedded = about["inventory_file"] in (str(sample.FILES[1].resolve()), sample.FILES[1].name)
+        return None if embedded else f"{Path(about['inventory_file']).name} is a file of your own"
+    return terms.words
+
+
+def _shared_metrics(metrics: dict[str, Any], base_id: str, *, words: bool) -> dict[str, Any]:
+    """Metrics without local names, and without words of the data unless those may go."""
+    about = metrics["about"]
+    named = {path: name for name, path in ((n, str(p.resolve())) for n, p in clinical.NOTES.items())}
+    file = about["file"] and named.get(about["file"], Path(about["file"]).name)
+    nothing: dict[str, Any] = {
+        "short_forms": {},
+        "confusions": {name: [] for name in metrics["models"]},
+        "labels": None,
+    }
+    quarantined = sum(about["rows_quarantined"].values())
+    return {
+        "about": {
+            "data": file or "test split",
+            "file": file,
+            "inventory_file": about["inventory_file"] and Path(about["inventory_file"]).name,
+            "run": about["run"],
+            "base": base_id,
+            "fingerprint": about["fingerprint"],
+            "inventory": Path(about["inventory"]).name,
+            "keys": about["keys"],
+            "rows_quarantined": {"left out": quarantined} if quarantined else {},
+        },
+        **{key: metrics[key] for key in _FIGURES if key in metrics},
+        "slices": metrics["slices"] if words else without_words(metrics["slices"]),
+        **{key: metrics[key] if words else empty for key, empty in nothing.items() if key in metrics},
+    }
+
+
+def _recipe(run: Run, place: Place, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
+    """The recipe as others can use it: files by name and fingerprint, the base by its Hub id."""
+    settings, record, base = run.recipe.data, run.record, run.base
+    values = _names_only(dump_recipe(run.recipe))
+    embedded = base.source == EMBEDDED
+    values["model"] |= {"base": EMBEDDED if embedded else place.base_id, "revision": place.base_revision}
+    values["output"] = "runs"
+    source = EMBEDDED if embedded else place.base_id
+    if base.source.endswith(".gguf"):  # whose weights are not the Hub's
+        source = Path(base.source).name
+    fingerprints = {
+        Path(name).name: _fingerprint(Path(name)) for name in (settings.path, *settings.inventories) if name
+    }
+    values["record"] = {
+        "base": {"id": place.base_id, "revision": place.base_revision, "source": source, "sha256": base.sha256},
+        "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
+        **{key: record[key] for key in _RECORDED if key in record},
+        "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},
+        "published": {
+            "kind": kind,
+            "weights": weights_sha256(weights),
+            "inventory": _fingerprint(run.folder / "inventory.csv"),
+        },
+    }
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
+
+
+def _names_only(value: Any) -> Any:
+    """Nested values with every path cut down to its last name."""
+    if isinstance(value, dict):
+        return {key: _names_only(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_names_only(inner) for inner in value]
+    return value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if isinstance(value, str) else value
+
+
+def _fingerprint(path: Path) -> str | None:
+    """SHA-256 of a file, or of a corpus's account; None of what is not here, or another folder."""
+    file = path / ACCOUNT if is_corpus(path) else path
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _check_no_local_names(files: Mapping[str, bytes | Path], run: Run) -> None:
+    """The last look before anything goes out: no text may name a folder of this machine."""
+    settings = run.recipe.data
+    named = (run.folder, run.base.source, run.record["data"].get("folder"), settings.path, *settings.inventories)
+    paths = [Path(name).expanduser() for name in named if name and ("/" in str(name) or Path(name).exists())]
+    folders = {str(path.resolve().parent) for path in paths} | {str(Path.home())}
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            for folder in folders:
+                if len(folder) > 5 and folder.encode() in content:
+                    raise ValueError(f"{name} would name {folder}, a folder of this machine; it is not published")

@@ -1,0 +1,248 @@
+"""Gets a published run back from the Hugging Face Hub as a run folder, and evaluates it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data.inventory import Inventory
+from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
+from ..recipe import Recipe, parse_recipe
+from ..runs.prepare import Prepared, prepare
+from ..runs.run import Run, open_run, write_recipe
+from ..tools.hub_client import hub_errors, persistently, quiet_client
+from ..tools.progress import say
+from ..training.checkpoints import publish_folder
+from .publication import WRITTEN, check_repo_name, is_written
+
+TOLERANCE = 1e-4
+"""By how much a figure may differ when a pulled run is evaluated again."""
+
+
+def pull(
+    repo: str,
+    *,
+    revision: str | None = None,
+    out: Path | None = None,
+    base: str | None = None,
+    data: Path | None = None,
+    inventory: Path | None = None,
+    token: str | None = None,
+) -> Run:
+    """Get a published run back as a run folder, to evaluate, expand and report as any other.
+
+    Args:
+        repo: `user/name` on the Hub.
+        revision: branch, tag or commit.
+        out: the folder to make; None: `runs/<name>`.
+        base: where its base model lies, if it is not to come from the Hub; refused if it is another one.
+        data: what the run was trained on, if you have it, to evaluate on its test split; embedded data needs no naming.
+        inventory: the candidates, where they were not published.
+        token: of the Hub; None: HF_TOKEN, or the one of `hf auth login`.
+
+    Returns:
+        The run.
+
+    Raises:
+        FileExistsError: `out` is there already.
+        ValueError: there is no such repository, or it was not published by Medalist, or what was named does not fit it.
+        OSError: the Hub cannot be reached, or the connection broke; nothing is left under the name `out`.
+    """
+    check_repo_name(repo)
+    out = out or Path("runs") / repo.split("/")[1]
+    if out.exists():
+        raise FileExistsError(f"{out} exists already: name another folder with --out, or remove it")
+    snapshot = _snapshot(repo, revision, token)
+    recipe, record = _recorded(snapshot, repo, out)
+    record["base"] |= _base_source(record["base"], repo, base)
+    if data is not None:
+        named = {"path": str(data)} | ({"inventory": str(inventory)} if inventory else {})
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=named)})
+    prepared = _prepared(recipe, record, repo, given=data is not None)
+    record["data"]["folder"] = str(
+        prepared.folder if prepared else Path("data") / f"{recipe.data.source}-not-published"
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as staging:
+        folder = Path(staging) / out.name
+        weights = folder / record["published"]["kind"]
+        for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
+            name = path.relative_to(snapshot).as_posix()
+            if not is_written(name) or name == "recipe.yaml":
+                continue
+            beside = "/" in name or name in ("inventory.csv", "trained_senses.csv")
+            target = (folder if beside else weights) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        if not weights.exists() or weights_sha256(weights) != record["published"]["weights"]:
+            raise ValueError(
+                f"{repo} holds other weights than its recipe.yaml names: it was changed since it was published"
+            )
+        if record["published"].get("inventory"):  # choice questions have none
+            _senses(folder, repo, prepared, inventory)
+        write_recipe(folder, recipe, record)
+        open_run(folder)
+        folder.chmod(0o755)
+        publish_folder(folder, out)
+    return open_run(out)
+
+
+def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
+    """The repository's files in the Hub's local cache: none but those that publishing writes."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    unfinished = "Run the same command again: what has arrived is kept."
+    with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished):
+        head = persistently(lambda: HfApi(token=token).model_info(repo, revision=revision))
+        if "recipe.yaml" not in {file.rfilename for file in head.siblings or []}:
+            raise ValueError(f"{repo} was not published by Medalist: it holds no recipe.yaml")
+        return Path(
+            persistently(lambda: snapshot_download(repo, revision=head.sha, allow_patterns=list(WRITTEN), token=token))
+        )
+
+
+def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe, set to write where the run will lie, and the record of a published run."""
+    try:
+        values = yaml.safe_load((snapshot / "recipe.yaml").read_text(encoding="utf-8"))
+        record = values.pop("record")
+        record["base"] = {name: record["base"][name] for name in ("id", "revision", "source", "sha256")}
+        kind, _, _, _ = (
+            record["published"]["kind"],
+            record["published"]["weights"],
+            record["data"]["fingerprint"],
+            record["versions"]["medalist"],
+        )
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        kind = None
+    if kind not in ("adapter", "model"):
+        raise ValueError(f"{repo} was not published by Medalist: its recipe.yaml says nothing of a published run")
+    return parse_recipe(values | {"name": out.name, "output": str(out.parent)}, origin=f"recipe.yaml of {repo}"), record
+
+
+def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, Any]:
+    """Where to load the base from; a stranger's recipe may name the embedded one or a Hub id, never a path."""
+    source = str(recorded["source"])
+    if base is None:
+        try:
+            if source != EMBEDDED:
+                check_repo_name(source)
+        except ValueError:
+            raise ValueError(
+                f"The base of {repo} is {recorded['id']} as {source}, which is not on the Hub: name it with --base FILE"
+            ) from None
+        return {"source": source}
+    identity = find_base(base, recorded["revision"] if base == recorded["id"] else None)[1]
+    if identity.sha256 != recorded["sha256"]:
+        raise ModelError(
+            f"{base} has the weights {identity.sha256[:12]}…, not {recorded['sha256'][:12]}… of {recorded['id']} that "
+            f"{repo} was tuned on"
+        )
+    return {"source": identity.source}
+
+
+def _prepared(recipe: Recipe, record: Mapping[str, Any], repo: str, *, given: bool) -> Prepared | None:
+    """The run's data, prepared from its recipe as it was for training; None where it is not at hand.
+
+    Raises:
+        ValueError: what was named is other data.
+    """
+    further = "parent" in record  # whose data is made of the parent's too
+    if not given and (recipe.data.source != "sample" or recipe.data.inventories or further):
+        return None
+    found = prepare(recipe)
+    if found.account["fingerprint"] == record["data"]["fingerprint"]:
+        return found
+    if given:
+        raise ValueError(f"{recipe.data.path} with this inventory is not the data that {repo} was trained on")
+    say(
+        f"The sample corpus of this version is not the one that {repo} was trained on (Medalist "
+        f"{record['versions']['medalist']}): its own evaluation cannot be repeated here."
+    )
+    return None
+
+
+def _senses(folder: Path, repo: str, prepared: Prepared | None, inventory: Path | None) -> None:
+    """The inventory and the trained senses of a pulled run, from what is at hand where they were not published."""
+    if prepared and not (folder / "trained_senses.csv").exists():
+        Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
+    if (folder / "inventory.csv").exists() and inventory is None:
+        return
+    if prepared is None and inventory is None:
+        raise ValueError(
+            f"{repo} comes without its sense inventory: name one with --inventory FILE, or the data with --data"
+        )
+    found = prepared.inventory if prepared else Inventory.read(inventory or Path())
+    found.write(folder / "inventory.csv")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeated:
+    """An evaluation that was published and has been repeated."""
+
+    data: str
+    figures: int
+    largest: float
+    """Largest difference of a figure, as they are kept: 0.01 is one point of accuracy."""
+    where: str
+    """Which figure that is."""
+
+
+def repeat_evaluations(run: Run) -> list[Repeated]:
+    """Evaluate a pulled run again where it was evaluated before it was published, as far as the data is here.
+
+    Raises:
+        ValueError: none of its data is here.
+    """
+    from ..runs.evaluate import evaluate_run
+
+    found = []
+    for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
+        name, before = path.parent.name, json.loads(path.read_text(encoding="utf-8"))
+        if name == "test" and (Path(run.record["data"]["folder"]) / "data.json").exists():
+            after, _ = evaluate_run(run)
+        elif name == "clinical-development":
+            after, _ = evaluate_run(run, data=Path(name))
+        else:
+            continue
+        here = dict(_figures(after))
+        gaps = [(abs(value - here.get(key, float("inf"))), key) for key, value in _figures(before)]
+        found.append(Repeated(data=name, figures=len(gaps), largest=max(gaps)[0], where=max(gaps)[1]))
+    if not found:
+        raise ValueError(
+            f"{run.folder}: the data that it was evaluated on is not here; name it with --data when you pull"
+        )
+    return found
+
+
+def check_repeated(repeated: Repeated) -> str:
+    """What repeating an evaluation showed, for people.
+
+    Raises:
+        ValueError: a figure differs by more than the tolerance.
+    """
+    shown = f"{repeated.data}: {repeated.figures:,} figures, largest difference {repeated.largest:.2g}"
+    if repeated.largest > TOLERANCE:
+        raise ValueError(f"{shown} ({repeated.where}): not what was published, within {TOLERANCE:g}")
+    return f"{shown}: as published."
+
+
+def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every figure of an evaluation under its path, such as `slices.all.tuned.value`."""
+
+    def walk(value: Any, path: str) -> Iterator[tuple[str, float]]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from walk(inner, f"{path}.{key}")
+        elif isinstance(value, int | float):
+            yield path, float(value)
+
+    for part in ("counts", "baselines", "models", "slices", "expansion"):
+        yield from walk(metrics.get(part), part)

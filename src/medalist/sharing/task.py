@@ -1,0 +1,164 @@
+"""A task for lm-eval, EleutherAI's evaluation harness: any model it can load answers the questions that a run is evaluated on.
+
+lm-eval scores each candidate as a text of its own and takes the likeliest, as Medalist does by tree. It encodes the whole
+text at once; where the tokens meet as Medalist's do, which is counted here, the scores are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.inventory import Inventory
+from ..data.passages import Passage, fingerprint
+from ..models.base import find_base, longest_sequence
+from ..runs.evaluate import held_out
+from ..runs.run import Run
+from ..tools.progress import tracking
+from ..training.checkpoints import publish_folder
+from ..trees.prompt import Encoder, Question
+
+TASK = "medalist"
+"""The task's name: `lm_eval --tasks medalist`."""
+
+_YAML = """\
+# lm_eval --include_path THIS_FOLDER --tasks {task} --model hf --model_args pretrained=MODEL
+#
+# {count:,} questions. acc is the share whose gold answer has the highest summed log-probability: what `medalist evaluate` calls
+# accuracy. The candidates bring their own space and end of line, so nothing is put between question and candidate.
+task: {task}
+custom_dataset: !function questions.load
+test_split: test
+output_type: multiple_choice
+doc_to_text: question
+doc_to_choice: candidates
+doc_to_target: gold
+target_delimiter: ""
+num_fewshot: 0
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+metadata:
+  version: 1
+  fingerprint: {fingerprint}
+"""
+
+_READER = '''\
+"""Reads the questions beside this file, so that the folder can lie anywhere; lm-eval calls it."""
+
+import json
+from pathlib import Path
+
+from datasets import Dataset
+
+
+def load(**_):
+    with Path(__file__).with_name("questions.jsonl").open(encoding="utf-8") as file:
+        return {"test": Dataset.from_list([json.loads(line) for line in file])}
+'''
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskCounts:
+    """What a task file holds and leaves out."""
+
+    questions: int
+    """Those that count towards `medalist evaluate`'s accuracy: gold listed, two candidates or more."""
+    no_choice: int
+    """Mentions left out because there is nothing to choose, or the gold is not listed."""
+    dropped: int
+    """Mentions that do not fit the run's model."""
+    encoded_otherwise: int
+    """Questions that lm-eval, which encodes a text at once, gives other tokens than Medalist with the run's tokenizer."""
+
+
+def write_task(
+    run: Run, folder: Path, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
+) -> TaskCounts:
+    """Write a folder that `lm_eval --include_path FOLDER --tasks medalist` takes: the questions, with the passages' text, and the task.
+
+    Args:
+        run: its prompt words the questions, and its tokenizer cuts long passages into windows.
+        folder: a new one.
+        data: marked passages; see `evaluate_run`.
+        inventory: the candidates; None: the run's.
+        limit: take only so many passages.
+
+    Raises:
+        FileExistsError: the folder is there.
+        ValueError: no mention has a listed gold answer and a second candidate.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already: name another folder, or remove it")
+    from transformers import AutoConfig, AutoTokenizer
+
+    held = held_out(run, data=data, inventory=inventory, limit=limit)
+    if held.quizzes:
+        raise ValueError("A task asks about marked short forms, and these are choice questions: name some with --data")
+    base, _ = find_base(run.base.source, run.base.revision)
+    tokenizer, longest = AutoTokenizer.from_pretrained(base), longest_sequence(AutoConfig.from_pretrained(base))
+    encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        count = other = 0
+        with (partial / "questions.jsonl").open("w", encoding="utf-8") as file:
+            for text, question, record in task_questions(held.passages, held.inventory, encoder):
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                count += 1
+                other += not encoded_alike(tokenizer, encoder, text, question)
+        if not count:
+            raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to ask")
+        (partial / "questions.py").write_text(_READER, encoding="utf-8")
+        about = {"task": TASK, "count": count, "fingerprint": fingerprint(held.passages)}
+        (partial / f"{TASK}.yaml").write_text(_YAML.format_map(about), encoding="utf-8")
+        partial.chmod(0o755)
+        publish_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    mentions = sum(len(passage.mentions) for passage in held.passages)
+    return TaskCounts(
+        questions=count,
+        no_choice=mentions - count - encoder.dropped,
+        dropped=encoder.dropped,
+        encoded_otherwise=other,
+    )
+
+
+def task_questions(
+    passages: Sequence[Passage], inventory: Inventory, encoder: Encoder
+) -> Iterator[tuple[str, Question, dict[str, Any]]]:
+    """The questions of passages: the window that each is asked in, the question, and its line of the task file."""
+    with tracking("Writing questions", sum(len(passage.mentions) for passage in passages)) as advance:
+        for passage in passages:
+            for layout in encoder.encode(passage, inventory):
+                for number, question in zip(layout.mentions, layout.questions, strict=True):
+                    listed = question.candidates[:-1]  # "none of these" does not compete for accuracy
+                    if question.gold is None or question.gold == len(listed) or len(listed) < 2:
+                        continue
+                    yield (
+                        layout.text,
+                        question,
+                        {
+                            "passage": passage.id,
+                            "mention": number,
+                            "question": layout.text + question.prompt,
+                            "candidates": listed,
+                            "gold": question.gold,
+                        },
+                    )
+            advance(len(passage.mentions))
+
+
+def encoded_alike(tokenizer: Any, encoder: Encoder, text: str, question: Question) -> bool:
+    """Whether the texts encoded whole, as lm-eval does it, have the tokens that Medalist's tree has."""
+    asked, candidates = encoder.token_ids(text, question)
+    whole = text + question.prompt
+    found: list[list[int]] = tokenizer([whole, *(whole + c for c in question.candidates[:-1])]).input_ids
+    return found == [asked, *([*asked, *candidate] for candidate in candidates[:-1])]

@@ -1,0 +1,1 @@
+"""From trees to an adapter: batches, ranks, sharding, checkpoints, the trainer."""

@@ -1,0 +1,257 @@
+"""How a text and a question are worded, and how both become tokens: the only place with prompt text.
+
+Training, evaluation and serving all encode through `Encoder`, so that a model is asked as it was taught.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..data.inventory import Inventory
+from ..data.passages import WORD, Mention, Passage
+from ..data.quizzes import Choice, Quiz
+from .tree import TokenTree, build_tree
+from .windows import Window, text_tail, text_windows
+
+NONE_OF_THESE = "none of these"
+_OPENING = re.compile(r"\s*\w+")
+"""Of a prompt: its line breaks and first word. They are encoded with the text before them, so that a full stop and the breaks
+behind it are one token where the tokenizer has one (Llama 3's does)."""
+
+
+class PromptSettings(BaseModel):
+    """How a question is put."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context_words: int = Field(3, ge=0, le=50)
+    """Words quoted on either side of the short form."""
+    window: int = Field(512, ge=32)
+    """Longest stretch of a text that one tree holds, in tokens. Longer passages are cut into overlapping windows; of a text
+    with questions about the whole of it, the end is kept."""
+    max_nodes: int = Field(3072, ge=256)
+    """Largest tree, in tokens; a passage with more questions than fit is laid out in several."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is asked about a text, and the answers on offer."""
+
+    prompt: str
+    candidates: tuple[str, ...]
+    """The last one is the null candidate, unless the question is closed."""
+    gold: int | None
+    """Index into the candidates; None where it is not known or not offered."""
+    closed: bool = False
+    """One of the candidates is right, and there is no null candidate: yes, no or maybe; an exam's options."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """One tree and what its questions are about."""
+
+    tree: TokenTree
+    passage: str
+    """The text's id."""
+    text: str
+    """What of it the tree reads: its window."""
+    mentions: tuple[int, ...]
+    """For each question, the number of its mention in the passage, or of its choice in the quiz."""
+    questions: tuple[Question, ...]
+
+
+def mention_question(text: str, mention: Mention, long_forms: Sequence[str], settings: PromptSettings) -> Question:
+    """Ask what a short form stands for, with the words around it quoted."""
+    gold = None
+    if mention.long_form in long_forms:
+        gold = long_forms.index(mention.long_form)
+    elif mention.long_form == NONE_OF_THESE:
+        gold = len(long_forms)
+    return Question(
+        prompt=f'\n\nIn "{_around(text, mention, settings.context_words)}", {mention.short_form} means',
+        candidates=tuple(f" {long_form}\n" for long_form in (*long_forms, NONE_OF_THESE)),
+        gold=gold,
+    )
+
+
+def choice_question(choice: Choice) -> Question:
+    """Ask a choice question about the whole text; one without words of its own is in the text already."""
+    return Question(
+        prompt=f"\n\nQuestion: {choice.question}\nAnswer:" if choice.question else "\nAnswer:",
+        candidates=tuple(f" {option}\n" for option in choice.options),
+        gold=choice.gold,
+        closed=True,
+    )
+
+
+def _around(text: str, mention: Mention, words: int) -> str:
+    left = [match.start() for match in WORD.finditer(text, 0, mention.start)]
+    right = [match.end() for match in WORD.finditer(text, mention.end)]
+    # A mention inside a word, "(RA)," say, keeps the rest of that word beside the words counted.
+    inside_left = bool(left) and not text[mention.start - 1].isspace()
+    inside_right = bool(right) and not text[mention.end].isspace()
+    left, right = left[-(words + inside_left) :] if words + inside_left else [], right[: words + inside_right]
+    return " ".join(text[left[0] if left else mention.start : right[-1] if right else mention.end].split())
+
+
+Choose = Callable[[Passage, int, tuple[str, ...]], Sequence[str]]
+"""Picks the long forms to offer: (passage, number of the mention, all long forms) -> some of them, gold included."""
+
+
+class Encoder:
+    """Turns passages and quizzes into token trees.
+
+    Args:
+        tokenizer: of the base model; the BOS that it adds by itself is kept, nothing else is added.
+        settings: wording and sizes.
+        max_depth: the model's longest sequence, in tokens; a question whose longest candidate would pass it is dropped
+            and counted, never truncated.
+    """
+
+    def __init__(self, tokenizer: Any, settings: PromptSettings, *, max_depth: int) -> None:
+        self.settings, self.max_depth = settings, max_depth
+        self._tokenizer = tokenizer
+        self._continue = lru_cache(maxsize=100_000)(self._encode_continuation)
+        self.dropped = 0
+        """Questions that did not fit, so far."""
+        self.cut = 0
+        """Texts of quizzes that were longer than the window, so far."""
+
+    def encode(self, text: Passage | Quiz, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
+        """Lay a text out as token trees: a passage one or more per window, of a quiz what the window holds of its end.
+
+        Args:
+            text: a passage's mentions are the questions; those whose short form the inventory does not hold offer only
+                the null candidate. A quiz's questions offer their own options.
+            inventory: lists the candidates of mentions.
+            choose: narrows them, for training.
+        """
+        if isinstance(text, Quiz):
+            window = text_tail(text.text, self._token_offsets(text.text), limit=self.settings.window)
+            self.cut += window.start > 0
+            questions = enumerate(map(choice_question, text.choices))
+            return list(self._laid_out(text.id, text.text[window.start :], questions))
+        layouts: list[Layout] = []
+        for window, mentions in self._assigned(text):
+            numbered = ((n, self._mention_question(text, n, window, inventory, choose)) for n in mentions)
+            layouts += self._laid_out(text.id, text.text[window.start : window.end], numbered)
+        return layouts
+
+    def _mention_question(
+        self, passage: Passage, number: int, window: Window, inventory: Inventory, choose: Choose | None
+    ) -> Question:
+        """The question about a mention, worded with what its window holds."""
+        mention = passage.mentions[number]
+        listed = inventory.long_forms(mention.short_form)
+        offered = choose(passage, number, listed) if choose else listed
+        shifted = replace(mention, start=mention.start - window.start, end=mention.end - window.start)
+        text = passage.text[window.start : window.end].rstrip()
+        return mention_question(text, shifted, offered, self.settings)
+
+    def _laid_out(self, name: str, text: str, questions: Iterable[tuple[int, Question]]) -> Iterator[Layout]:
+        """A text and numbered questions as trees of at most `max_nodes` tokens; what does not fit is counted."""
+        text = text.rstrip()
+        opening, size = "", 0
+        ids: list[int] = []
+        pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
+        for number, question in questions:
+            opens, asks = _opening_and_rest(question.prompt)
+            prompt = self._encode_continuation(asks)  # quotes the text, so it is not kept
+            candidates = [self._continue(candidate) for candidate in question.candidates]
+            if opens != opening:  # the first question, or a quiz that has questions with and without words
+                if pending:
+                    yield _layout(name, text, ids, pending)
+                opening, ids = opens, self._encode_passage(text + opens)
+                pending, size = [], len(ids)
+            cost = len(prompt) + sum(map(len, candidates))
+            if len(ids) + len(prompt) + max(map(len, candidates)) > self.max_depth:
+                self.dropped += 1
+                continue
+            if pending and size + cost > self.settings.max_nodes:
+                yield _layout(name, text, ids, pending)
+                pending, size = [], len(ids)
+            pending.append((number, question, prompt, candidates))
+            size += cost
+        if pending:
+            yield _layout(name, text, ids, pending)
+
+    def token_ids(self, text: str, question: Question) -> tuple[list[int], list[list[int]]]:
+        """What a tree over this text holds: the ids of text and prompt in a row, and those of each candidate."""
+        opens, asks = _opening_and_rest(question.prompt)
+        asked = [*self._encode_passage(text + opens), *self._encode_continuation(asks)]
+        return asked, [self._continue(candidate) for candidate in question.candidates]
+
+    def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
+        """Each window with the mentions that it answers: those that are more central there than in any other."""
+        windows = text_windows(passage.text, self._token_offsets(passage.text), limit=self.settings.window)
+        homes: dict[Window, list[int]] = {}
+        for number, mention in enumerate(passage.mentions):
+            holding = [w for w in windows if w.start <= mention.start and mention.end <= w.end]
+            if not holding:
+                self.dropped += 1
+                continue
+            home = min(holding, key=lambda w: (abs(w.start + w.end - mention.start - mention.end), w.start))
+            homes.setdefault(home, []).append(number)
+        return ((window, homes[window]) for window in windows if window in homes)
+
+    def _token_offsets(self, text: str) -> list[int]:
+        """Where each token of the text begins, in characters."""
+        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return [start for start, _ in encoded["offset_mapping"]]
+
+    def _encode_passage(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text).input_ids
+        eos = self._tokenizer.eos_token_id
+        return ids[:-1] if ids[-1] == eos and len(ids) > 1 else ids
+
+    def _encode_continuation(self, text: str) -> list[int]:
+        """Tokens of a text that goes on after another: an anchor before it keeps tokenizers from adding a word start."""
+        anchor: list[int] = self._tokenizer("a", add_special_tokens=False).input_ids
+        both: list[int] = self._tokenizer("a" + text, add_special_tokens=False).input_ids
+        if both[: len(anchor)] == anchor and len(both) > len(anchor):
+            return both[len(anchor) :]
+        alone: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
+        return alone
+
+
+def _opening_and_rest(prompt: str) -> tuple[str, str]:
+    found = _OPENING.match(prompt)
+    assert found, "a prompt opens with a word"
+    return prompt[: found.end()], prompt[found.end() :]
+
+
+def _layout(
+    name: str, text: str, ids: list[int], pending: Sequence[tuple[int, Question, list[int], list[list[int]]]]
+) -> Layout:
+    return Layout(
+        tree=build_tree(ids, [(prompt, candidates) for _, _, prompt, candidates in pending]),
+        passage=name,
+        text=text,
+        mentions=tuple(number for number, _, _, _ in pending),
+        questions=tuple(question for _, question, _, _ in pending),
+    )
+
+
+def sampled_candidates(limit: int, *, seed: int, epoch: int) -> Choose:
+    """Offer at most `limit` long forms: the gold and others drawn by (seed, epoch, mention), in inventory order."""
+
+    def choose(passage: Passage, number: int, listed: tuple[str, ...]) -> Sequence[str]:
+        gold = passage.mentions[number].long_form
+        if len(listed) <= limit:
+            return listed
+
+        def draw(long_form: str) -> bytes:
+            key = f"{seed}:{epoch}:{passage.id}:{number}:{long_form}"
+            return hashlib.sha256(key.encode()).digest()
+
+        keep = set(sorted(listed, key=lambda name: (name != gold, draw(name)))[:limit])
+        return tuple(long_form for long_form in listed if long_form in keep)
+
+    return choose
