@@ -28,15 +28,14 @@ from peft import LoraConfig
 from transformers import PrinterCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from medalist.data.passages import Passage
+from medalist.data.items import Item, make_items, passage_numbers
+from medalist.data.passages import NONE_OF_THESE, Passage
 from medalist.evaluation.generation import generate_answers
 from medalist.evaluation.metrics import PassageBootstrap
-from medalist.evaluation.predictions import Item, make_items, passage_numbers
 from medalist.models.base import LoadedModel, load_base
 from medalist.recipe import Recipe, load_recipe
 from medalist.runs.prepare import prepare
 from medalist.training.trainer import tune
-from medalist.trees.prompt import NONE_OF_THESE
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = 26.3

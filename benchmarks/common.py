@@ -16,7 +16,8 @@ import torch
 
 from medalist.data.embedded import sample
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Passage, write_jsonl
+from medalist.data.passage_files import write_jsonl
+from medalist.data.passages import Passage
 from medalist.data.substitution import Substituter
 from medalist.recipe import Recipe, parse_recipe
 

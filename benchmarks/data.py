@@ -31,7 +31,7 @@ from pubmed_xml import write_pubmed_xml
 from medalist.data.embedded import sample
 from medalist.data.inventory import Inventory
 from medalist.data.kinds import KindMaker
-from medalist.data.passages import Quarantine
+from medalist.data.rows import Quarantine
 from medalist.data.sources.pubmed import Abstract, read_records
 from medalist.data.substitution import Substituter
 

@@ -22,8 +22,8 @@ import numpy as np
 from common import count_option, machine, progress, table, timed
 from cyllama.llama import llama_cpp
 
+from medalist.data.items import Item, make_items
 from medalist.evaluation.metrics import Floats
-from medalist.evaluation.predictions import Item, make_items
 from medalist.models.base import LoadedModel, load_base
 from medalist.runs.evaluate import held_out
 from medalist.runs.run import open_run

@@ -25,8 +25,9 @@ from common import count_option, progress, table, timed
 from medalist.cli.tables import share
 from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
 from medalist.data.inventory import Inventory
+from medalist.data.items import make_items
 from medalist.data.passages import Passage
-from medalist.evaluation.predictions import make_items, read_scores, write_predictions
+from medalist.evaluation.predictions import read_scores, write_predictions
 from medalist.evaluation.short_forms import Knowledge, score_passages, summarise
 from medalist.models.base import load_base
 from medalist.recipe import Recipe, parse_recipe

@@ -11,9 +11,10 @@ from functools import cache
 
 from medalist.data.embedded import clinical, sample
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Passage, read_passages
+from medalist.data.items import make_items
+from medalist.data.passage_files import read_passages
+from medalist.data.passages import Passage
 from medalist.data.substitution import LongFormFinder
-from medalist.evaluation.predictions import make_items
 
 INVENTORY = sample.inventory()
 PASSAGES = sample.passages()

@@ -18,7 +18,8 @@ from pathlib import Path
 from medalist.cli.app import main
 from medalist.corpora import medal as medal_corpus
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Quarantine, read_passages
+from medalist.data.passage_files import read_passages
+from medalist.data.rows import Quarantine
 
 STEP = 1.3
 """How much larger the disk becomes each time."""

@@ -11,7 +11,8 @@ from medalist.cli.app import main
 from medalist.corpora.corpus import write_shard
 from medalist.data.audit import SimilarPassages, audit, clean, jaccard, shingles
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Passage, read_passages, write_jsonl
+from medalist.data.passage_files import read_passages, write_jsonl
+from medalist.data.passages import Passage
 
 INVENTORY = Inventory.of(
     [

@@ -4,7 +4,9 @@ import pytest
 
 from marking import marked
 from medalist.data.inventory import Inventory
-from medalist.evaluation.baselines import BagOfWords, copy_else_majority, majority, plain_words, spelt_out, text_around
+from medalist.data.items import text_around
+from medalist.data.spelling import plain_words, spelt_out
+from medalist.evaluation.baselines import BagOfWords, copy_else_majority, majority
 
 SENSES = ("rheumatoid arthritis", "right atrium", "room air")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from medalist.data.passages import Quarantine
+from medalist.data.rows import Quarantine
 from medalist.data.sources.pubmed import read_records
 from medalist.models.adapters import add_adapter
 from medalist.recipe import TrainingSettings

@@ -13,8 +13,9 @@ from huggingface_hub import ModelCard
 
 from llama3 import hub_tokenizer
 from medalist.models.licences import licence_of
-from medalist.runs.card import Place, card_text, interval, points, share, write_card
+from medalist.runs.card import Place, card_text, write_card
 from medalist.runs.run import load_run_base, open_run
+from medalist.tools.pages import interval, points, share
 from medalist.trees.prompt import Encoder, PromptSettings, Question
 
 

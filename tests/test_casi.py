@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from medalist.data.inventory import Inventory, Sense
-from medalist.data.passages import Mention, Passage, Quarantine, TooManyBadRows, read_passages
+from medalist.data.passage_files import read_passages
+from medalist.data.passages import NONE_OF_THESE, Mention, Passage
+from medalist.data.rows import Quarantine, TooManyBadRows
 from medalist.data.sources.casi import read_casi
-from medalist.trees.prompt import NONE_OF_THESE
 
 NOTE = "He is on RA with a rate of 12; RA pressure is high."
 

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from marking import marked
 from medalist.cli.tables import metrics_tables
+from medalist.data.items import make_choice_items
 from medalist.data.quizzes import Choice, Quiz
 from medalist.data.splits import shared_passages
 from medalist.evaluation.choices import summarise_choices
 from medalist.evaluation.metrics import PassageBootstrap
-from medalist.evaluation.predictions import make_choice_items
 
 LABELS = ("yes", "no", "maybe")
 

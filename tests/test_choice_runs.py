@@ -10,9 +10,10 @@ import yaml
 from torch.testing import assert_close
 
 from medalist.cli.app import main
+from medalist.data.inventory import NO_SENSES
 from medalist.data.quizzes import Choice, Quiz
 from medalist.recipe import Recipe, RecipeError, TrainingSettings, load_recipe, parse_recipe
-from medalist.runs.prepare import NO_SENSES, data_folder, open_prepared, prepare
+from medalist.runs.prepare import data_folder, open_prepared, prepare
 from medalist.training.batches import TreeDataset, collate
 from medalist.training.trainer import tune
 from medalist.trees.losses import question_losses

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from medalist.data.passages import Quarantine, TooManyBadRows
 from medalist.data.quizzes import read_quizzes, write_quizzes
+from medalist.data.rows import Quarantine, TooManyBadRows
 from medalist.data.sources.choices import is_choices, read_choices
 from medalist.data.splits import split_passages
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from medalist.data.inventory import Inventory
+from medalist.data.items import make_items
 from medalist.data.passages import Mention, Passage
 from medalist.evaluation.claims_table import cell_text, change_text, verdict
 from medalist.evaluation.generation import Answer
-from medalist.evaluation.predictions import make_items
 from medalist.runs import claims as module
 from medalist.runs.claims import CLAIMS, check_claims, read_claims
 from medalist.runs.report import write_report

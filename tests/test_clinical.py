@@ -10,9 +10,9 @@ import pytest
 from corpora import INVENTORY, PASSAGES, figures, notes, second_reading, shared_runs, similar
 from medalist.data.detection import ShortFormFinder
 from medalist.data.embedded import clinical, probes
-from medalist.data.inventory import equivalence_key
-from medalist.evaluation.predictions import make_items
-from medalist.trees.prompt import NONE_OF_THESE
+from medalist.data.items import make_items
+from medalist.data.passages import NONE_OF_THESE
+from medalist.data.spelling import equivalence_key
 
 HALVES = [notes(name) for name in clinical.NOTES]
 NOTES = [note for half in HALVES for note in half]

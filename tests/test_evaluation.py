@@ -10,8 +10,9 @@ import pytest
 
 from marking import marked
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Quarantine
-from medalist.evaluation.predictions import make_items, read_scores
+from medalist.data.items import make_items
+from medalist.data.rows import Quarantine
+from medalist.evaluation.predictions import read_scores
 from medalist.evaluation.short_forms import Knowledge, evaluate, score_passages, summarise
 from medalist.trees.prompt import PromptSettings
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from medalist.data.inventory import Inventory
+from medalist.data.passages import NONE_OF_THESE
 from medalist.expansion.expander import Expander, Expansion, expanded_text
-from medalist.trees.prompt import NONE_OF_THESE, PromptSettings
+from medalist.trees.prompt import PromptSettings
 from medalist.trees.scoring import separate_score
 
 INVENTORY = Inventory.of(

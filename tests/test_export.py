@@ -17,7 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 
 from medalist.cli.app import main
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Mention, Passage, write_jsonl
+from medalist.data.passage_files import write_jsonl
+from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
 from medalist.evaluation.short_forms import score_passages
 from medalist.models.base import EMBEDDED, ModelError, find_base, load_base, weights_sha256

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from medalist.data.inventory import Inventory
+from medalist.data.items import make_items
 from medalist.data.passages import Mention, Passage
 from medalist.evaluation.generation import (
     declines,
@@ -15,7 +16,6 @@ from medalist.evaluation.generation import (
     question_ids,
     share_of_answer,
 )
-from medalist.evaluation.predictions import make_items
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.tree import sequences
 

@@ -8,7 +8,9 @@ import json
 import pytest
 
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Mention, Quarantine, TooManyBadRows, read_passages
+from medalist.data.passage_files import read_passages
+from medalist.data.passages import Mention
+from medalist.data.rows import Quarantine, TooManyBadRows
 
 ROW = {"short_term": "RA", "long_term": "room air", "tokens": ["Sats", "94", "%", "on", "RA", ",", "RA", "."]}
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marking import marked
-from medalist.data.inventory import Inventory, Sense, equivalence_key, tidy
+from medalist.data.inventory import Inventory, Sense
 from medalist.data.inventory_files import adam_scores
+from medalist.data.spelling import equivalence_key, tidy
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 MEDAL = (

@@ -10,7 +10,8 @@ from marking import marked
 from medalist.data import substitution
 from medalist.data.inventory import Inventory
 from medalist.data.kinds import KINDS, USES, KindMaker, defined, definition_counts, listed_spelling, without_junk
-from medalist.data.passages import Passage, marks
+from medalist.data.passage_files import marks
+from medalist.data.passages import Passage
 
 INVENTORY = Inventory.of(
     [

@@ -11,10 +11,10 @@ from transformers.utils import logging
 
 from llama3 import BEGIN_ID, END_ID, TURN_END_ID, VOCABULARY, hub_tokenizer, metas_tokenizer, random_llama3
 from medalist.data.inventory import Inventory
+from medalist.data.items import make_items
 from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
 from medalist.evaluation.generation import end_tokens, generate_answers
-from medalist.evaluation.predictions import make_items
 from medalist.models.base import BaseIdentity, LoadedModel
 from medalist.recipe import Recipe, TrainingSettings
 from medalist.training.trainer import tune

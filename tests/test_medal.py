@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Passage, Quarantine, read_passages
+from medalist.data.passage_files import read_passages
+from medalist.data.passages import Passage
+from medalist.data.rows import Quarantine
 from medalist.data.sources.medal import Row, Table, group, named_tables, rows, tables, text_id
 
 INVENTORY = Inventory.of(

@@ -18,7 +18,8 @@ from medalist.corpora import medal as medal_corpus
 from medalist.corpora.corpus import corpus_passages, shards
 from medalist.corpora.medal import MedalSettings, prepare_medal
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Passage, TooManyBadRows
+from medalist.data.passages import Passage
+from medalist.data.rows import TooManyBadRows
 from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run

@@ -19,7 +19,7 @@ from medalist.cli.tables import metrics_tables
 from medalist.data.embedded import probes
 from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
-from medalist.data.passages import read_passages, write_jsonl
+from medalist.data.passage_files import read_passages, write_jsonl
 from medalist.evaluation.short_forms import score_passages
 from medalist.models.adapters import add_adapter
 from medalist.models.base import load_base

@@ -17,16 +17,9 @@ from hypothesis import strategies as st
 
 from marking import marked
 from medalist.data.inventory import Inventory
-from medalist.data.passages import (
-    Mention,
-    Passage,
-    Quarantine,
-    TooManyBadRows,
-    fingerprint,
-    read_passages,
-    write_jsonl,
-    write_parquet,
-)
+from medalist.data.passage_files import read_passages, write_jsonl, write_parquet
+from medalist.data.passages import Mention, Passage, fingerprint
+from medalist.data.rows import Quarantine, TooManyBadRows
 from medalist.data.sources.medal import write_medal_csv
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -17,7 +17,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM
 
 from medalist.cli.app import main
-from medalist.data.passages import write_jsonl
+from medalist.data.passage_files import write_jsonl
 from medalist.models import base as models
 from medalist.models.adapters import add_adapter, load_adapter
 from medalist.models.base import ModelError, load_base, weights_sha256

@@ -6,7 +6,8 @@ import pytest
 
 from marking import marked
 from medalist.data.inventory import Inventory
-from medalist.evaluation.predictions import make_items, read_predictions, read_scores, write_predictions
+from medalist.data.items import make_items
+from medalist.evaluation.predictions import read_predictions, read_scores, write_predictions
 
 INVENTORY = Inventory.of(
     [

@@ -9,13 +9,15 @@ import pytest
 
 from marking import marked
 from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
+from medalist.data.detection import mark_distractors
 from medalist.data.embedded import sample as corpus
 from medalist.data.inventory import Inventory, Sense
-from medalist.data.passages import Passage, TooManyBadRows, fingerprint, write_jsonl
+from medalist.data.passage_files import write_jsonl
+from medalist.data.passages import NONE_OF_THESE, Passage, fingerprint
+from medalist.data.rows import TooManyBadRows
 from medalist.data.splits import shared_passages
 from medalist.recipe import Recipe, parse_recipe
-from medalist.runs.prepare import Prepared, data_folder, mark_distractors, open_prepared, prepare
-from medalist.trees.prompt import NONE_OF_THESE
+from medalist.runs.prepare import Prepared, data_folder, open_prepared, prepare
 
 INVENTORY = Inventory.of(
     [

@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 
 from medalist.data.embedded import probes, sample
-from medalist.evaluation.predictions import make_items
+from medalist.data.items import make_items
 
 NOTES, INVENTORY = probes.dangerous_pairs()
 SMALL = {"of", "and", "at", "do", "not", "with"}

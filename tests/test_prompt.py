@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from marking import marked
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Mention
-from medalist.trees.prompt import NONE_OF_THESE, Encoder, PromptSettings, mention_question, sampled_candidates
+from medalist.data.passages import NONE_OF_THESE, Mention
+from medalist.trees.prompt import Encoder, PromptSettings, mention_question, sampled_candidates
 from medalist.trees.tree import sequences
 from medalist.trees.windows import text_windows
 

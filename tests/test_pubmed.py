@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medalist.data.passages import Quarantine
+from medalist.data.rows import Quarantine
 from medalist.data.sources.pubmed import Abstract, read_records
 
 GOOD = [{"pmid": str(n), "sections": [f"Text {n}."]} for n in range(20)]

@@ -19,7 +19,8 @@ from medalist.corpora.corpus import corpus_passages, finish
 from medalist.corpora.pubmed import PubmedSettings, input_files, prepare_pubmed
 from medalist.data.inventory import Inventory
 from medalist.data.kinds import KINDS
-from medalist.data.passages import Passage, TooManyBadRows
+from medalist.data.passages import Passage
+from medalist.data.rows import TooManyBadRows
 from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run

@@ -15,7 +15,7 @@ from marking import marked
 from medalist.corpora.corpus import write_shard
 from medalist.data.embedded import clinical, sample
 from medalist.data.inventory import Inventory
-from medalist.data.passages import read_passages, write_jsonl
+from medalist.data.passage_files import read_passages, write_jsonl
 from medalist.data.sources.medal import write_medal_csv
 from medalist.recipe import RecipeError, load_recipe
 from medalist.runs.evaluate import evaluate_base, evaluate_run, held_out, read_marked

@@ -11,7 +11,8 @@ import pytest
 
 from corpora import INVENTORY, PASSAGES, figures, shared_runs, similar, taught
 from medalist.data.embedded import sample
-from medalist.data.inventory import Inventory, equivalence_key
+from medalist.data.inventory import Inventory
+from medalist.data.spelling import equivalence_key
 
 RECORDS = [json.loads(line) for line in sample.FILES[0].read_text(encoding="utf-8").splitlines()]
 with sample.FILES[1].open(encoding="utf-8", newline="") as _file:

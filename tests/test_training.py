@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Mention, Passage
+from medalist.data.passages import NONE_OF_THESE, Mention, Passage
 from medalist.recipe import Recipe, TrainingSettings
+from medalist.tools.files import put_in_place
 from medalist.training.batches import TreeDataset, collate
-from medalist.training.checkpoints import last_checkpoint, publish_folder
+from medalist.training.checkpoints import last_checkpoint
 from medalist.training.trainer import NonFiniteError, tune
-from medalist.trees.prompt import NONE_OF_THESE, Encoder, PromptSettings
+from medalist.trees.prompt import Encoder, PromptSettings
 
 HERE = Path(__file__).parent
 INVENTORY = Inventory.of(
@@ -180,7 +181,7 @@ def test_a_folder_appears_under_its_name_whole_and_replaces_an_older_one(tmp_pat
         source = tmp_path / "making"
         source.mkdir()
         (source / "file").write_text(content)
-        publish_folder(source, tmp_path / "made")
+        put_in_place(source, tmp_path / "made")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     assert (tmp_path / "made/file").read_text() == "new"
 

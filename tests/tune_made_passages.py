@@ -36,14 +36,14 @@ if last_step := numbers.get("kill-after-step"):
 
     checkpoints.LogWriter.on_log = on_log
 if last_save := numbers.get("kill-in-save"):
-    publish = training.publish_folder
+    publish = training.put_in_place
 
     def die_before_publishing(source, target):
         if target.name == f"checkpoint-{last_save}":
             die()
         publish(source, target)
 
-    training.publish_folder = die_before_publishing
+    training.put_in_place = die_before_publishing
 
 run = Path(folder)
 run.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from .corpora.pubmed import PubmedSettings, prepare_pubmed
     from .data.definitions import find_definitions
     from .data.inventory import Inventory, Sense
-    from .data.passages import Mention, Passage, read_passages, write_jsonl, write_parquet
+    from .data.passage_files import read_passages, write_jsonl, write_parquet
+    from .data.passages import Mention, Passage
     from .expansion.expander import Expander, Expansion
     from .models.base import load_base
     from .planning.plan import Plan, make_plan
@@ -60,10 +61,10 @@ _HOME = {
     "prepare_pubmed": "corpora.pubmed",
     "publish": "sharing.publish",
     "pull": "sharing.pull",
-    "read_passages": "data.passages",
+    "read_passages": "data.passage_files",
     "train": "runs.run",
-    "write_jsonl": "data.passages",
-    "write_parquet": "data.passages",
+    "write_jsonl": "data.passage_files",
+    "write_parquet": "data.passage_files",
     "write_report": "runs.report",
 }
 

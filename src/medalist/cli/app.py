@@ -80,7 +80,7 @@ def audit(
     from ..data.audit import clean
     from ..data.embedded import sample
     from ..data.inventory import Inventory
-    from ..data.passages import write_jsonl, write_parquet
+    from ..data.passage_files import write_jsonl, write_parquet
     from .tables import audit_table
 
     if clean_split is not None and clean_split.suffix not in (".jsonl", ".parquet"):

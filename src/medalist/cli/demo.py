@@ -8,11 +8,11 @@ from rich.console import Console
 
 from ..expansion.expander import Expander
 from ..recipe import DataSettings, Recipe, TrainingSettings
-from ..runs.card import share
 from ..runs.evaluate import evaluate_run
 from ..runs.prepare import prepare
 from ..runs.report import write_report
 from ..runs.run import start_run, train
+from ..tools.pages import share
 from ..tools.progress import say
 from .tables import expansions_table, metrics_tables, prepared_table
 

@@ -22,7 +22,9 @@ import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.kinds import Kind
-from ..data.passages import Passage, Quarantine, read_passages, write_parquet
+from ..data.passage_files import read_passages, write_parquet
+from ..data.passages import Passage
+from ..data.rows import Quarantine
 from ..data.splits import Split, content
 from ..tools.files import replacing
 from ..tools.progress import say

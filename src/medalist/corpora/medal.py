@@ -18,10 +18,13 @@ from typing import Any, get_args
 
 import polars as pl
 
-from ..data.inventory import Inventory, equivalence_key
+from ..data.inventory import Inventory
 from ..data.inventory_files import adam_scores
-from ..data.passages import Passage, Quarantine, read_passages
+from ..data.passage_files import read_passages
+from ..data.passages import Passage
+from ..data.rows import Quarantine
 from ..data.sources.medal import Row, Table, group, rows, tables
+from ..data.spelling import equivalence_key
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
@@ -265,7 +268,7 @@ def _shared(work: Path, parts: int) -> dict[str, int]:
 
 def _leaks(work: Path, inventory: Inventory) -> dict[str, int]:
     """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
-    from ..evaluation.predictions import make_items  # brings torch, which workers need not load
+    from ..data.items import make_items  # brings torch, which workers need not load
 
     firsts = [path for split in _ORDER for path in shards(work, split)[:1]]
     passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..data.definitions import fits
-from ..data.inventory import Inventory, equivalence_key, tidy
+from ..data.inventory import Inventory
 from ..data.kinds import listed_spelling
 from ..data.passages import Mention, Passage
+from ..data.spelling import equivalence_key, tidy
 from .data_card import MENDED
 
 

@@ -20,7 +20,8 @@ import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.kinds import KINDS, Kind, KindMaker, definition_counts
-from ..data.passages import Passage, Quarantine
+from ..data.passages import Passage
+from ..data.rows import Quarantine
 from ..data.sources.pubmed import Abstract, read_records
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing

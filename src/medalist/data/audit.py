@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.predictions import make_items
 from .inventory import Inventory
+from .items import make_items
 from .passages import Passage
 from .splits import content, shared_key
 

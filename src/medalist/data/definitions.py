@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .inventory import singular, tidy
+from .spelling import singular, tidy
 
 _PARENTHESES = re.compile(r"[(\[]([^()\[\]]{2,160})[)\]]")
 _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]| (?=\S))*", re.IGNORECASE)

@@ -1,12 +1,20 @@
-"""Finds known short forms in free text; whether each really is one, the model's null candidate decides."""
+"""Finds known short forms in free text; whether each really is one, the model's null candidate decides.
+
+Training passages get marks on ordinary words too, so that it learns to decline.
+"""
 
 from __future__ import annotations
+
+import random
+import re
 
 import ahocorasick
 
 from .inventory import Inventory
-from .passages import Mention
+from .passages import NONE_OF_THESE, Mention, Passage
 from .substitution import lower
+
+_LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 
 class ShortFormFinder:
@@ -55,3 +63,26 @@ def _ends(text: str, end: int) -> bool:
 
 def _joins(character: str) -> bool:
     return character.isalnum()
+
+
+def mark_distractors(passage: Passage, inventory: Inventory, *, rate: float, seed: int) -> Passage:
+    """Mark ordinary lower-case words that the inventory would take for a short form ("as", "all"); their gold is none.
+
+    Args:
+        passage: marked already.
+        inventory: what would take them for short forms.
+        rate: how many per passage on average, as far as it has any.
+        seed: with the passage's id, decides which.
+    """
+    draw = random.Random(f"{seed}:distractors:{passage.id}")
+    count = int(rate) + (draw.random() < rate % 1)
+    found = []
+    for word in _LOWER_WORD.finditer(passage.text):
+        key = inventory.key(word.group())
+        if key is not None and key.lower() == word.group() and key != word.group():
+            found.append(Mention(start=word.start(), end=word.end(), short_form=key, long_form=NONE_OF_THESE))
+    taken = [(mention.start, mention.end) for mention in passage.mentions]
+    free = [m for m in found if all(m.end <= start or end <= m.start for start, end in taken)]
+    chosen = draw.sample(free, min(count, len(free)))
+    mentions = sorted((*passage.mentions, *chosen), key=lambda mention: mention.start)
+    return Passage(id=passage.id, text=passage.text, mentions=tuple(mentions), source=passage.source)

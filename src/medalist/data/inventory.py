@@ -1,6 +1,6 @@
 """The sense inventory: which long forms each short form can stand for.
 
-Says which long forms are mere variants of one another; `inventory_files` reads the formats that inventories come in.
+`inventory_files` reads the formats that inventories come in; `spelling` says which long forms are variants of one another.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ import gzip
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..tools.files import replacing, undamaged
 from .inventory_files import casi_text, inventory_rows, is_casi
-
-if TYPE_CHECKING:
-    from .passages import Passage
+from .passages import Passage
+from .spelling import equivalence_key, tidy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,81 +193,9 @@ def _readable(long_form: str, count: int) -> tuple[int, int]:
     return len(re.findall(r"[\s-]", long_form)), count
 
 
-def tidy(text: str) -> str:
-    """White space folded and trimmed: 278 of MeDAL's labels carry stray spaces and match nothing as they are."""
-    return " ".join(text.split())
-
-
 def _fold(short_form: str) -> str:
     return re.sub(r"[\s.\-]", "", short_form).casefold()
 
 
-# British spellings, as ordered rewrites of a lower-case word.
-_SPELLING = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"aem(?=i|o|a|$)", "em"),
-        (r"haem", "hem"),
-        (r"(?<=[a-z])aemi", "emi"),
-        (r"paed", "ped"),
-        (r"caec", "cec"),
-        (r"faec", "fec"),
-        (r"gynaec", "gynec"),
-        (r"anaes", "anes"),
-        (r"orthopaed", "orthoped"),
-        (r"aetio", "etio"),
-        (r"o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
-        (r"o*esoph", "esoph"),
-        (r"oest", "est"),
-        (r"foet", "fet"),
-        (r"coeliac", "celiac"),
-        (r"rrhoe", "rrhe"),
-        (r"dyspnoea|dyspnœa", "dyspnea"),
-        (r"apnoea", "apnea"),
-        (r"pnoea", "pnea"),
-        (r"leuk(?=oc)", "leuc"),
-        (r"tumour", "tumor"),
-        (r"colour", "color"),
-        (r"behaviour", "behavior"),
-        (r"labour", "labor"),
-        (r"fibre", "fiber"),
-        (r"litre", "liter"),
-        (r"centre", "center"),
-        (r"sulph", "sulf"),
-        (r"isation", "ization"),
-        (r"ise(?=d|r|s|$)", "ize"),
-        (r"yse(?=d|r|s|$)", "yze"),
-        (r"programme", "program"),
-        (r"ll(?=ing|ed)", "l"),
-    )
-)
-
-
-@lru_cache(maxsize=200_000)
-def equivalence_key(long_form: str) -> str:
-    """What is left of a long form when UK/US spelling, plurals, hyphens, apostrophes and case are set aside.
-
-    Long forms of one short form with one key are an equivalence group: lenient accuracy counts them as one answer.
-    """
-    # Between digits a mark means something: 1,2-dichloroethane is not 12-dichloroethane. A space goes where a mark does:
-    # low density is low-density.
-    words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", long_form.casefold()).split()
-    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(map(_plain_word, words)))
-
-
-@lru_cache(maxsize=100_000)  # there are far fewer words than long forms
-def _plain_word(word: str) -> str:
-    for pattern, replacement in _SPELLING:
-        word = pattern.sub(replacement, word)
-    return singular(word)
-
-
-def singular(word: str) -> str:
-    """The singular of an English word, by its ending; the word itself where that is none of a plural."""
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")) and not re.search("(?<![eo])aches$", word):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+NO_SENSES = Inventory(senses={}, origin="none: choice questions bring their answers")
+"""What choice questions have in place of an inventory."""

@@ -16,8 +16,9 @@ from functools import cached_property, lru_cache, partial
 from typing import Literal, get_args
 
 from .definitions import Definition, find_definitions, fits
-from .inventory import Inventory, equivalence_key
+from .inventory import Inventory
 from .passages import Mention, Passage
+from .spelling import equivalence_key
 from .substitution import Substituter, lower
 
 Kind = Literal["medal", "substituted", "defined"]

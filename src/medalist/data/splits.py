@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from .inventory import equivalence_key
 from .passages import Mention, Passage, Text
+from .spelling import equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 Split = Literal["train", "validation", "test"]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..data.inventory import Inventory, equivalence_key
+from ..data.inventory import Inventory
+from ..data.items import text_around
 from ..data.passages import Mention, Passage
+from ..data.spelling import spelt_out
 
-_TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 _LEARNT = r"\b[^\W\d]{2,}\b"
 
 
@@ -22,21 +23,6 @@ def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> 
         if any(seen):
             return max(range(len(seen)), key=lambda number: (seen[number], -number))
     return 0
-
-
-def plain_words(text: str) -> str:
-    """A text as words up to spelling, plural, hyphen and case, a space before and after each."""
-    return " " + " ".join(filter(None, (equivalence_key(word) for word in _TOKEN.findall(text)))) + " "
-
-
-def text_around(passage: Passage, mention: Mention) -> str:
-    """The passage without the mention itself."""
-    return f"{passage.text[: mention.start]} {passage.text[mention.end :]}"
-
-
-def spelt_out(words: str, candidates: Sequence[str]) -> list[int]:
-    """Which candidates stand in a text, given as `plain_words`."""
-    return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]
 
 
 def copy_else_majority(words: str, short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..data.items import ChoiceItem, passage_numbers
 from ..data.passages import Text
 from ..data.quizzes import Choice, Quiz, fixed_options
+from ..data.spelling import plain_words, spelt_out
 from ..data.splits import shared_passages
-from .baselines import plain_words, spelt_out
 from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
-from .predictions import ChoiceItem, Scores, passage_numbers
+from .predictions import Scores
 
 LEAST_OF_SUBJECT = 10
 """A subject with fewer questions gets no slice of its own."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from ..data.items import Item, passage_numbers
 from .metrics import MODELS, Estimate, Floats, PassageBootstrap
-from .predictions import Item, passage_numbers
 
 Better = Literal["higher", "lower"]
 Before = Literal["base", "parent"]

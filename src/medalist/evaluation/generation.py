@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
-from ..data.inventory import Inventory, equivalence_key
+from ..data.inventory import Inventory
+from ..data.items import Item
+from ..data.passages import NONE_OF_THESE
+from ..data.spelling import equivalence_key
 from ..models.base import LoadedModel
 from ..tools.progress import tracking
-from ..trees.prompt import NONE_OF_THESE, Encoder, PromptSettings
+from ..trees.prompt import Encoder, PromptSettings
 from ..trees.tree import sequences
-from .predictions import Item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,28 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from ..data.inventory import Inventory, equivalence_key
-from ..data.passages import Passage, Quarantine, fingerprint
+from ..data.inventory import Inventory
+from ..data.items import ChoiceItem, Item, make_choice_items, make_items, passage_numbers, text_around
+from ..data.passages import Passage, fingerprint
 from ..data.quizzes import Quiz
+from ..data.rows import Quarantine
+from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
 from ..models.base import LoadedModel
 from ..tools.files import replacing
 from ..tools.progress import tracking
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.scoring import score_layouts
-from .baselines import BagOfWords, copy_else_majority, majority, plain_words, text_around
+from .baselines import BagOfWords, copy_else_majority, majority
 from .choices import summarise_choices
 from .metrics import Bools, PassageBootstrap, compared, macro_accuracy, probability_figures, share_cell, softmax
-from .predictions import (
-    ChoiceItem,
-    Item,
-    Scores,
-    make_choice_items,
-    make_items,
-    passage_numbers,
-    read_predictions,
-    write_predictions,
-)
+from .predictions import Scores, read_predictions, write_predictions
 
 
 def score_passages(

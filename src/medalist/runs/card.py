@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ..data.embedded import clinical
-from ..data.passages import Mention
+from ..data.passages import NONE_OF_THESE, Mention
 from ..data.quizzes import Choice
 from ..evaluation.short_forms import distinct_slices
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
-from ..trees.prompt import NONE_OF_THESE, choice_question, mention_question
+from ..tools.pages import interval, points, share, template_environment
+from ..trees.prompt import choice_question, mention_question
 
 if TYPE_CHECKING:
     from ..sharing.export import Export
@@ -93,6 +92,7 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
     mention = Mention(start=_EXAMPLE.index("RA"), end=_EXAMPLE.index("RA") + 2, short_form="RA", long_form=None)
     page = environment.get_template("card.md").render(
         run=run,
+        none_of_these=NONE_OF_THESE,
         record=run.record,
         recipe=run.recipe,
         place=place,
@@ -195,35 +195,3 @@ def _training_seconds(log: Path) -> float | None:
     """How long the last unbroken stretch of training took."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     return next((line["train_runtime"] for line in reversed(lines) if "train_runtime" in line), None)
-
-
-def template_environment() -> Environment:
-    """Where the package's templates are, HTML escaped, with figures formatted as everywhere."""
-    environment = Environment(
-        loader=PackageLoader("medalist"),
-        autoescape=lambda name: (name or "").endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"share": share, "interval": interval}
-    environment.globals["none_of_these"] = NONE_OF_THESE
-    return environment
-
-
-def share(cell: dict[str, Any] | float | None) -> str:
-    """A fraction as per cent: "83.5 %"; a dash where there is none."""
-    if cell is None:
-        return "–"
-    return f"{100 * (cell['value'] if isinstance(cell, dict) else cell):.1f} %"
-
-
-def interval(cell: dict[str, Any] | None) -> str:
-    """A 95 % interval in per cent: "79.0–87.6"."""
-    return "" if cell is None else f"{100 * cell['low']:.1f}–{100 * cell['high']:.1f}"
-
-
-def points(difference: dict[str, Any]) -> str:
-    """A gain in points of per cent with its interval: "+12.2 (8.0 to 16.1)"."""
-    value, low, high = (f"{100 * difference[end]:+.1f}" for end in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"

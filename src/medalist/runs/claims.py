@@ -17,12 +17,15 @@ import numpy as np
 
 from ..data.embedded import clinical, probes, sample
 from ..data.inventory import Inventory
-from ..data.passages import Passage, fingerprint, read_passages
-from ..evaluation.baselines import copy_else_majority, majority, plain_words, text_around
+from ..data.items import Item, make_items, text_around
+from ..data.passage_files import read_passages
+from ..data.passages import Passage, fingerprint
+from ..data.spelling import plain_words
+from ..evaluation.baselines import copy_else_majority, majority
 from ..evaluation.claims_table import compared, make_row, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
-from ..evaluation.predictions import Item, Scores, make_items, read_scores
+from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.short_forms import score_passages
 from ..models.base import LoadedModel
 from ..tools.files import replacing

@@ -12,10 +12,12 @@ from typing import Any
 
 from ..corpora.corpus import marked_passages
 from ..data.embedded import clinical, sample
-from ..data.inventory import Inventory
+from ..data.inventory import NO_SENSES, Inventory
 from ..data.kinds import as_listed
-from ..data.passages import Passage, Quarantine, read_passages
+from ..data.passage_files import read_passages
+from ..data.passages import Passage
 from ..data.quizzes import Quiz
+from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.short_forms import Knowledge, evaluate
 from ..models.base import LoadedModel, load_base
@@ -26,7 +28,7 @@ from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
 from .parents import all_training_passages, parent_of, senses_as_listed
-from .prepare import NO_SENSES, load_inventory, open_prepared
+from .prepare import load_inventory, open_prepared
 from .run import Run, load_run_base, load_tuned, use_threads
 
 

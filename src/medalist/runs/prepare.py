@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,23 +23,22 @@ from typing import TYPE_CHECKING, Any
 
 from ..corpora.corpus import ACCOUNT, corpus_inventory, corpus_passages, is_corpus, mixed
 from ..corpora.pubmed import PubmedSettings, prepare_pubmed
+from ..data.detection import mark_distractors
 from ..data.embedded import sample
-from ..data.inventory import Inventory
+from ..data.inventory import NO_SENSES, Inventory
 from ..data.kinds import KINDS, as_listed
-from ..data.passages import Mention, Passage, Quarantine, Text, fingerprint, read_passages, write_parquet
+from ..data.passage_files import read_passages, write_parquet
+from ..data.passages import NONE_OF_THESE, Passage, Text, fingerprint
 from ..data.quizzes import Quiz, read_quizzes, write_quizzes
+from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..data.splits import Split, hold_out, split_passages
 from ..data.substitution import Substituter
 from ..recipe import DataSettings, Recipe
 from ..tools.files import replacing
-from ..trees.prompt import NONE_OF_THESE
 
 if TYPE_CHECKING:
     from .run import Run
-
-NO_SENSES = Inventory(senses={}, origin="none: choice questions bring their answers")
-"""What choice questions have in place of an inventory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -355,29 +352,3 @@ def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
             stat = file.stat()
             marks.append((str(file), stat.st_size, stat.st_mtime_ns))
     return marks
-
-
-_LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
-
-
-def mark_distractors(passage: Passage, inventory: Inventory, *, rate: float, seed: int) -> Passage:
-    """Mark ordinary lower-case words that the inventory would take for a short form ("as", "all"); their gold is none.
-
-    Args:
-        passage: marked already.
-        inventory: what would take them for short forms.
-        rate: how many per passage on average, as far as it has any.
-        seed: with the passage's id, decides which.
-    """
-    draw = random.Random(f"{seed}:distractors:{passage.id}")
-    count = int(rate) + (draw.random() < rate % 1)
-    found = []
-    for word in _LOWER_WORD.finditer(passage.text):
-        key = inventory.key(word.group())
-        if key is not None and key.lower() == word.group() and key != word.group():
-            found.append(Mention(start=word.start(), end=word.end(), short_form=key, long_form=NONE_OF_THESE))
-    taken = [(mention.start, mention.end) for mention in passage.mentions]
-    free = [m for m in found if all(m.end <= start or end <= m.start for start, end in taken)]
-    chosen = draw.sample(free, min(count, len(free)))
-    mentions = sorted((*passage.mentions, *chosen), key=lambda mention: mention.start)
-    return Passage(id=passage.id, text=passage.text, mentions=tuple(mentions), source=passage.source)

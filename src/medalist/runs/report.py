@@ -12,18 +12,19 @@ import numpy as np
 import yaml
 
 from ..data.inventory import Inventory
+from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passages import WORD
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
 from ..evaluation.claims_table import cell_text, change_text
 from ..evaluation.metrics import softmax
-from ..evaluation.predictions import ChoiceItem, Item, Scores, make_choice_items, make_items, read_scores
+from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.short_forms import answerers, distinct_slices
 from ..recipe import dump_recipe
 from ..tools.files import replacing
+from ..tools.pages import share, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
-from .card import share, template_environment
 from .claims import claims_by_heading, read_claims
 from .evaluate import read_marked
 from .prepare import open_prepared

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from ..data.inventory import Inventory
+from ..data.inventory import NO_SENSES, Inventory
 from ..models.adapters import load_adapter
 from ..models.base import BaseIdentity, LoadedModel, identity_record, load_base
 from ..models.precision import compute_device
@@ -20,7 +20,7 @@ from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
 from ..tools.files import replacing
 from ..training.ranks import together
 from .card import write_card
-from .prepare import NO_SENSES, prepare
+from .prepare import prepare
 
 _VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
 

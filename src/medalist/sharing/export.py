@@ -16,25 +16,18 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data.inventory import Inventory
+from ..data.items import ChoiceItem, Item, make_choice_items, make_items, passage_numbers
 from ..data.passages import Passage
 from ..data.quizzes import Quiz
 from ..evaluation.metrics import Estimate, PassageBootstrap, softmax
-from ..evaluation.predictions import (
-    ChoiceItem,
-    Item,
-    Scores,
-    make_choice_items,
-    make_items,
-    passage_numbers,
-    read_predictions,
-)
+from ..evaluation.predictions import Scores, read_predictions
 from ..evaluation.short_forms import prediction_key, score_passages
 from ..models.base import LoadedModel, ModelError, find_base, load_base
 from ..models.licences import licence_of
 from ..runs.card import card_text
 from ..runs.evaluate import RunModels, held_out
 from ..runs.run import Run, use_threads
-from ..training.checkpoints import publish_folder
+from ..tools.files import put_in_place
 from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
 from .merging import MergedDType, write_merged
 
@@ -109,7 +102,7 @@ def export_merged(
         merge_run(run, merged, dtype=dtype)
         export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
-        publish_folder(merged, target)
+        put_in_place(merged, target)
     return export
 
 

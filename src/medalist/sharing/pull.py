@@ -17,9 +17,9 @@ from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from ..recipe import Recipe, parse_recipe
 from ..runs.prepare import Prepared, prepare
 from ..runs.run import Run, open_run, write_recipe
+from ..tools.files import put_in_place
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
-from ..training.checkpoints import publish_folder
 from .publication import WRITTEN, check_repo_name, is_written
 
 TOLERANCE = 1e-4
@@ -90,7 +90,7 @@ def pull(
         write_recipe(folder, recipe, record)
         open_run(folder)
         folder.chmod(0o755)
-        publish_folder(folder, out)
+        put_in_place(folder, out)
     return open_run(out)
 
 

@@ -19,8 +19,8 @@ from ..data.passages import Passage, fingerprint
 from ..models.base import find_base, longest_sequence
 from ..runs.evaluate import held_out
 from ..runs.run import Run
+from ..tools.files import put_in_place
 from ..tools.progress import tracking
-from ..training.checkpoints import publish_folder
 from ..trees.prompt import Encoder, Question
 
 TASK = "medalist"
@@ -119,7 +119,7 @@ def write_task(
         about = {"task": TASK, "count": count, "fingerprint": fingerprint(held.passages)}
         (partial / f"{TASK}.yaml").write_text(_YAML.format_map(about), encoding="utf-8")
         partial.chmod(0o755)
-        publish_folder(partial, folder)
+        put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     mentions = sum(len(passage.mentions) for passage in held.passages)

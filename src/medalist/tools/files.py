@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -60,3 +61,24 @@ def undamaged(path: Path) -> Iterator[None]:
         yield
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
+
+
+def put_in_place(source: Path, target: Path) -> None:
+    """Sync a finished folder to disk and give it its name, replacing an older one of that name."""
+    for path in (*source.rglob("*"), source):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

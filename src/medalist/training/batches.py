@@ -12,10 +12,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ..data.inventory import Inventory
-from ..data.passages import Passage
+from ..data.passages import NONE_OF_THESE, Passage
 from ..data.quizzes import Quiz
 from ..recipe import TrainingSettings
-from ..trees.prompt import NONE_OF_THESE, Encoder, Layout, sampled_candidates
+from ..trees.prompt import Encoder, Layout, sampled_candidates
 from ..trees.tree import TokenTree, forest
 
 TREE_FIELDS = tuple(f.name for f in fields(TokenTree))

@@ -27,13 +27,14 @@ from ..data.quizzes import Quiz
 from ..models.adapters import add_adapter
 from ..models.base import LoadedModel
 from ..recipe import Recipe, TrainingSettings
+from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
 from ..trees.losses import question_losses
 from ..trees.prompt import Encoder
 from ..trees.scoring import Attention, candidate_scores, score_layouts, tree_inputs
 from ..trees.tree import TokenTree
 from .batches import TREE_FIELDS, TreeDataset, collate, with_gold
-from .checkpoints import LogWriter, ShowProgress, last_checkpoint, publish_folder, what_is_kept
+from .checkpoints import LogWriter, ShowProgress, last_checkpoint, what_is_kept
 from .ranks import Ranks
 from .sharding import is_sharded, load_optimizer, load_weights, shard, whole_optimizer, whole_weights
 
@@ -215,7 +216,7 @@ class TreeTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             self.state.save_to_json(str(staging / name / "trainer_state.json"))
-            publish_folder(staging / name, run / name)
+            put_in_place(staging / name, run / name)
             shutil.rmtree(staging)
             rotate_checkpoints(
                 str(run),
@@ -358,7 +359,7 @@ def tune(
     trainer._save(str(partial))  # by all: where the model is sharded, each gives its slices
     if ranks.first:
         base.tokenizer.save_pretrained(partial)
-        publish_folder(partial, target)
+        put_in_place(partial, target)
     base.model = model
     return {
         "steps": trainer.state.global_step,

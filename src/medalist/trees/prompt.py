@@ -15,12 +15,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.inventory import Inventory
-from ..data.passages import WORD, Mention, Passage
+from ..data.passages import NONE_OF_THESE, WORD, Mention, Passage
 from ..data.quizzes import Choice, Quiz
 from .tree import TokenTree, build_tree
 from .windows import Window, text_tail, text_windows
 
-NONE_OF_THESE = "none of these"
 _OPENING = re.compile(r"\s*\w+")
 """Of a prompt: its line breaks and first word. They are encoded with the text before them, so that a full stop and the breaks
 behind it are one token where the tokenizer has one (Llama 3's does)."""

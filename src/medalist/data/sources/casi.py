@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 from ...tools.files import undamaged
-from ...trees.prompt import NONE_OF_THESE
-from ..inventory import tidy
 from ..inventory_files import CASI_COLUMNS, CASI_ORDINARY, CASI_UNUSABLE, casi_cells, casi_sense, casi_text
-from ..passages import Mention, Passage, Quarantine
+from ..passages import NONE_OF_THESE, Mention, Passage
+from ..rows import Quarantine
+from ..spelling import tidy
 
 
 def read_casi(path: Path, quarantine: Quarantine) -> list[Passage]:

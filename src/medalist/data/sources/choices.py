@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...tools.files import undamaged
-from ..inventory import tidy
-from ..passages import Quarantine, json_records, parquet_records
 from ..quizzes import Choice, Quiz
+from ..rows import Quarantine, json_records, parquet_records
+from ..spelling import tidy
 
 DECISIONS = ("yes", "no", "maybe")
 """PubMedQA's answers."""

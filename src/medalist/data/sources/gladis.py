@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..passages import Mention, Passage, Quarantine, json_records
+from ..passages import Mention, Passage
+from ..rows import Quarantine, json_records
 
 ENDINGS = (".json", ".json.gz")
 

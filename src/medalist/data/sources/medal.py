@@ -21,8 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...tools.files import replacing, undamaged
-from ..inventory import Inventory, tidy
-from ..passages import WORD, Mention, Passage, Quarantine
+from ..inventory import Inventory
+from ..passages import WORD, Mention, Passage
+from ..rows import Quarantine
+from ..spelling import tidy
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
 HUB_COLUMNS = ["abstract_id", "text", "location", "label"]

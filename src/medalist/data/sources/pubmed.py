@@ -15,8 +15,8 @@ from typing import Literal
 
 from lxml import etree
 
-from ..inventory import tidy
-from ..passages import Quarantine, json_records
+from ..rows import Quarantine, json_records
+from ..spelling import tidy
 
 CHUNK = 1 << 16
 """Bytes that the XML parser is given at a time."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...inventory import Inventory
-from ...passages import Passage, read_passages
+from ...passage_files import read_passages
+from ...passages import Passage
 
 HERE = Path(__file__).parent
 
