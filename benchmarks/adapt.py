@@ -29,7 +29,8 @@ from medalist.evaluation.metrics import PassageBootstrap
 from medalist.runs.adaptation import PARENT_TEST
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.parents import further_recipe
-from medalist.runs.run import Run, open_run, train
+from medalist.runs.run import Run, open_run
+from medalist.runs.train import train
 
 FOLDER = Path("adapt")
 ARMS = ("data.replay=0", "data.replay=0.25")

@@ -32,10 +32,10 @@ from medalist.data.items import Item, make_items, passage_numbers
 from medalist.data.passages import NONE_OF_THESE, Passage
 from medalist.evaluation.generation import generate_answers
 from medalist.evaluation.metrics import PassageBootstrap
-from medalist.models.base import LoadedModel, load_base
+from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import Recipe, load_recipe
 from medalist.runs.prepare import prepare
-from medalist.training.trainer import tune
+from medalist.training.tune import tune
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = 26.3

@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers.utils import logging
 
 from medalist.models.adapters import add_adapter
-from medalist.models.base import load_base
+from medalist.models.load import load_base
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TREE_FIELDS, TreeDataset, collate
 from medalist.trees.losses import question_losses

@@ -24,8 +24,8 @@ from cyllama.llama import llama_cpp
 
 from medalist.data.items import Item, make_items
 from medalist.evaluation.metrics import Floats
-from medalist.models.base import LoadedModel, load_base
-from medalist.runs.evaluate import held_out
+from medalist.models.load import LoadedModel, load_base
+from medalist.runs.held_out import held_out
 from medalist.runs.run import open_run
 from medalist.sharing.export import gguf_metadata, merge_run
 from medalist.sharing.gguf import convert, quantize, tokenize

@@ -35,13 +35,13 @@ from safetensors.torch import save_file
 
 from medalist.expansion.expander import Expander
 from medalist.models import base as loading
-from medalist.models.base import load_base
+from medalist.models.load import load_base
 from medalist.planning.plan import Plan, make_plan
 from medalist.planning.shapes import KNOWN, ModelShape
 from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
 from medalist.runs.prepare import prepare
-from medalist.training.trainer import tune
+from medalist.training.tune import tune
 
 GB = 1e9
 SHAPES = {

@@ -27,13 +27,14 @@ from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.passages import Passage
-from medalist.evaluation.predictions import read_scores, write_predictions
-from medalist.evaluation.short_forms import Knowledge, score_passages, summarise
-from medalist.models.base import load_base
+from medalist.evaluation.predictions import read_scores, score_passages, write_predictions
+from medalist.evaluation.short_forms import Knowledge, summarise
+from medalist.models.load import load_base
 from medalist.recipe import Recipe, parse_recipe
-from medalist.runs.evaluate import read_marked
+from medalist.runs.held_out import read_marked
 from medalist.runs.prepare import prepare
-from medalist.runs.run import load_tuned, open_run, train
+from medalist.runs.run import load_tuned, open_run
+from medalist.runs.train import train
 from medalist.trees.prompt import Encoder, sampled_candidates
 
 FOLDER = Path("kinds")

@@ -32,7 +32,7 @@ import torch
 from common import MENTIONS, WORDS, machine, medal_shaped, progress, table
 from training import BASE, LIKELIHOOD_ONLY, Row, clocked, prepare, quiet, tree_trainer, trl_trainer
 
-from medalist.models.base import load_base
+from medalist.models.load import load_base
 from medalist.recipe import TrainingSettings
 
 CANDIDATES = TrainingSettings().candidates

@@ -28,12 +28,13 @@ from typing import Any
 from common import machine, progress, recipe_in, table, write_medal_shaped
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from medalist.models.base import load_base
+from medalist.models.load import load_base
 from medalist.planning.plan import NO_HOLES, Plan, make_plan
 from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
 from medalist.runs.prepare import prepare
-from medalist.training.trainer import TreeTrainer, tune
+from medalist.training.trainer import TreeTrainer
+from medalist.training.tune import tune
 
 GB = 1e9
 SHAPES = {

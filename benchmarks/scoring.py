@@ -27,7 +27,7 @@ from transformers import DynamicCache
 from transformers.utils import logging
 
 from medalist.models.adapters import add_adapter
-from medalist.models.base import LoadedModel, load_base
+from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import TrainingSettings
 from medalist.trees.prompt import Encoder, Layout, PromptSettings
 from medalist.trees.scoring import score_layouts

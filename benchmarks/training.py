@@ -36,7 +36,7 @@ from trl import SFTConfig, SFTTrainer
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Passage
 from medalist.models.adapters import add_adapter
-from medalist.models.base import LoadedModel, load_base
+from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TrainingItem, collate
 from medalist.training.trainer import TreeTrainer

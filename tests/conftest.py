@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from medalist.models.base import BaseIdentity, LoadedModel
+from medalist.models.base import BaseIdentity
+from medalist.models.load import LoadedModel
 
 torch.set_num_threads(1)  # for models as small as these, a second thread only adds waiting
 
@@ -99,7 +100,7 @@ def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A run of the tiny model on the sample corpus, trained for four steps and evaluated."""
     from medalist.recipe import parse_recipe
     from medalist.runs.evaluate import evaluate_run
-    from medalist.runs.run import train
+    from medalist.runs.train import train
 
     values = {
         "name": "tiny",

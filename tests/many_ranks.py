@@ -17,8 +17,9 @@ import torch
 
 torch.set_num_threads(1)
 
-import medalist.training.trainer as training  # noqa: E402
-from medalist.models.base import load_base  # noqa: E402
+import medalist.training.trainer as trainer  # noqa: E402
+import medalist.training.tune as tuning  # noqa: E402
+from medalist.models.load import load_base  # noqa: E402
 from medalist.recipe import Recipe  # noqa: E402
 from medalist.training.ranks import Ranks, together  # noqa: E402
 from test_training import INVENTORY, PASSAGES, settings  # noqa: E402
@@ -60,7 +61,7 @@ def tuned(
     folder.mkdir(parents=True, exist_ok=True)
     seen: dict[str, Any] = {"passages": {}, "wrappers": [], "parameters": [], "units": 0, "world": ranks.size}
 
-    class Watched(training.TreeTrainer):
+    class Watched(tuning.TreeTrainer):
         def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
             seen["passages"].setdefault(str(self.state.global_step + 1), []).extend(inputs["passages"])
             loss = super().training_step(model, inputs, *rest)
@@ -74,11 +75,11 @@ def tuned(
             if self.state.global_step == stop_after:
                 raise Stopped
 
-    original, training.TreeTrainer = training.TreeTrainer, Watched
+    original, tuning.TreeTrainer = tuning.TreeTrainer, Watched
     recipe = Recipe(name="t", output=str(folder.parent), training=settings(**changes))
     place = ranks.size == 1 or recipe.training.parallel == "ddp"
     try:
-        training.tune(
+        tuning.tune(
             load_base(model, dtype=dtype, place=place),
             recipe,
             train=PASSAGES,
@@ -91,7 +92,7 @@ def tuned(
     except Stopped:
         pass
     finally:
-        training.TreeTrainer = original
+        tuning.TreeTrainer = original
     return seen
 
 
@@ -104,14 +105,14 @@ FAULTS = {"killed": kill, "not-finite": lambda losses: losses * float("nan")}
 
 def break_off(fault: str) -> None:
     """Rank 1's question losses of the third step, two passes each, go through a fault."""
-    real, calls = training.question_losses, []
+    real, calls = trainer.question_losses, []
 
     def losses(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         found = real(*args, **kwargs)
         return FAULTS[fault](found) if os.environ["RANK"] == "1" and len(calls) == 5 else found
 
-    training.question_losses = losses
+    trainer.question_losses = losses
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import pytest
 
 from marking import marked
 from medalist.cli.app import main
-from medalist.corpora.corpus import write_shard
 from medalist.data.audit import SimilarPassages, audit, clean, jaccard, shingles
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl
 from medalist.data.passages import Passage
+from medalist.data.shards import write_shard
 
 INVENTORY = Inventory.of(
     [

@@ -13,7 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from medalist.cli.app import main
-from medalist.models.base import EMBEDDED, ModelError, load_base, weights_sha256
+from medalist.models.base import EMBEDDED, ModelError, weights_sha256
+from medalist.models.load import load_base
 from servers import Answer, Request, direct_connections, serving, use_hub
 
 REPO = "meta-llama/Meta-Llama-3-8B"

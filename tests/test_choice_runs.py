@@ -13,9 +13,10 @@ from medalist.cli.app import main
 from medalist.data.inventory import NO_SENSES
 from medalist.data.quizzes import Choice, Quiz
 from medalist.recipe import Recipe, RecipeError, TrainingSettings, load_recipe, parse_recipe
-from medalist.runs.prepare import data_folder, open_prepared, prepare
+from medalist.runs.prepare import data_folder, prepare
+from medalist.runs.prepared import open_prepared
 from medalist.training.batches import TreeDataset, collate
-from medalist.training.trainer import tune
+from medalist.training.tune import tune
 from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import score_tree, separate_score
@@ -264,7 +265,7 @@ def test_two_questions_about_one_text_are_in_one_split(run):
 
 
 def test_predictions_hold_no_text_and_are_used_again(run, capsys, monkeypatch):
-    import medalist.evaluation.short_forms as evaluation
+    import medalist.runs.evaluate as evaluation
 
     before = (run / "evaluation/test/metrics.json").read_text()
     assert json.loads(before)["counts"]["cut"] > 0

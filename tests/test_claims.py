@@ -9,10 +9,10 @@ import pytest
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.passages import Mention, Passage
-from medalist.evaluation.claims_table import cell_text, change_text, verdict
+from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, read_claims, verdict
 from medalist.evaluation.generation import Answer
 from medalist.runs import claims as module
-from medalist.runs.claims import CLAIMS, check_claims, read_claims
+from medalist.runs.claims import check_claims
 from medalist.runs.report import write_report
 from medalist.runs.run import open_run
 

@@ -12,8 +12,9 @@ from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.rows import Quarantine
-from medalist.evaluation.predictions import read_scores
-from medalist.evaluation.short_forms import Knowledge, evaluate, score_passages, summarise
+from medalist.evaluation.predictions import read_scores, score_passages
+from medalist.evaluation.short_forms import Knowledge, summarise
+from medalist.runs.evaluate import evaluate
 from medalist.trees.prompt import PromptSettings
 
 INVENTORY = Inventory.of(
@@ -342,7 +343,7 @@ def fail(*_, **__):
 
 def test_failed_write_leaves_no_half_evaluation(models, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.evaluation.short_forms.json.dump", fail)
+        patch.setattr("medalist.runs.evaluate.json.dump", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate()
     assert [path.name for path in models.folder.iterdir()] == ["predictions.parquet"]
@@ -354,7 +355,7 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
     first = models.evaluate()
     changed = [marked("quite another [RA=rheumatoid arthritis] and [RA=rheumatoid arthritis]", "1"), *PASSAGES[1:]]
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.evaluation.short_forms.json.dump", fail)
+        patch.setattr("medalist.runs.evaluate.json.dump", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate(changed)
     assert models.evaluate() == first

@@ -20,14 +20,17 @@ from medalist.data.inventory import Inventory
 from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
-from medalist.evaluation.short_forms import score_passages
-from medalist.models.base import EMBEDDED, ModelError, find_base, load_base, weights_sha256
-from medalist.runs.evaluate import evaluate_base, held_out
+from medalist.evaluation.comparison import compare_scores
+from medalist.evaluation.predictions import score_passages
+from medalist.models.base import EMBEDDED, ModelError, find_base, weights_sha256
+from medalist.models.load import load_base
+from medalist.runs.evaluate import evaluate_base
+from medalist.runs.held_out import held_out
 from medalist.runs.run import load_run_base, load_tuned, open_run
 from medalist.sharing import export as exports
 from medalist.sharing import gguf as gguf_files
 from medalist.sharing import merging
-from medalist.sharing.export import compare_scores, export_gguf, export_merged
+from medalist.sharing.export import export_gguf, export_merged
 from medalist.sharing.merging import write_merged
 
 

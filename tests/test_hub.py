@@ -14,7 +14,8 @@ from hub_server import ModelHub
 from medalist.cli.app import main
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run
-from medalist.runs.run import open_run, train
+from medalist.runs.run import open_run
+from medalist.runs.train import train
 from medalist.sharing.export import export_merged
 from medalist.sharing.publish import publish
 from medalist.sharing.pull import pull, repeat_evaluations
@@ -302,9 +303,9 @@ def test_merged_weights_are_published_checked_and_made_only_once(run, hub, monke
     assert files["model.safetensors"] == (exported / "model.safetensors").read_bytes()
     assert "adapter_model.safetensors" not in files
     assert "The adapter is merged into the base's own weights, as bfloat16" in files["README.md"].decode()
-    monkeypatch.setattr("medalist.sharing.export.export_merged", lambda *_, **__: pytest.fail("merged again"))
+    monkeypatch.setattr("medalist.sharing.publish.export_merged", lambda *_, **__: pytest.fail("merged again"))
     assert not publish(run, "me/small", merged=True, **NAMED).changed
-    monkeypatch.setattr("medalist.sharing.export.export_merged", export_merged)
+    monkeypatch.setattr("medalist.sharing.publish.export_merged", export_merged)
     (exported / "model.safetensors").write_bytes(b"something else")
     assert not publish(run, "me/small", merged=True, **NAMED).changed, "made anew where it is not what was checked"
 

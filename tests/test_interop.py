@@ -14,10 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medalist.models.base import load_base
+from medalist.models.load import load_base
 from medalist.recipe import parse_recipe
-from medalist.runs.evaluate import held_out
-from medalist.runs.run import load_run_base, load_tuned, train
+from medalist.runs.held_out import held_out
+from medalist.runs.run import load_run_base, load_tuned
+from medalist.runs.train import train
 from medalist.sharing.export import export_merged
 from medalist.trees.prompt import Encoder
 from medalist.trees.scoring import score_layouts

@@ -15,9 +15,10 @@ from medalist.data.items import make_items
 from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
 from medalist.evaluation.generation import end_tokens, generate_answers
-from medalist.models.base import BaseIdentity, LoadedModel
+from medalist.models.base import BaseIdentity
+from medalist.models.load import LoadedModel
 from medalist.recipe import Recipe, TrainingSettings
-from medalist.training.trainer import tune
+from medalist.training.tune import tune
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import check_tree_attention
 from medalist.trees.tree import sequences

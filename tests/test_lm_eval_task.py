@@ -12,7 +12,8 @@ from marking import marked
 from medalist.cli.app import main
 from medalist.data.inventory import Inventory
 from medalist.evaluation.predictions import read_scores
-from medalist.runs.evaluate import evaluate_run, held_out
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.held_out import held_out
 from medalist.runs.run import load_tuned, open_run
 from medalist.sharing.task import encoded_alike, task_questions, write_task
 from medalist.trees.prompt import Encoder, PromptSettings

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medalist.corpora.download import named_tables
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages
 from medalist.data.passages import Passage
 from medalist.data.rows import Quarantine
-from medalist.data.sources.medal import Row, Table, group, named_tables, rows, tables, text_id
+from medalist.data.sources.medal import Row, Table, group, rows, tables, text_id
 
 INVENTORY = Inventory.of(
     [("RA", "rheumatoid arthritis", 3, None), ("RA", "right atrium", 2, None), ("CT", "x", 1, None)]

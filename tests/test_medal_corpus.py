@@ -15,16 +15,16 @@ import pytest
 
 import medalist
 from medalist.corpora import medal as medal_corpus
-from medalist.corpora.corpus import corpus_passages, shards
 from medalist.corpora.medal import MedalSettings, prepare_medal
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Passage
 from medalist.data.rows import TooManyBadRows
+from medalist.data.shards import corpus_passages, shards
 from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run
-from medalist.runs.prepare import open_prepared
-from medalist.runs.run import train
+from medalist.runs.prepared import open_prepared
+from medalist.runs.train import train
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 INVENTORY = Inventory.of(

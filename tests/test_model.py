@@ -8,8 +8,9 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, MistralConfig, Qwen2Config
 
-from medalist.models import base as models
-from medalist.models.base import ModelError, load_base, weights_sha256
+from medalist.models import base, load
+from medalist.models.base import ModelError, weights_sha256
+from medalist.models.load import load_base
 from medalist.trees.scoring import TreeAttentionError
 
 
@@ -73,7 +74,7 @@ def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path
     """The real 135M model: slow to convert (half a minute), so everything about it is asked here."""
     loaded = load_base("smollm2-135m")
     assert loaded.identity.id == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    folder = next(models.cache_folder().glob("SmolLM2-135M-Instruct.Q4_1-*"))
+    folder = next(base.cache_folder().glob("SmolLM2-135M-Instruct.Q4_1-*"))
     assert "quantization_config" not in (folder / "config.json").read_text()
     before = (folder / "model.safetensors").stat().st_mtime_ns
     again = load_base("smollm2-135m")
@@ -103,7 +104,7 @@ def test_a_gpu_takes_flex_attention_and_falls_back_to_sdpa_where_that_is_wrong(f
             raise TreeAttentionError("off by 1")
         return 0.001
 
-    monkeypatch.setattr(models, "check_tree_attention", check)
+    monkeypatch.setattr(load, "check_tree_attention", check)
     model = OnGpu()
-    assert models.choose_attention(model) == (expected, 0.001)
+    assert load.choose_attention(model) == (expected, 0.001)
     assert model.attention == expected

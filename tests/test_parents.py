@@ -20,18 +20,20 @@ from medalist.data.embedded import probes
 from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl
-from medalist.evaluation.short_forms import score_passages
+from medalist.evaluation.predictions import score_passages
 from medalist.models.adapters import add_adapter
-from medalist.models.base import load_base
-from medalist.recipe import RecipeError, TrainingSettings, load_recipe, parse_recipe
+from medalist.models.load import load_base
+from medalist.recipe import RecipeError, TrainingSettings, dump_recipe, load_recipe, parse_recipe
 from medalist.runs import claims
-from medalist.runs import run as runs
 from medalist.runs.claims import check_claims
-from medalist.runs.evaluate import RunModels, evaluate_run, held_out
+from medalist.runs.evaluate import RunModels, evaluate_run
+from medalist.runs.held_out import held_out
 from medalist.runs.parents import further_recipe, parent_of, parent_run, replayed, requested_recipe, training_passages
-from medalist.runs.prepare import open_prepared, prepare
+from medalist.runs.prepare import prepare
+from medalist.runs.prepared import open_prepared
 from medalist.runs.report import write_report
-from medalist.runs.run import load_run_base, load_tuned, open_run, start_run, train
+from medalist.runs.run import load_run_base, load_tuned, open_run
+from medalist.runs.train import start_run, train
 from medalist.training.batches import TreeDataset, collate
 from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder
@@ -306,11 +308,11 @@ def test_a_parent_given_in_python_is_the_recipes(parent, notes, tmp_path):
     bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"parent": None})})
     with pytest.raises(RecipeError, match="keeps their size"):
         train(bare.model_copy(update={"training": bare.training.model_copy(update={"rank": 2})}), parent=parent)
-    assert runs.train(bare, parent=parent.folder).recipe == recipe
+    assert train(bare, parent=parent.folder).recipe == recipe
 
 
 def test_a_parent_tuned_in_full_is_gone_on_from_in_full(parent, model_folder, notes, tmp_path):
-    values = runs.dump_recipe(parent.recipe) | {"output": f"{tmp_path}/runs"}
+    values = dump_recipe(parent.recipe) | {"output": f"{tmp_path}/runs"}
     whole = train(parse_recipe(values, ["training.method=full", "training.learning_rate=0.01", "name=whole"]))
     run = train(further(whole, notes, tmp_path, "training.max_steps=1"))
     logged = json.loads((run.folder / "log.jsonl").read_text().splitlines()[0])["loss"]

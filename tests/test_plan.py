@@ -10,7 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from medalist.cli.app import main
 from medalist.cli.tables import plan_tables
 from medalist.models.adapters import add_adapter
-from medalist.models.base import ModelError, at_hand, load_base
+from medalist.models.base import ModelError, at_hand
+from medalist.models.load import load_base
 from medalist.planning.compute import scoring_work, training_work
 from medalist.planning.memory import (
     Pass,

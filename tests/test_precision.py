@@ -18,9 +18,10 @@ from transformers import AutoModelForCausalLM
 
 from medalist.cli.app import main
 from medalist.data.passage_files import write_jsonl
-from medalist.models import base as models
+from medalist.models import load
 from medalist.models.adapters import add_adapter, load_adapter
-from medalist.models.base import ModelError, load_base, weights_sha256
+from medalist.models.base import ModelError, weights_sha256
+from medalist.models.load import load_base
 from medalist.models.precision import choose_precision, settle
 from medalist.recipe import RecipeError, TrainingSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
@@ -91,7 +92,7 @@ def test_quantising_without_bitsandbytes_names_what_to_install(monkeypatch):
 
 
 def test_what_was_chosen_is_said_once(model_folder, capsys):
-    models._announce.cache_clear()
+    load._announce.cache_clear()
     for _ in range(2):
         load_base(str(model_folder), device="cpu", quantization="nf4")
     assert capsys.readouterr().err.count("NF4 weights") == 1

@@ -17,7 +17,8 @@ from medalist.data.passages import NONE_OF_THESE, Passage, fingerprint
 from medalist.data.rows import TooManyBadRows
 from medalist.data.splits import shared_passages
 from medalist.recipe import Recipe, parse_recipe
-from medalist.runs.prepare import Prepared, data_folder, open_prepared, prepare
+from medalist.runs.prepare import data_folder, prepare
+from medalist.runs.prepared import Prepared, open_prepared
 
 INVENTORY = Inventory.of(
     [

@@ -12,9 +12,11 @@ from hub_server import ModelHub
 from medalist.cli.app import main
 from medalist.recipe import DataSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
-from medalist.runs.run import open_run, train
+from medalist.runs.run import open_run
+from medalist.runs.train import train
 from medalist.sharing import publication as publications
-from medalist.sharing.publication import plan_publication, terms_of
+from medalist.sharing.publication import plan_publication
+from medalist.sharing.terms import terms_of
 from servers import direct_connections, serving, use_hub
 
 SECRET = "zibbelworth"

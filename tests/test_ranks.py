@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from launching import ACCELERATE, launch
 from medalist.recipe import load_recipe
-from medalist.runs.run import open_run, train
+from medalist.runs.run import open_run
+from medalist.runs.train import train
 from medalist.training.ranks import check_launcher, together
 
 FAULTY = Path(__file__).parent / "many_ranks.py"

@@ -12,16 +12,18 @@ from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from torch.testing import assert_close
 
 from marking import marked
-from medalist.corpora.corpus import write_shard
 from medalist.data.embedded import clinical, sample
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl
+from medalist.data.shards import write_shard
 from medalist.data.sources.medal import write_medal_csv
 from medalist.recipe import RecipeError, load_recipe
-from medalist.runs.evaluate import evaluate_base, evaluate_run, held_out, read_marked
-from medalist.runs.prepare import open_prepared
+from medalist.runs.evaluate import evaluate_base, evaluate_run
+from medalist.runs.held_out import held_out, read_marked
+from medalist.runs.prepared import open_prepared
 from medalist.runs.report import write_report
-from medalist.runs.run import load_run_base, load_tuned, open_run, train
+from medalist.runs.run import load_run_base, load_tuned, open_run
+from medalist.runs.train import train
 
 
 def test_the_folder_holds_what_the_contract_says(tiny_run):

@@ -17,7 +17,8 @@ from medalist.recipe import Recipe, TrainingSettings
 from medalist.tools.files import put_in_place
 from medalist.training.batches import TreeDataset, collate
 from medalist.training.checkpoints import last_checkpoint
-from medalist.training.trainer import NonFiniteError, tune
+from medalist.training.trainer import NonFiniteError
+from medalist.training.tune import tune
 from medalist.trees.prompt import Encoder, PromptSettings
 
 HERE = Path(__file__).parent
@@ -111,7 +112,7 @@ def test_accumulated_passes_give_the_loss_and_weights_of_one_large_pass(loaded, 
 
 
 def run_on_disk(folder, model_folder, **changes):
-    from medalist.models.base import load_base
+    from medalist.models.load import load_base
 
     run_tune(load_base(str(model_folder)), folder, **{"epochs": 2, **changes})
 

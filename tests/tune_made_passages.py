@@ -13,9 +13,10 @@ import torch
 torch.set_num_threads(1)
 
 import medalist.training.checkpoints as checkpoints  # noqa: E402
-import medalist.training.trainer as training  # noqa: E402
-from medalist.models.base import load_base  # noqa: E402
+import medalist.training.trainer as trainer  # noqa: E402
+from medalist.models.load import load_base  # noqa: E402
 from medalist.recipe import Recipe  # noqa: E402
+from medalist.training.tune import tune  # noqa: E402
 from test_training import INVENTORY, PASSAGES, settings  # noqa: E402
 
 folder, model, *words = sys.argv[1:]
@@ -36,18 +37,18 @@ if last_step := numbers.get("kill-after-step"):
 
     checkpoints.LogWriter.on_log = on_log
 if last_save := numbers.get("kill-in-save"):
-    publish = training.put_in_place
+    publish = trainer.put_in_place
 
     def die_before_publishing(source, target):
         if target.name == f"checkpoint-{last_save}":
             die()
         publish(source, target)
 
-    training.put_in_place = die_before_publishing
+    trainer.put_in_place = die_before_publishing
 
 run = Path(folder)
 run.mkdir(parents=True, exist_ok=True)
-training.tune(
+tune(
     load_base(model),
     Recipe(name="t", output=str(run.parent), training=settings(epochs=3, dropout=0.1)),
     train=PASSAGES,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .data.passage_files import read_passages, write_jsonl, write_parquet
     from .data.passages import Mention, Passage
     from .expansion.expander import Expander, Expansion
-    from .models.base import load_base
+    from .models.load import load_base
     from .planning.plan import Plan, make_plan
     from .recipe import Recipe, load_recipe
     from .runs.claims import check_claims
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .runs.parents import further_recipe
     from .runs.prepare import prepare
     from .runs.report import write_report
-    from .runs.run import open_run, train
+    from .runs.run import open_run
+    from .runs.train import train
     from .sharing.export import export_gguf, export_merged
     from .sharing.publish import publish
     from .sharing.pull import pull
@@ -52,7 +53,7 @@ _HOME = {
     "export_merged": "sharing.export",
     "find_definitions": "data.definitions",
     "further_recipe": "runs.parents",
-    "load_base": "models.base",
+    "load_base": "models.load",
     "load_recipe": "recipe",
     "make_plan": "planning.plan",
     "open_run": "runs.run",
@@ -62,7 +63,7 @@ _HOME = {
     "publish": "sharing.publish",
     "pull": "sharing.pull",
     "read_passages": "data.passage_files",
-    "train": "runs.run",
+    "train": "runs.train",
     "write_jsonl": "data.passage_files",
     "write_parquet": "data.passage_files",
     "write_report": "runs.report",

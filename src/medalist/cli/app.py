@@ -75,12 +75,12 @@ def audit(
 
     Example: `medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl`
     """
-    from ..corpora.corpus import marked_passages
     from ..data.audit import audit as compare
     from ..data.audit import clean
     from ..data.embedded import sample
     from ..data.inventory import Inventory
     from ..data.passage_files import write_jsonl, write_parquet
+    from ..data.shards import marked_passages
     from .tables import audit_table
 
     if clean_split is not None and clean_split.suffix not in (".jsonl", ".parquet"):
@@ -161,7 +161,7 @@ def train(
     if recipe is None and parent is None:
         raise typer.BadParameter("Name a recipe, or a run with --from RUN")
     from ..runs.parents import requested_recipe
-    from ..runs.run import train as train_run
+    from ..runs.train import train as train_run
     from ..training.ranks import together
 
     with together() as ranks:

@@ -11,7 +11,7 @@ from ..recipe import DataSettings, Recipe, TrainingSettings
 from ..runs.evaluate import evaluate_run
 from ..runs.prepare import prepare
 from ..runs.report import write_report
-from ..runs.run import start_run, train
+from ..runs.train import start_run, train
 from ..tools.pages import share
 from ..tools.progress import say
 from .tables import expansions_table, metrics_tables, prepared_table

@@ -97,8 +97,8 @@ def medal(
 
     Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal --workers 4`
     """
+    from ..corpora.download import named_tables
     from ..corpora.medal import MedalSettings, prepare_medal
-    from ..data.sources.medal import named_tables
     from .tables import corpus_table
 
     settings = MedalSettings(

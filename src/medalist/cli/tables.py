@@ -10,16 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from ..data.embedded.sample import do_not_use
-from ..evaluation.claims_table import cell_text, change_text
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
-from ..evaluation.short_forms import answerers, distinct_slices
-from ..runs.claims import claims_by_heading
+from ..evaluation.results import answerers, distinct_slices
 
 if TYPE_CHECKING:
     from ..data.audit import Audit
+    from ..evaluation.comparison import Export
     from ..expansion.expander import Expansion
     from ..planning.plan import Plan
-    from ..sharing.export import Export
     from ..sharing.publication import Publication
     from ..sharing.task import TaskCounts
 

@@ -13,7 +13,7 @@ import io
 import json
 import random
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.kinds import Kind
-from ..data.passage_files import read_passages, write_parquet
+from ..data.passage_files import read_passages
 from ..data.passages import Passage
 from ..data.rows import Quarantine
+from ..data.shards import shards
 from ..data.splits import Split, content
 from ..tools.files import replacing
 from ..tools.progress import say
@@ -99,39 +100,6 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
 def content_key(text: str) -> int:
     """64 bits that follow from the words of a text; see `content`."""
     return int.from_bytes(hashlib.blake2b(content(text).encode(), digest_size=8).digest())
-
-
-def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:
-    """Write one shard whole or not at all; nothing where there are no passages."""
-    if passages:
-        write_parquet(passages, folder / f"{split}-{number:05}-of-{total:05}.parquet")
-
-
-def shards(folder: Path, split: Split) -> list[Path]:
-    """The shards of a split, in order."""
-    return sorted(folder.glob(f"{split}-*-of-*.parquet"))
-
-
-def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: str | None = None) -> Iterator[Passage]:
-    """The passages of a split, shard by shard; of a kind, where the corpus has several."""
-    for path in shards(folder / kind if kind else folder, split):
-        yield from read_passages(path, inventory, Quarantine(limit=0))
-
-
-def marked_passages(
-    path: Path, split: Split, inventory: Inventory, quarantine: Quarantine | None = None
-) -> Iterable[Passage]:
-    """The passages of a file, or of a split in a corpus's folder, one shard in memory at a time.
-
-    Raises:
-        ValueError: the folder holds no shards of that split; or as `read_passages`.
-        FileNotFoundError: there is no such file.
-    """
-    if not path.is_dir():
-        return read_passages(path, inventory, quarantine)
-    if not shards(path, split):
-        raise ValueError(f"{path} holds no shards of its {split} split ({split}-00000-of-...parquet)")
-    return corpus_passages(path, split, inventory)
 
 
 def mixed(

@@ -17,6 +17,7 @@ from typing import TypeVar
 import httpx2
 from huggingface_hub import HfApi, get_session, hf_hub_download
 
+from ..data.sources.medal import Table, tables
 from ..tools.hub_client import hub_errors
 from ..tools.progress import say, tracking
 
@@ -250,3 +251,22 @@ def _files_of_split(names: Iterable[str], where: str, split: str, config: str | 
     if split not in found[config]:
         raise ValueError(f'{where} has no split "{split}". Known: {", ".join(found[config])}.')
     return found[config][split]
+
+
+def named_tables(source: str, downloads: Path) -> list[Table]:
+    """The tables of a source that a user names: a file, `zenodo:FILE`, or `hub:OWNER/NAME` with its three splits.
+
+    Args:
+        source: what the user named; only the last two use the network.
+        downloads: folder for files of Zenodo.
+    """
+    if source.startswith("zenodo:"):
+        return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))
+    if source.startswith("hub:"):
+        name = source.removeprefix("hub:")
+        return [
+            Table(path, split=split)
+            for split in ("train", "validation", "test")
+            for path in hub_parquet(name, split=split)
+        ]
+    return tables(Path(source))

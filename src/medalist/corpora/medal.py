@@ -20,16 +20,18 @@ import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.inventory_files import adam_scores
+from ..data.items import make_items
 from ..data.passage_files import read_passages
 from ..data.passages import Passage
 from ..data.rows import Quarantine
+from ..data.shards import shards, write_shard
 from ..data.sources.medal import Row, Table, group, rows, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
 from ..tools.progress import tracking
-from .corpus import content_key, finish, is_corpus, shards, work_folder, write_account, write_frame, write_shard
+from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import MENDED, medal_card
 from .mending import Mending, is_junk, variant_groups
 
@@ -268,8 +270,6 @@ def _shared(work: Path, parts: int) -> dict[str, int]:
 
 def _leaks(work: Path, inventory: Inventory) -> dict[str, int]:
     """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
-    from ..data.items import make_items  # brings torch, which workers need not load
-
     firsts = [path for split in _ORDER for path in shards(work, split)[:1]]
     passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
     items = make_items(passages[:2_000], inventory)

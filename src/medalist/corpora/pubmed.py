@@ -22,11 +22,12 @@ from ..data.inventory import Inventory
 from ..data.kinds import KINDS, Kind, KindMaker, definition_counts
 from ..data.passages import Passage
 from ..data.rows import Quarantine
+from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, read_records
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
-from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame, write_shard
+from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import pubmed_card
 
 ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")

@@ -38,7 +38,7 @@ class BagOfWords:
 
     def __init__(self, train: Sequence[Passage], short_forms: set[str]) -> None:
         """Learn from marked training passages; only the short forms asked for get a classifier."""
-        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.feature_extraction.text import CountVectorizer  # slow to import
         from sklearn.naive_bayes import MultinomialNB
         from sklearn.pipeline import make_pipeline
 

@@ -1,8 +1,10 @@
-"""A row of a claims table: what two models did on the same questions, the change, a verdict that follows from its interval."""
+"""The claims table: each row says what two models did on the same questions, the change, and a verdict from its interval."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from ..data.items import Item, passage_numbers
@@ -94,3 +96,31 @@ def slice_row(
     difference = cells["difference" if against == "base" else "from_parent"]
     row = make_row(claim, metric, models, difference, baseline=named)
     return row if against == "base" else {**row, "before": against}
+
+
+CLAIMS = {
+    "accuracy": "Better accuracy",
+    "hallucination": "Fewer hallucinations",
+    "relevance": "More relevant answers",
+    "adaptability": "Adapts to sub-domains",
+    "safety": "Ethical footing: harmful mistakes, and knowing when not to answer",
+    "cost": "What the article does not mention: the price",
+}
+"""What the article claims, in our words, by the key that the rows carry."""
+
+
+def claims_by_heading(claims: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The rows under the claims that they test, in the article's order."""
+    rows = claims["rows"]
+    grouped = {heading: [row for row in rows if row["claim"] == claim] for claim, heading in CLAIMS.items()}
+    return {heading: found for heading, found in grouped.items() if found}
+
+
+def read_claims(folder: Path) -> dict[str, Any] | None:
+    """The claims table in an evaluation's folder; None if there is none, or other weights or data were evaluated since."""
+    path = folder / "claims.json"
+    if not path.exists():
+        return None
+    claims: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
+    return claims if claims["keys"] == about["keys"] else None

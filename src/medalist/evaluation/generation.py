@@ -16,7 +16,7 @@ from ..data.inventory import Inventory
 from ..data.items import Item
 from ..data.passages import NONE_OF_THESE
 from ..data.spelling import equivalence_key
-from ..models.base import LoadedModel
+from ..models.load import LoadedModel
 from ..tools.progress import tracking
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.tree import sequences
@@ -64,7 +64,7 @@ def question_ids(encoder: Encoder, item: Item) -> list[int] | None:
 
 
 def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig  # slow to import
 
     tokenizer = loaded.tokenizer
     ends = end_tokens(loaded)

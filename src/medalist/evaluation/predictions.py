@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item
+from ..data.passages import Passage, fingerprint
+from ..data.quizzes import Quiz
+from ..models.load import LoadedModel
+from ..tools.progress import tracking
+from ..trees.prompt import Encoder, PromptSettings
+from ..trees.scoring import score_layouts
 from .metrics import Floats
 
 Scores = dict[tuple[str, int], Floats]
@@ -56,3 +64,35 @@ def read_scores(folder: Path) -> dict[str, Scores]:
     for row in pl.read_parquet(folder / "predictions.parquet").iter_rows(named=True):
         found.setdefault(row["model"], {})[row["passage"], row["mention"]] = np.array(row["scores"])
     return found
+
+
+def score_passages(
+    loaded: LoadedModel,
+    passages: Sequence[Passage | Quiz],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    *,
+    max_nodes: int,
+    label: str,
+) -> tuple[Scores, Encoder]:
+    """Score every question of the passages; returns the scores, and the encoder, which counts what did not fit."""
+    encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
+    found: Scores = {}
+    with tracking(label, sum(passage.num_questions for passage in passages)) as advance:
+        layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
+        scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
+        for layout, scores in scored:
+            for number, values in zip(layout.mentions, scores, strict=True):
+                found[layout.passage, number] = values.double().numpy()
+        if encoder.dropped:
+            advance(encoder.dropped)
+    return found, encoder
+
+
+def prediction_key(
+    weights: str, passages: Sequence[Passage | Quiz], inventory: Inventory, prompt: PromptSettings
+) -> str:
+    """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
+    candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
+    setting = json.dumps([fingerprint(passages), candidates, prompt.model_dump()])
+    return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()

@@ -1,59 +1,23 @@
-"""Runs models over marked passages or quizzes and says what they got right: by slices, beside baselines, with intervals.
-
-How short forms are summed up stands here, how choice questions are in `choice_evaluation`.
-"""
+"""What models made of marked short forms: by slices, beside baselines, with intervals. Of choice questions: `choices`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data.inventory import Inventory
-from ..data.items import ChoiceItem, Item, make_choice_items, make_items, passage_numbers, text_around
-from ..data.passages import Passage, fingerprint
+from ..data.items import Item, passage_numbers, text_around
+from ..data.passages import Passage
 from ..data.quizzes import Quiz
-from ..data.rows import Quarantine
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
-from ..models.base import LoadedModel
-from ..tools.files import replacing
-from ..tools.progress import tracking
-from ..trees.prompt import Encoder, PromptSettings
-from ..trees.scoring import score_layouts
 from .baselines import BagOfWords, copy_else_majority, majority
-from .choices import summarise_choices
 from .metrics import Bools, PassageBootstrap, compared, macro_accuracy, probability_figures, share_cell, softmax
-from .predictions import Scores, read_predictions, write_predictions
-
-
-def score_passages(
-    loaded: LoadedModel,
-    passages: Sequence[Passage | Quiz],
-    inventory: Inventory,
-    prompt: PromptSettings,
-    *,
-    max_nodes: int,
-    label: str,
-) -> tuple[Scores, Encoder]:
-    """Score every question of the passages; returns the scores, and the encoder, which counts what did not fit."""
-    encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
-    found: Scores = {}
-    with tracking(label, sum(passage.num_questions for passage in passages)) as advance:
-        layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
-        scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
-        for layout, scores in scored:
-            for number, values in zip(layout.mentions, scores, strict=True):
-                found[layout.passage, number] = values.double().numpy()
-        if encoder.dropped:
-            advance(encoder.dropped)
-    return found, encoder
+from .predictions import Scores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,20 +216,6 @@ def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
     return slices
 
 
-def distinct_slices(slices: dict[str, Any]) -> dict[str, Any]:
-    """The slices worth showing: one that equals another tells nothing new, but that nothing leaks is worth saying."""
-    shown: dict[str, Any] = {}
-    for name, cells in slices.items():
-        if name == "no leak" or cells not in shown.values():
-            shown[name] = cells
-    return shown
-
-
-def answerers(cells: dict[str, Any]) -> list[str]:
-    """Whose answers a slice holds figures of: models, then baselines."""
-    return [name for name in cells if name not in ("count", "difference", "from_parent", "from_baseline")]
-
-
 def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     for row, item in enumerate(items):
@@ -287,92 +237,3 @@ def _confusions(items: Sequence[Item], answers: Any, *, most: int = 20) -> list[
         {"short_form": short_form, "gold": gold, "answer": answer, "count": count}
         for (short_form, gold, answer), count in pairs.most_common(most)
     ]
-
-
-def evaluate(
-    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
-    passages: Sequence[Passage | Quiz],
-    inventory: Inventory,
-    prompt: PromptSettings,
-    folder: Path,
-    *,
-    knowledge: Knowledge,
-    max_nodes: int,
-    resamples: int,
-    quarantine: Quarantine,
-    about: dict[str, Any],
-    earlier: Mapping[str, tuple[Path, str]] | None = None,
-) -> dict[str, Any]:
-    """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
-
-    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
-    run again.
-
-    Args:
-        models: name -> (what identifies its weights, how to load it), run in order.
-        passages: with golds; or quizzes, all of them.
-        inventory: the candidates of mentions.
-        prompt: wording.
-        folder: gets the two files, whole or not at all.
-        knowledge: of the training data.
-        max_nodes: tokens per forward pass on a GPU.
-        resamples: of the bootstrap.
-        quarantine: rows of the data that could not be read; written beside the metrics if there are any.
-        about: what else the metrics should say of themselves.
-        earlier: of some models, another evaluation's folder that may hold their predictions, and what they are called there.
-
-    Returns:
-        The content of `metrics.json`.
-    """
-    keys = {name: prediction_key(identity, passages, inventory, prompt) for name, (identity, _) in models.items()}
-    scores: dict[str, Scores] = {}
-    cut = 0
-    for name, (_, load) in models.items():
-        place, called = folder, name
-        known = read_predictions(place, called, keys[name])
-        if known is None and earlier and name in earlier:
-            place, called = earlier[name]
-            known = read_predictions(place, called, keys[name])
-        if known is None:
-            known, encoder = score_passages(
-                load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
-            )
-            cut = encoder.cut
-        else:
-            cut = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
-        scores[name] = known
-    quizzes = [text for text in passages if isinstance(text, Quiz)]
-    items: Sequence[Item] | Sequence[ChoiceItem]
-    if quizzes:
-        items = make_choice_items(quizzes)
-        summary = summarise_choices(items, scores, knowledge.texts, cut=cut, resamples=resamples)
-    else:
-        items = make_items([text for text in passages if isinstance(text, Passage)], inventory)
-        summary = summarise(items, scores, inventory, knowledge, resamples=resamples)
-    metrics = {
-        "about": about
-        | {
-            "fingerprint": fingerprint(passages),
-            "inventory": inventory.origin,
-            "keys": keys,
-            "rows_quarantined": quarantine.summary(),
-        },
-        **summary,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
-    write_predictions(items, scores, folder / "predictions.parquet")
-    if quarantine.rows:
-        quarantine.write(folder / "quarantine.jsonl")
-    with replacing(folder / "metrics.json") as file:
-        json.dump(metrics, file, indent=1, ensure_ascii=False)
-    return metrics
-
-
-def prediction_key(
-    weights: str, passages: Sequence[Passage | Quiz], inventory: Inventory, prompt: PromptSettings
-) -> str:
-    """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
-    candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
-    setting = json.dumps([fingerprint(passages), candidates, prompt.model_dump()])
-    return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()

@@ -13,7 +13,7 @@ from typing import Literal
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory
 from ..data.passages import Passage
-from ..models.base import LoadedModel
+from ..models.load import LoadedModel
 from ..recipe import EvaluationSettings
 from ..runs.run import load_tuned, open_run
 from ..trees.prompt import Encoder, PromptSettings

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from ..recipe import TrainingSettings
-from .base import LoadedModel, ModelError
+from .base import ModelError
+from .load import LoadedModel
 
 
 def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | None = None) -> Any:
@@ -25,7 +27,7 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
     """
     if settings.method == "full":
         return base.model
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, get_peft_model  # slow to import
 
     depth = base.model.config.num_hidden_layers
     upper = min(settings.upper_layers or depth, depth)
@@ -48,8 +50,7 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
 
 
 def _begin_with(model: Any, adapter: Path) -> None:
-    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors.torch import load_file
+    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict  # slow to import
 
     ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
     weights = load_file(adapter / "adapter_model.safetensors")
@@ -76,7 +77,7 @@ def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
     It is merged into 16- or 32-bit weights, since beside them it costs a tenth of the speed. Quantised weights would round
     most of it away, so it stays beside those.
     """
-    from peft import PeftModel
+    from peft import PeftModel  # slow to import
 
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")

@@ -1,7 +1,4 @@
-"""Loads a base model: the embedded one, a local folder, a GGUF file, an installed package's or a Hub id.
-
-dtype and attention follow from the device, and every model is checked against separate sequences before it is used.
-"""
+"""Finds a base model: the embedded one, a local folder, a GGUF file, an installed package's or a Hub id."""
 
 from __future__ import annotations
 
@@ -9,22 +6,27 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from ..tools.progress import say
-from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention
-from .precision import DType, Quantization, choose_precision, settle
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -52,93 +54,6 @@ class BaseIdentity:
     """Of the weights as they came."""
 
 
-@dataclass(kw_only=True, slots=True)
-class LoadedModel:
-    """A causal LM that computes token trees, and what goes with it."""
-
-    model: Any
-    tokenizer: Any
-    identity: BaseIdentity
-    attention: Attention
-    max_depth: int
-    """Longest sequence that the model reads exactly, in tokens."""
-    tree_error: float
-    """What the check against separate sequences found, in nats; not a number before the check."""
-    quantization: Quantization = "none"
-    """How the weights of its linear layers are kept; to anything but "none" no adapter is merged."""
-
-
-def load_base(
-    source: str,
-    *,
-    revision: str | None = None,
-    dtype: DType = "auto",
-    quantization: Quantization = "none",
-    device: str = "auto",
-    place: bool = True,
-    expected_sha256: str | None = None,
-) -> LoadedModel:
-    """Load a base model and its tokenizer.
-
-    Args:
-        source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, `package:NAME` for a model that an
-            installed package carries, or a Hub id.
-        revision: commit, branch or tag of a Hub id.
-        dtype: `auto` is bfloat16 on a GPU that has it, float16 on others, float32 on a CPU.
-        quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
-            `dtype`.
-        device: `auto` is CUDA where there is one, `cuda:LOCAL_RANK` among several processes, else the CPU.
-        place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
-            `sharding.shard`, which puts slices of them on the device and checks there.
-        expected_sha256: refuse other weights than these.
-
-    Raises:
-        ModelError: there is nothing to load, or it is not what was recorded.
-        TreeAttentionError: the model does not follow token trees.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    precision = choose_precision(device, dtype, quantization)
-    folder, identity = find_base(source, revision)
-    if expected_sha256 and identity.sha256 != expected_sha256:
-        raise ModelError(
-            f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
-        )
-    refuse_quantised(source, folder)
-    _announce(precision.reason)
-    try:
-        with _without_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                attn_implementation="sdpa",
-                trust_remote_code=False,
-                **precision.loading_arguments(),
-            )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
-    if quantization != "none":
-        settle(model, precision.device)
-    elif place:
-        model = model.to(precision.device)
-    attention, tree_error = choose_attention(model) if place else ("sdpa", math.nan)
-    return LoadedModel(
-        model=model,
-        tokenizer=tokenizer,
-        identity=identity,
-        attention=attention,
-        max_depth=longest_sequence(model.config),
-        tree_error=tree_error,
-        quantization=quantization,
-    )
-
-
-@cache
-def _announce(reason: str) -> None:
-    """Once a process, though a command may load its base several times."""
-    say(reason)
-
-
 def refuse_quantised(source: str, folder: Path) -> None:
     """What a checkpoint was quantised with decides its dtype and what may be merged into it, so medalist does it itself."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -149,39 +64,16 @@ def refuse_quantised(source: str, folder: Path) -> None:
         )
 
 
-def choose_attention(model: Any) -> tuple[Attention, float]:
-    """FlexAttention on a GPU if the model computes trees right with it, else SDPA; also what the check found, in nats.
-
-    Raises:
-        TreeAttentionError: it does so with neither.
-    """
-    if model.device.type == "cuda":
-        model.set_attn_implementation("flex_attention")
-        try:
-            return "flex_attention", check_tree_attention(model, "flex_attention")
-        except TreeAttentionError as error:
-            say(f"FlexAttention is not used: {error}")
-            model.set_attn_implementation("sdpa")
-    return "sdpa", check_tree_attention(model, "sdpa")
-
-
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Loading from a local file takes a second; transformers' bars for it only clutter."""
-    from transformers.utils import logging
+    from transformers.utils import logging  # slow to import
 
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.enable_progress_bar()
-
-
-def longest_sequence(config: Any) -> int:
-    """Longest sequence that a model reads exactly: beyond a sliding window it forgets and a tree would not."""
-    longest = int(getattr(config, "max_position_embeddings", None) or 2048)
-    window = getattr(config, "sliding_window", None)
-    return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest
 
 
 def at_hand(source: str) -> Path | None:
@@ -236,16 +128,6 @@ def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
 
 
 def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        IncompleteSnapshotError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     page = f"{constants.ENDPOINT}/{source}"
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
@@ -328,14 +210,14 @@ def cache_folder() -> Path:
 
 def _converted(gguf: Path, sha256: str) -> Path:
     """The GGUF file as a safetensors folder, converted once: reading the file itself takes half a minute each time."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
 
     target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"Converting {gguf.name} once; about half a minute.")
-    with _without_progress_bars():
+    with without_progress_bars():
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = model.config
     del config.quantization_config  # dequantised above, and a marker would have every loader look for the file
@@ -344,7 +226,7 @@ def _converted(gguf: Path, sha256: str) -> Path:
     plain.load_state_dict(model.state_dict())
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        with _without_progress_bars():
+        with without_progress_bars():
             plain.save_pretrained(partial)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
         try:

@@ -32,7 +32,7 @@ class Precision:
         """Keyword arguments of transformers' `from_pretrained`."""
         if self.quantization == "none":
             return {"dtype": self.dtype}
-        from transformers import BitsAndBytesConfig
+        from transformers import BitsAndBytesConfig  # slow to import
 
         if self.quantization == "nf4":
             config = BitsAndBytesConfig(
@@ -104,7 +104,7 @@ def settle(model: Any, device: torch.device) -> None:
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if device.type != "cpu":
         return
-    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
+    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt  # optional: medalist[quantize]
 
     # What is not quantised may lie in a mapped file, and keeps all of it in memory, the full weights included.
     for kept in (*model.parameters(), *model.buffers()):

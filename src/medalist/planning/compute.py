@@ -100,7 +100,7 @@ def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
     plain = torch.nn.Linear(shape.hidden, shape.intermediate, bias=False, dtype=dtype).requires_grad_(False)
     if place.quantization == "none":
         return plain.to(place.device)
-    import bitsandbytes  # a heavy import
+    import bitsandbytes  # optional: medalist[quantize]
 
     quantised: Any = bitsandbytes.nn  # it declares no types
     sizes = (shape.hidden, shape.intermediate, False)

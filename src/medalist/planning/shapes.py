@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gguf import GGUFReader
+from huggingface_hub import try_to_load_from_cache
+
 from ..models.base import EMBEDDED, EMBEDDED_ID, ModelError, at_hand
 
 
@@ -178,8 +181,6 @@ def find_shape(source: str, *, revision: str | None = None, config: Path | None 
     path = at_hand(source)
     if path is not None:
         return _from_gguf(path) if path.suffix == ".gguf" else _from_config(path / "config.json", source)
-    from huggingface_hub import try_to_load_from_cache
-
     if source.count("/") == 1 and not source.startswith((".", "/", "~")):
         cached = try_to_load_from_cache(source, "config.json", revision=revision)
         if isinstance(cached, str):
@@ -225,8 +226,6 @@ def _from_config(path: Path, name: str) -> ModelShape:
 
 def _from_gguf(path: Path) -> ModelShape:
     """From the header of a GGUF file."""
-    from gguf import GGUFReader
-
     reader = GGUFReader(path)
     family = _gguf_value(reader, path, "general.architecture")
     if family != "llama":

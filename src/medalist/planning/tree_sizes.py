@@ -20,7 +20,8 @@ from ..data.passages import Mention, Passage
 from ..data.quizzes import Quiz
 from ..models.base import at_hand, cache_folder
 from ..recipe import Recipe
-from ..runs.prepare import data_folder, open_prepared, prepare
+from ..runs.prepare import data_folder, prepare
+from ..runs.prepared import open_prepared
 from ..training.batches import TreeDataset, with_gold
 from ..trees.prompt import Encoder, Layout
 from ..trees.tree import TokenTree, forest

@@ -6,21 +6,22 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
 
 from ..data.embedded import clinical
 from ..data.passages import NONE_OF_THESE, Mention
 from ..data.quizzes import Choice
-from ..evaluation.short_forms import distinct_slices
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, read_claims
+from ..evaluation.comparison import Export
+from ..evaluation.results import distinct_slices, without_words
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
 from ..tools.pages import interval, points, share, template_environment
 from ..trees.prompt import choice_question, mention_question
-
-if TYPE_CHECKING:
-    from ..sharing.export import Export
-    from .run import Run
+from .run import Run
 
 _EXAMPLE = "Seen for RA; methotrexate was continued."
 _EXAMPLE_SENSES = ("rheumatoid arthritis", "room air", "right atrium")
@@ -60,9 +61,6 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
         export: the weights, if they are not the run's own.
         place: where it is published; None: nowhere yet.
     """
-    from ..evaluation.claims_table import cell_text, change_text
-    from .claims import claims_by_heading, read_claims
-
     place = place or Place(base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id))
     folders = sorted(
         (path.parent for path in run.folder.glob("evaluation/*/metrics.json")), key=lambda f: (f.name != "test", f.name)
@@ -111,15 +109,8 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
     return f"---\n{_metadata(run, place, evaluations, lora=lora)}\n---\n\n{page}"
 
 
-def without_words(slices: dict[str, Any]) -> dict[str, Any]:
-    """The slices whose names are the program's own; "subject: renal" is named by the data."""
-    return {name: cells for name, cells in slices.items() if ": " not in name}
-
-
 def _metadata(run: Run, place: Place, evaluations: list[dict[str, Any]], *, lora: bool) -> str:
     """The YAML head that the Hub reads; an accuracy never stands without its interval and baselines there either."""
-    from huggingface_hub import EvalResult, ModelCardData
-
     choices = run.recipe.data.source == "choices"
     results = [
         EvalResult(

@@ -22,29 +22,20 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
 from ..data.spelling import plain_words
 from ..evaluation.baselines import copy_else_majority, majority
-from ..evaluation.claims_table import compared, make_row, slice_row
+from ..evaluation.claims_table import compared, make_row, read_claims, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
-from ..evaluation.predictions import Scores, read_scores
-from ..evaluation.short_forms import score_passages
-from ..models.base import LoadedModel
+from ..evaluation.predictions import Scores, read_scores, score_passages
+from ..models.load import LoadedModel
 from ..tools.files import replacing
-from .evaluate import RunModels, evaluate_run, held_out
+from .evaluate import RunModels, evaluate_run
+from .held_out import held_out
 from .run import Run, use_threads
 
 CONFIDENT = 0.8
 """A wrong answer with at least this probability counts as confident: one that nobody would look at twice."""
 NEW_TOKENS = 32
 """Longest free answer, in tokens; few long forms need more than a dozen."""
-CLAIMS = {
-    "accuracy": "Better accuracy",
-    "hallucination": "Fewer hallucinations",
-    "relevance": "More relevant answers",
-    "adaptability": "Adapts to sub-domains",
-    "safety": "Ethical footing: harmful mistakes, and knowing when not to answer",
-    "cost": "What the article does not mention: the price",
-}
-"""What the article claims, in our words, by the key that the rows carry."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,13 +55,6 @@ class _Text:
 
     passages: Sequence[Passage]
     inventory: Inventory
-
-
-def claims_by_heading(claims: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The rows under the claims that they test, in the article's order."""
-    rows = claims["rows"]
-    grouped = {heading: [row for row in rows if row["claim"] == claim] for claim, heading in CLAIMS.items()}
-    return {heading: found for heading, found in grouped.items() if found}
 
 
 def check_claims(
@@ -129,16 +113,6 @@ def check_claims(
     with replacing(path) as file:
         json.dump(claims, file, indent=1, ensure_ascii=False)
     return claims, path
-
-
-def read_claims(folder: Path) -> dict[str, Any] | None:
-    """The claims table in an evaluation's folder; None if there is none, or other weights or data were evaluated since."""
-    path = folder / "claims.json"
-    if not path.exists():
-        return None
-    claims: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
-    return claims if claims["keys"] == about["keys"] else None
 
 
 def _measure(

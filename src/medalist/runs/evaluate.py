@@ -1,128 +1,37 @@
-"""Evaluating a run, or a bare base model, on held-out passages: which passages, which candidates, which weights."""
+"""Evaluating a run, or a bare base model, on held-out texts: which weights on which questions, and where results go."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..corpora.corpus import marked_passages
-from ..data.embedded import clinical, sample
 from ..data.inventory import NO_SENSES, Inventory
-from ..data.kinds import as_listed
+from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passage_files import read_passages
-from ..data.passages import Passage
+from ..data.passages import Passage, fingerprint
 from ..data.quizzes import Quiz
 from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
-from ..evaluation.short_forms import Knowledge, evaluate
-from ..models.base import LoadedModel, load_base
+from ..evaluation.choices import summarise_choices
+from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages, write_predictions
+from ..evaluation.short_forms import Knowledge, summarise
+from ..models.load import LoadedModel, load_base
 from ..models.precision import Quantization
 from ..recipe import Recipe
+from ..tools.files import replacing
 from ..tools.progress import say
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
-from .parents import all_training_passages, parent_of, senses_as_listed
-from .prepare import load_inventory, open_prepared
+from .held_out import held_out, named_data, read_marked
+from .parents import parent_of
+from .prepared import open_prepared
+from .reading import load_inventory
 from .run import Run, load_run_base, load_tuned, use_threads
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldOut:
-    """What a run is evaluated on."""
-
-    passages: list[Passage]
-    """None where it is quizzes."""
-    quizzes: list[Quiz]
-    """None where it is passages."""
-    inventory: Inventory
-    knowledge: Knowledge
-    folder: Path
-    """Gets the results: `evaluation/<data>/` of the run."""
-    quarantine: Quarantine
-    about: dict[str, Any]
-    """What the metrics should say of the data."""
-
-    @property
-    def texts(self) -> Sequence[Passage | Quiz]:
-        """Whichever there are."""
-        return self.quizzes or self.passages
-
-
-def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
-    """The passages and candidates to evaluate a run on; arguments as for `evaluate_run`."""
-    if data is not None and str(data) == PARENT_TEST:
-        return _held_out_of_parent(run, inventory, limit)
-    name, data, inventory = _named(data, inventory)
-    candidates = run.inventory if inventory is None else Inventory.read(inventory)
-    prepared = Path(run.record["data"]["folder"])
-    known = open_prepared(prepared) if (prepared / "data.json").exists() else None
-    passages: list[Passage] = []
-    quizzes: list[Quiz] = []
-    quarantine = Quarantine()
-    if data is not None and is_choices(data):
-        quizzes = read_choices(data, quarantine)[:limit]
-    elif data is not None:
-        passages, quarantine = read_marked(data, candidates, limit)
-    else:
-        known = known or open_prepared(prepared)  # which says that it is gone
-        passages, quizzes = known.passages("test")[:limit], known.quizzes("test")[:limit]
-        if not passages and not quizzes:
-            raise ValueError(f"{run.folder} has no test split; name a file with --data")
-    return HeldOut(
-        passages=passages,
-        quizzes=quizzes,
-        inventory=NO_SENSES if quizzes else candidates,
-        knowledge=Knowledge(
-            trained=run.trained if run.trained.senses else None,
-            train=all_training_passages(run),
-            quizzes=known.quizzes("train") if known else None,
-        ),
-        folder=run.folder / "evaluation" / name,
-        quarantine=quarantine,
-        about={
-            "data": f"test split of {prepared}" if data is None else str(data),
-            "file": None if data is None else str(data.resolve()),
-            "inventory_file": None if inventory is None else str(inventory.resolve()),
-            "run": run.folder.name,
-            "base": run.base.id,
-        },
-    )
-
-
-def _held_out_of_parent(run: Run, inventory: Path | None, limit: int | None) -> HeldOut:
-    """The test split of the parent's data with the parent's candidates: the questions of its own evaluation."""
-    parent = parent_of(run)
-    if parent is None:
-        raise ValueError(
-            f"{run.folder} was not tuned further from a run that is still there, so there is no {PARENT_TEST}"
-        )
-    prepared = open_prepared(Path(parent.record["data"]["folder"]))
-    passages = prepared.passages("test")[:limit]
-    if not passages:
-        raise ValueError(f"{parent.folder} has no test split; name a file with --data")
-    listed = inventory or parent.folder / "inventory.csv"
-    candidates = Inventory.read(listed)
-    return HeldOut(
-        passages=passages,
-        quizzes=[],
-        inventory=candidates,
-        knowledge=Knowledge(trained=senses_as_listed([run.trained], candidates), train=all_training_passages(run)),
-        folder=run.folder / "evaluation" / PARENT_TEST,
-        quarantine=Quarantine(),
-        about={
-            "data": f"test split of {prepared.folder}",
-            "file": str((prepared.folder / "test.parquet").resolve()),
-            "inventory_file": str(listed.resolve()),
-            "run": run.folder.name,
-            "base": run.base.id,
-        },
-    )
 
 
 class RunModels:
@@ -229,7 +138,7 @@ def evaluate_base(
         The metrics, and the folder that holds them.
     """
     settings = Recipe()
-    name, file, inventory = _named(data, inventory)
+    name, file, inventory = named_data(data, inventory)
     assert file is not None
     texts: Sequence[Passage | Quiz]
     quarantine = Quarantine()
@@ -259,23 +168,85 @@ def evaluate_base(
     return metrics, folder
 
 
-def _named(data: Path | None, inventory: Path | None) -> tuple[str, Path | None, Path | None]:
-    """The name of the data's results, its file, and its inventory; embedded notes bring their own."""
-    if data is None:
-        return "test", None, inventory
-    if str(data) not in clinical.NOTES:
-        return data.name.split(".")[0], data, inventory
-    if str(data) == "clinical-locked":
-        say("clinical-locked is locked: choose on clinical-development, score this once, and log it")
-    return str(data), clinical.NOTES[str(data)], inventory or sample.FILES[1]
-
-
-def read_marked(data: Path, inventory: Inventory, limit: int | None = None) -> tuple[list[Passage], Quarantine]:
-    """Passages to evaluate on, golds spelt as listed: of a file, or of the test split in a corpus's folder."""
-    quarantine = Quarantine()
-    found = marked_passages(data, "test", inventory, quarantine)
-    return [as_listed(passage, inventory) for passage in islice(found, limit)], quarantine
-
-
 def _folder_sha256(folder: Path) -> str:
     return hashlib.sha256(b"".join(sorted(p.read_bytes() for p in folder.glob("*.safetensors")))).hexdigest()
+
+
+def evaluate(
+    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
+    passages: Sequence[Passage | Quiz],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    folder: Path,
+    *,
+    knowledge: Knowledge,
+    max_nodes: int,
+    resamples: int,
+    quarantine: Quarantine,
+    about: dict[str, Any],
+    earlier: Mapping[str, tuple[Path, str]] | None = None,
+) -> dict[str, Any]:
+    """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
+
+    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
+    run again.
+
+    Args:
+        models: name -> (what identifies its weights, how to load it), run in order.
+        passages: with golds; or quizzes, all of them.
+        inventory: the candidates of mentions.
+        prompt: wording.
+        folder: gets the two files, whole or not at all.
+        knowledge: of the training data.
+        max_nodes: tokens per forward pass on a GPU.
+        resamples: of the bootstrap.
+        quarantine: rows of the data that could not be read; written beside the metrics if there are any.
+        about: what else the metrics should say of themselves.
+        earlier: of some models, another evaluation's folder that may hold their predictions, and what they are called there.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    keys = {name: prediction_key(identity, passages, inventory, prompt) for name, (identity, _) in models.items()}
+    scores: dict[str, Scores] = {}
+    cut = 0
+    for name, (_, load) in models.items():
+        place, called = folder, name
+        known = read_predictions(place, called, keys[name])
+        if known is None and earlier and name in earlier:
+            place, called = earlier[name]
+            known = read_predictions(place, called, keys[name])
+        if known is None:
+            known, encoder = score_passages(
+                load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
+            )
+            cut = encoder.cut
+        else:
+            cut = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
+        scores[name] = known
+    quizzes = [text for text in passages if isinstance(text, Quiz)]
+    items: Sequence[Item] | Sequence[ChoiceItem]
+    if quizzes:
+        items = make_choice_items(quizzes)
+        summary = summarise_choices(items, scores, knowledge.texts, cut=cut, resamples=resamples)
+    else:
+        items = make_items([text for text in passages if isinstance(text, Passage)], inventory)
+        summary = summarise(items, scores, inventory, knowledge, resamples=resamples)
+    metrics = {
+        "about": about
+        | {
+            "fingerprint": fingerprint(passages),
+            "inventory": inventory.origin,
+            "keys": keys,
+            "rows_quarantined": quarantine.summary(),
+        },
+        **summary,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
+    write_predictions(items, scores, folder / "predictions.parquet")
+    if quarantine.rows:
+        quarantine.write(folder / "quarantine.jsonl")
+    with replacing(folder / "metrics.json") as file:
+        json.dump(metrics, file, indent=1, ensure_ascii=False)
+    return metrics

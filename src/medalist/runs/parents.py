@@ -19,7 +19,7 @@ from ..data.splits import shared_passages
 from ..models.base import BaseIdentity, weights_sha256
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from ..tools.progress import say
-from .prepare import open_prepared
+from .prepared import open_prepared
 from .run import Run, open_run
 
 RATE = 0.5

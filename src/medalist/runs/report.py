@@ -16,18 +16,17 @@ from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passages import WORD
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
-from ..evaluation.claims_table import cell_text, change_text
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, read_claims
 from ..evaluation.metrics import softmax
 from ..evaluation.predictions import Scores, read_scores
-from ..evaluation.short_forms import answerers, distinct_slices
+from ..evaluation.results import answerers, distinct_slices
 from ..recipe import dump_recipe
 from ..tools.files import replacing
 from ..tools.pages import share, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
-from .claims import claims_by_heading, read_claims
-from .evaluate import read_marked
-from .prepare import open_prepared
+from .held_out import read_marked
+from .prepared import open_prepared
 from .run import Run
 
 

@@ -7,62 +7,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from ..data.inventory import Inventory
-from ..data.items import ChoiceItem, Item, make_choice_items, make_items, passage_numbers
-from ..data.passages import Passage
-from ..data.quizzes import Quiz
-from ..evaluation.metrics import Estimate, PassageBootstrap, softmax
-from ..evaluation.predictions import Scores, read_predictions
-from ..evaluation.short_forms import prediction_key, score_passages
-from ..models.base import LoadedModel, ModelError, find_base, load_base
+from ..evaluation.comparison import Comparison, Export, compare_scores
+from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages
+from ..models.base import ModelError, find_base
 from ..models.licences import licence_of
+from ..models.load import LoadedModel, load_base
 from ..runs.card import card_text
-from ..runs.evaluate import RunModels, held_out
+from ..runs.evaluate import RunModels
+from ..runs.held_out import held_out
 from ..runs.run import Run, use_threads
 from ..tools.files import put_in_place
 from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
 from .merging import MergedDType, write_merged
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """Accuracy of a run's tuned model and of what was exported from it, on the same questions."""
-
-    before: Estimate
-    after: Estimate
-    difference: Estimate
-    """After - before, paired."""
-    p: float
-    passages: int
-    changed: int
-    """Questions that got another answer."""
-    largest_shift: float
-    """Largest change of a candidate's probability, "none of these" included."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Export:
-    """What was written, and what it cost."""
-
-    path: Path
-    form: Literal["merged", "gguf"]
-    type: str
-    """"bfloat16", "float16", "float32"; of a GGUF file "f16", "q8_0", "q4_k_m"."""
-    comparison: Comparison
-    other_tokens: int = 0
-    """Of the passages, those that llama.cpp splits into other tokens than the run's tokenizer does."""
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self) | {"path": str(self.path)}
 
 
 def export_merged(
@@ -246,7 +207,7 @@ class _Check:
         Raises:
             ValueError: more than is allowed.
         """
-        from transformers import AutoTokenizer
+        from transformers import AutoTokenizer  # slow to import
 
         tokenizer = AutoTokenizer.from_pretrained(merged)
         texts = [text.text for text in self._texts]
@@ -280,37 +241,3 @@ def gguf_metadata(run: Run) -> dict[str, Any]:
         **({"general.license": licence.id, "general.license.name": licence.name} if licence else {}),
         **({"general.license.link": licence.url} if licence and licence.url else {}),
     }
-
-
-def compare_scores(
-    texts: Sequence[Passage | Quiz], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
-) -> Comparison:
-    """What changed between two models' scores: of mentions with a listed gold and a second candidate, or of choice questions.
-
-    Raises:
-        ValueError: there is nothing of that kind.
-    """
-    passages = [text for text in texts if isinstance(text, Passage)]
-    quizzes = [text for text in texts if isinstance(text, Quiz)]
-    asked: list[Item | ChoiceItem] = [*make_items(passages, inventory), *make_choice_items(quizzes)]
-    items = [item for item in asked if item.kind == "choice" and item.key in before and item.key in after]
-    if not items:
-        raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
-    # The null candidate, which choice questions do not have, does not compete.
-    answers = [
-        np.array([int(found[item.key][: len(item.candidates)].argmax()) for item in items]) for found in (before, after)
-    ]
-    gold = np.array([item.gold for item in items])
-    bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
-    shares = [bootstrap.share(answer == gold) for answer in answers]
-    difference = bootstrap.difference(*(answer == gold for answer in answers))
-    assert shares[0] and shares[1] and difference, "there are mentions"
-    return Comparison(
-        before=shares[0],
-        after=shares[1],
-        difference=difference[0],
-        p=difference[1],
-        passages=len({item.passage.id for item in items}),
-        changed=int((answers[0] != answers[1]).sum()),
-        largest_shift=max(float(abs(softmax(before[i.key]) - softmax(after[i.key])).max()) for i in items),
-    )

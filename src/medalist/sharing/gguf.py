@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 import torch
 
-from ..models.base import LoadedModel, ModelError
+from ..models.base import ModelError
+from ..models.load import LoadedModel
 
 GGUFType = Literal["f16", "q8_0", "q4_k_m"]
 _FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_k_m": 15}  # `enum llama_ftype` of llama.h
@@ -111,7 +112,7 @@ def take_weights(loaded: LoadedModel, gguf: Path) -> LoadedModel:
     Raises:
         ModelError: the file does not hold each of the model's weights.
     """
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint  # slow to import
 
     model = loaded.model
     found = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=model.dtype)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -81,8 +82,6 @@ def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
 def _write_weights(
     base: Path, updates: Mapping[str, tuple[Tensor, Tensor]], target: Path, dtype: torch.dtype, shard: int
 ) -> None:
-    from huggingface_hub import split_torch_state_dict_into_shards
-
     places = _weight_files(base)
     opened: dict[str, Any] = {file: safe_open(base / file, "pt") for file in set(places.values())}
     files = {name: opened[file] for name, file in places.items()}

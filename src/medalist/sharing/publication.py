@@ -1,7 +1,4 @@
-"""What of a run would be published: which files, cleaned of local names, and what stays at home and why.
-
-Law 9: nothing made from a user's own text or glossary goes out without a flag. `terms_of` is where that is decided.
-"""
+"""What of a run would be published: which files, cleaned of local names, and what stays at home and why; `terms` decides."""
 
 from __future__ import annotations
 
@@ -11,21 +8,23 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import yaml
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils._validators import validate_repo_id
 
 from ..corpora.corpus import ACCOUNT, is_corpus
-from ..data.embedded import clinical, sample
-from ..data.inventory_files import is_glossary
+from ..data.embedded import clinical
+from ..evaluation.comparison import Export
+from ..evaluation.results import without_words
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
-from ..recipe import DataSettings, dump_recipe
-from ..runs.card import Place, card_text, without_words
-from ..runs.run import Run, is_run, open_run
-
-if TYPE_CHECKING:
-    from .export import Export
+from ..recipe import dump_recipe
+from ..runs.card import Place, card_text
+from ..runs.run import Run
+from .terms import terms_of_run, words_of
 
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
 PARTS: dict[Part, str] = {
@@ -63,60 +62,6 @@ _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _FIGURES = ("counts", "baselines", "models", "expansion")
 """Keys of metrics.json that hold figures alone, under names that are the program's; slices can be named by the data."""
 _RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """Why something may not go out unasked; None where it may."""
-
-    weights: str | None = None
-    """Of weights, which can give back words of what they were tuned on."""
-    words: str | None = None
-    """Of what lists words of the data: inventory, senses, tables by short form, predictions."""
-
-
-def terms_of(settings: DataSettings) -> Terms:
-    """What the data of a run allows to publish.
-
-    The sample corpus is CC0: everything may go. MeDAL and PubMed are published texts, so weights may go; tables made from
-    them, ADAM's senses above all, are not ours to pass on. Everything else is the user's own until they say otherwise: so is a
-    plain glossary, and any inventory or corpus that is gone and cannot be looked at.
-    """
-    own = [name for name in _inventories(settings) if not Path(name).exists() or is_glossary(Path(name))]
-    if settings.source not in ("sample", "medal", "pubmed"):
-        reason = f"it was made from data of your own (data.source {settings.source})"
-    elif own:
-        gone = "" if Path(own[0]).exists() else ", and is not here to be looked at"
-        reason = f"it was made with {Path(own[0]).name}, which may be your own{gone}"
-    elif settings.source == "sample" and not settings.inventories:
-        return Terms()
-    else:
-        named = {"sample": "the inventory", "medal": "MeDAL and ADAM", "pubmed": "PubMed and the inventories"}
-        return Terms(words=f"the terms of {named[settings.source]} may not allow to pass it on")
-    return Terms(weights=reason, words=reason)
-
-
-def _terms_of_run(run: Run) -> Terms:
-    """As `terms_of`; weights that another run's were the beginning of are under that run's terms too."""
-    terms, before = terms_of(run.recipe.data), run.record.get("parent")
-    if before is None or terms.weights:
-        return terms
-    folder = dump_recipe(run.recipe)["model"].get("parent")
-    if folder is None or not is_run(Path(folder)):
-        reason: str | None = f"it goes on from {before['name']}, which is not here to be looked at"
-        return Terms(weights=reason, words=reason)
-    inherited = _terms_of_run(open_run(Path(folder)))
-    return Terms(weights=inherited.weights, words=terms.words or inherited.words)
-
-
-def _inventories(settings: DataSettings) -> tuple[str, ...]:
-    """The inventories that a run's senses come from, those that its corpus was prepared with among them."""
-    if settings.inventories or settings.path is None:
-        return settings.inventories
-    if not is_corpus(Path(settings.path)):
-        return () if Path(settings.path).exists() else (settings.path,)
-    prepared = json.loads((Path(settings.path) / ACCOUNT).read_text(encoding="utf-8"))["settings"]
-    return tuple(prepared.get("inventories") or [prepared["inventory"]] * ("inventory" in prepared))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +121,7 @@ def plan_publication(
     check_repo_name(repo)
     if unknown := sorted(set(include) - set(PARTS)):
         raise ValueError(f'Unknown part "{unknown[0]}" to include. Known: {", ".join(PARTS)}.')
-    terms = _terms_of_run(run)
+    terms = terms_of_run(run)
     if terms.weights and not own_data:
         raise ValueError(
             f"{run.folder} is not published unasked: {terms.weights}, and weights can give back words of what they were "
@@ -207,7 +152,7 @@ def plan_publication(
     with_words = set()
     for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
         name, metrics = f"evaluation/{path.parent.name}", json.loads(path.read_text(encoding="utf-8"))
-        words = goes("short-forms", f"{name}/metrics.json: tables by short form", _words_of(metrics["about"], terms))
+        words = goes("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
         with_words |= {path.parent.name} if words else set()
         files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, place.base_id, words=words))
         if (path.parent / "claims.json").exists():
@@ -233,9 +178,6 @@ def check_repo_name(repo: str) -> None:
     Raises:
         ValueError: it is not `user/name`, or holds signs that the Hub does not take.
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
-
     try:
         validate_repo_id(repo)
         good = repo.count("/") == 1
@@ -269,8 +211,6 @@ def _place(run: Run, repo: str, base_id: str | None, licence: str | None, *, wit
 
 def _base_folder(run: Run) -> Path | None:
     """Where the base lies on this machine, with its card and licence; None where it does not lie here as a folder."""
-    from huggingface_hub import try_to_load_from_cache
-
     source = run.base.source
     if Path(source).is_absolute():
         return Path(source) if Path(source).is_dir() else Path(source).parent
@@ -297,17 +237,6 @@ def _weights(folder: Path, place: Place) -> dict[str, bytes | Path]:
 
 def _json(values: Any) -> bytes:
     return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _words_of(about: dict[str, Any], terms: Terms) -> str | None:
-    """Why the tables of an evaluation may not go out unasked: what it was made on, and with which candidates."""
-    embedded_notes = {str(path.resolve()) for path in clinical.NOTES.values()} | set(clinical.NOTES)
-    if about["file"] is not None and about["file"] not in embedded_notes:
-        return f"{Path(about['file']).name} is a file of your own"
-    if about["inventory_file"] is not None:
-        embedded = about["inventory_file"] in (str(sample.FILES[1].resolve()), sample.FILES[1].name)
-        return None if embedded else f"{Path(about['inventory_file']).name} is a file of your own"
-    return terms.words
 
 
 def _shared_metrics(metrics: dict[str, Any], base_id: str, *, words: bool) -> dict[str, Any]:

@@ -7,19 +7,20 @@ import warnings
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+from .. import __version__
+from ..evaluation.comparison import Comparison, Export
+from ..evaluation.metrics import Estimate
 from ..models.base import weights_sha256
 from ..runs.run import Run
 from ..tools.files import replacing
 from ..tools.hub_client import hub_errors, persistently, quiet_client
+from .export import export_merged
+from .merging import MergedDType
 from .publication import Publication, is_written, plan_publication
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
-    from .export import Export
-    from .merging import MergedDType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +95,6 @@ def prepare_publication(
 
 def _merged(run: Run, dtype: MergedDType) -> Export:
     """The run's merged weights: those of an earlier call if they are the same still, or made now."""
-    from ..evaluation.metrics import Estimate
-    from .export import Comparison, Export, export_merged
-
     target = run.folder / "export" / f"{run.folder.name}-{dtype}"
     note = target.with_name(f"{target.name}.json")
     assert run.tuned is not None
@@ -116,10 +114,6 @@ def _merged(run: Run, dtype: MergedDType) -> Export:
 
 def send(publication: Publication, *, private: bool = False, token: str | None = None) -> Published:
     """Send what was prepared; arguments and errors as for `publish`."""
-    from huggingface_hub import HfApi
-
-    from .. import __version__
-
     api = HfApi(token=token, library_name="medalist", library_version=__version__)
     repo = publication.repo
     unfinished = (
@@ -134,8 +128,6 @@ def send(publication: Publication, *, private: bool = False, token: str | None =
 
 def _commit(api: HfApi, publication: Publication, *, private: bool) -> tuple[str | None, str]:
     """The repository's head before and after one commit; after is before if nothing has changed."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     repo = publication.repo
     head = api.model_info(repo)
     there = {file.rfilename for file in head.siblings or []}

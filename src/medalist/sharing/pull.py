@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from huggingface_hub import HfApi, snapshot_download
 
 from ..data.inventory import Inventory
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from ..recipe import Recipe, parse_recipe
-from ..runs.prepare import Prepared, prepare
+from ..runs.evaluate import evaluate_run
+from ..runs.prepare import prepare
+from ..runs.prepared import Prepared
 from ..runs.run import Run, open_run, write_recipe
 from ..tools.files import put_in_place
 from ..tools.hub_client import hub_errors, persistently, quiet_client
@@ -96,8 +99,6 @@ def pull(
 
 def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
     """The repository's files in the Hub's local cache: none but those that publishing writes."""
-    from huggingface_hub import HfApi, snapshot_download
-
     unfinished = "Run the same command again: what has arrived is kept."
     with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished):
         head = persistently(lambda: HfApi(token=token).model_info(repo, revision=revision))
@@ -201,8 +202,6 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
     Raises:
         ValueError: none of its data is here.
     """
-    from ..runs.evaluate import evaluate_run
-
     found = []
     for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
         name, before = path.parent.name, json.loads(path.read_text(encoding="utf-8"))

@@ -16,8 +16,9 @@ from typing import Any
 
 from ..data.inventory import Inventory
 from ..data.passages import Passage, fingerprint
-from ..models.base import find_base, longest_sequence
-from ..runs.evaluate import held_out
+from ..models.base import find_base
+from ..models.load import longest_sequence
+from ..runs.held_out import held_out
 from ..runs.run import Run
 from ..tools.files import put_in_place
 from ..tools.progress import tracking
@@ -96,7 +97,7 @@ def write_task(
     """
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: name another folder, or remove it")
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer  # slow to import
 
     held = held_out(run, data=data, inventory=inventory, limit=limit)
     if held.quizzes:

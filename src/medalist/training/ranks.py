@@ -28,6 +28,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from ..tools import progress
 
@@ -151,8 +152,6 @@ def together() -> Iterator[Ranks]:
 @cache
 def _joined() -> Ranks:
     """One of the processes of a launcher; made once, for the store keeps what was passed."""
-    from torch.distributed.rendezvous import rendezvous
-
     store, rank, size = next(rendezvous("env://", timeout=timedelta(minutes=10)))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     mine = dist.PrefixStore(f"medalist/{attempt}", store)  # type: ignore[attr-defined]  # public, but not in __all__

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -26,7 +27,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from ..models.base import LoadedModel, choose_attention
+from ..models.load import LoadedModel, choose_attention
 from ..models.precision import compute_device
 
 
@@ -76,8 +77,6 @@ def whole_weights(model: Any, *, trainable: bool) -> dict[str, Any]:
 
 def load_weights(model: Any, checkpoint: Path) -> None:
     """Load what `whole_weights` saved into a sharded model: its adapter if it has one, else all weights."""
-    from peft import PeftModel, set_peft_model_state_dict
-
     model.reshard()
     some = next(model.parameters())
     # Each rank reads the files and keeps its slices; all are cut along the first dimension, as `fully_shard` does.

@@ -18,25 +18,18 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.utils.data import SequentialSampler
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
-from ..data.inventory import Inventory
-from ..data.passages import Passage
-from ..data.quizzes import Quiz
-from ..models.adapters import add_adapter
-from ..models.base import LoadedModel
-from ..recipe import Recipe, TrainingSettings
+from ..recipe import TrainingSettings
 from ..tools.files import put_in_place
-from ..tools.progress import say, tracking
 from ..trees.losses import question_losses
-from ..trees.prompt import Encoder
-from ..trees.scoring import Attention, candidate_scores, score_layouts, tree_inputs
+from ..trees.scoring import Attention, candidate_scores, tree_inputs
 from ..trees.tree import TokenTree
-from .batches import TREE_FIELDS, TreeDataset, collate, with_gold
-from .checkpoints import LogWriter, ShowProgress, last_checkpoint, what_is_kept
+from .batches import TREE_FIELDS
+from .checkpoints import what_is_kept
 from .ranks import Ranks
-from .sharding import is_sharded, load_optimizer, load_weights, shard, whole_optimizer, whole_weights
+from .sharding import is_sharded, load_optimizer, load_weights, whole_optimizer, whole_weights
 
 
 class NonFiniteError(RuntimeError):
@@ -224,152 +217,3 @@ class TreeTrainer(Trainer):
                 best_model_checkpoint=self.state.best_model_checkpoint,
             )
         self.accelerator.wait_for_everyone()
-
-
-def tune(
-    base: LoadedModel,
-    recipe: Recipe,
-    *,
-    train: Sequence[Passage | Quiz],
-    validation: Sequence[Passage | Quiz],
-    inventory: Inventory,
-    run: Path,
-    resume: bool = False,
-    ranks: Ranks | None = None,
-    start: Path | None = None,
-) -> dict[str, Any]:
-    """Tune a base on passages, or on quizzes; checkpoints and log go to the run's folder, the result to its `adapter/`
-    or `model/`.
-
-    Args:
-        base: is tuned in place; to be sharded, it is best loaded with `place=False`.
-        recipe: its `training`, `prompt`, `seed` count here.
-        train: passages to learn from; mentions without an offered gold are left out.
-        validation: passages to choose the checkpoint on; with none, the last one is kept.
-        inventory: lists the candidates of mentions.
-        run: folder of the run.
-        resume: go on from its last complete checkpoint, to the same bits as an unbroken run on as many processes.
-        ranks: the processes that share the work, from `ranks.together`; None: this one alone.
-        start: an adapter to begin with, as for `add_adapter`.
-
-    Returns:
-        Counts for people: steps, passages, mentions (of quizzes: questions), those dropped, texts that were cut, best
-        validation figure.
-
-    Raises:
-        NonFiniteError: law 7.
-        ValueError: there is nothing to train on.
-    """
-    settings, ranks = recipe.training, ranks or Ranks()
-    at_once = settings.passages_per_pass * ranks.size
-    if settings.passages_per_step % at_once:
-        raise ValueError(
-            f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
-            f"{settings.passages_per_pass} times {ranks.size} process(es)"
-        )
-    encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
-    torch.manual_seed(recipe.seed)
-    model = add_adapter(base, settings, start)
-    dataset = TreeDataset(train, encoder, inventory, settings, seed=recipe.seed, multiple=at_once)
-    dropped, cut = encoder.dropped, encoder.cut
-    steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
-    watched = [with_gold(passage, inventory) for passage in validation]
-    looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
-    if settings.parallel == "fsdp" and ranks.size > 1:
-        shard(base, model)
-    arguments = TrainingArguments(
-        output_dir=str(run),
-        per_device_train_batch_size=settings.passages_per_pass,
-        gradient_accumulation_steps=settings.passages_per_step // at_once,
-        num_train_epochs=settings.epochs,
-        max_steps=settings.max_steps or -1,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        optim="adamw_torch",
-        # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers that they are beside. Without
-        # it each of them would keep its own float32 copy of its input for the backward pass.
-        bf16=base.model.dtype == torch.bfloat16,
-        seed=recipe.seed,
-        logging_steps=settings.log_every,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps" if looks else "no",
-        eval_steps=settings.evaluate_every,
-        save_strategy="steps",
-        save_steps=settings.evaluate_every,
-        load_best_model_at_end=bool(looks),
-        metric_for_best_model=f"eval_{settings.best_by}" if looks else None,
-        greater_is_better=settings.best_by == "accuracy" if looks else None,
-        activation_checkpointing=settings.activation_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
-        report_to=list(settings.report_to) or "none",
-        run_name=recipe.name,
-        ddp_find_unused_parameters=False,
-        use_cpu=base.model.device.type == "cpu",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        log_level="error",
-        log_level_replica="error",
-    )
-    if (
-        arguments.n_gpu > 1
-    ):  # the Trainer would spread each batch over all GPUs of the machine, which trees do not survive
-        say(f"Training on one of {arguments.n_gpu} GPUs; `torchrun --nproc_per_node={arguments.n_gpu}` uses all.")
-        arguments._n_gpu = 1
-
-    def validate(current: Any) -> dict[str, float]:
-        right, nll, count = 0, 0.0, 0
-        scored = score_layouts(current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
-        for layout, scores in scored:
-            for question, values in zip(layout.questions, scores, strict=True):
-                assert question.gold is not None
-                right += int(values.argmax()) == question.gold
-                nll -= float(values.log_softmax(0)[question.gold])
-                count += 1
-        return {"accuracy": right / count, "nll": nll / count}
-
-    with tracking("Training", steps) as advance:
-        trainer = TreeTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=dataset,
-            eval_dataset=looks or None,
-            data_collator=collate,
-            settings=settings,
-            attention=base.attention,
-            validate=validate,
-            ranks=ranks,
-            callbacks=[
-                LogWriter(run / "log.jsonl"),
-                ShowProgress(advance),
-                *([EarlyStoppingCallback(settings.patience)] if settings.patience and looks else []),
-            ],
-        )
-        trainer.remove_callback(PrinterCallback)
-        ranks.where = trainer.where
-        checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    target = run / ("adapter" if settings.method == "lora" else "model")
-    partial = run / f".{target.name}.part"
-    if ranks.first:
-        shutil.rmtree(partial, ignore_errors=True)
-    trainer._save(str(partial))  # by all: where the model is sharded, each gives its slices
-    if ranks.first:
-        base.tokenizer.save_pretrained(partial)
-        put_in_place(partial, target)
-    base.model = model
-    return {
-        "steps": trainer.state.global_step,
-        "processes": ranks.size,
-        "passages": len(train),
-        "mentions": dataset.num_mentions,
-        "dropped_mentions": dropped,
-        "cut_texts": cut,
-        "best_validation": trainer.state.best_metric,
-        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name
-        if trainer.state.best_model_checkpoint
-        else None,
-    }

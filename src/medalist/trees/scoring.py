@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask
 
 from .losses import log_softmax_by_question
 from .prompt import Layout
@@ -37,8 +38,6 @@ def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> di
     """
     mask: Any
     if attention == "flex_attention":
-        from torch.nn.attention.flex_attention import create_block_mask
-
         tree = padded(tree, FLEX_MULTIPLE)
         ends, size = tree.subtree_end, len(tree)
         mask = create_block_mask(

@@ -88,27 +88,6 @@ def tables(path: Path) -> list[Table]:
     return [Table(path, member) for member in sorted(members)]
 
 
-def named_tables(source: str, downloads: Path) -> list[Table]:
-    """The tables of a source that a user names: a file, `zenodo:FILE`, or `hub:OWNER/NAME` with its three splits.
-
-    Args:
-        source: what the user named; only the last two use the network.
-        downloads: folder for files of Zenodo.
-    """
-    from ...corpora.download import hub_parquet, zenodo_file
-
-    if source.startswith("zenodo:"):
-        return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))
-    if source.startswith("hub:"):
-        name = source.removeprefix("hub:")
-        return [
-            Table(path, split=split)
-            for split in ("train", "validation", "test")
-            for path in hub_parquet(name, split=split)
-        ]
-    return tables(Path(source))
-
-
 def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
     """Passages of a table, one per (abstract, text), for the short forms may be substituted differently.
 

@@ -1,0 +1,84 @@
+"""A run's tuned model beside what was exported from it, on the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ..data.inventory import Inventory
+from ..data.items import ChoiceItem, Item, make_choice_items, make_items, passage_numbers
+from ..data.passages import Passage
+from ..data.quizzes import Quiz
+from .metrics import Estimate, PassageBootstrap, softmax
+from .predictions import Scores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Accuracy of a run's tuned model and of what was exported from it, on the same questions."""
+
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+    """After - before, paired."""
+    p: float
+    passages: int
+    changed: int
+    """Questions that got another answer."""
+    largest_shift: float
+    """Largest change of a candidate's probability, "none of these" included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Export:
+    """What was written, and what it cost."""
+
+    path: Path
+    form: Literal["merged", "gguf"]
+    type: str
+    """"bfloat16", "float16", "float32"; of a GGUF file "f16", "q8_0", "q4_k_m"."""
+    comparison: Comparison
+    other_tokens: int = 0
+    """Of the passages, those that llama.cpp splits into other tokens than the run's tokenizer does."""
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def compare_scores(
+    texts: Sequence[Passage | Quiz], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
+) -> Comparison:
+    """What changed between two models' scores: of mentions with a listed gold and a second candidate, or of choice questions.
+
+    Raises:
+        ValueError: there is nothing of that kind.
+    """
+    passages = [text for text in texts if isinstance(text, Passage)]
+    quizzes = [text for text in texts if isinstance(text, Quiz)]
+    asked: list[Item | ChoiceItem] = [*make_items(passages, inventory), *make_choice_items(quizzes)]
+    items = [item for item in asked if item.kind == "choice" and item.key in before and item.key in after]
+    if not items:
+        raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
+    # The null candidate, which choice questions do not have, does not compete.
+    answers = [
+        np.array([int(found[item.key][: len(item.candidates)].argmax()) for item in items]) for found in (before, after)
+    ]
+    gold = np.array([item.gold for item in items])
+    bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
+    shares = [bootstrap.share(answer == gold) for answer in answers]
+    difference = bootstrap.difference(*(answer == gold for answer in answers))
+    assert shares[0] and shares[1] and difference, "there are mentions"
+    return Comparison(
+        before=shares[0],
+        after=shares[1],
+        difference=difference[0],
+        p=difference[1],
+        passages=len({item.passage.id for item in items}),
+        changed=int((answers[0] != answers[1]).sum()),
+        largest_shift=max(float(abs(softmax(before[i.key]) - softmax(after[i.key])).max()) for i in items),
+    )

@@ -1,0 +1,126 @@
+"""Loads a base model; dtype and attention follow from the device.
+
+Every model is checked against separate sequences before it is used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..tools.progress import say
+from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention
+from .base import BaseIdentity, ModelError, find_base, refuse_quantised, without_progress_bars
+from .precision import DType, Quantization, choose_precision, settle
+
+
+@dataclass(kw_only=True, slots=True)
+class LoadedModel:
+    """A causal LM that computes token trees, and what goes with it."""
+
+    model: Any
+    tokenizer: Any
+    identity: BaseIdentity
+    attention: Attention
+    max_depth: int
+    """Longest sequence that the model reads exactly, in tokens."""
+    tree_error: float
+    """What the check against separate sequences found, in nats; not a number before the check."""
+    quantization: Quantization = "none"
+    """How the weights of its linear layers are kept; to anything but "none" no adapter is merged."""
+
+
+def load_base(
+    source: str,
+    *,
+    revision: str | None = None,
+    dtype: DType = "auto",
+    quantization: Quantization = "none",
+    device: str = "auto",
+    place: bool = True,
+    expected_sha256: str | None = None,
+) -> LoadedModel:
+    """Load a base model and its tokenizer.
+
+    Args:
+        source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, `package:NAME` for a model that an
+            installed package carries, or a Hub id.
+        revision: commit, branch or tag of a Hub id.
+        dtype: `auto` is bfloat16 on a GPU that has it, float16 on others, float32 on a CPU.
+        quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
+            `dtype`.
+        device: `auto` is CUDA where there is one, `cuda:LOCAL_RANK` among several processes, else the CPU.
+        place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
+            `sharding.shard`, which puts slices of them on the device and checks there.
+        expected_sha256: refuse other weights than these.
+
+    Raises:
+        ModelError: there is nothing to load, or it is not what was recorded.
+        TreeAttentionError: the model does not follow token trees.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
+
+    precision = choose_precision(device, dtype, quantization)
+    folder, identity = find_base(source, revision)
+    if expected_sha256 and identity.sha256 != expected_sha256:
+        raise ModelError(
+            f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
+        )
+    refuse_quantised(source, folder)
+    _announce(precision.reason)
+    try:
+        with without_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                attn_implementation="sdpa",
+                trust_remote_code=False,
+                **precision.loading_arguments(),
+            )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
+    if quantization != "none":
+        settle(model, precision.device)
+    elif place:
+        model = model.to(precision.device)
+    attention, tree_error = choose_attention(model) if place else ("sdpa", math.nan)
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        identity=identity,
+        attention=attention,
+        max_depth=longest_sequence(model.config),
+        tree_error=tree_error,
+        quantization=quantization,
+    )
+
+
+@cache
+def _announce(reason: str) -> None:
+    """Once a process, though a command may load its base several times."""
+    say(reason)
+
+
+def choose_attention(model: Any) -> tuple[Attention, float]:
+    """FlexAttention on a GPU if the model computes trees right with it, else SDPA; also what the check found, in nats.
+
+    Raises:
+        TreeAttentionError: it does so with neither.
+    """
+    if model.device.type == "cuda":
+        model.set_attn_implementation("flex_attention")
+        try:
+            return "flex_attention", check_tree_attention(model, "flex_attention")
+        except TreeAttentionError as error:
+            say(f"FlexAttention is not used: {error}")
+            model.set_attn_implementation("sdpa")
+    return "sdpa", check_tree_attention(model, "sdpa")
+
+
+def longest_sequence(config: Any) -> int:
+    """Longest sequence that a model reads exactly: beyond a sliding window it forgets and a tree would not."""
+    longest = int(getattr(config, "max_position_embeddings", None) or 2048)
+    window = getattr(config, "sliding_window", None)
+    return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest

@@ -1,0 +1,119 @@
+"""What a recipe's data is read from: the candidates, and the marked passages of each split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..corpora.corpus import ACCOUNT, corpus_inventory, is_corpus, mixed
+from ..corpora.pubmed import PubmedSettings, prepare_pubmed
+from ..data.embedded import sample
+from ..data.inventory import Inventory
+from ..data.kinds import KINDS
+from ..data.passage_files import read_passages
+from ..data.passages import Passage
+from ..data.rows import Quarantine
+from ..data.shards import corpus_passages
+from ..data.sources.choices import is_choices
+from ..data.splits import Split, split_passages
+from ..data.substitution import Substituter
+from ..recipe import DataSettings, Recipe
+from .parents import candidates, parent_run
+
+
+def load_inventory(settings: DataSettings) -> Inventory:
+    """The inventory that the settings name: a prepared folder's own or the sample's where they name none."""
+    if settings.inventories:
+        found = [Inventory.read(Path(name)) for name in settings.inventories]
+        return found[0] if len(found) == 1 else Inventory.merged(found, " + ".join(i.origin for i in found))
+    if settings.source == "sample":
+        return sample.inventory()
+    if settings.path is not None and is_corpus(Path(settings.path)):
+        return corpus_inventory(Path(settings.path))
+    raise ValueError(f"data.inventory is not set: source {settings.source} needs a sense inventory")
+
+
+def _offered(recipe: Recipe, own: Inventory | None = None) -> Inventory:
+    """The candidates: of the settings, or `own` in their place, and of the parent if there is one."""
+    settings, parent = recipe.data, parent_run(recipe)
+    if parent is None or not settings.parent_senses:
+        return load_inventory(settings) if own is None else own
+    if own is None and (settings.source != "table" or settings.inventories):
+        own = load_inventory(settings)
+    return candidates(parent, own)
+
+
+def read_sources(
+    recipe: Recipe, folder: Path, quarantine: Quarantine
+) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
+    """The candidates, and the marked passages of each split; those of a corpus on disk are read as they are asked for."""
+    settings = recipe.data
+    if settings.source != "sample" and settings.path is None:
+        raise ValueError(f"data.path is not set: source {settings.source} reads a file")
+    path = Path(settings.path or "")
+    if settings.source == "pubmed" and settings.substitution.mode in ("medal", "mended"):
+        raise ValueError(
+            "data.substitution.mode is not for source pubmed: say with data.kinds.shares what to make of abstracts, such as "
+            "{medal: 1}"
+        )
+    if settings.path is not None and is_corpus(path):
+        account = json.loads((path / ACCOUNT).read_text(encoding="utf-8"))
+        if account["source"] != settings.source:
+            raise ValueError(f"{path} was prepared from {account['source']}, but data.source is {settings.source}")
+        return _corpus(recipe, path, _offered(recipe))
+    if settings.source == "pubmed":
+        built = folder / "corpus"
+        account = prepare_pubmed([path], built, _pubmed_settings(recipe))
+        quarantine.total = account["rows_read"]
+        with (built / "quarantine.jsonl").open(
+            encoding="utf-8"
+        ) as file:  # not splitlines, which knows other line ends too
+            quarantine.rows = [json.loads(line) for line in file]
+        return _corpus(recipe, built, _offered(recipe, corpus_inventory(built)))
+    if settings.source == "table" and is_choices(path):
+        raise ValueError(f"{path} holds choice questions, not marked passages: set data.source=choices")
+    inventory = _offered(recipe)
+    passages = sample.passages() if settings.source == "sample" else read_passages(path, inventory, quarantine)
+    # Split before anything is replaced: duplicates are alike only as they came.
+    splits = split_passages(passages, validation=settings.validation, test=settings.test, seed=recipe.seed)
+    mode = settings.substitution.mode
+    if mode == "auto":
+        mode = "mended" if settings.source == "sample" else "none"
+    if mode == "none":
+        return inventory, splits
+    own = settings.source == "sample" and settings.inventory is None
+    shortened = sample.usual_short_forms() if own else inventory
+    substitute = Substituter(shortened, mode=mode, probability=settings.substitution.probability, seed=recipe.seed)
+    return inventory, {split: [substitute(passage) for passage in part] for split, part in splits.items()}
+
+
+def _pubmed_settings(recipe: Recipe) -> PubmedSettings:
+    settings, kinds = recipe.data, recipe.data.kinds
+    if not settings.inventories and set(kinds.shares) - {"defined"}:
+        raise ValueError("data.inventory is not set: kinds medal and substituted need a sense inventory")
+    return PubmedSettings(
+        inventories=tuple(map(Path, settings.inventories)),
+        kinds=tuple(kinds.shares),
+        probability=kinds.probability,
+        all_sections=kinds.all_sections,
+        min_count=kinds.min_count,
+        validation=settings.validation,
+        test=settings.test,
+        max_bad_rows=settings.max_bad_rows,
+        seed=recipe.seed,
+    )
+
+
+def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
+    shares = recipe.data.kinds.shares if recipe.data.source == "pubmed" else None
+    there = [kind for kind in KINDS if (path / kind).exists()]
+    if shares and (missing := [kind for kind in shares if kind not in there]):
+        raise ValueError(
+            f"{recipe.data.path} gives no passages of kind {' or '.join(missing)}; leave that out of data.kinds.shares. There "
+            f"are: {', '.join(there)}."
+        )
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    if shares is None:
+        return inventory, {split: corpus_passages(path, split, inventory) for split in splits}
+    return inventory, {split: mixed(path, split, inventory, shares, seed=recipe.seed) for split in splits}

@@ -1,0 +1,163 @@
+"""Training: from a recipe to a run folder with a tuned model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.inventory import Inventory
+from ..models.base import identity_record
+from ..models.load import load_base
+from ..models.precision import compute_device
+from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
+from ..training.ranks import together
+from . import parents
+from .card import write_card
+from .prepare import prepare
+from .run import Run, is_run, load_run_base, load_tuned, open_run, use_threads, write_recipe
+
+_VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
+
+
+def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
+    """Prepare the data and make the run folder, ready to be evaluated and trained; or open it if it is there.
+
+    Args:
+        recipe: everything that decides the run.
+        whole: False does not put the whole base on a device, where it may find no room.
+
+    Raises:
+        RecipeError: the folder belongs to a run of another recipe.
+        ValueError: data or model are wrong; see `prepare`, `load_base`.
+    """
+    folder = recipe.folder
+    if is_run(folder):
+        _check_same(recipe, load_recipe(folder / "recipe.yaml"), folder)
+        return open_run(folder)
+    use_threads(recipe)
+    parent = parents.parent_run(recipe)
+    prepared = prepare(recipe)
+    settings = recipe.model
+    base = load_base(
+        settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization, place=whole
+    )
+    trained = Inventory.mined(prepared.passages("train"), "training split")
+    if parent is not None:
+        parents.check_base(parent, base.identity)
+        trained = parents.senses_as_listed([parent.trained, trained], prepared.inventory)
+    folder.mkdir(parents=True, exist_ok=True)
+    if recipe.data.source != "choices":
+        prepared.inventory.write(folder / "inventory.csv")
+        trained.write(folder / "trained_senses.csv")
+    record = {
+        "base": identity_record(base.identity),
+        "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {compute_device().type}",
+        "dtype": str(base.model.dtype).removeprefix("torch."),
+        "quantization": base.quantization,
+        "attention": base.attention,
+        "git_revision": _git_revision(),
+    }
+    if parent is not None:
+        record["parent"] = parents.parent_record(parent) | {
+            "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # choice questions replay nothing
+        }
+    write_recipe(folder, recipe, record)
+    return open_run(folder)
+
+
+def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
+    """Prepare the data, tune the base, and leave a run folder.
+
+    Called by each of several processes that a launcher started, they do it together; see `ranks`. The run's folder and the
+    prepared data then lie where all machines see them.
+
+    Args:
+        recipe: everything that decides the run.
+        parent: a trained run whose weights to begin with, in place of the recipe's `model.parent`; see also
+            `parents.further_recipe`.
+        resume: go on with an existing run of the same recipe from its last complete checkpoint.
+
+    Raises:
+        FileExistsError: the run has begun and is not to be resumed.
+        RecipeError: the existing run was started with another recipe.
+        ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
+    """
+    from ..training.tune import tune  # slow to import: transformers' Trainer
+
+    if parent is not None:
+        recipe = parents.with_parent(recipe, parent.folder if isinstance(parent, Run) else parent)
+    with together() as ranks:
+        whole = ranks.size == 1 or recipe.training.parallel == "ddp"
+        if ranks.first:
+            _begin(recipe, resume=resume, whole=whole)
+        ranks.wait_for_first()
+        run = open_run(recipe.folder)
+        if run.tuned is not None:
+            return run
+        use_threads(recipe)
+        prepared = prepare(recipe)
+        before = parents.parent_run(recipe)
+        all_weights = before is not None and recipe.training.method == "full"
+        base = load_tuned(before) if before is not None and all_weights else load_run_base(run, place=whole)
+        counts = tune(
+            base,
+            recipe,
+            train=[*prepared.texts("train"), *prepared.replayed()],
+            validation=prepared.texts("validation"),
+            inventory=prepared.inventory,
+            run=run.folder,
+            resume=resume,
+            ranks=ranks,
+            start=None if before is None or all_weights else before.tuned,
+        )
+        if ranks.first:
+            write_recipe(run.folder, recipe, run.record | {"attention": base.attention, "training": counts})
+            write_card(open_run(run.folder))
+        ranks.wait_for_first()
+        return open_run(run.folder)
+
+
+def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:
+    """What comes before training, by one process for all."""
+    if is_run(recipe.folder) and not resume:
+        raise FileExistsError(f"{recipe.folder} exists: --resume goes on with it, name=... starts another.")
+    run = start_run(recipe, whole=whole)
+    if run.tuned is None and prepare(recipe).account["fingerprint"] != run.record["data"]["fingerprint"]:
+        raise ValueError(f"The data of {run.folder} has changed since it was started; set name=... for a new run.")
+    if (before := parents.parent_run(recipe)) is not None:
+        parents.check_same(run, before)
+
+
+def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
+    mine, theirs = dump_recipe(recipe), dump_recipe(recorded)
+    different = sorted(_flat(mine).items() ^ _flat(theirs).items())
+    different = [item for item in different if item[0] != "training.parallel"]  # which changes no result
+    if different:
+        raise RecipeError(
+            f"{folder} was started with another recipe: {different[0][0]} differs. Resume with its own recipe.yaml, or "
+            "set name=... for a new run."
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: repr(value)}
+    return flat
+
+
+def _git_revision() -> str | None:
+    """The checkout that the code runs from; None when it was installed from a wheel."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
