@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from marking import marked
-from medalist.cli.tables import metrics_tables
+from medalist.cli.result_tables import metrics_tables
 from medalist.data.items import make_choice_items
 from medalist.data.quizzes import Choice, Quiz
 from medalist.data.splits import shared_passages

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import medalist
-from medalist.corpora import medal as medal_corpus
+from medalist.corpora import medal, medal_rows
 from medalist.corpora.medal import MedalSettings, prepare_medal
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Passage
@@ -90,7 +90,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def small_partitions(monkeypatch):
-    monkeypatch.setattr(medal_corpus, "PARTITION_MB", 0.0015)
+    monkeypatch.setattr(medal, "PARTITION_MB", 0.0015)
 
 
 @pytest.mark.usefixtures("small_partitions")
@@ -249,7 +249,7 @@ def test_too_many_bad_rows_leave_no_corpus_and_a_higher_limit_reads_nothing_agai
     with pytest.raises(TooManyBadRows, match=told):
         prepared(tmp_path / "out", source, max_bad_rows=0.4)
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(medal_corpus, "rows", None)
+    monkeypatch.setattr(medal_rows, "rows", None)
     assert prepared(tmp_path / "out", source, max_bad_rows=0.5)["passages"]["train"] == 5
 
 
@@ -361,12 +361,12 @@ def test_killed_half_way_other_settings_begin_anew(tmp_path):
 def test_stopped_at_the_very_end_nothing_is_made_again(tmp_path, monkeypatch):
     source = table(tmp_path, lines(range(5)))
     prepared(tmp_path / "whole", source)
-    finish = medal_corpus.finish
-    monkeypatch.setattr(medal_corpus, "finish", None)
+    finish = medal.finish
+    monkeypatch.setattr(medal, "finish", None)
     with pytest.raises(TypeError):
         prepared(tmp_path / "out", source)
-    monkeypatch.setattr(medal_corpus, "finish", finish)
-    monkeypatch.setattr(medal_corpus, "_build", None)
+    monkeypatch.setattr(medal, "finish", finish)
+    monkeypatch.setattr(medal, "_build", None)
     prepared(tmp_path / "out", source)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from marking import marked
 from medalist.cli.app import main
-from medalist.cli.tables import metrics_tables
+from medalist.cli.result_tables import metrics_tables
 from medalist.data.embedded import probes
 from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory

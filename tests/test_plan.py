@@ -8,7 +8,7 @@ from rich.console import Console
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from medalist.cli.app import main
-from medalist.cli.tables import plan_tables
+from medalist.cli.result_tables import plan_tables
 from medalist.models.adapters import add_adapter
 from medalist.models.base import ModelError, at_hand
 from medalist.models.load import load_base

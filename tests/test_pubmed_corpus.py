@@ -16,12 +16,13 @@ import pytest
 import medalist
 from medalist.corpora import pubmed as pubmed_corpus
 from medalist.corpora.corpus import finish
-from medalist.corpora.pubmed import PubmedSettings, input_files, prepare_pubmed
+from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
 from medalist.data.inventory import Inventory
 from medalist.data.kinds import KINDS
 from medalist.data.passages import Passage
 from medalist.data.rows import TooManyBadRows
 from medalist.data.shards import corpus_passages
+from medalist.data.sources.pubmed import input_files
 from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from medalist.cli.tables import expansions_table
+from medalist.cli.result_tables import expansions_table
 from medalist.expansion.expander import Expansion
 
 

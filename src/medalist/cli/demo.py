@@ -14,7 +14,8 @@ from ..runs.report import write_report
 from ..runs.train import start_run, train
 from ..tools.pages import share
 from ..tools.progress import say
-from .tables import expansions_table, metrics_tables, prepared_table
+from .data_tables import prepared_table
+from .result_tables import expansions_table, metrics_tables
 
 NOTE = (
     "Seen on the ward today. Oxygen saturation is 93 percent on RA and HR is 84. Echocardiography shows a dilated RA and RV "

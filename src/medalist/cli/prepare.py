@@ -1,4 +1,4 @@
-"""`medalist prepare`: a recipe's data, MeDAL's tables, or PubMed files. Thin, as `cli` is."""
+"""`medalist prepare`: a recipe's data, MeDAL's tables, or PubMed files. Thin, as `app` is."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def recipe(
     """
     from ..recipe import load_recipe
     from ..runs.prepare import prepare
-    from .tables import prepared_table
+    from .data_tables import prepared_table
 
     prepared = prepare(load_recipe(recipe, overrides or []))
     remarks.print(prepared_table(prepared.account))
@@ -99,7 +99,7 @@ def medal(
     """
     from ..corpora.download import named_tables
     from ..corpora.medal import MedalSettings, prepare_medal
-    from .tables import corpus_table
+    from .data_tables import corpus_table
 
     settings = MedalSettings(
         inventory=inventory,
@@ -162,7 +162,7 @@ def pubmed(
     """
     from ..corpora.pubmed import PubmedSettings, prepare_pubmed
     from ..data.kinds import KINDS
-    from .tables import corpus_table
+    from .data_tables import corpus_table
 
     chosen = tuple(kind for kind in KINDS if kind in kinds.split(","))
     if unknown := set(kinds.split(",")) - set(KINDS):

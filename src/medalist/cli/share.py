@@ -1,4 +1,4 @@
-"""Verbs that hand a run to others: `export`, `publish`, `pull`, `task`. Thin, as `cli` is."""
+"""Verbs that hand a run to others: `export`, `publish`, `pull`, `task`. Thin, as `app` is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def export(
     """
     from ..runs.run import open_run
     from ..sharing.export import export_gguf, export_merged
-    from .tables import export_table
+    from .share_tables import export_table
 
     opened = open_run(run)
     if to == "merged":
@@ -86,7 +86,7 @@ def task(
     """
     from ..runs.run import open_run
     from ..sharing.task import write_task
-    from .tables import task_lines
+    from .share_tables import task_lines
 
     counts = write_task(open_run(run), folder, data=data, inventory=inventory, limit=limit)
     for line in task_lines(counts):
@@ -136,7 +136,7 @@ def publish(
     """
     from ..runs.run import open_run
     from ..sharing.publish import prepare_publication, send
-    from .tables import publication_table
+    from .share_tables import publication_table
 
     publication = prepare_publication(
         open_run(run),
@@ -191,4 +191,4 @@ def pull(
 
 
 VERBS = (export, publish, pull, task)
-"""What `cli` adds to the command line."""
+"""What `app` adds to the command line."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,21 +24,20 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import shards, write_shard
-from ..data.sources.medal import Row, Table, group, rows, tables
+from ..data.sources.medal import Row, Table, group, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
-from ..tools.progress import tracking
 from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import MENDED, medal_card
+from .medal_rows import distribute, partition_rows, text_size
 from .mending import Mending, is_junk, variant_groups
 
 PARTITION_MB = 32
 """Text of one partition, about; grouping it takes some ten times as much memory."""
 COMMON_SHARE, COMMON_TEXTS = 0.005, 5
 """A word is common that stands in this share of the texts, and in so many."""
-_BUFFER = 512 * 1024
 _ORDER: tuple[Split, ...] = get_args(Split)
 _SPLITS: dict[str, Split] = {
     "train": "train",
@@ -96,7 +94,7 @@ def prepare_medal(
     published = Inventory.read(settings.inventory)
     if settings.adam is not None:
         adam_scores(settings.adam)  # a wrong file is told now, not when everything else is done
-    parts = max(1, math.ceil(sum(_size(table) for table in found) / (PARTITION_MB * 1e6)))
+    parts = max(1, math.ceil(sum(text_size(table) for table in found) / (PARTITION_MB * 1e6)))
     files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
     recorded = {
         **{name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"},
@@ -124,7 +122,7 @@ def _build(
     (published if settings.as_published else Inventory.merged([published], published.origin)).write(
         work / "inventory.csv"
     )
-    read = [_partition(table, number, work, parts) for number, table in enumerate(found)]
+    read = [distribute(table, number, work, parts) for number, table in enumerate(found)]
     _write_common_words(work, len(found))
     jobs = [number for number in range(parts) if not _account_path(work, number).exists()]
     job = partial(_group_partition, work=work, total=parts, tables=found, settings=settings)
@@ -141,77 +139,13 @@ def _build(
     write_account(account, work)
 
 
-def _size(table: Table) -> int:
-    """Bytes of text, about."""
-    if table.member is not None:
-        with zipfile.ZipFile(table.path) as archive:
-            return archive.getinfo(table.member).file_size
-    size = table.path.stat().st_size
-    return size * 3 if table.path.suffix in (".gz", ".parquet") else size
-
-
-def _partition(table: Table, number: int, work: Path, parts: int) -> dict[str, Any]:
-    """Distribute a table's rows over the partitions; done before, its record is read again."""
-    done = work / "rows" / f"{number}.json"
-    if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]  # as written below
-    folder = work / "rows" / str(number)
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        left.unlink()
-    quarantine = Quarantine(limit=1.0)
-    waiting: list[list[str]] = [[] for _ in range(parts)]
-    sizes = [0] * parts
-    shown, size = 0, _size(table)
-    with tracking(f"Reading {table.name}, MB", max(1, size // 1_000_000)) as advance:
-        seen = 0
-        for row in rows(table, quarantine):
-            part = zlib.crc32(row.abstract.encode()) % parts
-            line = "\t".join((str(row.line), row.abstract, row.text, row.locations, row.labels))
-            if line.count("\t") != 4 or "\n" in line or "\r" in line:
-                line = "J" + json.dumps(row[:5])
-            waiting[part].append(line)
-            sizes[part] += len(line)
-            seen += len(line)
-            if sizes[part] > _BUFFER:
-                _append(folder, part, waiting, sizes)
-            if seen - shown > 20_000_000:
-                advance((seen - shown) // 1_000_000)
-                shown = seen
-        for part in range(parts):
-            _append(folder, part, waiting, sizes)
-    record = {"total": quarantine.total, "rows": quarantine.rows}
-    with replacing(done) as file:
-        json.dump(record, file, ensure_ascii=False)
-    return record
-
-
 def _write_common_words(work: Path, tables_read: int) -> None:
     """The words that stand in many of the first partition's texts."""
-    texts = {row.text for n in range(tables_read) for row in _rows_of(work / "rows" / str(n) / "00000", "")}
+    texts = {row.text for n in range(tables_read) for row in partition_rows(work / "rows" / str(n) / "00000", "")}
     counts = Counter(word for text in texts for word in set(text.split()))
     least = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
     with replacing(work / "common.json") as file:
         json.dump(sorted(word for word, count in counts.items() if count >= least), file, ensure_ascii=False)
-
-
-def _append(folder: Path, part: int, waiting: list[list[str]], sizes: list[int]) -> None:
-    if waiting[part]:
-        with (folder / f"{part:05}").open("a", encoding="utf-8", newline="") as file:
-            file.write("\n".join(waiting[part]) + "\n")
-        waiting[part], sizes[part] = [], 0
-
-
-def _rows_of(path: Path, table: str) -> Iterator[Row]:
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            if line.startswith("J"):
-                yield Row._make((*json.loads(line[1:]), table))
-            else:
-                number, abstract, text, locations, labels = line.rstrip("\n").split("\t")
-                yield Row(int(number), abstract, text, locations, labels, table)
 
 
 def _group_partition(number: int, *, work: Path, total: int, tables: list[Table], settings: MedalSettings) -> int:
@@ -222,7 +156,7 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
     found: dict[Split, list[Row]] = {split: [] for split in _ORDER}
     for place, table in enumerate(tables):
         named = _SPLITS.get(table.name)
-        for row in _rows_of(work / "rows" / str(place) / f"{number:05}", table.file):
+        for row in partition_rows(work / "rows" / str(place) / f"{number:05}", table.file):
             split = named or split_of(
                 row.abstract, validation=settings.validation, test=settings.test, seed=settings.seed
             )

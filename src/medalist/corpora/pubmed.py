@@ -23,14 +23,13 @@ from ..data.kinds import KINDS, Kind, KindMaker, definition_counts
 from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import write_shard
-from ..data.sources.pubmed import Abstract, read_records
+from ..data.sources.pubmed import Abstract, input_files, read_records
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
 from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import pubmed_card
 
-ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -56,29 +55,6 @@ class PubmedSettings:
     """More malformed records than this share stop the work."""
     seed: int = 0
     """Decides splits and substitutions."""
-
-
-def input_files(sources: Sequence[Path]) -> list[Path]:
-    """The files of the sources, in order; a folder gives those that it holds, by name.
-
-    Raises:
-        FileNotFoundError: a source is missing.
-        ValueError: a folder holds no file of a known kind, or a file is of no known kind.
-    """
-    found: list[Path] = []
-    for source in sources:
-        if not source.exists():
-            raise FileNotFoundError(f"{source} does not exist")
-        if source.is_dir():
-            inside = sorted(path for path in source.iterdir() if path.name.endswith(ENDINGS))
-            if not inside:
-                raise ValueError(f"{source} holds no file that ends in {', '.join(ENDINGS)}")
-            found += inside
-        elif not source.name.endswith(ENDINGS):
-            raise ValueError(f"{source} is of no known format. Known: {', '.join(ENDINGS)}")
-        else:
-            found.append(source)
-    return found
 
 
 def prepare_pubmed(

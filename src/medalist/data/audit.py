@@ -11,14 +11,18 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .embedded import sample
 from .inventory import Inventory
 from .items import make_items
+from .passage_files import write_jsonl, write_parquet
 from .passages import Passage
+from .shards import marked_passages
 from .splits import content, shared_key
 
 SHINGLE = 2
@@ -116,6 +120,35 @@ def audit(
         unseen_senses=sum((i.mention.short_form, i.mention.long_form) not in senses for i in items),
         unseen_short_forms=sum(item.mention.short_form not in short_forms for item in items),
     )
+
+
+def audit_files(
+    train: Path, evaluation: Path, inventory: Path | None = None, *, threshold: float = 0.8, out: Path | None = None
+) -> Audit:
+    """Compare an evaluation on disk with training data on disk, and write what is left of it without what they share.
+
+    Args:
+        train: marked passages: a file, or a folder of shards, of which one at a time is in memory.
+        evaluation: likewise.
+        inventory: as for `Inventory.read`; None: the sample's.
+        threshold: as for `audit`.
+        out: a .jsonl or .parquet file for what is left; None: it is not written.
+
+    Raises:
+        ValueError: `out` is of another kind, or one of the files to be read; or as for `marked_passages`.
+        FileNotFoundError: there is no such file.
+    """
+    if out is not None and out.suffix not in (".jsonl", ".parquet"):
+        raise ValueError(f"--out {out}: name a .jsonl or .parquet file")
+    if out is not None and out.resolve() in (train.resolve(), evaluation.resolve()):
+        raise ValueError(f"--out {out} is one of the files to be read: name another")
+    senses = sample.inventory() if inventory is None else Inventory.read(inventory)
+    passages = list(marked_passages(evaluation, "test", senses))
+    found = audit(marked_passages(train, "train", senses), passages, senses, threshold=threshold)
+    if out is not None:
+        left = list(clean(passages, found))
+        (write_jsonl if out.suffix == ".jsonl" else write_parquet)(left, out)
+    return found
 
 
 def clean(evaluation: Iterable[Passage], found: Audit) -> Iterator[Passage]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -184,3 +184,29 @@ def _first_year(texts: Iterable[str | None]) -> int | None:
     """Four digits in a row, from the first text that has them."""
     found = (re.search("[0-9]{4}", text) for text in texts if text)
     return next((int(match.group()) for match in found if match), None)
+
+
+ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")
+
+
+def input_files(sources: Sequence[Path]) -> list[Path]:
+    """The files of the sources, in order; a folder gives those that it holds, by name.
+
+    Raises:
+        FileNotFoundError: a source is missing.
+        ValueError: a folder holds no file of a known kind, or a file is of no known kind.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise FileNotFoundError(f"{source} does not exist")
+        if source.is_dir():
+            inside = sorted(path for path in source.iterdir() if path.name.endswith(ENDINGS))
+            if not inside:
+                raise ValueError(f"{source} holds no file that ends in {', '.join(ENDINGS)}")
+            found += inside
+        elif not source.name.endswith(ENDINGS):
+            raise ValueError(f"{source} is of no known format. Known: {', '.join(ENDINGS)}")
+        else:
+            found.append(source)
+    return found

@@ -1,0 +1,84 @@
+"""`medalist audit` and `inventory`: data before anything is trained on it. Thin, as `app` is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import InventoryFile, out
+
+
+def audit(
+    train: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRAIN",
+            help="Marked training passages: a file, or a prepared folder, of which one shard at a time is in memory.",
+            show_default=False,
+        ),
+    ],
+    evaluation: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EVAL", help="Marked passages to evaluate on: a file, or a prepared folder.", show_default=False
+        ),
+    ],
+    inventory: InventoryFile = None,
+    threshold: Annotated[
+        float,
+        typer.Option(min=0.3, max=1, help="Least Jaccard similarity of near-duplicates; below 0.7 many are missed."),
+    ] = 0.8,
+    clean_split: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Write what is left of EVAL without shared passages and leaking mentions (.jsonl, .parquet)."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print figures and ids for machines.")] = False,
+) -> None:
+    """Say what an evaluation shares with training data: passages, near-duplicates, answers spelt out, senses never trained on.
+
+    Example: `medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl`
+    """
+    from ..data.audit import audit_files
+    from .data_tables import audit_table
+
+    found = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+    else:
+        out.print(audit_table(found))
+    if clean_split is not None:
+        print(clean_split)
+
+
+def inventory(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV, JSON; marked test data of GLADIS too.",
+            show_default=False,
+        ),
+    ],
+    result: Annotated[Path, typer.Option("--out", help="The CSV glossary to write.", show_default=False)],
+) -> None:
+    """Merge sense inventories into one glossary: spelling variants of a sense are united, counts add up.
+
+    Example: `medalist inventory adam_database.gz glossary.csv --out senses.csv`
+    """
+    from ..data.inventory import Inventory
+
+    if result.exists():
+        raise FileExistsError(f"{result} exists already: name another file, or remove it")
+    merged = Inventory.merged([Inventory.read(path) for path in files])
+    merged.write(result)
+    senses = sum(map(len, merged.senses.values()))
+    print(f"{result}: {len(merged):,} short forms, {senses:,} senses")
+
+
+VERBS = (audit, inventory)
+"""What `app` adds to the command line."""

@@ -1,0 +1,108 @@
+"""`medalist evaluate`, `claims` and `report`: what a run is worth. Thin, as `app` is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import HeldOutFile, InventoryFile, RunFolder, out
+
+
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_MODEL",
+            help="A run's folder, or a base: smollm2-135m, a model folder, a .gguf file, package:NAME, a Hub id.",
+            show_default=False,
+        ),
+    ],
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(help="For a bare base: marked passages, or choice questions, that the baselines may learn from."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="For a bare base: commit, branch or tag of a Hub id.")] = None,
+    quantization: Annotated[
+        Literal["none", "int8", "nf4"], typer.Option(help="For a bare base: how its weights are kept.")
+    ] = "none",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
+) -> None:
+    """Measure a run (base and tuned, same rows) or a bare base model on held-out passages, beside baselines.
+
+    Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are told from passages by their content.
+
+    Examples: `medalist evaluate runs/demo`,
+    `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
+    """
+    from ..runs.evaluate import evaluate_base, evaluate_run
+    from ..runs.run import is_run, open_run
+    from .result_tables import metrics_tables
+
+    if is_run(Path(target)):
+        metrics, folder = evaluate_run(open_run(Path(target)), data=data, inventory=inventory, limit=limit)
+    elif data is None:
+        raise ValueError(f"{target} is no run, so say what to evaluate it on: --data FILE")
+    else:
+        metrics, folder = evaluate_base(
+            target,
+            revision=revision,
+            quantization=quantization,
+            data=data,
+            inventory=inventory,
+            train=train,
+            limit=limit,
+        )
+    if as_json:
+        print(json.dumps(metrics, indent=1, ensure_ascii=False))
+        return
+    for table in metrics_tables(metrics):
+        out.print(table)
+    print(folder)
+
+
+def claims(
+    run: RunFolder,
+    data: HeldOutFile = None,
+    inventory: InventoryFile = None,
+    mentions: Annotated[int, typer.Option(min=1, help="Free answers to generate with each model.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+) -> None:
+    """Put the usual promises of fine-tuning to the test: accuracy, hallucination, relevance, adaptability, safety, cost.
+
+    Base and tuned model answer the same questions; a verdict follows from the interval. About 9 minutes on 2 cores; `medalist report`
+    shows the table afterwards.
+
+    Example: `medalist claims runs/demo --mentions 50`
+    """
+    from ..runs.claims import check_claims
+    from ..runs.run import open_run
+    from .result_tables import claims_tables
+
+    found, path = check_claims(open_run(run), data=data, inventory=inventory, mentions=mentions)
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for table in claims_tables(found):
+        out.print(table)
+    print(path)
+
+
+def report(run: RunFolder) -> None:
+    """Write a run's report: one HTML file with figures, tables and examples.
+
+    Example: `medalist report runs/demo`
+    """
+    from ..runs.report import write_report
+    from ..runs.run import open_run
+
+    print(write_report(open_run(run)))
+
+
+VERBS = (evaluate, claims, report)
+"""What `app` adds to the command line."""

@@ -1,0 +1,214 @@
+"""What models did, and what a recipe takes, as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ..data.embedded.sample import do_not_use
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
+from ..evaluation.metrics import MODELS
+from ..evaluation.results import answerers, distinct_slices
+from ..expansion.expander import Expansion
+from ..planning.plan import Plan
+from .tables import gain_text, new_table, share
+
+
+def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
+    """An evaluation: accuracy by slice beside the baselines, then what else was measured of each model."""
+    models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
+    both = {"base", "tuned"} <= set(models)
+    choices = "labels" in metrics
+    asked, where = ("questions about", "texts") if choices else ("mentions in", "passages")
+    table = new_table(
+        f"Accuracy, % (95 % interval): {counts['choice']:,} {asked} {counts['passages']:,} {where}",
+        "",
+        "n",
+        *models,
+        *(["gain (p)"] if both else []),
+    )
+    for name, cells in distinct_slices(metrics["slices"]).items():
+        row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
+        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+    yield table
+    parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
+    table = new_table(f"Baselines on the same {asked.split()[0]}", "", *parts)
+    for name in baselines:
+        table.add_row(name, *(share(metrics["slices"][part].get(name)) for part in parts))
+    if all("from_baseline" in metrics["slices"][part] for part in parts):
+        gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
+        table.add_row("tuned minus the strongest (p)", *gains)
+    yield table
+    table = new_table("Beyond accuracy", "", *models)
+    figures = metrics["models"].values()
+    if not choices:
+        table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
+        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+    elif metrics["labels"]:
+        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in figures))
+    table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
+    table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
+    for key in dict.fromkeys(key for f in figures for key in f.get("abstention", ())):
+        table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
+    yield table
+    if not choices:
+        yield _expansion_table(metrics, both)
+    elif metrics["labels"]:
+        yield _label_table(metrics)
+    remarks = [
+        f"{counts[kind]:,} {what}"
+        for kind, what in (
+            ("single", "mentions with a single listed sense are not counted"),
+            ("absent", "mentions have a gold that is not listed"),
+            ("unlisted", "mentions have a short form that is not listed"),
+            ("dropped", f"{asked.split()[0]} did not fit the model's window"),
+            ("cut", "texts are longer than the window: their beginning was cut off"),
+            ("passages_in_training_data", f"of the {where} stand in the training data too"),
+        )
+        if counts.get(kind)
+    ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
+    if remarks:
+        yield "\n".join(remarks)
+    if "adaptation" in metrics:
+        yield adaptation_table(metrics["adaptation"])
+
+
+def _label_table(metrics: dict[str, Any]) -> RenderableType:
+    """Of questions that all offer the same options: what each model made of each."""
+    table = new_table("By answer: given so often (rightly), F1 in %", "", "n", *metrics["models"])
+    for label, cells in metrics["labels"].items():
+        found = [cells[model] for model in metrics["models"]]
+        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in found]
+        table.add_row(label, f"{cells['count']:,}", *texts)
+    return table
+
+
+def _expansion_table(metrics: dict[str, Any], both: bool) -> RenderableType:
+    names = answerers(metrics["expansion"]["all"])
+    table = new_table(
+        'Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else [])
+    )
+    for name, cells in metrics["expansion"].items():
+        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in names)]
+        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+    return table
+
+
+def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
+    """What tuning a run further gained on the new texts, and lost elsewhere."""
+    table = new_table(
+        f"Tuned further from {adapted['parent']} on {adapted['data']}",
+        "%",
+        "n",
+        "base",
+        "parent",
+        "tuned",
+        "change",
+        "is",
+    )
+    for row in adapted["rows"]:
+        cells = [share(row[model]) for model in MODELS]
+        label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
+        table.add_row(label, count, *cells, change_text(row), row["verdict"])
+    return Group(table, *adapted["shared"])
+
+
+def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
+    """The claims, a table each: metric, base, tuned, change and verdict."""
+    for heading, rows in claims_by_heading(claims).items():
+        table = new_table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline")
+        for row in rows:
+            metric = row["metric"] + (f", {row['unit']}" if row["unit"] in ("%", "s") else "")
+            table.add_row(
+                metric,
+                f"{row['difference']['count']:,}",
+                *(cell_text(row, model) for model in ("base", "tuned")),
+                change_text(row),
+                row["verdict"],
+                row["baseline"] or "",
+            )
+        yield table
+
+
+def plan_tables(plan: Plan) -> Iterator[RenderableType]:
+    """What a recipe takes: memory by what takes it, work and time, the verdict, and what would save memory."""
+    place, peak = plan.place, plan.peaks[0]
+    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
+    table = new_table(
+        f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights", "", "GB", "%"
+    )
+    parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
+    slack = plan.total - plan.baseline - peak.total
+    for name, size in sorted(
+        [*parts, *([("allocator's slack", slack)] if slack >= 5e6 else []), ("before any model", plan.baseline)],
+        key=lambda p: -p[1],
+    ):
+        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
+    table.add_row(
+        f"peak of one {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold"
+    )
+    yield table
+    table = new_table("Work", "", "an optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
+    thousand = 1000 / plan.mentions
+    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
+    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
+    table.add_row(
+        "TFLOP forward",
+        *(f"{x / 1e12:,.2f}" for x in (plan.work.forward, plan.work.forward * thousand)),
+        f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}",
+    )
+    table.add_row(
+        "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
+    )
+    if plan.training_seconds is not None and plan.scoring_seconds is not None:
+        step = plan.training_seconds * plan.mentions / 1000
+        table.add_row(
+            "seconds on this device", *(f"{x:,.1f}" for x in (step, plan.training_seconds, plan.scoring_seconds))
+        )
+    yield table
+    yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
+    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "a device that is not here (say --memory)"
+    why = {
+        "fits": "",
+        "may not fit": ", less than the plan's error of 20 % away",
+        "does not fit": "",
+        "unknown": "",
+    }[plan.verdict]
+    yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
+    if plan.advice:
+        table = new_table("What would save memory", "", "devices", "saves GB", "then GB", "")
+        for one in plan.advice:
+            table.add_row(
+                " ".join(one.overrides),
+                f"{one.devices}",
+                f"{one.saved / 1e9:,.2f}",
+                f"{one.total / 1e9:,.2f}",
+                one.verdict,
+            )
+        yield table
+
+
+def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:
+    """The text with its short forms marked, and a line for each."""
+    shown = Text(text)
+    for expansion in expansions:
+        shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
+    if not expansions:
+        return Group(shown, "", "No known short form.")
+    table = new_table("", "short form", "stands for", "probability", "or else")
+    table.columns[1].justify = table.columns[3].justify = "left"
+    for expansion in expansions:
+        others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
+        table.add_row(
+            text[expansion.start : expansion.end],
+            expansion.long_form or "none of the listed senses",
+            f"{expansion.probability:.0%}",
+            ", ".join(f"{name} {probability:.0%}" for name, probability in others),
+        )
+    listed = do_not_use()
+    cautions = {(text[e.start : e.end], e.long_form): listed.get((e.short_form, e.long_form or "")) for e in expansions}
+    lines = [f"Better not write {surface} for {name}: {why}." for (surface, name), why in cautions.items() if why]
+    return Group(shown, table, *lines)

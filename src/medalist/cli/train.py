@@ -1,0 +1,97 @@
+"""`medalist train` and `plan`. Thin, as `app` is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Overrides, out
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's YAML file.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    parent: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Tune a run further: begin with its weights, by its recipe if none is named."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --from: marked passages to tune on; or plain texts, with data.substitution.mode=mended."
+        ),
+    ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="With --from: a glossary, whose senses are offered beside the run's.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last complete checkpoint.")] = False,
+) -> None:
+    """Tune a base model as a recipe says, or a run further on texts of your own; the result is a run folder.
+
+    On several GPUs: `torchrun --nproc_per_node=8 -m medalist train RECIPE`, or `accelerate launch --num_processes 8 -m medalist
+    train RECIPE`; they share out training.passages_per_step, as training.parallel says.
+
+    Examples: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`,
+    `medalist train --from runs/demo --data notes.jsonl --inventory glossary.csv`
+    """
+    if recipe is None and parent is None:
+        raise typer.BadParameter("Name a recipe, or a run with --from RUN")
+    from ..runs.parents import requested_recipe
+    from ..runs.train import train as train_run
+    from ..training.ranks import together
+
+    with together() as ranks:
+        asked = requested_recipe(recipe, overrides or [], parent=parent, data=data, inventory=inventory)
+        run = train_run(asked, resume=resume)
+        if ranks.first:
+            print(run.tuned)
+
+
+def plan(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
+    overrides: Overrides = None,
+    devices: Annotated[int, typer.Option(min=1, help="Devices that share the work, as training.parallel says.")] = 1,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory of a device, such as 24GB. Default: that of the device here.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu or cuda; a GPU can be planned for where there is none, then without times.")
+    ] = "auto",
+    config: Annotated[
+        Path | None, typer.Option(help="The base's config.json, if its sizes are not known here.", show_default=False)
+    ] = None,
+    probe: Annotated[bool, typer.Option(help="Measure this device for the times; a few seconds.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+) -> None:
+    """Say what a recipe will take before anything is downloaded: memory per device, work, time, and what to change if it does not fit.
+
+    Example: `medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB`
+    """
+    from ..planning.plan import make_plan, parse_device, parse_memory
+    from ..recipe import load_recipe
+    from .result_tables import plan_tables
+
+    found = make_plan(
+        load_recipe(recipe, overrides or []),
+        devices=devices,
+        memory=parse_memory(memory) if memory else None,
+        device=parse_device(device),
+        config=config,
+        with_probe=probe,
+    )
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        return
+    for table in plan_tables(found):
+        out.print(table)
+
+
+VERBS = (train, plan)
+"""What `app` adds to the command line."""
