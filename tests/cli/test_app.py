@@ -1,0 +1,140 @@
+"""The command line: help, one-line errors, exit codes, machine output.
+
+Covers `data`, `evaluate`, `expand`, `options` and `train` too.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from medalist.cli.app import main, verbs
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, standard error."""
+    code = 0
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code or 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_teaches_by_example(verb, capsys):
+    code, out, _ = run(capsys, *verb.split(), "--help")
+    assert code == 0
+    assert f"medalist {verb}" in " ".join(out.split())
+    assert "Example" in out
+
+
+def test_help_needs_no_torch():
+    """Torch takes seconds to import; a quick --help never touches it."""
+    code = "import sys; from medalist.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
+        (["expand", "nowhere", "text"], "nowhere is no run: it holds no recipe.yaml"),
+        (["report", "nowhere"], "nowhere is no run: it holds no recipe.yaml"),
+        (["evaluate", "smollm2-135m"], "smollm2-135m is no run, so say what to evaluate it on: --data FILE"),
+        (["evaluate", "smollm2-135m", "--data", "gone.csv"], "gone.csv does not exist"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_1(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert err == message + "\n"
+
+
+def test_wrong_usage_gets_exit_code_2(capsys):
+    assert run(capsys, "train")[0] == 2
+    assert run(capsys, "expnad")[0] == 2
+
+
+def test_a_wrong_key_of_a_recipe_names_the_right_one(capsys, tmp_path):
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    code, _, err = run(capsys, "train", tmp_path / "mine.yaml", "training.epoch=2")
+    assert code == 1
+    assert "training.epoch " in err
+    assert "Did you mean epochs?" in err
+
+
+def test_an_unknown_model_lists_what_is_known(capsys, tmp_path):
+    (tmp_path / "data.jsonl").write_text('{"id": "1", "text": "RA", "mentions": []}\n')
+    code, _, err = run(capsys, "evaluate", "smollm3", "--data", tmp_path / "data.jsonl")
+    assert code == 1
+    assert err.startswith('No model "smollm3". Known: smollm2-135m, a folder, a .gguf file, package:NAME, or a Hub id')
+
+
+def test_expand_prints_json_for_machines_and_text_with_long_forms(tiny_run, capsys):
+    text = "Seen with RA; blood pressure (BP) 150/90."
+    code, out, _ = run(capsys, "expand", tiny_run, text, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert [text[e["start"] : e["end"]] for e in found] == ["RA", "BP"]
+    assert all(0 <= e["probability"] <= 1 for e in found)
+    code, out, _ = run(capsys, "expand", tiny_run, text, "--replace")
+    expected = text
+    for expansion in reversed(found):
+        if expansion["long_form"]:
+            expected = expected[: expansion["start"]] + expansion["long_form"] + expected[expansion["end"] :]
+    assert out == expected + "\n"
+
+
+def test_expand_reads_standard_input(tiny_run):
+    done = subprocess.run(
+        [sys.executable, "-m", "medalist", "expand", tiny_run, "--json"], input="RA.", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [e["short_form"] for e in json.loads(done.stdout)] == ["RA"]
+
+
+def test_evaluate_prints_its_metrics_as_json_and_nothing_else(tiny_run, capsys):
+    code, out, _ = run(capsys, "evaluate", tiny_run, "--json")
+    assert code == 0
+    metrics = json.loads(out)
+    assert metrics["slices"]["all"]["count"] == metrics["counts"]["choice"] > 0
+    assert {"base", "tuned"} <= set(metrics["models"])
+
+
+def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, capsys):
+    _, out, _ = run(capsys, "evaluate", tiny_run)
+    for part in ("no leak", "majority (training counts)", "copy, else majority", "95 % interval", "gain (p)"):
+        assert part in out
+
+
+def test_training_over_an_existing_run_is_refused(tiny_run, capsys):
+    code, _, err = run(capsys, "train", tiny_run / "recipe.yaml")
+    assert code == 1
+    assert "--resume goes on with it, name=... starts another" in err
+
+
+def test_help_waits_for_no_heavy_library():
+    code = (
+        "import sys, medalist.cli\n"
+        "try: medalist.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'transformers', 'polars', 'pydantic', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_inventories_are_merged_into_a_glossary_that_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "one.csv").write_text("short_form,long_form,count\nRA,rheumatoid arthritis,2\nRA,room air,1\n")
+    (tmp_path / "two.json").write_text(json.dumps({"RA": ["Rheumatoid Arthritis"], "CT": ["computed tomography"]}))
+    arguments = ["inventory", tmp_path / "one.csv", tmp_path / "two.json", "--out", tmp_path / "all.csv"]
+    code, out, _ = run(capsys, *arguments)
+    assert (code, out.split(": ")[1]) == (0, "2 short forms, 3 senses\n")
+    assert (tmp_path / "all.csv").read_text().splitlines()[1].split(",")[:3] == ["RA", "rheumatoid arthritis", "2"]
+    code, _, err = run(capsys, *arguments)
+    assert (code, err.split(" exists")[0]) == (1, str(tmp_path / "all.csv"))

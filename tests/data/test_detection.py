@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marking import marked
+from medalist.data.detection import ShortFormFinder, mark_distractors
+from medalist.data.inventory import Inventory
+from medalist.data.passages import NONE_OF_THESE, Passage
+
+NAMES = ["RA", "RAD", "CT", "CTs", "AS", "Pt", "PT", "COPD", "TNF-a", "p.o.", "A/C"]
+INVENTORY = Inventory.of([(name, "some long form", 0, None) for name in NAMES])
+
+
+def found(text: str, *, any_case: bool = False, inventory: Inventory = INVENTORY) -> list[tuple[str, str]]:
+    mentions = ShortFormFinder(inventory, any_case=any_case).find(text)
+    return [(text[m.start : m.end], m.short_form) for m in mentions]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("RA, (CT) and COPD.", [("RA", "RA"), ("CT", "CT"), ("COPD", "COPD")]),
+        ("RAs and RA's", [("RAs", "RA"), ("RA", "RA")]),
+        ("the RAF, a BRA, RA2, RAsx", []),
+        ("RA-positive, anti-RA, RA/CT", [("RA", "RA"), ("RA", "RA"), ("RA", "RA"), ("CT", "CT")]),
+        ("TNF-a given p.o. on A/C", [("TNF-a", "TNF-a"), ("p.o.", "p.o."), ("A/C", "A/C")]),
+        ("as copd, ra", []),
+        ("Pt and PT but not pt", [("Pt", "Pt"), ("PT", "PT")]),
+        ("", []),
+    ],
+)
+def test_short_forms_are_found_as_whole_words_as_they_are_written(text, expected):
+    assert found(text) == expected
+
+
+def test_found_short_forms_have_no_answer_yet():
+    [mention] = ShortFormFinder(INVENTORY).find("an RA")
+    assert (mention.start, mention.end, mention.long_form) == (3, 5, None)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_listed_plural_is_no_plural_of_another_short_form(reverse):
+    names = ["CTs", "CT"] if reverse else ["CT", "CTs"]
+    inventory = Inventory.of([(name, "x", 0, None) for name in names])
+    assert found("CTs of CT", inventory=inventory) == [("CTs", "CTs"), ("CT", "CT")]
+
+
+def test_the_longest_of_those_that_begin_together_wins():
+    inventory = Inventory.of([(name, "x", 0, None) for name in ("TNF", "TNF-a", "a")])
+    assert found("TNF-a", inventory=inventory) == [("TNF-a", "TNF-a")]
+
+
+def test_any_case_finds_short_forms_in_lower_case_notes_and_ordinary_words():
+    assert found("copd, as seen by ct", any_case=True) == [("copd", "COPD"), ("as", "AS"), ("ct", "CT")]
+
+
+@pytest.mark.parametrize("names", [["Pt", "PT"], ["PT", "Pt"]])
+def test_any_case_takes_the_short_form_that_is_written_so_if_there_is_one(names):
+    inventory = Inventory.of([(name, "x", 0, None) for name in names])
+    assert found("PT Pt pt", any_case=True, inventory=inventory) == [("PT", "PT"), ("Pt", "Pt"), ("pt", names[0])]
+
+
+def test_offsets_hold_behind_letters_whose_lower_case_is_longer():
+    assert found("İİ copd", any_case=True) == [("copd", "COPD")]
+
+
+def test_an_empty_inventory_finds_nothing():
+    assert found("RA", inventory=Inventory.of([])) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(NAMES) | st.text("RACTs -.", max_size=4), max_size=8).map(" ".join), st.booleans())
+def test_every_mention_reads_as_its_key_and_none_overlap(text, any_case):
+    last = 0
+    for mention in ShortFormFinder(INVENTORY, any_case=any_case).find(text):
+        surface = text[mention.start : mention.end]
+        assert mention.start >= last
+        last = mention.end
+        assert INVENTORY.key(surface) == mention.short_form
+        if not any_case:
+            assert surface in (mention.short_form, f"{mention.short_form}s")
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6))
+def test_short_forms_between_spaces_are_all_found(names):
+    assert [key for _, key in found(" ".join(names))] == names
+
+
+@pytest.mark.parametrize("names", [["TM", "TMS"], ["TMS", "TM"]])
+def test_any_case_reads_a_plural_where_the_case_says_so(names):
+    inventory = Inventory.of([(name, "x", 0, None) for name in names])
+    assert found("TMs TMS tms", any_case=True, inventory=inventory) == [("TMs", "TM"), ("TMS", "TMS"), ("tms", "TMS")]
+
+
+LOOKALIKES = Inventory.of(
+    [
+        ("RA", "rheumatoid arthritis", 3, None),
+        ("RA", "right atrium", 2, None),
+        ("CT", "computed tomography", 5, None),
+        ("AS", "aortic stenosis", 1, None),
+        ("ALL", "acute lymphoblastic leukemia", 1, None),
+    ]
+)
+
+
+def surfaces(passage: Passage) -> list[tuple[str, str, str | None]]:
+    return [(passage.surface(m), m.short_form, m.long_form) for m in passage.mentions]
+
+
+def test_distractors_are_ordinary_words_that_look_like_short_forms():
+    passage = marked("as [AS=aortic stenosis] was all, All. In al as-is")
+    assert surfaces(mark_distractors(passage, LOOKALIKES, rate=9, seed=0)) == [
+        ("as", "AS", NONE_OF_THESE),
+        ("AS", "AS", "aortic stenosis"),
+    ]
+    assert surfaces(mark_distractors(marked("all as"), LOOKALIKES, rate=9, seed=0)) == [
+        ("all", "ALL", NONE_OF_THESE),
+        ("as", "AS", NONE_OF_THESE),
+    ]
+
+
+def test_a_marked_word_is_no_distractor():
+    passage = marked("seen as [as|AS=aortic stenosis] such")
+    assert surfaces(mark_distractors(passage, LOOKALIKES, rate=9, seed=0)) == [
+        ("as", "AS", NONE_OF_THESE),
+        ("as", "AS", "aortic stenosis"),
+    ]
+
+
+def test_a_word_that_the_inventory_lists_in_lower_case_is_no_distractor():
+    inventory = Inventory.of([("as", "atherosclerosis", 1, None)])
+    assert mark_distractors(marked("as such"), inventory, rate=9, seed=0).mentions == ()
+
+
+def test_distractors_come_at_the_rate_asked_for_and_follow_from_seed_and_id():
+    texts = [marked("as all as all as", str(n)) for n in range(400)]
+    found = [mark_distractors(p, LOOKALIKES, rate=1.5, seed=2) for p in texts]
+    counts = [len(p.mentions) for p in found]
+    assert set(counts) == {1, 2}
+    assert sum(counts) / 400 == pytest.approx(1.5, abs=0.1)
+    assert [mark_distractors(p, LOOKALIKES, rate=1.5, seed=2) for p in reversed(texts)] == found[::-1]
+    assert [mark_distractors(p, LOOKALIKES, rate=1.5, seed=3) for p in texts] != found
+    assert all(mark_distractors(p, LOOKALIKES, rate=0, seed=2) == p for p in texts)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from medalist.data.rows import Quarantine, TooManyBadRows
+
+
+def test_summary_counts_reasons_whatever_their_figures():
+    quarantine = Quarantine()
+    for line, reason in enumerate(
+        ["empty LABEL", "LOCATION 1,204 is outside the text (87 words)", "LOCATION 9 is outside the text (5 words)"], 2
+    ):
+        quarantine.add(Path("train.csv"), line, reason)
+    assert list(quarantine.summary().items()) == [("LOCATION … is outside the text (… words)", 2), ("empty LABEL", 1)]
+
+
+def test_quarantine_is_written_whatever_the_rows_hold(tmp_path):
+    quarantine = Quarantine()
+    quarantine.add(Path("a.parquet"), 3, "empty text", {"seen": datetime.date(2020, 1, 2), "ü": math.inf})
+    quarantine.write(tmp_path / "quarantine.jsonl")
+    [row] = map(json.loads, (tmp_path / "quarantine.jsonl").read_text(encoding="utf-8").splitlines())
+    assert row == {"file": "a.parquet", "line": 3, "reason": "empty text", "row": {"seen": "2020-01-02", "ü": math.inf}}
+
+
+def test_rows_that_several_workers_set_aside_count_together_but_not_those_of_no_use():
+    parts = [Quarantine(limit=1) for _ in range(2)]
+    for part in parts:
+        part.add(Path("rows.csv"), 2, "empty text")
+        part.add(Path("rows.csv"), 3, "unsure", bad=False)
+    rows = json.loads(json.dumps([row for part in parts for row in part.rows]))
+    Quarantine(limit=0.1, total=20, rows=rows).check()
+    with pytest.raises(TooManyBadRows, match="2 of 20 rows are bad"):
+        Quarantine(limit=0.09, total=20, rows=rows).check()

@@ -1,0 +1,51 @@
+"""Passages made for tuning, and how the tests tune on them."""
+
+from __future__ import annotations
+
+import json
+
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage
+from medalist.recipe import Recipe, TrainingSettings
+from medalist.training.tune import tune
+
+INVENTORY = Inventory.of(
+    [
+        ("RA", "rheumatoid arthritis", 0, None),
+        ("RA", "right atrium", 0, None),
+        ("RA", "room air", 0, None),
+        ("CT", "computed tomography", 0, None),
+        ("CT", "contraction time", 0, None),
+    ]
+)
+SENSES = {"RA": ["rheumatoid arthritis", "right atrium", "room air"], "CT": ["computed tomography", "contraction time"]}
+
+
+def passage(number):
+    """One to four mentions and a length that differs from its neighbours'."""
+    words, mentions = [f"case {number}"], []
+    for place in range(1 + number % 4):
+        short_form = ("RA", "CT")[(number + place) % 2]
+        gold = SENSES[short_form][(number + place) % len(SENSES[short_form])]
+        words.append("seen " * (number % 3 + 1) + short_form)
+        end = len(" ".join(words))
+        mentions.append(Mention(start=end - 2, end=end, short_form=short_form, long_form=gold))
+    return Passage(id=str(number), text=" ".join(words), mentions=tuple(mentions), source="made")
+
+
+PASSAGES = [passage(number) for number in range(11)]
+
+
+def settings(**changes):
+    return TrainingSettings(**{"rank": 4, "learning_rate": 1e-2, "passages_per_step": 8, "evaluate_every": 2} | changes)
+
+
+def run_tune(loaded, folder, *, validation=(), **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(name="t", output=str(folder.parent), training=settings(**changes))
+    return tune(loaded, recipe, train=PASSAGES, validation=validation, inventory=INVENTORY, run=folder)
+
+
+def log_lines(folder, key):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line[key] for line in lines if key in line]

@@ -1,0 +1,323 @@
+"""The plan: sizes, memory and work, against what is loaded and measured.
+
+Covers `compute`, `memory`, `shapes` and `tree_sizes` too.
+"""
+
+import io
+import json
+import math
+
+import pytest
+import torch
+from rich.console import Console
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from medalist.cli.app import main
+from medalist.cli.result_tables import plan_tables
+from medalist.models.adapters import add_adapter
+from medalist.models.base import ModelError, at_hand
+from medalist.models.load import load_base
+from medalist.planning.compute import scoring_work, training_work
+from medalist.planning.memory import (
+    Pass,
+    Place,
+    adapted_layers,
+    saved_by_block,
+    scoring_peak,
+    stored,
+    trainable,
+    training_peaks,
+)
+from medalist.planning.plan import Plan, device_memory, make_plan, parse_memory
+from medalist.planning.shapes import KNOWN, Linear, ModelShape, find_shape
+from medalist.planning.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
+from medalist.recipe import TrainingSettings, parse_recipe
+from medalist.trees.scoring import candidate_scores, tree_inputs
+from medalist.trees.tree import build_tree
+
+ON_CPU = Place(device="cpu", dtype="float32")
+LLAMA = "meta-llama/Meta-Llama-3-8B"
+TREE = build_tree(list(range(5, 105)), [(list(range(7)), [[1, 2, 3], [1, 4], [5, 6, 7]]), ([9, 8], [[7], [6, 5]])])
+
+
+def config_of(shape: ModelShape) -> LlamaConfig:
+    return LlamaConfig(
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        vocab_size=shape.vocab,
+        tie_word_embeddings=shape.tied,
+        attn_implementation="sdpa",
+    )
+
+
+def small(layers: int = 2, *, tied: bool = False) -> ModelShape:
+    return ModelShape(
+        name="small", hidden=64, intermediate=176, layers=layers, heads=8, kv_heads=2, vocab=200, tied=tied
+    )
+
+
+@pytest.mark.parametrize("shape", {shape.parameters: shape for shape in KNOWN.values()}.values(), ids=lambda s: s.name)
+def test_the_table_has_as_many_parameters_as_the_model(shape):
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config_of(shape))
+    assert model.num_parameters() == shape.parameters
+
+
+def test_a_config_and_a_gguf_file_give_the_shape_of_the_model(model_folder, tmp_path):
+    assert find_shape(str(model_folder)).parameters == load_base(str(model_folder)).model.num_parameters()
+    assert find_shape(str(at_hand("smollm2-135m"))).parameters == find_shape("smollm2-135m").parameters == 134_515_008
+    assert find_shape("some/model", config=model_folder).hidden == 32
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(ModelError, match="llama, mistral, qwen2, not gpt2"):
+        find_shape(str(tmp_path))
+
+
+def test_an_unknown_id_is_told_what_to_give():
+    with pytest.raises(ModelError, match="--config PATH"):
+        find_shape("nobody/knows-this")
+
+
+@pytest.mark.parametrize("settings", [{"rank": 4}, {"rank": 8, "upper_layers": 1}])
+def test_the_adapter_has_as_many_parameters_as_pefts(loaded, settings):
+    wanted = TrainingSettings(**settings)
+    config = loaded.model.config
+    shape = ModelShape(
+        name="tiny",
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        vocab=config.vocab_size,
+    )
+    model = add_adapter(loaded, wanted)
+    assert trainable(shape, wanted) == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_a_quantised_layer_has_the_bytes_that_bitsandbytes_allocates(kind):
+    import bitsandbytes
+
+    linear = Linear(name="up_proj", inputs=192, outputs=330)
+    plain = torch.nn.Linear(linear.inputs, linear.outputs, bias=False)
+    if kind == "nf4":
+        layer = bitsandbytes.nn.Linear4bit(192, 330, bias=False, compress_statistics=True, quant_type="nf4")
+        layer.load_state_dict(plain.state_dict())
+        weight = layer.to("cpu").weight
+        state = weight.quant_state
+        tensors = [weight, state.absmax, state.state2.absmax, state.offset]
+    else:
+        layer = bitsandbytes.nn.Linear8bitLt(192, 330, bias=False, has_fp16_weights=False)
+        layer.load_state_dict(plain.state_dict())
+        weight = layer.to("cpu").weight
+        tensors = [weight, weight.SCB]
+    place = Place(device="cpu", dtype="float32", quantization=kind)
+    assert stored(linear, place) == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) -> int:
+    """Bytes of the tensors that autograd saves in a forward pass over `TREE`, weights aside."""
+    model = LlamaForCausalLM(config_of(small(layers))).to(getattr(torch, dtype))
+    loaded.model = model
+    model = add_adapter(loaded, settings).train()
+    if settings.activation_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = tensor  # held, so that no other takes its address
+        return tensor
+
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False)  # as `tune` has it
+    with mixed, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        held = model(**tree_inputs(TREE, "sdpa", model.dtype)).logits
+    assert held.requires_grad
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("settings", [{}, {"dropout": 0.1}, {"method": "full"}], ids=["lora", "dropout", "full"])
+def test_the_plan_counts_what_autograd_keeps_of_a_block_to_the_byte(settings, dtype, loaded):
+    wanted = TrainingSettings(rank=4, **settings)
+    kept = autograd_keeps(3, wanted, dtype, loaded) - autograd_keeps(2, wanted, dtype, loaded)
+    assert kept == saved_by_block(small(), len(TREE), wanted, Place(device="cpu", dtype=dtype))
+
+
+def work_of(settings: TrainingSettings, loaded, shape: ModelShape) -> tuple[int, int]:
+    """Operations of a forward and a backward pass over `TREE`, as PyTorch counts them; attention aside, which it leaves out on a CPU."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    loaded.model = LlamaForCausalLM(config_of(shape))
+    model = add_adapter(loaded, settings).train()
+    if settings.activation_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    with FlopCounterMode(display=False) as forward:
+        loss = candidate_scores(model(**tree_inputs(TREE, "sdpa", model.dtype)).logits, TREE).sum()
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    return forward.get_total_flops(), backward.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"upper_layers": 1}, {"method": "full"}, {"activation_checkpointing": True}],
+    ids=["lora", "upper", "full", "checkpointing"],
+)
+def test_the_work_is_what_pytorch_counts(settings, loaded):
+    wanted = TrainingSettings(rank=4, **settings)
+    shape = small(layers=3)
+    forward, backward = work_of(wanted, loaded, shape)
+    kept = len(torch.unique(TREE.predict_node))
+    planned = training_work(shape, wanted, ON_CPU, Pass(nodes=len(TREE), kept=kept))
+    attention = 4 * len(TREE) ** 2 * shape.attention_width
+    through = adapted_layers(shape, wanted) if not wanted.activation_checkpointing else shape.layers
+    again = shape.layers * attention if wanted.activation_checkpointing else 0
+    assert planned.forward - shape.layers * attention == pytest.approx(forward, rel=0.02)
+    assert planned.backward - 2.5 * through * attention - again == pytest.approx(backward, rel=0.02)
+
+
+def test_a_look_costs_less_than_a_training_pass():
+    one = Pass(nodes=400, kept=100)
+    planned = training_work(small(), TrainingSettings(), ON_CPU, one)
+    assert scoring_work(small(), ON_CPU, one) < planned.forward
+
+
+def test_logits_of_a_large_vocabulary_are_planned_for():
+    small_vocabulary, large = (
+        ModelShape(name="x", hidden=64, intermediate=176, layers=2, heads=8, kv_heads=2, vocab=vocab)
+        for vocab in (1000, 128_256)
+    )
+    one = Pass(nodes=400, kept=100)
+    more = [
+        max(peak.total for peak in training_peaks(shape, TrainingSettings(), ON_CPU, one, accumulates=False))
+        - 2 * 4 * shape.embedding
+        for shape in (small_vocabulary, large)
+    ]
+    assert more[1] - more[0] > 0.9 * 4 * 4 * 100 * 127_256
+    assert scoring_peak(large, TrainingSettings(), ON_CPU, one).parts["logits"] == 4 * 100 * 128_256
+
+
+def test_fsdp_divides_what_ddp_repeats():
+    shape, settings, one = KNOWN[LLAMA], TrainingSettings(method="full"), Pass(nodes=512, kept=150)
+
+    def step(parallel: str, devices: int) -> float:
+        place = Place(device="cuda", dtype="bfloat16", parallel=parallel, devices=devices)
+        return max(peak.total for peak in training_peaks(shape, settings, place, one, accumulates=False))
+
+    assert step("ddp", 8) > step("ddp", 1) > 4 * 2 * shape.parameters
+    assert step("fsdp", 8) < step("ddp", 1) / 3
+
+
+def recipe(*overrides: str, base: str = LLAMA):
+    values = {"model": {"base": base}, "data": {"source": "table", "path": "not-there.jsonl", "inventory": "x.csv"}}
+    return parse_recipe(values, overrides)
+
+
+def gpu(*overrides: str, memory: str = "24GB", devices: int = 1) -> Plan:
+    return make_plan(recipe(*overrides), device="cuda", memory=parse_memory(memory), devices=devices, with_probe=False)
+
+
+def test_llama_3_8b_in_16_bits_does_not_fit_24_gb_and_the_advice_makes_it_fit():
+    before = gpu("model.dtype=bfloat16")
+    assert before.verdict == "does not fit" and before.total > 2 * 8.03e9
+    assert any(one.devices == 1 and one.verdict == "fits" for one in before.advice)
+    for advice in before.advice:
+        after = gpu("model.dtype=bfloat16", *advice.overrides, devices=advice.devices)
+        assert after.total == pytest.approx(advice.total) and before.total - after.total == pytest.approx(advice.saved)
+        assert after.verdict == advice.verdict
+    assert any(one.overrides == ("model.quantization=nf4",) for one in before.advice)
+    assert any("training.parallel=fsdp" in one.overrides and one.devices == 8 for one in before.advice)
+
+
+def test_what_fits_gets_no_advice():
+    assert gpu(memory="80GB").verdict == "fits" and gpu(memory="80GB").advice == ()
+
+
+def test_a_peak_just_below_the_memory_may_not_fit():
+    total = gpu(memory="80GB").total
+    assert gpu(memory=f"{1.1 * total / 1e9}GB").verdict == "may not fit"
+
+
+def test_the_plan_refuses_what_training_refuses():
+    with pytest.raises(ValueError, match="no multiple"):
+        gpu(devices=3)
+    with pytest.raises(ValueError, match=r"fsdp does not go with model\.quantization=nf4"):
+        gpu("training.parallel=fsdp", "model.quantization=nf4", devices=2)
+
+
+def test_unread_data_is_assumed_to_be_like_medals():
+    passages, _, inventory = typical_passages()
+    for passage in passages:
+        assert len(passage.text.split()) == 194 and len(passage.mentions) == MENTIONS
+        for mention in passage.mentions:
+            assert passage.text[mention.start : mention.end] == mention.short_form
+            assert len(inventory.long_forms(mention.short_form)) == CANDIDATES
+    assert "assumed" in gpu(memory="80GB").trees
+
+
+def test_the_recipes_own_passages_are_laid_out_with_the_models_tokenizer(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = parse_recipe({"model": {"base": str(model_folder)}}, ["data.limit=5"])
+    source = TreeSource(mine, find_shape(str(model_folder)))
+    assert source.origin == "5 texts of sample; tokens by the model's tokenizer"
+    sizes = source.sizes(mine)
+    assert len(sizes.training) == 5 and sizes.largest(1).nodes == max(size.nodes for size, _ in sizes.training)
+    assert sizes.largest(2).nodes > sizes.largest(1).nodes
+    fewer = source.sizes(
+        parse_recipe({"model": {"base": str(model_folder)}}, ["data.limit=5", "training.candidates=2"])
+    )
+    assert fewer.mean()[0].nodes < sizes.mean()[0].nodes
+    assert not list(tmp_path.iterdir()), "a plan leaves nothing behind"
+
+
+def test_the_estimate_cuts_text_into_pieces_that_make_it_up():
+    text = 'In "the rheumatoid arthritis", RA means'
+    encoded = EstimatedTokenizer()(text)
+    spans = encoded["offset_mapping"]
+    assert "".join(text[start:end] for start, end in spans) == text
+    assert len(encoded.input_ids) == len(spans) == 11
+
+
+def test_memory_is_read_in_both_kinds_of_units():
+    assert parse_memory("24GB") == 24e9 and parse_memory("1.5 GiB") == 1.5 * 2**30
+    with pytest.raises(ValueError, match="write 24GB"):
+        parse_memory("much")
+    here = device_memory()
+    assert here is not None and here > 1e9
+
+
+def test_the_probe_gives_times(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = make_plan(
+        parse_recipe({"model": {"base": str(model_folder)}}, ["data.limit=3", "model.quantization=nf4"]), device="cpu"
+    )
+    assert found.rates is not None and found.rates.forward > found.rates.backward / 100 > 0
+    assert found.training_seconds is not None and found.training_seconds > found.scoring_seconds * 0.1 > 0
+
+
+def test_the_command_prints_tables_and_figures(capsys):
+    main_arguments = ["plan", "recipes/smollm2-135m-medal.yaml", "model.base=" + LLAMA, "--device", "cuda"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*main_arguments, "--memory", "24GB", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"] == "does not fit" and found["shape"]["hidden"] == 4096
+    assert math.isclose(found["total"], found["baseline"] + found["peaks"][0]["total"], rel_tol=0.2)
+    with pytest.raises(SystemExit, match="0"):
+        main([*main_arguments, "--memory", "24GB"])
+    shown = capsys.readouterr().out
+    assert "does not fit" in shown and "model.quantization=nf4" in shown and "optimiser (AdamW)" in shown
+
+
+def test_the_table_says_what_the_peak_is_made_of():
+    console = Console(width=120, record=True, file=io.StringIO())
+    for part in plan_tables(gpu(memory="80GB")):
+        console.print(part)
+    text = console.export_text()
+    for word in ("weights of the blocks (bfloat16)", "before any model", "TFLOP forward", ": fits."):
+        assert word in text

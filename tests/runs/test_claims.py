@@ -1,0 +1,167 @@
+"""The claims table: every claim has a figure for both models, and a verdict never says more than its interval."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from medalist.data.inventory import Inventory
+from medalist.data.items import make_items
+from medalist.data.passages import Mention, Passage
+from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, read_claims, verdict
+from medalist.evaluation.generation import Answer
+from medalist.runs import claims as module
+from medalist.runs.claims import check_claims
+from medalist.runs.report import write_report
+from medalist.runs.run import open_run
+
+INVENTORY = Inventory.of(
+    [("RA", "room air", 0, None), ("RA", "right atrium", 0, None), ("RA", "rheumatoid arthritis", 0, None)]
+)
+NOTES = [
+    Passage(id=str(n), text="on RA now", mentions=(Mention(start=3, end=5, short_form="RA", long_form="room air"),))
+    for n in range(4)
+]
+ITEMS = make_items(NOTES, INVENTORY)
+
+
+@pytest.fixture(scope="module")
+def checked(tiny_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("claims") / "tiny"
+    shutil.copytree(tiny_run, folder)
+    found, path = check_claims(open_run(folder), mentions=3)
+    return folder, found, path
+
+
+def test_every_claim_is_measured_for_both_models(checked):
+    _, found, path = checked
+    assert {row["claim"] for row in found["rows"]} == set(CLAIMS)
+    assert json.loads(path.read_text(encoding="utf-8")) == found
+    for row in found["rows"]:
+        assert row["verdict"] == verdict(row["difference"], row["better"])
+        for model in ("base", "tuned"):
+            assert row[model]["low"] <= row[model]["value"] <= row[model]["high"]
+        if row["unit"] != "perplexity":
+            gain = row["tuned"]["value"] - row["base"]["value"]
+            assert row["difference"]["value"] == pytest.approx(gain)
+
+
+def test_accuracies_are_those_of_the_evaluation_and_come_with_a_baseline(checked):
+    folder, found, _ = checked
+    metrics = json.loads((folder / "evaluation/test/metrics.json").read_text())
+    row = found["rows"][0]
+    assert row["tuned"] == metrics["slices"]["all"]["tuned"]
+    strongest = max(cell["accuracy"]["value"] for cell in metrics["baselines"].values())
+    assert row["baseline"].startswith(f"{100 * strongest:.1f} (")
+
+
+def test_a_second_call_measures_nothing_again(checked, monkeypatch):
+    folder, found, _ = checked
+    monkeypatch.setattr(module, "_measure", lambda *_: pytest.fail("measured again"))
+    again, _ = check_claims(open_run(folder), mentions=3)
+    assert again == found
+
+
+def test_another_number_of_answers_is_another_table(checked, monkeypatch):
+    folder, *_ = checked
+    monkeypatch.setattr(module, "_measure", lambda *_: (_ for _ in ()).throw(RuntimeError("measures")))
+    with pytest.raises(RuntimeError, match="measures"):
+        check_claims(open_run(folder), mentions=2)
+
+
+def test_a_table_of_other_predictions_is_not_shown(checked, tmp_path):
+    _, _, path = checked
+    copy = tmp_path / "test"
+    shutil.copytree(path.parent, copy)
+    assert read_claims(copy) is not None
+    metrics = json.loads((copy / "metrics.json").read_text())
+    metrics["about"]["keys"]["tuned"] = "of other weights"
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    assert read_claims(copy) is None
+
+
+def test_the_report_shows_the_table(checked):
+    folder, found, _ = checked
+    page = write_report(open_run(folder)).read_text(encoding="utf-8")
+    for heading in CLAIMS.values():
+        assert heading in page
+    for row in found["rows"]:
+        assert row["metric"] in page
+        assert cell_text(row, "tuned").split(" ")[0] in page
+
+
+def test_a_run_without_tuned_model_is_refused(checked, tmp_path):
+    folder, *_ = checked
+    shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("adapter"))
+    with pytest.raises(FileNotFoundError, match="no tuned model yet"):
+        check_claims(open_run(tmp_path / "run"))
+
+
+def scores(*rows):
+    return {item.key: np.array(row) for item, row in zip(ITEMS, rows, strict=True)}
+
+
+def test_confidently_wrong_is_wrong_with_high_probability():
+    found = scores([9.0, 0, 0, 0], [0, 9.0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 9.0])
+    # right and sure; wrong and sure; wrong but unsure; declines
+    assert module._confidently_wrong(ITEMS, found).tolist() == [0, 1, 0, 0]
+    assert module._right(ITEMS, found).tolist()[:3] == [1, 0, 0]
+
+
+def test_declining_is_judged_with_the_gold_taken_away():
+    found = scores([9.0, 0, 0, 1.0], [9.0, 2.0, 0, 1.0], [0, 0, 0, 1.0], [0, 1.0, 0, 0])
+    assert module._hidden(ITEMS, found).tolist() == [1, 0, 1, 0]
+
+
+def test_free_answers_are_judged_one_by_one():
+    def model(*texts):
+        answers = [Answer(text=text, seconds=1.0) for text in texts]
+        return module._Measured(answers=answers, dangerous={}, elsewhere={}, english=np.zeros(0))
+
+    measured = {
+        # invented; another sense; declined; the answer and six words more
+        "base": model("Lebenwelle", "right atrium", "none of these", "room air is air in a room"),
+        "tuned": model("room air", "Room airs.", "none of these", "room air"),
+    }
+    rows = {row["metric"]: row for row in module._generation_rows(ITEMS, measured, "50.0 (majority)", 100)}
+    exact, invented, relevant, words = rows.values()
+    assert (exact["base"]["value"], exact["tuned"]["value"]) == (0, 0.75)
+    assert (invented["base"]["value"], invented["tuned"]["value"]) == (0.25, 0)
+    assert relevant["base"]["value"] == pytest.approx(2 / 7 / 4)
+    assert (words["base"]["value"], words["tuned"]["value"]) == (13 / 4, 9 / 4)
+
+
+def test_perplexity_is_worse_when_it_rises():
+    def model(value):
+        return module._Measured(answers=[], dangerous={}, elsewhere={}, english=np.full(5, np.log(value)))
+
+    row = module._perplexity_row({"base": model(20.0), "tuned": model(25.0)}, 100)
+    assert (row["base"]["value"], row["tuned"]["value"]) == (pytest.approx(20), pytest.approx(25))
+    assert row["difference"]["value"] == pytest.approx(0.25)
+    assert row["verdict"] == "worse"
+    assert change_text(row) == "+25.0 % (+25.0 to +25.0)"
+
+
+def test_the_baseline_of_other_texts_is_the_better_of_majority_and_copy():
+    spelt_out = Passage(
+        id="c",
+        text="room air: on RA now",
+        mentions=(Mention(start=13, end=15, short_form="RA", long_form="room air"),),
+    )
+    seen = Inventory.of([("RA", "right atrium", 5, None)])
+    items = make_items([*NOTES, spelt_out], INVENTORY)
+    assert module._strongest_baseline(items, seen, INVENTORY) == "20.0 (copy, else majority)"
+    assert module._strongest_baseline(ITEMS, Inventory.of([("RA", "room air", 5, None)])) == "100.0 (majority)"
+
+
+def test_clinical_notes_are_a_row_with_their_baseline():
+    def model(*rows):
+        return module._Measured(answers=[], dangerous={}, elsewhere=scores(*rows), english=np.zeros(0))
+
+    right, wrong = [9.0, 0, 0, 0], [0, 9.0, 0, 0]
+    measured = {"base": model(right, wrong, wrong, wrong), "tuned": model(right, right, right, wrong)}
+    text = module._Text(passages=NOTES, inventory=INVENTORY)
+    [row] = module._adaptability_rows({"slices": {}, "baselines": {}}, text, measured, Inventory.of([]), 200)
+    assert (row["base"]["value"], row["tuned"]["value"]) == (0.25, 0.75)
+    assert row["baseline"] == "100.0 (majority)"

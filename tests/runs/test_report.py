@@ -1,0 +1,135 @@
+"""The report: self-contained, complete, honest, and safe with any text.
+
+Covers `figures` and `tools.pages` too.
+"""
+
+import json
+import re
+
+import pytest
+
+from medalist.runs.evaluate import evaluate_run
+from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
+from medalist.runs.report import plain_summary, write_report
+from medalist.runs.run import open_run
+
+
+@pytest.fixture(scope="module")
+def page(fresh_run):
+    return write_report(open_run(fresh_run)).read_text(encoding="utf-8")
+
+
+def test_the_report_loads_nothing_from_elsewhere(page):
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+
+
+def test_every_promised_part_is_there(page, fresh_run):
+    for part in (
+        "strongest baseline",
+        "Before and after, by slice",
+        "no leak",
+        "most confused",
+        "Examples",
+        "How to reproduce",
+        "Training loss",
+        "no medical device",
+    ):
+        assert part in page, part
+    assert page.count("<svg") == 4
+    assert "<mark>" in page
+    figures = {path.name for path in (fresh_run / "figures").iterdir()}
+    expected = {"learning-curve.png", "test-slices.png", "test-reliability.png", "test-risk-coverage.png"}
+    assert figures == expected
+
+
+def test_the_figures_in_the_page_are_those_of_the_metrics(page, fresh_run):
+    metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
+    for model in ("base", "tuned"):
+        assert f"{100 * metrics['slices']['all'][model]['value']:.1f} %" in page
+
+
+def test_text_with_markup_is_shown_and_not_run(fresh_run, tmp_path):
+    text = "<script>alert(1)</script> seen with RA today and MS before"
+    mentions = [
+        {"start": text.index("RA"), "end": text.index("RA") + 2, "long_form": "room air"},
+        {"start": text.index("MS"), "end": text.index("MS") + 2, "long_form": "mental status"},
+    ]
+    data = tmp_path / "odd.jsonl"
+    data.write_text(json.dumps({"id": "1", "text": text, "mentions": mentions}) + "\n")
+    run = open_run(fresh_run)
+    evaluate_run(run, data=data)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "odd" in page
+
+
+def cell(value, spread=0.05):
+    return {"value": value, "low": value - spread, "high": value + spread, "count": 100}
+
+
+def evaluation(base, tuned, low, high):
+    difference = {"value": tuned - base, "low": low, "high": high, "count": 100, "p": 0.04}
+    slices = {
+        "all": {"count": 100, "base": cell(base), "tuned": cell(tuned), "majority": cell(0.9), "difference": difference}
+    }
+    return {
+        "counts": {"choice": 100, "single": 0, "passages": 30, "passages_in_training_data": 3},
+        "models": {"base": {}, "tuned": {}},
+        "baselines": {"majority": {}},
+        "slices": slices,
+    }
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        ((0.7, 0.8, 0.05, 0.15), "Tuning gained 10.0 points (95 % interval 5.0 to 15.0"),
+        ((0.8, 0.7, -0.15, -0.05), "Tuning lost 10.0 points (95 % interval 5.0 to 15.0"),
+        ((0.7, 0.71, -0.02, 0.04), "may be chance"),
+    ],
+)
+def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, verdict):
+    summary = " ".join(plain_summary(evaluation(*figures)))
+    assert verdict in summary
+    assert "strongest simple baseline (majority) on 90.0 %" in summary
+    assert "Beware: 3 of these passages stand in the training data too" in summary
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.1, 0.02, 0.17), "(majority) on 90.0 %. Tuning gained 10.0 points"),
+        (
+            (0.1, 0.02, 0.17),
+            "The tuned model is 10.0 points (95 % interval 2.0 to 17.0, p = 0.04) above that baseline.",
+        ),
+        (
+            (-0.1, -0.17, -0.02),
+            "The tuned model is 10.0 points (95 % interval 2.0 to 17.0, p = 0.04) below that baseline.",
+        ),
+        (
+            (0.1, -0.02, 0.2),
+            "difference from that baseline, +10.0 points (95 % interval -2.0 to +20.0, p = 0.04), may be chance.",
+        ),
+    ],
+)
+def test_the_summary_says_how_far_the_strongest_baseline_is(interval, verdict):
+    metrics = evaluation(0.7, 0.8, 0.05, 0.15)
+    value, low, high = interval
+    metrics["slices"]["all"]["from_baseline"] = {"value": value, "low": low, "high": high, "count": 100, "p": 0.04}
+    assert verdict in " ".join(plain_summary(metrics))
+
+
+def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):
+    import shutil
+
+    shutil.copytree(fresh_run, tmp_path / "bare", ignore=shutil.ignore_patterns("evaluation"))
+    with pytest.raises(FileNotFoundError, match=r"has no evaluation yet; run `medalist evaluate"):
+        write_report(open_run(tmp_path / "bare"))
+
+
+def test_figures_draw_from_little():
+    assert "<svg" in as_svg(learning_curve([{"step": 1, "loss": 2.0}]))
+    assert "<svg" in as_svg(accuracy_by_slice({"all": {"count": 1, "base": cell(0.5)}}, []))

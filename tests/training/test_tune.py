@@ -1,0 +1,278 @@
+"""Training: what is learnt, what is normalised by what, stopping and resuming, refusing what is not finite.
+
+Covers `batches`, `checkpoints` and `trainer` too.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+import made_passages
+from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
+from medalist.data.passages import NONE_OF_THESE, Mention, Passage
+from medalist.tools.files import put_in_place
+from medalist.training.batches import TreeDataset, collate
+from medalist.training.checkpoints import last_checkpoint
+from medalist.training.trainer import NonFiniteError
+from medalist.trees.prompt import Encoder, PromptSettings
+
+PROGRAM = Path(made_passages.__file__).with_name("tune_made_passages.py")
+
+
+def test_tuning_learns_the_training_passages_and_leaves_an_adapter(loaded, tmp_path):
+    run_tune(loaded, tmp_path / "run", epochs=15, validation=PASSAGES)
+    accuracy = log_lines(tmp_path / "run", "eval_accuracy")
+    assert accuracy[-1] > 0.9 > accuracy[0]
+    config = json.loads((tmp_path / "run/adapter/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tests/tiny-llama"
+    assert config["modules_to_save"] is None
+    names = set(load_file(tmp_path / "run/adapter/adapter_model.safetensors"))
+    assert all("lora_" in name for name in names)
+    assert not any("embed" in name or "lm_head" in name for name in names)
+
+
+def test_the_best_checkpoint_on_validation_is_what_the_run_leaves(loaded, tmp_path):
+    run = tmp_path / "run"
+    found = run_tune(loaded, run, epochs=4, validation=PASSAGES[:4], evaluate_every=1, keep_checkpoints=20)
+    nll = log_lines(run, "eval_nll")
+    best = run / f"checkpoint-{1 + nll.index(min(nll))}"
+    assert found["best_checkpoint"] == best.name
+    kept = load_file(run / "adapter/adapter_model.safetensors")
+    for name, weight in load_file(best / "adapter_model.safetensors").items():
+        assert torch.equal(weight, kept[name])
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(loaded, tmp_path):
+    found = run_tune(loaded, tmp_path / "run", epochs=50, validation=PASSAGES[:2], evaluate_every=1, patience=2)
+    assert found["steps"] < 100
+
+
+# Law 5: one pass of 8 passages equals 8 passes of 1, with passages of unequal size and a partial last step (11 = 8 + 3).
+
+
+def losses_and_weights(folder):
+    return torch.tensor(log_lines(folder, "loss")), load_file(folder / "adapter/adapter_model.safetensors")
+
+
+def assert_same_run(one, other):
+    assert_close(one[0], other[0], atol=1e-5, rtol=1e-5)
+    for name, weight in one[1].items():
+        assert_close(weight, other[1][name], atol=2e-5, rtol=1e-4)
+
+
+def test_accumulated_passes_give_the_loss_and_weights_of_one_large_pass(loaded, model_folder, tmp_path):
+    run_on_disk(tmp_path / "small", model_folder, passages_per_pass=1)
+    run_on_disk(tmp_path / "large", model_folder, passages_per_pass=8)
+    assert_same_run(losses_and_weights(tmp_path / "small"), losses_and_weights(tmp_path / "large"))
+
+
+def run_on_disk(folder, model_folder, **changes):
+    from medalist.models.load import load_base
+
+    run_tune(load_base(str(model_folder)), folder, **{"epochs": 2, **changes})
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_questions(loaded, tmp_path):
+    """The first step's logged loss, against the question losses of its passages one by one."""
+    from medalist.trees.losses import question_losses
+    from medalist.trees.scoring import score_tree
+
+    made = TreeDataset(
+        PASSAGES, Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048), INVENTORY, settings(), seed=0
+    )
+    every = []
+    for index in range(8):
+        batch = collate([made[index]])
+        tree = made[index].layouts[0].tree
+        losses = question_losses(
+            score_tree(loaded.model, tree, "sdpa"),
+            tree.candidate_question,
+            batch["gold"],
+            batch["null"],
+            likelihood_weight=0.1,
+            hidden_gold_weight=0.1,
+        )
+        every += losses.tolist()
+    run_tune(loaded, tmp_path / "run", epochs=1)
+    assert log_lines(tmp_path / "run", "loss")[0] == pytest.approx(sum(every) / len(every), rel=1e-4)
+
+
+# Law 6: killed and resumed, a run ends with the bits of an unbroken one.
+
+
+def run_script(folder, model_folder, *extra):
+    return subprocess.run(
+        [sys.executable, PROGRAM, folder, model_folder, *extra],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(model_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    result = run_script(folder, model_folder)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("kill", ["kill-after-step=3", "kill-in-save=4"])
+def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(kill, unbroken, model_folder, tmp_path):
+    folder = tmp_path / "broken"
+    killed = run_script(folder, model_folder, kill)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
+    assert not (folder / "adapter").exists()
+    assert last_checkpoint(folder).name == "checkpoint-2", "what was being saved when killed does not count"
+    resumed = run_script(folder, model_folder, "resume")
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
+        assert (folder / name).read_bytes() == (unbroken / name).read_bytes(), name
+    assert log_lines(folder, "loss") == log_lines(unbroken, "loss")
+    assert log_lines(folder, "eval_nll") == log_lines(unbroken, "eval_nll")
+
+
+def test_a_folder_appears_under_its_name_whole_and_replaces_an_older_one(tmp_path):
+    for content in ("old", "new"):
+        source = tmp_path / "making"
+        source.mkdir()
+        (source / "file").write_text(content)
+        put_in_place(source, tmp_path / "made")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made/file").read_text() == "new"
+
+
+def test_candidates_and_order_are_functions_of_seed_and_epoch_alone(loaded):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+
+    def drawn(seed, epoch, *, warm=()):
+        made = TreeDataset(PASSAGES, encoder, INVENTORY, settings(candidates=2), seed=seed)
+        for earlier in warm:
+            made.set_epoch(earlier)
+            made[0]
+        made.set_epoch(epoch)
+        return [[(x.passage, x.questions) for x in made[i].layouts] for i in range(len(made))]
+
+    assert drawn(0, 2) == drawn(0, 2, warm=(0, 1))
+    assert drawn(0, 2) != drawn(0, 1)
+    assert drawn(0, 2) != drawn(1, 2)
+
+
+# Law 7
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(bad, loaded, tmp_path, monkeypatch):
+    import medalist.training.trainer as training
+
+    real, calls = training.question_losses, []
+
+    def losses(*args, **kwargs):
+        calls.append(1)
+        return real(*args, **kwargs) * (bad if len(calls) > 15 else 1.0)
+
+    monkeypatch.setattr(training, "question_losses", losses)
+    run = tmp_path / "run"
+    with pytest.raises(NonFiniteError, match=r"at step 3, passages \d+.*checkpoint-2; resume with --resume"):
+        run_tune(loaded, run, epochs=3)
+    assert last_checkpoint(run).name == "checkpoint-2"
+    weights = load_file(run / "checkpoint-2/adapter_model.safetensors")
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+    assert not (run / "adapter").exists()
+
+
+def test_a_non_finite_gradient_stops_the_run_before_the_weights_change(loaded, tmp_path, monkeypatch):
+    import medalist.training.trainer as training
+
+    real = training.candidate_scores
+
+    def scores(logits, tree):
+        found = real(logits, tree)
+        found.register_hook(lambda gradient: gradient * float("nan"))
+        return found
+
+    monkeypatch.setattr(training, "candidate_scores", scores)
+    with pytest.raises(NonFiniteError, match="Gradient norm became nan at step 1"):
+        run_tune(loaded, tmp_path / "run")
+    for name, weight in loaded.model.named_parameters():
+        assert torch.isfinite(weight).all(), name
+
+
+# The data
+
+
+def test_mentions_without_an_offered_gold_are_not_trained_on(loaded):
+    text = "RA CT as RA"
+    odd = Passage(
+        id="odd",
+        text=text,
+        mentions=(
+            Mention(start=0, end=2, short_form="RA", long_form="renal artery"),
+            Mention(start=3, end=5, short_form="CT", long_form="contraction time"),
+            Mention(start=6, end=8, short_form="CT", long_form=NONE_OF_THESE),
+            Mention(start=9, end=11, short_form="RA"),
+        ),
+    )
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+    made = TreeDataset([odd], encoder, INVENTORY, settings(), seed=0)
+    assert made.num_mentions == 2
+    batch = collate([made[0]])
+    assert batch["gold"].tolist() == [1, 5], "the second sense of CT, then the null candidate of the last question"
+    assert batch["null"].tolist() == [2, 5]
+
+
+def test_nothing_to_train_on_is_one_clear_line(loaded):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+    bare = Passage(id="bare", text="no short form")
+    with pytest.raises(ValueError, match="No training passage has a question"):
+        TreeDataset([bare], encoder, INVENTORY, settings(), seed=0)
+
+
+def test_padding_for_other_ranks_adds_no_questions(loaded):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+    made = TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0, multiple=4)
+    assert len(made) == 12
+    assert made[11].layouts == ()
+    assert "gold" not in collate([made[11]])
+    both = collate([made[10], made[11]])
+    assert len(both["gold"]) == sum(len(layout.questions) for layout in made[10].layouts)
+
+
+def test_full_tuning_saves_a_whole_model(loaded, tmp_path):
+    run_tune(loaded, tmp_path / "run", method="full", max_steps=2, learning_rate=1e-3)
+    names = set(load_file(tmp_path / "run/model/model.safetensors"))
+    assert "model.layers.0.self_attn.q_proj.weight" in names
+
+
+def test_activation_checkpointing_gives_the_same_run(model_folder, tmp_path):
+    run_on_disk(tmp_path / "plain", model_folder, max_steps=2)
+    run_on_disk(tmp_path / "checkpointed", model_folder, max_steps=2, activation_checkpointing=True)
+    assert_same_run(losses_and_weights(tmp_path / "plain"), losses_and_weights(tmp_path / "checkpointed"))
+
+
+def test_the_lower_layers_of_an_upper_adapter_keep_no_graph(loaded, tmp_path):
+    seen = []
+    loaded.model.model.layers[0].register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
+    run_tune(loaded, tmp_path / "run", upper_layers=1, max_steps=2)
+    assert seen
+    assert not any(seen), "the backward pass would go through a layer that nothing is learnt in"
+    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
+    assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"1"}
+    assert {name.split(".")[-3] for name in weights} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj"),
+        *("gate_proj", "up_proj", "down_proj"),
+    }
+    assert any(weight.abs().sum() > 0 for name, weight in weights.items() if "lora_B" in name)
+
+
+def test_more_upper_layers_than_there_are_is_all_of_them(loaded, tmp_path):
+    run_tune(loaded, tmp_path / "run", upper_layers=30, max_steps=2)
+    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
+    assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"0", "1"}
