@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..models.load import LoadedModel
 from ..recipe import Recipe
 from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
-from ..trees.prompt import Encoder
+from ..trees.prompt import Encoder, Layout
 from ..trees.scoring import score_layouts
 from .batches import TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint
@@ -79,6 +80,47 @@ def tune(
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard(base, model)
+    arguments = _arguments(recipe, run, base, at_once=at_once, validated=bool(looks))
+    with tracking("Training", steps) as advance:
+        trainer = TreeTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=dataset,
+            eval_dataset=looks or None,
+            data_collator=collate,
+            settings=settings,
+            attention=base.attention,
+            validate=partial(_validate, looks=looks, base=base, recipe=recipe),
+            ranks=ranks,
+            callbacks=[
+                LogWriter(run / "log.jsonl"),
+                ShowProgress(advance),
+                *([EarlyStoppingCallback(settings.patience)] if settings.patience and looks else []),
+            ],
+        )
+        trainer.remove_callback(PrinterCallback)
+        ranks.where = trainer.where
+        checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    _save(trainer, base, run / ("adapter" if settings.method == "lora" else "model"), first=ranks.first)
+    base.model = model
+    return {
+        "steps": trainer.state.global_step,
+        "processes": ranks.size,
+        "passages": len(train),
+        "mentions": dataset.num_mentions,
+        "dropped_mentions": dropped,
+        "cut_texts": cut,
+        "best_validation": trainer.state.best_metric,
+        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name
+        if trainer.state.best_model_checkpoint
+        else None,
+    }
+
+
+def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, validated: bool) -> TrainingArguments:
+    """What the Trainer is told; `at_once` passages go through all processes in one pass."""
+    settings = recipe.training
     arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=settings.passages_per_pass,
@@ -97,13 +139,13 @@ def tune(
         seed=recipe.seed,
         logging_steps=settings.log_every,
         logging_nan_inf_filter=False,
-        eval_strategy="steps" if looks else "no",
+        eval_strategy="steps" if validated else "no",
         eval_steps=settings.evaluate_every,
         save_strategy="steps",
         save_steps=settings.evaluate_every,
-        load_best_model_at_end=bool(looks),
-        metric_for_best_model=f"eval_{settings.best_by}" if looks else None,
-        greater_is_better=settings.best_by == "accuracy" if looks else None,
+        load_best_model_at_end=validated,
+        metric_for_best_model=f"eval_{settings.best_by}" if validated else None,
+        greater_is_better=settings.best_by == "accuracy" if validated else None,
         activation_checkpointing=settings.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
         report_to=list(settings.report_to) or "none",
@@ -116,62 +158,32 @@ def tune(
         log_level="error",
         log_level_replica="error",
     )
-    if (
-        arguments.n_gpu > 1
-    ):  # the Trainer would spread each batch over all GPUs of the machine, which trees do not survive
+    # The Trainer would spread each batch over all GPUs of the machine, which trees do not survive.
+    if arguments.n_gpu > 1:
         say(f"Training on one of {arguments.n_gpu} GPUs; `torchrun --nproc_per_node={arguments.n_gpu}` uses all.")
         arguments._n_gpu = 1
+    return arguments
 
-    def validate(current: Any) -> dict[str, float]:
-        right, nll, count = 0, 0.0, 0
-        scored = score_layouts(current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
-        for layout, scores in scored:
-            for question, values in zip(layout.questions, scores, strict=True):
-                assert question.gold is not None
-                right += int(values.argmax()) == question.gold
-                nll -= float(values.log_softmax(0)[question.gold])
-                count += 1
-        return {"accuracy": right / count, "nll": nll / count}
 
-    with tracking("Training", steps) as advance:
-        trainer = TreeTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=dataset,
-            eval_dataset=looks or None,
-            data_collator=collate,
-            settings=settings,
-            attention=base.attention,
-            validate=validate,
-            ranks=ranks,
-            callbacks=[
-                LogWriter(run / "log.jsonl"),
-                ShowProgress(advance),
-                *([EarlyStoppingCallback(settings.patience)] if settings.patience and looks else []),
-            ],
-        )
-        trainer.remove_callback(PrinterCallback)
-        ranks.where = trainer.where
-        checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    target = run / ("adapter" if settings.method == "lora" else "model")
-    partial = run / f".{target.name}.part"
-    if ranks.first:
-        shutil.rmtree(partial, ignore_errors=True)
-    trainer._save(str(partial))  # by all: where the model is sharded, each gives its slices
-    if ranks.first:
-        base.tokenizer.save_pretrained(partial)
-        put_in_place(partial, target)
-    base.model = model
-    return {
-        "steps": trainer.state.global_step,
-        "processes": ranks.size,
-        "passages": len(train),
-        "mentions": dataset.num_mentions,
-        "dropped_mentions": dropped,
-        "cut_texts": cut,
-        "best_validation": trainer.state.best_metric,
-        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name
-        if trainer.state.best_model_checkpoint
-        else None,
-    }
+def _validate(current: Any, *, looks: Sequence[Layout], base: LoadedModel, recipe: Recipe) -> dict[str, float]:
+    """Accuracy and negative log-likelihood of a model on the validation layouts, all of whose questions have a gold."""
+    right, nll, count = 0, 0.0, 0
+    scored = score_layouts(current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
+    for layout, scores in scored:
+        for question, values in zip(layout.questions, scores, strict=True):
+            assert question.gold is not None
+            right += int(values.argmax()) == question.gold
+            nll -= float(values.log_softmax(0)[question.gold])
+            count += 1
+    return {"accuracy": right / count, "nll": nll / count}
+
+
+def _save(trainer: TreeTrainer, base: LoadedModel, target: Path, *, first: bool) -> None:
+    """Write the tuned model beside its tokenizer, whole or not at all; called by all ranks, written by the first."""
+    unfinished = target.with_name(f".{target.name}.part")
+    if first:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    trainer._save(str(unfinished))  # by all: where the model is sharded, each gives its slices
+    if first:
+        base.tokenizer.save_pretrained(unfinished)
+        put_in_place(unfinished, target)
