@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import __version__
 from . import data, evaluate, expand, share, train
 from .options import out
 from .prepare import app as prepare_app
@@ -50,8 +51,6 @@ for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *share.V
 
 def _version(value: bool) -> None:
     if value:
-        from .. import __version__
-
         print(f"medalist {__version__}")
         raise typer.Exit
 
