@@ -33,7 +33,7 @@ from .prompt import Encoder
 from .quizzes import Quiz
 from .ranks import Ranks
 from .recipe import Recipe, TrainingSettings
-from .scoring import Attention, candidate_scores, score_layouts, tree_inputs
+from .scoring import Attention, score_layouts, score_tree
 from .sharding import is_sharded, load_optimizer, load_weights, shard, whole_optimizer, whole_weights
 from .tree import TokenTree
 
@@ -94,9 +94,8 @@ class TreeTrainer(Trainer):
             nothing: Tensor = model(input_ids=ids, use_cache=False).logits.sum() * 0.0
             return nothing
         tree = TokenTree(**{name: inputs[name] for name in TREE_FIELDS})
-        logits = model(**tree_inputs(tree, self._attention, self.model.dtype)).logits
         losses = question_losses(
-            candidate_scores(logits, tree),
+            score_tree(model, tree, self._attention),
             tree.candidate_question,
             inputs["gold"],
             inputs["null"],
