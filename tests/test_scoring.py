@@ -137,7 +137,9 @@ def test_probabilities_sum_to_one_and_survive_far_scores():
 
 def uneven_forest():
     long = build_tree(list(range(5, 95)), [QUESTION_A, QUESTION_B])
-    return forest([build_tree(PASSAGE, [QUESTION_B]), long, build_tree(PASSAGE, [QUESTION_A]), build_tree([5], [QUESTION_B])])
+    return forest(
+        [build_tree(PASSAGE, [QUESTION_B]), long, build_tree(PASSAGE, [QUESTION_A]), build_tree([5], [QUESTION_B])]
+    )
 
 
 def test_trees_side_by_side_have_the_logits_and_gradients_of_one_sequence(model):

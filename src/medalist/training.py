@@ -8,6 +8,7 @@ model that `sharding` cut up is trained as it comes.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +23,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traini
 from transformers.trainer_utils import rotate_checkpoints
 
 from .adapters import add_adapter
-from .batches import TREE_FIELDS, TreeDataset, collate, with_gold
+from .batches import TREE_FIELDS, Lesson, TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint, publish_folder, what_is_kept
 from .inventory import Inventory
 from .losses import question_losses
@@ -99,6 +100,7 @@ class TreeTrainer(Trainer):
             tree.candidate_question,
             inputs["gold"],
             inputs["null"],
+            prior=inputs.get("prior"),
             likelihood_weight=self._settings.likelihood_weight,
             hidden_gold_weight=self._settings.hidden_gold_weight,
         )
@@ -232,6 +234,7 @@ def tune(
     validation: Sequence[Passage | Quiz],
     inventory: Inventory,
     run: Path,
+    beside: Sequence[Lesson] = (),
     resume: bool = False,
     ranks: Ranks | None = None,
     start: Path | None = None,
@@ -245,6 +248,7 @@ def tune(
         train: passages to learn from; mentions without an offered gold are left out.
         validation: passages to choose the checkpoint on; with none, the last one is kept.
         inventory: lists the candidates of mentions.
+        beside: more texts to learn from, with candidates of their own.
         run: folder of the run.
         resume: go on from its last complete checkpoint, to the same bits as an unbroken run on as many processes.
         ranks: the processes that share the work, from `ranks.together`; None: this one alone.
@@ -268,13 +272,14 @@ def tune(
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
-    dataset = TreeDataset(train, encoder, inventory, settings, seed=recipe.seed, multiple=at_once)
+    dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=at_once)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
     watched = [with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard(base, model)
+    on_cpu = base.model.device.type == "cpu"
     arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=settings.passages_per_pass,
@@ -286,7 +291,8 @@ def tune(
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
-        optim="adamw_torch",
+        optim="adamw_torch" if on_cpu else "adamw_torch_fused",
+        dataloader_num_workers=0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0)),  # trees are made ahead
         # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers that they are beside. Without
         # it each of them would keep its own float32 copy of its input for the backward pass.
         bf16=base.model.dtype == torch.bfloat16,
@@ -305,7 +311,7 @@ def tune(
         report_to=list(settings.report_to) or "none",
         run_name=recipe.name,
         ddp_find_unused_parameters=False,
-        use_cpu=base.model.device.type == "cpu",
+        use_cpu=on_cpu,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,
