@@ -368,4 +368,4 @@ def test_a_passage_that_surely_fits_is_not_encoded_to_find_out(loaded, monkeypat
     made = TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0)
     monkeypatch.setattr(encoder, "encode", lambda *_: pytest.fail("encoded"))
     assert len(TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0)) == len(made) == len(PASSAGES)
-    assert not Encoder(loaded.tokenizer, PromptSettings(), max_depth=300).surely_fits(PASSAGES[3], INVENTORY)
+    assert not Encoder(loaded.tokenizer, PromptSettings(), max_depth=200).surely_fits(PASSAGES[3], INVENTORY)
