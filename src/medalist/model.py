@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -33,6 +33,9 @@ _PACKAGE = "package:"
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"]
 _UNWANTED = ["*/*", "consolidated*"]
 """Folders and files with the same weights once more in their makers' own format."""
+
+
+AttentionChoice = Literal["auto", "sdpa", "flex"]
 
 
 class ModelError(ValueError):
@@ -77,6 +80,7 @@ def load_base(
     device: str = "auto",
     place: bool = True,
     expected_sha256: str | None = None,
+    attention: AttentionChoice = "auto",
 ) -> LoadedModel:
     """Load a base model and its tokenizer.
 
@@ -91,6 +95,7 @@ def load_base(
         place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
             `sharding.shard`, which puts slices of them on the device and checks there.
         expected_sha256: refuse other weights than these.
+        attention: the kernel; `auto` is SDPA where it computes trees right.
 
     Raises:
         ModelError: there is nothing to load, or it is not what was recorded.
@@ -121,12 +126,12 @@ def load_base(
         settle(model, precision.device)
     elif place:
         model = model.to(precision.device)
-    attention, tree_error = choose_attention(model) if place else ("sdpa", math.nan)
+    kernel, tree_error = choose_attention(model, attention) if place else ("sdpa", math.nan)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         identity=identity,
-        attention=attention,
+        attention=kernel,
         max_depth=longest_sequence(model.config),
         tree_error=tree_error,
         quantization=quantization,
@@ -149,20 +154,33 @@ def refuse_quantised(source: str, folder: Path) -> None:
         )
 
 
-def choose_attention(model: Any) -> tuple[Attention, float]:
-    """FlexAttention on a GPU if the model computes trees right with it, else SDPA; also what the check found, in nats.
+_ATTENTION: dict[AttentionChoice, tuple[Attention, ...]] = {
+    "auto": ("sdpa", "flex_attention"),
+    "sdpa": ("sdpa",),
+    "flex": ("flex_attention",),
+}
+
+
+def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Attention, float]:
+    """The first wanted kernel with which the model computes trees right, also what the check found, in nats.
+
+    FlexAttention, which has no backward pass on a CPU, is taken there only when it is asked for.
 
     Raises:
-        TreeAttentionError: it does so with neither.
+        TreeAttentionError: it does so with none.
     """
-    if model.device.type == "cuda":
-        model.set_attn_implementation("flex_attention")
+    kernels = _ATTENTION[wanted]
+    if wanted == "auto" and model.device.type == "cpu":
+        kernels = ("sdpa",)
+    for number, kernel in enumerate(kernels, 1):
+        model.set_attn_implementation(kernel)
         try:
-            return "flex_attention", check_tree_attention(model, "flex_attention")
+            return kernel, check_tree_attention(model, kernel)
         except TreeAttentionError as error:
-            say(f"FlexAttention is not used: {error}")
-            model.set_attn_implementation("sdpa")
-    return "sdpa", check_tree_attention(model, "sdpa")
+            if number == len(kernels):
+                raise
+            say(f"{kernel} is not used: {error}")
+    raise AssertionError("there is always a kernel to try")
 
 
 @contextmanager
