@@ -54,8 +54,8 @@ def read_texts(path: Path) -> Iterator[tuple[str, str, str]]:
     Abstracts (`sections` instead of `text`) are taken as one text.
     """
     if path.is_dir():
-        for file in sorted(path.glob("*.txt")):
-            yield file.stem, file.read_text(encoding="utf-8"), path.name
+        for each in sorted(path.glob("*.txt")):
+            yield each.stem, each.read_text(encoding="utf-8"), path.name
         return
     opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
     with opened as file:
