@@ -33,6 +33,12 @@ _LABELLED = re.compile(
 """A letter or roman numeral that only numbers something: vitamin D, stage II."""
 
 
+_SMALL_WORDS = frozenset(
+    "to for at and after before with without no from of in on as or is are was than per by until".split()
+)
+"""Long forms of "@", "c̄" or "→" that stand in every sentence: shortened one time in eight, else little else would be left."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
     """A stretch of a text and the long forms in it."""
@@ -137,7 +143,7 @@ class Shortener:
         for name in dict.fromkeys(match.long_form for match in chunk.matches):
             ways = self._usual[name]
             short_form, listed, _ = draw.choices(ways, [weight for *_, weight in ways])[0]
-            if draw.random() < probability:
+            if draw.random() < (probability / 8 if name in _SMALL_WORDS else probability):
                 chosen[name] = (short_form, listed)
         pieces: list[str] = []
         mentions: list[Mention] = []
