@@ -71,8 +71,9 @@ def passes(case: Case, sizes: Sizes, options: Options, *, candidates: int = 8) -
         trees.sort(key=len)
     if case.beside:
         taken = _padded_packs(trees, limit)
-        each = max(1, len(taken) // 4)  # they are sorted by length: some of every length
-        return [side_by_side(pack, case.kernel, options.device) for pack in taken[each // 2 :: each][:4]]
+        # They are sorted by length: some of every length.
+        chosen = sorted({int((number + 0.5) * len(taken) / 4) for number in range(4)})
+        return [side_by_side(taken[number], case.kernel, options.device) for number in chosen]
     taken = packs(trees, limit)[:4] if limit else [[tree] for tree in trees[:4]]
     length = 0
     if case.kernel == "flex":  # compiled for one length

@@ -83,7 +83,7 @@ def _scored(case: Case, model: Any, sizes: Sizes, peak: float, options: Options,
 
     forget_peak(options.device)
     first = measure(step, options.device, repeats=1, warmup=0).wall
-    times = measure(step, options.device, repeats=2 if options.tiny else 12, warmup=1)
+    times = measure(step, options.device, repeats=2 if options.tiny else 12, warmup=len(work) - 1)
     count = len(work)
     mentions = sum(len(one.gold) for one in work) / count / times.wall
     tokens = sum(one.nodes for one in work) / count / times.wall

@@ -120,7 +120,8 @@ def _trained(case: Case, model: Any, sizes: Sizes, peak: float, weights: str, op
     first = measure(lambda: losses.append(step()), options.device, repeats=1, warmup=0).wall
     warm = compiled()
     steps = 2 if options.tiny else case.steps
-    times = measure(lambda: losses.append(step()), options.device, repeats=steps, warmup=2 if not options.tiny else 0)
+    # Each pass once before: some kernels are chosen anew for every length.
+    times = measure(lambda: losses.append(step()), options.device, repeats=steps, warmup=max(2, len(work) - 1))
     if not all(map(torch.isfinite, losses)):
         raise ValueError("the loss is not finite")
     return _recorded(
