@@ -35,7 +35,7 @@ RECIPE: dict[str, Any] = {
     "training": {
         "rank": 12,
         "alpha": 24,
-        "learning_rate": 1.0e-3,
+        "learning_rate": 1.5e-3,
         "warmup": 0.05,
         "passages_per_step": 64,
         "passages_per_pass": 64,

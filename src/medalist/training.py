@@ -280,6 +280,7 @@ def tune(
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard(base, model)
     on_cpu = base.model.device.type == "cpu"
+    workers = 0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0))  # trees are made ahead of a GPU
     arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=settings.passages_per_pass,
@@ -292,7 +293,8 @@ def tune(
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
         optim="adamw_torch" if on_cpu else "adamw_torch_fused",
-        dataloader_num_workers=0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0)),  # trees are made ahead
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=4 if workers else None,
         # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers that they are beside. Without
         # it each of them would keep its own float32 copy of its input for the backward pass.
         bf16=base.model.dtype == torch.bfloat16,
