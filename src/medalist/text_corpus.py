@@ -34,7 +34,30 @@ _LABELLED = re.compile(
 
 
 _SMALL_WORDS = frozenset(
-    "to for at and after before with without no from of in on as or is are was than per by until".split()
+    [
+        "to",
+        "for",
+        "at",
+        "and",
+        "after",
+        "before",
+        "with",
+        "without",
+        "no",
+        "from",
+        "of",
+        "in",
+        "on",
+        "as",
+        "or",
+        "is",
+        "are",
+        "was",
+        "than",
+        "per",
+        "by",
+        "until",
+    ]
 )
 """Long forms of "@", "c̄" or "→" that stand in every sentence: shortened one time in eight, else little else would be left."""
 
