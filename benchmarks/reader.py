@@ -31,7 +31,7 @@ from medalist.training import tune
 
 RECIPE: dict[str, Any] = {
     "name": "reader",
-    "prompt": {"max_nodes": 768},
+    "prompt": {"window": 768, "max_nodes": 1024},
     "training": {
         "rank": 12,
         "alpha": 24,

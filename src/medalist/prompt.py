@@ -153,10 +153,13 @@ class Encoder:
         """Whether no question about a short passage can be dropped, told without encoding it: a token is a byte at least, and
         windows are cut between words.
         """
-        if isinstance(text, Quiz) or any(" " in text.text[m.start : m.end] for m in text.mentions):
+        if isinstance(text, Quiz):
+            return False
+        size = len(text.text.encode())
+        if size > self.settings.window and any(" " in text.text[m.start : m.end] for m in text.mentions):
             return False
         longest = max((len(n.encode()) for m in text.mentions for n in inventory.long_forms(m.short_form)), default=0)
-        return 2 * len(text.text.encode()) + longest + 200 <= self.max_depth
+        return 2 * size + longest + 200 <= self.max_depth
 
     def _mention_question(
         self, passage: Passage, number: int, window: Window, inventory: Inventory, choose: Choose | None
