@@ -3,6 +3,7 @@
 # make check   lint, types, the order of the folders, and whether the CLI reference is up to date
 # make docs    write the CLI reference anew
 # make bench   measure against trl and others, write docs/benchmarks.md (three quarters of an hour; nothing else should run)
+# make gpu     measure what this machine's GPU does, in eight minutes, into gpu-results/ (TORCH=cuda)
 #
 # TORCH=cpu takes PyTorch's CPU build from its own index, TORCH=installed the one of the Python that makes the
 # environment; otherwise pip decides. A torch that the environment has already is never replaced.
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs bench gpu clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -34,6 +35,9 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/all.py
+
+gpu: $(VENV)/.bench
+	$(BIN)/python benchmarks/gpu.py --minutes 8 --out gpu-results
 
 clean:
 	rm -rf $(VENV)

@@ -183,7 +183,7 @@ def training(passages: int, upper_layers: int | None) -> Workload:
 
     def run(count: int) -> None:
         for number, (tree, batch) in enumerate(zip(trees[:count], batches[:count], strict=True), start=1):
-            logits = model(**tree_inputs(tree, "sdpa", torch.float32)).logits
+            logits = model(**tree_inputs(tree, "sdpa", torch.float32)).logits[0]
             losses = question_losses(
                 candidate_scores(logits, tree),
                 tree.candidate_question,

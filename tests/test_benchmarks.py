@@ -75,7 +75,7 @@ def test_the_counted_flops_of_matrix_products_are_those_that_torch_executes(tiny
         model = add_adapter(loaded, TrainingSettings(rank=rank, upper_layers=upper_layers))
         model.train()
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(bool(rank)):
-        scores = candidate_scores(model(**tree_inputs(tree, "sdpa", torch.float32)).logits, tree)
+        scores = candidate_scores(model(**tree_inputs(tree, "sdpa", torch.float32)).logits[0], tree)
         if rank:
             scores.sum().backward()
     counted = counter.get_flop_counts()["Global"]

@@ -149,6 +149,9 @@ class TrainingSettings(_Section):
     """Long forms offered per question in training, the gold among them; evaluation offers all."""
     likelihood_weight: float = Field(0.1, ge=0)
     """Weight of the gold long form's likelihood beside the listwise loss."""
+    prior_offset: bool = False
+    """Take how often each sense is the gold in the training split for its prior in the listwise loss, so that the model learns
+    what the text adds to it; for use with a prior of its own."""
     hidden_gold_weight: float = Field(0.1, ge=0)
     """Weight of the question "and if the gold were not offered?", which teaches to abstain."""
     activation_checkpointing: bool = False

@@ -96,15 +96,27 @@ class OnGpu:
         self.attention = name
 
 
-@pytest.mark.parametrize(("flex_works", "expected"), [(True, "flex_attention"), (False, "sdpa")])
-def test_a_gpu_takes_flex_attention_and_falls_back_to_sdpa_where_that_is_wrong(flex_works, expected, monkeypatch):
+@pytest.mark.parametrize(
+    ("wanted", "works", "expected"),
+    [
+        ("auto", {"sdpa", "flex_attention"}, "sdpa"),
+        ("auto", {"flex_attention"}, "flex_attention"),
+        ("flex", {"sdpa", "flex_attention"}, "flex_attention"),
+        ("sdpa", {"flex_attention"}, None),
+        ("flex", {"sdpa"}, None),
+    ],
+)
+def test_attention_is_the_first_wanted_kernel_that_is_right(wanted, works, expected, monkeypatch):
     def check(model, attention):
         assert model.attention == attention, "what is checked is what is set"
-        if attention == "flex_attention" and not flex_works:
+        if attention not in works:
             raise TreeAttentionError("off by 1")
         return 0.001
 
     monkeypatch.setattr(load, "check_tree_attention", check)
     model = OnGpu()
-    assert load.choose_attention(model) == (expected, 0.001)
-    assert model.attention == expected
+    if expected is None:
+        with pytest.raises(TreeAttentionError, match="off by 1"):
+            load.choose_attention(model, wanted)
+    else:
+        assert load.choose_attention(model, wanted) == (expected, 0.001)

@@ -158,7 +158,7 @@ def work_of(settings: TrainingSettings, loaded, shape: ModelShape) -> tuple[int,
     if settings.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     with FlopCounterMode(display=False) as forward:
-        loss = candidate_scores(model(**tree_inputs(TREE, "sdpa", model.dtype)).logits, TREE).sum()
+        loss = candidate_scores(model(**tree_inputs(TREE, "sdpa", model.dtype)).logits[0], TREE).sum()
     with FlopCounterMode(display=False) as backward:
         loss.backward()
     return forward.get_total_flops(), backward.get_total_flops()

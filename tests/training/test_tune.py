@@ -4,9 +4,12 @@ Covers `batches`, `checkpoints` and `trainer` too.
 """
 
 import json
+import math
 import signal
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,10 @@ from torch.testing import assert_close
 
 import made_passages
 from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
+from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention, Passage
 from medalist.tools.files import put_in_place
-from medalist.training.batches import TreeDataset, collate
+from medalist.training.batches import Lesson, TreeDataset, collate
 from medalist.training.checkpoints import last_checkpoint
 from medalist.training.trainer import NonFiniteError
 from medalist.trees.prompt import Encoder, PromptSettings
@@ -191,14 +195,14 @@ def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(bad,
 def test_a_non_finite_gradient_stops_the_run_before_the_weights_change(loaded, tmp_path, monkeypatch):
     import medalist.training.trainer as training
 
-    real = training.candidate_scores
+    real = training.score_tree
 
-    def scores(logits, tree):
-        found = real(logits, tree)
+    def scores(*arguments):
+        found = real(*arguments)
         found.register_hook(lambda gradient: gradient * float("nan"))
         return found
 
-    monkeypatch.setattr(training, "candidate_scores", scores)
+    monkeypatch.setattr(training, "score_tree", scores)
     with pytest.raises(NonFiniteError, match="Gradient norm became nan at step 1"):
         run_tune(loaded, tmp_path / "run")
     for name, weight in loaded.model.named_parameters():
@@ -276,3 +280,57 @@ def test_more_upper_layers_than_there_are_is_all_of_them(loaded, tmp_path):
     run_tune(loaded, tmp_path / "run", upper_layers=30, max_steps=2)
     weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
     assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"0", "1"}
+
+
+# What the text adds to a prior, and texts with candidates of their own
+
+
+def test_the_prior_of_a_question_is_how_often_training_taught_each_candidate(loaded):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+    made = TreeDataset(PASSAGES, encoder, INVENTORY, settings(prior_offset=True), seed=0)
+    taught = Counter((m.short_form, m.long_form) for p in PASSAGES for m in p.mentions)
+    batch = collate([made[index] for index in range(len(made))])
+    questions = [
+        (q, "RA" if "RA means" in q.prompt else "CT")
+        for i in range(len(made))
+        for x in made[i].layouts
+        for q in x.questions
+    ]
+    expected = [
+        math.log(taught[short_form, name] + 2) for q, short_form in questions for name in (*q.long_forms, NONE_OF_THESE)
+    ]
+    assert batch["prior"].tolist() == pytest.approx(expected)
+    assert len(set(expected)) > 3
+    assert "prior" not in collate([TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0)[0]])
+
+
+def test_a_prior_changes_the_loss_that_is_trained_on(loaded, tmp_path):
+    first = {}
+    for offset in (False, True):
+        run_tune(loaded, tmp_path / str(offset), max_steps=1, prior_offset=offset, log_every=1)
+        first[offset] = log_lines(tmp_path / str(offset), "loss")[0]
+        loaded.model = loaded.model.unload()
+    assert first[True] != pytest.approx(first[False], abs=1e-3)
+
+
+def test_texts_beside_are_asked_with_their_own_candidates(loaded):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+    other = Inventory.of([("RA", "rheumatoid arthritis", 0, None), ("RA", "reactive astrocyte", 0, None)])
+    lesson = Lesson(texts=[replace(p, id=f"other-{p.id}") for p in PASSAGES], inventory=other)
+    made = TreeDataset(PASSAGES, encoder, INVENTORY, settings(), beside=[lesson], seed=0)
+    offered = {}
+    for index in range(len(made)):
+        for layout in made[index].layouts:
+            for question in layout.questions:
+                if "RA means" in question.prompt:
+                    offered.setdefault(layout.passage.startswith("other"), set()).update(question.long_forms)
+    assert offered[True] == set(other.long_forms("RA"))
+    assert offered[False] == set(INVENTORY.long_forms("RA"))
+
+
+def test_a_passage_that_surely_fits_is_not_encoded_to_find_out(loaded, monkeypatch):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+    made = TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0)
+    monkeypatch.setattr(encoder, "encode", lambda *_: pytest.fail("encoded"))
+    assert len(TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0)) == len(made) == len(PASSAGES)
+    assert not Encoder(loaded.tokenizer, PromptSettings(), max_depth=200).surely_fits(PASSAGES[3], INVENTORY)

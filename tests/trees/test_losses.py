@@ -96,3 +96,19 @@ def test_questions_do_not_change_each_others_loss():
         for part, gold, null in zip(scores.split(SIZES), [1, 0, 3], [2, 0, 3], strict=True)
     ]
     assert_close(together, torch.cat(alone))
+
+
+def test_a_prior_is_added_to_the_listwise_terms_and_not_to_the_likelihood():
+    scores, prior = torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([0.5, -4.0, 1.0])
+    found = question_losses(
+        scores,
+        torch.zeros(3, dtype=torch.int64),
+        torch.tensor([0]),
+        torch.tensor([2]),
+        prior=prior,
+        likelihood_weight=0.1,
+        hidden_gold_weight=0.5,
+    )
+    judged = scores + prior
+    expected = -judged.log_softmax(0)[0] + 0.1 * 1.0 - 0.5 * judged[1:].log_softmax(0)[1]
+    assert_close(found, expected[None])

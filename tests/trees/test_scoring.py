@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, BloomConfig, LlamaConfig, MistralConfig, Qwen2Config
 
+from medalist.trees import scoring
 from medalist.trees.prompt import Layout, Question
 from medalist.trees.scoring import (
     TreeAttentionError,
@@ -13,9 +14,12 @@ from medalist.trees.scoring import (
     score_layouts,
     score_tree,
     separate_score,
+    side_by_side_logits,
+    tolerances,
     tree_inputs,
+    tree_logits,
 )
-from medalist.trees.tree import build_tree, forest, sequences
+from medalist.trees.tree import build_tree, forest, sequences, side_by_side
 
 SIZES = {
     "vocab_size": 300,
@@ -131,3 +135,38 @@ def test_probabilities_sum_to_one_and_survive_far_scores():
     found = probabilities(torch.tensor([-1000.0, -1001.0, -5000.0]))
     assert_close(found.sum(), torch.tensor(1.0))
     assert_close(found[0] / found[1], torch.tensor(2.718281), rtol=1e-3, atol=0)
+
+
+def uneven_forest():
+    long = build_tree(list(range(5, 95)), [QUESTION_A, QUESTION_B])
+    return forest(
+        [build_tree(PASSAGE, [QUESTION_B]), long, build_tree(PASSAGE, [QUESTION_A]), build_tree([5], [QUESTION_B])]
+    )
+
+
+def test_trees_side_by_side_have_the_logits_and_gradients_of_one_sequence(model):
+    trees = uneven_forest()
+    assert len(side_by_side(trees).token_ids) < 4  # the short ones share a row
+    weight = model.model.layers[0].self_attn.q_proj.weight
+    found = []
+    for logits in (tree_logits(model, trees, "sdpa"), side_by_side_logits(model, trees, model.dtype)):
+        (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[:, 7].sum(), weight)
+        found.append((logits.detach(), gradient))
+    assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
+    assert not model.get_output_embeddings()._forward_pre_hooks
+
+
+def test_half_precision_is_held_to_what_it_can_hold_and_float32_is_not_excused():
+    plain = torch.tensor([-1.0, -80.0])
+    assert_close(tolerances(plain, 0.05, torch.bfloat16), torch.tensor([0.05, 80 / 256]))
+    assert_close(tolerances(plain, 0.05, torch.float16), torch.tensor([0.05, 0.05]))
+    assert_close(tolerances(plain, 1e-4, torch.float32), torch.tensor([1e-4, 1e-4]))
+
+
+@pytest.mark.parametrize("bad", [1.0, float("nan")])
+def test_a_model_in_half_precision_is_still_refused_for_a_wrong_score(bad, monkeypatch):
+    half = random_model(FAMILIES["llama"]).bfloat16()
+    check_tree_attention(half, "sdpa")
+    monkeypatch.setattr(scoring, "score_tree", lambda *arguments: score_tree(*arguments) + bad)
+    with pytest.raises(TreeAttentionError, match=r"away from separate sequences \(limit 0\."):
+        check_tree_attention(half, "sdpa")

@@ -10,21 +10,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ..tools.files import replacing
 
-_SCHEMA = pl.Schema(
-    {
-        "id": pl.String(),
-        "text": pl.String(),
-        "choices": pl.List(
-            pl.Struct(
-                {"question": pl.String(), "options": pl.List(pl.String()), "gold": pl.Int64(), "subject": pl.String()}
-            )
-        ),
-        "source": pl.String(),
-    }
+_CHOICE = pa.struct(
+    [("question", pa.string()), ("options", pa.list_(pa.string())), ("gold", pa.int64()), ("subject", pa.string())]
+)
+_SCHEMA = pa.schema(
+    [("id", pa.string()), ("text", pa.string()), ("choices", pa.list_(_CHOICE)), ("source", pa.string())]
 )
 
 
@@ -78,9 +73,9 @@ def fixed_options(quizzes: Iterable[Quiz]) -> tuple[str, ...] | None:
 
 def write_quizzes(quizzes: Sequence[Quiz], path: Path) -> None:
     """Write Parquet, one row per text."""
-    frame = pl.DataFrame([quiz.record() for quiz in quizzes], schema=_SCHEMA)
+    table = pa.Table.from_pylist([quiz.record() for quiz in quizzes], schema=_SCHEMA)
     with replacing(path, "wb") as file:
-        frame.write_parquet(file)
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_quizzes(path: Path) -> list[Quiz]:
@@ -92,5 +87,5 @@ def read_quizzes(path: Path) -> list[Quiz]:
             choices=tuple(Choice(**(choice | {"options": tuple(choice["options"])})) for choice in row["choices"]),
             source=row["source"],
         )
-        for row in pl.read_parquet(path).iter_rows(named=True)
+        for row in pq.read_table(path).to_pylist()
     ]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from ..tools.progress import say
 from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention
 from .base import BaseIdentity, ModelError, find_base, refuse_quantised, without_progress_bars
 from .precision import DType, Quantization, choose_precision, settle
+
+AttentionChoice = Literal["auto", "sdpa", "flex"]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -41,6 +43,7 @@ def load_base(
     device: str = "auto",
     place: bool = True,
     expected_sha256: str | None = None,
+    attention: AttentionChoice = "auto",
 ) -> LoadedModel:
     """Load a base model and its tokenizer.
 
@@ -55,6 +58,7 @@ def load_base(
         place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
             `sharding.shard`, which puts slices of them on the device and checks there.
         expected_sha256: refuse other weights than these.
+        attention: the kernel; `auto` is SDPA where it computes trees right.
 
     Raises:
         ModelError: there is nothing to load, or it is not what was recorded.
@@ -85,12 +89,12 @@ def load_base(
         settle(model, precision.device)
     elif place:
         model = model.to(precision.device)
-    attention, tree_error = choose_attention(model) if place else ("sdpa", math.nan)
+    kernel, tree_error = choose_attention(model, attention) if place else ("sdpa", math.nan)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         identity=identity,
-        attention=attention,
+        attention=kernel,
         max_depth=longest_sequence(model.config),
         tree_error=tree_error,
         quantization=quantization,
@@ -103,20 +107,33 @@ def _announce(reason: str) -> None:
     say(reason)
 
 
-def choose_attention(model: Any) -> tuple[Attention, float]:
-    """FlexAttention on a GPU if the model computes trees right with it, else SDPA; also what the check found, in nats.
+_ATTENTION: dict[AttentionChoice, tuple[Attention, ...]] = {
+    "auto": ("sdpa", "flex_attention"),
+    "sdpa": ("sdpa",),
+    "flex": ("flex_attention",),
+}
+
+
+def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Attention, float]:
+    """The first wanted kernel with which the model computes trees right, also what the check found, in nats.
+
+    FlexAttention, which has no backward pass on a CPU, is taken there only when it is asked for.
 
     Raises:
-        TreeAttentionError: it does so with neither.
+        TreeAttentionError: it does so with none.
     """
-    if model.device.type == "cuda":
-        model.set_attn_implementation("flex_attention")
+    kernels = _ATTENTION[wanted]
+    if wanted == "auto" and model.device.type == "cpu":
+        kernels = ("sdpa",)
+    for number, kernel in enumerate(kernels, 1):
+        model.set_attn_implementation(kernel)
         try:
-            return "flex_attention", check_tree_attention(model, "flex_attention")
+            return kernel, check_tree_attention(model, kernel)
         except TreeAttentionError as error:
-            say(f"FlexAttention is not used: {error}")
-            model.set_attn_implementation("sdpa")
-    return "sdpa", check_tree_attention(model, "sdpa")
+            if number == len(kernels):
+                raise
+            say(f"{kernel} is not used: {error}")
+    raise AssertionError("there is always a kernel to try")
 
 
 def longest_sequence(config: Any) -> int:

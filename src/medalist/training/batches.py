@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,10 +23,44 @@ TREE_FIELDS = tuple(f.name for f in fields(TokenTree))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Lesson:
+    """Training texts and the candidates of their mentions."""
+
+    texts: Sequence[Passage | Quiz]
+    inventory: Inventory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingItem:
     """One text of one epoch, laid out; questions without a gold answer are left out."""
 
     layouts: tuple[Layout, ...]
+    priors: tuple[tuple[float, ...], ...] = ()
+    """For each question, in the order of the layouts, the log prior of each of its candidates; empty: all alike."""
+
+
+class TaughtShares:
+    """How often each sense of a short form, and "none of these", is the gold in the training texts: their prior there.
+
+    Args:
+        passages: marked training passages.
+        smoothing: added to each count, so that no sense is ruled out.
+    """
+
+    def __init__(self, passages: Iterable[Passage | Quiz], *, smoothing: float = 2.0) -> None:
+        self._counts = Counter(
+            (mention.short_form, mention.long_form)
+            for passage in passages
+            if isinstance(passage, Passage)
+            for mention in passage.mentions
+        )
+        self._smoothing = smoothing
+
+    def log_priors(self, short_form: str, long_forms: Sequence[str]) -> tuple[float, ...]:
+        """Of the long forms on offer and, last, of the null candidate; up to a constant."""
+        return tuple(
+            math.log(self._counts[short_form, name] + self._smoothing) for name in (*long_forms, NONE_OF_THESE)
+        )
 
 
 class TreeDataset(Dataset[TrainingItem]):
@@ -36,6 +71,7 @@ class TreeDataset(Dataset[TrainingItem]):
         encoder: lays them out.
         inventory: lists the candidates of mentions.
         settings: candidates per mention.
+        beside: more texts, with candidates of their own, to be mixed in.
         seed: of order and candidates.
         multiple: pad with empty items to a multiple of this, so that every rank gets equally many.
     """
@@ -47,21 +83,32 @@ class TreeDataset(Dataset[TrainingItem]):
         inventory: Inventory,
         settings: TrainingSettings,
         *,
+        beside: Sequence[Lesson] = (),
         seed: int,
         multiple: int = 1,
     ) -> None:
-        self._encoder, self._inventory, self._settings, self._seed = encoder, inventory, settings, seed
-        golds = [with_gold(passage, inventory) for passage in passages]
-        self._passages = [p for p in golds if p.num_questions and self._items(p, epoch=0).layouts]
-        if not self._passages:
+        self._encoder, self._settings, self._seed = encoder, settings, seed
+        lessons = [Lesson(texts=passages, inventory=inventory), *beside]
+        self._texts: list[tuple[Passage | Quiz, Inventory]] = []
+        self._taught: dict[int, TaughtShares] = {}
+        for lesson in lessons:
+            golds = [with_gold(text, lesson.inventory) for text in lesson.texts]
+            fitting = [p for p in golds if p.num_questions and self._fits(p, lesson.inventory)]
+            self._texts += [(text, lesson.inventory) for text in fitting]
+            if settings.prior_offset:
+                self._taught[id(lesson.inventory)] = TaughtShares(fitting)
+        if not self._texts:
             raise ValueError("No training passage has a question whose gold answer is offered and fits the window")
-        self._length = math.ceil(len(self._passages) / multiple) * multiple
+        self._length = math.ceil(len(self._texts) / multiple) * multiple
         self.set_epoch(0)
+
+    def _fits(self, text: Passage | Quiz, inventory: Inventory) -> bool:
+        return self._encoder.surely_fits(text, inventory) or bool(self._layouts(text, inventory, epoch=0))
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffle anew; the data loader calls this."""
         self._epoch = epoch
-        self._order = list(range(len(self._passages)))
+        self._order = list(range(len(self._texts)))
         random.Random(f"{self._seed}:order:{epoch}").shuffle(self._order)
 
     def __len__(self) -> int:
@@ -70,16 +117,26 @@ class TreeDataset(Dataset[TrainingItem]):
     def __getitem__(self, index: int) -> TrainingItem:
         if index >= len(self._order):
             return TrainingItem(layouts=())
-        return self._items(self._passages[self._order[index]], epoch=self._epoch)
+        text, inventory = self._texts[self._order[index]]
+        layouts = self._layouts(text, inventory, epoch=self._epoch)
+        taught = self._taught.get(id(inventory))
+        if taught is None or isinstance(text, Quiz):
+            return TrainingItem(layouts=layouts)
+        priors = (
+            taught.log_priors(text.mentions[number].short_form, question.long_forms)
+            for layout in layouts
+            for number, question in zip(layout.mentions, layout.questions, strict=True)
+        )
+        return TrainingItem(layouts=layouts, priors=tuple(priors))
 
-    def _items(self, passage: Passage | Quiz, *, epoch: int) -> TrainingItem:
+    def _layouts(self, text: Passage | Quiz, inventory: Inventory, *, epoch: int) -> tuple[Layout, ...]:
         choose = sampled_candidates(self._settings.candidates, seed=self._seed, epoch=epoch)
-        return TrainingItem(layouts=tuple(self._encoder.encode(passage, self._inventory, choose)))
+        return tuple(self._encoder.encode(text, inventory, choose))
 
     @property
     def num_mentions(self) -> int:
         """Questions in an epoch."""
-        return sum(passage.num_questions for passage in self._passages)
+        return sum(text.num_questions for text, _ in self._texts)
 
 
 def with_gold(passage: Passage | Quiz, inventory: Inventory) -> Passage | Quiz:
@@ -93,7 +150,8 @@ def with_gold(passage: Passage | Quiz, inventory: Inventory) -> Passage | Quiz:
 
 
 def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
-    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and passage ids.
+    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, perhaps ``prior[C]``, passage
+    ids.
 
     A closed question has no null candidate; its null is its gold, which leaves out the loss with the gold hidden.
     """
@@ -109,5 +167,7 @@ def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
     golds = [question.gold for question in questions]
     assert None not in golds, "training questions have golds"
     batch["gold"] = first + torch.tensor(golds)
+    if any(item.priors for item in items):
+        batch["prior"] = torch.tensor([value for item in items for prior in item.priors for value in prior])
     batch["null"] = torch.where(torch.tensor([q.closed for q in questions]), batch["gold"], first + sizes - 1)
     return batch

@@ -24,7 +24,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from ..recipe import TrainingSettings
 from ..tools.files import put_in_place
 from ..trees.losses import question_losses
-from ..trees.scoring import Attention, candidate_scores, tree_inputs
+from ..trees.scoring import Attention, score_tree
 from ..trees.tree import TokenTree
 from .batches import TREE_FIELDS
 from .checkpoints import what_is_kept
@@ -88,12 +88,12 @@ class TreeTrainer(Trainer):
             nothing: Tensor = model(input_ids=ids, use_cache=False).logits.sum() * 0.0
             return nothing
         tree = TokenTree(**{name: inputs[name] for name in TREE_FIELDS})
-        logits = model(**tree_inputs(tree, self._attention, self.model.dtype)).logits
         losses = question_losses(
-            candidate_scores(logits, tree),
+            score_tree(model, tree, self._attention),
             tree.candidate_question,
             inputs["gold"],
             inputs["null"],
+            prior=inputs.get("prior"),
             likelihood_weight=self._settings.likelihood_weight,
             hidden_gold_weight=self._settings.hidden_gold_weight,
         )

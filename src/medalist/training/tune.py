@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
 from ..trees.prompt import Encoder, Layout
 from ..trees.scoring import score_layouts
-from .batches import TreeDataset, collate, with_gold
+from .batches import Lesson, TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint
 from .ranks import Ranks
 from .sharding import shard
@@ -37,6 +38,7 @@ def tune(
     validation: Sequence[Passage | Quiz],
     inventory: Inventory,
     run: Path,
+    beside: Sequence[Lesson] = (),
     resume: bool = False,
     ranks: Ranks | None = None,
     start: Path | None = None,
@@ -50,6 +52,7 @@ def tune(
         train: passages to learn from; mentions without an offered gold are left out.
         validation: passages to choose the checkpoint on; with none, the last one is kept.
         inventory: lists the candidates of mentions.
+        beside: more texts to learn from, with candidates of their own.
         run: folder of the run.
         resume: go on from its last complete checkpoint, to the same bits as an unbroken run on as many processes.
         ranks: the processes that share the work, from `ranks.together`; None: this one alone.
@@ -73,7 +76,7 @@ def tune(
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
-    dataset = TreeDataset(train, encoder, inventory, settings, seed=recipe.seed, multiple=at_once)
+    dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=at_once)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
     watched = [with_gold(passage, inventory) for passage in validation]
@@ -121,6 +124,8 @@ def tune(
 def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, validated: bool) -> TrainingArguments:
     """What the Trainer is told; `at_once` passages go through all processes in one pass."""
     settings = recipe.training
+    on_cpu = base.model.device.type == "cpu"
+    workers = 0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0))  # trees are made ahead of a GPU
     arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=settings.passages_per_pass,
@@ -132,7 +137,9 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, va
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
-        optim="adamw_torch",
+        optim="adamw_torch" if on_cpu else "adamw_torch_fused",
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=4 if workers else None,
         # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers that they are beside. Without
         # it each of them would keep its own float32 copy of its input for the backward pass.
         bf16=base.model.dtype == torch.bfloat16,
@@ -151,7 +158,7 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, va
         report_to=list(settings.report_to) or "none",
         run_name=recipe.name,
         ddp_find_unused_parameters=False,
-        use_cpu=base.model.device.type == "cpu",
+        use_cpu=on_cpu,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         disable_tqdm=True,

@@ -25,6 +25,7 @@ def question_losses(
     gold: Tensor,
     null: Tensor,
     *,
+    prior: Tensor | None = None,
     likelihood_weight: float,
     hidden_gold_weight: float,
 ) -> Tensor:
@@ -38,16 +39,19 @@ def question_losses(
         question: ``[C]`` int64, ascending; the question of each candidate.
         gold: ``[Q]`` int64; index into the candidates.
         null: ``[Q]`` int64; index of each question's null candidate.
+        prior: ``[C]`` log of how likely each candidate is before the text is read, added to its score in both listwise terms,
+            so that the model learns what the text adds (logit adjustment, Menon et al. 2021); None: all alike.
         likelihood_weight: of ``-scores[gold]``.
         hidden_gold_weight: of the last term.
     """
-    loss = -log_softmax_by_question(scores, question)[gold]
+    judged = scores if prior is None else scores + prior
+    loss = -log_softmax_by_question(judged, question)[gold]
     if likelihood_weight:
         loss = loss - likelihood_weight * scores[gold]
     if hidden_gold_weight:
         answered = gold != null
         hidden = torch.zeros_like(scores, dtype=torch.bool)
         hidden[gold[answered]] = True
-        without = log_softmax_by_question(scores.masked_fill(hidden, -1e9), question)
+        without = log_softmax_by_question(judged.masked_fill(hidden, -1e9), question)
         loss = loss - hidden_gold_weight * without[null] * answered
     return loss

@@ -51,6 +51,11 @@ class Question:
     closed: bool = False
     """One of the candidates is right, and there is no null candidate: yes, no or maybe; an exam's options."""
 
+    @property
+    def long_forms(self) -> tuple[str, ...]:
+        """Of a question about a mention: the long forms on offer, without the null candidate."""
+        return tuple(candidate[1:-1] for candidate in self.candidates[:-1])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
@@ -142,6 +147,18 @@ class Encoder:
             numbered = ((n, self._mention_question(text, n, window, inventory, choose)) for n in mentions)
             layouts += self._laid_out(text.id, text.text[window.start : window.end], numbered)
         return layouts
+
+    def surely_fits(self, text: Passage | Quiz, inventory: Inventory) -> bool:
+        """Whether no question about a short passage can be dropped, told without encoding it: a token is a byte at least, and
+        windows are cut between words.
+        """
+        if isinstance(text, Quiz):
+            return False
+        size = len(text.text.encode())
+        if size > self.settings.window and any(" " in text.text[m.start : m.end] for m in text.mentions):
+            return False
+        longest = max((len(n.encode()) for m in text.mentions for n in inventory.long_forms(m.short_form)), default=0)
+        return 2 * size + longest + 200 <= self.max_depth
 
     def _mention_question(
         self, passage: Passage, number: int, window: Window, inventory: Inventory, choose: Choose | None

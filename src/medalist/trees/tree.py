@@ -166,9 +166,59 @@ def padded(tree: TokenTree, multiple: int) -> TokenTree:
 
 
 def visible(subtree_end: Tensor) -> Tensor:
-    """The attention mask ``[N, N]`` bool of a tree or forest: row q is true at the ancestors of q and at q."""
-    node = torch.arange(len(subtree_end), device=subtree_end.device)
-    return (node[None, :] <= node[:, None]) & (node[:, None] < subtree_end[None, :])
+    """The attention mask ``[..., N, N]`` bool of trees or forests: row q is true at the ancestors of q and at q."""
+    node = torch.arange(subtree_end.shape[-1], device=subtree_end.device)
+    return (node <= node[:, None]) & (node[:, None] < subtree_end[..., None, :])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """A forest as a batch of R rows of L places, several trees in a row: for kernels whose work grows with L squared."""
+
+    token_ids: Tensor
+    """``[R, L]`` int64; 0 where a row has no node."""
+    depth: Tensor
+    """``[R, L]`` int64; the position id of each node."""
+    subtree_end: Tensor
+    """``[R, L]`` int64, within the row; a place without a node sees only itself."""
+    place: Tensor
+    """``[N]`` int64; where each node of the forest stands in the flattened rows."""
+
+
+def side_by_side(tree: TokenTree, multiple: int = 64) -> Rows:
+    """Pack the trees of a forest into rows as long as its longest tree, on the forest's device.
+
+    Args:
+        tree: a tree or forest.
+        multiple: of which L is one.
+    """
+    depth = tree.depth.cpu()
+    starts = (depth == 0).nonzero().flatten()
+    sizes = torch.diff(starts, append=torch.tensor([len(depth)]))
+    length = -(-int(sizes.max()) // multiple) * multiple
+    free: list[int] = []
+    begins = torch.empty_like(starts)  # place of each tree's first node
+    for number in sizes.argsort(descending=True, stable=True).tolist():
+        size = int(sizes[number])
+        row = next((row for row, room in enumerate(free) if room >= size), len(free))
+        if row == len(free):
+            free.append(length)
+        begins[number] = (row + 1) * length - free[row]
+        free[row] -= size
+    shift = (begins - starts).repeat_interleave(sizes).to(tree.depth.device)
+    place = torch.arange(len(depth), device=shift.device) + shift
+    flat = tree.token_ids.new_zeros(len(free) * length)
+    alone = torch.arange(1, length + 1, device=flat.device).repeat(len(free))
+
+    def laid(values: Tensor, empty: Tensor) -> Tensor:
+        return empty.index_copy(0, place, values).view(len(free), length)
+
+    return Rows(
+        token_ids=laid(tree.token_ids, flat),
+        depth=laid(tree.depth, flat),
+        subtree_end=laid(tree.subtree_end + shift - place // length * length, alone),
+        place=place,
+    )
 
 
 def sequences(tree: TokenTree) -> list[tuple[list[int], int]]:

@@ -1,0 +1,93 @@
+"""Ways to put trees, or plain rows, into forward passes: what training and scoring try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medalist.trees.tree import TokenTree
+
+from .models import Sizes
+from .notes import Options
+from .passes import FLEX_BLOCK, Pass, medal_like, one_after_another, packs, side_by_side
+
+STEPS = 20
+FEWER = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One way to train."""
+
+    name: str
+    rows: bool = False
+    """Plain rows instead of trees."""
+    limit: int = 4096
+    """Nodes of a pass; 0: one tree."""
+    kernel: str = "flex"
+    beside: bool = False
+    """Trees or rows padded side by side instead of one after another."""
+    checkpoint: bool = False
+    casts: bool = True
+    """peft's float32 copies of each adapted layer's input."""
+    stock: bool = False
+    """Logits of all tokens, as a stock loop computes them."""
+    steps: int = FEWER
+
+
+CASES = (
+    Case(name="trees, 4k, flex", steps=STEPS),
+    Case(name="rows, 4k, right-padded, flash", rows=True, kernel="causal", beside=True, steps=STEPS),
+    Case(name="trees, 4k, sdpa", kernel="sdpa"),
+    Case(name="trees, 8k, flex, checkpointing", limit=8192, checkpoint=True),
+    Case(name="one tree, sdpa", limit=0, kernel="sdpa", steps=STEPS),
+    Case(name="rows, 4k, packed, flex", rows=True),
+    Case(name="trees, 4k, flex, no float32 copies", casts=False),
+    Case(name="one tree, flex", limit=0, steps=STEPS),
+    Case(name="trees, 8k, flex", limit=8192),
+    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
+    Case(name="rows, 4k, packed, sdpa", rows=True, kernel="sdpa"),
+    Case(name="rows, 4k, right-padded, flash, all logits", rows=True, kernel="causal", beside=True, stock=True),
+    Case(name="trees, 2k, flex", limit=2048),
+    Case(name="trees, 4k, flex, checkpointing", checkpoint=True),
+    Case(name="trees, 4k, sdpa float", kernel="sdpa float"),
+)
+QUANTISED_CASES = (
+    Case(name="trees, 4k, flex, NF4"),
+    Case(name="trees, 8k, flex, checkpointing, NF4", limit=8192, checkpoint=True),
+    Case(name="one tree, sdpa, NF4", limit=0, kernel="sdpa"),
+    Case(name="one tree, sdpa, checkpointing, NF4", limit=0, kernel="sdpa", checkpoint=True),
+)
+
+
+def passes(case: Case, sizes: Sizes, options: Options, *, candidates: int = 8) -> list[Pass]:
+    """A few different forward passes of a case, equally long."""
+    limit = case.limit // 32 if options.tiny else case.limit
+    count = 6 if options.tiny else max(12, 5 * limit // 400)
+    shape = {"passage": (20, 30), "prompt": 3, "words": (1, 3)} if options.tiny else {}
+    texts = medal_like(count, sizes.vocab, candidates=candidates, **shape)
+    trees = [tree for text in texts for tree in (text.rows() if case.rows else [text.tree()])]
+    if case.beside:
+        trees.sort(key=len)
+    if case.beside:
+        taken = _padded_packs(trees, limit)
+        # They are sorted by length: some of every length.
+        chosen = sorted({int((number + 0.5) * len(taken) / 4) for number in range(4)})
+        return [side_by_side(taken[number], case.kernel, options.device) for number in chosen]
+    taken = packs(trees, limit)[:4] if limit else [[tree] for tree in trees[:4]]
+    length = 0
+    if case.kernel == "flex":  # compiled for one length
+        longest = max(sum(map(len, pack)) for pack in taken)
+        length = limit or longest + -longest % FLEX_BLOCK
+    return [one_after_another(pack, case.kernel, options.device, length=length) for pack in taken]
+
+
+def _padded_packs(trees: Sequence[TokenTree], limit: int) -> list[list[TokenTree]]:
+    """Trees sorted by length, as many side by side as stay within `limit` nodes, padding included."""
+    found: list[list[TokenTree]] = [[]]
+    for tree in trees:
+        width = len(tree) + -len(tree) % 8
+        if found[-1] and width * (len(found[-1]) + 1) > limit:
+            found.append([])
+        found[-1].append(tree)
+    return found[:-1] if len(found) > 1 else found

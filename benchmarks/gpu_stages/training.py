@@ -1,0 +1,260 @@
+"""Llama 3 8B's true shape in training: token trees by several kernels and packings, beside plain rows.
+
+Weights are random and made on the device. LoRA r=16 on all linear layers, adapters in float32 under bfloat16 autocast, AdamW
+(fused), gradient norm clipped, as medalist trains. A step is one forward and backward pass and an optimiser step.
+
+Operations of a step, for N nodes without padding, K of them with logits, A pairs of nodes that see each other, W weights of
+the linear layers, R of the adapters, V x H of the output layer, L layers whose heads are D wide together:
+
+    4 W N + 6 R N + 4 V H K + 12 A D L
+
+Frozen weights cost 2 forward and 2 for the gradient of their input, adapters 2 more for their own; attention costs 4 A D
+forward and twice that backward. What checkpointing or a kernel computes again is not counted, nor is padding or what a dense
+mask hides: so a share of the peak is what is useful of it.
+
+Plain rows are one sequence for each mention, passage, question and gold, with the loss on the gold's tokens: what a plain
+loop (`trl`'s SFTTrainer, say) makes of MeDAL. They are packed without padding, with a mask that keeps them apart, or sorted by
+length and padded on the right, where the causal flash kernel needs no mask; the quickest counts. Logits are computed at the
+answer alone, which is better than a stock loop does; one case has the stock loop's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .cases import CASES, QUANTISED_CASES, Case, passes
+from .clock import GIB, Times, forget_peak, matmul_peak, measure, peak_memory
+from .models import Sizes, checkpointing, input_casts, llama_8b, quantised, with_lora
+from .notes import Notes, Options
+from .passes import Pass, attention_mask, compiled, let_compile, row_loss, scores, tree_loss, use_kernel
+from .planned import planned_memory
+
+RANK = 16
+
+
+def run(options: Options, notes: Notes) -> None:
+    """The stage `8b`."""
+    sizes, model = _adapted(options, notes, quantise=False)
+    peak = matmul_peak(options.device, options.tiny)
+    rates = _cases(CASES[:2], model, sizes, peak, "none", options, notes)
+    _compared(rates, notes, "trees over plain rows, so far")
+    rates |= _cases(CASES[2:], model, sizes, peak, "none", options, notes)
+    _compared(rates, notes, "trees over plain rows")
+    with notes.attempt("profile of a step", needs=15):
+        _profile(model, sizes, options, notes)
+
+
+def _compared(rates: dict[str, float], notes: Notes, title: str) -> None:
+    """The quickest way with trees over the quickest with rows."""
+    trees = {name: rate for name, rate in rates.items() if name.startswith(("trees", "one tree"))}
+    rows = {name: rate for name, rate in rates.items() if name.startswith("rows") and "all logits" not in name}
+    if trees and rows:
+        best, plain = max(trees, key=lambda name: trees[name]), max(rows, key=lambda name: rows[name])
+        ratio = trees[best] / rows[plain]
+        # Listwise training by rows takes one for every candidate.
+        listwise = ratio * 8
+        notes.record(
+            title,
+            f"{ratio:.2f} times the mentions/s ({best}, over {plain}); {listwise:.0f} times rows with all 8 candidates",
+            ratio=ratio,
+            listwise_ratio=listwise,
+            trees=best,
+            rows=plain,
+        )
+
+
+def run_quantised(options: Options, notes: Notes) -> None:
+    """The stage `qlora`."""
+    sizes, model = _adapted(options, notes, quantise=True)
+    _cases(QUANTISED_CASES, model, sizes, matmul_peak(options.device, options.tiny), "nf4", options, notes)
+
+
+def _adapted(options: Options, notes: Notes, *, quantise: bool) -> tuple[Sizes, Any]:
+    let_compile(dynamic=False)
+    made: dict[str, Any] = {}
+
+    def make() -> None:
+        made["sizes"], model = llama_8b(options.device, options.tiny)
+        if quantise:
+            model = quantised(model, "nf4", model.dtype)
+        made["model"] = with_lora(model, RANK).train()
+
+    seconds = measure(make, options.device, repeats=1, warmup=0).wall
+    memory = peak_memory(options.device)
+    learnt = sum(weight.numel() for weight in made["model"].parameters() if weight.requires_grad)
+    text = f"{seconds:.1f} s, {memory['allocated'] / GIB:.1f} GiB at most, {learnt:,} weights learn"
+    notes.record("model made on the device", text, seconds=seconds, memory=memory, learnt=learnt)
+    return made["sizes"], made["model"]
+
+
+def _cases(
+    cases: Iterable[Case], model: Any, sizes: Sizes, peak: float, weights: str, options: Options, notes: Notes
+) -> dict[str, float]:
+    """Mentions per second by case."""
+    rates: dict[str, float] = {}
+    for case in cases:
+        if options.device != "cuda" and case.kernel == "flex":
+            continue
+        with notes.attempt(
+            case.name, needs=12 if not options.tiny else 0, table="Training", row=case.name, column="what"
+        ):
+            rates[case.name] = _trained(case, model, sizes, peak, weights, options, notes)
+        model.zero_grad(set_to_none=True)
+    return rates
+
+
+def _trained(case: Case, model: Any, sizes: Sizes, peak: float, weights: str, options: Options, notes: Notes) -> float:
+    core = model.get_base_model()
+    use_kernel(core, case.kernel)
+    checkpointing(core, case.checkpoint)
+    input_casts(core, case.casts)
+    work = passes(case, sizes, options)
+    step = _stepper(case, model, core, work, options)
+    forget_peak(options.device)
+    before, losses = compiled(), []
+    first = measure(lambda: losses.append(step()), options.device, repeats=1, warmup=0).wall
+    warm = compiled()
+    steps = 2 if options.tiny else case.steps
+    # Each pass once before: some kernels are chosen anew for every length.
+    times = measure(lambda: losses.append(step()), options.device, repeats=steps, warmup=max(2, len(work) - 1))
+    if not all(map(torch.isfinite, losses)):
+        raise ValueError("the loss is not finite")
+    return _recorded(
+        case, sizes, work, times, peak, weights, losses, first, (warm - before, compiled() - warm), notes, options
+    )
+
+
+def _stepper(case: Case, model: Any, core: Any, work: list[Pass], options: Options) -> Callable[[], Tensor]:
+    """One optimiser step on the next pass in turn; gives the loss, still on the device."""
+    learnt = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=1e-5, weight_decay=0.0, fused=options.device == "cuda")
+    loss_of = row_loss if case.rows else tree_loss
+    turn = 0
+
+    def step() -> Tensor:
+        nonlocal turn
+        one = work[turn % len(work)]
+        turn += 1
+        cast = torch.autocast("cuda", torch.bfloat16) if options.device == "cuda" else nullcontext()
+        with cast:
+            if case.stock:
+                loss = _stock_loss(core, one)
+            else:
+                loss = loss_of(scores(core, one, attention_mask(one, core.dtype)), one)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    return step
+
+
+def _stock_loss(core: Any, one: Pass) -> Tensor:
+    """The loss of transformers itself, with the logits of all tokens and labels at the answers."""
+    ids = one.tree.token_ids.view(one.sequences, one.length)
+    labels = torch.full((len(one.tree),), -100, device=ids.device)
+    # The label of a node is its own token. An answer's last token is only predicted, so it has no node: one label a row is missing.
+    inner = one.tree.predict_node[1:][one.tree.predict_candidate[1:] == one.tree.predict_candidate[:-1]]
+    labels[inner] = one.tree.token_ids[inner]
+    loss: Tensor = core(input_ids=ids, labels=labels.view(ids.shape), use_cache=False).loss
+    return loss
+
+
+def operations(sizes: Sizes, one: Pass) -> float:
+    """Of a training step; the module has the formula."""
+    attended = sizes.layers * sizes.heads * sizes.head * one.pairs
+    linear = 4 * sizes.linear_weights + 6 * sizes.adapter_weights(RANK)
+    return linear * one.nodes + 4 * sizes.vocab * sizes.hidden * len(one.rows) + 12 * attended
+
+
+def _recorded(
+    case: Case,
+    sizes: Sizes,
+    work: list[Pass],
+    times: Times,
+    peak: float,
+    weights: str,
+    losses: list[Tensor],
+    first: float,
+    graphs: tuple[int, int],
+    notes: Notes,
+    options: Options,
+) -> float:
+    count = len(work)
+    mentions = sum(len(one.gold) for one in work) / count / times.wall
+    tokens = sum(one.nodes for one in work) / count / times.wall
+    share = sum(operations(sizes, one) for one in work) / count / times.wall / peak
+    memory = peak_memory(options.device)
+    computed = sum(len(one.tree) for one in work) / count
+    # The plan is for FlexAttention and for logits where they are needed.
+    planned = planned_memory(case, work, weights, RANK) if case.kernel == "flex" or options.tiny else {}
+    text = (
+        f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} s a step (host "
+        f"{times.host:.3f}), {memory['allocated'] / GIB:.1f} GiB"
+    )
+    if "peak" in planned and not options.tiny:
+        text += f" (planned {planned['peak'] / GIB:.1f})"
+    notes.record(
+        case.name,
+        text,
+        table="Training",
+        row=case.name,
+        column="what",
+        mentions_per_second=mentions,
+        tokens_per_second=tokens,
+        share_of_peak=share,
+        matmul_peak=peak,
+        seconds_per_step=times.wall,
+        host_seconds_per_step=times.host,
+        step_seconds=times.each,
+        steps=len(times.each),
+        nodes=[one.nodes for one in work],
+        computed_nodes=computed,
+        kept=[len(one.rows) for one in work],
+        memory=memory,
+        planned=planned,
+        first_step_seconds=first,
+        graphs_compiled=graphs[0],
+        graphs_compiled_later=graphs[1],
+        losses=[round(float(loss), 4) for loss in losses],
+    )
+    return mentions
+
+
+def _profile(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
+    """Where the time of a step goes, by kernel."""
+    from torch.profiler import ProfilerActivity, profile
+
+    case = CASES[0] if options.device == "cuda" else CASES[2]
+    core = model.get_base_model()
+    use_kernel(core, case.kernel)
+    checkpointing(core, False)
+    input_casts(core, True)
+    step = _stepper(case, model, core, passes(case, sizes, options), options)
+    step()
+    activity = ProfilerActivity.CUDA if options.device == "cuda" else ProfilerActivity.CPU
+    with profile(activities=[activity]) as seen:
+        step()
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+    spent = "self_device_time_total" if options.device == "cuda" else "self_cpu_time_total"
+    parts = sorted(seen.key_averages(), key=lambda part: -getattr(part, spent))
+    total = sum(getattr(part, spent) for part in parts) or 1
+    for part in parts[:16]:
+        here = getattr(part, spent)
+        notes.record(
+            f"profile: {part.key[:90]}",
+            f"{here / total:.1%}, {here / 1e3:.2f} ms, {part.count} times",
+            table=f"Profile of a step ({case.name})",
+            row=part.key[:90],
+            column="share",
+            share=here / total,
+            microseconds=here,
+            count=part.count,
+        )

@@ -1,0 +1,197 @@
+"""Tunes the reader of notes on prepared lessons for a given time, and scores question sets with it: made for a borrowed GPU.
+
+    python benchmarks/reader.py --data DATA --minutes 6 --out OUT [--base FOLDER_OR_GGUF]
+
+DATA holds `<name>.parquet` with marked passages and `<name>.inventory.csv` with their candidates: `notes` (the first lesson),
+further lessons, `validation` (candidates: those of `notes`), and `questions-<name>` to be scored. OUT gets the run folder's
+`adapter/` and `log.jsonl`, `scores-<name>.npz` (of every question all candidates, the null candidate last; and what the model
+says of each short form alone), and `reader.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from medalist.data.inventory import Inventory
+from medalist.data.passage_files import read_passages
+from medalist.data.passages import Mention, Passage
+from medalist.models.adapters import load_adapter
+from medalist.models.load import LoadedModel, load_base
+from medalist.recipe import Recipe, parse_recipe
+from medalist.training.batches import Lesson
+from medalist.training.tune import tune
+from medalist.trees.prompt import Encoder
+from medalist.trees.scoring import score_layouts
+
+RECIPE: dict[str, Any] = {
+    "name": "reader",
+    "prompt": {"window": 768, "max_nodes": 1024},
+    "training": {
+        "rank": 12,
+        "alpha": 24,
+        "learning_rate": 1.5e-3,
+        "warmup": 0.05,
+        "passages_per_step": 64,
+        "passages_per_pass": 64,
+        "candidates": 12,
+        "likelihood_weight": 0.05,
+        "prior_offset": True,
+        "log_every": 10,
+        "keep_checkpoints": 1,
+    },
+}
+CALIBRATION = 40
+"""Steps that are tuned first, to see how many fit into the time."""
+
+
+def main() -> None:
+    """Tune, score, write; each part is on disk as soon as it is done."""
+    options = _options()
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    recipe = parse_recipe(RECIPE | {"output": str(out), "seed": 0}, options.set)
+    lessons = [Lesson(texts=list(_read(path)[0]), inventory=_read(path)[1]) for path in _lessons(options.data)]
+    validation = read_passages(options.data / "validation.parquet", lessons[0].inventory)
+    _say(began, f"{sum(len(lesson.texts) for lesson in lessons):,} passages read")
+    base = _base(options)
+    _say(began, f"base loaded, {base.attention}, tree error {base.tree_error:.2g}")
+    about: dict[str, Any] = {"device": _device(base), "attention": base.attention, "tree_error": base.tree_error}
+    if options.score_base:
+        _score_all(base, recipe, options.data, out, "base", began)
+    steps = options.steps
+    if steps is None:
+        seconds = _seconds_a_step(base, recipe, lessons, out)
+        left = options.minutes * 60 - (time.monotonic() - began) - options.keep
+        steps = max(1, int(left / seconds))
+        about["seconds_a_step"] = seconds
+        base = _base(options)
+        _say(began, f"{seconds:.3f} s a step: {steps} steps fit")
+    epoch = sum(len(lesson.texts) for lesson in lessons) // recipe.training.passages_per_step
+    steps = min(steps, int(epoch * options.epochs))
+    at_work = time.monotonic()
+    found = _tune(base, recipe, lessons, validation, out / "reader", steps, evaluations=6)
+    about |= found | {"seconds": time.monotonic() - at_work, "recipe": recipe.model_dump(mode="json")}
+    if torch.cuda.is_available():
+        about["peak_memory"] = torch.cuda.max_memory_allocated()
+    (out / "reader.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    _say(began, f"tuned: {steps} steps, {json.dumps(found)}")
+    base = load_adapter(
+        load_base(str(options.base), device=options.device, dtype="float32"), out / "reader" / "adapter"
+    )
+    _score_all(base, recipe, options.data, out, "tuned", began)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base", default="smollm2-135m", help="as model.base of a recipe")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--minutes", type=float, default=6, help="for everything; scoring at the end is kept free")
+    parser.add_argument("--keep", type=float, default=60, help="seconds kept for scoring")
+    parser.add_argument("--steps", type=int, help="instead of as many as fit")
+    parser.add_argument("--epochs", type=float, default=1.0, help="at most so many passes over the lessons")
+    parser.add_argument("--score-base", action="store_true", help="score the question sets with the base too")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
+    return parser.parse_args()
+
+
+def _say(began: float, text: str) -> None:
+    print(f"[{time.monotonic() - began:6.1f} s] {text}", flush=True)
+
+
+def _base(options: argparse.Namespace) -> LoadedModel:
+    return load_base(str(options.base), device=options.device)
+
+
+def _device(base: LoadedModel) -> str:
+    return torch.cuda.get_device_name() if base.model.device.type == "cuda" else "cpu"
+
+
+def _lessons(folder: Path) -> list[Path]:
+    """`notes` first, then the others by name."""
+    found = (
+        path
+        for path in sorted(folder.glob("*.parquet"))
+        if path.stem not in ("notes", "validation") and not path.stem.startswith("questions-")
+    )
+    return [folder / "notes.parquet", *found]
+
+
+def _read(path: Path) -> tuple[list[Passage], Inventory]:
+    inventory = Inventory.read(path.with_suffix(".inventory.csv"))
+    return read_passages(path, inventory), inventory
+
+
+def _seconds_a_step(base: LoadedModel, recipe: Recipe, lessons: list[Lesson], out: Path) -> float:
+    """Of the second half of a short run, so that starting does not count."""
+    marks: list[float] = []
+    hook = base.model.register_forward_pre_hook(lambda *_: marks.append(time.monotonic()))
+    _tune(base, recipe, lessons, [], out / "calibration", CALIBRATION, evaluations=1)
+    hook.remove()
+    passes = len(marks) // CALIBRATION
+    half = marks[len(marks) // 2 :]
+    return (half[-1] - half[0]) / (len(half) - 1) * passes
+
+
+def _tune(
+    base: LoadedModel,
+    recipe: Recipe,
+    lessons: list[Lesson],
+    validation: list[Passage],
+    run: Path,
+    steps: int,
+    *,
+    evaluations: int,
+) -> dict[str, Any]:
+    run.mkdir(parents=True, exist_ok=True)
+    changed = {"max_steps": steps, "evaluate_every": max(1, steps // evaluations)}
+    settings = recipe.training.model_copy(update=changed)
+    return tune(
+        base,
+        recipe.model_copy(update={"training": settings}),
+        train=lessons[0].texts,
+        validation=validation,
+        inventory=lessons[0].inventory,
+        beside=lessons[1:],
+        run=run,
+    )
+
+
+def _score_all(base: LoadedModel, recipe: Recipe, data: Path, out: Path, name: str, began: float) -> None:
+    for path in sorted(data.glob("questions-*.parquet")):
+        passages, inventory = _read(path)
+        asked = {mention.short_form for passage in passages for mention in passage.mentions}
+        alone = [_alone(short_form) for short_form in sorted(asked & set(inventory.senses))]
+        scores = dict(_scores(base, recipe, [*passages, *alone], inventory))
+        np.savez_compressed(out / f"scores-{name}-{path.stem.removeprefix('questions-')}.npz", **scores)
+        _say(began, f"{name}, {path.stem}: {len(scores):,} questions scored")
+
+
+def _alone(short_form: str) -> Passage:
+    """A text that is nothing but the short form."""
+    mention = Mention(start=0, end=len(short_form), short_form=short_form)
+    return Passage(id=f"alone:{short_form}", text=short_form, mentions=(mention,))
+
+
+def _scores(
+    base: LoadedModel, recipe: Recipe, passages: list[Passage], inventory: Inventory
+) -> Iterator[tuple[str, np.ndarray]]:
+    encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
+    layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
+    for layout, scores in score_layouts(base.model, layouts, attention=base.attention, max_nodes=16384):
+        for number, values in zip(layout.mentions, scores, strict=True):
+            yield f"{layout.passage}|{number}", values.numpy()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,281 @@
+"""Plain medical text as a corpus: chunks that together show every listed sense, shortened and typed as notes are.
+
+A text is cut at lines and sentences into chunks of 30 to 120 words. All long forms of the inventory are found; chunks are
+chosen so that each sense of an ambiguous short form is seen up to a number of times, rare ones first; then their long forms
+are shortened, some are rendered as notes, and look-alikes are marked as what they are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from ..data.detection import ShortFormFinder
+from ..data.inventory import Inventory, Sense
+from ..data.note_style import as_note
+from ..data.passages import NONE_OF_THESE, Mention, Passage
+from ..data.substitution import LongFormFinder, Match
+
+_UNIT = re.compile(r"[^\n]*?(?:[.!?](?=\s+[A-Z0-9(\"'•-])|\n+|$)", re.DOTALL)
+_LABELLED = re.compile(
+    r"\b(?:[Vv]itamins?|[Hh]epatitis|[Gg]roup|[Tt]ype|[Cc]lass|[Ff]actor|[Ss]tage|[Gg]rade|[Pp]hase|[Ll]evel|[Ss]egment|"
+    r"[Bb]lood type|[Ll]eads?|[Ss]chedule|[Pp]art|[Mm]odel|[Ff]igure|[Tt]able) ((?:[A-E]|K|[IVX]{1,4})\b)"
+)
+"""A letter or roman numeral that only numbers something: vitamin D, stage II."""
+
+
+_SMALL_WORDS = frozenset(
+    [
+        "to",
+        "for",
+        "at",
+        "and",
+        "after",
+        "before",
+        "with",
+        "without",
+        "no",
+        "from",
+        "of",
+        "in",
+        "on",
+        "as",
+        "or",
+        "is",
+        "are",
+        "was",
+        "than",
+        "per",
+        "by",
+        "until",
+    ]
+)
+"""Long forms of "@", "c̄" or "→" that stand in every sentence: shortened one time in eight, else little else would be left."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A stretch of a text and the long forms in it."""
+
+    id: str
+    text: str
+    source: str
+    matches: tuple[Match, ...]
+
+    @property
+    def long_forms(self) -> frozenset[str]:
+        """Those that it spells out."""
+        return frozenset(match.long_form for match in self.matches)
+
+
+def read_texts(path: Path) -> Iterator[tuple[str, str, str]]:
+    """(id, text, source) of each text of JSON Lines, plain or gzipped, or of a folder of .txt files.
+
+    Abstracts (`sections` instead of `text`) are taken as one text.
+    """
+    if path.is_dir():
+        for each in sorted(path.glob("*.txt")):
+            yield each.stem, each.read_text(encoding="utf-8"), path.name
+        return
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    with opened as file:
+        for number, line in enumerate(file):
+            record = json.loads(line)
+            identifier = str(record.get("id") or record.get("pmid") or number)
+            text = record["text"] if "text" in record else " ".join(map(str, record["sections"]))
+            yield identifier, text, str(record.get("source") or path.name.split(".")[0])
+
+
+def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: int = 120) -> Iterator[str]:
+    """Chunks of a text in its order, cut at lines and sentences, of a length drawn for each; a short rest goes with the last."""
+    draw = random.Random(f"{seed}:cut:{identifier}")
+    units = [unit for match in _UNIT.finditer(text) if (unit := match[0]).strip()]
+    pending: list[str] = []
+    words, target = 0, draw.randint(shortest, longest - 20)
+    for unit in units:
+        size = len(unit.split())
+        if pending and words + size > longest:
+            yield _joined(pending)
+            pending, words, target = [], 0, draw.randint(shortest, longest - 20)
+        pending.append(unit)
+        words += size
+        if words >= target:
+            yield _joined(pending)
+            pending, words, target = [], 0, draw.randint(shortest, longest - 20)
+    if words >= shortest // 2:
+        yield _joined(pending)
+
+
+def _joined(units: Sequence[str]) -> str:
+    """Units as one chunk: line breaks kept, runs of white space folded, at most the first 130 words of a long sentence."""
+    text = re.sub(r"\s*\n\s*", "\n", "".join(units).strip())
+    text = re.sub(r"[ \t]+", " ", text)
+    words = list(re.finditer(r"\S+", text))
+    return text if len(words) <= 130 else text[: words[129].end()]
+
+
+class Shortener:
+    """Puts short forms where a chunk spells long forms out, in the proportions in which an inventory says they are used.
+
+    Args:
+        inventory: short forms and senses; counts say how usual a short form is for a sense.
+        equivalents: other wordings of a long form, each -> the inventory's own wording.
+        seed: with a chunk's id, decides every draw.
+    """
+
+    def __init__(self, inventory: Inventory, equivalents: Mapping[str, str], *, seed: int) -> None:
+        self.inventory, self._seed = inventory, seed
+        self._own = {wording.lower(): own.lower() for wording, own in equivalents.items()}
+        wordings = Inventory(senses={"": tuple(Sense(long_form=w) for w in {*equivalents, *self._usual})})
+        self._finder = LongFormFinder(wordings)
+        self._surfaces = ShortFormFinder(inventory, any_case=True)
+
+    @cached_property
+    def _usual(self) -> dict[str, list[tuple[str, str, float]]]:
+        """Long form in lower case -> (short form, long form as listed, how usual) of each short form that lists it."""
+        found: dict[str, list[tuple[str, str, float]]] = {}
+        for short_form, senses in self.inventory.senses.items():
+            for sense in senses:
+                weight = float(max(sense.count, 1)) ** 0.5
+                found.setdefault(sense.long_form.lower(), []).append((short_form, sense.long_form, weight))
+        return found
+
+    def find(self, text: str) -> tuple[Match, ...]:
+        """The long forms of a text, each under the inventory's own wording in lower case; their short form is open."""
+        found = []
+        for match in self._finder.find(text):
+            name = match.long_form.lower()
+            own = name if name in self._usual else self._own.get(name, "")
+            if own in self._usual:
+                found.append(Match(match.start, match.end, "", own, match.plural))
+        return tuple(found)
+
+    def __call__(self, chunk: Chunk, *, probability: float, turn: int = 0) -> Passage:
+        """The chunk with its long forms shortened and marked; `turn` gives other draws for the same chunk."""
+        draw = random.Random(f"{self._seed}:shorten:{chunk.id}:{turn}")
+        chosen: dict[str, tuple[str, str]] = {}
+        for name in dict.fromkeys(match.long_form for match in chunk.matches):
+            ways = self._usual[name]
+            short_form, listed, _ = draw.choices(ways, [weight for *_, weight in ways])[0]
+            if draw.random() < (probability / 8 if name in _SMALL_WORDS else probability):
+                chosen[name] = (short_form, listed)
+        pieces: list[str] = []
+        mentions: list[Mention] = []
+        length = copied = 0
+        for match in chunk.matches:
+            if match.long_form not in chosen:
+                continue
+            short_form, listed = chosen[match.long_form]
+            surface = short_form + ("s" if match.plural and short_form.isalpha() else "")
+            pieces += [chunk.text[copied : match.start], surface]
+            start = length + match.start - copied
+            length, copied = start + len(surface), match.end
+            mentions.append(Mention(start=start, end=length, short_form=short_form, long_form=listed))
+        pieces.append(chunk.text[copied:])
+        return Passage(id=f"{chunk.id}#{turn}", text="".join(pieces), mentions=tuple(mentions), source=chunk.source)
+
+    def mark_look_alikes(self, passage: Passage, *, rate: float, common: Counter[str]) -> Passage:
+        """Mark words that only look like a short form; their gold is none of these.
+
+        All that stand in capitals and all that only number something (stage II), and of ordinary words in lower case `rate` a
+        passage, rarer ones first.
+
+        Args:
+            passage: rendered.
+            rate: ordinary words marked per passage, on average.
+            common: how often each word stands in lower case in all the text: what makes it ordinary.
+        """
+        draw = random.Random(f"{self._seed}:alike:{passage.id}")
+        taken = [(mention.start, mention.end) for mention in passage.mentions]
+        marked, ordinary = [], []
+        labels = {match.span(1) for match in _LABELLED.finditer(passage.text)}
+        for found in self._surfaces.find(passage.text):
+            if any(found.start < end and start < found.end for start, end in taken):
+                continue
+            surface = passage.text[found.start : found.end]
+            word = surface.lower()
+            none = replace(found, long_form=NONE_OF_THESE)
+            if (found.start, found.end) in labels:
+                marked.append(none)
+            elif common[word] >= 100 and word not in self.inventory.senses and word.isalpha() and len(word) > 1:
+                if surface.isupper() and draw.random() < 0.7:
+                    marked.append(none)
+                elif not surface.isupper():
+                    ordinary.append((draw.random() ** (1 + 3000 / common[word]), none))
+        count = int(rate) + (draw.random() < rate % 1)
+        marked += [none for _, none in sorted(ordinary, key=lambda pair: pair[0])[:count]]
+        mentions = tuple(sorted((*passage.mentions, *marked), key=lambda mention: mention.start))
+        return replace(passage, mentions=mentions)
+
+
+def chunks(texts: Iterable[tuple[str, str, str]], shortener: Shortener, *, seed: int) -> Iterator[Chunk]:
+    """The chunks of texts that hold a listed long form; those that repeat another's words are left out."""
+    seen: set[bytes] = set()
+    for identifier, text, source in texts:
+        for number, part in enumerate(cut(text, identifier, seed=seed)):
+            key = hashlib.md5(" ".join(re.findall(r"[a-z]+", part.lower())[:25]).encode()).digest()
+            if key in seen:
+                continue
+            seen.add(key)
+            matches = shortener.find(part)
+            if matches:
+                yield Chunk(id=f"{identifier}.{number}", text=part, source=source, matches=matches)
+
+
+def covering(found: Sequence[Chunk], inventory: Inventory, *, times: int, seed: int) -> list[Chunk]:
+    """Chunks chosen so that each long form with a choice is seen up to `times` times, rare ones first."""
+    ambiguous = {sense.long_form.lower() for senses in inventory.senses.values() if len(senses) > 1 for sense in senses}
+    where: dict[str, list[int]] = {}
+    for number, chunk in enumerate(found):
+        for name in chunk.long_forms & ambiguous:
+            where.setdefault(name, []).append(number)
+    rank = [hashlib.sha256(f"{seed}:{chunk.id}".encode()).digest() for chunk in found]
+    seen: Counter[str] = Counter()
+    chosen: set[int] = set()
+    for name in sorted(where, key=lambda name: (len(where[name]), name)):
+        free = [number for number in where[name] if number not in chosen]
+        free.sort(key=lambda number: (-_wanted(found[number].long_forms & ambiguous, seen, times), rank[number]))
+        for number in free[: max(times - seen[name], 0)]:
+            chosen.add(number)
+            seen.update(found[number].long_forms & ambiguous)
+    return [found[number] for number in sorted(chosen)]
+
+
+def _wanted(names: frozenset[str], seen: Counter[str], times: int) -> int:
+    return sum(seen[name] < times for name in names)
+
+
+def thinned(passages: Sequence[Passage], *, most: int, seed: int) -> list[Passage]:
+    """Marks of senses that are marked more than `most` times taken away at random, down to about that number."""
+    counts = Counter((m.short_form, m.long_form) for passage in passages for m in passage.mentions)
+
+    def kept(passage: Passage, number: int, mention: Mention) -> bool:
+        share = most / counts[mention.short_form, mention.long_form]
+        return share >= 1 or random.Random(f"{seed}:thin:{passage.id}:{number}").random() < share
+
+    return [
+        replace(p, mentions=tuple(m for number, m in enumerate(p.mentions) if kept(p, number, m))) for p in passages
+    ]
+
+
+def typed(shortener: Shortener, chunk: Chunk, *, turn: int, seed: int, common: Counter[str]) -> Passage:
+    """One training passage of a chunk: shortened, perhaps as a note, look-alikes marked."""
+    draw = random.Random(f"{seed}:typed:{chunk.id}:{turn}")
+    passage = shortener(chunk, probability=draw.choice((0.6, 0.95, 0.95)), turn=turn)
+    return shortener.mark_look_alikes(as_note(passage, seed=seed), rate=0.8, common=common)
+
+
+def lower_case_words(texts: Iterable[str]) -> Counter[str]:
+    """How often each word stands in lower case."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(re.findall(r"\b[a-z]+\b", text))
+    return counts

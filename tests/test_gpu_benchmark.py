@@ -1,0 +1,140 @@
+"""benchmarks/gpu.py has one chance on a GPU: here it runs whole at toy sizes, and is cut, on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+HEAVY = ("polars", "fastapi", "matplotlib", "lxml", "sklearn")
+
+DRIVER = f"""
+import subprocess, sys, time, types
+sys.path.insert(0, {str(BENCHMARKS)!r})
+import gpu
+
+def slow(options, notes):
+    notes.record("first", "was measured", figure=1)
+    child = subprocess.Popen(["sleep", "600"])
+    notes.record("child", str(child.pid))
+    time.sleep(600)
+
+def broken(options, notes):
+    with notes.attempt("half"):
+        raise MemoryError("no\\nroom")
+    raise ValueError("some\\nreason")
+
+def after(options, notes):
+    notes.record("last", "ran", table="T", row="r", column="c")
+
+module = types.ModuleType("gpu_stages.made")
+module.slow, module.broken, module.after = slow, broken, after
+sys.modules["gpu_stages.made"] = module
+gpu.STAGES = {{name: gpu.Stage(module="made", function=name) for name in ("slow", "broken", "after")}}
+gpu.__file__ = __file__
+sys.exit(gpu.main())
+"""
+
+
+def ran(script: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), "--out", str(folder), "--device", "cpu", "--tiny", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=True)
+
+
+def stage(folder: Path, name: str) -> dict:
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a whole run at toy sizes."""
+    folder = tmp_path_factory.mktemp("gpu")
+    ran(BENCHMARKS / "gpu.py", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "measured"),
+    [
+        ("device", {"card", "versions", "matmul peak", "copy", "bitsandbytes"}),
+        ("laws", {f"random Llama, {kind}, sdpa, {layout}" for kind in ("float32", "nf4", "int8")
+                  for layout in ("alone", "one after another", "side by side")}),
+        ("attention", {"toy, alone, 64 tokens, sdpa", "toy, packed, 128 tokens, side by side", "toy, packed: the quickest"}),
+        ("8b", {"model made on the device", "trees, 4k, sdpa", "rows, 4k, right-padded, flash", "trees over plain rows"}),
+        ("scoring", {"trees, 4k, sdpa", "generation, 1 at once", "generation, 8 at once", "scoring over generation, 1 at once"}),
+        ("qlora", {"model made on the device", "one tree, sdpa, checkpointing, NF4"}),
+    ],
+)  # fmt: skip
+def test_every_stage_of_a_whole_run_measures_what_it_is_for(whole, name, measured):
+    found = stage(whole, name)
+    assert (found["status"], found["error"]) == ("done", None)
+    assert measured <= {record["name"] for record in found["records"]}
+    assert [record for record in found["records"] if "error" in record] == []
+    lines = (whole / f"{name}.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == found["records"]
+
+
+def test_the_laws_hold_in_it_and_would_be_seen_to_fail(whole):
+    records = stage(whole, "laws")["records"]
+    assert all(record["holds"] for record in records)
+    # Numbers that are compared are not the same numbers.
+    assert all(0 < record["gradient"] < record["gradient_tolerance"] for record in records)
+
+
+def test_figures_follow_from_what_was_measured(whole):
+    for record in stage(whole, "8b")["records"]:
+        if record.get("table") == "Training":
+            mean = sum(record["nodes"]) / len(record["nodes"])
+            assert record["tokens_per_second"] == pytest.approx(mean / record["seconds_per_step"])
+            assert 0 < record["share_of_peak"] < 1
+            assert "error" not in record["planned"]
+
+
+def test_the_summary_has_a_table_of_the_stages_and_theirs(whole):
+    text = (whole / "summary.md").read_text()
+    for part in ("| device | done |", "| qlora | done |", "### Law 1: random Llama, float32", "| trees, 4k, sdpa |"):
+        assert part in text
+
+
+def test_a_stage_that_is_cut_keeps_what_it_had_and_the_rest_runs(tmp_path):
+    driver = tmp_path / "driver.py"
+    driver.write_text(DRIVER)
+    folder = tmp_path / "out"
+    ran(driver, folder, "--limit", "slow=20")
+    cut, failed, last = (stage(folder, name) for name in ("slow", "broken", "after"))
+    assert (cut["status"], cut["error"]) == ("cut", "its 20 s were over")
+    assert [record["name"] for record in cut["records"]] == ["first", "child"]
+    assert (failed["status"], failed["error"]) == ("failed", "ValueError: reason")
+    assert [record["error"] for record in failed["records"]] == ["MemoryError: room"]
+    assert last["status"] == "done"
+    assert "| slow | cut | 20 | 2 |" in (folder / "summary.md").read_text()
+    with pytest.raises(ProcessLookupError):  # what the stage had started is gone with it
+        os.kill(int(cut["records"][1]["text"]), 0)
+
+
+def test_no_stage_begins_when_the_time_is_over(tmp_path):
+    ran(BENCHMARKS / "gpu.py", tmp_path, "--minutes", "0.01")
+    assert stage(tmp_path, "8b")["status"] == "skipped"
+
+
+def test_the_sizes_of_the_8b_are_those_of_llama_3():
+    code = "from gpu_stages.models import LLAMA_3_8B as s; from medalist.planning.shapes import KNOWN; k = KNOWN['meta-llama/Meta-Llama-3-8B']; \
+print(s.linear_weights == k.layers * sum(l.inputs * l.outputs for l in k.linears), s.adapter_weights(16) == k.layers * k.adapter(16))"
+    assert in_benchmarks(code) == "True True"
+
+
+def test_it_imports_no_more_than_training_needs():
+    modules = "device, laws, attention, training, scoring, planned"
+    code = f"import sys; import gpu; from gpu_stages import {modules}; import medalist.planning.memory, medalist.models.load; import peft, bitsandbytes"
+    code += f"; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert in_benchmarks(code) == "[]"
+
+
+def in_benchmarks(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=BENCHMARKS)
+    return done.stdout.strip()
