@@ -19,6 +19,9 @@ HERE = Path(__file__).parent
 ADAPTER = HERE / "adapter"
 """A LoRA adapter for the embedded base model, in float16."""
 
+WINDOW, MAX_NODES = 768, 1024
+"""The prompt settings that the adapter was tuned with."""
+
 WEIGHTS = {1: 1000, 2: 250, 3: 60, 4: 15, 5: 4}
 """Grade -> how often a sense is met, relative to the others: 1 many times a day, 2 most weeks, 3 most months, 4 once a
 year, 5 hardly ever. They stand for counts, which nobody made."""
@@ -42,6 +45,13 @@ def inventory() -> Inventory:
 def equivalents() -> dict[str, str]:
     """Other wordings of long forms -> the inventory's own: "three times daily" -> "three times a day"."""
     return {wording: row["long_form"] for row in _rows() for wording in row["equivalent"].split("|") if wording}
+
+
+@cache
+def word_counts() -> dict[str, int]:
+    """How often a word stands in lower case in 3.7 million words of public medical text; words seen 50 times or more."""
+    with (HERE / "word_counts.tsv").open(encoding="utf-8", newline="") as file:
+        return {row["word"]: int(row["count"]) for row in csv.DictReader(file, delimiter="\t")}
 
 
 def passages() -> list[Passage]:
