@@ -75,6 +75,7 @@ def evaluation(base, tuned, low, high):
         "all": {"count": 100, "base": cell(base), "tuned": cell(tuned), "majority": cell(0.9), "difference": difference}
     }
     return {
+        "kind": "short forms",
         "counts": {"choice": 100, "single": 0, "passages": 30, "passages_in_training_data": 3},
         "models": {"base": {}, "tuned": {}},
         "baselines": {"majority": {}},

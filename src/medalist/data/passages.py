@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 WORD = re.compile(r"\S+")
 
@@ -57,7 +57,7 @@ class Passage:
         """The characters of the text that the mention marks."""
         return self.text[mention.start : mention.end]
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Its content, for JSON."""
         mentions = [
             {"start": m.start, "end": m.end, "short_form": m.short_form, "long_form": m.long_form}
@@ -85,7 +85,7 @@ class Text(Protocol):
     def num_questions(self) -> int:
         """How many questions it holds."""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Its content, for JSON."""
 
 

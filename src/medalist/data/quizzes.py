@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,7 +59,7 @@ class Quiz:
         """How many questions it holds."""
         return len(self.choices)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Its content, for JSON."""
         return asdict(self)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ..data.spelling import plain_words, spelt_out
 from ..data.splits import shared_passages
 from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
 from .predictions import Scores
+from .results import ChoiceFigures, ChoiceSummary, Label, LabelFigures
 
 LEAST_OF_SUBJECT = 10
 """A subject with fewer questions gets no slice of its own."""
@@ -26,7 +26,7 @@ LEAST_OF_SUBJECT = 10
 
 def summarise_choices(
     items: Sequence[ChoiceItem], scores: dict[str, Scores], train: Sequence[Text], *, cut: int, resamples: int
-) -> dict[str, Any]:
+) -> ChoiceSummary:
     """Every figure of an evaluation on choice questions, as `metrics.json` keeps it.
 
     Args:
@@ -44,15 +44,16 @@ def summarise_choices(
     labels = fixed_options(texts.values())
     leak = np.zeros(len(scored), dtype=bool) if labels else np.array([_leaks(item) for item in scored])
     shared = shared_passages(train, texts.values()) if train else None
-    answers = {name: np.array([int(found[item.key].argmax()) for item in scored]) for name, found in scores.items()}
+    answers = {name: np.array([item.best(found[item.key]) for item in scored]) for name, found in scores.items()}
     trained = [choice for quiz in train if isinstance(quiz, Quiz) for choice in quiz.choices]
     constant = _constant_answers(scored, trained, labels)
     gold = np.array([item.gold for item in scored])
-    correct: dict[str, Any] = {name: answer == gold for name, answer in (answers | constant).items()}
+    correct: dict[str, Floats] = {name: (answer == gold).astype(float) for name, answer in (answers | constant).items()}
     if labels is None and leak.any():
-        correct["copy, else first option"] = _copied(scored) == gold
+        correct["copy, else first option"] = (_copied(scored) == gold).astype(float)
     correct["chance"] = np.array([1 / len(item.candidates) for item in scored])
     return {
+        "kind": "choices",
         "counts": {
             "passages": len(texts),
             "mentions": len(items),
@@ -65,7 +66,7 @@ def summarise_choices(
             name: {"accuracy": share_cell(bootstrap, right)} for name, right in correct.items() if name not in scores
         },
         "models": {
-            name: _model_figures(scored, found, answers[name], correct[name], bootstrap, labels)
+            name: _model_figures(scored, found, answers[name], answers[name] == gold, bootstrap, labels)
             for name, found in scores.items()
         },
         "slices": compared(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
@@ -110,14 +111,15 @@ def _model_figures(
     correct: Bools,
     bootstrap: PassageBootstrap,
     labels: tuple[str, ...] | None,
-) -> dict[str, Any]:
+) -> ChoiceFigures:
     probabilities = [softmax(found[item.key]) for item in items]
     gold = [item.gold for item in items]
     confidence: Floats = np.array([p.max() for p in probabilities])
-    figures: dict[str, Any] = {"accuracy": share_cell(bootstrap, correct)}
-    if labels:
-        figures["macro_f1"] = bootstrap.macro_f1(np.array(gold), answers, labels=len(labels)).record()
-    return figures | probability_figures(probabilities, gold, confidence, correct)
+    accuracy, trust = share_cell(bootstrap, correct), probability_figures(probabilities, gold, confidence, correct)
+    if labels is None:
+        return {"accuracy": accuracy, **trust}  # type: ignore[typeddict-item]  # which holds no macro_f1
+    macro_f1 = bootstrap.macro_f1(np.array(gold), answers, labels=len(labels)).record()
+    return {"accuracy": accuracy, "macro_f1": macro_f1, **trust}
 
 
 def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | None) -> dict[str, Bools]:
@@ -133,14 +135,15 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
     return slices
 
 
-def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, dict[str, Any]]:
+def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, Label]:
     """For each label how often it is right, and of each model how often it was answered, how often rightly, and its F1."""
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, Label] = {}
     for number, label in enumerate(labels):
         count = int((gold == number).sum())
-        table[label] = {"count": count}
+        by_model: dict[str, LabelFigures] = {}
         for name, answer in answers.items():
             answered, right = int((answer == number).sum()), int(((answer == number) & (gold == number)).sum())
             f1 = 2 * right / (answered + count) if answered + count else 0.0
-            table[label][name] = {"answered": answered, "right": right, "f1": f1}
+            by_model[name] = {"answered": answered, "right": right, "f1": f1}
+        table[label] = {"count": count, **by_model}  # type: ignore[typeddict-item]  # see `Label`
     return table

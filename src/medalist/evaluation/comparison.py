@@ -64,10 +64,7 @@ def compare_scores(
     items = [item for item in asked if item.kind == "choice" and item.key in before and item.key in after]
     if not items:
         raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
-    # The null candidate, which choice questions do not have, does not compete.
-    answers = [
-        np.array([int(found[item.key][: len(item.candidates)].argmax()) for item in items]) for found in (before, after)
-    ]
+    answers = [np.array([item.best(found[item.key]) for item in items]) for found in (before, after)]
     gold = np.array([item.gold for item in items])
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
     shares = [bootstrap.share(answer == gold) for answer in answers]

@@ -19,6 +19,7 @@ from ..tools.progress import tracking
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.scoring import score_layouts
 from .metrics import Floats
+from .result_files import METRICS_FILE, read_metrics
 
 Scores = dict[tuple[str, int], Floats]
 """(passage id, number of the mention) -> score of each candidate, the null candidate last; of a choice question there is
@@ -49,10 +50,13 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
 def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
     """The scores of a model if the folder holds them under this key (weights, data, inventory, wording); else None."""
     path = folder / "predictions.parquet"
-    if not (folder / "metrics.json").exists() or not path.exists():
+    if not (folder / METRICS_FILE).exists() or not path.exists():
         return None
-    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
-    if about["keys"].get(name) != key:
+    try:
+        keys = read_metrics(folder)["about"]["keys"]
+    except ValueError:  # of another version of Medalist: the predictions are made again
+        return None
+    if keys.get(name) != key:
         return None
     rows = pl.read_parquet(path).filter(pl.col("model") == name)
     return {(row["passage"], row["mention"]): np.array(row["scores"]) for row in rows.iter_rows(named=True)}

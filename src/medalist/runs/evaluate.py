@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
@@ -18,6 +17,8 @@ from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.choices import summarise_choices
 from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages, write_predictions
+from ..evaluation.result_files import METRICS_FILE, read_metrics
+from ..evaluation.results import About, DataAbout, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
 from ..models.load import LoadedModel, load_base
 from ..models.precision import Quantization
@@ -59,7 +60,7 @@ class RunModels:
 
 def evaluate_run(
     run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[Metrics, Path]:
     """Evaluate base and tuned model of a run on the same questions; of a run that was tuned further its parent too.
 
     Args:
@@ -97,7 +98,9 @@ def evaluate_run(
     )
     if data is None and parent is not None and run.tuned is not None and _has_test(parent):
         evaluate_run(run, data=Path(PARENT_TEST), limit=limit)
-        metrics |= {"adaptation": adaptation(run)}
+        adapted = adaptation(run)
+        assert metrics["kind"] == "short forms" and adapted is not None, "runs on short forms alone have a parent"
+        metrics["adaptation"] = adapted
     write_card(run)
     return metrics, held.folder
 
@@ -121,7 +124,7 @@ def evaluate_base(
     train: Path | None = None,
     limit: int | None = None,
     output: Path = Path("evaluation"),
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[Metrics, Path]:
     """Evaluate a bare base model.
 
     Args:
@@ -183,9 +186,9 @@ def evaluate(
     max_nodes: int,
     resamples: int,
     quarantine: Quarantine,
-    about: dict[str, Any],
+    about: DataAbout,
     earlier: Mapping[str, tuple[Path, str]] | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
     A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
@@ -222,31 +225,31 @@ def evaluate(
             )
             cut = encoder.cut
         else:
-            cut = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
+            before = read_metrics(place)
+            cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
         scores[name] = known
     quizzes = [text for text in passages if isinstance(text, Quiz)]
+    made: About = {
+        **about,
+        "fingerprint": fingerprint(passages),
+        "inventory": inventory.origin,
+        "keys": keys,
+        "rows_quarantined": quarantine.summary(),
+    }
+    metrics: Metrics
     items: Sequence[Item] | Sequence[ChoiceItem]
     if quizzes:
-        items = make_choice_items(quizzes)
-        summary = summarise_choices(items, scores, knowledge.texts, cut=cut, resamples=resamples)
+        items = choices = make_choice_items(quizzes)
+        metrics = {"about": made, **summarise_choices(choices, scores, knowledge.texts, cut=cut, resamples=resamples)}
     else:
-        items = make_items([text for text in passages if isinstance(text, Passage)], inventory)
-        summary = summarise(items, scores, inventory, knowledge, resamples=resamples)
-    metrics = {
-        "about": about
-        | {
-            "fingerprint": fingerprint(passages),
-            "inventory": inventory.origin,
-            "keys": keys,
-            "rows_quarantined": quarantine.summary(),
-        },
-        **summary,
-    }
+        items = mentions = make_items([text for text in passages if isinstance(text, Passage)], inventory)
+        summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples)
+        metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # which holds no adaptation
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
+    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
     write_predictions(items, scores, folder / "predictions.parquet")
     if quarantine.rows:
         quarantine.write(folder / "quarantine.jsonl")
-    with replacing(folder / "metrics.json") as file:
+    with replacing(folder / METRICS_FILE) as file:
         json.dump(metrics, file, indent=1, ensure_ascii=False)
     return metrics

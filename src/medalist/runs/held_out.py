@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ..data.embedded import clinical, sample
 from ..data.inventory import NO_SENSES, Inventory
@@ -16,6 +15,7 @@ from ..data.quizzes import Quiz
 from ..data.rows import Quarantine
 from ..data.shards import marked_passages
 from ..data.sources.choices import is_choices, read_choices
+from ..evaluation.results import DataAbout
 from ..evaluation.short_forms import Knowledge
 from ..tools.progress import say
 from .adaptation import PARENT_TEST
@@ -37,7 +37,7 @@ class HeldOut:
     folder: Path
     """Gets the results: `evaluation/<data>/` of the run."""
     quarantine: Quarantine
-    about: dict[str, Any]
+    about: DataAbout
     """What the metrics should say of the data."""
 
     @property
