@@ -15,6 +15,7 @@ from hub_server import ModelHub
 from medalist.cli.app import main
 from medalist.recipe import DataSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
+from medalist.runs.held_out import HeldOut
 from medalist.runs.run import open_run
 from medalist.runs.train import train
 from medalist.sharing import publication as publications
@@ -68,7 +69,7 @@ def own_run(model_folder, tmp_path_factory):
     }
     run = train(parse_recipe(values))
     evaluate_run(run)
-    evaluate_run(run, data=home / "more.jsonl")
+    evaluate_run(run, HeldOut(data=home / "more.jsonl"))
     return run
 
 

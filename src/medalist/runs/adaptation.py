@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 from ..evaluation.claims_table import parent_row
@@ -9,8 +10,15 @@ from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import Adaptation, AdaptationRow, ShortFormMetrics
 from .run import Run
 
-PARENT_TEST = "parent-test"
-"""The test split of the parent's data, as `medalist evaluate RUN --data` takes it and as its results are called."""
+
+class ParentTest(StrEnum):
+    """Asks for the test split of the parent's data, where otherwise a file is named."""
+
+    PARENT_TEST = "parent-test"
+    """As `medalist evaluate RUN --data` takes it, and as its results are called."""
+
+
+PARENT_TEST = ParentTest.PARENT_TEST
 FRESH = "passage not in training data"
 """The slice that counts where an evaluation shares passages with training data."""
 

@@ -30,7 +30,7 @@ from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, ShortFor
 from ..models.load import LoadedModel
 from ..tools.files import replacing
 from .evaluate import RunModels, evaluate_run
-from .held_out import held_out
+from .held_out import OWN_TEST, HeldOut, held_out
 from .run import Run, use_threads
 
 CONFIDENT = 0.8
@@ -58,16 +58,13 @@ class _Text:
     inventory: Inventory
 
 
-def check_claims(
-    run: Run, *, data: Path | None = None, inventory: Path | None = None, mentions: int = 100
-) -> tuple[Claims, Path]:
+def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tuple[Claims, Path]:
     """Measure each claim of the article on a run, base against tuned.
 
     Args:
         run: trained to its end.
-        data: as for `evaluate_run`, whose results are used where they are there already. None, of a run that was tuned
-            further: how well it adapted, there and elsewhere, is a row too.
-        inventory: likewise.
+        on: as for `evaluate_run`, whose results are used where they are there already. On the test split of its own data, of
+            a run that was tuned further, how well it adapted, there and elsewhere, is a row too.
         mentions: how many free answers to generate with each model, spread over the data.
 
     Returns:
@@ -80,10 +77,10 @@ def check_claims(
     if run.tuned is None:
         raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
     use_threads(run.recipe)
-    held = held_out(run, data=data, inventory=inventory)
+    held = held_out(run, on)
     if held.quizzes:
         raise ValueError("The claims are about short forms, not choice questions; name marked passages with --data")
-    metrics, folder = evaluate_run(run, data=data, inventory=inventory)
+    metrics, folder = evaluate_run(run, on)
     assert metrics["kind"] == "short forms", "as is the held-out data"
     path = folder / CLAIMS_FILE
     notes, senses = probes.dangerous_pairs()

@@ -28,7 +28,7 @@ from ..tools.progress import say
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
-from .held_out import held_out, named_data, read_marked
+from .held_out import OWN_TEST, HeldOut, held_out, named_data, read_marked
 from .parents import parent_of
 from .prepared import open_prepared
 from .reading import load_inventory
@@ -58,19 +58,13 @@ class RunModels:
         return self._base
 
 
-def evaluate_run(
-    run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
-) -> tuple[Metrics, Path]:
+def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
     """Evaluate base and tuned model of a run on the same questions; of a run that was tuned further its parent too.
 
     Args:
         run: trained to its end; before that, only what it begins with is evaluated.
-        data: marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
-            `data.sources.choices`); the embedded notes by name, with the sample's inventory if none is given:
-            clinical-development, clinical-locked; parent-test: the test split of the parent's data. None: the test
-            split of the run's own data, and after it, of a run that was tuned further, parent-test.
-        inventory: the candidates of mentions; None: the run's.
-        limit: take only so many passages.
+        on: what to evaluate it on. After the test split of its own data, a run that was tuned further is evaluated on that
+            of its parent's too.
 
     Returns:
         The metrics, and the folder that holds them: `evaluation/<data>/` of the run. After an evaluation of both splits
@@ -80,7 +74,7 @@ def evaluate_run(
     parent = parent_of(run)
     if run.recipe.model.parent is not None and parent is None:
         say(f"{run.recipe.model.parent}, which this run began with, is gone or trained anew: it is left out")
-    held = held_out(run, data=data, inventory=inventory, limit=limit)
+    held = held_out(run, on)
     models = RunModels(run)
     before = None if parent is None else parent.folder / "evaluation" / held.folder.name.removeprefix("parent-")
     metrics = evaluate(
@@ -96,8 +90,8 @@ def evaluate_run(
         about=held.about,
         earlier=None if before is None else {"base": (before, "base"), "parent": (before, "tuned")},
     )
-    if data is None and parent is not None and run.tuned is not None and _has_test(parent):
-        evaluate_run(run, data=Path(PARENT_TEST), limit=limit)
+    if on.data is None and parent is not None and run.tuned is not None and _has_test(parent):
+        evaluate_run(run, HeldOut(data=PARENT_TEST, limit=on.limit))
         adapted = adaptation(run)
         assert metrics["kind"] == "short forms" and adapted is not None, "runs on short forms alone have a parent"
         metrics["adaptation"] = adapted
@@ -142,7 +136,6 @@ def evaluate_base(
     """
     settings = Recipe()
     name, file, inventory = named_data(data, inventory)
-    assert file is not None
     texts: Sequence[Passage | Quiz]
     quarantine = Quarantine()
     if is_choices(file):

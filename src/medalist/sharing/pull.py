@@ -18,6 +18,7 @@ from ..evaluation.results import Metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from ..recipe import Recipe, parse_recipe
 from ..runs.evaluate import evaluate_run
+from ..runs.held_out import HeldOut
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.run import Run, open_run, write_recipe
@@ -209,7 +210,7 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
         if name == "test" and (Path(run.record["data"]["folder"]) / "data.json").exists():
             after, _ = evaluate_run(run)
         elif name == "clinical-development":
-            after, _ = evaluate_run(run, data=Path(name))
+            after, _ = evaluate_run(run, HeldOut(data=Path(name)))
         else:
             continue
         here = dict(_figures(after))
