@@ -1,6 +1,6 @@
 """`metrics.json` and `claims.json` read back: what has their shape is left as it is, what has not is refused in one line.
 
-Covers `results` too.
+Covers `results`, and `tools.shapes`.
 """
 
 import json
@@ -50,7 +50,7 @@ def test_a_file_of_before_results_had_a_kind_is_read(folder, tmp_path):
         (lambda m: m.pop("expansion"), r"short forms.expansion: Field required"),
         (lambda m: m["counts"].update(choice="many"), r"counts.choice: Input should be a valid integer"),
         (lambda m: m["models"]["tuned"].pop("nll"), r"models.tuned.nll: Field required"),
-        (lambda m: m["slices"]["all"].update(tuned=0.8), r"tuned: Input should be a valid dictionary"),
+        (lambda m: m["slices"]["all"].update(tuned=0.8), r"tuned: Input should be an object"),
         (lambda m: m["expansion"]["all"]["base"].pop("low"), r"base.low: Field required"),
         (lambda m: m.update(kind="essays"), r"kind"),
     ],
@@ -67,7 +67,9 @@ def test_another_shape_is_refused_in_one_line_that_names_the_file_and_the_key(fo
 @pytest.mark.parametrize("text", ["{", "[1]", '"words"'])
 def test_a_file_that_holds_no_json_object_is_refused(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
-    with pytest.raises(ValueError, match=r"metrics\.json (is no JSON|holds no JSON object).*Remove it and run `medalist evaluate`"):
+    with pytest.raises(
+        ValueError, match=r"metrics\.json (is no JSON|holds no JSON object).*Remove it and run `medalist evaluate`"
+    ):
         read_metrics(tmp_path)
 
 
@@ -90,7 +92,9 @@ def test_claims_of_another_shape_are_refused(folder):
     (folder / "claims.json").write_text(json.dumps(claims))
     assert read_claims(folder) == claims
     (folder / "claims.json").write_text(json.dumps(claims | {"rows": [row | {"verdict": "splendid"}]}))
-    with pytest.raises(ValueError, match=r"claims\.json is not of the shape .*rows.0.verdict.*Remove it and run `medalist claims`"):
+    with pytest.raises(
+        ValueError, match=r"claims\.json is not of the shape .*rows.0.verdict.*Remove it and run `medalist claims`"
+    ):
         read_claims(folder)
 
 

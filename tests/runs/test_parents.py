@@ -23,7 +23,7 @@ from medalist.data.embedded import probes
 from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl
-from medalist.evaluation.predictions import score_passages
+from medalist.evaluation.predictions import score_texts
 from medalist.models.adapters import add_adapter
 from medalist.models.load import load_base
 from medalist.recipe import RecipeError, TrainingSettings, dump_recipe, load_recipe, parse_recipe
@@ -265,7 +265,7 @@ def test_the_adapter_lies_on_the_base_alone_and_scores_in_plain_peft_as_in_medal
     )
     plain.model = PeftModel.from_pretrained(plain.model, str(run.tuned))
     merged, beside = (
-        score_passages(loaded, passages, run.inventory, run.recipe.prompt, max_nodes=512, label="")[0]
+        score_texts(loaded, passages, run.inventory, run.recipe.prompt, max_nodes=512, label="")[0]
         for loaded in (load_tuned(run), plain)
     )
     assert merged

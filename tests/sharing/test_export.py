@@ -24,7 +24,7 @@ from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
 from medalist.evaluation.comparison import compare_scores
-from medalist.evaluation.predictions import score_passages
+from medalist.evaluation.predictions import score_texts
 from medalist.models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from medalist.models.load import load_base
 from medalist.runs.evaluate import evaluate_base
@@ -206,7 +206,7 @@ def test_a_merge_that_costs_accuracy_is_refused_and_leaves_nothing(
 def own_answers(known_run, tmp_path_factory):
     """Held-out passages with the run's own answers as gold: it is right everywhere, so what a broken export loses shows."""
     held = held_out(known_run, HeldOut(limit=3))
-    found, _ = score_passages(
+    found, _ = score_texts(
         load_tuned(known_run), held.texts, held.inventory, known_run.recipe.prompt, max_nodes=4096, label="Answering"
     )
     passages = []

@@ -244,7 +244,14 @@ def test_llama_goes_out_with_its_tag_its_words_its_notice_and_its_licence(sample
 
 def test_a_text_that_names_a_local_folder_stops_everything(sample_run):
     (sample_run.folder / "evaluation/test/claims.json").write_text(
-        json.dumps({"keys": {}, "of": str(sample_run.folder)})
+        json.dumps(
+            {
+                "keys": {},
+                "settings": {"mentions": 1, "new_tokens": 32, "confident": 0.8},
+                "texts": [str(sample_run.folder)],
+                "rows": [],
+            }
+        )
     )
     with pytest.raises(ValueError, match=r"claims.json would name .*, a folder of this machine; it is not published"):
         plan_publication(sample_run, "me/tiny", **NAMED)

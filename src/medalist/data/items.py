@@ -87,7 +87,7 @@ class Item:
 class ChoiceItem:
     """One choice question to be answered."""
 
-    passage: Quiz
+    quiz: Quiz
     number: int
     """Of the choice in its quiz."""
 
@@ -97,7 +97,7 @@ class ChoiceItem:
     @property
     def choice(self) -> Choice:
         """The question itself."""
-        return self.passage.choices[self.number]
+        return self.quiz.choices[self.number]
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class ChoiceItem:
     @property
     def key(self) -> tuple[str, int]:
         """Where its scores are found."""
-        return self.passage.id, self.number
+        return self.quiz.id, self.number
 
     def best(self, scores: NDArray[np.float64]) -> int:
         """The option with the best of ``scores[C]``."""
@@ -146,10 +146,10 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
 
 def make_choice_items(quizzes: Sequence[Quiz]) -> list[ChoiceItem]:
     """All choice questions."""
-    return [ChoiceItem(passage=quiz, number=number) for quiz in quizzes for number in range(len(quiz.choices))]
+    return [ChoiceItem(quiz=quiz, number=number) for quiz in quizzes for number in range(len(quiz.choices))]
 
 
 def passage_numbers(items: Sequence[Item | ChoiceItem]) -> list[int]:
-    """Which passage each item is about, as a number: what the bootstrap resamples."""
+    """Which passage or quiz each item is about, as a number: what the bootstrap resamples."""
     numbers: dict[str, int] = {}
-    return [numbers.setdefault(item.passage.id, len(numbers)) for item in items]
+    return [numbers.setdefault(item.key[0], len(numbers)) for item in items]

@@ -66,30 +66,14 @@ class Passage:
         return {"id": self.id, "text": self.text, "mentions": mentions, "source": self.source}
 
 
-class Text(Protocol):
-    """What a `Passage` and a `quizzes.Quiz` have in common: a text and questions about it."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def text(self) -> str:
-        """What is asked about."""
-
-    @property
-    def source(self) -> str:
-        """Where it comes from; ids are unique within a source."""
-
-    @property
-    def num_questions(self) -> int:
-        """How many questions it holds."""
+class Recorded(Protocol):
+    """What has content for JSON: a `Passage`, or a `quizzes.Quiz`."""
 
     def record(self) -> dict[str, object]:
-        """Its content, for JSON."""
+        """Its content."""
 
 
-def fingerprint(texts: Iterable[Text]) -> str:
+def fingerprint(texts: Iterable[Recorded]) -> str:
     """SHA-256 of the texts' content, in order: the dataset fingerprint that runs and evaluations record."""
     digest = hashlib.sha256()
     for text in texts:

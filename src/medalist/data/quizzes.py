@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..tools.files import replacing
+from .passages import Passage
 
 _CHOICE = pa.struct(
     [("question", pa.string()), ("options", pa.list_(pa.string())), ("gold", pa.int64()), ("subject", pa.string())]
@@ -62,6 +63,10 @@ class Quiz:
     def record(self) -> dict[str, object]:
         """Its content, for JSON."""
         return asdict(self)
+
+
+Text = Passage | Quiz
+"""What questions are asked about. Both have an `id`, unique within their `source`, a `text`, `num_questions` and a `record`."""
 
 
 def fixed_options(quizzes: Iterable[Quiz]) -> tuple[str, ...] | None:

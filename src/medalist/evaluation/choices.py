@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data.items import ChoiceItem, passage_numbers
-from ..data.passages import Text
-from ..data.quizzes import Choice, Quiz, fixed_options
+from ..data.quizzes import Choice, Quiz, Text, fixed_options
 from ..data.spelling import plain_words, spelt_out
 from ..data.splits import shared_passages
 from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
@@ -40,7 +39,7 @@ def summarise_choices(
     if not scored:
         raise ValueError("No question fits the model, so there is nothing to measure")
     bootstrap = PassageBootstrap(passage_numbers(scored), resamples=resamples)
-    texts = {item.passage.id: item.passage for item in items}
+    texts = {item.quiz.id: item.quiz for item in items}
     labels = fixed_options(texts.values())
     leak = np.zeros(len(scored), dtype=bool) if labels else np.array([_leaks(item) for item in scored])
     shared = shared_passages(train, texts.values()) if train else None
@@ -76,13 +75,13 @@ def summarise_choices(
 
 def _leaks(item: ChoiceItem) -> bool:
     """The right option is spelt out in the text or the question."""
-    words = plain_words(f"{item.passage.text} {item.choice.question}")
+    words = plain_words(f"{item.quiz.text} {item.choice.question}")
     return bool(spelt_out(words, [item.candidates[item.gold]]))
 
 
 def _copied(items: Sequence[ChoiceItem]) -> Integers:
     """The first option that is spelt out in the text or the question, else the first of all."""
-    found = [spelt_out(plain_words(f"{item.passage.text} {item.choice.question}"), item.candidates) for item in items]
+    found = [spelt_out(plain_words(f"{item.quiz.text} {item.choice.question}"), item.candidates) for item in items]
     return np.array([options[0] if options else 0 for options in found])
 
 
@@ -131,7 +130,7 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
         if count >= LEAST_OF_SUBJECT:
             slices[f"subject: {subject}"] = np.array([item.choice.subject == subject for item in items])
     if shared:
-        slices["passage not in training data"] = np.array([item.passage.id not in shared for item in items])
+        slices["passage not in training data"] = np.array([item.quiz.id not in shared for item in items])
     return slices
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated
 
-from pydantic import Discriminator, TypeAdapter, ValidationError
+from pydantic import Discriminator, TypeAdapter
 
+from ..tools.shapes import checked, json_object
 from .results import Claims, LabelFigures, Metrics, Share, answerers, on_label, right
 
 METRICS_FILE = "metrics.json"
 CLAIMS_FILE = "claims.json"
-_VERB = {METRICS_FILE: "evaluate", CLAIMS_FILE: "claims"}
-"""What makes a file."""
-
-Read = TypeVar("Read")
 _METRICS: TypeAdapter[Metrics] = TypeAdapter(Annotated[Metrics, Discriminator("kind")])
 _CLAIMS: TypeAdapter[Claims] = TypeAdapter(Claims)
 _SHARES: TypeAdapter[dict[str, Share]] = TypeAdapter(dict[str, Share])
@@ -28,18 +24,19 @@ def read_metrics(folder: Path) -> Metrics:
     Raises:
         ValueError: the file is no JSON, or of another shape.
     """
-    path = folder / METRICS_FILE
-    found = _json_object(path)
+    path, remedy = folder / METRICS_FILE, "Remove it and run `medalist evaluate` again."
+    found = json_object(path, remedy=remedy)
     found.setdefault("kind", "choices" if "labels" in found else "short forms")
-    metrics = _checked(path, _METRICS, found)
-    for cells in metrics["slices"].values():
-        _checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)})
+    metrics = checked(path, _METRICS, found, remedy=remedy)
+    slices = [*metrics["slices"].values()]
+    if metrics["kind"] == "short forms":
+        slices += metrics["expansion"].values()
+    for cells in slices:
+        checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)}, remedy=remedy)
     if metrics["kind"] == "choices":
         for label in (metrics["labels"] or {}).values():
-            _checked(path, _LABELS, {name: on_label(label, name) for name in label if name != "count"})
-    else:
-        for cells in metrics["expansion"].values():
-            _checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)})
+            by_model = {name: on_label(label, name) for name in label if name != "count"}
+            checked(path, _LABELS, by_model, remedy=remedy)
     return metrics
 
 
@@ -49,34 +46,8 @@ def read_claims(folder: Path) -> Claims | None:
     Raises:
         ValueError: a file is no JSON, or of another shape.
     """
-    path = folder / CLAIMS_FILE
+    path, remedy = folder / CLAIMS_FILE, "Remove it and run `medalist claims` again."
     if not path.exists():
         return None
-    claims = _checked(path, _CLAIMS, _json_object(path))
+    claims = checked(path, _CLAIMS, json_object(path, remedy=remedy), remedy=remedy)
     return claims if claims["keys"] == read_metrics(folder)["about"]["keys"] else None
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no JSON, or not UTF-8
-        raise ValueError(
-            f"{path} is no JSON ({error}). Remove it and run `medalist {_VERB[path.name]}` again."
-        ) from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object. Remove it and run `medalist {_VERB[path.name]}` again.")
-    return found
-
-
-def _checked(path: Path, shape: TypeAdapter[Read], found: object) -> Read:
-    """What was read, untouched, so that it keeps the order of its keys; refused if it has another shape."""
-    try:
-        shape.validate_python(found, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f"{path} is not of the shape that this version of Medalist reads ({key}: {first['msg']}). "
-            f"Remove it and run `medalist {_VERB[path.name]}` again."
-        ) from None
-    return cast("Read", found)

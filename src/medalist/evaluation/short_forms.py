@@ -11,7 +11,7 @@ import numpy as np
 from ..data.inventory import Inventory
 from ..data.items import Item, passage_numbers, text_around
 from ..data.passages import Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
 from .baselines import BagOfWords, copy_else_majority, majority
@@ -41,7 +41,7 @@ class Knowledge:
     """The training questions, of a model that was tuned on choices."""
 
     @property
-    def texts(self) -> list[Passage | Quiz]:
+    def texts(self) -> list[Text]:
         """All texts of the training data."""
         return [*(self.train or ()), *(self.quizzes or ())]
 

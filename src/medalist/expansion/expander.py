@@ -90,7 +90,7 @@ class Expander:
             max_nodes=EvaluationSettings().max_nodes,
         )
         for layout, scores in scored:
-            passage = passages[int(layout.passage)]
+            passage = passages[int(layout.text_id)]
             for number, values in zip(layout.mentions, scores, strict=True):
                 mention = passage.mentions[number]
                 *listed, null = probabilities(values).tolist()
@@ -99,7 +99,7 @@ class Expander:
                     key=lambda pair: -pair[1],
                 )
                 answered = bool(ranked) and ranked[0][1] > null
-                found[int(layout.passage)].append(
+                found[int(layout.text_id)].append(
                     Expansion(
                         start=mention.start,
                         end=mention.end,

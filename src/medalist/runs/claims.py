@@ -24,7 +24,7 @@ from ..evaluation.baselines import copy_else_majority, majority
 from ..evaluation.claims_table import compared, make_row, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
-from ..evaluation.predictions import Scores, read_scores, score_passages
+from ..evaluation.predictions import Scores, read_scores, score_texts
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, ShortFormMetrics
 from ..models.load import LoadedModel
@@ -121,9 +121,7 @@ def _measure(
     prompt, nodes = run.recipe.prompt, run.recipe.evaluation.max_nodes
 
     def score(text: _Text, label: str) -> Scores:
-        found, _ = score_passages(
-            loaded, text.passages, text.inventory, prompt, max_nodes=nodes, label=f"{label}, {name}"
-        )
+        found, _ = score_texts(loaded, text.passages, text.inventory, prompt, max_nodes=nodes, label=f"{label}, {name}")
         return found
 
     nll, counts = perplexities(loaded, probes.general_english())

@@ -12,11 +12,11 @@ from ..data.inventory import NO_SENSES, Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.choices import summarise_choices
-from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages, write_predictions
+from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts, write_predictions
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, DataAbout, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
@@ -136,7 +136,7 @@ def evaluate_base(
     """
     settings = Recipe()
     name, file, inventory = named_data(data, inventory)
-    texts: Sequence[Passage | Quiz]
+    texts: Sequence[Text]
     quarantine = Quarantine()
     if is_choices(file):
         candidates = NO_SENSES
@@ -170,7 +170,7 @@ def _folder_sha256(folder: Path) -> str:
 
 def evaluate(
     models: dict[str, tuple[str, Callable[[], LoadedModel]]],
-    passages: Sequence[Passage | Quiz],
+    texts: Sequence[Text],
     inventory: Inventory,
     prompt: PromptSettings,
     folder: Path,
@@ -182,14 +182,14 @@ def evaluate(
     about: DataAbout,
     earlier: Mapping[str, tuple[Path, str]] | None = None,
 ) -> Metrics:
-    """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
+    """Score texts with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
     A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
     run again.
 
     Args:
         models: name -> (what identifies its weights, how to load it), run in order.
-        passages: with golds; or quizzes, all of them.
+        texts: passages with golds; or quizzes, all of them.
         inventory: the candidates of mentions.
         prompt: wording.
         folder: gets the two files, whole or not at all.
@@ -203,7 +203,7 @@ def evaluate(
     Returns:
         The content of `metrics.json`.
     """
-    keys = {name: prediction_key(identity, passages, inventory, prompt) for name, (identity, _) in models.items()}
+    keys = {name: prediction_key(identity, texts, inventory, prompt) for name, (identity, _) in models.items()}
     scores: dict[str, Scores] = {}
     cut = 0
     for name, (_, load) in models.items():
@@ -213,18 +213,18 @@ def evaluate(
             place, called = earlier[name]
             known = read_predictions(place, called, keys[name])
         if known is None:
-            known, encoder = score_passages(
-                load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
+            known, encoder = score_texts(
+                load(), texts, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
             )
             cut = encoder.cut
         else:
             before = read_metrics(place)
             cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
         scores[name] = known
-    quizzes = [text for text in passages if isinstance(text, Quiz)]
+    quizzes = [text for text in texts if isinstance(text, Quiz)]
     made: About = {
         **about,
-        "fingerprint": fingerprint(passages),
+        "fingerprint": fingerprint(texts),
         "inventory": inventory.origin,
         "keys": keys,
         "rows_quarantined": quarantine.summary(),
@@ -235,7 +235,7 @@ def evaluate(
         items = choices = make_choice_items(quizzes)
         metrics = {"about": made, **summarise_choices(choices, scores, knowledge.texts, cut=cut, resamples=resamples)}
     else:
-        items = mentions = make_items([text for text in passages if isinstance(text, Passage)], inventory)
+        items = mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
         summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples)
         metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # which holds no adaptation
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from ..data.embedded import clinical, sample
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.kinds import as_listed
 from ..data.passages import Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..data.rows import Quarantine
 from ..data.shards import marked_passages
 from ..data.sources.choices import is_choices, read_choices
@@ -64,7 +64,7 @@ class Questions:
     """What the metrics should say of the data."""
 
     @property
-    def texts(self) -> Sequence[Passage | Quiz]:
+    def texts(self) -> Sequence[Text]:
         """Whichever there are."""
         return self.quizzes or self.passages
 

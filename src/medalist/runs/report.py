@@ -282,7 +282,7 @@ def _example(heading: str, item: Item | ChoiceItem, scores: dict[str, Scores], *
     if isinstance(item, Item):
         quoted, names = _quoted(item), (*item.candidates, NONE_OF_THESE)
     else:
-        quoted = {"before": "", "surface": item.choice.question or item.passage.text, "after": ""}
+        quoted = {"before": "", "surface": item.choice.question or item.quiz.text, "after": ""}
         names = item.candidates
     probability = {model: softmax(found[item.key]) for model, found in scores.items()}
     gold = item.gold if item.gold is not None else len(item.candidates)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..evaluation.comparison import Comparison, Export, compare_scores
-from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages
+from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts
 from ..models.base import ModelError, find_base
 from ..models.licences import licence_of
 from ..models.load import LoadedModel, load_base
@@ -182,7 +182,7 @@ class _Check:
 
     def _score(self, loaded: LoadedModel, label: str) -> Scores:
         recipe = self._run.recipe
-        return score_passages(
+        return score_texts(
             loaded,
             self._texts,
             self._held.inventory,

@@ -130,7 +130,7 @@ def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, A
     return parse_recipe(values | {"name": out.name, "output": str(out.parent)}, origin=f"recipe.yaml of {repo}"), record
 
 
-def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, Any]:
+def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:
     """Where to load the base from; a stranger's recipe may name the embedded one or a Hub id, never a path."""
     source = str(recorded["source"])
     if base is None:
