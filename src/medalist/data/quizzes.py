@@ -66,7 +66,7 @@ class Quiz:
 
 
 Text = Passage | Quiz
-"""What questions are asked about. Both have an `id`, unique within their `source`, a `text`, `num_questions` and a `record`."""
+"""What questions are about. Both have an `id`, unique within their `source`, a `text`, `num_questions` and a `record`."""
 
 
 def fixed_options(quizzes: Iterable[Quiz]) -> tuple[str, ...] | None:

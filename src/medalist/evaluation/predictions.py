@@ -22,7 +22,7 @@ from .metrics import Floats
 from .result_files import METRICS_FILE, read_metrics
 
 Scores = dict[tuple[str, int], Floats]
-"""(id of the text, number of the question) -> score of each candidate, the null candidate last; of a choice question there is
+"""(id of the text, number of the question) -> score of each candidate, the null candidate last; a choice question has
 none."""
 
 

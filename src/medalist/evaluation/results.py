@@ -3,9 +3,9 @@
     metrics.json   Metrics: `kind` says whether it is about short forms or choice questions
     claims.json    Claims
 
-Results are plain dictionaries, so that what stands in a file and what a function returns are the same; the types say which
-keys there are. Whoever answers (a model of `MODELS`, or a baseline by its name) is an *answerer*. In a `Slice` the answerers'
-shares stand beside what compares the tuned model with others: `answerers` and `right` give the former, its keys the latter.
+Results are plain dictionaries, so a file holds what a function returns; the types say which keys there are. Whoever
+answers (a model of `MODELS`, or a baseline by its name) is an *answerer*. In a `Slice` the answerers' shares stand beside
+what compares the tuned model with others: `answerers` and `right` give the former, its keys the latter.
 """
 
 from __future__ import annotations

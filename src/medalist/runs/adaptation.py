@@ -24,7 +24,7 @@ FRESH = "passage not in training data"
 
 
 def adaptation(run: Run) -> Adaptation | None:
-    """The figures of a run that was tuned further, from its evaluations; None unless both are there with the three models."""
+    """The figures of a run that was tuned further, from its evaluations; None unless both hold the three models."""
     here, there = _with_parent(run, "test"), _with_parent(run, PARENT_TEST)
     if here is None or there is None:
         return None

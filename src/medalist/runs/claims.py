@@ -63,8 +63,8 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
 
     Args:
         run: trained to its end.
-        on: as for `evaluate_run`, whose results are used where they are there already. On the test split of its own data, of
-            a run that was tuned further, how well it adapted, there and elsewhere, is a row too.
+        on: as for `evaluate_run`, whose results are used where they are there already. Of a run that was tuned further, on
+            the test split of its own data, how well it adapted, there and elsewhere, is a row too.
         mentions: how many free answers to generate with each model, spread over the data.
 
     Returns:

@@ -63,8 +63,8 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
 
     Args:
         run: trained to its end; before that, only what it begins with is evaluated.
-        on: what to evaluate it on. After the test split of its own data, a run that was tuned further is evaluated on that
-            of its parent's too.
+        on: what to evaluate it on. After the test split of its own data, a run that was tuned further is evaluated on
+            its parent's too.
 
     Returns:
         The metrics, and the folder that holds them: `evaluation/<data>/` of the run. After an evaluation of both splits

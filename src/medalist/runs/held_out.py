@@ -29,9 +29,9 @@ class HeldOut:
     """Asks for what to evaluate a run on."""
 
     data: Path | ParentTest | None = None
-    """Marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see `data.sources.choices`); or
-    the embedded notes by name, with the sample's inventory if none is given: clinical-development, clinical-locked. None:
-    the test split of the run's own data."""
+    """Marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
+    `data.sources.choices`); or the embedded notes by name, clinical-development or clinical-locked, with the sample's
+    inventory if none is given. None: the test split of the run's own data."""
     inventory: Path | None = None
     """The candidates of mentions; None: the run's."""
     limit: int | None = None

@@ -31,7 +31,7 @@ def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
 
 
 def checked(path: Path, shape: TypeAdapter[Read], found: object, *, remedy: str) -> Read:
-    """What was read from a file, left as it is, so that it keeps the order of its keys and those that the shape does not name.
+    """What was read from a file, left as it is, with the order of its keys and those that the shape does not name.
 
     Raises:
         ValueError: it is of another shape.

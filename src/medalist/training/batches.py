@@ -67,7 +67,7 @@ class TreeDataset(Dataset[TrainingItem]):
     """Training texts in an order, and with candidates, that are functions of (seed, epoch, mention) alone.
 
     Args:
-        texts: passages, or quizzes, of which every option is offered; those without a question that fits are dropped here.
+        texts: passages, or quizzes, of which every option is offered; those without a question that fits are dropped.
         encoder: lays them out.
         inventory: lists the candidates of mentions.
         settings: candidates per mention.
@@ -150,8 +150,8 @@ def with_gold(text: Text, inventory: Inventory) -> Text:
 
 
 def collate(items: Sequence[TrainingItem]) -> dict[str, Tensor | list[str]]:
-    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, perhaps ``prior[C]``, ids of
-    the texts.
+    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, perhaps ``prior[C]``, ids
+    of the texts.
 
     A closed question has no null candidate; its null is its gold, which leaves out the loss with the gold hidden.
     """
