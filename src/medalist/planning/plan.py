@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 
@@ -111,7 +111,7 @@ class Plan:
         """Seconds to score 1,000 mentions on one device."""
         return None if self.rates is None else OVERHEAD * self.scoring / self.rates.forward / self.scored * 1000
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Everything in machine-readable form; in bytes, seconds and operations."""
         return asdict(self) | {
             "peaks": [asdict(peak) | {"total": peak.total} for peak in self.peaks],
