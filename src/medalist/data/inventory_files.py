@@ -8,7 +8,6 @@ glossaries.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -16,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import undamaged
+from ..tools.files import open_bytes, open_text, undamaged
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -82,9 +81,8 @@ def adam_scores(path: Path) -> dict[tuple[str, str], float]:
     Raises:
         ValueError: the file is not ADAM's, or is damaged.
     """
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
     try:
-        with undamaged(path), opened as file:
+        with undamaged(path), open_text(path) as file:
             return {(short, long): float(score) for _, short, long, score, _ in _adam_cells(file)}
     except ValueError as error:  # UnicodeDecodeError is one
         raise ValueError(f"{path} is not ADAM's database: {error}") from None
@@ -156,8 +154,7 @@ def is_glossary(path: Path) -> bool:
 
 
 def _first_line(path: Path) -> str:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with undamaged(path), opened as file:
+    with undamaged(path), open_bytes(path) as file:
         return file.readline().decode("cp1252", errors="replace")
 
 

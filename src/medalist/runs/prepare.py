@@ -32,7 +32,7 @@ from ..data.rows import Quarantine
 from ..data.sources.choices import read_choices
 from ..data.splits import Split, hold_out, split_passages
 from ..recipe import DataSettings, Recipe
-from ..tools.files import replacing
+from ..tools.files import must_exist, replacing
 from .parents import parent_run, replayed
 from .prepared import Prepared, open_prepared
 from .reading import read_sources
@@ -187,8 +187,7 @@ def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
     names = [("path", settings.path)] if settings.path is not None else []
     for key, name in [*names, *(("inventory", name) for name in settings.inventories)]:
         path = Path(name)
-        if not path.exists():
-            raise FileNotFoundError(f"{name} does not exist (key data.{key})")
+        must_exist(path, f"key data.{key}")
         inside = sorted(path.iterdir()) if path.is_dir() and not is_corpus(path) else [path]
         for file in [path / ACCOUNT] if is_corpus(path) else inside:
             stat = file.stat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 import shutil
 import tempfile
@@ -12,7 +13,33 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TextIO, cast
+
+
+def must_exist(path: Path, note: str = "") -> None:
+    """Raise `FileNotFoundError` if there is no such file or folder; `note` says more of it, such as its key in the recipe."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist{note and f' ({note})'}")
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading; of a gzipped one (`.gz`), its unpacked content."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def open_text(path: Path, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
+    """Open a text file for reading; of a gzipped one (`.gz`), its unpacked content."""
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; of a gzipped one (`.gz`), unpacked.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    with undamaged(path), open_bytes(path) as file:
+        return file.read()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ What they count in words, a `Mention` counts in characters.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import zipfile
 from collections import Counter
@@ -15,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...tools.files import replacing, undamaged
+from ...tools.files import must_exist, open_bytes, replacing, undamaged
 from ..inventory import Inventory
 from ..passages import WORD, Mention, Passage
 from ..rows import Quarantine
@@ -77,8 +76,7 @@ def tables(path: Path) -> list[Table]:
         FileNotFoundError: there is no such file.
         ValueError: the archive is damaged or holds no CSV file.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    must_exist(path)
     if path.suffix != ".zip":
         return [Table(path)]
     with undamaged(path), zipfile.ZipFile(path) as archive:
@@ -266,9 +264,8 @@ def _opened(table: Table) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(table.path) as archive, archive.open(table.member) as file:
                 yield file
         else:
-            opened = gzip.open(table.path, "rb") if table.path.suffix == ".gz" else table.path.open("rb")
-            with opened as file:
-                yield cast(IO[bytes], file)
+            with open_bytes(table.path) as file:
+                yield file
 
 
 def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
