@@ -7,8 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +24,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from ..tools.files import writing_folder
 from ..tools.progress import say
 
 EMBEDDED = "smollm2-135m"
@@ -215,7 +214,6 @@ def _converted(gguf: Path, sha256: str) -> Path:
     target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     say(f"Converting {gguf.name} once; about half a minute.")
     with without_progress_bars():
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
@@ -224,18 +222,10 @@ def _converted(gguf: Path, sha256: str) -> Path:
     config.name_or_path = gguf.stem
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with writing_folder(target, keep_if=Path.exists) as folder:
         with without_progress_bars():
-            plain.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
-        try:
-            partial.rename(target)
-        except OSError:
-            if not target.exists():  # else another process was first, with the same bytes
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            plain.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
     return target
 
 

@@ -76,8 +76,7 @@ def check_claims(
         FileNotFoundError: the run is not trained to its end.
         ValueError: the data is choice questions.
     """
-    if run.tuned is None:
-        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    run.trained_to_end()
     use_threads(run.recipe)
     held = held_out(run, data=data, inventory=inventory)
     if held.quizzes:

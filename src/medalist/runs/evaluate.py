@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.choices import summarise_choices
 from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages, write_predictions
 from ..evaluation.short_forms import Knowledge, summarise
+from ..models.base import weights_sha256
 from ..models.load import LoadedModel, load_base
 from ..models.precision import Quantization
 from ..recipe import Recipe
@@ -29,7 +29,6 @@ from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
 from .held_out import held_out, named_data, read_marked
 from .parents import parent_of
-from .prepared import open_prepared
 from .reading import load_inventory
 from .run import Run, load_run_base, load_tuned, use_threads
 
@@ -43,9 +42,9 @@ class RunModels:
         self.weights = {"base": run.base.sha256}
         """What identifies the weights of each model that there is."""
         if self._parent is not None and self._parent.tuned is not None:
-            self.weights["parent"] = _folder_sha256(self._parent.tuned)
+            self.weights["parent"] = weights_sha256(self._parent.tuned)
         if run.tuned is not None:
-            self.weights["tuned"] = _folder_sha256(run.tuned)
+            self.weights["tuned"] = weights_sha256(run.tuned)
 
     def load(self, name: str) -> LoadedModel:
         """The model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
@@ -104,11 +103,11 @@ def evaluate_run(
 
 def _has_test(run: Run) -> bool:
     """Whether the test split of a run's data is still there and holds something."""
-    folder = Path(run.record["data"]["folder"])
-    if not (folder / "data.json").exists():
+    prepared = run.prepared()
+    if prepared is None:
         say(f"The data of {run.folder} is gone: what was lost there cannot be measured")
         return False
-    return bool(open_prepared(folder).account["passages"]["test"])
+    return bool(prepared.account["passages"]["test"])
 
 
 def evaluate_base(
@@ -166,10 +165,6 @@ def evaluate_base(
         about={"data": str(file), "base": base.identity.id},
     )
     return metrics, folder
-
-
-def _folder_sha256(folder: Path) -> str:
-    return hashlib.sha256(b"".join(sorted(p.read_bytes() for p in folder.glob("*.safetensors")))).hexdigest()
 
 
 def evaluate(

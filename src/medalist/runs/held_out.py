@@ -52,8 +52,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
         return _held_out_of_parent(run, inventory, limit)
     name, data, inventory = named_data(data, inventory)
     candidates = run.inventory if inventory is None else Inventory.read(inventory)
-    prepared = Path(run.record["data"]["folder"])
-    known = open_prepared(prepared) if (prepared / "data.json").exists() else None
+    known = run.prepared()
     passages: list[Passage] = []
     quizzes: list[Quiz] = []
     quarantine = Quarantine()
@@ -62,7 +61,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
     elif data is not None:
         passages, quarantine = read_marked(data, candidates, limit)
     else:
-        known = known or open_prepared(prepared)  # which says that it is gone
+        known = known or open_prepared(run.data_folder)  # which says that it is gone
         passages, quizzes = known.passages("test")[:limit], known.quizzes("test")[:limit]
         if not passages and not quizzes:
             raise ValueError(f"{run.folder} has no test split; name a file with --data")
@@ -78,7 +77,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
         folder=run.folder / "evaluation" / name,
         quarantine=quarantine,
         about={
-            "data": f"test split of {prepared}" if data is None else str(data),
+            "data": f"test split of {run.data_folder}" if data is None else str(data),
             "file": None if data is None else str(data.resolve()),
             "inventory_file": None if inventory is None else str(inventory.resolve()),
             "run": run.folder.name,
@@ -94,7 +93,7 @@ def _held_out_of_parent(run: Run, inventory: Path | None, limit: int | None) -> 
         raise ValueError(
             f"{run.folder} was not tuned further from a run that is still there, so there is no {PARENT_TEST}"
         )
-    prepared = open_prepared(Path(parent.record["data"]["folder"]))
+    prepared = open_prepared(parent.data_folder)
     passages = prepared.passages("test")[:limit]
     if not passages:
         raise ValueError(f"{parent.folder} has no test split; name a file with --data")

@@ -49,13 +49,18 @@ class Prepared:
         return read_passages(self.folder / "replay.parquet", self.inventory)
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds prepared data, complete."""
+    return (folder / "data.json").exists()  # written last of all
+
+
 def open_prepared(folder: Path) -> Prepared:
     """Open a prepared folder.
 
     Raises:
         FileNotFoundError: it is none.
     """
-    if not (folder / "data.json").exists():
+    if not is_prepared(folder):
         raise FileNotFoundError(f"{folder} holds no prepared data; run `medalist prepare`")
     account = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     listed = account["settings"]["source"] != "choices"

@@ -26,7 +26,6 @@ from ..tools.pages import share, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
-from .prepared import open_prepared
 from .run import Run
 
 
@@ -204,7 +203,6 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
     if not (folder / "predictions.parquet").exists():  # a pulled run comes without
         return []
     inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
-    prepared = Path(run.record["data"]["folder"])
     items: list[Item] = []
     quizzes: list[Quiz] = []
     if about["file"] is not None and Path(about["file"]).exists():
@@ -212,9 +210,9 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
             quizzes = read_choices(Path(about["file"]))
         else:
             items = make_items(read_marked(Path(about["file"]), inventory)[0], inventory)
-    elif about["file"] is None and prepared.exists():
-        quizzes = open_prepared(prepared).quizzes("test")
-        items = make_items(open_prepared(prepared).passages("test"), inventory)
+    elif about["file"] is None and (prepared := run.prepared()) is not None:
+        quizzes = prepared.quizzes("test")
+        items = make_items(prepared.passages("test"), inventory)
     scores = read_scores(folder)
     last = "tuned" if "tuned" in scores else "base"
     asked: list[Item | ChoiceItem] = [*items, *make_choice_items(quizzes)]

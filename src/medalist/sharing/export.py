@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ..runs.card import card_text
 from ..runs.evaluate import RunModels
 from ..runs.held_out import held_out
 from ..runs.run import Run, use_threads
-from ..tools.files import put_in_place
+from ..tools.files import writing_folder
 from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
 from .merging import MergedDType, write_merged
 
@@ -57,13 +56,12 @@ def export_merged(
         ValueError: accuracy falls by more than `max_drop`, and nothing is left; or the base is not the recorded one.
     """
     target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
-    with _staging(target, force=force) as staging:
+    _check_free(target, force=force)
+    with writing_folder(target) as merged:
         check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
-        merged = staging / target.name
         merge_run(run, merged, dtype=dtype)
         export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
-        put_in_place(merged, target)
     return export
 
 
@@ -101,7 +99,10 @@ def export_gguf(
     """
     check_tools()
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
-    with _staging(target, force=force) as staging:
+    _check_free(target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        staging = Path(folder)
         check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
         merged, written = staging / "merged", staging / target.name
         merge_run(run, merged, dtype="float16")
@@ -125,9 +126,9 @@ def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
     Raises:
         ModelError: the base is not the recorded one, or is quantised itself.
     """
-    assert run.tuned is not None
+    tuned = run.trained_to_end()
     if not run.is_adapter:
-        write_merged(run.tuned, None, target, dtype=dtype)
+        write_merged(tuned, None, target, dtype=dtype)
         return
     base, identity = find_base(run.base.source, run.base.revision)
     if identity.sha256 != run.base.sha256:
@@ -135,17 +136,13 @@ def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
             f"{run.base.source} has the weights {identity.sha256[:12]}…, not {run.base.sha256[:12]}… that the run was "
             "trained on"
         )
-    write_merged(base, run.tuned, target, dtype=dtype)
+    write_merged(base, tuned, target, dtype=dtype)
 
 
-@contextmanager
-def _staging(target: Path, *, force: bool) -> Iterator[Path]:
-    """A folder to write in before the result gets its name; on the same disk, and gone afterwards."""
+def _check_free(target: Path, *, force: bool) -> None:
+    """Refuse to write over an earlier export unasked."""
     if target.exists() and not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        yield Path(folder)
 
 
 class _Check:
@@ -157,8 +154,7 @@ class _Check:
     def __init__(
         self, run: Run, target: Path, *, max_drop: float, data: Path | None, inventory: Path | None, limit: int | None
     ) -> None:
-        if run.tuned is None:
-            raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+        run.trained_to_end()
         use_threads(run.recipe)
         self._run, self._target, self._max_drop = run, target, max_drop
         self._held = held_out(run, data=data, inventory=inventory)

@@ -32,7 +32,7 @@ def write_merged(base: Path, adapter: Path | None, target: Path, *, dtype: Merge
     Args:
         base: a model folder with 16- or 32-bit weights.
         adapter: a folder as peft saves LoRA adapters; None only changes the dtype.
-        target: the folder to make.
+        target: the folder to make, or an empty one.
         dtype: of the result; what is not a float is kept.
         shard: largest weights file, in bytes.
 
@@ -41,7 +41,7 @@ def write_merged(base: Path, adapter: Path | None, target: Path, *, dtype: Merge
     """
     refuse_quantised(str(base), base)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    target.mkdir()
+    target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard)
     config.pop("_name_or_path", None)  # perhaps a local path
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders look for

@@ -116,8 +116,7 @@ def plan_publication(
         FileNotFoundError: the run has not been trained to its end.
         ValueError: something may not be published like this; the message says what to do.
     """
-    if run.tuned is None or "training" not in run.record:
-        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    tuned = run.trained_to_end(recorded=True)
     check_repo_name(repo)
     if unknown := sorted(set(include) - set(PARTS)):
         raise ValueError(f'Unknown part "{unknown[0]}" to include. Known: {", ".join(PARTS)}.')
@@ -132,7 +131,7 @@ def plan_publication(
         run, repo, base_id, licence, with_inventory=listed and (terms.words is None or "inventory" in include)
     )
     assert place.licence is not None
-    weights = export.path if export else run.tuned
+    weights = export.path if export else tuned
     files: dict[str, bytes | Path] = _weights(weights, place)
     if (text := licence_file(place.licence, _base_folder(run), given=license_file)) is not None:
         files[LICENCE] = text.read_bytes()

@@ -97,8 +97,7 @@ def _merged(run: Run, dtype: MergedDType) -> Export:
     """The run's merged weights: those of an earlier call if they are the same still, or made now."""
     target = run.folder / "export" / f"{run.folder.name}-{dtype}"
     note = target.with_name(f"{target.name}.json")
-    assert run.tuned is not None
-    made_of = {"tuned": weights_sha256(run.tuned)}
+    made_of = {"tuned": weights_sha256(run.trained_to_end())}
     if note.exists() and target.exists():
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["made_of"] == made_of | {"merged": weights_sha256(target)}:
