@@ -14,7 +14,7 @@ from ..evaluation.metrics import MODELS
 from ..evaluation.results import answerers, distinct_slices
 from ..expansion.expander import Expansion
 from ..planning.plan import Plan
-from .tables import gain_text, new_table, share
+from .tables import gain_text, new_table, share_text
 
 
 def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
@@ -31,13 +31,13 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
         *(["gain (p)"] if both else []),
     )
     for name, cells in distinct_slices(metrics["slices"]).items():
-        row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
+        row = [name, f"{cells['count']:,}", *(share_text(cells[model]) for model in models)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     yield table
     parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
     table = new_table(f"Baselines on the same {asked.split()[0]}", "", *parts)
     for name in baselines:
-        table.add_row(name, *(share(metrics["slices"][part].get(name)) for part in parts))
+        table.add_row(name, *(share_text(metrics["slices"][part].get(name)) for part in parts))
     if all("from_baseline" in metrics["slices"][part] for part in parts):
         gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
         table.add_row("tuned minus the strongest (p)", *gains)
@@ -46,13 +46,13 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
     figures = metrics["models"].values()
     if not choices:
         table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
-        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+        table.add_row("lenient accuracy, %", *(share_text(f["lenient_accuracy"]) for f in figures))
     elif metrics["labels"]:
-        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in figures))
+        table.add_row("macro F1, %", *(share_text(f["macro_f1"]) for f in figures))
     table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
     table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
     for key in dict.fromkeys(key for f in figures for key in f.get("abstention", ())):
-        table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
+        table.add_row(f"{key.replace('_', ' ')}, %", *(share_text(f["abstention"].get(key)) for f in figures))
     yield table
     if not choices:
         yield _expansion_table(metrics, both)
@@ -92,7 +92,7 @@ def _expansion_table(metrics: dict[str, Any], both: bool) -> RenderableType:
         'Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else [])
     )
     for name, cells in metrics["expansion"].items():
-        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in names)]
+        row = [name, f"{cells['count']:,}", *(share_text(cells[answerer]) for answerer in names)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     return table
 
@@ -110,7 +110,7 @@ def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
         "is",
     )
     for row in adapted["rows"]:
-        cells = [share(row[model]) for model in MODELS]
+        cells = [share_text(row[model]) for model in MODELS]
         label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
         table.add_row(label, count, *cells, change_text(row), row["verdict"])
     return Group(table, *adapted["shared"])

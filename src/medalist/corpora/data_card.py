@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.files import replacing
-from ..tools.pages import share, template_environment
+from ..tools.pages import per_cent, template_environment
 
 TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for these texts. A corpus is for research, not for care."
 
@@ -86,7 +86,7 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
             ("short forms marked", f"{mentions:,}"),
             (
                 "of the answers are spelt out elsewhere in the text (sample)",
-                share(leaks["leaks"] / leaks["mentions"] if leaks["mentions"] else None),
+                per_cent(leaks["leaks"] / leaks["mentions"] if leaks["mentions"] else None),
             ),
         ],
         sections=[

@@ -24,7 +24,7 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import shards, write_shard
-from ..data.sources.medal import Row, Table, group, tables
+from ..data.sources.medal import MedalRow, Table, group, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
@@ -153,7 +153,7 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
     published, listed, common = _inventories(work)
     quarantine, mending = Quarantine(limit=1.0), Mending(published, listed, common, settings.as_published)
     # By split, not by table: rows of an abstract may stand in several tables of a split.
-    found: dict[Split, list[Row]] = {split: [] for split in _ORDER}
+    found: dict[Split, list[MedalRow]] = {split: [] for split in _ORDER}
     for place, table in enumerate(tables):
         named = _SPLITS.get(table.name)
         for row in partition_rows(work / "rows" / str(place) / f"{number:05}", table.file):

@@ -27,11 +27,11 @@ CASI_ORDINARY = frozenset({"general english", "name"})
 """Its labels of ordinary words and people's names, which only look like short forms."""
 GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
 
-Row = tuple[str, str, int, str | None]
+Entry = tuple[str, str, int, str | None]
 """Short form, long form, how often it was seen (0: nobody counted), concept."""
 
 
-def inventory_rows(text: str, name: str) -> Iterator[Row]:
+def inventory_rows(text: str, name: str) -> Iterator[Entry]:
     """The senses of a file, as it lists them.
 
     Args:
@@ -58,7 +58,7 @@ def inventory_rows(text: str, name: str) -> Iterator[Row]:
     return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
 
 
-def _medal_rows(lines: list[str]) -> Iterator[Row]:
+def _medal_rows(lines: list[str]) -> Iterator[Entry]:
     for number, line in enumerate(lines, 2):
         cells = line.split("\t")
         if len(cells) != 3:
@@ -67,7 +67,7 @@ def _medal_rows(lines: list[str]) -> Iterator[Row]:
         yield preferred, long_form, _variant_count(variants), None
 
 
-def _adam_rows(lines: list[str]) -> Iterator[Row]:
+def _adam_rows(lines: list[str]) -> Iterator[Entry]:
     for number, short_form, long_form, _, count in _adam_cells(lines):
         yield short_form, long_form, _count(count, f"line {number:,}"), None
 
@@ -112,12 +112,12 @@ def _count(value: Any, place: str) -> int:
         raise ValueError(f"{place}: count {value!r} is no whole number") from None
 
 
-def _cami_rows(text: str) -> Iterator[Row]:
+def _cami_rows(text: str) -> Iterator[Entry]:
     for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
         yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
 
 
-def _gladis_rows(lines: list[str]) -> Iterator[Row]:
+def _gladis_rows(lines: list[str]) -> Iterator[Entry]:
     """GLADIS, JSON Lines: what its sentences' acronyms stand for."""
     for number, line in enumerate(lines, 1):
         match json.loads(line):
@@ -187,7 +187,7 @@ def casi_sense(label: str) -> str:
     return re.sub(r":\s*[A-Za-z][\w&/-]*\s*$", "", label)
 
 
-def _casi_rows(text: str) -> Iterator[Row]:
+def _casi_rows(text: str) -> Iterator[Entry]:
     for number, cells in casi_cells(text):
         if len(cells) != len(CASI_COLUMNS):
             raise ValueError(f"line {number:,}: {len(cells)} columns instead of CASI's {len(CASI_COLUMNS)}")
@@ -196,7 +196,7 @@ def _casi_rows(text: str) -> Iterator[Row]:
             yield cells[0], sense, 1, None
 
 
-def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
+def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
     columns = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
     if not set(GLOSSARY_COLUMNS[:2]) <= set(columns):
         raise ValueError(
@@ -206,7 +206,7 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
     return _table_rows(text, separator, GLOSSARY_COLUMNS)
 
 
-def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Row]:
+def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Entry]:
     """A table with a header; `names` are its columns for short form, long form, count and concept, in any order."""
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     width = len(reader.fieldnames or [])
@@ -221,7 +221,7 @@ def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> 
         yield short_form, long_form, _count(count, place), concept or None
 
 
-def _json_rows(data: object) -> Iterator[Row]:
+def _json_rows(data: object) -> Iterator[Entry]:
     if isinstance(data, dict):
         for short_form, listed in data.items():
             long_forms = [listed] if isinstance(listed, str) else listed

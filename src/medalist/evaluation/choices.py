@@ -17,7 +17,16 @@ from ..data.passages import Text
 from ..data.quizzes import Choice, Quiz, fixed_options
 from ..data.spelling import plain_words, spelt_out
 from ..data.splits import shared_passages
-from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
+from .metrics import (
+    Bools,
+    Floats,
+    Integers,
+    PassageBootstrap,
+    compare_answerers,
+    probability_figures,
+    share_cell,
+    softmax,
+)
 from .predictions import Scores
 
 LEAST_OF_SUBJECT = 10
@@ -68,7 +77,7 @@ def summarise_choices(
             name: _model_figures(scored, found, answers[name], correct[name], bootstrap, labels)
             for name, found in scores.items()
         },
-        "slices": compared(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
+        "slices": compare_answerers(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
         "labels": _by_label(labels, gold, answers) if labels else None,
     }
 

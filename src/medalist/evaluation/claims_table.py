@@ -75,7 +75,7 @@ def verdict(difference: dict[str, Any], better: Better) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "not shown"
 
 
-def compared(
+def row_of_values(
     claim: str, metric: str, items: Sequence[Item], values: dict[str, Floats], resamples: int, **about: Any
 ) -> dict[str, Any]:
     """A row from ``values[M]`` of each model on the same mentions."""

@@ -114,7 +114,7 @@ def share_cell(
     return estimate.record() if estimate else None
 
 
-def compared(
+def compare_answerers(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
 ) -> dict[str, dict[str, Any]]:
     """Every answerer's share right on each slice that is not empty, and how far the tuned model, if there is one, is from others.

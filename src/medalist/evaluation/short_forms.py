@@ -16,7 +16,15 @@ from ..data.quizzes import Quiz
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
 from .baselines import BagOfWords, copy_else_majority, majority
-from .metrics import Bools, PassageBootstrap, compared, macro_accuracy, probability_figures, share_cell, softmax
+from .metrics import (
+    Bools,
+    PassageBootstrap,
+    compare_answerers,
+    macro_accuracy,
+    probability_figures,
+    share_cell,
+    softmax,
+)
 from .predictions import Scores
 
 
@@ -71,7 +79,7 @@ def summarise(
         "models": {
             name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
         },
-        "slices": compared(bootstrap, correct, _slices(choice, knowledge)),
+        "slices": compare_answerers(bootstrap, correct, _slices(choice, knowledge)),
         "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
         "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
@@ -184,7 +192,7 @@ def _expansion(
         "sense not listed": kinds == "absent",
         "no short form": kinds == "distractor",
     }
-    return compared(bootstrap, right, slices)
+    return compare_answerers(bootstrap, right, slices)
 
 
 def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:

@@ -177,8 +177,8 @@ class _Where:
 def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     """The plan without advice and probe."""
     settings = recipe.training
-    together = settings.passages_per_pass * devices
-    if settings.passages_per_step % together:
+    at_once = settings.passages_per_pass * devices
+    if settings.passages_per_step % at_once:
         raise ValueError(
             f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
             f"{settings.passages_per_pass} times {devices} device(s)"
@@ -196,7 +196,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         holes=where.holes,
     )
     sizes = where.trees.sizes(recipe)
-    passes = settings.passages_per_step // together
+    passes = settings.passages_per_step // at_once
     largest = sizes.largest(settings.passages_per_pass)
     peaks = training_peaks(where.shape, settings, place, place.padded(largest), accumulates=passes > 1)
     look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))

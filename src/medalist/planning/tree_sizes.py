@@ -51,7 +51,7 @@ class TreeSizes:
     def largest(self, passages: int) -> Pass:
         """The largest training pass over so many passages."""
         ordered = [size for size, _ in sorted(self.training, key=lambda pair: -pair[0].nodes)]
-        return together((ordered * passages)[:passages] if len(ordered) < passages else ordered[:passages])
+        return combined((ordered * passages)[:passages] if len(ordered) < passages else ordered[:passages])
 
     def look(self, max_nodes: int, device: str) -> Pass:
         """The largest validation pass: one tree at a time on a CPU, as many as go into `max_nodes` on a GPU."""
@@ -60,14 +60,14 @@ class TreeSizes:
             return ordered[0]
         mean, _ = mean_pass(self.validation)
         others = max(0, max_nodes - ordered[0].nodes) // mean.nodes
-        return together([ordered[0], *[mean] * others])
+        return combined([ordered[0], *[mean] * others])
 
     def mean(self) -> tuple[Pass, float]:
         """The mean passage of training, and its mentions."""
         return mean_pass(self.training)
 
 
-def together(sizes: Sequence[Pass]) -> Pass:
+def combined(sizes: Sequence[Pass]) -> Pass:
     """Several passes as one, over a forest."""
     nodes = sum(size.nodes for size in sizes)
     return Pass(

@@ -22,7 +22,7 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
 from ..data.spelling import plain_words
 from ..evaluation.baselines import copy_else_majority, majority
-from ..evaluation.claims_table import compared, make_row, read_claims, slice_row
+from ..evaluation.claims_table import make_row, read_claims, row_of_values, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
 from ..evaluation.predictions import Scores, read_scores, score_passages
@@ -154,7 +154,7 @@ def _generation_rows(
         return np.array([judge(*row) for row in zip(texts[model], items, golds, strict=True)], dtype=float)
 
     def row(claim: str, metric: str, judge: Any, **about: Any) -> dict[str, Any]:
-        return compared(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
+        return row_of_values(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
 
     return [
         row(
@@ -200,7 +200,7 @@ def _adaptability_rows(
     right = {name: _right(items, m.elsewhere) for name, m in measured.items()}
     baseline = _strongest_baseline(items, trained, elsewhere.inventory)
     rows.append(
-        compared(
+        row_of_values(
             "adaptability",
             "another kind of text (embedded clinical notes, development half): right",
             items,
@@ -246,7 +246,7 @@ def _safety_rows(
 
     def row(metric: str, items: Sequence[Item], found: dict[str, Scores], judge: Any, **about: Any) -> dict[str, Any]:
         values = {name: judge(items, found[name]) for name in ("base", "tuned")}
-        return compared("safety", metric, items, values, resamples, **about)
+        return row_of_values("safety", metric, items, values, resamples, **about)
 
     sure = f"{CONFIDENT:.0%}".replace("%", " %")
     return [
@@ -280,5 +280,5 @@ def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples:
     seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}
     return [
         _perplexity_row(measured, resamples),
-        compared("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
+        row_of_values("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
     ]

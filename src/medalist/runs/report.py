@@ -22,7 +22,7 @@ from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.results import answerers, distinct_slices
 from ..recipe import dump_recipe
 from ..tools.files import replacing
-from ..tools.pages import share, template_environment
+from ..tools.pages import per_cent, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
@@ -123,8 +123,8 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
             continue
         where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
         strongest = max(metrics["baselines"], key=lambda b: cells[b]["value"])
-        line = ", ".join(f"the {model} model is right on {share(cells[model])}" for model in models)
-        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(cells[strongest])}."
+        line = ", ".join(f"the {model} model is right on {per_cent(cells[model])}" for model in models)
+        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {per_cent(cells[strongest])}."
         if difference := cells.get("difference"):
             line += f" {_verdict(difference)}"
         if difference := cells.get("from_parent"):
@@ -151,7 +151,7 @@ def adaptation_summary(adapted: dict[str, Any]) -> list[str]:
             )
             lines.append(
                 f"{where} ({row['difference']['count']:,} short forms with a choice), the parent is right on "
-                f"{share(row['parent'])}, the model tuned further on {share(row['tuned'])}. "
+                f"{per_cent(row['parent'])}, the model tuned further on {per_cent(row['tuned'])}. "
                 + _verdict(row["difference"], further=True)
             )
     return [*lines, *adapted["shared"]]

@@ -16,11 +16,11 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "interval": interval}
+    environment.filters |= {"per_cent": per_cent, "interval": interval}
     return environment
 
 
-def share(cell: dict[str, Any] | float | None) -> str:
+def per_cent(cell: dict[str, Any] | float | None) -> str:
     """A fraction as per cent: "83.5 %"; a dash where there is none."""
     if cell is None:
         return "–"

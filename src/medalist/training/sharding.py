@@ -31,7 +31,7 @@ from ..models.load import LoadedModel, choose_attention
 from ..models.precision import compute_device
 
 
-def shard(base: LoadedModel, model: Any) -> None:
+def shard_model(base: LoadedModel, model: Any) -> None:
     """Give each process its slice of a model, on its device, and check there how the model computes trees.
 
     A unit is a decoder block, adapter included; what is around the blocks is the last one, so that tied embeddings stay one

@@ -26,7 +26,7 @@ from ..trees.scoring import score_layouts
 from .batches import Lesson, TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint
 from .ranks import Ranks
-from .sharding import shard
+from .sharding import shard_model
 from .trainer import TreeTrainer
 
 
@@ -82,7 +82,7 @@ def tune(
     watched = [with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
-        shard(base, model)
+        shard_model(base, model)
     arguments = _arguments(recipe, run, base, at_once=at_once, validated=bool(looks))
     with tracking("Training", steps) as advance:
         trainer = TreeTrainer(

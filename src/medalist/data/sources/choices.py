@@ -30,7 +30,7 @@ DECISIONS = ("yes", "no", "maybe")
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
 
-Row = tuple[int, dict[str, Any]]
+NumberedRow = tuple[int, dict[str, Any]]
 """Line number, fields."""
 
 
@@ -94,7 +94,7 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
     return list(found.values())
 
 
-def _rows(path: Path, quarantine: Quarantine) -> Iterator[Row]:
+def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
     """The objects of a file; PubMedQA's upper-case fields are given the names of the others."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
@@ -141,7 +141,7 @@ def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
     return whole if isinstance(whole, dict | list) else None
 
 
-def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[Row]:
+def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
     with open_text(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for row in reader:
