@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .data.kinds import Kind
+from .tools.number_formats import DType, Quantization
 from .trees.prompt import PromptSettings
 
 
@@ -31,9 +32,9 @@ class ModelSettings(_Section):
     """"smollm2-135m" (embedded), a folder, a .gguf file, package:NAME (what an installed package carries), or a Hub id."""
     revision: str | None = None
     """Commit, branch or tag of a Hub id."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: DType = "auto"
     """`auto`: bfloat16 on a GPU that has it, float32 on a CPU."""
-    quantization: Literal["none", "int8", "nf4"] = "none"
+    quantization: Quantization = "none"
     """Of the base's linear layers but the output: `nf4`: 4-bit NormalFloat with double quantisation (QLoRA), a quarter of
     16-bit weights' memory; `int8`: 8-bit, half of it. An adapter is learnt beside such weights."""
     parent: str | None = None
@@ -172,6 +173,20 @@ class TrainingSettings(_Section):
     """Checkpoints kept, the best one besides."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Trackers that also get the log; off by default."""
+
+    def passages_at_once(self, processes: int) -> int:
+        """Passages in one pass over all processes, one per device.
+
+        Raises:
+            ValueError: `passages_per_step` is no multiple of them.
+        """
+        at_once = self.passages_per_pass * processes
+        if self.passages_per_step % at_once:
+            raise ValueError(
+                f"training.passages_per_step={self.passages_per_step} is no multiple of passages_per_pass="
+                f"{self.passages_per_pass} times {processes} process(es)"
+            )
+        return at_once
 
 
 class EvaluationSettings(_Section):

@@ -153,7 +153,7 @@ def test_no_server_at_all_gives_one_line(tmp_path):
 
 
 def test_an_address_that_cannot_be_right_is_not_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "time", None)  # no waiting
+    monkeypatch.setattr("medalist.tools.retrying.time", None)  # no waiting
     with pytest.raises(
         OSError, match=r"^the list of files could not be fetched from nowhere/4482922 \(Unsupp[^\n]*\)\.$"
     ):

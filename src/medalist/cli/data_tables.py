@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from ..data.audit import Audit
+from ..data.splits import SPLITS
 from .tables import new_table
 
 
@@ -60,7 +61,7 @@ def corpus_table(account: dict[str, Any]) -> RenderableType:
     kinds = account["kinds"] if account["source"] == "pubmed" else {"": account}
     table = new_table(f"Prepared from {account['source']}", "", "passages", "short forms")
     for kind, cells in kinds.items():
-        for split in ("train", "validation", "test"):
+        for split in SPLITS:
             if kind:
                 counts = cells[split]["passages"], cells[split]["mentions"]
             else:

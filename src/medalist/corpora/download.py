@@ -17,6 +17,7 @@ import httpx2
 from huggingface_hub import HfApi, get_session, hf_hub_download
 
 from ..data.sources.medal import Table, tables
+from ..data.splits import SPLITS
 from ..tools.hub_client import hub_errors
 from ..tools.progress import tracking
 from ..tools.retrying import named_error, retrying
@@ -260,9 +261,5 @@ def named_tables(source: str, downloads: Path) -> list[Table]:
         return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))
     if source.startswith("hub:"):
         name = source.removeprefix("hub:")
-        return [
-            Table(path, split=split)
-            for split in ("train", "validation", "test")
-            for path in hub_parquet(name, split=split)
-        ]
+        return [Table(path, split=split) for split in SPLITS for path in hub_parquet(name, split=split)]
     return tables(Path(source))

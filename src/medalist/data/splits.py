@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from .passages import Mention, Passage, Text
 from .spelling import equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 AnyText = TypeVar("AnyText", bound=Text)
 
 

@@ -20,9 +20,9 @@ from ..evaluation.predictions import Scores, prediction_key, read_predictions, s
 from ..evaluation.short_forms import Knowledge, summarise
 from ..models.base import weights_sha256
 from ..models.load import LoadedModel, load_base
-from ..models.precision import Quantization
 from ..recipe import Recipe
 from ..tools.files import replacing
+from ..tools.number_formats import Quantization
 from ..tools.progress import say
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation

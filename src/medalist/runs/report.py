@@ -13,7 +13,7 @@ import yaml
 
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
-from ..data.passages import WORD
+from ..data.passages import words_around
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, read_claims
@@ -245,9 +245,7 @@ def _spread(items: Sequence[Item | ChoiceItem], most: int) -> list[Item | Choice
 def _quoted(item: Item, *, words: int = 24) -> dict[str, str]:
     """A short form with the words around it."""
     text, mention = item.passage.text, item.mention
-    left = [match.start() for match in WORD.finditer(text, 0, mention.start)][-words:]
-    right = [match.end() for match in WORD.finditer(text, mention.end)][:words]
-    start, end = left[0] if left else mention.start, right[-1] if right else mention.end
+    start, end = words_around(text, mention, words)
     return {
         "before": ("… " if start else "") + text[start : mention.start],
         "surface": item.passage.surface(mention),

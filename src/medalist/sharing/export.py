@@ -21,15 +21,16 @@ from ..runs.evaluate import RunModels
 from ..runs.held_out import held_out
 from ..runs.run import Run, use_threads
 from ..tools.files import writing_folder
-from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
-from .merging import MergedDType, write_merged
+from ..tools.number_formats import FloatType, GGUFType
+from .gguf import check_tools, convert, quantize, take_weights, tokenize
+from .merging import write_merged
 
 
 def export_merged(
     run: Run,
     out: Path | None = None,
     *,
-    dtype: MergedDType = "bfloat16",
+    dtype: FloatType = "bfloat16",
     max_drop: float = 0.01,
     data: Path | None = None,
     inventory: Path | None = None,
@@ -120,7 +121,7 @@ def export_gguf(
     return Export(path=target, form="gguf", type=file_type, comparison=comparison, other_tokens=others)
 
 
-def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
+def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
     """Write a trained run's merged weights to a new folder, unchecked.
 
     Raises:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
@@ -19,15 +19,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..models.base import ModelError, refuse_quantised
+from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
 
-MergedDType = Literal["bfloat16", "float16", "float32"]
 _INDEX = "model.safetensors.index.json"
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
+TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
+"""Patterns of a tokenizer's files."""
 
 
 def write_merged(
-    base: Path, adapter: Path | None, target: Path, *, dtype: MergedDType, shard_size: int = 5 * 10**9
+    base: Path, adapter: Path | None, target: Path, *, dtype: FloatType, shard_size: int = 5 * 10**9
 ) -> None:
     """Write a model folder that any loader opens: the base with the adapter added, its config and its tokenizer.
 
@@ -48,7 +49,7 @@ def write_merged(
     config.pop("_name_or_path", None)  # perhaps a local path
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders look for
     _write_json(target / "config.json", config | {key: dtype})
-    for pattern in ("generation_config.json", *_TOKENIZER):
+    for pattern in ("generation_config.json", *TOKENIZER):
         for path in base.glob(pattern):
             (target / path.name).write_bytes(path.read_bytes())
     settings = target / "tokenizer_config.json"

@@ -24,6 +24,7 @@ from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
 from ..recipe import dump_recipe
 from ..runs.card import Destination, card_text
 from ..runs.run import Run
+from .merging import TOKENIZER
 from .terms import terms_of_run, words_of
 
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
@@ -35,7 +36,6 @@ PARTS: dict[Part, str] = {
 }
 """What goes along only where the data's terms allow it, or where it is asked for with `--include`."""
 
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
 _WEIGHTS = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -43,7 +43,7 @@ _WEIGHTS = (
     "generation_config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    *_TOKENIZER,
+    *TOKENIZER,
 )
 WRITTEN = (
     "README.md",

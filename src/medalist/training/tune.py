@@ -67,12 +67,7 @@ def tune(
         ValueError: there is nothing to train on.
     """
     settings, ranks = recipe.training, ranks or Ranks()
-    at_once = settings.passages_per_pass * ranks.size
-    if settings.passages_per_step % at_once:
-        raise ValueError(
-            f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
-            f"{settings.passages_per_pass} times {ranks.size} process(es)"
-        )
+    at_once = settings.passages_at_once(ranks.size)
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
