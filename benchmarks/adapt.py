@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 from common import progress, table, timed
 
-from medalist.cli.tables import gain_text, share
+from medalist.cli.tables import gain_text, share_text
 from medalist.data.embedded.clinical import NOTES
 from medalist.evaluation.metrics import PassageBootstrap
 from medalist.runs.adaptation import PARENT_TEST
@@ -70,12 +70,12 @@ def page(runs: dict[str, tuple[Run, dict[str, Any], float]]) -> str:
         line = [
             f"{row['place']}: {row['measure']}",
             row["difference"]["count"],
-            share(row["base"]),
-            share(row["parent"]),
+            share_text(row["base"]),
+            share_text(row["parent"]),
         ]
         for _, metrics, _ in runs.values():
             mine = metrics["adaptation"]["rows"][number]
-            line += [share(mine["tuned"]), gain_text(mine["difference"])]
+            line += [share_text(mine["tuned"]), gain_text(mine["difference"])]
         lines.append([*line, row["baseline"]])
     trained = []
     for arm, (run, _, seconds) in runs.items():

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from common import count_option, progress, table, timed
 
-from medalist.cli.tables import share
+from medalist.cli.tables import share_text
 from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
@@ -158,8 +158,8 @@ def page(sets: dict[str, tuple[list[Passage], Inventory]]) -> str:
                     cells["count"],
                     f"{100 * listed / len(items):.1f}",
                     f"{offered:.1f}",
-                    *(share(cells[name]) for name in names),
-                    f"{share(cells[baseline])}, {baseline}",
+                    *(share_text(cells[name]) for name in names),
+                    f"{share_text(cells[baseline])}, {baseline}",
                 )
             )
     trained = []

@@ -30,7 +30,7 @@ from statistics import mean
 import psutil
 import torch
 from common import MENTIONS, WORDS, machine, medal_shaped, progress, table
-from training import BASE, LIKELIHOOD_ONLY, Row, clocked, prepare, quiet, tree_trainer, trl_trainer
+from training import BASE, LIKELIHOOD_ONLY, TokenRow, clocked, prepare, quiet, tree_trainer, trl_trainer
 
 from medalist.models.load import load_base
 from medalist.recipe import TrainingSettings
@@ -93,7 +93,7 @@ def run_case(case: Case) -> Result:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         if case.side == "trl":
-            rows: list[Row] = [row for part in work.rows for row in part]
+            rows: list[TokenRow] = [row for part in work.rows for row in part]
             tokens = [sum(len(ids) for ids, _ in part) for part in work.rows]
             trainer = trl_trainer(
                 base,

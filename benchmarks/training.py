@@ -52,7 +52,7 @@ LIKELIHOOD_ONLY = {"likelihood_weight": 1.0, "hidden_gold_weight": 0.0}
 SCORE_TOLERANCE, LOSS_TOLERANCE = 1e-3, {"fp32": 1e-3, "bf16": 3e-2}
 """Nats per mention; share of the summed loss."""
 
-Row = tuple[list[int], int]
+TokenRow = tuple[list[int], int]
 """Token ids of a whole sequence, and how many of them, at its end, are predicted."""
 
 
@@ -60,7 +60,7 @@ Row = tuple[list[int], int]
 class Work:
     """The same mentions three ways, by passage."""
 
-    rows: list[list[Row]]
+    rows: list[list[TokenRow]]
     """For trl: one row per mention."""
     golds: list[TrainingItem]
     """Trees whose only candidates are the golds."""
@@ -96,7 +96,7 @@ def whole(encoder: Encoder, passage: Passage, inventory: Inventory, choose: Choo
     return layouts[0]
 
 
-def gold_only(layout: Layout) -> tuple[list[Row], Layout]:
+def gold_only(layout: Layout) -> tuple[list[TokenRow], Layout]:
     """The rows of a layout's golds, and a layout with the golds as its only candidates."""
     sequence = sequences(layout.tree)
     sizes = layout.tree.candidate_question.bincount()
@@ -105,7 +105,7 @@ def gold_only(layout: Layout) -> tuple[list[Row], Layout]:
     return rows, rows_layout(layout, rows, range(len(rows)))
 
 
-def rows_layout(layout: Layout, rows: Sequence[Row], numbers: Sequence[int]) -> Layout:
+def rows_layout(layout: Layout, rows: Sequence[TokenRow], numbers: Sequence[int]) -> Layout:
     """Rows of some questions as one tree: what they begin with alike is the passage, as equal prefixes are shared."""
     questions = [layout.questions[number] for number in numbers]
     picked = [rows[number] for number in numbers]
@@ -177,7 +177,7 @@ def shared_arguments(settings: TrainingSettings, *, steps: int, folder: Path, bf
 def trl_trainer(
     base: LoadedModel,
     settings: TrainingSettings,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     *,
     rows_per_step: int,
     batch: int,

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .data.kinds import Kind
+from .tools.number_formats import DType, Quantization
 from .trees.prompt import PromptSettings
 
 
@@ -31,9 +32,9 @@ class ModelSettings(_Section):
     """"smollm2-135m" (embedded), a folder, a .gguf file, package:NAME (from an installed package), or a Hub id."""
     revision: str | None = None
     """Commit, branch or tag of a Hub id."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: DType = "auto"
     """`auto`: bfloat16 on a GPU that supports it, float16 on other GPUs, float32 on a CPU."""
-    quantization: Literal["none", "int8", "nf4"] = "none"
+    quantization: Quantization = "none"
     """How the base's linear layers, except the output, are stored. `nf4`: 4-bit NormalFloat with double quantisation
     (QLoRA), a quarter of the memory of 16-bit weights; `int8`: 8-bit, half of it. With either, training learns a LoRA
     adapter beside the quantised weights."""
@@ -177,6 +178,20 @@ class TrainingSettings(_Section):
     """Number of checkpoints to keep, in addition to the best one."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Experiment trackers that also receive the log; none by default."""
+
+    def passages_at_once(self, processes: int) -> int:
+        """Passages in one pass over all processes, one per device.
+
+        Raises:
+            ValueError: `passages_per_step` is no multiple of them.
+        """
+        at_once = self.passages_per_pass * processes
+        if self.passages_per_step % at_once:
+            raise ValueError(
+                f"training.passages_per_step={self.passages_per_step} is no multiple of passages_per_pass="
+                f"{self.passages_per_pass} times {processes} process(es)"
+            )
+        return at_once
 
 
 class EvaluationSettings(_Section):

@@ -136,7 +136,7 @@ def test_a_server_that_stays_in_trouble_is_given_up_after_five_more_tries(tmp_pa
 def test_the_waits_between_tries_grow(tmp_path, monkeypatch):
     monkeypatch.undo()
     slept = []
-    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("medalist.tools.retrying.time", SimpleNamespace(sleep=slept.append))
     with (
         serving(Zenodo({}, record_faults=[Answer(502)] * 50)) as server,
         pytest.raises(OSError, match="502 Bad Gateway"),
@@ -153,7 +153,7 @@ def test_no_server_at_all_gives_one_line(tmp_path):
 
 
 def test_an_address_that_cannot_be_right_is_not_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "time", None)  # no waiting
+    monkeypatch.setattr("medalist.tools.retrying.time", None)  # no waiting
     with pytest.raises(
         OSError, match=r"^the list of files could not be fetched from nowhere/4482922 \(Unsupp[^\n]*\)\.$"
     ):
@@ -311,7 +311,7 @@ def test_the_usual_layouts_are_understood(hub):
         (REPO, {"revision": "none"}, r'^someone/abstracts has no revision "none" on the Hub'),
         ("someone/shards", {"revision": "several"}, r"has several configurations; name one: one, two\."),
         ("someone/nothing", {}, r"^someone/nothing is no dataset on the Hub, or is private: check the name"),
-        ("someone/gated", {}, r"^someone/gated is gated: accept its terms on its Hub page, then run `hf auth login`\."),
+        ("someone/gated", {}, r"^someone/gated is gated, and the account .* has no access: .*/datasets/someone/gated,"),
     ],
 )
 def test_what_the_hub_does_not_have_is_said_in_one_line(hub, repo, choice, message):

@@ -396,7 +396,7 @@ def test_a_corpus_is_trained_and_evaluated_on_as_it_is(tmp_path, model_folder):
         "evaluation": {"bootstrap": 100},
     }
     run = train(parse_recipe(values))
-    data = open_prepared(Path(run.record["data"]["folder"]))
+    data = open_prepared(run.data_folder)
     assert data.account["passages"] == {"train": 8, "validation": 4, "test": 7}
     assert data.passages("test") == passages(tmp_path / "corpus", "test")
     metrics, _ = evaluate_run(run)

@@ -481,7 +481,7 @@ def recipe(folder: Path, base: Path, source: str, path: Path, *overrides: str) -
 def test_a_corpus_is_trained_and_evaluated_on_as_it_is_its_kinds_mixed(corpus, model_folder, tmp_path):
     shares = "data.kinds.shares={defined: 2, substituted: 1, medal: 1}"
     run = train(recipe(tmp_path, model_folder, "pubmed", corpus, shares))
-    data = open_prepared(Path(run.record["data"]["folder"]))
+    data = open_prepared(run.data_folder)
     assert {p.source for p in data.passages("test")} == {f"pubmed-{kind}" for kind in KINDS}
     assert data.account["passages"]["train"] == 8 and run.inventory == Inventory.read(corpus / "inventory.csv")
     metrics, folder = evaluate_run(run)

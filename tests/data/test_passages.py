@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from marking import marked
-from medalist.data.passages import Mention, Passage, fingerprint
+from medalist.data.passages import Mention, Passage, fingerprint, without_overlap, words_around
 
 
 @pytest.mark.parametrize("spans", [[(0, 3), (2, 4)], [(2, 4), (0, 1)], [(3, 3)], [(0, 99)], [(-1, 2)]])
@@ -32,3 +32,24 @@ def test_fingerprint_tells_texts_answers_and_order_apart():
     ]
     assert len({fingerprint(passages) for passages in variants}) == len(variants)
     assert fingerprint([first, second]) == fingerprint(iter([marked("in [RA=right atrium]", "1"), second]))
+
+
+def test_of_spans_that_overlap_the_first_stays():
+    spans = [Mention(start=a, end=b, short_form="X") for a, b in [(0, 3), (0, 1), (2, 5), (3, 4), (9, 10)]]
+    assert [(span.start, span.end) for span in without_overlap(spans)] == [(0, 3), (3, 4), (9, 10)]
+
+
+@pytest.mark.parametrize(
+    ("words", "besides_rest", "expected"),
+    [
+        (0, False, "RA"),
+        (1, False, "(RA),"),
+        (1, True, "pain (RA), today"),
+        (0, True, "(RA),"),
+        (9, True, "joint pain (RA), today"),
+    ],
+)
+def test_words_around_a_span_count_the_rest_of_its_own_word_unless_told_otherwise(words, besides_rest, expected):
+    text = "joint pain (RA), today"
+    start, end = words_around(text, Mention(start=12, end=14, short_form="RA"), words, besides_rest=besides_rest)
+    assert text[start:end] == expected

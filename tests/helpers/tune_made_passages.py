@@ -37,14 +37,14 @@ if last_step := numbers.get("kill-after-step"):
 
     checkpoints.LogWriter.on_log = on_log
 if last_save := numbers.get("kill-in-save"):
-    publish = trainer.put_in_place
+    put_in_place = trainer.put_in_place
 
-    def die_before_publishing(source, target):
+    def die_before_renaming(source, target):
         if target.name == f"checkpoint-{last_save}":
             die()
-        publish(source, target)
+        put_in_place(source, target)
 
-    trainer.put_in_place = die_before_publishing
+    trainer.put_in_place = die_before_renaming
 
 run = Path(folder)
 run.mkdir(parents=True, exist_ok=True)

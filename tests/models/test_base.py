@@ -146,18 +146,21 @@ def test_a_gated_model_ends_a_command_with_one_line(hub, capsys, tmp_path):
 
 def test_a_token_that_is_no_longer_valid_says_so(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_expired")
-    assert refusal() == "Your Hugging Face token is invalid or has expired: run `hf auth login`."
+    assert refusal() == (
+        "The Hub does not take the token: it has expired or was revoked. Run `hf auth login` (Invalid credentials in "
+        "Authorization header)."
+    )
 
 
 @pytest.mark.parametrize("revision", ["v9", "c" * 40])
 def test_a_revision_that_does_not_exist_says_where_to_look(revision, hub):
     told = refusal(revision=revision)
-    assert told.startswith(f"{REPO} has no revision {revision}: its branches, tags and commits are at ")
+    assert told.startswith(f'{REPO} has no revision "{revision}" on the Hub: its branches, tags and commits are at ')
 
 
 def test_an_unknown_model_may_be_private(hub):
     assert refusal("some/model") == (
-        "some/model is not on the Hub, or is private: check the name, or run `hf auth login`."
+        "some/model is no model on the Hub, or is private: check the name, or run `hf auth login`."
     )
 
 

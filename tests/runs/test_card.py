@@ -13,15 +13,17 @@ from huggingface_hub import ModelCard
 
 from llama3 import hub_tokenizer
 from medalist.models.licences import licence_of
-from medalist.runs.card import Place, card_text, write_card
+from medalist.runs.card import Destination, card_text, write_card
 from medalist.runs.run import load_run_base, open_run
-from medalist.tools.pages import interval, points, share
+from medalist.tools.pages import interval, per_cent, points
 from medalist.trees.prompt import Encoder, PromptSettings, Question
 
 
 def test_the_card_opens_with_metadata_that_the_hub_reads(fresh_run):
-    place = Place(repo="me/tiny", base_id="tests/tiny-llama", licence=licence_of("tests/tiny-llama", given="mit"))
-    card = ModelCard(card_text(open_run(fresh_run), place=place))
+    destination = Destination(
+        repo="me/tiny", base_id="tests/tiny-llama", licence=licence_of("tests/tiny-llama", given="mit")
+    )
+    card = ModelCard(card_text(open_run(fresh_run), destination=destination))
     assert (card.data.base_model, card.data.base_model_relation) == ("tests/tiny-llama", "adapter")
     assert (card.data.library_name, card.data.license, card.data.pipeline_tag) == ("peft", "mit", "text-generation")
     assert {"medalist", "medical", "lora"} <= set(card.data.tags)
@@ -40,7 +42,7 @@ def test_the_card_opens_with_metadata_that_the_hub_reads(fresh_run):
         )
         assert f"95 % interval {interval(cells['tuned'])} %" in result.metric_name, "no accuracy without its interval"
         for other in ("base", *metrics["baselines"]):
-            assert share(cells[other]) in result.metric_name, "nor without what it has to be compared with"
+            assert per_cent(cells[other]) in result.metric_name, "nor without what it has to be compared with"
 
 
 def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(fresh_run):
@@ -52,7 +54,7 @@ def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(fresh
         row = next(line for line in lines if line.startswith(f"| {shown} |"))
         for part in ("all", "no leak"):
             cell = metrics["slices"][part][name]
-            assert f" {share(cell)} ({interval(cell)}) ".replace(" %", "") in row
+            assert f" {per_cent(cell)} ({interval(cell)}) ".replace(" %", "") in row
     ahead = metrics["slices"]["all"]["from_baseline"]
     assert f"({100 * metrics['baselines'][ahead['baseline']]['accuracy']['low']:.1f}" in card
     assert f", from which this model is {points(ahead)} points away." in card
@@ -119,16 +121,16 @@ def test_claims_are_shown_with_their_verdicts(fresh_run, tmp_path):
 
 def test_the_base_models_words_and_limits_are_there(fresh_run):
     run = open_run(fresh_run)
-    place = Place(
+    destination = Destination(
         repo="me/Llama-3-x", base_id="meta-llama/Meta-Llama-3-8B", licence=licence_of("meta-llama/Meta-Llama-3-8B")
     )
-    card = card_text(run, place=place)
+    card = card_text(run, destination=destination)
     assert "**Built with Meta Llama 3**" in card
     assert "No medical device" in card and "**a person reads the result**" in card
     assert "CC0" in card and "National Library of Medicine" not in card
     data = run.recipe.data.model_copy(update={"source": "medal", "path": "train.csv"})
     medal = replace(run, recipe=run.recipe.model_copy(update={"data": data}))
-    assert "Courtesy of the U.S. National Library of Medicine" in card_text(medal, place=place)
+    assert "Courtesy of the U.S. National Library of Medicine" in card_text(medal, destination=destination)
     embedded = replace(run, record=run.record | {"base": run.record["base"] | {"source": "smollm2-135m"}})
     assert "restored from a 4-bit file (Q4_1)" in card_text(embedded)
 

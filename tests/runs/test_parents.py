@@ -225,7 +225,7 @@ def test_an_adapter_of_another_shape_is_never_taken_for_the_parents(loaded, pare
 
 def first_loss(run, model, base):
     """The loss of the run's first step with these weights, question by question."""
-    recipe, prepared = run.recipe, open_prepared(Path(run.record["data"]["folder"]))
+    recipe, prepared = run.recipe, open_prepared(run.data_folder)
     made = TreeDataset(
         [*prepared.passages("train"), *prepared.replayed()],
         Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth),
@@ -261,7 +261,7 @@ def test_the_adapter_lies_on_the_base_alone_and_scores_in_plain_peft_as_in_medal
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
     plain, passages = (
         load_base(str(model_folder)),
-        open_prepared(Path(run.record["data"]["folder"])).passages("test")[:3],
+        open_prepared(run.data_folder).passages("test")[:3],
     )
     plain.model = PeftModel.from_pretrained(plain.model, str(run.tuned))
     merged, beside = (
@@ -358,7 +358,7 @@ def test_plain_texts_get_the_short_forms_of_both(parent, notes, tmp_path):
 
 def test_senses_trained_on_are_those_of_the_parent_too(adapted, parent):
     run, *_ = adapted
-    own = Inventory.mined(open_prepared(Path(run.record["data"]["folder"])).passages("train"))
+    own = Inventory.mined(open_prepared(run.data_folder).passages("train"))
     name = "rheumatoid arthritis"
     assert run.trained.count("RA", name) == parent.trained.count("RA", name) > 0, "replayed ones are not counted twice"
     assert run.trained.count("RA", "research assistant") == own.count("RA", "research assistant") > 0
@@ -366,7 +366,7 @@ def test_senses_trained_on_are_those_of_the_parent_too(adapted, parent):
 
 def test_replay_is_a_share_of_the_training_data_of_the_parents_training_split_only(adapted, parent):
     run, *_ = adapted
-    prepared, theirs = (open_prepared(Path(r.record["data"]["folder"])) for r in (run, parent))
+    prepared, theirs = (open_prepared(r.data_folder) for r in (run, parent))
     again, own = prepared.replayed(), prepared.passages("train")
     assert len(again) / (len(again) + len(own)) == pytest.approx(0.25, abs=0.02)
     drawn = {passage.text for passage in again}
@@ -410,7 +410,7 @@ def test_a_grandchild_replays_what_its_parent_was_trained_on(adapted, notes, tmp
     assert any("case" in text for text in pool), "its parent replayed passages itself"
     write_jsonl(texts(24, SENSES, "third"), tmp_path / "other.jsonl")
     grandchild = start_run(further(run, (tmp_path / "other.jsonl", notes[1]), tmp_path, "data.replay=0.8"))
-    drawn = {p.text for p in open_prepared(Path(grandchild.record["data"]["folder"])).replayed()}
+    drawn = {p.text for p in open_prepared(grandchild.data_folder).replayed()}
     assert drawn == pool, "all there are, which are fewer than wanted"
 
 
@@ -465,7 +465,7 @@ def test_a_run_without_a_parent_has_no_parents_test_split(parent):
 
 
 def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_counted(parent, notes, tmp_path):
-    theirs = open_prepared(Path(parent.record["data"]["folder"])).passages("test")
+    theirs = open_prepared(parent.data_folder).passages("test")
     leaking = [replace(passage, id=f"copy of {passage.id}", source="copies") for passage in theirs[:2]]
     write_jsonl([*texts(20, SENSES, "note"), *leaking], tmp_path / "leaking.jsonl")
     run = train(
@@ -473,7 +473,7 @@ def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_c
             parent, (tmp_path / "leaking.jsonl", notes[1]), tmp_path, "data.test=0.3", "training.max_steps=1", "seed=2"
         )
     )
-    trained = {p.text for p in open_prepared(Path(run.record["data"]["folder"])).passages("train")}
+    trained = {p.text for p in open_prepared(run.data_folder).passages("train")}
     shared = [p for p in leaking if p.text in trained]
     assert shared, "choose a seed that puts one into the training split"
     metrics, _ = evaluate_run(run)
@@ -490,7 +490,7 @@ def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_c
 
 def test_passages_that_the_parent_was_trained_on_are_reported_too(adapted, parent, tmp_path):
     run, *_ = adapted
-    seen = open_prepared(Path(parent.record["data"]["folder"])).passages("train")[:4]
+    seen = open_prepared(parent.data_folder).passages("train")[:4]
     write_jsonl(seen, tmp_path / "seen.jsonl")
     metrics, _ = evaluate_run(run, HeldOut(data=tmp_path / "seen.jsonl"))
     assert metrics["counts"]["passages_in_training_data"] == 4

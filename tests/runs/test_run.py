@@ -120,9 +120,7 @@ def test_evaluation_on_training_passages_is_reported(tiny_run, tmp_path):
 
 
 def open_prepared_of(run):
-    from pathlib import Path
-
-    return open_prepared(Path(run.record["data"]["folder"]))
+    return open_prepared(run.data_folder)
 
 
 def test_a_bare_base_gives_the_scores_that_it_has_inside_a_run(tiny_run, model_folder, tmp_path):

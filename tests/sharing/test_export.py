@@ -128,7 +128,7 @@ def test_large_weights_are_written_in_shards(known_run, tmp_path):
     base, _ = find_base(known_run.base.source)
     assert (base / "model.safetensors.index.json").exists(), "read from shards too"
     write_merged(base, known_run.tuned, tmp_path / "whole", dtype="float16")
-    write_merged(base, known_run.tuned, tmp_path / "shards", dtype="float16", shard=2 * 10**5)
+    write_merged(base, known_run.tuned, tmp_path / "shards", dtype="float16", shard_size=2 * 10**5)
     assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
     whole, shards = (load_base(str(tmp_path / name)).model.state_dict() for name in ("whole", "shards"))
     assert all(torch.equal(shards[name], weight) for name, weight in whole.items())

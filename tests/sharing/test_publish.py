@@ -437,7 +437,8 @@ def test_a_revision_is_pulled_by_name_and_an_unknown_one_is_told(run, hub, model
     pulled = pull("me/small", revision=first, out=tmp_path / "runs/first", base=str(model_folder))
     assert (pulled.folder / "evaluation/test/metrics.json").exists()
     message = one_line(capsys, "pull", "me/small", "--revision", "v9", "--out", tmp_path / "runs/v9")
-    assert message == 'me/small has no revision "v9" on the Hub: name another, such as main.'
+    assert message.startswith('me/small has no revision "v9" on the Hub: its branches, tags and commits are at ')
+    assert message.endswith("/me/small/commits/main.")
 
 
 def test_an_existing_folder_is_not_overwritten_by_a_pull(hub, tmp_path, capsys):

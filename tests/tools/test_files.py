@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gzip
 import os
+from pathlib import Path
 
 import pytest
 
-from medalist.tools.files import replacing
+from medalist.tools.files import must_exist, open_text, read_bytes, replacing, writing_folder
 
 
 def test_file_keeps_its_old_content_when_writing_the_new_one_fails(tmp_path):
@@ -41,3 +43,71 @@ def test_file_has_the_mode_that_the_user_asks_for(tmp_path):
         after = os.umask(before)
     assert after == 0o027
     assert (tmp_path / "deep" / "notes.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_plain_and_gzipped_files_read_alike(tmp_path):
+    content = "\ufeffRA\tré\r\n".encode()
+    plain, packed = tmp_path / "notes.txt", tmp_path / "notes.txt.gz"
+    plain.write_bytes(content)
+    packed.write_bytes(gzip.compress(content))
+    for path in (plain, packed):
+        assert read_bytes(path) == content
+        with open_text(path, encoding="utf-8-sig", newline="") as file:
+            assert file.read() == "RA\tré\r\n"
+
+
+def test_a_gzipped_file_that_is_cut_short_is_named(tmp_path):
+    path = tmp_path / "notes.txt.gz"
+    path.write_bytes(gzip.compress(b"rheumatoid arthritis")[:-6])
+    with pytest.raises(ValueError, match=r"notes\.txt\.gz is damaged or cut short"):
+        read_bytes(path)
+
+
+def test_what_does_not_exist_is_named_with_what_asked_for_it(tmp_path):
+    must_exist(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"^nowhere/x\.csv does not exist$"):
+        must_exist(Path("nowhere/x.csv"))
+    with pytest.raises(FileNotFoundError, match=r"^nowhere does not exist \(key data\.path\)$"):
+        must_exist(Path("nowhere"), "key data.path")
+
+
+def test_a_folder_gets_its_name_only_when_it_is_complete(tmp_path):
+    target = tmp_path / "deep" / "model"
+    with writing_folder(target) as folder:
+        (folder / "weights").write_text("new")
+        assert not target.exists()
+    assert (target / "weights").read_text() == "new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_older_folder_stays_when_writing_the_new_one_fails(tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+
+    def write_in_part() -> None:
+        with writing_folder(target) as folder:
+            (folder / "half").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_in_part()
+    assert [*tmp_path.rglob("*")] == [target]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_folder_that_another_process_has_put_in_place_meanwhile_is_replaced_unless_it_is_as_good(tmp_path, kept):
+    target = tmp_path / "model"
+    with writing_folder(target, keep_if=Path.exists if kept else None) as folder:
+        (folder / "whose").write_text("ours")
+        target.mkdir()
+        (target / "whose").write_text("theirs")
+    assert (target / "whose").read_text() == ("theirs" if kept else "ours")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_is_in_the_way_of_a_folder_and_not_to_be_kept_is_an_error(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/other").touch()
+    with pytest.raises(OSError, match="not empty"), writing_folder(tmp_path / "model", keep_if=lambda _: False):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "other"]

@@ -16,7 +16,7 @@ from launching import launch
 from many_ranks import CASES, FULL, LORA, tuned
 from medalist.recipe import TrainingSettings
 from medalist.training.ranks import Ranks
-from medalist.training.sharding import shard
+from medalist.training.sharding import shard_model
 
 ALONE = {
     "lora": LORA,
@@ -156,7 +156,7 @@ def test_a_quantised_base_is_not_sharded(loaded):
     with pytest.raises(
         ValueError, match=r"does not work with model\.quantization=nf4: set .*none, or training\.parallel=ddp"
     ):
-        shard(loaded, loaded.model)
+        shard_model(loaded, loaded.model)
 
 
 def test_one_process_trains_whole_parameters_whatever_the_recipe_says(runs, model_folder, tmp_path):

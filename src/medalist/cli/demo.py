@@ -13,7 +13,7 @@ from ..runs.evaluate import evaluate_run
 from ..runs.prepare import prepare
 from ..runs.report import write_report
 from ..runs.train import start_run, train
-from ..tools.pages import share
+from ..tools.pages import per_cent
 from ..tools.progress import say
 from .data_tables import prepared_table
 from .result_tables import expansions_table, metrics_tables
@@ -54,7 +54,7 @@ def run_demo(output: Path, out: Console) -> None:
         out.print(table)
     cells = metrics["slices"]["all"]
     out.print(
-        f"\nAccuracy on held-out passages: [bold]{share(right(cells, 'base'))} -> {share(right(cells, 'tuned'))}[/]"
+        f"\nAccuracy on held-out passages: [bold]{per_cent(right(cells, 'base'))} -> {per_cent(right(cells, 'tuned'))}[/]"
     )
     out.print(f"Report: {report}", soft_wrap=True)
     out.print(f'Next:   medalist expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from ..tools.number_formats import Quantization
 from .options import HeldOutFile, InventoryFile, RunFolder, out
 
 
@@ -27,9 +28,7 @@ def evaluate(
         typer.Option(help="For a bare base: marked passages, or choice questions, that the baselines may learn from."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="For a bare base: commit, branch or tag of a Hub id.")] = None,
-    quantization: Annotated[
-        Literal["none", "int8", "nf4"], typer.Option(help="For a bare base: how its weights are kept.")
-    ] = "none",
+    quantization: Annotated[Quantization, typer.Option(help="For a bare base: how its weights are kept.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
 ) -> None:

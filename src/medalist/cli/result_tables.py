@@ -23,7 +23,7 @@ from ..evaluation.results import (
 )
 from ..expansion.expander import Expansion
 from ..planning.plan import Plan
-from .tables import gain_text, new_table, share
+from .tables import gain_text, new_table, share_text
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
@@ -39,13 +39,13 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         *(["gain (p)"] if both else []),
     )
     for name, cells in distinct_slices(metrics["slices"]).items():
-        row = [name, f"{cells['count']:,}", *(share(right(cells, model)) for model in models)]
+        row = [name, f"{cells['count']:,}", *(share_text(right(cells, model)) for model in models)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     yield table
     parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
     table = new_table(f"Baselines on the same {asked.split()[0]}", "", *parts)
     for name in baselines:
-        table.add_row(name, *(share(right(metrics["slices"][part], name)) for part in parts))
+        table.add_row(name, *(share_text(right(metrics["slices"][part], name)) for part in parts))
     if all("from_baseline" in metrics["slices"][part] for part in parts):
         gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
         table.add_row("tuned minus the strongest (p)", *gains)
@@ -54,17 +54,19 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     if metrics["kind"] == "short forms":
         of_short_forms = metrics["models"].values()
         table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in of_short_forms))
-        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in of_short_forms))
+        table.add_row("lenient accuracy, %", *(share_text(f["lenient_accuracy"]) for f in of_short_forms))
     elif metrics["labels"]:
-        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in metrics["models"].values()))
+        table.add_row("macro F1, %", *(share_text(f["macro_f1"]) for f in metrics["models"].values()))
     figures = metrics["models"].values()
     table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
     table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
     if metrics["kind"] == "short forms":
         declining = [f["abstention"] for f in metrics["models"].values()]
-        table.add_row("answered, %", *(share(a["answered"]) for a in declining))
-        table.add_row("accuracy when answered, %", *(share(a["accuracy_when_answered"]) for a in declining))
-        table.add_row("abstained when gold hidden, %", *(share(a["abstained_when_gold_hidden"]) for a in declining))
+        table.add_row("answered, %", *(share_text(a["answered"]) for a in declining))
+        table.add_row("accuracy when answered, %", *(share_text(a["accuracy_when_answered"]) for a in declining))
+        table.add_row(
+            "abstained when gold hidden, %", *(share_text(a["abstained_when_gold_hidden"]) for a in declining)
+        )
     yield table
     if metrics["kind"] == "short forms":
         yield _expansion_table(metrics, both)
@@ -110,7 +112,7 @@ def _expansion_table(metrics: ShortFormMetrics, both: bool) -> RenderableType:
         'Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else [])
     )
     for name, cells in metrics["expansion"].items():
-        row = [name, f"{cells['count']:,}", *(share(right(cells, answerer)) for answerer in names)]
+        row = [name, f"{cells['count']:,}", *(share_text(right(cells, answerer)) for answerer in names)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     return table
 
@@ -128,7 +130,7 @@ def adaptation_table(adapted: Adaptation) -> RenderableType:
         "is",
     )
     for row in adapted["rows"]:
-        cells = [share(right(row, model)) for model in MODELS]
+        cells = [share_text(right(row, model)) for model in MODELS]
         label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
         table.add_row(label, count, *cells, change_text(row), row["verdict"])
     return Group(table, *adapted["shared"])

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..tools.number_formats import FloatType, GGUFType
 from ..tools.progress import console as remarks
 from .options import HeldOutFile, InventoryFile, RunFolder, out
 
@@ -21,10 +22,8 @@ def export(
             show_default=False,
         ),
     ],
-    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
-    file_type: Annotated[
-        Literal["f16", "q8_0", "q4_k_m"], typer.Option("--type", help="Of the weights in a GGUF file.")
-    ] = "q8_0",
+    dtype: Annotated[FloatType, typer.Option(help="Of merged weights.")] = "bfloat16",
+    file_type: Annotated[GGUFType, typer.Option("--type", help="Of the weights in a GGUF file.")] = "q8_0",
     result: Annotated[
         Path | None, typer.Option("--out", help="Folder or file to write. Default: in the run's folder export.")
     ] = None,
@@ -90,7 +89,7 @@ def publish(
     repo: Annotated[str, typer.Option(help="The repository: user/name. It is made if need be.", show_default=False)],
     private: Annotated[bool, typer.Option("--private", help="Only for its owners.")] = False,
     merged: Annotated[bool, typer.Option("--merged", help="Publish merged weights in place of the adapter.")] = False,
-    dtype: Annotated[Literal["bfloat16", "float16", "float32"], typer.Option(help="Of merged weights.")] = "bfloat16",
+    dtype: Annotated[FloatType, typer.Option(help="Of merged weights.")] = "bfloat16",
     include: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from ..evaluation.comparison import Export
 from ..sharing.publication import Publication
 from ..sharing.task import TaskCounts
-from .tables import new_table, share
+from .tables import new_table, share_text
 
 
 def task_lines(counts: TaskCounts) -> Iterator[str]:
@@ -33,8 +33,8 @@ def export_table(export: Export) -> RenderableType:
     found = export.comparison
     title = f"Accuracy, % (95 % interval): {found.before.count:,} questions about {found.passages:,} held-out texts"
     table = new_table(title, "", "accuracy")
-    table.add_row("tuned model of the run", share(found.before.record()))
-    table.add_row(f"exported as {export.type}", share(found.after.record()))
+    table.add_row("tuned model of the run", share_text(found.before.record()))
+    table.add_row(f"exported as {export.type}", share_text(found.after.record()))
     difference = found.difference
     table.add_row(
         "difference (paired)",

@@ -7,12 +7,11 @@ from rich.table import Table
 from ..evaluation.results import Difference, Share
 
 
-def share(cell: Share | None, *, interval: bool = True) -> str:
+def share_text(cell: Share | None) -> str:
     """A fraction with its 95 % interval, in per cent: "83.5 (79.0-87.6)"."""
     if cell is None:
         return "-"
-    text = f"{100 * cell['value']:.1f}"
-    return f"{text} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})" if interval else text
+    return f"{100 * cell['value']:.1f} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})"
 
 
 def gain_text(difference: Difference) -> str:

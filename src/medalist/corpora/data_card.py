@@ -9,7 +9,7 @@ from pathlib import Path
 from ..data.kinds import Kind
 from ..data.splits import Split
 from ..tools.files import replacing
-from ..tools.pages import share, template_environment
+from ..tools.pages import per_cent, template_environment
 from .accounts import MedalAccount, PassageCounts, PubmedAccount
 
 TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for these texts. A corpus is for research, not for care."
@@ -88,7 +88,7 @@ def medal_card(account: MedalAccount, path: Path) -> None:
             ("short forms marked", f"{mentions:,}"),
             (
                 "of the answers are spelt out elsewhere in the text (sample)",
-                share(leaks["leaks"] / leaks["mentions"] if leaks["mentions"] else None),
+                per_cent(leaks["leaks"] / leaks["mentions"] if leaks["mentions"] else None),
             ),
         ],
         sections=[

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import shutil
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,10 @@ import httpx2
 from huggingface_hub import HfApi, get_session, hf_hub_download
 
 from ..data.sources.medal import Table, tables
+from ..data.splits import SPLITS
 from ..tools.hub_client import hub_errors
-from ..tools.progress import say, tracking
+from ..tools.progress import tracking
+from ..tools.retrying import named_error, retrying
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
@@ -143,22 +144,18 @@ def _fetch(remote: _Remote, part: Path, name: str) -> None:
 
 def _retrying(attempt: Callable[[], _T], *, what: str, url: str, reached: Callable[[], int]) -> _T:
     """What `attempt` returns, tried again after a broken connection or a server's error; `reached` counts its bytes."""
-    failures, best = 0, reached()
-    while True:
-        try:
-            return attempt()
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            if reached() > best:
-                failures, best = 0, reached()
-            failed = f"{what} could not be fetched from {url} ({_reason(error)})"
-            if not isinstance(error, _MENDABLE):
-                raise OSError(f"{failed}.") from None
-            if failures == len(WAITS):
-                kept = f"; {_megabytes(reached()):,} MB are kept" if reached() else ""
-                raise OSError(f"{failed}: try again later{kept}.") from None
-            say(f"{what}: {_reason(error)}; trying again in {WAITS[failures]} s")
-            time.sleep(WAITS[failures])
-            failures += 1
+
+    def in_passing(error: Exception) -> str | None:
+        return f"{what}: {_reason(error)}" if isinstance(error, _MENDABLE) else None
+
+    try:
+        return retrying(attempt, waits=WAITS, in_passing=in_passing, reached=reached)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        failed = f"{what} could not be fetched from {url} ({_reason(error)})"
+        if not isinstance(error, _MENDABLE):
+            raise OSError(f"{failed}.") from None
+        kept = f"; {_megabytes(reached()):,} MB are kept" if reached() else ""
+        raise OSError(f"{failed}: try again later{kept}.") from None
 
 
 def _check(response: httpx2.Response) -> None:
@@ -173,7 +170,7 @@ def _check(response: httpx2.Response) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, httpx2.HTTPStatusError):
         return f"{error.response.status_code} {error.response.reason_phrase}".rstrip()
-    return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    return named_error(error)
 
 
 def _size(path: Path) -> int:
@@ -264,9 +261,5 @@ def named_tables(source: str, downloads: Path) -> list[Table]:
         return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))
     if source.startswith("hub:"):
         name = source.removeprefix("hub:")
-        return [
-            Table(path, split=split)
-            for split in ("train", "validation", "test")
-            for path in hub_parquet(name, split=split)
-        ]
+        return [Table(path, split=split) for split in SPLITS for path in hub_parquet(name, split=split)]
     return tables(Path(source))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict
 
 import polars as pl
 
@@ -24,9 +24,9 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import shards, write_shard
-from ..data.sources.medal import Row, Table, group, tables
+from ..data.sources.medal import MedalRow, Table, group, tables
 from ..data.spelling import equivalence_key
-from ..data.splits import Split, split_of
+from ..data.splits import SPLITS, Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
@@ -39,7 +39,6 @@ PARTITION_MB = 32
 """Text of one partition, about; grouping it takes some ten times as much memory."""
 COMMON_SHARE, COMMON_TEXTS = 0.005, 5
 """A word is common that stands in this share of the texts, and in so many."""
-_ORDER: tuple[Split, ...] = get_args(Split)
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "valid": "validation",
@@ -168,7 +167,7 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
     published, listed, common = _inventories(work)
     quarantine, mending = Quarantine(limit=1.0), Mending(published, listed, common, settings.as_published)
     # By split, not by table: rows of an abstract may stand in several tables of a split.
-    found: dict[Split, list[Row]] = {split: [] for split in _ORDER}
+    found: dict[Split, list[MedalRow]] = {split: [] for split in SPLITS}
     for place, table in enumerate(tables):
         named = _SPLITS.get(table.name)
         for row in partition_rows(work / "rows" / str(place) / f"{number:05}", table.file):
@@ -219,7 +218,7 @@ def _shared(work: Path, parts: int) -> dict[str, int]:
 
 def _leaks(work: Path, inventory: Inventory) -> Leaks:
     """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
-    firsts = [path for split in _ORDER for path in shards(work, split)[:1]]
+    firsts = [path for split in SPLITS for path in shards(work, split)[:1]]
     passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
     items = make_items(passages[:2_000], inventory)
     return {"mentions": len(items), "leaks": sum(item.leak for item in items)}
@@ -255,7 +254,7 @@ def _summary(
         per_passage.update(dict(account["per_passage"]))
 
     def total(key: Literal["passages", "mentions"]) -> dict[Split, int]:
-        return {split: sum(account[key][split] for account in accounts) for split in _ORDER}
+        return {split: sum(account[key][split] for account in accounts) for split in SPLITS}
 
     return {
         "source": "medal",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from ..data.rows import Quarantine, QuarantinedRow
-from ..data.sources.medal import Row, Table, rows
+from ..data.sources.medal import MedalRow, Table, rows
 from ..tools.files import replacing
 from ..tools.progress import tracking
 
@@ -78,14 +78,14 @@ def _append(folder: Path, part: int, waiting: list[list[str]], sizes: list[int])
         waiting[part], sizes[part] = [], 0
 
 
-def partition_rows(path: Path, table: str) -> Iterator[Row]:
+def partition_rows(path: Path, table: str) -> Iterator[MedalRow]:
     """The rows of one table in one partition, as `distribute` wrote them; none where it wrote none."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="\n") as file:
         for line in file:
             if line.startswith("J"):
-                yield Row._make((*json.loads(line[1:]), table))
+                yield MedalRow._make((*json.loads(line[1:]), table))
             else:
                 number, abstract, text, locations, labels = line.rstrip("\n").split("\t")
-                yield Row(int(number), abstract, text, locations, labels, table)
+                yield MedalRow(int(number), abstract, text, locations, labels, table)

@@ -24,14 +24,12 @@ from ..data.passages import Passage
 from ..data.rows import Quarantine, QuarantinedRow
 from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, input_files, read_records
-from ..data.splits import Split, split_of
+from ..data.splits import SPLITS, Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
 from .accounts import PassageCounts, PubmedAccount, Revisions
 from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import pubmed_card
-
-_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,9 +171,9 @@ def _build(
         "rows_read": quarantine.total,
         "rows_quarantined": quarantine.summary(),
         "quarantine_examples": quarantine.examples(30),
-        "abstracts": {split: sum(part["abstracts"][split] for part in marked) for split in _SPLITS},
+        "abstracts": {split: sum(part["abstracts"][split] for part in marked) for split in SPLITS},
         "kinds": {
-            kind: {split: _added([part["kinds"][kind][split] for part in marked]) for split in _SPLITS}
+            kind: {split: _added([part["kinds"][kind][split] for part in marked]) for split in SPLITS}
             for kind in settings.kinds
         },
         "short_forms": {
@@ -309,7 +307,7 @@ def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int)
     """Stage 3: the passages of a file, a shard for each kind and split; its account is written last."""
     written = (work / "inventory.csv").stat().st_mtime_ns
     maker = _maker(work, written, tuple(sorted(settings.probability.items())), settings.seed)
-    made: dict[Kind, dict[Split, list[Passage]]] = {kind: {split: [] for split in _SPLITS} for kind in settings.kinds}
+    made: dict[Kind, dict[Split, list[Passage]]] = {kind: {split: [] for split in SPLITS} for kind in settings.kinds}
     abstracts: Counter[str] = Counter()
     for pmid, sections, split in _abstracts(number, work, settings):
         abstracts[split] += 1
@@ -322,7 +320,7 @@ def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int)
         for split, passages in splits.items():
             write_shard(passages, work / kind, split, number, total)
     account = {
-        "abstracts": {split: abstracts[split] for split in _SPLITS},
+        "abstracts": {split: abstracts[split] for split in SPLITS},
         "kinds": {
             kind: {
                 split: {"passages": len(part), "mentions": sum(len(p.mentions) for p in part)}

@@ -7,7 +7,6 @@ are shortened, some are rendered as notes, and look-alikes are marked as what th
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import random
@@ -23,6 +22,7 @@ from ..data.inventory import Inventory, Sense
 from ..data.note_style import as_note
 from ..data.passages import NONE_OF_THESE, Mention, Passage
 from ..data.substitution import LongFormFinder, Match
+from ..tools.files import open_text
 
 _UNIT = re.compile(r"[^\n]*?(?:[.!?](?=\s+[A-Z0-9(\"'•-])|\n+|$)", re.DOTALL)
 _LABELLED = re.compile(
@@ -85,8 +85,7 @@ def read_texts(path: Path) -> Iterator[tuple[str, str, str]]:
         for each in sorted(path.glob("*.txt")):
             yield each.stem, each.read_text(encoding="utf-8"), path.name
         return
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
+    with open_text(path) as file:
         for number, line in enumerate(file):
             record = json.loads(line)
             identifier = str(record.get("id") or record.get("pmid") or number)

@@ -11,8 +11,8 @@ import re
 import ahocorasick
 
 from .inventory import Inventory
-from .passages import NONE_OF_THESE, Mention, Passage
-from .substitution import lower
+from .passages import NONE_OF_THESE, Mention, Passage, without_overlap
+from .substitution import inside_word, lower
 
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
@@ -41,7 +41,7 @@ class ShortFormFinder:
         found: list[Mention] = []
         for last, (length, short_form) in self._automaton.iter(lower(text) if self._any_case else text):
             start, end = last + 1 - length, last + 1
-            if (start and _joins(text[start - 1])) or not _ends(text, end):
+            if (start and inside_word(text[start - 1])) or not _ends(text, end):
                 continue
             if text[start:end] in self._senses:  # as written: "Pt" is not "PT" where the inventory has both
                 short_form = text[start:end]
@@ -50,19 +50,13 @@ class ShortFormFinder:
             found.append(Mention(start=start, end=end, short_form=short_form))
         # Of several readings of one stretch, the one in the text's own case: "TMs" is two of TM, not TMS.
         found.sort(key=lambda m: (m.start, -m.end, not text.startswith(m.short_form, m.start), -len(m.short_form)))
-        chosen: list[Mention] = []
-        for mention in found:
-            if not chosen or mention.start >= chosen[-1].end:
-                chosen.append(mention)
-        return tuple(chosen)
+        return tuple(without_overlap(found))
 
 
 def _ends(text: str, end: int) -> bool:
-    return not _joins(text[end : end + 1]) or (text[end : end + 1] == "s" and not _joins(text[end + 1 : end + 2]))
-
-
-def _joins(character: str) -> bool:
-    return character.isalnum()
+    return not inside_word(text[end : end + 1]) or (
+        text[end : end + 1] == "s" and not inside_word(text[end + 1 : end + 2])
+    )
 
 
 def mark_distractors(passage: Passage, inventory: Inventory, *, rate: float, seed: int) -> Passage:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..tools.files import replacing, undamaged
+from ..tools.files import must_exist, read_bytes, replacing
 from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
 from .spelling import equivalence_key, tidy
@@ -129,10 +128,8 @@ class Inventory:
             ValueError: the file is of none of these forms, is damaged or not UTF-8, or lists nothing.
             FileNotFoundError: there is no such file.
         """
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist")
-        with undamaged(path):
-            raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        must_exist(path)
+        raw = read_bytes(path)
         try:
             first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")
             text = casi_text(raw) if is_casi(first) else raw.decode("utf-8-sig")

@@ -8,7 +8,6 @@ glossaries.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -16,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..tools.files import undamaged
+from ..tools.files import open_bytes, open_text, undamaged
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -28,11 +27,11 @@ CASI_ORDINARY = frozenset({"general english", "name"})
 """Its labels of ordinary words and people's names, which only look like short forms."""
 GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
 
-Row = tuple[str, str, int, str | None]
+Entry = tuple[str, str, int, str | None]
 """Short form, long form, how often it was seen (0: nobody counted), concept."""
 
 
-def inventory_rows(text: str, name: str) -> Iterator[Row]:
+def inventory_rows(text: str, name: str) -> Iterator[Entry]:
     """The senses of a file, as it lists them.
 
     Args:
@@ -59,7 +58,7 @@ def inventory_rows(text: str, name: str) -> Iterator[Row]:
     return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
 
 
-def _medal_rows(lines: list[str]) -> Iterator[Row]:
+def _medal_rows(lines: list[str]) -> Iterator[Entry]:
     for number, line in enumerate(lines, 2):
         cells = line.split("\t")
         if len(cells) != 3:
@@ -68,7 +67,7 @@ def _medal_rows(lines: list[str]) -> Iterator[Row]:
         yield preferred, long_form, _variant_count(variants), None
 
 
-def _adam_rows(lines: list[str]) -> Iterator[Row]:
+def _adam_rows(lines: list[str]) -> Iterator[Entry]:
     for number, short_form, long_form, _, count in _adam_cells(lines):
         yield short_form, long_form, _count(count, f"line {number:,}"), None
 
@@ -82,9 +81,8 @@ def adam_scores(path: Path) -> dict[tuple[str, str], float]:
     Raises:
         ValueError: the file is not ADAM's, or is damaged.
     """
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
     try:
-        with undamaged(path), opened as file:
+        with undamaged(path), open_text(path) as file:
             return {(short, long): float(score) for _, short, long, score, _ in _adam_cells(file)}
     except ValueError as error:  # UnicodeDecodeError is one
         raise ValueError(f"{path} is not ADAM's database: {error}") from None
@@ -114,12 +112,12 @@ def _count(value: Any, place: str) -> int:
         raise ValueError(f"{place}: count {value!r} is no whole number") from None
 
 
-def _cami_rows(text: str) -> Iterator[Row]:
+def _cami_rows(text: str) -> Iterator[Entry]:
     for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
         yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
 
 
-def _gladis_rows(lines: list[str]) -> Iterator[Row]:
+def _gladis_rows(lines: list[str]) -> Iterator[Entry]:
     """GLADIS, JSON Lines: what its sentences' acronyms stand for."""
     for number, line in enumerate(lines, 1):
         match json.loads(line):
@@ -156,8 +154,7 @@ def is_glossary(path: Path) -> bool:
 
 
 def _first_line(path: Path) -> str:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with undamaged(path), opened as file:
+    with undamaged(path), open_bytes(path) as file:
         return file.readline().decode("cp1252", errors="replace")
 
 
@@ -190,7 +187,7 @@ def casi_sense(label: str) -> str:
     return re.sub(r":\s*[A-Za-z][\w&/-]*\s*$", "", label)
 
 
-def _casi_rows(text: str) -> Iterator[Row]:
+def _casi_rows(text: str) -> Iterator[Entry]:
     for number, cells in casi_cells(text):
         if len(cells) != len(CASI_COLUMNS):
             raise ValueError(f"line {number:,}: {len(cells)} columns instead of CASI's {len(CASI_COLUMNS)}")
@@ -199,7 +196,7 @@ def _casi_rows(text: str) -> Iterator[Row]:
             yield cells[0], sense, 1, None
 
 
-def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
+def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
     columns = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
     if not set(GLOSSARY_COLUMNS[:2]) <= set(columns):
         raise ValueError(
@@ -209,7 +206,7 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Row]:
     return _table_rows(text, separator, GLOSSARY_COLUMNS)
 
 
-def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Row]:
+def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Entry]:
     """A table with a header; `names` are its columns for short form, long form, count and concept, in any order."""
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     width = len(reader.fieldnames or [])
@@ -224,7 +221,7 @@ def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> 
         yield short_form, long_form, _count(count, place), concept or None
 
 
-def _json_rows(data: object) -> Iterator[Row]:
+def _json_rows(data: object) -> Iterator[Entry]:
     if isinstance(data, dict):
         for short_form, listed in data.items():
             long_forms = [listed] if isinstance(listed, str) else listed

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..tools.files import replacing
+from ..tools.files import must_exist, replacing
 from .inventory import Inventory
 from .inventory_files import holds_casi
 from .passages import Mention, Passage
@@ -40,8 +40,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         FileNotFoundError: there is no such file.
     """
     quarantine = quarantine or Quarantine()
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    must_exist(path)
     name = path.name.lower()
     if name.endswith(".parquet"):
         passages = list(_from_records(path, parquet_records(path, quarantine), inventory, quarantine))

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 WORD = re.compile(r"\S+")
 
@@ -27,6 +27,47 @@ class Mention:
     """The inventory's key: the text may read "CTs" where this reads "CT"."""
     long_form: str | None = None
     """The gold answer; None where it is not known."""
+
+
+class Span(Protocol):
+    """A stretch of a text."""
+
+    @property
+    def start(self) -> int:
+        """Its first character."""
+
+    @property
+    def end(self) -> int:
+        """One past its last."""
+
+
+AnySpan = TypeVar("AnySpan", bound=Span)
+
+
+def without_overlap(spans: Iterable[AnySpan]) -> list[AnySpan]:
+    """Of spans by their start, the first one and each that begins behind the one taken last."""
+    chosen: list[AnySpan] = []
+    for span in spans:
+        if not chosen or span.start >= chosen[-1].end:
+            chosen.append(span)
+    return chosen
+
+
+def words_around(text: str, span: Span, words: int, *, besides_rest: bool = False) -> tuple[int, int]:
+    """Where a span with so many words on either side begins and ends.
+
+    Args:
+        text: holds the span.
+        span: such as a mention.
+        words: as far as the text has them.
+        besides_rest: the rest of the word that the span is inside of, of "(RA)," say, comes on top of them.
+    """
+    left = [match.start() for match in WORD.finditer(text, 0, span.start)]
+    right = [match.end() for match in WORD.finditer(text, span.end)]
+    before = words + (besides_rest and bool(left) and not text[span.start - 1].isspace())
+    after = words + (besides_rest and bool(right) and not text[span.end].isspace())
+    left, right = left[-before:] if before else [], right[:after]
+    return left[0] if left else span.start, right[-1] if right else span.end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

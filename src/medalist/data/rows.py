@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
-from ..tools.files import replacing, undamaged
+from ..tools.files import open_bytes, replacing, undamaged
 
 
 class QuarantinedRow(TypedDict):
@@ -100,8 +99,7 @@ def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, d
 
 def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON Lines file (also `.gz`) with their line numbers; lines that are none are quarantined."""
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with undamaged(path), opened as file:
+    with undamaged(path), open_bytes(path) as file:
         for line, raw in enumerate(file, 1):
             if not raw.strip():
                 continue

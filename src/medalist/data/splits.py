@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from .passages import Mention, Passage
 from .quizzes import Text
@@ -13,6 +13,7 @@ from .spelling import equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 AnyText = TypeVar("AnyText", bound=Text)
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 import ahocorasick
 
 from .inventory import Inventory
-from .passages import Mention, Passage
+from .passages import Mention, Passage, without_overlap
 
 Mode = Literal["medal", "mended"]
 _NOT_LETTERS = re.compile(r"[^a-z\s]")
@@ -58,21 +58,17 @@ class LongFormFinder:
             return []
         # Of two as long, the one that the text holds as it is, not the plural of another.
         found = sorted(self._candidates(lower(text)), key=lambda match: (match.start, -match.end, match.plural))
-        chosen: list[Match] = []
-        for match in found:
-            if not chosen or match.start >= chosen[-1].end:
-                chosen.append(match)
-        return chosen
+        return without_overlap(found)
 
     def _candidates(self, text: str) -> Iterator[Match]:
         for last, (length, short_form, long_form) in self._automaton.iter(text):
             start, end = last + 1 - length, last + 1
-            if start and _inside_word(text[start - 1]):
+            if start and inside_word(text[start - 1]):
                 continue
-            plural = text[end : end + 1] == "s" and not _inside_word(text[end + 1 : end + 2])
+            plural = text[end : end + 1] == "s" and not inside_word(text[end + 1 : end + 2])
             if plural:
                 end += 1
-            elif _inside_word(text[end : end + 1]):
+            elif inside_word(text[end : end + 1]):
                 continue
             yield Match(start, end, short_form, long_form, plural)
 
@@ -130,5 +126,6 @@ def lower(text: str) -> str:
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
-def _inside_word(character: str) -> bool:
+def inside_word(character: str) -> bool:
+    """Whether a character, or none at the end of a text, goes on with a word."""
     return character.isalnum()

@@ -15,7 +15,16 @@ from ..data.items import ChoiceItem, passage_numbers
 from ..data.quizzes import Choice, Quiz, Text, fixed_options
 from ..data.spelling import plain_words, spelt_out
 from ..data.splits import shared_passages
-from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
+from .metrics import (
+    Bools,
+    Floats,
+    Integers,
+    PassageBootstrap,
+    compare_answerers,
+    probability_figures,
+    share_cell,
+    softmax,
+)
 from .predictions import Scores
 from .results import ChoiceFigures, ChoiceSummary, Label, LabelFigures
 
@@ -68,7 +77,7 @@ def summarise_choices(
             name: _model_figures(scored, found, answers[name], answers[name] == gold, bootstrap, labels)
             for name, found in scores.items()
         },
-        "slices": compared(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
+        "slices": compare_answerers(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
         "labels": _by_label(labels, gold, answers) if labels else None,
     }
 

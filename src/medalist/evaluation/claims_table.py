@@ -66,7 +66,7 @@ def verdict(difference: Difference, better: Better) -> Verdict:
     return "better" if low > 0 else "worse" if high < 0 else "not shown"
 
 
-def compared(
+def row_of_values(
     claim: str,
     metric: str,
     items: Sequence[Item],

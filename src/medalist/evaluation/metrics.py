@@ -119,7 +119,7 @@ def share_cell(bootstrap: PassageBootstrap, correct: Bools | Floats) -> Share:
     return estimate.record()
 
 
-def compared(
+def compare_answerers(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
 ) -> dict[str, Slice]:
     """Every answerer's share right on each slice that is not empty, and how far the tuned model, if there is one, is from others.

@@ -19,7 +19,7 @@ from .metrics import (
     Bools,
     Integers,
     PassageBootstrap,
-    compared,
+    compare_answerers,
     macro_accuracy,
     probability_figures,
     share_cell,
@@ -81,7 +81,7 @@ def summarise(
         "models": {
             name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
         },
-        "slices": compared(bootstrap, correct, _slices(choice, knowledge)),
+        "slices": compare_answerers(bootstrap, correct, _slices(choice, knowledge)),
         "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
         "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
@@ -199,7 +199,7 @@ def _expansion(
         "sense not listed": kinds == "absent",
         "no short form": kinds == "distractor",
     }
-    return compared(bootstrap, right, slices)
+    return compare_answerers(bootstrap, right, slices)
 
 
 def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:

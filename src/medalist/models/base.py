@@ -7,8 +7,6 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,15 +14,10 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    IncompleteSnapshotError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HfHubHTTPError, IncompleteSnapshotError, LocalEntryNotFoundError
 
+from ..tools.files import writing_folder
+from ..tools.hub_client import hub_errors
 from ..tools.progress import say
 
 EMBEDDED = "smollm2-135m"
@@ -130,27 +123,25 @@ def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
 
 
 def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
-    page = f"{constants.ENDPOINT}/{source}"
     try:
-        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
-    except GatedRepoError as error:
-        if error.response.status_code == 401:
-            problem = f"{source} is gated: accept its licence on its Hub page, {page}, then run `hf auth login`."
-        else:
-            problem = (
-                f"{source} is gated, and the account that you are logged in with has no access: accept its licence on "
-                f"its Hub page, {page}, and wait until access is granted. A fine-grained token must also allow gated "
-                "repositories."
-            )
-        raise ModelError(problem) from None
-    except RevisionNotFoundError:
+        with hub_errors(source, revision=revision):
+            folder = _snapshot(source, revision)
+    except ModelError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ModelError(str(error)) from None
+    if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"{source} has no revision {revision}: its branches, tags and commits are at {page}/commits/main."
-        ) from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            f"{source} is not on the Hub, or is private: check the name, or run `hf auth login`."
-        ) from None
+            f"{source} holds no .safetensors weights, and medalist loads no pickled ones: name another model, or a revision "
+            "that has them."
+        )
+    return folder, BaseIdentity(id=source, revision=folder.name, source=source, sha256=weights_sha256(folder))
+
+
+def _snapshot(source: str, revision: str | None) -> Path:
+    """The folder of the Hub's local cache; other words than `hub_errors` has for a model that is not in it."""
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
     except LocalEntryNotFoundError as error:
         here = "only partly on this machine" if isinstance(error, IncompleteSnapshotError) else "not on this machine"
         if constants.HF_HUB_OFFLINE:
@@ -159,18 +150,10 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
             cause = type(error.__cause__ or error).__name__
             problem = f"{source} is {here}, and {constants.ENDPOINT} does not answer ({cause}): retry with a network"
         raise ModelError(f"{problem}, or use {EMBEDDED} or a folder.") from None
-    except HfHubHTTPError as error:
-        if error.response.status_code == 401:
-            raise ModelError("Your Hugging Face token is invalid or has expired: run `hf auth login`.") from None
-        raise ModelError(f"{source} could not be fetched: the Hub answered {error.response.status_code}.") from None
+    except HfHubHTTPError:
+        raise  # an OSError too
     except OSError as error:
         raise ModelError(f"{source} could not be fetched: {str(error).splitlines()[0]}") from None
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"{source} holds no .safetensors weights, and medalist does not load pickled ones: give another model, or "
-            "a revision that has them."
-        )
-    return folder, BaseIdentity(id=source, revision=folder.name, source=source, sha256=weights_sha256(folder))
 
 
 def _in_package(name: str) -> Path:
@@ -216,7 +199,6 @@ def _converted(gguf: Path, sha256: str) -> Path:
     target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     say(f"Converting {gguf.name}; this happens once and takes about half a minute.")
     with without_progress_bars():
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
@@ -225,18 +207,10 @@ def _converted(gguf: Path, sha256: str) -> Path:
     config.name_or_path = gguf.stem
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with writing_folder(target, keep_if=Path.exists) as folder:
         with without_progress_bars():
-            plain.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
-        try:
-            partial.rename(target)
-        except OSError:
-            if not target.exists():  # otherwise another process was first, with the same bytes
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            plain.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
     return target
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
 from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention
 from .base import BaseIdentity, ModelError, find_base, refuse_quantised, without_progress_bars
-from .precision import DType, Quantization, choose_precision, settle
+from .precision import choose_precision, settle
 
 AttentionChoice = Literal["auto", "sdpa", "flex"]
 

@@ -9,12 +9,11 @@ import importlib.util
 import logging
 import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
-Quantization = Literal["none", "int8", "nf4"]
+from ..tools.number_formats import DType, FloatType, Quantization
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +74,16 @@ def compute_device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def choose_dtype(device: torch.device) -> str:
+def refuse_sharded(quantization: Quantization) -> None:
+    """Raise `ValueError` if weights are quantised: those are no tensors that FSDP can cut."""
+    if quantization != "none":
+        raise ValueError(
+            f"training.parallel=fsdp does not go with model.quantization={quantization}: set model.quantization=none, or "
+            "training.parallel=ddp, which keeps the quantised model whole on each device"
+        )
+
+
+def choose_dtype(device: torch.device) -> FloatType:
     """The dtype that a device computes well in; bfloat16 on a CPU without it is hundreds of times slower."""
     if device.type != "cuda":
         return "float32"

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..models.precision import Quantization
 from ..recipe import TrainingSettings
+from ..tools.number_formats import FloatType, Quantization
 from ..trees.scoring import FLEX_MULTIPLE, Attention
 from .shapes import Linear, ModelShape
 
@@ -55,7 +55,7 @@ class Place:
     """Where a model runs and how its weights are kept there."""
 
     device: Literal["cpu", "cuda"]
-    dtype: Literal["float32", "bfloat16", "float16"]
+    dtype: FloatType
     quantization: Quantization = "none"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     devices: int = 1

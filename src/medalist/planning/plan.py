@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 
-from ..models.precision import DType, choose_dtype
+from ..models.precision import choose_dtype, refuse_sharded
 from ..recipe import Recipe, dump_recipe, parse_recipe
+from ..tools.number_formats import DType, FloatType
 from .compute import Rates, Work, probe, scoring_work, training_work
 from .memory import BASELINE, SLACK, Pass, Peak, Place, scoring_peak, training_peaks
 from .shapes import ModelShape, find_shape
@@ -31,7 +32,6 @@ NO_HOLES = "MALLOC_MMAP_THRESHOLD_=131072"
 """Environment setting that makes glibc map every tensor separately: no fragmentation, slower steps (mallopt(3))."""
 
 Device = Literal["cpu", "cuda"]
-Dtype = Literal["float32", "bfloat16", "float16"]
 Verdict = Literal["fits", "may not fit", "does not fit", "unknown"]
 
 
@@ -177,16 +177,9 @@ class _Where:
 def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     """The plan without advice and probe."""
     settings = recipe.training
-    per_pass = settings.passages_per_pass * devices
-    if settings.passages_per_step % per_pass:
-        raise ValueError(
-            f"training.passages_per_step={settings.passages_per_step} is not a multiple of passages_per_pass="
-            f"{settings.passages_per_pass} times {devices} device(s)"
-        )
-    if settings.parallel == "fsdp" and recipe.model.quantization != "none":
-        raise ValueError(f"training.parallel=fsdp does not work with model.quantization={recipe.model.quantization}")
-    if settings.method == "full" and recipe.model.quantization != "none":
-        raise ValueError(f"training.method=full does not work with model.quantization={recipe.model.quantization}")
+    per_pass = settings.passages_at_once(devices)
+    if settings.parallel == "fsdp":
+        refuse_sharded(recipe.model.quantization)
     place = Place(
         device=where.kind,
         dtype=_dtype(recipe.model.dtype, where.kind),
@@ -223,13 +216,13 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     )
 
 
-def _dtype(wanted: DType, kind: Device) -> Dtype:
+def _dtype(wanted: DType, kind: Device) -> FloatType:
     """The dtype that `load_base` would choose; a GPU that is not on this machine is assumed to support bfloat16."""
     if wanted != "auto":
         return wanted
     if kind == "cuda" and not torch.cuda.is_available():
         return "bfloat16"
-    return cast(Dtype, choose_dtype(torch.device(kind)))
+    return choose_dtype(torch.device(kind))
 
 
 def device_memory() -> float | None:

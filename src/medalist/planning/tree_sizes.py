@@ -21,7 +21,7 @@ from ..data.quizzes import Text
 from ..models.base import cache_folder, local_base
 from ..recipe import Recipe
 from ..runs.prepare import data_folder, prepare
-from ..runs.prepared import open_prepared
+from ..runs.prepared import is_prepared, open_prepared
 from ..training.batches import TreeDataset, with_gold
 from ..trees.prompt import Encoder, Layout
 from ..trees.tree import TokenTree, forest
@@ -152,7 +152,7 @@ def _own_texts(recipe: Recipe) -> tuple[Sequence[Text], Sequence[Text], Inventor
     settings = recipe.data
     try:
         folder = data_folder(recipe)
-        if (folder / "data.json").exists():
+        if is_prepared(folder):
             prepared = open_prepared(folder)
             return _spread(prepared.texts("train")), _spread(prepared.texts("validation")), prepared.inventory
         if settings.source != "sample" and _bytes(Path(settings.path or "")) > SMALL:

@@ -20,7 +20,7 @@ from ..evaluation.results import ClaimRow, Metrics, distinct_slices, right, stro
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
-from ..tools.pages import interval, points, share, template_environment
+from ..tools.pages import interval, per_cent, points, template_environment
 from ..trees.prompt import choice_question, mention_question
 from .run import Run
 
@@ -30,7 +30,7 @@ _EXAMPLE_CHOICE = Choice(question="Was a drug given?", options=("yes", "no", "ma
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class Destination:
     """Where a card's model is published, and under what; for a card that only lies in a run's folder the defaults."""
 
     repo: str | None = None
@@ -68,15 +68,17 @@ def write_card(run: Run) -> Path | None:
     return run.tuned / "README.md"
 
 
-def card_text(run: Run, export: Export | None = None, place: Place | None = None) -> str:
+def card_text(run: Run, export: Export | None = None, destination: Destination | None = None) -> str:
     """The card of a trained run's model, or of weights that were exported from it.
 
     Args:
         run: with its evaluations.
         export: the weights, if they are not the run's own.
-        place: where it is published; None: nowhere yet.
+        destination: where it is published; None: nowhere yet.
     """
-    place = place or Place(base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id))
+    destination = destination or Destination(
+        base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id)
+    )
     folders = sorted(
         (path.parent for path in run.folder.glob(f"evaluation/*/{METRICS_FILE}")),
         key=lambda f: (f.name != "test", f.name),
@@ -84,7 +86,7 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
     evaluations: list[Evaluation] = []
     for folder in folders:
         metrics = read_metrics(folder)
-        if place.with_words is not None and folder.name not in place.with_words:
+        if destination.with_words is not None and folder.name not in destination.with_words:
             metrics["slices"] = without_words(metrics["slices"])
         strongest = {name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()}
         metrics["slices"] = distinct_slices(metrics["slices"])
@@ -108,9 +110,9 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
         none_of_these=NONE_OF_THESE,
         record=run.record,
         recipe=run.recipe,
-        place=place,
-        repo=place.repo or f"user/{run.folder.name}",
-        title=place.repo.split("/")[1] if place.repo else run.folder.name,
+        destination=destination,
+        repo=destination.repo or f"user/{run.folder.name}",
+        title=destination.repo.split("/")[1] if destination.repo else run.folder.name,
         lora=lora,
         embedded=run.base.source == EMBEDDED,
         evaluations=evaluations,
@@ -121,10 +123,10 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
         if run.recipe.data.source == "choices"
         else mention_question(_EXAMPLE, mention, _EXAMPLE_SENSES, run.recipe.prompt),
     )
-    return f"---\n{_metadata(run, place, evaluations, lora=lora)}\n---\n\n{page}"
+    return f"---\n{_metadata(run, destination, evaluations, lora=lora)}\n---\n\n{page}"
 
 
-def _metadata(run: Run, place: Place, evaluations: list[Evaluation], *, lora: bool) -> str:
+def _metadata(run: Run, destination: Destination, evaluations: list[Evaluation], *, lora: bool) -> str:
     """The YAML head that the Hub reads; an accuracy never stands without its interval and baselines there either."""
     choices = run.recipe.data.source == "choices"
     results = [
@@ -143,13 +145,13 @@ def _metadata(run: Run, place: Place, evaluations: list[Evaluation], *, lora: bo
         for evaluation in evaluations
         for name, value in _headline_metrics(evaluation["metrics"])
     ]
-    licence = place.licence
+    licence = destination.licence
     card = ModelCardData(
         language="en",
         license=licence.id if licence else None,
         library_name="peft" if lora else "transformers",
         pipeline_tag="text-generation",
-        base_model=place.base_id,
+        base_model=destination.base_id,
         base_model_relation="adapter" if lora else "finetune",
         datasets=["McGill-NLP/medal"] if run.recipe.data.source == "medal" else None,
         tags=[
@@ -160,7 +162,7 @@ def _metadata(run: Run, place: Place, evaluations: list[Evaluation], *, lora: bo
             *(["lora"] if lora else []),
         ],
         metrics=["accuracy"] if results else None,
-        model_name=place.repo.split("/")[1] if place.repo else run.folder.name,
+        model_name=destination.repo.split("/")[1] if destination.repo else run.folder.name,
         eval_results=results or None,
     )
     if not results:
@@ -174,7 +176,7 @@ def _headline_metrics(metrics: Metrics) -> Iterator[tuple[str, float]]:
         if cells is None or "tuned" not in cells:
             continue
         others = [("base model", "base"), *((baseline, baseline) for baseline in metrics["baselines"])]
-        beside = "; ".join(f"{shown} {share(right(cells, key))}" for shown, key in others if key in cells)
+        beside = "; ".join(f"{shown} {per_cent(right(cells, key))}" for shown, key in others if key in cells)
         tuned = right(cells, "tuned")
         yield f"Accuracy, {label} (95 % interval {interval(tuned)} %; {beside})", round(tuned["value"], 4)
 

@@ -21,7 +21,7 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
 from ..data.spelling import plain_words
 from ..evaluation.baselines import copy_else_majority, majority
-from ..evaluation.claims_table import compared, make_row, slice_row
+from ..evaluation.claims_table import make_row, row_of_values, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
 from ..evaluation.predictions import Scores, read_scores, score_texts
@@ -74,8 +74,7 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
         FileNotFoundError: the run is not trained to its end.
         ValueError: the data is choice questions.
     """
-    if run.tuned is None:
-        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    run.trained_to_end()
     use_threads(run.recipe)
     held = held_out(run, on)
     if held.quizzes:
@@ -166,7 +165,7 @@ def _generation_rows(
             name: np.array([judge(*row) for row in zip(found, items, golds, strict=True)], dtype=float)
             for name, found in texts.items()
         }
-        return compared(claim, metric, items, values, resamples, unit=unit, better=better, baseline=baseline)
+        return row_of_values(claim, metric, items, values, resamples, unit=unit, better=better, baseline=baseline)
 
     return [
         row(
@@ -214,7 +213,7 @@ def _adaptability_rows(
     right = {name: _right(items, m.elsewhere) for name, m in measured.items()}
     baseline = _strongest_baseline(items, trained, elsewhere.inventory)
     rows.append(
-        compared(
+        row_of_values(
             "adaptability",
             "another kind of text (embedded clinical notes, development half): right",
             items,
@@ -266,7 +265,7 @@ def _safety_rows(
         baseline: str | None = None,
     ) -> ClaimRow:
         values = {name: judge(items, found[name]) for name in ("base", "tuned")}
-        return compared("safety", metric, items, values, resamples, better=better, baseline=baseline)
+        return row_of_values("safety", metric, items, values, resamples, better=better, baseline=baseline)
 
     sure = f"{CONFIDENT:.0%}".replace("%", " %")
     return [
@@ -307,5 +306,5 @@ def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples:
     seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}
     return [
         _perplexity_row(measured, resamples),
-        compared("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
+        row_of_values("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,17 +19,17 @@ from ..evaluation.predictions import Scores, prediction_key, read_predictions, s
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, DataAbout, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
+from ..models.base import weights_sha256
 from ..models.load import LoadedModel, load_base
-from ..models.precision import Quantization
 from ..recipe import Recipe
 from ..tools.files import replacing
+from ..tools.number_formats import Quantization
 from ..tools.progress import say
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
 from .held_out import OWN_TEST, HeldOut, held_out, named_data, read_marked
 from .parents import parent_of
-from .prepared import open_prepared
 from .reading import load_inventory
 from .run import Run, load_run_base, load_tuned, use_threads
 
@@ -44,9 +43,9 @@ class RunModels:
         self.weights = {"base": run.base.sha256}
         """What identifies the weights of each model that there is."""
         if self._parent is not None and self._parent.tuned is not None:
-            self.weights["parent"] = _folder_sha256(self._parent.tuned)
+            self.weights["parent"] = weights_sha256(self._parent.tuned)
         if run.tuned is not None:
-            self.weights["tuned"] = _folder_sha256(run.tuned)
+            self.weights["tuned"] = weights_sha256(run.tuned)
 
     def load(self, name: str) -> LoadedModel:
         """The model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
@@ -101,11 +100,11 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
 
 def _has_test(run: Run) -> bool:
     """Whether the test split of a run's data is still there and holds something."""
-    folder = Path(run.record["data"]["folder"])
-    if not (folder / "data.json").exists():
+    prepared = run.prepared()
+    if prepared is None:
         say(f"The data of {run.folder} is gone: what was lost there cannot be measured")
         return False
-    return bool(open_prepared(folder).account["passages"]["test"])
+    return bool(prepared.account["passages"]["test"])
 
 
 def evaluate_base(
@@ -162,10 +161,6 @@ def evaluate_base(
         about={"data": str(file), "base": base.identity.id},
     )
     return metrics, folder
-
-
-def _folder_sha256(folder: Path) -> str:
-    return hashlib.sha256(b"".join(sorted(p.read_bytes() for p in folder.glob("*.safetensors")))).hexdigest()
 
 
 def evaluate(

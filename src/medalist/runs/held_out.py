@@ -75,8 +75,7 @@ def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:
         return _held_out_of_parent(run, on)
     name, data, inventory = ("test", None, on.inventory) if on.data is None else named_data(on.data, on.inventory)
     candidates = run.inventory if inventory is None else Inventory.read(inventory)
-    prepared = Path(run.record["data"]["folder"])
-    known = open_prepared(prepared) if (prepared / "data.json").exists() else None
+    known = run.prepared()
     passages: list[Passage] = []
     quizzes: list[Quiz] = []
     quarantine = Quarantine()
@@ -85,7 +84,7 @@ def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:
     elif data is not None:
         passages, quarantine = read_marked(data, candidates, on.limit)
     else:
-        known = known or open_prepared(prepared)  # which says that it is gone
+        known = known or open_prepared(run.data_folder)  # which says that it is gone
         passages, quizzes = known.passages("test")[: on.limit], known.quizzes("test")[: on.limit]
         if not passages and not quizzes:
             raise ValueError(f"{run.folder} has no test split; name a file with --data")
@@ -101,7 +100,7 @@ def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:
         folder=run.folder / "evaluation" / name,
         quarantine=quarantine,
         about={
-            "data": f"test split of {prepared}" if data is None else str(data),
+            "data": f"test split of {run.data_folder}" if data is None else str(data),
             "file": None if data is None else str(data.resolve()),
             "inventory_file": None if inventory is None else str(inventory.resolve()),
             "run": run.folder.name,
@@ -117,7 +116,7 @@ def _held_out_of_parent(run: Run, on: HeldOut) -> Questions:
         raise ValueError(
             f"{run.folder} was not tuned further from a run that is still there, so there is no {PARENT_TEST}"
         )
-    prepared = open_prepared(Path(parent.record["data"]["folder"]))
+    prepared = open_prepared(parent.data_folder)
     passages = prepared.passages("test")[: on.limit]
     if not passages:
         raise ValueError(f"{parent.folder} has no test split; name a file with --data")

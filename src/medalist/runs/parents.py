@@ -19,8 +19,7 @@ from ..data.splits import shared_passages
 from ..models.base import BaseIdentity, weights_sha256
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from ..tools.progress import say
-from .prepared import open_prepared
-from .run import Run, open_run
+from .run import Run, is_run, open_run
 
 RATE = 0.5
 """Of the parent's learning rate. Its schedule ended at zero, and rising to the full rate again forgets more (Gupta et al.
@@ -180,7 +179,7 @@ def check_same(run: Run, parent: Run) -> None:
 
 def parent_of(run: Run) -> Run | None:
     """The run that a run began with; None where there was none, or it is gone or was trained anew since."""
-    if run.recipe.model.parent is None or not (Path(run.recipe.model.parent) / "recipe.yaml").exists():
+    if run.recipe.model.parent is None or not is_run(Path(run.recipe.model.parent)):
         return None
     parent = open_run(Path(run.recipe.model.parent))
     found = parent.tuned is not None and parent_record(parent)["sha256"] == run.record["parent"]["sha256"]
@@ -209,11 +208,8 @@ def senses_as_listed(counted: Iterable[Inventory], inventory: Inventory) -> Inve
 
 def training_passages(run: Run) -> list[Passage] | None:
     """The passages that a run was trained on, replayed ones too; None if its prepared data is gone."""
-    folder = Path(run.record["data"]["folder"])
-    if not (folder / "data.json").exists():
-        return None
-    prepared = open_prepared(folder)
-    return [*prepared.passages("train"), *prepared.replayed()]
+    prepared = run.prepared()
+    return None if prepared is None else [*prepared.passages("train"), *prepared.replayed()]
 
 
 def all_training_passages(run: Run) -> list[Passage] | None:

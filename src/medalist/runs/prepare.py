@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,9 +31,9 @@ from ..data.rows import Quarantine
 from ..data.sources.choices import read_choices
 from ..data.splits import Split, hold_out, split_passages
 from ..recipe import DataSettings, Recipe
-from ..tools.files import replacing
+from ..tools.files import must_exist, replacing, writing_folder
 from .parents import parent_run, replayed
-from .prepared import DataAccount, Prepared, PreparedSettings, ShortFormAccount, open_prepared
+from .prepared import DataAccount, Prepared, PreparedSettings, ShortFormAccount, is_prepared, open_prepared
 from .reading import read_sources
 from .run import Run
 
@@ -57,20 +56,10 @@ def prepare(recipe: Recipe) -> Prepared:
         FileNotFoundError: a file is missing.
     """
     folder = data_folder(recipe)
-    if not (folder / "data.json").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        begun = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
+    if not is_prepared(folder):
+        with writing_folder(folder, keep_if=is_prepared) as begun:
             (_write_choices if recipe.data.source == "choices" else _write)(recipe, begun)
             shutil.rmtree(begun / "corpus", ignore_errors=True)
-            begun.chmod(0o755)
-            try:
-                begun.rename(folder)
-            except OSError:
-                if not (folder / "data.json").exists():  # else another process was first, with the same settings
-                    raise
-        finally:
-            shutil.rmtree(begun, ignore_errors=True)
     return open_prepared(folder)
 
 
@@ -187,8 +176,7 @@ def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
     names = [("path", settings.path)] if settings.path is not None else []
     for key, name in [*names, *(("inventory", name) for name in settings.inventories)]:
         path = Path(name)
-        if not path.exists():
-            raise FileNotFoundError(f"{name} does not exist (key data.{key})")
+        must_exist(path, f"key data.{key}")
         inside = sorted(path.iterdir()) if path.is_dir() and not is_corpus(path) else [path]
         for file in [path / ACCOUNT] if is_corpus(path) else inside:
             stat = file.stat()

@@ -96,6 +96,11 @@ class Prepared:
         return read_passages(self.folder / "replay.parquet", self.inventory)
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds prepared data, complete."""
+    return (folder / "data.json").exists()  # written last of all
+
+
 def open_prepared(folder: Path) -> Prepared:
     """Open a prepared folder.
 
@@ -103,7 +108,7 @@ def open_prepared(folder: Path) -> Prepared:
         FileNotFoundError: it is none.
         ValueError: its account is no JSON, or of another shape.
     """
-    if not (folder / "data.json").exists():
+    if not is_prepared(folder):
         raise FileNotFoundError(f"{folder} holds no prepared data; run `medalist prepare`")
     path, remedy = folder / ACCOUNT_FILE, "Remove the folder and run `medalist prepare` again."
     account = checked(path, _ACCOUNT, json_object(path, remedy=remedy), remedy=remedy)

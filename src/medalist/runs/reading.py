@@ -16,7 +16,7 @@ from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import corpus_passages
 from ..data.sources.choices import is_choices
-from ..data.splits import Split, split_passages
+from ..data.splits import SPLITS, Split, split_passages
 from ..data.substitution import Substituter
 from ..recipe import DataSettings, Recipe
 from .parents import candidates, parent_run
@@ -113,7 +113,6 @@ def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory
             f"{recipe.data.path} gives no passages of kind {' or '.join(missing)}; leave that out of data.kinds.shares. There "
             f"are: {', '.join(there)}."
         )
-    splits: tuple[Split, ...] = ("train", "validation", "test")
     if shares is None:
-        return inventory, {split: corpus_passages(path, split, inventory) for split in splits}
-    return inventory, {split: mixed(path, split, inventory, shares, seed=recipe.seed) for split in splits}
+        return inventory, {split: corpus_passages(path, split, inventory) for split in SPLITS}
+    return inventory, {split: mixed(path, split, inventory, shares, seed=recipe.seed) for split in SPLITS}

@@ -13,7 +13,7 @@ import yaml
 
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
-from ..data.passages import NONE_OF_THESE, WORD
+from ..data.passages import NONE_OF_THESE, words_around
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
@@ -23,11 +23,10 @@ from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
 from ..evaluation.results import Adaptation, Difference, Metrics, answerers, distinct_slices, right, strongest_baseline
 from ..recipe import dump_recipe
 from ..tools.files import replacing
-from ..tools.pages import share, template_environment
+from ..tools.pages import per_cent, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
-from .prepared import open_prepared
 from .run import Run
 
 
@@ -126,8 +125,8 @@ def plain_summary(metrics: Metrics) -> list[str]:
             continue
         where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
         strongest = strongest_baseline(cells, metrics["baselines"])
-        line = ", ".join(f"the {model} model is right on {share(right(cells, model))}" for model in models)
-        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(right(cells, strongest))}."
+        line = ", ".join(f"the {model} model is right on {per_cent(right(cells, model))}" for model in models)
+        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {per_cent(right(cells, strongest))}."
         if "difference" in cells:
             line += f" {_verdict(cells['difference'])}"
         if "from_parent" in cells:
@@ -154,7 +153,7 @@ def adaptation_summary(adapted: Adaptation) -> list[str]:
             )
             lines.append(
                 f"{where} ({row['difference']['count']:,} short forms with a choice), the parent is right on "
-                f"{share(right(row, 'parent'))}, the model tuned further on {share(row['tuned'])}. "
+                f"{per_cent(right(row, 'parent'))}, the model tuned further on {per_cent(row['tuned'])}. "
                 + _verdict(row["difference"], further=True)
             )
     return [*lines, *adapted["shared"]]
@@ -226,7 +225,6 @@ def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
         return []
     inventory_file, file = about.get("inventory_file"), about.get("file")
     inventory = Inventory.read(Path(inventory_file)) if inventory_file else run.inventory
-    prepared = Path(run.record["data"]["folder"])
     items: list[Item] = []
     quizzes: list[Quiz] = []
     if file is not None and Path(file).exists():
@@ -234,9 +232,9 @@ def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
             quizzes = read_choices(Path(file))
         else:
             items = make_items(read_marked(Path(file), inventory)[0], inventory)
-    elif file is None and prepared.exists():
-        quizzes = open_prepared(prepared).quizzes("test")
-        items = make_items(open_prepared(prepared).passages("test"), inventory)
+    elif file is None and (prepared := run.prepared()) is not None:
+        quizzes = prepared.quizzes("test")
+        items = make_items(prepared.passages("test"), inventory)
     scores = read_scores(folder)
     last = "tuned" if "tuned" in scores else "base"
     asked: list[Item | ChoiceItem] = [*items, *make_choice_items(quizzes)]
@@ -268,9 +266,7 @@ def _spread(items: Sequence[Item | ChoiceItem], most: int) -> list[Item | Choice
 def _quoted(item: Item, *, words: int = 24) -> dict[str, str]:
     """A short form with the words around it."""
     text, mention = item.passage.text, item.mention
-    left = [match.start() for match in WORD.finditer(text, 0, mention.start)][-words:]
-    right = [match.end() for match in WORD.finditer(text, mention.end)][:words]
-    start, end = left[0] if left else mention.start, right[-1] if right else mention.end
+    start, end = words_around(text, mention, words)
     return {
         "before": ("… " if start else "") + text[start : mention.start],
         "surface": item.passage.surface(mention),

@@ -16,6 +16,7 @@ from ..models.base import BaseIdentity
 from ..models.load import LoadedModel, load_base
 from ..recipe import Recipe, dump_recipe, load_recipe
 from ..tools.files import replacing
+from .prepared import Prepared, is_prepared, open_prepared
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +42,25 @@ class Run:
         """Folder of the adapter, or of the fully tuned model; None before training has ended."""
         found = (self.folder / name for name in ("adapter", "model"))
         return next((folder for folder in found if folder.exists()), None)
+
+    def trained_to_end(self, *, recorded: bool = False) -> Path:
+        """As `tuned`, where there has to be one; `recorded`: and the run has to say how it was trained.
+
+        Raises:
+            FileNotFoundError: the run has not been trained to its end.
+        """
+        if self.tuned is None or (recorded and "training" not in self.record):
+            raise FileNotFoundError(f"{self.folder} holds no tuned model yet; run `medalist train --resume`")
+        return self.tuned
+
+    @property
+    def data_folder(self) -> Path:
+        """Where its data was prepared."""
+        return Path(self.record["data"]["folder"])
+
+    def prepared(self) -> Prepared | None:
+        """Its prepared data; None where that is gone."""
+        return open_prepared(self.data_folder) if is_prepared(self.data_folder) else None
 
     @property
     def is_adapter(self) -> bool:
@@ -110,8 +130,7 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     Raises:
         FileNotFoundError: the run has not been trained to its end.
     """
-    if run.tuned is None:
-        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    tuned = run.trained_to_end()
     if not run.is_adapter:
-        return load_base(str(run.tuned), dtype=run.recipe.model.dtype)
-    return load_adapter(base or load_run_base(run), run.tuned)
+        return load_base(str(tuned), dtype=run.recipe.model.dtype)
+    return load_adapter(base or load_run_base(run), tuned)

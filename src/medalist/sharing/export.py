@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,16 +20,17 @@ from ..runs.card import card_text
 from ..runs.evaluate import RunModels
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run, use_threads
-from ..tools.files import put_in_place
-from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
-from .merging import MergedDType, write_merged
+from ..tools.files import writing_folder
+from ..tools.number_formats import FloatType, GGUFType
+from .gguf import check_tools, convert, quantize, take_weights, tokenize
+from .merging import write_merged
 
 
 def export_merged(
     run: Run,
     out: Path | None = None,
     *,
-    dtype: MergedDType = "bfloat16",
+    dtype: FloatType = "bfloat16",
     max_drop: float = 0.01,
     on: HeldOut = OWN_TEST,
     force: bool = False,
@@ -53,13 +53,12 @@ def export_merged(
         ValueError: accuracy falls by more than `max_drop`, and nothing is left; or the base is not the recorded one.
     """
     target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
-    with _staging(target, force=force) as staging:
+    _check_free(target, force=force)
+    with writing_folder(target) as merged:
         check = _Check(run, target, max_drop=max_drop, on=on)
-        merged = staging / target.name
         merge_run(run, merged, dtype=dtype)
         export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
-        put_in_place(merged, target)
     return export
 
 
@@ -93,7 +92,10 @@ def export_gguf(
     """
     check_tools()
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
-    with _staging(target, force=force) as staging:
+    _check_free(target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        staging = Path(folder)
         check = _Check(run, target, max_drop=max_drop, on=on)
         merged, written = staging / "merged", staging / target.name
         merge_run(run, merged, dtype="float16")
@@ -111,15 +113,15 @@ def export_gguf(
     return Export(path=target, form="gguf", type=file_type, comparison=comparison, other_tokens=others)
 
 
-def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
+def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
     """Write a trained run's merged weights to a new folder, unchecked.
 
     Raises:
         ModelError: the base is not the recorded one, or is quantised itself.
     """
-    assert run.tuned is not None
+    tuned = run.trained_to_end()
     if not run.is_adapter:
-        write_merged(run.tuned, None, target, dtype=dtype)
+        write_merged(tuned, None, target, dtype=dtype)
         return
     base, identity = find_base(run.base.source, run.base.revision)
     if identity.sha256 != run.base.sha256:
@@ -127,17 +129,13 @@ def merge_run(run: Run, target: Path, *, dtype: MergedDType) -> None:
             f"{run.base.source} has the weights {identity.sha256[:12]}…, not {run.base.sha256[:12]}… that the run was "
             "trained on"
         )
-    write_merged(base, run.tuned, target, dtype=dtype)
+    write_merged(base, tuned, target, dtype=dtype)
 
 
-@contextmanager
-def _staging(target: Path, *, force: bool) -> Iterator[Path]:
-    """A folder to write in before the result gets its name; on the same disk, and gone afterwards."""
+def _check_free(target: Path, *, force: bool) -> None:
+    """Refuse to write over an earlier export unasked."""
     if target.exists() and not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        yield Path(folder)
 
 
 class _Check:
@@ -147,8 +145,7 @@ class _Check:
     """
 
     def __init__(self, run: Run, target: Path, *, max_drop: float, on: HeldOut) -> None:
-        if run.tuned is None:
-            raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+        run.trained_to_end()
         use_threads(run.recipe)
         self._run, self._target, self._max_drop = run, target, max_drop
         self._held = held_out(run, replace(on, limit=None))  # whole, as the run's predictions that are read again were

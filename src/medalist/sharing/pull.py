@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..runs.held_out import HeldOut
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.run import Run, open_run, write_recipe
-from ..tools.files import put_in_place
+from ..tools.files import writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
 from .publication import WRITTEN, check_repo_name, is_written
@@ -74,9 +73,7 @@ def pull(
     record["data"]["folder"] = str(
         prepared.folder if prepared else Path("data") / f"{recipe.data.source}-not-published"
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as staging:
-        folder = Path(staging) / out.name
+    with writing_folder(out) as folder:
         weights = folder / record["published"]["kind"]
         for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
             name = path.relative_to(snapshot).as_posix()
@@ -94,8 +91,6 @@ def pull(
             _senses(folder, repo, prepared, inventory)
         write_recipe(folder, recipe, record)
         open_run(folder)
-        folder.chmod(0o755)
-        put_in_place(folder, out)
     return open_run(out)
 
 
@@ -207,7 +202,7 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
     found = []
     for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
         name, before = path.parent.name, read_metrics(path.parent)
-        if name == "test" and (Path(run.record["data"]["folder"]) / "data.json").exists():
+        if name == "test" and run.prepared() is not None:
             after, _ = evaluate_run(run)
         elif name == "clinical-development":
             after, _ = evaluate_run(run, HeldOut(data=Path(name)))

@@ -7,8 +7,6 @@ text at once; where the tokens meet as Medalist's do, which is counted here, the
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from ..models.base import find_base
 from ..models.load import longest_sequence
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run
-from ..tools.files import put_in_place
+from ..tools.files import writing_folder
 from ..tools.progress import tracking
 from ..trees.prompt import Encoder, Question
 
@@ -101,24 +99,18 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
     base, _ = find_base(run.base.source, run.base.revision)
     tokenizer, longest = AutoTokenizer.from_pretrained(base), longest_sequence(AutoConfig.from_pretrained(base))
     encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with writing_folder(folder) as begun:
         count = other = 0
-        with (partial / "questions.jsonl").open("w", encoding="utf-8") as file:
+        with (begun / "questions.jsonl").open("w", encoding="utf-8") as file:
             for text, question, record in task_questions(held.passages, held.inventory, encoder):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 count += 1
                 other += not encoded_alike(tokenizer, encoder, text, question)
         if not count:
             raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to ask")
-        (partial / "questions.py").write_text(_READER, encoding="utf-8")
+        (begun / "questions.py").write_text(_READER, encoding="utf-8")
         about = {"task": TASK, "count": count, "fingerprint": fingerprint(held.passages)}
-        (partial / f"{TASK}.yaml").write_text(_YAML.format_map(about), encoding="utf-8")
-        partial.chmod(0o755)
-        put_in_place(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (begun / f"{TASK}.yaml").write_text(_YAML.format_map(about), encoding="utf-8")
     mentions = sum(len(passage.mentions) for passage in held.passages)
     return TaskCounts(
         questions=count,

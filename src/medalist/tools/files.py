@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TextIO, cast
+
+
+def must_exist(path: Path, note: str = "") -> None:
+    """Raise `FileNotFoundError` if there is no such file or folder; `note` says more of it, such as its key in the recipe."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist{note and f' ({note})'}")
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file for reading; of a gzipped one (`.gz`), its unpacked content."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def open_text(path: Path, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
+    """Open a text file for reading; of a gzipped one (`.gz`), its unpacked content."""
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; of a gzipped one (`.gz`), unpacked.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    with undamaged(path), open_bytes(path) as file:
+        return file.read()
 
 
 @contextmanager
@@ -63,21 +90,45 @@ def undamaged(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
 
 
-def put_in_place(source: Path, target: Path) -> None:
-    """Sync a finished folder to disk and give it its name, replacing an older one of that name."""
+@contextmanager
+def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """A new folder beside `path` to write in; it takes the name `path`, as `put_in_place` does, only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
+        begun = Path(aside) / path.name
+        begun.mkdir()
+        yield begun
+        put_in_place(begun, path, keep_if=keep_if)
+
+
+def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] | None = None) -> None:
+    """Sync a finished folder to disk and give it its name.
+
+    Args:
+        source: on the same disk as `target`.
+        target: replaced, if there is an older folder of that name.
+        keep_if: for content that follows from the name: an older folder of which this is true is left, `source` too.
+    """
     for path in (*source.rglob("*"), source):
-        handle = os.open(path, os.O_RDONLY)
+        _sync(path)
+    if keep_if is None:
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        source.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-    handle = os.open(target.parent, os.O_RDONLY)
+            source.rename(target)
+        except OSError:
+            if not keep_if(target):  # else another process was first
+                raise
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import httpx2
+from huggingface_hub import constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -22,7 +22,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import logging as hub_logging
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-from .progress import console, say
+from .progress import console
+from .retrying import named_error, retrying
 
 WAITS = (1, 3, 9)
 """Seconds before each new try of a request that the client itself does not repeat."""
@@ -43,18 +44,28 @@ def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, u
         ValueError: the user can mend it: log in, another name, another revision.
         OSError: the Hub cannot be reached or has trouble.
     """
+    page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repo}"
     try:
         yield
     except LocalTokenNotFoundError:
         raise ValueError("No token for the Hub: run `hf auth login`, or set HF_TOKEN.") from None
-    except GatedRepoError:
-        raise ValueError(f"{repo} is gated: accept its terms on its Hub page, then run `hf auth login`.") from None
+    except GatedRepoError as error:
+        if error.response.status_code == 401:
+            problem = f"{repo} is gated: accept its licence on its Hub page, {page}, then run `hf auth login`."
+        else:
+            problem = (
+                f"{repo} is gated, and the account that you are logged in with has no access: accept its licence on its Hub "
+                f"page, {page}, and wait until it is granted. A fine-grained token must also allow gated repositories."
+            )
+        raise ValueError(problem) from None
     except RepositoryNotFoundError:
         raise ValueError(
             f"{repo} is no {kind} on the Hub, or is private: check the name, or run `hf auth login`."
         ) from None
     except RevisionNotFoundError:
-        raise ValueError(f'{repo} has no revision "{revision}" on the Hub: name another, such as main.') from None
+        raise ValueError(
+            f'{repo} has no revision "{revision}" on the Hub: its branches, tags and commits are at {page}/commits/main.'
+        ) from None
     except OfflineModeIsEnabled:
         raise OSError(f"{repo}: the Hub is not asked while HF_HUB_OFFLINE is set.") from None
     except HfHubHTTPError as error:
@@ -91,24 +102,21 @@ def _refused(repo: str, error: HfHubHTTPError) -> Exception:
 
 
 def _broken(repo: str, error: BaseException, unfinished: str) -> OSError:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    reason = named_error(error)
     return OSError(f"{repo}: the connection to the Hub broke or was never made ({reason}). {unfinished}".rstrip())
 
 
 def persistently(ask: Callable[[], _T]) -> _T:
     """What `ask` returns, asked again after a broken connection or a server's error. It must be harmless to repeat."""
-    for wait in WAITS:
-        try:
-            return ask()
-        except HfHubHTTPError as error:
-            if error.response.status_code not in (408, 429) and error.response.status_code < 500:
-                raise
-            reason = f"the Hub answers {error.response.status_code}"
-        except (httpx2.TransportError, json.JSONDecodeError) as error:
-            reason = type(error).__name__
-        say(f"{reason}; trying again in {wait} s")
-        time.sleep(wait)
-    return ask()
+    return retrying(ask, waits=WAITS, in_passing=_in_passing)
+
+
+def _in_passing(error: Exception) -> str | None:
+    """What the trouble is, if another try may do without it."""
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return f"the Hub answers {status}" if status in (408, 429) or status >= 500 else None
+    return type(error).__name__ if isinstance(error, httpx2.TransportError | json.JSONDecodeError) else None
 
 
 @contextmanager

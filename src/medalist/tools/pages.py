@@ -24,11 +24,11 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "interval": interval}
+    environment.filters |= {"per_cent": per_cent, "interval": interval}
     return environment
 
 
-def share(cell: Measured | float | None) -> str:
+def per_cent(cell: Measured | float | None) -> str:
     """A fraction as per cent: "83.5 %"; a dash where there is none."""
     if cell is None:
         return "–"

@@ -29,10 +29,10 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..models.load import LoadedModel, choose_attention
-from ..models.precision import compute_device
+from ..models.precision import compute_device, refuse_sharded
 
 
-def shard(base: LoadedModel, model: Any) -> None:
+def shard_model(base: LoadedModel, model: Any) -> None:
     """Put each process's slice of a model on its device, and check how the sharded model scores token trees.
 
     Each decoder block, adapter included, is an FSDP unit; everything outside the blocks is the last unit, so that tied
@@ -46,11 +46,7 @@ def shard(base: LoadedModel, model: Any) -> None:
         ValueError: the base is quantised: its weights are not tensors that can be sliced.
         TreeAttentionError: the model does not follow token trees.
     """
-    if base.quantization != "none":
-        raise ValueError(
-            f"training.parallel=fsdp does not work with model.quantization={base.quantization}: set "
-            "model.quantization=none, or training.parallel=ddp, which keeps the quantised model whole on each device"
-        )
+    refuse_sharded(base.quantization)
     device = compute_device()
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     blocks = [part for part in base.model.modules() if type(part).__name__ in base.model._no_split_modules]

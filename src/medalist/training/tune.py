@@ -25,7 +25,7 @@ from ..trees.scoring import score_layouts
 from .batches import Lesson, TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint
 from .ranks import Ranks
-from .sharding import shard
+from .sharding import shard_model
 from .trainer import TreeTrainer
 
 
@@ -81,12 +81,7 @@ def tune(
         ValueError: there is nothing to train on.
     """
     settings, ranks = recipe.training, ranks or Ranks()
-    per_pass = settings.passages_per_pass * ranks.size
-    if settings.passages_per_step % per_pass:
-        raise ValueError(
-            f"training.passages_per_step={settings.passages_per_step} is not a multiple of passages_per_pass="
-            f"{settings.passages_per_pass} times {ranks.size} process(es)"
-        )
+    per_pass = settings.passages_at_once(ranks.size)
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
@@ -96,7 +91,7 @@ def tune(
     held_out = [with_gold(text, inventory) for text in validation]
     layouts = [layout for text in held_out for layout in encoder.encode(text, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
-        shard(base, model)
+        shard_model(base, model)
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
     with tracking("Training", steps) as advance:
         trainer = TreeTrainer(

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.inventory import Inventory
-from ..data.passages import NONE_OF_THESE, WORD, Mention, Passage
+from ..data.passages import NONE_OF_THESE, Mention, Passage, words_around
 from ..data.quizzes import Choice, Quiz, Text
 from .tree import TokenTree, build_tree
 from .windows import Window, text_tail, text_windows
@@ -96,13 +96,8 @@ def choice_question(choice: Choice) -> Question:
 
 
 def _around(text: str, mention: Mention, words: int) -> str:
-    left = [match.start() for match in WORD.finditer(text, 0, mention.start)]
-    right = [match.end() for match in WORD.finditer(text, mention.end)]
-    # A mention inside a word, such as "(RA),", keeps the rest of that word in addition to the words counted.
-    inside_left = bool(left) and not text[mention.start - 1].isspace()
-    inside_right = bool(right) and not text[mention.end].isspace()
-    left, right = left[-(words + inside_left) :] if words + inside_left else [], right[: words + inside_right]
-    return " ".join(text[left[0] if left else mention.start : right[-1] if right else mention.end].split())
+    start, end = words_around(text, mention, words, besides_rest=True)
+    return " ".join(text[start:end].split())
 
 
 Choose = Callable[[Passage, int, tuple[str, ...]], Sequence[str]]

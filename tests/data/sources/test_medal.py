@@ -19,7 +19,7 @@ from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages
 from medalist.data.passages import Passage
 from medalist.data.rows import Quarantine
-from medalist.data.sources.medal import Row, Table, group, rows, tables, text_id
+from medalist.data.sources.medal import MedalRow, Table, group, rows, tables, text_id
 
 INVENTORY = Inventory.of(
     [("RA", "rheumatoid arthritis", 3, None), ("RA", "right atrium", 2, None), ("CT", "x", 1, None)]
@@ -109,7 +109,7 @@ def test_a_bar_in_a_table_with_ids_is_a_character_like_others(tmp_path):
 
 def test_labels_with_stray_spaces_are_counted_as_they_were(tmp_path):
     stray = Counter()
-    found = [Row(2, "1", "in RA", "1", " right  atrium", "t"), Row(3, "2", "in RA", "1", "right atrium", "t")]
+    found = [MedalRow(2, "1", "in RA", "1", " right  atrium", "t"), MedalRow(3, "2", "in RA", "1", "right atrium", "t")]
     assert [golds(p) for p in group(found, INVENTORY, Quarantine(limit=0), stray)] == [[("RA", "right atrium")]] * 2
     assert stray == {("RA", " right  atrium"): 1}
 

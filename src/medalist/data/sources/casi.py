@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from pathlib import Path
 
-from ...tools.files import undamaged
+from ...tools.files import must_exist, read_bytes
 from ..inventory_files import CASI_COLUMNS, CASI_ORDINARY, CASI_UNUSABLE, casi_cells, casi_sense, casi_text
 from ..passages import NONE_OF_THESE, Mention, Passage
 from ..rows import Quarantine
@@ -30,12 +29,9 @@ def read_casi(path: Path, quarantine: Quarantine) -> list[Passage]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or too many rows are malformed (`TooManyBadRows`).
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    with undamaged(path):
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    must_exist(path)
     passages = []
-    for line, cells in casi_cells(casi_text(raw)):
+    for line, cells in casi_cells(casi_text(read_bytes(path))):
         quarantine.total += 1
         try:
             sense = _sense(cells)

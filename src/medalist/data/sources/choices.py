@@ -12,16 +12,15 @@ A row is an object of JSON Lines, of a JSON list, of Parquet, or a line of CSV:
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import string
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ...tools.files import undamaged
+from ...tools.files import must_exist, open_text, undamaged
 from ..quizzes import Choice, Quiz
 from ..rows import Quarantine, json_records, parquet_records
 from ..spelling import tidy
@@ -31,7 +30,7 @@ DECISIONS = ("yes", "no", "maybe")
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
 
-Row = tuple[int, dict[str, Any]]
+NumberedRow = tuple[int, dict[str, Any]]
 """Line number, fields."""
 
 
@@ -41,8 +40,7 @@ def is_choices(path: Path) -> bool:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    must_exist(path)
     if path.is_dir() or not path.name.lower().endswith(_ENDINGS):
         return False
     try:
@@ -65,8 +63,7 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
         FileNotFoundError: there is no such file.
     """
     quarantine = Quarantine() if quarantine is None else quarantine
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    must_exist(path)
     with _readable(path):
         rows = list(_rows(path, quarantine))
     first_option = _first_option(path, (row["cop"] for _, row in rows if "cop" in row))
@@ -97,7 +94,7 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
     return list(found.values())
 
 
-def _rows(path: Path, quarantine: Quarantine) -> Iterator[Row]:
+def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
     """The objects of a file; PubMedQA's upper-case fields are given the names of the others."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
@@ -132,15 +129,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} is no CSV ({error})") from None
 
 
-def _opened(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
 def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
     """A file that is one JSON list or one object of objects; None for JSON Lines, even if it is a single one."""
-    with _opened(path) as file:
+    with open_text(path, encoding="utf-8-sig", newline="") as file:
         try:
             whole = json.load(file)
         except json.JSONDecodeError:
@@ -150,8 +141,8 @@ def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
     return whole if isinstance(whole, dict | list) else None
 
 
-def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[Row]:
-    with _opened(path) as file:
+def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
+    with open_text(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for row in reader:
             quarantine.total += 1

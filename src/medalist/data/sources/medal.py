@@ -6,7 +6,6 @@ What they count in words, a `Mention` counts in characters.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import zipfile
 from collections import Counter
@@ -15,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...tools.files import replacing, undamaged
+from ...tools.files import must_exist, open_bytes, replacing, undamaged
 from ..inventory import Inventory
 from ..passages import WORD, Mention, Passage
 from ..rows import Quarantine
@@ -31,7 +30,7 @@ HUB_COLUMNS = ["abstract_id", "text", "location", "label"]
 _PUNCTUATION = ".,;:()[]'\""
 
 
-class Row(NamedTuple):
+class MedalRow(NamedTuple):
     """One row: an abstract with one short form, or with all of its short forms."""
 
     line: int
@@ -77,8 +76,7 @@ def tables(path: Path) -> list[Table]:
         FileNotFoundError: there is no such file.
         ValueError: the archive is damaged or holds no CSV file.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    must_exist(path)
     if path.suffix != ".zip":
         return [Table(path)]
     with undamaged(path), zipfile.ZipFile(path) as archive:
@@ -101,7 +99,7 @@ def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[
 
 
 def group(
-    found: Iterable[Row],
+    found: Iterable[MedalRow],
     inventory: Inventory,
     quarantine: Quarantine,
     stray: Counter[tuple[str, str]] | None = None,
@@ -193,7 +191,7 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory) -> 
     return Mention(start=start, end=start + len(surface), short_form=short_form, long_form=long_form)
 
 
-def rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
+def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
     """The rows of a table, counted; lines that are none are set aside with their reason.
 
     Raises:
@@ -224,7 +222,7 @@ def rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
                 quarantine.add(place, line, f"{len(record)} columns instead of {len(names)}", record[:10])
             else:
                 abstract = text_id(record[b]) if a < 0 else record[a]
-                yield Row(line, abstract, record[b], record[c], record[d], place.name)
+                yield MedalRow(line, abstract, record[b], record[c], record[d], place.name)
 
 
 def text_id(text: str) -> str:
@@ -266,12 +264,11 @@ def _opened(table: Table) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(table.path) as archive, archive.open(table.member) as file:
                 yield file
         else:
-            opened = gzip.open(table.path, "rb") if table.path.suffix == ".gz" else table.path.open("rb")
-            with opened as file:
-                yield cast(IO[bytes], file)
+            with open_bytes(table.path) as file:
+                yield file
 
 
-def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
+def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
     """The Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
     path, place, line = table.path, Path(table.file), 0
     try:
@@ -294,7 +291,7 @@ def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Row]:
                     known = abstract is not None and abstract >= 0
                     identifier = str(abstract) if known else text_id(text)
                     for location, label in zip(locations, labels, strict=True):
-                        yield Row(line, identifier, text, str(location), label, place.name)
+                        yield MedalRow(line, identifier, text, str(location), label, place.name)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from lxml import etree
 
+from ...tools.files import must_exist, open_bytes
 from ..rows import Quarantine, json_records
 from ..spelling import tidy
 
@@ -58,8 +59,7 @@ def read_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]
         FileNotFoundError: there is no such file.
         ValueError: the format is unknown or another than the name says, or the file is damaged or cut short.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+    must_exist(path)
     if path.name.endswith((".xml", ".xml.gz")):
         return _xml_records(path, quarantine)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
@@ -127,7 +127,7 @@ def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterato
     )
     line = 1
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_bytes(path) as file:
             while chunk := file.read(CHUNK):
                 parser.feed(chunk)
                 for _, element in parser.read_events():
@@ -198,8 +198,7 @@ def input_files(sources: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for source in sources:
-        if not source.exists():
-            raise FileNotFoundError(f"{source} does not exist")
+        must_exist(source)
         if source.is_dir():
             inside = sorted(path for path in source.iterdir() if path.name.endswith(ENDINGS))
             if not inside:
