@@ -52,7 +52,7 @@ print(len(datasets.load_dataset("csv", data_files=sys.argv[1], cache_dir=sys.arg
     "medalist prepare medal": """
 import sys
 from pathlib import Path
-from medalist.medal_corpus import MedalSettings, prepare_medal
+from medalist.corpora.medal import MedalSettings, prepare_medal
 if __name__ == "__main__":
     out = Path(sys.argv[2]) / "corpus"
     account = prepare_medal([Path(sys.argv[1])], out, MedalSettings(inventory=Path(sys.argv[3])), workers=int(sys.argv[4]))
