@@ -1,6 +1,7 @@
 # make demo    set everything up, tune the embedded model, print the path of its report
 # make test    set everything up, run the tests
 # make check   lint, check types, the order of the folders, and whether the CLI reference is up to date
+# make fix     format the code and apply the linter's fixes; make check reports what is left
 # make docs    regenerate the CLI reference
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
 # make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check docs bench gpu clean
+.PHONY: demo test check fix docs bench gpu clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -29,6 +30,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/cli_reference.py --check
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/cli_reference.py
