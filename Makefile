@@ -1,13 +1,13 @@
-# make demo    set everything up, tune the embedded model, name its report
-# make test    set everything up, pass the tests
-# make check   lint, types, the order of the folders, and whether the CLI reference is up to date
-# make fix     format the code and apply the linter's fixes; what is left, make check says
-# make docs    write the CLI reference anew
-# make bench   measure against trl and others, write docs/benchmarks.md (three quarters of an hour; nothing else should run)
-# make gpu     measure what this machine's GPU does, in eight minutes, into gpu-results/ (TORCH=cuda)
+# make demo    set everything up, tune the embedded model, print the path of its report
+# make test    set everything up, run the tests
+# make check   lint, check types, the order of the folders, and whether the CLI reference is up to date
+# make fix     format the code and apply the linter's fixes; make check reports what is left
+# make docs    regenerate the CLI reference
+# make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
+# make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
 #
-# TORCH=cpu takes PyTorch's CPU build from its own index, TORCH=installed the one of the Python that makes the
-# environment; otherwise pip decides. A torch that the environment has already is never replaced.
+# TORCH=cpu installs PyTorch's CPU build from its own index; TORCH=installed uses the one of the Python that creates the
+# environment; otherwise pip decides. If the environment already has torch, it is never replaced.
 
 PYTHON ?= python3
 TORCH ?= pip

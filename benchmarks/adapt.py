@@ -1,14 +1,14 @@
-"""What tuning a run further on notes gains there and loses elsewhere, with and without replay. Not part of `make bench`.
+"""What tuning a run further gains on notes and loses elsewhere, with and without replay. Not part of `make bench`.
 
-The run PARENT (`medalist demo` makes it) is tuned further on half of the embedded clinical notes, development half, and tested on
-the other half and on its own test split. The notes are there to measure: a run made here serves this table alone, and must
-not be scored on them otherwise. The locked half is left alone.
+The run PARENT (made by `medalist demo`) is tuned further on half of the development half of the embedded clinical
+notes, and tested on the other half and on its own test split. The notes are an evaluation set: runs made here are only
+for this table, and must not be scored on the notes otherwise. The locked half is not used.
 
     python benchmarks/adapt.py --parent runs/demo
     python benchmarks/adapt.py --parent runs/demo --arm "data.replay=0.25 training.learning_rate=1e-3" --arm "data.replay=0"
 
-Each arm is a training with these overrides, in `adapt/`; what is there already is not made again. 14 minutes on 2 cores were
-reckoned for the two default arms. Result: Markdown on stdout; progress on stderr.
+Each arm is a training run with these overrides, in `adapt/`; existing results are reused. The two default arms take an
+estimated 14 minutes on 2 cores. Result: Markdown on stdout; progress on stderr.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from medalist.runs.train import train
 FOLDER = Path("adapt")
 ARMS = ("data.replay=0", "data.replay=0.25")
 SHARED = ("data.test=0.5", "data.validation=0", "training.passages_per_step=2", "training.epochs=1")
-"""A note holds as many short forms as six passages of the sample, so two make a step."""
+"""A note has as many short forms as six passages of the sample corpus, so a step has two."""
 
 
 def adapt(parent: Path, arm: str, earlier: Path | None) -> tuple[Run, dict[str, Any], float]:
-    """An arm's run, what its evaluation says, and the seconds of its training."""
+    """An arm's run, its metrics, and the seconds that training took."""
     name = re.sub(r"[^\w.]+", "-", arm)
     settings = [*SHARED, *arm.split(), f"name={name}", f"output={FOLDER}/runs"]
     recipe = further_recipe(parent, data=NOTES["clinical-development"], overrides=settings)
     seconds, run = timed(lambda: train(recipe, resume=True))
     if earlier is not None and not (run.folder / "evaluation").exists():
-        # Base and parent have answered these questions; the keys beside the predictions say which still hold.
+        # Base and parent have already answered these questions; the stored keys tell which predictions are still valid.
         shutil.copytree(earlier / "evaluation", run.folder / "evaluation")
     metrics, _ = evaluate_run(run)
     return run, metrics, seconds
 
 
 def correct(run: Run, data: str) -> tuple[np.ndarray, np.ndarray]:
-    """``[M]`` whether the tuned model is right on each mention with a choice, and the passage of each."""
+    """``[M]`` whether the tuned model is right on each mention with a choice, and ``[M]`` the mention's passage."""
     rows = pl.read_parquet(run.folder / "evaluation" / data / "predictions.parquet")
     rows = rows.filter((pl.col("model") == "tuned") & (pl.col("kind") == "choice")).sort("passage", "mention")
     right = [int(np.argmax(scores[:-1])) == gold for scores, gold in zip(rows["scores"], rows["gold"], strict=True)]
@@ -85,7 +85,7 @@ def page(runs: dict[str, tuple[Run, dict[str, Any], float]]) -> str:
     parts = [
         f"{run.base.id}, tuned further from {first['parent']} on {first['data']}; {run.record['machine']}.",
         table([*header, "strongest baseline"], lines),
-        table(("arm", "passages", "of them replayed", "short forms", "steps", "seconds (0: was there)"), trained),
+        table(("arm", "passages", "of which replayed", "short forms", "steps", "seconds (0: reused)"), trained),
     ]
     arms = list(runs)
     if len(arms) == 2:

@@ -1,7 +1,9 @@
-"""Runs every benchmark in a process of its own and writes docs/benchmarks.md; three quarters of an hour on 2 cores, nothing beside it.
+"""Runs each benchmark in its own process and writes docs/benchmarks.md.
 
-python benchmarks/all.py             # all of them: what `make bench` does
-python benchmarks/all.py scoring     # some, printed only
+Takes three quarters of an hour on 2 cores; nothing else should run meanwhile.
+
+python benchmarks/all.py             # all of them, as `make bench` does
+python benchmarks/all.py scoring     # only some; the results are printed, not written
 """
 
 from __future__ import annotations
@@ -30,24 +32,24 @@ INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did the
 same work. Passages are MeDAL-shaped: made from the embedded sample corpus, with 194 words, 4 mentions and 15 candidates
-each, as in the official MeDAL sample. What was tried to make it faster, and what did not pay: [log](../benchmarks/LOG.md).
+each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it faster, and what did not help.
 """
-GOALS = """## The goals, and what is in the way
+GOALS = """## Goals, and what limits them
 
-![What the time of scoring and training goes to: matrix products, attention, elementwise work, the rest](benchmarks-profile.png)
+![Where the time goes in scoring and training: matrix products, attention, elementwise work, the rest](benchmarks-profile.png)
 
-| goal | where it stands | what is in the way |
+| goal | result | what limits it |
 |---|---|---|
-| training 8x `trl` | first table | Tokens: how many more of them rows have than trees (first column) bounds what sharing can give. What the control in the last line gains without sharing comes besides; by its source `trl` projects every position onto the vocabulary on a CPU, which was read, not profiled. More mentions per passage, or only the upper layers adapted, go beyond it. |
-| ranking 8x row by row with a KV cache | second table | Tokens again: the cache spares a mention's candidates the passage, but each mention still reads it once, and its candidates run as a small padded batch. More mentions per passage would raise the ratio. |
-| ranking 60x generation | second table | A token costs the model about as much either way; writing is slow because it reads all weights for each token. The ratio grows with the length of the answer, here the article's 128 at most. |
-| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention takes a large share of the time (figure), as the CPU's kernel also computes the pairs of nodes that do not see each other. The products inside the model stay below the peak (last line of the profile's table); elementwise work and dispatch take the rest. Adapters are small products, which run worst, so the upper half alone does better. |
-| MeDAL's rows within 4x of polars, faster than `datasets` | rows of MeDAL's format | Both convert rows as they come; Medalist writes them twice, to partitions and to shards, and looks up every word and label in Python. |
+| training 8x `trl` | first table | Tokens: the ratio of tokens in rows to tokens in trees (first column) limits what sharing can gain. The control in the last row shows a gain without sharing, which comes on top: on a CPU, `trl` projects every position onto the vocabulary, according to its source code (not profiled). More mentions per passage, or adapting only the upper layers, raise the ratio further. |
+| ranking 8x row by row with a KV cache | second table | Tokens again: with the cache, a mention's candidates do not read the passage again, but each mention still reads it once, and its candidates run as a small padded batch. More mentions per passage would raise the ratio. |
+| ranking 60x generation | second table | A token takes about as much computation either way; generation is slow because it reads all weights for each token. The ratio grows with the length of the answer, here at most the article's 128 tokens. |
+| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention takes a large share of the time (figure), because the CPU's kernel also computes pairs of nodes that do not attend to each other. The matrix products inside the model stay below the peak (last row of the profile's table); elementwise work and dispatch take the rest. Adapters are small products, which are the least efficient, so adapting only the upper half does better. |
+| MeDAL's rows within 4x of polars, faster than `datasets` | rows in MeDAL's format | Both convert rows as they are; Medalist writes them twice, to partitions and to shards, and looks up every word and label in Python. |
 """
 
 
 def run(script: str) -> str:
-    """A benchmark's Markdown, shown as it comes."""
+    """Run a benchmark, print its Markdown and return it."""
     progress(f"--- {script}")
     began = time.monotonic()
     done = subprocess.run([sys.executable, HERE / f"{script}.py", *SCRIPTS[script]], stdout=subprocess.PIPE, text=True)

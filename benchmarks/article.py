@@ -1,11 +1,12 @@
-"""The article's notebook and Medalist, same base, same training time, both answering freely: exact match side by side.
+"""Exact match of free answers: the article's notebook against Medalist, with the same base and the same training time.
 
 The article tunes on `<s>[INST] {abstract} [/INST] {label} </s>`, which never says which abbreviation is meant, with the
-loss on the whole text, packed to 3,072 tokens, LoRA r=256 alpha=128, learning rate 2e-4 (cosine), 3x6 sequences a step,
-and answers by sampling at temperature 0.9. On a CPU a step of 18 such sequences takes longer than Medalist's whole
-training, so its recipe runs twice: its own batch, as much of one step as fits the time, and with small steps (one sequence
-of 512 tokens each), which learn as much as the time allows. Answers: sampled as in the article; Medalist's are greedy. Medalist's recipes choose among
-listed long forms and hardly teach writing, so here they weigh the gold's likelihood as much as the choice.
+loss on the whole text, packed to 3,072 tokens, LoRA r=256 alpha=128, learning rate 2e-4 (cosine), 3x6 sequences per
+step, and answers by sampling at temperature 0.9. On a CPU, a step of 18 such sequences takes longer than Medalist's
+whole training, so its recipe runs twice: with its own batch, as much of one step as fits into the time, and with small
+steps (one sequence of 512 tokens each), which learn as much as the time allows. Its answers are sampled as in the
+article; Medalist's are greedy. Medalist's recipes train the choice among listed long forms and hardly teach free
+answers, so here they weight the gold's likelihood as much as the choice.
 
     python benchmarks/article.py                                # the embedded sample corpus, 10 to 15 minutes on 2 cores
     python benchmarks/article.py --abstracts abstracts.jsonl.gz --inventory valid_adam.txt --passages 200
@@ -39,7 +40,7 @@ from medalist.training.tune import tune
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = 26.3
-"""Exact match of the article's fine-tuned Llama-3-8B on 1,000 MeDAL test rows, in per cent."""
+"""Exact match of the article's fine-tuned Llama-3-8B on 1,000 MeDAL test rows, in percent."""
 
 
 def article_prompt(text: str) -> str:
@@ -58,7 +59,7 @@ def article_rows(passages: Sequence[Passage]) -> list[str]:
 
 
 def train_as_article(texts: list[str], folder: Path, *, length: int, sequences: int, steps: int) -> tuple[Any, float]:
-    """Tune the base as the article does, with so many packed sequences a step; returns the model and seconds."""
+    """Tune the base as the article does, with `sequences` packed sequences per step; return the model and seconds."""
     set_seed(0)
     base = load_base("smollm2-135m")
     trainer = SFTTrainer(
@@ -89,7 +90,7 @@ def train_as_article(texts: list[str], folder: Path, *, length: int, sequences: 
             dataloader_pin_memory=False,
         ),
     )
-    trainer.remove_callback(PrinterCallback)  # it would print into the result
+    trainer.remove_callback(PrinterCallback)  # it would print to stdout, where the result goes
     began = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - began
@@ -97,7 +98,7 @@ def train_as_article(texts: list[str], folder: Path, *, length: int, sequences: 
 
 
 def sampled_answers(model: Any, tokenizer: Any, items: Sequence[Item], *, new_tokens: int, rows: int = 12) -> list[str]:
-    """What a model says to the article's prompt, sampled at temperature 0.9, up to `</s>`."""
+    """A model's answers to the article's prompt, sampled at temperature 0.9, up to `</s>`."""
     set_seed(0)
     tokenizer.padding_side = "left"
     found: list[str] = []
@@ -114,7 +115,7 @@ def sampled_answers(model: Any, tokenizer: Any, items: Sequence[Item], *, new_to
 
 
 def exact(items: Sequence[Item], answers: Sequence[str]) -> tuple[str, list[bool]]:
-    """Exact match up to case, in per cent with its interval over passages; and each answer's verdict."""
+    """Case-insensitive exact match in percent, with its interval over passages, and whether each answer is right."""
     right = [
         answer.casefold() == (item.mention.long_form or "").casefold()
         for item, answer in zip(items, answers, strict=True)
@@ -125,7 +126,7 @@ def exact(items: Sequence[Item], answers: Sequence[str]) -> tuple[str, list[bool
 
 
 def medalist_recipe(options: argparse.Namespace, folder: Path) -> Recipe:
-    """Medalist's own recipe for the data, with the weight on the likelihood that free answers need."""
+    """Medalist's own recipe for the data, with the likelihood weight that free answers need."""
     name = "medal" if options.abstracts else "sample"
     overrides = [f"output={folder}/runs", "training.likelihood_weight=1"]
     if options.abstracts:
@@ -197,7 +198,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
         progress(f"{side}: {steps} step(s) of {sequences} sequence(s)")
         model, seconds = train_as_article(texts, folder / "article", length=length, sequences=sequences, steps=steps)
         done = f"{steps} steps of {sequences} x {length:,} tokens" + (
-            f" (a step has {whole})" if sequences < whole else ""
+            f" (a full step has {whole})" if sequences < whole else ""
         )
         theirs = add(side, seconds, done, sampled_answers(model, base.tokenizer, items, new_tokens=options.new_tokens))
     difference = PassageBootstrap(passage_numbers(items), resamples=2000).difference(
@@ -207,13 +208,16 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     gain, p = difference
     data = "MeDAL-like PubMed abstracts" if options.abstracts else "the embedded sample corpus"
     print(f"## The article, reproduced\n\n{machine()}.\n")
-    print(f"SmolLM2-135M on {data}: {len(train)} training passages; {len(items)} held-out mentions answered freely.\n")
+    print(
+        f"SmolLM2-135M on {data}: {len(train)} training passages; {len(items)} held-out mentions "
+        "answered in free text.\n"
+    )
     print(table(["side", "training, s", "trained on", "exact match, % (95 % interval)"], rows))
     print(
-        f"\nMedalist's exact matches are {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f}, "
-        f"p={p:.2g}) from those of the article's recipe with small steps; seconds of training stand in the table, as steps "
-        f"cannot be cut to the second. The article itself reports "
-        f"{PUBLISHED} % for Llama-3-8B on MeDAL rows: the same metric, other model and data."
+        f"\nMedalist's exact match differs by {100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to "
+        f"{100 * gain.high:+.1f}, p={p:.2g}) from that of the article's recipe with small steps; the table shows the "
+        f"training times, which cannot match to the second because steps are whole. The article itself reports "
+        f"{PUBLISHED} % for Llama-3-8B on MeDAL rows: the same metric, but a different model and different data."
     )
 
 

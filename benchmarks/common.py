@@ -1,4 +1,4 @@
-"""What the benchmarks share: MeDAL-shaped passages, the machine in words, the matmul peak, tables."""
+"""Helpers shared by the benchmarks: MeDAL-shaped passages, a description of the machine, the matmul peak, tables."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ WORDS, MENTIONS, CANDIDATES = 194, 4, 15
 def medal_shaped(
     count: int, *, words: int = WORDS, mentions: int = MENTIONS, candidates: int = CANDIDATES, seed: int = 0
 ) -> tuple[list[Passage], Inventory]:
-    """Passages of the size of MeDAL's, made from the embedded sample corpus, and an inventory to go with them.
+    """Make passages of MeDAL's size from the embedded sample corpus, and an inventory for them.
 
-    Sample passages are joined until they have `words` words, long forms of several words become short forms, `mentions`
-    of them are kept as questions, and each short form is offered its own senses and others of the corpus up to
-    `candidates`.
+    Sample passages are joined until they have `words` words, and long forms of several words become short forms.
+    `mentions` of these are kept as questions, and each short form is offered its own senses, filled up with others from
+    the corpus to `candidates`.
     """
     source = sample.inventory()
     texts = sample.passages()
@@ -71,7 +71,7 @@ def medal_shaped(
 
 
 def write_medal_shaped(count: int, folder: Path) -> None:
-    """`medal_shaped` passages as `passages.jsonl` and their inventory as `glossary.csv`."""
+    """Write `medal_shaped` passages as `passages.jsonl` and their inventory as `glossary.csv`."""
     passages, inventory = medal_shaped(count)
     write_jsonl(passages, folder / "passages.jsonl")
     inventory.write(folder / "glossary.csv")
@@ -80,7 +80,7 @@ def write_medal_shaped(count: int, folder: Path) -> None:
 def recipe_in(
     folder: Path, name: str, *, data: Mapping[str, Any], training: Mapping[str, Any], overrides: Sequence[str] = ()
 ) -> Recipe:
-    """A recipe for the model in `model` of a folder, on what `write_medal_shaped` wrote there, one passage in a step."""
+    """A recipe for the model in `folder/model` and the data that `write_medal_shaped` wrote, one passage per step."""
     return parse_recipe(
         {
             "name": name,
@@ -101,7 +101,7 @@ def recipe_in(
 
 
 def machine() -> str:
-    """The machine and the versions, in one line."""
+    """The machine and the versions, on one line."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -117,7 +117,7 @@ def machine() -> str:
 
 
 def matmul_peak(size: int = 2048, seconds: float = 2.0) -> float:
-    """The fp32 matmul rate of this process, in FLOP/s: the best of many products of square matrices."""
+    """The peak fp32 matmul rate of this process, in FLOP/s: the best of many products of square matrices."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     best, started = float("inf"), time.perf_counter()
     while time.perf_counter() - started < seconds:
@@ -133,7 +133,7 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; floats with three significant digits."""
+    """A Markdown table; floats have three significant digits."""
 
     def cell(value: object) -> str:
         return f"{value:,.3g}" if isinstance(value, float) else str(value)
@@ -143,7 +143,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def count_option(parser: argparse.ArgumentParser, flag: str, default: int, text: str) -> None:
-    """An option that takes a whole number, at least 1."""
+    """Add an option that takes a whole number of at least 1."""
 
     def positive(given: str) -> int:
         if not given.isdigit() or int(given) < 1:
@@ -154,5 +154,5 @@ def count_option(parser: argparse.ArgumentParser, flag: str, default: int, text:
 
 
 def progress(text: str) -> None:
-    """A line on stderr: stdout is the result."""
+    """Print a line on stderr; stdout is for the result."""
     print(text, file=sys.stderr, flush=True)

@@ -1,10 +1,11 @@
-"""Preparing data, side by side: MeDAL's rows against polars and datasets, marking abstracts, PubMed XML against lxml.
+"""Speed of preparing data: MeDAL's rows against polars and datasets, marking abstracts, PubMed XML against lxml.
 
-Rows are made in MeDAL's format from the embedded sample corpus: 194 words each, 2.5 rows of an abstract on average, shuffled.
-Every side has a process of its own; memory is the highest sum over its processes, sampled. Times are wall clock.
+Rows in MeDAL's format are made from the embedded sample corpus: 194 words each, 2.5 rows per abstract on average,
+shuffled. Each side runs in its own process; memory is the highest sampled sum over its processes. Times are wall-clock
+times.
 
     python benchmarks/data.py                    # 3,000,000 rows: about 10 minutes and 12 GB of disk on 2 cores
-    python benchmarks/data.py --rows 100000      # a taste
+    python benchmarks/data.py --rows 100000      # a quick run
 
 Result: Markdown on stdout; progress on stderr.
 """
@@ -36,7 +37,7 @@ from medalist.data.substitution import Substituter
 from pubmed_xml import write_pubmed_xml
 
 SENTENCES = 10
-"""Of some 19 words, in a text."""
+"""Per text, each of about 19 words."""
 MIB = 2**20
 SIDES = {
     "polars, CSV to Parquet": """
@@ -51,7 +52,7 @@ print(len(datasets.load_dataset("csv", data_files=sys.argv[1], cache_dir=sys.arg
     "medalist prepare medal": """
 import sys
 from pathlib import Path
-from medalist.medal_corpus import MedalSettings, prepare_medal
+from medalist.corpora.medal import MedalSettings, prepare_medal
 if __name__ == "__main__":
     out = Path(sys.argv[2]) / "corpus"
     account = prepare_medal([Path(sys.argv[1])], out, MedalSettings(inventory=Path(sys.argv[3])), workers=int(sys.argv[4]))
@@ -65,7 +66,9 @@ def write_medal_rows(path: Path, inventory_path: Path, rows: int, *, seed: int =
     usual = sample.usual_short_forms()
     phrases = {sf: tuple(s for s in senses if " " in s.long_form) for sf, senses in usual.senses.items()}
     shorten = Substituter(Inventory(senses=phrases), mode="medal", probability=1.0, seed=seed)
-    pool: list[tuple[str, int, int, str]] = []  # a stretch of text, its words, the place of its short form, the label
+    pool: list[
+        tuple[str, int, int, str]
+    ] = []  # a piece of text, its number of words, the position of its short form, the label
     for passage in map(shorten, sample.passages()):
         words = passage.text.split()
         for mention in passage.mentions:
@@ -77,7 +80,7 @@ def write_medal_rows(path: Path, inventory_path: Path, rows: int, *, seed: int =
     inventory = Inventory.mined(map(shorten, sample.passages()), "made for the benchmark")
     inventory.write(inventory_path)
     draw = np.random.default_rng(seed)
-    owners = np.repeat(np.arange(rows), draw.integers(1, 5, rows))[:rows]  # 1 to 4 rows each
+    owners = np.repeat(np.arange(rows), draw.integers(1, 5, rows))[:rows]  # 1 to 4 rows per abstract
     places = np.concatenate([np.arange(n) for n in np.bincount(owners)])
     order = draw.permutation(len(owners))
     with path.open("w", encoding="utf-8") as file:
@@ -91,7 +94,7 @@ def write_medal_rows(path: Path, inventory_path: Path, rows: int, *, seed: int =
 
 
 def watched(code: str, *arguments: object) -> tuple[float, float, str]:
-    """Seconds of a process, the highest memory of it and its children in MiB, and what it printed."""
+    """Run code in a process: its seconds, peak memory with its children in MiB, and output."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "side.py"
         script.write_text(code, encoding="utf-8")
@@ -115,12 +118,12 @@ def watched(code: str, *arguments: object) -> tuple[float, float, str]:
         stop.set()
         watcher.join()
     if process.returncode:
-        raise SystemExit(f"a side ended with exit code {process.returncode}")
+        raise SystemExit(f"a side failed with exit code {process.returncode}")
     return seconds, peak[0], printed.strip()
 
 
 def medal_sides(folder: Path, rows: int, workers: int) -> str:
-    """The first table: rows of MeDAL's format."""
+    """The first table: rows in MeDAL's format."""
     source, inventory = folder / "train.csv", folder / "senses.csv"
     progress(f"writing {rows:,} rows")
     seconds, _ = timed(lambda: write_medal_rows(source, inventory, rows))
@@ -136,9 +139,9 @@ def medal_sides(folder: Path, rows: int, workers: int) -> str:
     own, _, printed = results["medalist prepare medal"]
     mentions, passages, bad = printed.split(maxsplit=2)
     if int(mentions) != rows or bad != "{}":
-        raise SystemExit(f"of {rows:,} rows {mentions} became mentions; set aside: {bad}")
+        raise SystemExit(f"only {mentions} of {rows:,} rows became mentions; quarantined: {bad}")
     source.unlink()
-    header = ("", "seconds", "rows/s", "peak MiB", "Medalist's time as a multiple")
+    header = ("", "seconds", "rows/s", "peak MiB", "Medalist's time / this time")
     lines = [
         (
             name,
@@ -150,9 +153,9 @@ def medal_sides(folder: Path, rows: int, workers: int) -> str:
         for name, (taken, peak, _) in results.items()
     ]
     return (
-        f"## {rows:,} rows of MeDAL's format ({size / 1e9:.2f} GB)\n\n"
-        f"Medalist, {workers} processes: grouped into {int(passages):,} passages with all their mentions checked; polars and "
-        f"`datasets` keep rows as they are.\n\n" + table(header, lines)
+        f"## {rows:,} rows in MeDAL's format ({size / 1e9:.2f} GB)\n\n"
+        f"Medalist uses {workers} processes, groups the rows into {int(passages):,} passages and checks all their "
+        f"mentions; polars and `datasets` keep the rows as they are.\n\n" + table(header, lines)
     )
 
 
@@ -177,7 +180,7 @@ def marking(folder: Path) -> str:
         )
     return (
         "## Marking abstracts\n\nOne process, an inventory of MeDAL's size (24,005 senses). `medal` reads the first section, as "
-        "published: a third of the words.\n\n" + table(("kind", "abstracts/s", "words in an abstract"), lines)
+        "published: a third of the words.\n\n" + table(("kind", "abstracts/s", "words per abstract"), lines)
     )
 
 
@@ -211,14 +214,14 @@ def xml(folder: Path) -> str:
         ("gzip and lxml's iterparse alone", f"{size / 1e6 / one:.0f}", ""),
         ("medalist, sections, year, PMID, deletions", f"{size / 1e6 / two:.0f}", two / one),
     ]
-    return f"## PubMed XML\n\n{pairs[0][0][1]:,} articles, {size / 1e6:.0f} MB unpacked, one process.\n\n" + table(
-        ("", "MB/s", "Medalist's time as a multiple"), lines
+    return f"## PubMed XML\n\n{pairs[0][0][1]:,} articles, {size / 1e6:.0f} MB uncompressed, one process.\n\n" + table(
+        ("", "MB/s", "Medalist's time / this time"), lines
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    count_option(parser, "--rows", 3_000_000, "rows of MeDAL's format")
+    count_option(parser, "--rows", 3_000_000, "rows in MeDAL's format")
     count_option(parser, "--workers", 2, "processes of Medalist")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:

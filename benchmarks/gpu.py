@@ -1,13 +1,14 @@
-"""Everything that one GPU can tell about medalist, in a few minutes and without a network: laws, kernels, the 8B shape.
+"""Checks and benchmarks of Medalist on one GPU, in a few minutes and without a network: laws, kernels, the 8B shape.
 
     python benchmarks/gpu.py --minutes 8 --out results                # all stages
-    python benchmarks/gpu.py --out results --only device 8b           # some
+    python benchmarks/gpu.py --out results --only device 8b           # some of them
     python benchmarks/gpu.py --tiny --device cpu --out results        # toy sizes, in a minute, for tests
 
-Needs torch, transformers, peft and medalist (installed, or PYTHONPATH=src), and bitsandbytes for what is quantised. Each stage is a process of its own with a
-time limit of its own: what is left of `--minutes`, shared out by the stages' weights. Each measurement is on disk when it ends:
-`STAGE.json` and `STAGE.jsonl` in the folder, a line on stdout, and `summary.md` after each stage. A stage that fails or is cut
-loses only what was under way, and the next one runs.
+Needs torch, transformers, peft and medalist (installed, or PYTHONPATH=src), and bitsandbytes for the quantised stage.
+Each stage runs in its own process with its own time limit: the time left of `--minutes`, divided by the stages'
+weights. Each measurement is written to disk as soon as it ends: `STAGE.json` and `STAGE.jsonl` in the folder, a line on
+stdout, and `summary.md` after each stage. A stage that fails or runs out of time loses only the measurement in
+progress; the next one still runs.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ class Stage:
     """One stage."""
 
     module: str
-    """In gpu_stages; imported by the stage's own process alone."""
+    """In gpu_stages; imported only by the stage's own process."""
     function: str = "run"
     """Takes (options, notes)."""
     weight: float = 1.0
-    """Its part of the time, beside those of the stages after it: what a stage leaves goes to the later ones."""
+    """Its share of the remaining time, relative to later stages; time that a stage does not use goes to these."""
 
 
 STAGES = {
@@ -47,10 +48,10 @@ STAGES = {
     "scoring": Stage(module="scoring", weight=13),
     "qlora": Stage(module="training", function="run_quantised", weight=13),
 }
-"""In the order of their worth. A stage that tunes a real base goes here too, as a module with `run(options, notes)`."""
+"""In order of importance. A stage that tunes a real base goes here too, as a module with `run(options, notes)`."""
 
 RESERVE = 5.0
-"""Seconds kept for the end."""
+"""Seconds reserved for the end."""
 
 
 def main() -> int:
@@ -72,7 +73,7 @@ def main() -> int:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Everything that one GPU can tell about medalist; see the file's head."
+        description="Checks and benchmarks of Medalist on one GPU; see the docstring of this file."
     )
     parser.add_argument("--minutes", type=float, default=8.0, help="for all stages together (default: 8)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
@@ -81,7 +82,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=STAGES, help="these stages, in this order")
     parser.add_argument("--base", type=Path, help="a real model's folder or GGUF file, for the laws on it")
     parser.add_argument(
-        "--limit", nargs="+", default=[], metavar="STAGE=SECONDS", help="instead of a stage's part of the time"
+        "--limit", nargs="+", default=[], metavar="STAGE=SECONDS", help="instead of the stage's share of the time"
     )
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)  # the process of one stage
     parser.add_argument("--seconds", type=float, default=0.0, help=argparse.SUPPRESS)
@@ -93,10 +94,10 @@ def parsed() -> argparse.Namespace:
 
 
 def start(name: str, limit: float, options: argparse.Namespace) -> str:
-    """Run a stage in a process of its own, kill it when its time is over, and write how it ended.
+    """Run a stage in its own process, kill it when its time is up, and write how it ended.
 
     Returns:
-        How it ended, for people.
+        How it ended, as a readable line.
     """
     for old in (f"{name}.json", f"{name}.jsonl", f"{name}.log"):
         (options.out / old).unlink(missing_ok=True)
@@ -129,10 +130,10 @@ def start(name: str, limit: float, options: argparse.Namespace) -> str:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End the stage's process and those that it started, whether or not it has ended itself."""
+    """Kill the stage's process and its children, whether or not it has already ended."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):  # a driver may keep it; that is not worth the other stages
+    with suppress(subprocess.TimeoutExpired):  # a driver may block it; do not lose the other stages over that
         process.wait(timeout=10)
 
 
@@ -142,7 +143,7 @@ def last_line(log: Path) -> str:
 
 
 def run_stage(options: argparse.Namespace) -> int:
-    """What a stage's own process does."""
+    """Run a stage, in its own process."""
     stage = STAGES[options.stage]
     notes = Notes(folder=options.out, stage=options.stage, seconds=options.seconds)
     told = Options(device=options.device, tiny=options.tiny, base=options.base)

@@ -1,15 +1,18 @@
-"""What each kind of training text teaches: equal training, four test sets. Not part of `make bench`: it takes data of yours.
+"""What each kind of training text teaches, with equal training and four test sets.
 
-One corpus is made of ABSTRACTS; the same base is tuned on its kinds `medal`, `substituted`, `defined` and on a mix, each on as
-many passages as fit into one budget of tree tokens, which is equal training time. Base and all tuned models answer the same
-questions of (a) MeDAL's rows, (b) held-out `defined` passages, (c) GLADIS, every n-th sentence, (d) the embedded passages.
+Not part of `make bench`, as it needs your own data.
 
-    python benchmarks/kinds.py train mix DATA     # one kind or several, or the mix
+One corpus is made from ABSTRACTS. The same base is tuned on each of its kinds `medal`, `substituted` and `defined` and
+on a mix, each on as many passages as fit into the same budget of tree tokens, so training time is equal. The base and
+all tuned models answer the same questions from (a) MeDAL's rows, (b) held-out `defined` passages, (c) every n-th
+sentence of GLADIS, (d) the embedded passages.
+
+    python benchmarks/kinds.py train mix DATA     # one or more kinds, or the mix
     python benchmarks/kinds.py score base mix DATA
-    python benchmarks/kinds.py table DATA         # of what was scored
+    python benchmarks/kinds.py table DATA         # of the scores so far
 
-where DATA is --abstracts ABSTRACTS.jsonl.gz --medal-inventory valid_adam.txt --inventory adam_database.gz --medal test.csv
---gladis train.json.gz.
+where DATA is --abstracts ABSTRACTS.jsonl.gz --medal-inventory valid_adam.txt --inventory adam_database.gz --medal
+test.csv --gladis train.json.gz.
 
 Everything goes to `kinds/` in the working directory. Result: Markdown on stdout; progress on stderr.
 """
@@ -47,13 +50,13 @@ SHARES = {
 }
 BASE = "smollm2-135m"
 EVERY = 15
-"""Of GLADIS's sentences one in so many."""
+"""One in this many of GLADIS's sentences is used."""
 DEFINED = 80
-"""Held-out `defined` passages."""
+"""Number of held-out `defined` passages."""
 
 
 def corpus(abstracts: Path, inventories: list[Path]) -> None:
-    """Make the corpus, if it is not there."""
+    """Make the corpus unless it exists."""
     if not CORPUS.exists():
         settings = PubmedSettings(
             inventories=tuple(inventories),
@@ -66,7 +69,7 @@ def corpus(abstracts: Path, inventories: list[Path]) -> None:
 
 
 def recipe(name: str, limit: int | None = None) -> Recipe:
-    """How a kind is trained: as `recipes/smollm2-135m-medal.yaml` does."""
+    """The recipe for a kind, with the training settings of `recipes/smollm2-135m-medal.yaml`."""
     values = {
         "name": name,
         "output": str(FOLDER / "runs"),
@@ -107,7 +110,7 @@ def within(name: str, budget: int) -> int:
 
 
 def test_sets(medal: Path, gladis: Path, medal_inventory: Path) -> dict[str, tuple[list[Passage], Inventory]]:
-    """The four sets with their candidates; GLADIS's own pairs are among its candidates."""
+    """The four sets with their inventories; the candidates for GLADIS include its own pairs."""
     listed = Inventory.read(CORPUS / "inventory.csv")
     published = Inventory.read(medal_inventory)
     every, _ = read_marked(gladis, whole := Inventory.merged([listed, Inventory.read(gladis)]))
@@ -121,7 +124,7 @@ def test_sets(medal: Path, gladis: Path, medal_inventory: Path) -> dict[str, tup
 
 
 def score(name: str, sets: dict[str, tuple[list[Passage], Inventory]]) -> None:
-    """Scores of one model on all sets, kept for the table."""
+    """Score one model on all sets and save the scores for the table."""
     loaded = load_base(BASE) if name == "base" else load_tuned(open_run(FOLDER / "runs" / name))
     for label, (passages, senses) in sets.items():
         seconds, (scores, _) = timed(
@@ -138,7 +141,7 @@ def _scores(label: str, name: str) -> Path:
 
 
 def page(sets: dict[str, tuple[list[Passage], Inventory]]) -> str:
-    """The table of what was scored so far, and what was trained."""
+    """Tables of the scores so far and of the training runs."""
     names = [name for name in ("base", *SHARES) if all(_scores(label, name).exists() for label in sets)]
     lines = []
     for label, (passages, senses) in sets.items():
@@ -175,13 +178,13 @@ def page(sets: dict[str, tuple[list[Passage], Inventory]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["train", "score", "table"])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SHARES)}; to score also base")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SHARES)}; score also takes base")
     parser.add_argument("--abstracts", type=Path, required=True, help="PubMed abstracts, JSON Lines or XML")
     parser.add_argument("--medal-inventory", type=Path, required=True, help="MeDAL's valid_adam.txt")
     parser.add_argument("--inventory", type=Path, required=True, help="a larger inventory, such as adam_database.gz")
     parser.add_argument("--medal", type=Path, required=True, help="MeDAL's rows to score on")
     parser.add_argument("--gladis", type=Path, required=True, help="GLADIS's sentences")
-    count_option(parser, "--tokens", 150_000, "budget of a training, in tree tokens")
+    count_option(parser, "--tokens", 150_000, "training budget, in tree tokens")
     chosen = parser.parse_args()
     corpus(chosen.abstracts, [chosen.medal_inventory, chosen.inventory])
     if chosen.verb == "train":

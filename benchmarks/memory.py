@@ -1,11 +1,12 @@
 """Peak memory of LoRA training: Medalist against trl at an equal batch, and how time and memory grow with the work.
 
-Every measurement has a process of its own, so that no peak hides another: it loads the base, notes its resident memory,
-trains, and notes the highest resident memory since its start. The batch is four mentions: four rows in one forward pass
-of trl, one passage of Medalist. Growth varies one of passage length, mentions and candidates at a time.
+Each measurement has its own process, so that no peak hides another: it loads the base, records its resident memory,
+trains, and records the peak resident memory since its start. The batch has four mentions: four rows in one forward pass
+for trl, one passage for Medalist. The second table varies one of passage length, mentions and candidates at a time.
 
-glibc keeps much of what is freed, so an increase is repeated to a few per cent only, and over several steps better than
-over one. With MALLOC_MMAP_THRESHOLD_=131072 in the environment it is repeated to a MiB, lower, and steps are slower.
+glibc keeps much of the memory that is freed, so an increase is reproducible only to a few per cent, and better over
+several steps than over one. With MALLOC_MMAP_THRESHOLD_=131072 in the environment it is lower and reproducible to a
+MiB, but steps are slower.
 
     python benchmarks/memory.py                 # about 4 minutes on 2 cores
     python benchmarks/memory.py --part growth   # the second table alone
@@ -42,7 +43,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One process: what it trains, one passage per step."""
+    """What one process trains, with one passage per step."""
 
     side: str
     """`trl`, `likelihood` (trl's objective on trees) or `listwise` (Medalist's own)."""
@@ -51,22 +52,22 @@ class Case:
     mentions: int = MENTIONS
     candidates: int = CANDIDATES
     steps: int = 1
-    """Timed, after one to warm up."""
+    """Timed steps, after one warm-up step."""
     threads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What it took."""
+    """Time and memory of a case."""
 
     loaded: float
     """Resident memory with the base loaded and nothing else, in MiB."""
     peak: float
-    """Highest resident memory of the process, in MiB."""
+    """Peak resident memory of the process, in MiB."""
     seconds: float
     """Mean of the steps after the warm-up."""
     tokens: float
-    """Mean per step, padding aside."""
+    """Mean per step, without padding."""
 
     @property
     def increase(self) -> float:
@@ -75,7 +76,7 @@ class Result:
 
 
 def run_case(case: Case) -> Result:
-    """Train in this process and look at its memory."""
+    """Train in this process and measure its memory."""
     quiet()
     if case.threads:
         torch.set_num_threads(case.threads)
@@ -112,19 +113,19 @@ def run_case(case: Case) -> Result:
         clock = clocked(trainer)
     peak = highest()
     if peak <= peak_of_loading:
-        raise SystemExit(f"Training stayed below the {peak:.0f} MiB of loading, so its own peak is not known")
+        raise SystemExit(f"Training stayed below the {peak:.0f} MiB of loading, so its own peak is unknown")
     return Result(loaded=loaded, peak=peak, seconds=mean(clock.seconds[1:]), tokens=mean(tokens[1:]))
 
 
 def highest() -> float:
-    """Highest resident memory of this process so far, in MiB."""
+    """Peak resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
 @cache
 def in_process(case: Case) -> Result:
-    """Run a case in a process of its own, once."""
+    """Run a case in its own process, only once."""
     progress(str(asdict(case)))
     command = [sys.executable, __file__, "--one", json.dumps(asdict(case))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -136,7 +137,7 @@ def in_process(case: Case) -> Result:
 
 
 def against_trl(steps: int, threads: int | None) -> str:
-    """The same four mentions on either side."""
+    """The first table: the same four mentions on both sides."""
     case = partial(Case, steps=steps, threads=threads)
     results = {
         "trl, defaults (checkpointing)": in_process(case(side="trl", checkpointing=True)),
@@ -168,7 +169,7 @@ def against_trl(steps: int, threads: int | None) -> str:
         f"SmolLM2-135M-Instruct in fp32, LoRA r=16 on all linear layers; a step is the {MENTIONS} mentions of one "
         f"passage of {WORDS} words, in one forward pass; the peak is over {1 + steps} steps. {machine()}.\n\n"
         + table(header, rows)
-        + f"\n\nOn trl's objective training adds {same.increase / plain.increase:.2f} times the memory that trl adds, "
+        + f"\n\nOn trl's objective, training adds {same.increase / plain.increase:.2f} times the memory that trl adds, "
         f"and {same_checkpointed.increase / default.increase:.2f} times with checkpointing on both sides. Medalist's "
         f"defaults, the listwise loss over {CANDIDATES} candidates without checkpointing, add "
         f"{listwise.increase / default.increase:.2f} times what trl's defaults add."
@@ -176,7 +177,7 @@ def against_trl(steps: int, threads: int | None) -> str:
 
 
 def growth(steps: int, threads: int | None) -> str:
-    """Seconds and memory of a step as one measure of the work grows and the others stay."""
+    """Seconds and memory of a step as one measure of the work grows and the others stay fixed."""
     rows: list[Sequence[object]] = []
     summary = []
     for what, values in GROWTH.items():
@@ -203,12 +204,12 @@ def growth(steps: int, threads: int | None) -> str:
             f"{values[-1] / values[0]:.3g} times the {what} take {last.seconds / first.seconds:.2f} times the seconds "
             f"and {last.increase / first.increase:.2f} times the memory"
         )
-    header = ("of", "", "tokens", "s/step", "peak, MiB", "increase, MiB", "× tokens", "× seconds", "× increase")
+    header = ("varied", "", "tokens", "s/step", "peak, MiB", "increase, MiB", "× tokens", "× seconds", "× increase")
     return (
-        f"## Growth of training\n\n"
+        f"## How training scales\n\n"
         f"Medalist, listwise + likelihood; one passage per step, of {WORDS} words with {MENTIONS} mentions and "
-        f"{CANDIDATES} candidates where not said otherwise; seconds are the mean of {steps} steps, ratios are to the "
-        f"first line of each kind.\n\n" + table(header, rows) + f"\n\nIn a step {'; '.join(summary)}."
+        f"{CANDIDATES} candidates unless noted; seconds are the mean of {steps} steps, ratios are relative to the "
+        f"first row of each group.\n\n" + table(header, rows) + f"\n\nPer step, {'; '.join(summary)}."
     )
 
 
@@ -217,7 +218,7 @@ def main() -> None:
     parser.add_argument(
         "--part", choices=("trl", "growth", "both"), default="both", help="tables to make (default both)"
     )
-    parser.add_argument("--steps", type=int, default=2, help="timed steps, after one to warm up (default 2)")
+    parser.add_argument("--steps", type=int, default=2, help="timed steps, after one warm-up step (default 2)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,12 +1,13 @@
-"""How well `medalist plan` foretells memory and time: predicted beside measured, for models of several shapes and settings.
+"""How well `medalist plan` predicts memory and time, measured on models of several shapes and settings.
 
-A model of random weights is written to disk, then a process of its own loads it with `load_base` and tunes it with `tune`: the
-code of any training. Measured is the highest resident memory from the imports to the end of the last optimiser step, less
-what was resident after the imports; predicted is the plan's peak less the same. Both include the weights.
+A model with random weights is written to disk, then a separate process loads it with `load_base` and tunes it with
+`tune`, the same code as in any training. The measured value is the peak resident memory from the imports to the end of
+the last optimiser step, less the resident memory after the imports; the predicted value is the plan's peak less the
+same. Both include the weights.
 
     python benchmarks/plan.py                     # 10 minutes on 2 cores, up to 4 GB
     python benchmarks/plan.py --only deep wide    # some of the cases
-    python benchmarks/plan.py --mapped            # every tensor mapped by itself, as with MALLOC_MMAP_THRESHOLD_=131072
+    python benchmarks/plan.py --mapped            # each tensor mapped separately, as with MALLOC_MMAP_THRESHOLD_=131072
 
 Result: Markdown on stdout; progress on stderr.
 """
@@ -74,27 +75,27 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vocabulary-nf4": ("450M, large vocabulary", ("model.quantization=nf4", "training.activation_checkpointing=true")),
     "small": ("43M, small", ()),
 }
-"""Name -> shape and overrides of a LoRA recipe, rank 16, on passages like MeDAL's."""
+"""Name -> shape and overrides of a LoRA recipe with rank 16 on MeDAL-like passages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a process took."""
+    """Memory and time of a process."""
 
     baseline: float
     """Resident after the imports, in bytes."""
     loading: float
-    """Highest while the base was loaded, less the baseline."""
+    """Peak while the base was loaded, less the baseline."""
     peak: float
-    """Highest while it was tuned, less the baseline."""
+    """Peak while it was tuned, less the baseline."""
     training_seconds: float
     """Of forward and backward passes, per 1,000 mentions."""
     scoring_seconds: float
-    """Of looks at the validation passages, per 1,000 mentions."""
+    """Of validation passes, per 1,000 mentions."""
 
 
 def make_model(shape: str, folder: Path) -> None:
-    """A model of random weights and the embedded model's tokenizer, on disk."""
+    """Write a model with random weights and the embedded model's tokenizer to disk."""
     sizes: dict[str, Any] = dict(SHAPES[shape])
     heads, kv_heads = sizes.pop("heads")
     config = LlamaConfig(
@@ -110,7 +111,7 @@ def make_model(shape: str, folder: Path) -> None:
 
 
 def recipe_of(case: str, place: Path, steps: int) -> Recipe:
-    """The recipe of a case, its model and data in a folder."""
+    """The recipe of a case, with its model and data in a folder."""
     return recipe_in(
         place,
         case,
@@ -121,18 +122,18 @@ def recipe_of(case: str, place: Path, steps: int) -> Recipe:
 
 
 def status(key: str) -> int:
-    """A figure of this process's memory, in bytes: VmRSS, or VmHWM, the highest VmRSS since `forget_highest`."""
+    """A memory figure of this process, in bytes: VmRSS, or VmHWM, the peak of VmRSS since `forget_highest`."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
 
 def forget_highest() -> None:
-    """Let VmHWM begin anew."""
+    """Reset VmHWM."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def measure(case: str, place: Path, steps: int) -> Measured:
-    """Load and tune in this process, and look at its memory and its clock."""
+    """Load and tune in this process, and measure memory and time."""
     recipe = recipe_of(case, place, steps)
     prepared = prepare(recipe)
     train, validation = prepared.passages("train"), prepared.passages("validation")
@@ -150,9 +151,9 @@ def measure(case: str, place: Path, steps: int) -> Measured:
     tune(base, recipe, train=train, validation=validation, inventory=prepared.inventory, run=folder)
     peak = status("VmHWM") - baseline
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    looks = sum("eval_nll" in line for line in lines)
+    validations = sum("eval_nll" in line for line in lines)
     mentions = sum(len(passage.mentions) for passage in train) / len(train) * recipe.training.passages_per_step * steps
-    seen = looks * sum(len(passage.mentions) for passage in validation)
+    seen = validations * sum(len(passage.mentions) for passage in validation)
     return Measured(
         baseline=baseline,
         loading=loading,
@@ -163,7 +164,7 @@ def measure(case: str, place: Path, steps: int) -> Measured:
 
 
 def clocked(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
-    """The method, its seconds added up."""
+    """The method, with its seconds added to `spent`."""
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
@@ -177,19 +178,19 @@ def clocked(method: Callable[..., Any], name: str, spent: dict[str, float]) -> C
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A case's plan and what its process took."""
+    """A case's plan and measurements."""
 
     plan: Plan
     measured: Measured
 
     @property
     def predicted(self) -> float:
-        """The planned peak above the baseline of this very process, in bytes."""
+        """The planned peak above the baseline of the measured process, in bytes."""
         return self.plan.total - self.measured.baseline
 
 
 def run_case(case: str, steps: int) -> Case:
-    """Plan a case, then run it in a process of its own."""
+    """Plan a case, then run it in its own process."""
     progress(case)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -209,7 +210,7 @@ def run_case(case: str, steps: int) -> Case:
 
 
 def line(case: str, result: Case) -> list[object]:
-    """A line of the table."""
+    """A row of the table."""
     found, real = result.plan, result.measured
     assert found.training_seconds is not None and found.scoring_seconds is not None
     return [
@@ -242,12 +243,14 @@ def main() -> None:
     results = {case: run_case(case, options.steps) for case in options.only}
     header = (
         *("shape", "settings", "parameters", "largest tree", "predicted, GB", "measured, GB", "predicted / measured"),
-        *("highest while loading, GB", "training time, predicted / measured", "scoring time, predicted / measured"),
+        *("peak while loading, GB", "training time, predicted / measured", "scoring time, predicted / measured"),
     )
     rows = [line(case, result) for case, result in results.items()]
     ratios = [result.predicted / result.measured.peak for result in results.values()]
     print(
-        f"## The plan beside what was measured\n\nLoRA r=16 unless said otherwise, one passage like MeDAL's per step; GB above the process's baseline. {machine()}.\n\n{table(header, rows)}\n\nPredicted peaks are {min(ratios):.2f} to "
+        "## The plan compared with measurements\n\n"
+        "LoRA r=16 unless noted, one MeDAL-like passage per step; GB above the process's baseline. "
+        f"{machine()}.\n\n{table(header, rows)}\n\nPredicted peaks are {min(ratios):.2f} to "
         f"{max(ratios):.2f} times the measured ones."
     )
 

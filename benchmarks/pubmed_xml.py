@@ -1,7 +1,7 @@
-"""Files in the layout of PubMed's baseline, filled with given texts: what at-scale reading is measured on.
+"""Writes files in the layout of PubMed's baseline with given texts, to measure how fast they are read.
 
-Everything but the texts is invented, and the same for the same PMID: authors and their hospitals, journals, headings,
-references, and the inline tags that some words of a text stand in.
+Everything but the texts is invented and determined by the PMID: authors and their hospitals, journals, headings,
+references, and the inline tags around some words of a text.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ INLINE = ("i", "b", "sup", "sub", "u")
 
 
 def write_pubmed_xml(path: Path, abstracts: Sequence[Sequence[str]], *, first_pmid: int = 1, copies: int = 1) -> None:
-    """Write a PubmedArticleSet, the same bytes for the same input.
+    """Write a PubmedArticleSet; the same input gives the same bytes.
 
     Args:
-        path: compressed where it ends in `.gz`.
-        abstracts: the sections of each; where there are several they are labelled, as in a structured abstract.
-        first_pmid: of the first article; the others are numbered from it on.
-        copies: how often all abstracts are written, each time with PMIDs of their own.
+        path: compressed if it ends in `.gz`.
+        abstracts: the sections of each; several sections are labelled, as in a structured abstract.
+        first_pmid: of the first article; the others are numbered consecutively.
+        copies: how many times all abstracts are written, each time with new PMIDs.
     """
     with path.open("wb") as raw:
         if path.suffix == ".gz":
@@ -122,7 +122,7 @@ def _label(number: int, sections: Sequence[str]) -> str:
 
 
 def _tagged(pmid: int, text: str) -> str:
-    """The text as XML, every 19th word in an inline tag."""
+    """The text as XML, with every 19th word in an inline tag."""
     parts = escape(text).split(" ")
     for n in range(pmid % 19, len(parts), 19):
         tag = INLINE[(pmid + n) % len(INLINE)]

@@ -1,11 +1,13 @@
-"""Tunes the reader of notes on prepared lessons for a given time, and scores question sets with it: made for a borrowed GPU.
+"""Tunes the note reader on prepared lessons for a given time and scores question sets with it.
+
+Meant for a GPU that is available for a limited time only.
 
     python benchmarks/reader.py --data DATA --minutes 6 --out OUT [--base FOLDER_OR_GGUF]
 
-DATA holds `<name>.parquet` with marked passages and `<name>.inventory.csv` with their candidates: `notes` (the first lesson),
-further lessons, `validation` (candidates: those of `notes`), and `questions-<name>` to be scored. OUT gets the run folder's
-`adapter/` and `log.jsonl`, `scores-<name>.npz` (of every question all candidates, the null candidate last; and what the model
-says of each short form alone), and `reader.json`.
+DATA holds `<name>.parquet` with marked passages and `<name>.inventory.csv` with their candidates: `notes` (the first
+lesson), further lessons, `validation` (with the candidates of `notes`), and `questions-<name>` to be scored. OUT
+receives the run folder's `adapter/` and `log.jsonl`, `scores-<name>.npz` (scores of all candidates of each question,
+with the null candidate last, and the model's scores for each short form without context), and `reader.json`.
 """
 
 from __future__ import annotations
@@ -49,11 +51,11 @@ RECIPE: dict[str, Any] = {
     },
 }
 CALIBRATION = 40
-"""Steps that are tuned first, to see how many fit into the time."""
+"""Steps that are trained first, to estimate how many fit into the time."""
 
 
 def main() -> None:
-    """Tune, score, write; each part is on disk as soon as it is done."""
+    """Tune, score and write the results; each part is written as soon as it is done."""
     options = _options()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -94,12 +96,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--base", default="smollm2-135m", help="as model.base of a recipe")
+    parser.add_argument("--base", default="smollm2-135m", help="like model.base in a recipe")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--minutes", type=float, default=6, help="for everything; scoring at the end is kept free")
-    parser.add_argument("--keep", type=float, default=60, help="seconds kept for scoring")
-    parser.add_argument("--steps", type=int, help="instead of as many as fit")
-    parser.add_argument("--epochs", type=float, default=1.0, help="at most so many passes over the lessons")
+    parser.add_argument("--minutes", type=float, default=6, help="for everything, including the scoring at the end")
+    parser.add_argument("--keep", type=float, default=60, help="seconds reserved for scoring")
+    parser.add_argument("--steps", type=int, help="instead of as many as fit into the time")
+    parser.add_argument("--epochs", type=float, default=1.0, help="at most this many passes over the lessons")
     parser.add_argument("--score-base", action="store_true", help="score the question sets with the base too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     return parser.parse_args()
@@ -133,7 +135,7 @@ def _read(path: Path) -> tuple[list[Passage], Inventory]:
 
 
 def _seconds_a_step(base: LoadedModel, recipe: Recipe, lessons: list[Lesson], out: Path) -> float:
-    """Of the second half of a short run, so that starting does not count."""
+    """Seconds per step, from the second half of a short run, so that start-up does not count."""
     marks: list[float] = []
     hook = base.model.register_forward_pre_hook(lambda *_: marks.append(time.monotonic()))
     _tune(base, recipe, lessons, [], out / "calibration", CALIBRATION, evaluations=1)
@@ -178,7 +180,7 @@ def _score_all(base: LoadedModel, recipe: Recipe, data: Path, out: Path, name: s
 
 
 def _alone(short_form: str) -> Passage:
-    """A text that is nothing but the short form."""
+    """A text that consists only of the short form."""
     mention = Mention(start=0, end=len(short_form), short_form=short_form)
     return Passage(id=f"alone:{short_form}", text=short_form, mentions=(mention,))
 

@@ -1,12 +1,12 @@
-"""Mentions per second when a model ranks the candidates of a mention: Medalist against what else people do.
+"""Mentions per second when a model ranks the candidates of a mention: Medalist against the usual alternatives.
 
 All sides run SmolLM2-135M-Instruct in fp32 on the CPU, on the same passages (194 words, 4 mentions, 15 candidates and
-the null candidate each) and the same token ids. A side that takes long takes the first passages only, and is compared
-with Medalist's time on those. The ranking sides must agree to 1e-3 nats, or the benchmark fails.
+the null candidate each) and the same token ids. Slow sides use only the first passages, and are compared with
+Medalist's time on those. The ranking sides must agree to 1e-3 nats, or the benchmark fails.
 
-The rivals are given their best: no padding before the prompt, no logits but at places that predict a candidate's token.
-The last two sides carry a LoRA adapter with random weights, beside the base's weights and merged into them; the merged
-one does what the first side does, once more, so the difference of these two is the noise of the machine.
+The alternatives are run at their best: no padding before the prompt, and logits only at positions that predict a
+candidate's token. The last two sides have a LoRA adapter with random weights, unmerged and merged. The merged one
+repeats the work of the first side, so the difference between these two is the noise of the machine.
 
     python benchmarks/scoring.py             # about 5 minutes on 2 cores
     python benchmarks/scoring.py --passages 1 --cache-passages 1 --row-passages 1 --candidates 3 --generate 1
@@ -34,7 +34,7 @@ from medalist.trees.scoring import score_layouts
 from medalist.trees.tree import sequences
 
 TOLERANCE = 1e-3
-"""Nats that two sides may differ by on one candidate."""
+"""The largest difference allowed between two sides on one candidate, in nats."""
 TOP = "medalist"
 
 
@@ -46,7 +46,7 @@ class Side:
     mentions: int
     seconds: float
     medalist_seconds: float
-    """Medalist's, for as many mentions of the same passages."""
+    """Medalist's time for the same number of mentions of the same passages."""
 
     @property
     def ratio(self) -> float:
@@ -65,7 +65,7 @@ class Side:
 
 
 def score_trees(model: Any, layouts: Sequence[Layout]) -> tuple[list[Tensor], list[float]]:
-    """Medalist's scores of each layout's candidates, and the seconds that each layout took."""
+    """Medalist's scores of each layout's candidates, and the seconds per layout."""
     scores, seconds, began = [], [], time.perf_counter()
     for _, values in score_layouts(model, layouts, attention="sdpa", max_nodes=1):
         scores.append(torch.cat(values))
@@ -75,7 +75,7 @@ def score_trees(model: Any, layouts: Sequence[Layout]) -> tuple[list[Tensor], li
 
 
 def score_with_cache(model: Any, candidates: Sequence[tuple[list[int], int]]) -> Tensor:
-    """One mention: passage and prompt once, then its candidates as one padded batch that goes on from the cache."""
+    """One mention: passage and prompt once, then its candidates as one padded batch that continues from the cache."""
     ids, predicted = candidates[0]
     tails = [ids[-predicted:] for ids, predicted in candidates]
     cache = DynamicCache(config=model.config)
@@ -91,7 +91,7 @@ def score_with_cache(model: Any, candidates: Sequence[tuple[list[int], int]]) ->
 
 
 def score_rows(model: Any, rows: Sequence[tuple[list[int], int]], batch: int) -> Tensor:
-    """Each whole sequence by itself, in batches by length: what lm-eval's loglikelihood requests amount to."""
+    """Each whole sequence separately, in batches sorted by length, like lm-eval's loglikelihood requests."""
     order = sorted(range(len(rows)), key=lambda number: -len(rows[number][0]))
     scores = torch.zeros(len(rows))
     for at in range(0, len(order), batch):
@@ -106,7 +106,7 @@ def score_rows(model: Any, rows: Sequence[tuple[list[int], int]], batch: int) ->
 
 
 def pad(rows: Sequence[list[int]]) -> Tensor:
-    """Rows of token ids as one tensor, filled up on the right, where causal attention does not look."""
+    """Rows of token ids as one tensor, padded on the right, where causal attention does not look."""
     longest = max(map(len, rows))
     return torch.tensor([row + [0] * (longest - len(row)) for row in rows])
 
@@ -122,7 +122,7 @@ def predicted_scores(model: Any, hidden: Tensor, starts: Sequence[int], tails: S
 
 
 def generate(base: LoadedModel, text: str, new_tokens: int) -> int:
-    """Let the model write as the article does, and return how many tokens it wrote."""
+    """Generate an answer as the article does, and return how many tokens were generated."""
     given = base.tokenizer(f"<s>[INST] {text} [/INST]", return_tensors="pt")
     settings = {"do_sample": True, "temperature": 0.9, "max_new_tokens": new_tokens}
     written = base.model.generate(input_ids=given.input_ids, attention_mask=given.attention_mask, **settings)
@@ -130,7 +130,7 @@ def generate(base: LoadedModel, text: str, new_tokens: int) -> int:
 
 
 def add_random_adapter(base: LoadedModel) -> Any:
-    """A LoRA adapter as in training, with values that change the scores."""
+    """Add a LoRA adapter as in training, with random values that change the scores."""
     model = add_adapter(base, TrainingSettings())
     torch.manual_seed(0)
     for name, weight in model.named_parameters():
@@ -148,12 +148,12 @@ def questions_of(layout: Layout) -> list[list[tuple[list[int], int]]]:
 
 
 def largest_difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """Between the scores of the layouts that both sides have."""
+    """Largest difference between the scores of the layouts that both sides have."""
     return max(float((a - b).abs().max()) for a, b in zip(one, other, strict=False))
 
 
 def demand_same(what: str, difference: float) -> None:
-    """Timings of sides that compute different things would be worth nothing."""
+    """Exit if two sides compute different things, since their timings would not be comparable."""
     if not difference <= TOLERANCE:
         raise SystemExit(f"{what} differ by {difference:.3g} nats, more than {TOLERANCE:g}: not the same work")
 
@@ -187,7 +187,7 @@ def main() -> None:
         count = sum(mentions[: len(whole)])
         progress(f"Row x candidate: {count} mentions")
         seconds, separate = timed(lambda: [score_rows(model, rows, options.batch) for rows in whole])
-        sides.append(Side("row x candidate, as lm-eval", count, seconds, sum(each[: len(whole)])))
+        sides.append(Side("row x candidate, as in lm-eval", count, seconds, sum(each[: len(whole)])))
 
         differences = [largest_difference(scores, cached), largest_difference(scores, separate)]
         demand_same("The ranking sides", max(differences))
@@ -196,7 +196,7 @@ def main() -> None:
         progress(f"Generation: {len(texts)} mentions")
         torch.manual_seed(0)
         seconds, written = timed(lambda: [generate(base, text, options.new_tokens) for text in texts])
-        sides.append(Side("generation, as the article", len(texts), seconds, sum(each) / everything * len(texts)))
+        sides.append(Side("generation, as in the article", len(texts), seconds, sum(each) / everything * len(texts)))
 
     adapted = add_random_adapter(base)
     progress(f"LoRA unmerged: {everything} mentions")
@@ -212,29 +212,33 @@ def main() -> None:
     print(f"## Ranking candidates\n\n{machine()}\n")
     print(
         f"Same work: largest difference {max(differences):.1e} nats (KV cache {differences[0]:.1e}, row x candidate "
-        f"{differences[1]:.1e}); adapter unmerged and merged {apart:.1e}, where the adapter itself moves scores by up "
-        f"to {largest_difference(scores, inside):.2g} nats.\n"
+        f"{differences[1]:.1e}); between adapter unmerged and merged {apart:.1e}, while the adapter itself changes "
+        f"scores by up to {largest_difference(scores, inside):.2g} nats.\n"
     )
-    print(table(["side", "mentions", "s/mention", "mentions/s", "medalist is faster"], [side.row() for side in sides]))
+    print(
+        table(["side", "mentions", "s/mention", "mentions/s", "speed-up of medalist"], [side.row() for side in sides])
+    )
     nodes = sum(len(layout.tree) for layout in layouts)
     print(
         f"\nMedalist ranks a mention {sides[1].ratio:.1f} times as fast as row by row with a KV cache, "
         f"{sides[2].ratio:.1f} times as fast as with each candidate's whole sequence, and "
-        f"{sides[3].ratio:.1f} times as fast as the model writes {sum(written) / len(written):.0f} tokens. "
-        f"It reads {nodes / everything:.0f} tokens per mention, "
-        f"{nodes / sum(each):.0f} tokens/s; {nodes / sum(unmerged):.0f} with an adapter beside the weights, "
-        f"{nodes / sum(merged):.0f} with it merged ({sum(unmerged) / sum(merged):.2f} times the time for unmerged)."
+        f"{sides[3].ratio:.1f} times as fast as the model generates {sum(written) / len(written):.0f} tokens. "
+        f"It processes {nodes / everything:.0f} tokens per mention and "
+        f"{nodes / sum(each):.0f} tokens/s; {nodes / sum(unmerged):.0f} with the adapter unmerged, "
+        f"{nodes / sum(merged):.0f} with it merged (unmerged takes {sum(unmerged) / sum(merged):.2f} times as long)."
     )
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     count_option(parser, "--passages", 8, "passages that Medalist ranks")
-    count_option(parser, "--candidates", CANDIDATES, "candidates of each mention, the null candidate besides")
+    count_option(parser, "--candidates", CANDIDATES, "candidates of each mention, not counting the null candidate")
     count_option(parser, "--cache-passages", 3, "passages ranked row by row with a KV cache")
     count_option(parser, "--row-passages", 2, "passages ranked by whole sequences")
     count_option(parser, "--batch", 8, "sequences in one forward pass of that side")
-    count_option(parser, "--generate", 3, "mentions that the model generates an answer for, each of another passage")
+    count_option(
+        parser, "--generate", 3, "mentions that the model generates an answer for, each from a different passage"
+    )
     count_option(parser, "--new-tokens", 128, "tokens of a generated answer")
     return parser.parse_args()
 

@@ -1,13 +1,13 @@
 """Mentions per second of LoRA training: Medalist's token trees against trl's SFTTrainer.
 
-Both sides tune the same base with the same fresh LoRA on the same mentions per optimiser step, same optimiser, learning
-rate and clipping, same threads, same precision. trl gets one row per mention, whose token ids are those of the tree; so
-a passage with four mentions is computed four times there and once here. Before anything is believed, the golds'
-log-likelihoods of trees and rows are compared, and so are the first losses that the trainers themselves report.
+Both sides tune the same base with the same fresh LoRA on the same mentions per optimiser step, with the same optimiser,
+learning rate, clipping, threads and precision. trl gets one row per mention, with the same token ids as the tree, so it
+computes a passage with four mentions four times and Medalist once. To verify that the work is the same, the golds'
+log-likelihoods in trees and rows are compared, and so are the first losses that the trainers themselves report.
 
     python benchmarks/training.py                     # about 6 minutes on 2 cores
-    python benchmarks/training.py --tries 1 2 4 8 4f  # look longer for trl's fastest setting
-    python benchmarks/training.py --control           # how much of the ratio is sharing, and not the trainer
+    python benchmarks/training.py --tries 1 2 4 8 4f  # search more for trl's fastest setting
+    python benchmarks/training.py --control           # how much of the ratio is due to sharing, not to the trainer
 
 Result: Markdown on stdout; progress on stderr.
 """
@@ -46,19 +46,19 @@ from medalist.trees.tree import build_tree, sequences
 
 BASE = "smollm2-135m"
 PROMPT = PromptSettings(window=1024)
-"""Wide enough that a passage is one tree; at the shape of MeDAL that is the same as the default."""
+"""Wide enough for a passage to be one tree; for passages of MeDAL's shape, this is the same as the default."""
 LIKELIHOOD_ONLY = {"likelihood_weight": 1.0, "hidden_gold_weight": 0.0}
-"""With one candidate per question the listwise part is zero, and this leaves the mean of -log p(gold)."""
+"""With one candidate per question the listwise term is zero, which leaves the mean of -log p(gold)."""
 SCORE_TOLERANCE, LOSS_TOLERANCE = 1e-3, {"fp32": 1e-3, "bf16": 3e-2}
-"""Nats per mention; share of the summed loss."""
+"""In nats per mention, and as a fraction of the summed loss."""
 
 TokenRow = tuple[list[int], int]
-"""Token ids of a whole sequence, and how many of them, at its end, are predicted."""
+"""Token ids of a whole sequence, and how many at its end are predicted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """The same mentions three ways, by passage."""
+    """The same mentions prepared in three ways, by passage."""
 
     rows: list[list[TokenRow]]
     """For trl: one row per mention."""
@@ -71,7 +71,7 @@ class Work:
 def prepare(
     base: LoadedModel, passages: Sequence[Passage], inventory: Inventory, settings: TrainingSettings, *, seed: int = 0
 ) -> Work:
-    """Lay the passages out for both sides; refuses passages whose mentions do not all fit and offer their gold."""
+    """Lay out the passages for both sides; exit if a mention does not fit or its gold is not a candidate."""
     encoder = Encoder(base.tokenizer, PROMPT, max_depth=base.max_depth)
     sampled = sampled_candidates(settings.candidates, seed=seed, epoch=0)
     pairs = [gold_only(whole(encoder, passage, inventory, only_gold)) for passage in passages]
@@ -106,7 +106,7 @@ def gold_only(layout: Layout) -> tuple[list[TokenRow], Layout]:
 
 
 def rows_layout(layout: Layout, rows: Sequence[TokenRow], numbers: Sequence[int]) -> Layout:
-    """Rows of some questions as one tree: what they begin with alike is the passage, as equal prefixes are shared."""
+    """Rows of some questions as one tree: equal prefixes are shared, so their common beginning is the passage."""
     questions = [layout.questions[number] for number in numbers]
     picked = [rows[number] for number in numbers]
     return replace(
@@ -120,7 +120,7 @@ def rows_layout(layout: Layout, rows: Sequence[TokenRow], numbers: Sequence[int]
 
 
 def unshared(work: Work) -> list[TrainingItem]:
-    """The golds once more, each mention a tree of its own."""
+    """The golds again, with a separate tree for each mention."""
     return [
         TrainingItem(layouts=(rows_layout(item.layouts[0], rows, [number]),))
         for item, rows in zip(work.golds, work.rows, strict=True)
@@ -152,7 +152,7 @@ class StepClock(TrainerCallback):
 
 
 def shared_arguments(settings: TrainingSettings, *, steps: int, folder: Path, bf16: bool) -> dict[str, Any]:
-    """What both trainers are told: as `medalist.training.tune.tune` does, without checkpoints."""
+    """Arguments of both trainers: those of `medalist.training.tune.tune`, without checkpoints."""
     return {
         "output_dir": str(folder),
         "max_steps": steps,
@@ -187,7 +187,7 @@ def trl_trainer(
     padding_free: bool = False,
     bf16: bool = False,
 ) -> SFTTrainer:
-    """SFTTrainer on pre-tokenised rows, in their order; whatever is not named keeps trl's default."""
+    """SFTTrainer on pre-tokenised rows, in order; everything not set here keeps trl's default."""
     labels = [[-100] * (len(ids) - count) + ids[-count:] for ids, count in rows]
     arguments = SFTConfig(
         **shared_arguments(settings, steps=steps, folder=folder, bf16=bf16),
@@ -222,7 +222,7 @@ def tree_trainer(
     folder: Path,
     bf16: bool = False,
 ) -> TreeTrainer:
-    """Medalist, as `medalist.training.tune.tune` sets it up, on items laid out beforehand and in their order."""
+    """Medalist's trainer, as `medalist.training.tune.tune` sets it up, on items laid out in advance and in order."""
     arguments = TrainingArguments(
         **shared_arguments(settings, steps=steps, folder=folder, bf16=bf16),
         per_device_train_batch_size=settings.passages_per_pass,
@@ -244,7 +244,7 @@ def tree_trainer(
 
 
 def clocked(trainer: Trainer) -> StepClock:
-    """Train, and return what the clock saw."""
+    """Train, and return the clock with its measurements."""
     clock = StepClock()
     trainer.add_callback(clock)
     trainer.remove_callback(PrinterCallback)
@@ -253,7 +253,7 @@ def clocked(trainer: Trainer) -> StepClock:
 
 
 def score_difference(base: LoadedModel, work: Work, passages: int) -> tuple[float, float]:
-    """Worst difference of a gold's log-likelihood between its tree and its row, in nats, and the sum over the rows."""
+    """Largest difference of a gold's log-likelihood between tree and row, in nats, and the sum over the rows."""
     worst, total = 0.0, 0.0
     base.model.eval()
     with torch.inference_mode():
@@ -273,14 +273,14 @@ class Side:
     name: str
     make: Callable[[LoadedModel], Trainer]
     tokens: float
-    """Computed per timed step, padding aside."""
+    """Computed per timed step, without padding."""
     terms: int | None
-    """What the first step's logged loss is a mean over; None where it is more than the golds' likelihood."""
+    """How many terms the first step's logged loss averages; None if it is more than the golds' likelihood."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What came of a side."""
+    """Measurements of a side."""
 
     side: Side
     seconds: list[float]
@@ -308,7 +308,7 @@ def measure(side: Side) -> Measured:
 
 
 def trl_sides(options: argparse.Namespace, settings: TrainingSettings, work: Work, folder: Path) -> list[Side]:
-    """SFTTrainer as it comes, then with the settings to look for its best among."""
+    """SFTTrainer with its defaults, then with each setting to try for its best."""
     per_step = options.passages * options.mentions
     rows = [row for part in work.rows for row in part]
     make = partial(
@@ -339,7 +339,7 @@ def trl_sides(options: argparse.Namespace, settings: TrainingSettings, work: Wor
 
 
 def tree_sides(options: argparse.Namespace, settings: TrainingSettings, work: Work, folder: Path) -> list[Side]:
-    """Medalist on trl's objective, on its own, and on its own with half of the layers adapted."""
+    """Medalist on trl's objective, on its own objective, and on its own with half of the layers adapted."""
     per_step = options.passages * options.mentions
     likelihood = settings.model_copy(update=LIKELIHOOD_ONLY)
     upper = settings.model_copy(update={"upper_layers": options.upper_layers})
@@ -379,7 +379,7 @@ def tree_sides(options: argparse.Namespace, settings: TrainingSettings, work: Wo
 
 
 def check_losses(measured: Sequence[Measured], expected: float, tolerance: float) -> str:
-    """Refuse sides whose first step does not sum to the expected loss; the sums, for people."""
+    """Exit if a side's first step does not sum to the expected loss; return the sums as text."""
     sums = {one.side.name: one.first_loss for one in measured if one.first_loss is not None}
     for name, value in sums.items():
         if abs(value - expected) > tolerance * expected:
@@ -388,20 +388,20 @@ def check_losses(measured: Sequence[Measured], expected: float, tolerance: float
 
 
 def default_batch(rows_per_step: int) -> int:
-    """The batch size of an SFTTrainer that is told none, or the whole step if that is smaller."""
+    """SFTTrainer's default batch size, or the whole step if that is smaller."""
     return min(SFTConfig.per_device_train_batch_size, rows_per_step)
 
 
 def parse_try(text: str) -> tuple[int, bool]:
-    """A batch size of trl, "f" after it for padding-free."""
+    """A batch size for trl, followed by "f" for padding-free."""
     size = text.removesuffix("f")
     if not size.isdigit() or int(size) < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" is no batch size such as 4 or, padding-free, 4f')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a batch size such as 4 or, padding-free, 4f')
     return int(size), text.endswith("f")
 
 
 def precision_note(bf16: bool) -> str:
-    """Which precision was used, and what the CPU could do."""
+    """Which precision was used, and whether the CPU supports bf16."""
     info = Path("/proc/cpuinfo")
     flags = set(info.read_text().split()) if info.exists() else set()
     support = "has" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "does not have"
@@ -410,7 +410,7 @@ def precision_note(bf16: bool) -> str:
 
 
 def quiet() -> None:
-    """Leave stderr to the progress: the libraries' bars and advice are not about what is measured."""
+    """Keep the libraries' progress bars and warnings off stderr, which shows the benchmark's progress."""
     datasets.disable_progress_bars()
     warnings.filterwarnings("ignore")
     logging.getLogger("trl").setLevel(logging.ERROR)
@@ -420,26 +420,26 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--passages", type=int, default=4, help="passages per optimiser step (default 4)")
-    add("--mentions", type=int, default=MENTIONS, help=f"mentions per passage, each a row of trl (default {MENTIONS})")
-    add("--steps", type=int, default=1, help="timed steps, after one to warm up (default 1)")
-    add("--repeats", type=int, default=3, help="times that Medalist goes over the timed passages (default 3)")
+    add("--mentions", type=int, default=MENTIONS, help=f"mentions per passage, each a row for trl (default {MENTIONS})")
+    add("--steps", type=int, default=1, help="timed steps, after one warm-up step (default 1)")
+    add("--repeats", type=int, default=3, help="how many times Medalist repeats the timed passages (default 3)")
     add(
         "--tries",
         type=parse_try,
         nargs="+",
         default=[(1, False), (4, False)],
         metavar="BATCH",
-        help="batch sizes to look for trl's best among, without checkpointing; 4f is padding-free (default 1 4)",
+        help="batch sizes to try for trl's best, without checkpointing; 4f is padding-free (default 1 4)",
     )
     add("--upper-layers", type=int, default=15, help="layers adapted in the last run of Medalist (default 15 of 30)")
-    add("--control", action="store_true", help="also Medalist without sharing: a tree of its own for every mention")
+    add("--control", action="store_true", help="also run Medalist without sharing: a separate tree for every mention")
     add("--bf16", action="store_true", help="bf16 autocast on all sides instead of fp32")
     add("--threads", type=int, help="CPU threads (default: torch's own choice)")
     options = parser.parse_args()
     per_step = options.passages * options.mentions
     for batch in (default_batch(per_step), *(batch for batch, _ in options.tries)):
         if per_step % batch:
-            parser.error(f"{per_step} mentions per step are no multiple of a batch of {batch}")
+            parser.error(f"{per_step} mentions per step are not a multiple of the batch size {batch}")
     return options
 
 
@@ -469,13 +469,13 @@ def report(
     return (
         f"## Training speed\n\n"
         f"SmolLM2-135M-Instruct, LoRA r={settings.rank} on all linear layers; a step is {options.passages} x "
-        f"{options.mentions} mentions in passages of {WORDS} words; one step to warm up, {options.steps} timed, those "
-        f"of Medalist {options.repeats} times. {machine()}; {precision_note(options.bf16)}.\n\n"
+        f"{options.mentions} mentions in passages of {WORDS} words; one warm-up step, {options.steps} timed, repeated "
+        f"{options.repeats} times for Medalist. {machine()}; {precision_note(options.bf16)}.\n\n"
         + table(("", "tokens/step", "s/step", "each", "mentions/s", "× trl defaults", "× trl best"), rows)
-        + f"\n\nOn trl's objective Medalist trains on {ratios(same)} as many mentions per second as trl with its "
+        + f"\n\nOn trl's objective, Medalist trains on {ratios(same)} as many mentions per second as trl with its "
         f"defaults and with the fastest setting tried ({best.side.name}). With {settings.candidates} candidates per "
-        f"mention and the listwise loss, which trl does not compute, it is {ratios(listwise)}; with only the upper "
-        f"{options.upper_layers} layers adapted, {ratios(upper)}."
+        f"mention and the listwise loss, which trl does not compute, the ratios are {ratios(listwise)}; with only the "
+        f"upper {options.upper_layers} layers adapted, {ratios(upper)}."
     )
 
 

@@ -183,12 +183,12 @@ class TrainingSettings(_Section):
         """Passages in one pass over all processes, one per device.
 
         Raises:
-            ValueError: `passages_per_step` is no multiple of them.
+            ValueError: `passages_per_step` is not a multiple of them.
         """
         at_once = self.passages_per_pass * processes
         if self.passages_per_step % at_once:
             raise ValueError(
-                f"training.passages_per_step={self.passages_per_step} is no multiple of passages_per_pass="
+                f"training.passages_per_step={self.passages_per_step} is not a multiple of passages_per_pass="
                 f"{self.passages_per_pass} times {processes} process(es)"
             )
         return at_once

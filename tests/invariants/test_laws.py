@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
-from medalist.evaluation.predictions import score_passages
+from medalist.evaluation.predictions import score_texts
 from medalist.expansion.expander import Expander
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TreeDataset
@@ -87,7 +87,7 @@ def test_law_2_training_evaluation_and_expansion_put_the_same_tokens_to_the_mode
         return score_tree(model, tree, attention)
 
     monkeypatch.setattr(scoring, "score_tree", watch)
-    score_passages(loaded, [passage], inventory, PromptSettings(), max_nodes=4096, label="")
+    score_texts(loaded, [passage], inventory, PromptSettings(), max_nodes=4096, label="")
     Expander(loaded, inventory)(text)
     encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=loaded.max_depth)
     trained = TreeDataset([passage], encoder, inventory, TrainingSettings(candidates=8), seed=0)[0].layouts

@@ -57,7 +57,7 @@ def test_its_tables_hold_the_measured_figures_with_baselines_and_intervals(fresh
             assert f" {per_cent(cell)} ({interval(cell)}) ".replace(" %", "") in row
     ahead = metrics["slices"]["all"]["from_baseline"]
     assert f"({100 * metrics['baselines'][ahead['baseline']]['accuracy']['low']:.1f}" in card
-    assert f", from which this model is {points(ahead)} points away." in card
+    assert f"; this model differs from that baseline by {points(ahead)} points." in card
     gain = metrics["slices"]["sense unseen"]["difference"]
     assert f"| {100 * gain['value']:+.1f} (" in next(line for line in lines if line.startswith("| sense unseen |"))
 
@@ -126,7 +126,7 @@ def test_the_base_models_words_and_limits_are_there(fresh_run):
     )
     card = card_text(run, destination=destination)
     assert "**Built with Meta Llama 3**" in card
-    assert "No medical device" in card and "**a person reads the result**" in card
+    assert "Not a medical device" in card and "**a person reads the result**" in card
     assert "CC0" in card and "National Library of Medicine" not in card
     data = run.recipe.data.model_copy(update={"source": "medal", "path": "train.csv"})
     medal = replace(run, recipe=run.recipe.model_copy(update={"data": data}))

@@ -514,7 +514,7 @@ def test_a_run_whose_parent_is_gone_is_evaluated_without_it(adapted, tmp_path, c
 def test_the_report_holds_gain_and_loss(adapted):
     run, metrics, _ = adapted
     page = write_report(run).read_text(encoding="utf-8")
-    part = page.partition("Adapted from first: gain there, loss elsewhere</h2>")[2].partition("<h2>")[0]
+    part = page.partition("Adapted from first: gain on the new data, loss elsewhere</h2>")[2].partition("<h2>")[0]
     assert part.count("<svg") == 1
     rows = metrics["adaptation"]["rows"]
     assert {row["place"] for row in rows} == {"sub-domain", "elsewhere"}
@@ -527,7 +527,7 @@ def test_the_report_holds_gain_and_loss(adapted):
         "Elsewhere: the parent&#39;s held-out passages" in page or "Elsewhere: the parent's held-out passages" in page
     )
     assert (run.folder / "figures/adaptation.png").exists()
-    assert "went on from the run `first`" in (run.tuned / "README.md").read_text()
+    assert "tuned further from the run `first`" in (run.tuned / "README.md").read_text()
 
 
 def test_a_terminal_gets_the_same_figures(adapted):

@@ -35,7 +35,7 @@ def test_every_promised_part_is_there(page, fresh_run):
         "Examples",
         "How to reproduce",
         "Training loss",
-        "no medical device",
+        "not a medical device",
     ):
         assert part in page, part
     assert page.count("<svg") == 4

@@ -1,3 +1,8 @@
+"""Files are written whole, opened plain or gzipped, and named when they are missing.
+
+Covers `number_formats` too.
+"""
+
 from __future__ import annotations
 
 import gzip

@@ -132,8 +132,8 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
         raise ModelError(str(error)) from None
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"{source} holds no .safetensors weights, and medalist loads no pickled ones: name another model, or a revision "
-            "that has them."
+            f"{source} holds no .safetensors weights, and medalist does not load pickled ones: give another model, "
+            "or a revision that has them."
         )
     return folder, BaseIdentity(id=source, revision=folder.name, source=source, sha256=weights_sha256(folder))
 
