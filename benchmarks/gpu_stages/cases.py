@@ -38,6 +38,7 @@ class Case:
 CASES = (
     Case(name="trees, 4k, flex", steps=STEPS),
     Case(name="rows, 4k, right-padded, flash", rows=True, kernel="causal", beside=True, steps=STEPS),
+    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
     Case(name="trees, 4k, sdpa", kernel="sdpa"),
     Case(name="trees, 8k, flex, checkpointing", limit=8192, checkpoint=True),
     Case(name="one tree, sdpa", limit=0, kernel="sdpa", steps=STEPS),
@@ -45,7 +46,6 @@ CASES = (
     Case(name="trees, 4k, flex, no float32 copies", casts=False),
     Case(name="one tree, flex", limit=0, steps=STEPS),
     Case(name="trees, 8k, flex", limit=8192),
-    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
     Case(name="rows, 4k, packed, sdpa", rows=True, kernel="sdpa"),
     Case(name="rows, 4k, right-padded, flash, all logits", rows=True, kernel="causal", beside=True, stock=True),
     Case(name="trees, 2k, flex", limit=2048),

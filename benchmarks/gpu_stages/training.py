@@ -45,8 +45,10 @@ def run(options: Options, notes: Notes) -> None:
     _compared(rates, notes, "trees over plain rows, so far")
     rates |= _cases(CASES[2:], model, sizes, peak, "none", options, notes)
     _compared(rates, notes, "trees over plain rows")
-    with notes.attempt("profile of a step", needs=15):
-        _profile(model, sizes, options, notes)
+    title = "profile of a step"
+    if notes.fits(title, needs=15):
+        with notes.attempt(title):
+            _profile(model, sizes, options, notes)
 
 
 def _compared(rates: dict[str, float], notes: Notes, title: str) -> None:
@@ -100,9 +102,10 @@ def _cases(
     for case in cases:
         if options.device != "cuda" and case.kernel == "flex":
             continue
-        with notes.attempt(
-            case.name, needs=12 if not options.tiny else 0, table="Training", row=case.name, column="what"
-        ):
+        place = {"table": "Training", "row": case.name, "column": "what"}
+        if not notes.fits(case.name, needs=0 if options.tiny else 12, **place):
+            continue
+        with notes.attempt(case.name, **place):
             rates[case.name] = _trained(case, model, sizes, peak, weights, options, notes)
         model.zero_grad(set_to_none=True)
     return rates
