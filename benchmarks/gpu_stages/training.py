@@ -195,8 +195,8 @@ def _recorded(
     share = sum(operations(sizes, one) for one in work) / count / times.wall / peak
     memory = peak_memory(options.device)
     computed = sum(len(one.tree) for one in work) / count
-    # The plan is for FlexAttention and for logits where they are needed.
-    planned = planned_memory(case, work, weights, RANK) if case.kernel == "flex" or options.tiny else {}
+    # The plan is for these kernels and for logits where they are needed.
+    planned = planned_memory(case, work, weights, RANK) if case.kernel in ("flex", "sdpa") else {}
     text = (
         f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} s a step (host "
         f"{times.host:.3f}), {memory['allocated'] / GIB:.1f} GiB"

@@ -36,6 +36,10 @@ class ModelSettings(_Section):
     quantization: Literal["none", "int8", "nf4"] = "none"
     """Of the base's linear layers but the output: `nf4`: 4-bit NormalFloat with double quantisation (QLoRA), a quarter of
     16-bit weights' memory; `int8`: 8-bit, half of it. An adapter is learnt beside such weights."""
+    attention: Literal["auto", "sdpa", "flex"] = "auto"
+    """Kernel on a GPU. `auto`, `sdpa`: PyTorch's, the trees of a pass side by side in rows (`auto` goes on to the other where it
+    computes trees wrong); `flex`: FlexAttention, the trees one after another, for trees of more than some 4,000 tokens. A CPU
+    takes `sdpa` always. docs/gpu.md has what either measured."""
     parent: str | None = None
     """Folder of a trained run: tuning begins with its weights, on the same base, instead of fresh ones; see `parents`."""
 

@@ -22,6 +22,7 @@ from medalist.planning.memory import (
     Pass,
     Place,
     adapted_layers,
+    mask,
     saved_by_block,
     scoring_peak,
     stored,
@@ -32,8 +33,8 @@ from medalist.planning.plan import Plan, device_memory, make_plan, parse_memory
 from medalist.planning.shapes import KNOWN, Linear, ModelShape, find_shape
 from medalist.planning.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
 from medalist.recipe import TrainingSettings, parse_recipe
-from medalist.trees.scoring import candidate_scores, tree_inputs
-from medalist.trees.tree import build_tree
+from medalist.trees.scoring import candidate_scores, side_by_side_logits, tree_inputs
+from medalist.trees.tree import build_tree, forest
 
 ON_CPU = Place(device="cpu", dtype="float32")
 LLAMA = "meta-llama/Meta-Llama-3-8B"
@@ -201,6 +202,51 @@ def test_logits_of_a_large_vocabulary_are_planned_for():
     ]
     assert more[1] - more[0] > 0.9 * 4 * 4 * 100 * 127_256
     assert scoring_peak(large, TrainingSettings(), ON_CPU, one).parts["logits"] == 4 * 100 * 128_256
+
+
+def test_on_a_gpu_the_plan_takes_the_rows_and_the_mask_that_sdpa_gets(tiny_llama):
+    sizes = (101, 20, 33, 47, 90)
+    trees = forest([build_tree(list(range(5, 5 + size)), [([3], [[4, 5], [6]])]) for size in sizes])
+    seen = {}
+    hook = tiny_llama.model.register_forward_pre_hook(lambda *inputs: seen.update(inputs[2]), with_kwargs=True)
+    side_by_side_logits(tiny_llama, trees, torch.float32)
+    hook.remove()
+    one = Pass(nodes=len(trees), kept=10, trees=tuple(size + 2 for size in sizes))
+    place = Place(device="cuda", dtype="float32")
+    computed = place.padded(one)
+    assert place.attention == "sdpa" and computed.rows > 1
+    assert seen["input_ids"].shape == (computed.rows, computed.nodes // computed.rows)
+    assert mask(computed, place) == seen["attention_mask"].nbytes
+    assert computed.seen * computed.nodes**2 == pytest.approx(one.seen * one.nodes**2)
+
+
+@pytest.mark.parametrize("attention", ["auto", "sdpa", "flex"])
+def test_the_plan_is_for_the_attention_that_the_recipe_wants(attention):
+    place = gpu(f"model.attention={attention}", "training.passages_per_pass=4", memory="80GB").place
+    assert place.attention == ("flex_attention" if attention == "flex" else "sdpa")
+    on_cpu = make_plan(recipe(f"model.attention={attention}"), device="cpu", memory=1e12, with_probe=False)
+    assert on_cpu.place.attention == "sdpa" and on_cpu.place.padded(on_cpu.largest) == on_cpu.largest
+
+
+@pytest.mark.parametrize(
+    ("attention", "nodes", "kept", "checkpointing", "measured"),
+    [
+        ("flex", 4096, 978, False, 47_225_666_560),
+        ("sdpa", 3960, 950, False, 48_757_308_416),
+        ("flex", 8192, 1913, True, 22_844_182_528),
+        ("sdpa", 512, 137, False, 20_794_019_328),
+        ("flex", 512, 137, False, 20_575_888_384),
+    ],
+)
+def test_the_peak_of_llama_3_8b_is_within_a_twentieth_of_what_an_h200_allocated(
+    attention, nodes, kept, checkpointing, measured
+):
+    """Measured by benchmarks/gpu.py, see the log."""
+    settings = TrainingSettings(rank=16, alpha=32, activation_checkpointing=checkpointing)
+    place = Place(device="cuda", dtype="bfloat16", wanted=attention)
+    one = Pass(nodes=nodes, kept=kept, seen=0.05)
+    peaks = training_peaks(KNOWN[LLAMA], settings, place, one, accumulates=False)
+    assert max(peak.total for peak in peaks) == pytest.approx(measured, rel=0.05)
 
 
 def test_fsdp_divides_what_ddp_repeats():

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..models.load import AttentionChoice
 from ..models.precision import Quantization
 from ..recipe import TrainingSettings
 from ..trees.scoring import FLEX_MULTIPLE, Attention
+from ..trees.tree import pack_rows
 from .shapes import Linear, ModelShape
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -46,6 +48,10 @@ class Pass:
     """K: nodes whose logits are computed."""
     seen: float = 0.5
     """Share of the N x N pairs that see each other."""
+    trees: tuple[int, ...] = ()
+    """Nodes of each of its trees; empty: it is one tree."""
+    rows: int = 1
+    """Sequences, equally long, that it is computed as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +63,8 @@ class Place:
     quantization: Quantization = "none"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     devices: int = 1
+    wanted: AttentionChoice = "auto"
+    """The recipe's `model.attention`."""
     holes: bool = False
     """Whether memory comes from glibc's heap; see `HOLES`."""
 
@@ -68,14 +76,17 @@ class Place:
     @property
     def attention(self) -> Attention:
         """As `choose_attention` takes it where it can."""
-        return "sdpa" if self.device == "cpu" else "flex_attention"
+        return "flex_attention" if self.device == "cuda" and self.wanted == "flex" else "sdpa"
 
     def padded(self, one: Pass) -> Pass:
-        """The pass as it is computed: FlexAttention's trees are filled up to a multiple."""
-        if self.attention == "sdpa":
+        """The pass as it is computed: on a GPU SDPA's trees are rows of a batch, FlexAttention's are filled up to a multiple."""
+        if self.device == "cpu":
             return one
-        nodes = math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
-        return replace(one, nodes=nodes, seen=one.seen * one.nodes**2 / nodes**2)
+        rows, nodes = 1, math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
+        if self.attention == "sdpa":
+            rows, length, _ = pack_rows(one.trees or (one.nodes,))
+            nodes = rows * length
+        return replace(one, nodes=nodes, rows=rows, seen=one.seen * one.nodes**2 / nodes**2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,9 +277,9 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 
 
 def mask(one: Pass, place: Place) -> float:
-    """Bytes of the tree's mask: dense for SDPA; for FlexAttention what is needed to find its empty blocks."""
+    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention what is needed to find its empty blocks."""
     if place.attention == "sdpa":
-        return one.nodes**2 * place.width
+        return one.nodes**2 / one.rows * place.width
     return 3.0 * one.nodes**2
 
 

@@ -193,6 +193,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         quantization=recipe.model.quantization,
         parallel=settings.parallel,
         devices=devices,
+        wanted=recipe.model.attention,
         holes=where.holes,
     )
     sizes = where.trees.sizes(recipe)
@@ -202,9 +203,13 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))
     peaks.append(scoring_peak(where.shape, settings, place, look))
     mean, mentions = sizes.mean()
-    work = training_work(where.shape, settings, place, place.padded(mean))
+    usual = [
+        training_work(where.shape, settings, place, place.padded(one))
+        for one in sizes.usual(settings.passages_per_pass)
+    ]
     scored, questions = mean_pass(sizes.validation)
     count = settings.passages_per_step
+    share = count / settings.passages_per_pass / len(usual)  # of the step's passes that each of these stands for
     return Plan(
         name=recipe.name,
         shape=where.shape,
@@ -217,7 +222,9 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         passes=passes,
         tokens=mean.nodes * count,
         mentions=mentions * count,
-        work=Work(forward=work.forward * count, backward=work.backward * count),
+        work=Work(
+            forward=share * sum(one.forward for one in usual), backward=share * sum(one.backward for one in usual)
+        ),
         scoring=scoring_work(where.shape, place, scored),
         scored=questions,
     )

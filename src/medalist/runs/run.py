@@ -98,6 +98,7 @@ def load_run_base(run: Run, *, place: bool = True) -> LoadedModel:
         revision=identity.revision,
         dtype=run.recipe.model.dtype,
         quantization=run.recipe.model.quantization,
+        attention=run.recipe.model.attention,
         place=place,
         expected_sha256=identity.sha256,
     )
@@ -112,5 +113,6 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     if run.tuned is None:
         raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
     if not run.is_adapter:
-        return load_base(str(run.tuned), dtype=run.recipe.model.dtype)
+        settings = run.recipe.model
+        return load_base(str(run.tuned), dtype=settings.dtype, attention=settings.attention)
     return load_adapter(base or load_run_base(run), run.tuned)

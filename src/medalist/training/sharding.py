@@ -27,11 +27,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from ..models.load import LoadedModel, choose_attention
+from ..models.load import AttentionChoice, LoadedModel, choose_attention
 from ..models.precision import compute_device
 
 
-def shard(base: LoadedModel, model: Any) -> None:
+def shard(base: LoadedModel, model: Any, attention: AttentionChoice = "auto") -> None:
     """Give each process its slice of a model, on its device, and check there how the model computes trees.
 
     A unit is a decoder block, adapter included; what is around the blocks is the last one, so that tied embeddings stay one
@@ -40,6 +40,7 @@ def shard(base: LoadedModel, model: Any) -> None:
     Args:
         base: loaded with `place=False`; learns its attention here.
         model: the base, or the base with an adapter; changed in place.
+        attention: as for `choose_attention`.
 
     Raises:
         ValueError: the base is quantised: its weights are no tensors that can be cut.
@@ -56,7 +57,7 @@ def shard(base: LoadedModel, model: Any) -> None:
     for unit in (*blocks, model):
         fully_shard(unit, mesh=mesh)
         unit.set_force_sum_reduction_for_comms(True)  # gloo has no average; so the sum is divided here, everywhere
-    base.attention, base.tree_error = choose_attention(model)
+    base.attention, base.tree_error = choose_attention(model, attention)
     model.reshard()  # after a forward pass the last unit stays whole, and the optimiser takes what it finds
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
 

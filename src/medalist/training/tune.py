@@ -82,7 +82,7 @@ def tune(
     watched = [with_gold(passage, inventory) for passage in validation]
     looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
-        shard(base, model)
+        shard(base, model, recipe.model.attention)
     arguments = _arguments(recipe, run, base, at_once=at_once, validated=bool(looks))
     with tracking("Training", steps) as advance:
         trainer = TreeTrainer(
