@@ -70,7 +70,10 @@ def main() -> None:
     parts = [run(script) for script in chosen or SCRIPTS]
     if not chosen:
         partial = PAGE.with_suffix(".part")
-        partial.write_text("\n\n".join([INTRODUCTION.strip(), *parts, GPU.read_text(encoding="utf-8").strip(), GOALS.strip()]) + "\n", encoding="utf-8")
+        partial.write_text(
+            "\n\n".join([INTRODUCTION.strip(), *parts, GPU.read_text(encoding="utf-8").strip(), GOALS.strip()]) + "\n",
+            encoding="utf-8",
+        )
         partial.replace(PAGE)
         print(PAGE)
 

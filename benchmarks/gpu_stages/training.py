@@ -196,7 +196,7 @@ def _recorded(
     memory = peak_memory(options.device)
     computed = sum(len(one.tree) for one in work) / count
     # The plan is for these kernels and for logits where they are needed.
-    planned = planned_memory(case, work, weights, RANK) if case.kernel in ("flex", "sdpa") else {}
+    planned = planned_memory(case, work, weights, RANK) if case.kernel in ("flex", "sdpa") and not case.casts else {}
     text = (
         f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} s a step (host "
         f"{times.host:.3f}), {memory['allocated'] / GIB:.1f} GiB"
@@ -238,7 +238,7 @@ def _profile(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
     core = model.get_base_model()
     use_kernel(core, case.kernel)
     checkpointing(core, False)
-    input_casts(core, True)
+    input_casts(core, case.casts)
     step = _stepper(case, model, core, passes(case, sizes, options), options)
     step()
     activity = ProfilerActivity.CUDA if options.device == "cuda" else ProfilerActivity.CPU

@@ -9,6 +9,7 @@ import math
 
 import pytest
 import torch
+from peft.helpers import disable_input_dtype_casting
 from rich.console import Console
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -136,7 +137,8 @@ def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) 
         return tensor
 
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False)  # as `tune` has it
-    with mixed, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    without_copies = disable_input_dtype_casting(model, active=dtype == "bfloat16" and not settings.dropout)
+    with mixed, without_copies, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         held = model(**tree_inputs(TREE, "sdpa", model.dtype)).logits
     assert held.requires_grad
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
@@ -229,24 +231,29 @@ def test_the_plan_is_for_the_attention_that_the_recipe_wants(attention):
 
 
 @pytest.mark.parametrize(
-    ("attention", "nodes", "kept", "checkpointing", "measured"),
+    ("attention", "nodes", "kept", "checkpointing", "copied_layers", "measured"),
     [
-        ("flex", 4096, 978, False, 47_225_666_560),
-        ("sdpa", 3960, 950, False, 48_757_308_416),
-        ("flex", 8192, 1913, True, 22_844_182_528),
-        ("sdpa", 512, 137, False, 20_794_019_328),
-        ("flex", 512, 137, False, 20_575_888_384),
+        ("flex", 4096, 978, False, 0, 43_031_766_016),
+        ("flex", 4096, 978, False, 32, 47_225_666_560),
+        ("sdpa", 3960, 950, False, 32, 48_757_308_416),
+        ("flex", 8192, 1913, True, 0, 22_844_182_528),  # none are there while the logits are
+        ("sdpa", 512, 137, False, 32, 20_794_019_328),
+        ("flex", 512, 137, False, 32, 20_575_888_384),
     ],
 )
 def test_the_peak_of_llama_3_8b_is_within_a_twentieth_of_what_an_h200_allocated(
-    attention, nodes, kept, checkpointing, measured
+    attention, nodes, kept, checkpointing, copied_layers, measured
 ):
-    """Measured by benchmarks/gpu.py, see the log."""
+    """Measured by benchmarks/gpu.py, see the log; all but the first with peft's float32 copies, which training makes no more."""
+    shape = KNOWN[LLAMA]
+    copies = 2 * (
+        sum(linear.inputs for linear in shape.linears) - 2 * shape.hidden - shape.intermediate
+    )  # in bfloat16 again
     settings = TrainingSettings(rank=16, alpha=32, activation_checkpointing=checkpointing)
     place = Place(device="cuda", dtype="bfloat16", wanted=attention)
     one = Pass(nodes=nodes, kept=kept, seen=0.05)
-    peaks = training_peaks(KNOWN[LLAMA], settings, place, one, accumulates=False)
-    assert max(peak.total for peak in peaks) == pytest.approx(measured, rel=0.05)
+    peak = max(peak.total for peak in training_peaks(shape, settings, place, one, accumulates=False))
+    assert peak + copied_layers * nodes * copies == pytest.approx(measured, rel=0.05)
 
 
 def test_fsdp_divides_what_ddp_repeats():

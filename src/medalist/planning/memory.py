@@ -140,8 +140,8 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     """Bytes that autograd keeps of one trained block for its backward pass.
 
     A norm keeps its input in float32, a linear layer the input of what is trained in it, attention its queries, keys, values
-    (repeated for every head where a dense mask is used), output and log-sums, the gated product three tensors. peft makes of its
-    input what its float32 weights want, so beside plain 16-bit weights each adapted layer keeps a copy of its own.
+    (repeated for every head where a dense mask is used), output and log-sums, the gated product three tensors. Beside float16
+    weights, where autocast is off, peft makes of its input what its float32 weights want, and each adapted layer keeps that copy.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
@@ -161,7 +161,7 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
         if settings.dropout:
             noise = FLOAT if place.device == "cpu" else 1
             kept += (inner + noise) * inputs
-        elif place.dtype == "float32" or (place.dtype == "bfloat16" and place.quantization != "none"):
+        elif place.dtype != "float16":
             kept += width * (2 * hidden + middle)  # layers share it, and the attention's output is kept already
         else:
             kept += inner * inputs

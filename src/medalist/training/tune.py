@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 
 from ..data.inventory import Inventory
@@ -84,7 +85,11 @@ def tune(
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard(base, model, recipe.model.attention)
     arguments = _arguments(recipe, run, base, at_once=at_once, validated=bool(looks))
-    with tracking("Training", steps) as advance:
+    # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and autocast
+    # one in bfloat16 of that, to keep for the backward pass: the same numbers. Dropout would draw and round in the other dtype,
+    # so with it the copies stay.
+    without_copies = disable_input_dtype_casting(model, active=arguments.bf16 and not settings.dropout)
+    with tracking("Training", steps) as advance, without_copies:
         trainer = TreeTrainer(
             model=model,
             args=arguments,
