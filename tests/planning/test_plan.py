@@ -6,6 +6,7 @@ Covers `compute`, `memory`, `shapes` and `tree_sizes` too.
 import io
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -352,6 +353,28 @@ def test_the_probe_gives_times(model_folder, tmp_path, monkeypatch):
     )
     assert found.rates is not None and found.rates.forward > found.rates.backward / 100 > 0
     assert found.training_seconds is not None and found.training_seconds > found.scoring_seconds * 0.1 > 0
+
+
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_without_bitsandbytes_a_quantised_recipe_is_planned_without_times(
+    kind, model_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(f"model: {{base: {model_folder}, quantization: {kind}}}\ndata: {{limit: 3}}\n")
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "mine.yaml", "--device", "cpu", "--json"])
+    with_it = json.loads(capsys.readouterr().out)
+    assert with_it["rates"] is not None and with_it["untimed"] is None
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "mine.yaml", "--device", "cpu", "--json"])
+    without = json.loads(capsys.readouterr().out)
+    assert without["rates"] is without["training_seconds_per_1000_mentions"] is None
+    assert without["peaks"] == with_it["peaks"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "mine.yaml", "--device", "cpu"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"No times: model.quantization={kind} needs bitsandbytes: pip install medalist[quantize]" in shown
 
 
 def test_the_command_prints_tables_and_figures(capsys):

@@ -169,6 +169,8 @@ def plan_tables(plan: Plan) -> Iterator[RenderableType]:
             "seconds on this device", *(f"{x:,.1f}" for x in (step, plan.training_seconds, plan.scoring_seconds))
         )
     yield table
+    if plan.untimed:
+        yield Text(f"No times: {plan.untimed}.")
     yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
     have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "a device that is not here (say --memory)"
     why = {

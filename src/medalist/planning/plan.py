@@ -81,6 +81,8 @@ class Plan:
     """Mentions of that tree."""
     rates: Rates | None = None
     """What the probe saw; None without."""
+    untimed: str | None = None
+    """Why the probe could not run, where it was to."""
     advice: tuple[Advice, ...] = ()
     """What saves memory, by how much; the last one is a combination that fits, if there is one."""
 
@@ -157,10 +159,14 @@ def make_plan(
     )
     found = _planned(recipe, devices, where)
     advice = _advised(found, recipe, where) if found.verdict in ("may not fit", "does not fit") else ()
-    rates = (
-        probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes) if with_probe and kind == here else None
-    )
-    return replace(found, advice=advice, rates=rates)
+    rates, untimed = None, None
+    if with_probe and kind == here:
+        try:
+            rates = probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes)
+        except ImportError:  # the memory of quantised weights is counted without what quantises them
+            quantization = recipe.model.quantization
+            untimed = f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]"
+    return replace(found, advice=advice, rates=rates, untimed=untimed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
