@@ -355,6 +355,31 @@ def test_the_probe_gives_times(model_folder, tmp_path, monkeypatch):
     assert found.training_seconds is not None and found.training_seconds > found.scoring_seconds * 0.1 > 0
 
 
+def shown_plan(capsys, *arguments):
+    with pytest.raises(SystemExit, match="0"):
+        main(["plan", "recipes/llama3-8b-lora.yaml", "--device", "cuda", "--memory", "80GB", *arguments])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_at_a_rate_that_it_is_told_the_plan_says_how_long_and_what_fits(capsys):
+    found = json.loads(shown_plan(capsys, "--tflops", "300", "--json"))
+    work = found["work"]["forward"] + found["work"]["backward"]
+    assert found["step_seconds"] == pytest.approx(work / 300e12) and found["steps"] == 60000 // 16
+    shown = shown_plan(capsys, "--tflops", "300", "--hours", "0.5")
+    hours = 3750 * found["step_seconds"] / 3600
+    assert "seconds at 300 TFLOP/s" in shown and f"3,750 steps, {hours:,.1f} hours" in shown
+    assert f"In 0.5 hours: training.max_steps={int(1800 / found['step_seconds'])}" in shown
+    assert "say --tflops" in shown_plan(capsys, "--hours", "2")
+    shared = json.loads(shown_plan(capsys, "--tflops", "300", "--devices", "2", "--json"))
+    assert shared["step_seconds"] == pytest.approx(found["step_seconds"] / 2)
+
+
+def test_the_steps_are_those_of_training():
+    assert gpu("training.max_steps=7", memory="80GB").steps == 7
+    assert gpu("data.limit=9", "training.epochs=2", memory="80GB").steps == 6
+    assert gpu(memory="80GB").steps is None
+
+
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_without_bitsandbytes_a_quantised_recipe_is_planned_without_times(
     kind, model_folder, tmp_path, monkeypatch, capsys

@@ -79,6 +79,10 @@ class Plan:
     """Operations to score the mentions of one mean validation tree."""
     scored: float
     """Mentions of that tree."""
+    steps: int | None
+    """Optimiser steps of the run; None where the recipe bounds neither steps nor passages."""
+    tflops: float | None = None
+    """What one device sustains, in 10^12 operations per second, as it was told; None: see `rates`."""
     rates: Rates | None = None
     """What the probe saw; None without."""
     untimed: str | None = None
@@ -103,15 +107,27 @@ class Plan:
     @property
     def training_seconds(self) -> float | None:
         """To train on 1,000 mentions."""
-        if self.rates is None:
-            return None
-        seconds = self.work.forward / self.rates.forward + self.work.backward / self.rates.backward
-        return OVERHEAD * seconds / self.place.devices / self.mentions * 1000
+        seconds = self._seconds(self.work.forward, self.work.backward)
+        return None if seconds is None else seconds / self.place.devices / self.mentions * 1000
 
     @property
     def scoring_seconds(self) -> float | None:
         """To score 1,000 mentions on one device."""
-        return None if self.rates is None else OVERHEAD * self.scoring / self.rates.forward / self.scored * 1000
+        seconds = self._seconds(self.scoring)
+        return None if seconds is None else seconds / self.scored * 1000
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Of an optimiser step."""
+        return None if self.training_seconds is None else self.training_seconds * self.mentions / 1000
+
+    def _seconds(self, forward: float, backward: float = 0.0) -> float | None:
+        """Of so many operations on one device."""
+        if self.tflops is not None:
+            return (forward + backward) / (self.tflops * 1e12)
+        if self.rates is None:
+            return None
+        return OVERHEAD * (forward / self.rates.forward + backward / self.rates.backward)
 
     def record(self) -> dict[str, Any]:
         """Everything, for machines; bytes, seconds and operations."""
@@ -122,6 +138,7 @@ class Plan:
             "verdict": self.verdict,
             "training_seconds_per_1000_mentions": self.training_seconds,
             "scoring_seconds_per_1000_mentions": self.scoring_seconds,
+            "step_seconds": self.step_seconds,
         }
 
 
@@ -133,6 +150,7 @@ def make_plan(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     config: Path | None = None,
     with_probe: bool = True,
+    tflops: float | None = None,
 ) -> Plan:
     """Foretell what tuning by a recipe takes.
 
@@ -143,6 +161,7 @@ def make_plan(
         device: the kind; a GPU can be planned for where there is none, then without a probe.
         config: the base's config.json or its folder, where its sizes are not known here.
         with_probe: measure this device for the time.
+        tflops: what a device sustains, in 10^12 operations per second, instead of measuring.
 
     Raises:
         ValueError: the base's sizes are not known, or the settings do not go together.
@@ -160,13 +179,13 @@ def make_plan(
     found = _planned(recipe, devices, where)
     advice = _advised(found, recipe, where) if found.verdict in ("may not fit", "does not fit") else ()
     rates, untimed = None, None
-    if with_probe and kind == here:
+    if with_probe and kind == here and tflops is None:
         try:
             rates = probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes)
         except ImportError:  # the memory of quantised weights is counted without what quantises them
             quantization = recipe.model.quantization
             untimed = f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]"
-    return replace(found, advice=advice, rates=rates, untimed=untimed)
+    return replace(found, advice=advice, rates=rates, untimed=untimed, tflops=tflops)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +252,16 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         ),
         scoring=scoring_work(where.shape, place, scored),
         scored=questions,
+        steps=_steps(recipe),
     )
+
+
+def _steps(recipe: Recipe) -> int | None:
+    """Of a run whose `data.limit` is reached."""
+    settings = recipe.training
+    if settings.max_steps or not recipe.data.limit:
+        return settings.max_steps
+    return math.ceil(math.ceil(recipe.data.limit / settings.passages_per_step) * settings.epochs)
 
 
 def _dtype(wanted: DType, kind: Device) -> Dtype:
