@@ -1,6 +1,7 @@
 # make demo    set everything up, tune the embedded model, name its report
 # make test    set everything up, pass the tests
 # make check   lint, types, the order of the folders, and whether the CLI reference is up to date
+# make fix     format the code and apply the linter's fixes; what is left, make check says
 # make docs    write the CLI reference anew
 # make bench   measure against trl and others, write docs/benchmarks.md (three quarters of an hour; nothing else should run)
 # make gpu     measure what this machine's GPU does, in eight minutes, into gpu-results/ (TORCH=cuda)
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test check docs bench gpu clean
+.PHONY: demo test check fix docs bench gpu clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -29,6 +30,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/cli_reference.py --check
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/cli_reference.py

@@ -59,7 +59,7 @@ def test_overrides_leave_the_values_given_as_they_are():
     assert parse_recipe(values).training.rank == 8
 
 
-def test_what_a_run_recorded_beside_its_recipe_is_no_setting(tmp_path):
+def test_what_a_run_recorded_beside_its_recipe_is_not_a_setting(tmp_path):
     assert load_recipe(written(tmp_path, "seed: 3\nrecord: {torch: 2.13.0}\n")) == Recipe(seed=3)
 
 
@@ -93,12 +93,14 @@ def test_recipe_cannot_be_changed():
         (
             {"data": {"source": "pubmd"}},
             (),
-            "Unknown value \"pubmd\" in mine.yaml, key data.source. Known: 'sample', 'medal', 'pubmed', 'table' or 'choices'.",
+            'Unknown value "pubmd" in mine.yaml, key data.source. '
+            "Known: 'sample', 'medal', 'pubmed', 'table' or 'choices'.",
         ),
         (
             {},
             ("training.report_to=[mlflow]",),
-            "Unknown value \"mlflow\" in mine.yaml, key training.report_to.0. Known: 'tensorboard', 'wandb' or 'trackio'.",
+            'Unknown value "mlflow" in mine.yaml, key training.report_to.0. '
+            "Known: 'tensorboard', 'wandb' or 'trackio'.",
         ),
         (
             {"training": {"rank": 0}},
@@ -108,7 +110,8 @@ def test_recipe_cannot_be_changed():
         (
             {"training": {"rank": "many"}},
             (),
-            "mine.yaml, key training.rank: input should be a valid integer, unable to parse string as an integer (found 'many')",
+            "mine.yaml, key training.rank: input should be a valid integer, unable to parse string as an integer "
+            "(found 'many')",
         ),
         (
             {"training": 5},
@@ -123,22 +126,24 @@ def test_recipe_cannot_be_changed():
         (
             {"data": {"kinds": {"shares": {"medal": 1, "defined": 0}}}},
             (),
-            "mine.yaml, key data.kinds: shares are numbers above 0; leave out a kind that is not wanted",
+            "mine.yaml, key data.kinds: shares must be finite numbers above 0; leave out a kind that you do not want",
         ),
         (
             {},
             ("data.kinds.shares.medal=.inf",),
-            "mine.yaml, key data.kinds: shares are numbers above 0; leave out a kind that is not wanted",
+            "mine.yaml, key data.kinds: shares must be finite numbers above 0; leave out a kind that you do not want",
         ),
         (
             {},
             ("data.kinds.shares={}",),
-            "mine.yaml, key data.kinds.shares: dictionary should have at least 1 item after validation, not 0 (found {})",
+            "mine.yaml, key data.kinds.shares: dictionary should have at least 1 item after validation, not 0 "
+            "(found {})",
         ),
         (
             {},
             ("data.kinds.shares.mended=1",),
-            "Unknown value \"mended\" in mine.yaml, key data.kinds.shares.mended. Known: 'medal', 'substituted' or 'defined'.",
+            'Unknown value "mended" in mine.yaml, key data.kinds.shares.mended. '
+            "Known: 'medal', 'substituted' or 'defined'.",
         ),
         (
             {},
@@ -169,36 +174,36 @@ def test_mistake_is_one_line_with_the_key_and_what_would_be_right(values, overri
     assert message(values, overrides) == expected
 
 
-def test_several_mistakes_are_told_at_once():
+def test_several_mistakes_are_reported_at_once():
     told = message({"sede": 1, "training": {"rank": 0}})
     assert "Unknown key sede" in told
     assert "key training.rank" in told
     assert "\n" not in told
 
 
-def test_override_that_is_no_yaml_is_told_in_one_line():
+def test_override_that_is_not_yaml_is_reported_in_one_line():
     told = message({}, ("training.report_to=[wandb",))
-    assert told.startswith('Override "training.report_to=[wandb" is no YAML:')
+    assert told.startswith('Override "training.report_to=[wandb" is not valid YAML:')
     assert "\n" not in told
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("a: [1\nb: 2\n", "is no YAML: while parsing a flow sequence"),
-        (b"name: caf\xe9\n", "is no YAML: 'utf-8' codec"),
+        ("a: [1\nb: 2\n", "is not valid YAML: while parsing a flow sequence"),
+        (b"name: caf\xe9\n", "is not valid YAML: 'utf-8' codec"),
         ("- a\n- b\n", "holds no keys"),
         ("hello\n", "holds no keys"),
     ],
 )
-def test_file_that_is_no_recipe_is_told_in_one_line(tmp_path, content, expected):
+def test_file_that_is_not_a_recipe_is_reported_in_one_line(tmp_path, content, expected):
     path = written(tmp_path, content)
     with pytest.raises(RecipeError, match=r"\A[^\n]+\Z") as caught:
         load_recipe(path)
     assert str(caught.value).startswith(f"{path} {expected}")
 
 
-def test_missing_recipe_lists_those_there_are(tmp_path, monkeypatch):
+def test_missing_recipe_lists_those_that_exist(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match=r"^No recipe recipes/mine\.yaml\.$"):
         load_recipe(Path("recipes/mine.yaml"))
@@ -213,7 +218,7 @@ KEYS = st.sampled_from(["seed", "data", "path", "training", "rank", "report_to",
 
 
 @given(st.lists(KEYS, max_size=3).map(".".join), st.text("a1=.[]{}:,-'\"#&* \t\n", max_size=8))
-def test_any_override_is_taken_or_told_in_one_line(key, value):
+def test_any_override_is_accepted_or_refused_in_one_line(key, value):
     override, told = f"{key}={value}", ""
     try:
         parse_recipe({}, [override])

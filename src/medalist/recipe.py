@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a run, typed and documented; YAML plus `key.sub=value` overrides."""
+"""The recipe: every setting that decides a run, typed and documented; read from YAML and `key.sub=value` overrides."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .trees.prompt import PromptSettings
 
 
 class RecipeError(ValueError):
-    """A recipe is wrong; the message names the file, the key and what would be right."""
+    """A recipe is invalid; the message names the file, the key and what would be valid."""
 
 
 class _Section(BaseModel):
@@ -25,54 +25,57 @@ class _Section(BaseModel):
 
 
 class ModelSettings(_Section):
-    """Which base model."""
+    """The base model, and how to load it."""
 
     base: str = "smollm2-135m"
-    """"smollm2-135m" (embedded), a folder, a .gguf file, package:NAME (what an installed package carries), or a Hub id."""
+    """"smollm2-135m" (embedded), a folder, a .gguf file, package:NAME (from an installed package), or a Hub id."""
     revision: str | None = None
     """Commit, branch or tag of a Hub id."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto`: bfloat16 on a GPU that has it, float32 on a CPU."""
+    """`auto`: bfloat16 on a GPU that supports it, float16 on other GPUs, float32 on a CPU."""
     quantization: Literal["none", "int8", "nf4"] = "none"
-    """Of the base's linear layers but the output: `nf4`: 4-bit NormalFloat with double quantisation (QLoRA), a quarter of
-    16-bit weights' memory; `int8`: 8-bit, half of it. An adapter is learnt beside such weights."""
+    """How the base's linear layers, except the output, are stored. `nf4`: 4-bit NormalFloat with double quantisation
+    (QLoRA), a quarter of the memory of 16-bit weights; `int8`: 8-bit, half of it. With either, training learns a LoRA
+    adapter beside the quantised weights."""
     attention: Literal["auto", "sdpa", "flex"] = "auto"
-    """Kernel on a GPU. `auto`, `sdpa`: PyTorch's, the trees of a pass side by side in rows (`auto` goes on to the other where it
-    computes trees wrong); `flex`: FlexAttention, the trees one after another, for trees of more than some 4,000 tokens. A CPU
-    takes `sdpa` always. docs/gpu.md has what either measured."""
+    """Attention kernel on a GPU. `auto`, `sdpa`: PyTorch's, with the trees of a pass side by side in rows (`auto` falls back to
+    `flex` if the model scores trees wrongly with it); `flex`: FlexAttention, with the trees one after another, for trees of more
+    than about 4,000 tokens. A CPU always uses `sdpa`. Measured figures: docs/gpu.md."""
     parent: str | None = None
-    """Folder of a trained run: tuning begins with its weights, on the same base, instead of fresh ones; see `parents`."""
+    """Folder of a trained run: tuning starts from its weights, on the same base, not from fresh ones; see `parents`."""
 
 
 class SubstitutionSettings(_Section):
-    """How short forms are put into plain text; see `substitution`."""
+    """How long forms in plain text are replaced by short forms; see `substitution`."""
 
     mode: Literal["auto", "none", "medal", "mended"] = "auto"
-    """`none` for texts that are marked already; `auto`: `mended` for sample, `none` for others."""
+    """`none` for texts that are already marked; `auto`: `mended` for the sample, `none` for other sources."""
     probability: float = Field(0.7, gt=0, le=1)
-    """Of an occurrence (`medal`; published: 0.15) or of a long form of a passage (`mended`)."""
+    """Probability of replacing an occurrence (`medal`; published: 0.15) or a long form of a passage (`mended`)."""
     distractors: float = Field(0.5, ge=0)
-    """Ordinary words that look like a short form ("as", "all"), marked per passage on average; the answer is none."""
+    """How many ordinary words that look like a short form ("as", "all") are marked per passage on average; their answer
+    is "none of these"."""
 
 
 class KindSettings(_Section):
-    """What is made of PubMed abstracts; see `kinds`. A corpus that is prepared already takes `shares` alone."""
+    """Which kinds of passages are made from PubMed abstracts; see `kinds`. A prepared corpus uses only `shares`."""
 
     shares: dict[Kind, float] = Field({"medal": 1.0, "substituted": 1.0, "defined": 2.0}, min_length=1)
     """How the abstracts are divided among the kinds, as relative shares; each abstract is used once."""
     probability: dict[Kind, Annotated[float, Field(gt=0, le=1)]] = {"medal": 0.15, "substituted": 0.4}
-    """Of an occurrence of a long form (`medal`; published: 0.15), or of a long form of an abstract (`substituted`)."""
+    """Probability of replacing an occurrence of a long form (`medal`; published: 0.15), or a long form of an abstract
+    (`substituted`)."""
     all_sections: bool = False
-    """Give the kind `medal` the whole abstract; the published recipe takes its first section."""
+    """Use the whole abstract for the kind `medal`; the published recipe uses only its first section."""
     min_count: int = Field(1, ge=1)
-    """A pair of short and long form is mined when so many training abstracts define it."""
+    """Smallest number of training abstracts that must define a pair of short and long form for it to be mined."""
 
     @model_validator(mode="after")
     def _probabilities(self) -> Self:
         if missing := set(self.shares) - set(self.probability) - {"defined"}:
             raise ValueError(f"probability is missing for {', '.join(sorted(missing))}")
         if not all(0 < share < math.inf for share in self.shares.values()):
-            raise ValueError("shares are numbers above 0; leave out a kind that is not wanted")
+            raise ValueError("shares must be finite numbers above 0; leave out a kind that you do not want")
         return self
 
 
@@ -80,36 +83,38 @@ class DataSettings(_Section):
     """Where passages and inventory come from, and how they are split."""
 
     source: Literal["sample", "medal", "pubmed", "table", "choices"] = "sample"
-    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `table`: marked JSONL or Parquet;
-    `choices`: no short forms but choice questions, such as PubMedQA's, which need no inventory."""
+    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `table`: marked JSONL or
+    Parquet; `choices`: choice questions instead of short forms, such as PubMedQA's, which need no inventory."""
     path: str | None = None
-    """File of every source but `sample`; for `medal` and `pubmed` also a folder that `medalist prepare` made, for `pubmed` a
-    folder of files."""
+    """The source's file; not needed for `sample`. For `medal` and `pubmed` it can also be a folder made by
+    `medalist prepare`, for `pubmed` a folder of files."""
     inventory: str | tuple[str, ...] | None = None
-    """Sense inventory: MeDAL's table, ADAM, CAMI, CASI, or a CSV or JSON glossary; several are merged. None: the sample's for
-    the sample, a prepared folder's own."""
+    """Sense inventory: MeDAL's table, ADAM, CAMI, CASI, or a CSV or JSON glossary; several are merged. None: the one
+    that belongs to the sample, or to a prepared folder."""
     substitution: SubstitutionSettings = SubstitutionSettings()
     kinds: KindSettings = KindSettings()
     hold_out: Literal["nothing", "senses", "short_forms"] = "nothing"
-    """`senses`, `short_forms`: some of them, chosen by a hash, are marked in the test split only, and nothing else is there."""
+    """`senses`, `short_forms`: some, chosen by a hash, are marked only in the test split, which marks no others."""
     hold_out_share: float = Field(0.1, gt=0, lt=1)
-    """Share of the senses or short forms that are held out."""
+    """Share of the senses or short forms to hold out."""
     validation: float = Field(0.1, ge=0, lt=1)
-    """Share of passages to choose checkpoints on."""
+    """Share of passages used to choose the checkpoint."""
     test: float = Field(0.25, ge=0, lt=1)
-    """Share of passages never trained on; 0 where the test data is a file of its own."""
+    """Share of passages never trained on; 0 if the test data is a separate file."""
     limit: int | None = Field(None, ge=1)
-    """Take only so many training passages."""
+    """Maximum number of training passages."""
     limit_validation: int | None = Field(None, ge=1)
-    """Take only so many validation passages."""
+    """Maximum number of validation passages."""
     limit_test: int | None = Field(None, ge=1)
-    """Take only so many test passages."""
+    """Maximum number of test passages."""
     max_bad_rows: float = Field(0.05, ge=0, le=1)
-    """More malformed rows than this share stop the run."""
+    """Largest share of malformed rows allowed; a larger one stops the run."""
     parent_senses: bool = True
-    """With `model.parent`: offer its senses too, beside those of `inventory`; without them there is little to choose."""
+    """With `model.parent`: also offer the parent's senses, besides those of `inventory`; without them there is little
+    to choose from."""
     replay: float = Field(0.25, ge=0, lt=1)
-    """With `model.parent`: this share of the training passages are again some of its own, against forgetting; 0 for none."""
+    """With `model.parent`: the share of training passages that are repeated from the parent's, against forgetting; 0
+    for none."""
 
     @property
     def inventories(self) -> tuple[str, ...]:
@@ -127,7 +132,7 @@ class TrainingSettings(_Section):
     """How the model is tuned."""
 
     method: Literal["lora", "full"] = "lora"
-    """`lora`: a small adapter on all linear layers; `full`: every weight."""
+    """`lora`: train a small adapter on all linear layers; `full`: train every weight."""
     rank: int = Field(16, ge=1)
     """LoRA rank."""
     alpha: int = Field(32, ge=1)
@@ -135,68 +140,68 @@ class TrainingSettings(_Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     """LoRA dropout."""
     upper_layers: int | None = Field(None, ge=1)
-    """Adapt at most so many upper layers: the lower ones then run without a gradient, which saves their backward pass."""
+    """Adapt at most this many upper layers; the layers below run without gradients, which saves their backward pass."""
     learning_rate: float = Field(5e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises; then it falls as a cosine."""
+    """Share of the steps over which the learning rate rises; afterwards it follows a cosine decay."""
     clip: float = Field(1.0, gt=0)
-    """Largest gradient norm."""
+    """Gradient norm above which gradients are clipped."""
     epochs: float = Field(1.0, gt=0)
     max_steps: int | None = Field(None, ge=1)
-    """Stop after so many optimiser steps, whatever `epochs` says."""
+    """Stop after this many optimiser steps, whatever `epochs` says."""
     passages_per_step: int = Field(4, ge=1)
-    """Passages in an optimiser step, over all devices."""
+    """Passages per optimiser step, over all devices."""
     passages_per_pass: int = Field(1, ge=1)
-    """Passages in one forward pass of a device; the rest is accumulated. 1 is fastest on a CPU."""
+    """Passages per forward pass of a device; gradients are accumulated over passes. 1 is fastest on a CPU."""
     candidates: int = Field(8, ge=2)
-    """Long forms offered per question in training, the gold among them; evaluation offers all."""
+    """Long forms offered per question in training, including the gold; evaluation offers all."""
     likelihood_weight: float = Field(0.1, ge=0)
-    """Weight of the gold long form's likelihood beside the listwise loss."""
+    """Weight of the gold long form's likelihood, added to the listwise loss."""
     prior_offset: bool = False
-    """Take how often each sense is the gold in the training split for its prior in the listwise loss, so that the model learns
-    what the text adds to it; for use with a prior of its own."""
+    """Use how often each sense is the gold in the training split as its prior in the listwise loss, so that the model
+    learns what the text adds to it; for use with a prior of its own."""
     hidden_gold_weight: float = Field(0.1, ge=0)
-    """Weight of the question "and if the gold were not offered?", which teaches to abstain."""
+    """Weight of the question "and if the gold were not offered?", which teaches the model to abstain."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
     log_every: int = Field(1, ge=1)
     """Steps between lines of log.jsonl."""
     evaluate_every: int = Field(20, ge=1)
-    """Steps between looks at the validation passages; a checkpoint is saved each time."""
+    """Steps between validation passes; a checkpoint is saved each time."""
     best_by: Literal["nll", "accuracy"] = "nll"
-    """Which validation figure picks the checkpoint that is kept."""
+    """The validation metric that decides which checkpoint is best."""
     patience: int | None = Field(None, ge=1)
-    """Stop after so many looks without improvement."""
+    """Stop after this many validation passes without improvement."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
-    """How several processes share a run that `torchrun` or `accelerate launch` starts, one per device: `ddp` gives each the
-    whole model, `fsdp` (FSDP2) a slice of it. Both share out `passages_per_step`, so results stay those of one process, for
-    which this key changes nothing."""
+    """How a run is shared by the processes that `torchrun` or `accelerate launch` starts, one per device: `ddp` gives
+    each the whole model, `fsdp` (FSDP2) a slice of it. Both divide `passages_per_step` among them, so results equal
+    those of one process, for which this key changes nothing."""
     keep_checkpoints: int = Field(2, ge=1)
-    """Checkpoints kept, the best one besides."""
+    """Number of checkpoints to keep, in addition to the best one."""
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Trackers that also get the log; off by default."""
+    """Experiment trackers that also receive the log; none by default."""
 
 
 class EvaluationSettings(_Section):
-    """How results are reported."""
+    """How models are scored and results reported."""
 
     bootstrap: int = Field(2000, ge=100)
-    """Resamples of the passages behind every interval and p value."""
+    """Bootstrap resamples of the passages for every interval and p-value."""
     max_nodes: int = Field(16384, ge=256)
-    """Tokens in one forward pass on a GPU; a CPU takes one tree at a time."""
+    """Most tokens in one forward pass on a GPU; a CPU takes one tree at a time."""
 
 
 class Recipe(_Section):
-    """Everything that decides a run."""
+    """Every setting that decides a run."""
 
     name: str = Field("run", pattern=r"^[\w][\w.-]*$")
     """Name of the run's folder."""
     seed: int = 0
     output: str = "runs"
-    """Folder of the runs; prepared data goes to `data` beside it."""
+    """Folder that holds the runs; prepared data goes to the folder `data` beside it."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads; None: one per core. Part of what makes a run repeatable to the bit."""
+    """CPU threads; None: one per core. A run is reproducible to the bit only with the same number."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     prompt: PromptSettings = PromptSettings()
@@ -207,7 +212,8 @@ class Recipe(_Section):
     def _trainable(self) -> Self:
         if self.training.method == "full" and self.model.quantization != "none":
             raise ValueError(
-                "training.method=full cannot train quantised weights: set model.quantization=none, or training.method=lora"
+                "training.method=full cannot train quantised weights: set model.quantization=none, or "
+                "training.method=lora"
             )
         return self
 
@@ -221,7 +227,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply overrides such as `training.epochs=2`.
 
     Raises:
-        RecipeError: the file is missing or no YAML, a key is unknown, or a value is of the wrong kind.
+        RecipeError: the file is missing or not valid YAML, a key is unknown, or a value is invalid.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -229,7 +235,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         known = sorted(str(p) for p in Path("recipes").glob("*.yaml"))
         raise RecipeError(f"No recipe {path}." + (f" Here: {', '.join(known)}." if known else "")) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds no keys")
     values.pop("record", None)  # what a run adds to its own copy
@@ -237,7 +243,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origin: str = "the recipe") -> Recipe:
-    """A recipe from nested values, left as they are, and overrides; see `load_recipe`."""
+    """A recipe from nested values, which are not modified, and overrides; see `load_recipe`."""
     values = copy.deepcopy(values)
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -252,7 +258,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
         try:
             section[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise RecipeError(f'Override "{override}" is no YAML: {" ".join(str(error).split())}') from None
+            raise RecipeError(f'Override "{override}" is not valid YAML: {" ".join(str(error).split())}') from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -260,7 +266,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
 
 
 def _explain(error: Any, origin: str) -> str:
-    """One line per mistake, with what would have been right."""
+    """One line per mistake, with what would have been valid."""
     key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
@@ -284,5 +290,5 @@ def _known_keys(location: Sequence[str | int]) -> list[str]:
 
 
 def dump_recipe(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, every default spelt out."""
+    """The recipe as plain values, with every default written out."""
     return recipe.model_dump(mode="json")

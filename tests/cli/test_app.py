@@ -98,6 +98,33 @@ def test_expand_reads_standard_input(tiny_run):
     assert [e["short_form"] for e in json.loads(done.stdout)] == ["RA"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["Pt on RA."], (None, "Pt on RA.", None)),
+        (["sob", "--as-written"], (None, "sob", False)),
+        (["RUN", "Pt on RA.", "--any-case"], ("RUN", "Pt on RA.", True)),
+    ],
+)
+def test_expand_takes_one_argument_that_names_nothing_for_the_text_and_the_reader_for_the_model(
+    arguments, expected, tiny_run, capsys, monkeypatch
+):
+    seen = []
+
+    def load(run, any_case):
+        return lambda text: seen.append((run, text, any_case)) or []
+
+    monkeypatch.setattr("medalist.expansion.expander.Expander.load", load)
+    arguments = [str(tiny_run) if argument == "RUN" else argument for argument in arguments]
+    assert run(capsys, "expand", *arguments)[0] == 0
+    assert seen == [tuple(str(tiny_run) if value == "RUN" else value for value in expected)]
+
+
+def test_expand_does_not_take_a_mistyped_folder_for_a_text(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "expand", "runs/dmeo") == (1, "", "runs/dmeo is no run: it holds no recipe.yaml\n")
+
+
 def test_evaluate_prints_its_metrics_as_json_and_nothing_else(tiny_run, capsys):
     code, out, _ = run(capsys, "evaluate", tiny_run, "--json")
     assert code == 0

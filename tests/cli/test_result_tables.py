@@ -13,7 +13,7 @@ from medalist.cli.result_tables import expansions_table
 from medalist.expansion.expander import Expansion
 
 
-def printed(text: str, *answers: tuple[str, str, str | None]) -> str:
+def printed(text: str, *answers: tuple[str, str, str | None], sure: bool = True) -> str:
     """The table for (surface, short form, long form) in the order of the text."""
     expansions, at = [], 0
     for surface, short_form, long_form in answers:
@@ -27,6 +27,7 @@ def printed(text: str, *answers: tuple[str, str, str | None]) -> str:
                 probability=0.9,
                 alternatives=((long_form or "something", 0.9), ("another", 0.1)),
                 evidence="model" if long_form else "abstained",
+                sure=sure and long_form is not None,
             )
         )
         at += len(surface)
@@ -43,6 +44,11 @@ def test_a_dangerous_notation_is_pointed_out_once_and_only_in_its_dangerous_sens
     assert "Better not write MS for morphine sulfate: can also be magnesium sulfate; write: morphine sulfate" in shown
     assert "Better not write" not in printed("on RA", ("RA", "RA", "room air"))
     assert "Better not write" not in printed("on MS", ("MS", "MS", None))
+
+
+def test_an_answer_that_is_not_sure_has_a_question_mark():
+    assert "room air?" in printed("on RA", ("RA", "RA", "room air"), sure=False)
+    assert "room air?" not in printed("on RA", ("RA", "RA", "room air"))
 
 
 def test_a_declined_short_form_says_so():

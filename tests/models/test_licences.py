@@ -1,4 +1,4 @@
-"""Licences of bases: told by the id or the base's own card, with the name and the notices that Llama's ask for."""
+"""Licences of bases: known from the id or from the base's card, with the name and notices that Llama's require."""
 
 import pytest
 
@@ -21,12 +21,12 @@ from medalist.models.licences import licence_file, licence_of
         ("llama-3/other", None),
     ],
 )
-def test_a_licence_is_told_by_the_bases_id(base, expected):
+def test_a_licence_is_known_from_the_bases_id(base, expected):
     found = licence_of(base)
     assert (found and found.id) == expected
 
 
-def test_it_is_read_from_the_bases_own_card_or_given_but_llamas_duties_stay(tmp_path):
+def test_it_is_read_from_the_bases_own_card_or_given_but_llamas_obligations_stay(tmp_path):
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n\n# base\n")
     assert licence_of("user/base", tmp_path).id == "mit"
     assert licence_of("user/base", tmp_path, given="gemma").id == "gemma"
@@ -47,33 +47,33 @@ def test_it_is_read_from_the_bases_own_card_or_given_but_llamas_duties_stay(tmp_
         ("HuggingFaceTB/SmolLM2-135M-Instruct", "anything", True),
     ],
 )
-def test_a_name_has_to_begin_as_the_licence_asks(base, name, good):
+def test_a_name_must_begin_as_the_licence_requires(base, name, good):
     licence = licence_of(base)
     if good:
         licence.check_name(f"me/{name}")
         return
-    with pytest.raises(ValueError, match="begins with") as refused:
+    with pytest.raises(ValueError, match="to begin with") as refused:
         licence.check_name(f"me/{name}")
     proposed = str(refused.value).rsplit("; ", 1)[1].removesuffix(" would do")
     licence.check_name(proposed)
 
 
-def test_llamas_words_are_those_that_its_licences_ask_for():
+def test_llamas_notices_are_those_that_its_licences_require():
     three, later = licence_of("meta-llama/Meta-Llama-3-8B"), licence_of("meta-llama/Llama-3.2-1B")
     assert (three.built_with, later.built_with) == ("Built with Meta Llama 3", "Built with Llama")
     assert three.notice == (
-        "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright © Meta Platforms, Inc. All Rights "
-        "Reserved."
+        "Meta Llama 3 is licensed under the Meta Llama 3 Community License, "
+        "Copyright © Meta Platforms, Inc. All Rights Reserved."
     )
     assert later.notice.startswith("Llama 3.2 is licensed under the Llama 3.2 Community License, ")
 
 
-def test_a_copy_of_llamas_licence_has_to_be_at_hand(tmp_path):
+def test_llamas_licence_must_be_published_with_the_model(tmp_path):
     licence = licence_of("meta-llama/Meta-Llama-3-8B")
     with pytest.raises(ValueError, match="--license-file"):
         licence_file(licence, tmp_path)
     (tmp_path / "LICENSE").write_text("text")
     assert licence_file(licence, tmp_path) == tmp_path / "LICENSE"
     assert licence_file(licence_of("HuggingFaceTB/SmolLM2-135M"), tmp_path) is None
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         licence_file(licence, tmp_path, given=tmp_path / "gone")

@@ -1,4 +1,4 @@
-"""Loading bases: folders, GGUF, the embedded package, what is refused, what a run records."""
+"""Loading bases: folders, GGUF files, the embedded package, and what is refused."""
 
 import importlib.util
 import shutil
@@ -38,7 +38,7 @@ def test_a_folder_loads_in_float32_on_a_cpu_and_is_checked(model_folder):
 
 
 def test_other_weights_than_the_recorded_ones_are_refused(model_folder):
-    with pytest.raises(ModelError, match="not 000000000000… that the run was trained on"):
+    with pytest.raises(ModelError, match="but the run was trained on weights with 000000000000…"):
         load_base(str(model_folder), expected_sha256="0" * 64)
 
 
@@ -71,7 +71,7 @@ def test_the_embedded_package_is_found_without_importing_it():
 
 
 def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path_factory):
-    """The real 135M model: slow to convert (half a minute), so everything about it is asked here."""
+    """The real 135M model: slow to convert (half a minute), so everything about it is tested here."""
     loaded = load_base("smollm2-135m")
     assert loaded.identity.id == "HuggingFaceTB/SmolLM2-135M-Instruct"
     folder = next(base.cache_folder().glob("SmolLM2-135M-Instruct.Q4_1-*"))
@@ -88,7 +88,7 @@ def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path
 
 
 class OnGpu:
-    """Stands for a model on a GPU: remembers which attention it was told to use."""
+    """Stands in for a model on a GPU; remembers which attention kernel it was told to use."""
 
     device = torch.device("cuda")
 
@@ -114,7 +114,7 @@ def test_a_cpu_takes_sdpa_whatever_is_wanted(model_folder, wanted):
 )
 def test_attention_is_the_first_wanted_kernel_that_is_right(wanted, works, expected, monkeypatch):
     def check(model, attention):
-        assert model.attention == attention, "what is checked is what is set"
+        assert model.attention == attention, "the kernel that is checked is the one that is set"
         if attention not in works:
             raise TreeAttentionError("off by 1")
         return 0.001

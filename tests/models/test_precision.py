@@ -1,4 +1,4 @@
-"""Device, dtype and quantised weights: what is chosen and why, what is really kept in few bits, and that it still trains.
+"""Device, dtype and quantised weights: what is chosen and why, what is really stored in few bits, that it still trains.
 
 Covers `adapters` too.
 """
@@ -59,18 +59,18 @@ def test_a_cpu_computes_in_float32(monkeypatch):
     assert choose_precision("cpu").reason == "float32: a CPU computes it exactly"
 
 
-def test_a_dtype_that_a_cpu_has_not_is_taken_with_a_warning(monkeypatch):
+def test_a_dtype_that_a_cpu_does_not_have_is_used_with_a_warning(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False})
     slow = choose_precision("cpu", "bfloat16")
     assert slow.dtype == torch.bfloat16
     assert "this CPU has no bfloat16 and is hundreds of times slower" in slow.reason
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert choose_precision("cpu", "bfloat16").reason == "bfloat16: as asked"
+    assert choose_precision("cpu", "bfloat16").reason == "bfloat16: as requested"
 
 
 @pytest.mark.parametrize(
     ("bfloat16", "reason"),
-    [(True, "bfloat16: the GPU computes it; NF4 weights"), (False, "float16: this GPU has no bfloat16; NF4 weights")],
+    [(True, "bfloat16: this GPU has it; NF4 weights"), (False, "float16: this GPU has no bfloat16; NF4 weights")],
 )
 def test_a_gpu_computes_in_bfloat16_if_it_can_and_nf4_follows(bfloat16, reason, monkeypatch):
     pretend_gpu(monkeypatch, bfloat16=bfloat16)
@@ -111,12 +111,12 @@ def test_a_checkpoint_that_is_quantised_already_is_refused(quantized, tmp_path, 
     quantized.model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(
-        ModelError, match=r"is quantised already \(bitsandbytes\): name the model that it was made from"
+        ModelError, match=r"is already quantised \(bitsandbytes\): give the model that it was made from"
     ):
         load_base(str(tmp_path))
 
 
-# What is kept in few bits
+# What is stored in few bits
 
 
 def test_the_linear_layers_but_the_output_are_quantised(quantized, model_folder):
@@ -127,12 +127,12 @@ def test_the_linear_layers_but_the_output_are_quantised(quantized, model_folder)
     assert type(model.lm_head) is torch.nn.Linear
     for part in (model.lm_head, model.model.embed_tokens, model.model.norm):
         assert part.weight.dtype == torch.float32
-    assert quantized.identity.sha256 == weights_sha256(model_folder), "of the weights as they came"
+    assert quantized.identity.sha256 == weights_sha256(model_folder), "that of the weights before quantisation"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_quantised_weights_leave_no_file_in_memory(quantized, model_folder, tmp_path):
-    """What is not quantised lay in the mapped file, and would keep the full weights beside the quantised ones."""
+    """Tensors that are not quantised come from the mapped file, and could keep all its weights in memory."""
     folder = tmp_path / "model"
     shutil.copytree(model_folder, folder)
     base = load_base(str(folder), device="cpu", quantization=quantized.quantization)
@@ -195,7 +195,7 @@ def test_quantised_weights_may_be_a_twentieth_of_a_nat_off(quantization, model_f
 
 
 def test_8_bit_answers_do_not_depend_on_what_else_is_in_the_pass(model_folder):
-    """As a GPU computes them, activations in 8 bits too; some are made as large as trained models' are."""
+    """As on a GPU, activations are in 8 bits too; some are made as large as in trained models."""
     given = choose_precision("cpu", quantization="int8").loading_arguments()
     model = AutoModelForCausalLM.from_pretrained(model_folder, attn_implementation="sdpa", **given)
     for layer in model.model.layers:
@@ -204,7 +204,7 @@ def test_8_bit_answers_do_not_depend_on_what_else_is_in_the_pass(model_folder):
     assert check_tree_attention(model, "sdpa") < 1e-4
     for module in model.modules():
         if isinstance(module, Linear8bitLt):
-            module.state.threshold = 6.0  # the usual: large columns of the whole pass are computed apart
+            module.state.threshold = 6.0  # the default: columns that are large anywhere in the pass are computed apart
     with pytest.raises(TreeAttentionError):
         check_tree_attention(model, "sdpa")
 
@@ -221,7 +221,7 @@ def test_nf4_on_a_cpu_is_never_packed_for_kernels_without_a_gradient(model_folde
     given = choose_precision("cpu", quantization="nf4").loading_arguments()
     model = AutoModelForCausalLM.from_pretrained(model_folder, **given)
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
-    assert all(layer.support_avx512bf16_for_cpu for layer in layers), "what bitsandbytes would do on such a CPU"
+    assert all(layer.support_avx512bf16_for_cpu for layer in layers), "what bitsandbytes does by default on such a CPU"
     settle(model, torch.device("cpu"))
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
@@ -276,7 +276,7 @@ def test_on_bfloat16_the_adapter_is_float32_and_multiplies_in_bfloat16(quantizat
     steps = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert all(torch.isfinite(torch.tensor(step["loss"])) for step in steps if "loss" in step)
     frozen = [w for n, w in base.model.named_parameters() if not w.requires_grad and w.is_floating_point()]
-    assert {weight.dtype for weight in frozen} == {torch.bfloat16}, "nothing of the base is turned into float32"
+    assert {weight.dtype for weight in frozen} == {torch.bfloat16}, "no part of the base is cast to float32"
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
@@ -377,7 +377,7 @@ def test_its_adapter_loads_in_plain_peft_on_whole_weights(nf4_run, model_folder)
             assert (tuned - plain(ids).logits).abs().max() > 1e-3
 
 
-def test_a_broken_quantised_run_resumes_to_the_bits_of_an_unbroken_one(nf4_run, model_folder, tmp_path, monkeypatch):
+def test_a_stopped_quantised_run_resumes_to_the_bits_of_an_unbroken_one(nf4_run, model_folder, tmp_path, monkeypatch):
     on_log = LogWriter.on_log
 
     def die_at_3(self, args, state, control, logs=None, **rest):

@@ -1,4 +1,4 @@
-"""The plan: sizes, memory and work, against what is loaded and measured.
+"""The plan: its sizes, memory and work are compared with what is loaded and measured.
 
 Covers `compute`, `memory`, `shapes` and `tree_sizes` too.
 """
@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from medalist.cli.app import main
 from medalist.cli.result_tables import plan_tables
 from medalist.models.adapters import add_adapter
-from medalist.models.base import ModelError, at_hand
+from medalist.models.base import ModelError, local_base
 from medalist.models.load import load_base
 from medalist.planning.compute import scoring_work, training_work
 from medalist.planning.memory import (
@@ -71,14 +71,15 @@ def test_the_table_has_as_many_parameters_as_the_model(shape):
 
 def test_a_config_and_a_gguf_file_give_the_shape_of_the_model(model_folder, tmp_path):
     assert find_shape(str(model_folder)).parameters == load_base(str(model_folder)).model.num_parameters()
-    assert find_shape(str(at_hand("smollm2-135m"))).parameters == find_shape("smollm2-135m").parameters == 134_515_008
+    gguf = find_shape(str(local_base("smollm2-135m")))
+    assert gguf.parameters == find_shape("smollm2-135m").parameters == 134_515_008
     assert find_shape("some/model", config=model_folder).hidden == 32
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(ModelError, match="llama, mistral, qwen2, not gpt2"):
         find_shape(str(tmp_path))
 
 
-def test_an_unknown_id_is_told_what_to_give():
+def test_an_unknown_id_gets_an_error_that_says_what_to_give():
     with pytest.raises(ModelError, match="--config PATH"):
         find_shape("nobody/knows-this")
 
@@ -122,7 +123,7 @@ def test_a_quantised_layer_has_the_bytes_that_bitsandbytes_allocates(kind):
 
 
 def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) -> int:
-    """Bytes of the tensors that autograd saves in a forward pass over `TREE`, weights aside."""
+    """Bytes of the tensors that autograd saves in a forward pass over `TREE`, not counting weights."""
     model = LlamaForCausalLM(config_of(small(layers))).to(getattr(torch, dtype))
     loaded.model = model
     model = add_adapter(loaded, settings).train()
@@ -134,10 +135,11 @@ def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) 
     def pack(tensor):
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            saved[storage.data_ptr()] = tensor  # held, so that no other takes its address
+            saved[storage.data_ptr()] = tensor  # keep a reference, so that its address is not reused
         return tensor
 
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False)  # as `tune` has it
+    # Autocast and inputs as in `tune`.
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False)
     without_copies = disable_input_dtype_casting(model, active=dtype == "bfloat16" and not settings.dropout)
     with mixed, without_copies, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         held = model(**tree_inputs(TREE, "sdpa", model.dtype)).logits
@@ -154,7 +156,7 @@ def test_the_plan_counts_what_autograd_keeps_of_a_block_to_the_byte(settings, dt
 
 
 def work_of(settings: TrainingSettings, loaded, shape: ModelShape) -> tuple[int, int]:
-    """Operations of a forward and a backward pass over `TREE`, as PyTorch counts them; attention aside, which it leaves out on a CPU."""
+    """Operations of a forward and a backward pass over `TREE`, as PyTorch counts them: without attention on a CPU."""
     from torch.utils.flop_counter import FlopCounterMode
 
     loaded.model = LlamaForCausalLM(config_of(shape))
@@ -186,7 +188,7 @@ def test_the_work_is_what_pytorch_counts(settings, loaded):
     assert planned.backward - 2.5 * through * attention - again == pytest.approx(backward, rel=0.02)
 
 
-def test_a_look_costs_less_than_a_training_pass():
+def test_a_validation_pass_costs_less_than_a_training_pass():
     one = Pass(nodes=400, kept=100)
     planned = training_work(small(), TrainingSettings(), ON_CPU, one)
     assert scoring_work(small(), ON_CPU, one) < planned.forward
@@ -299,13 +301,13 @@ def test_a_peak_just_below_the_memory_may_not_fit():
 
 
 def test_the_plan_refuses_what_training_refuses():
-    with pytest.raises(ValueError, match="no multiple"):
+    with pytest.raises(ValueError, match="not a multiple"):
         gpu(devices=3)
-    with pytest.raises(ValueError, match=r"fsdp does not go with model\.quantization=nf4"):
+    with pytest.raises(ValueError, match=r"fsdp does not work with model\.quantization=nf4"):
         gpu("training.parallel=fsdp", "model.quantization=nf4", devices=2)
 
 
-def test_unread_data_is_assumed_to_be_like_medals():
+def test_data_that_is_not_read_is_assumed_to_be_like_medals():
     passages, _, inventory = typical_passages()
     for passage in passages:
         assert len(passage.text.split()) == 194 and len(passage.mentions) == MENTIONS
@@ -319,7 +321,7 @@ def test_the_recipes_own_passages_are_laid_out_with_the_models_tokenizer(model_f
     monkeypatch.chdir(tmp_path)
     mine = parse_recipe({"model": {"base": str(model_folder)}}, ["data.limit=5"])
     source = TreeSource(mine, find_shape(str(model_folder)))
-    assert source.origin == "5 texts of sample; tokens by the model's tokenizer"
+    assert source.origin == "5 texts from sample; tokens counted by the model's tokenizer"
     sizes = source.sizes(mine)
     assert len(sizes.training) == 5 and sizes.largest(1).nodes == max(size.nodes for size, _ in sizes.training)
     assert sizes.largest(2).nodes > sizes.largest(1).nodes

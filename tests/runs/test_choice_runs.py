@@ -208,7 +208,7 @@ def test_a_plan_lays_the_questions_themselves_out(files, run, tmp_path, prepared
     code, out, _ = command(capsys, "plan", files / "qa.yaml", *overrides, "--json")
     found = json.loads(out)
     count = len(open_prepared(data_folder(load_recipe(run / "recipe.yaml"))).quizzes("train"))
-    assert code == 0 and found["trees"] == f"{count} texts of choices; tokens by the model's tokenizer"
+    assert code == 0 and found["trees"] == f"{count} texts from choices; tokens counted by the model's tokenizer"
     assert 4 <= found["mentions"] < 4.5, "four texts a step, of which one in forty has a second question"
     assert not (tmp_path / "data").exists(), "a plan leaves nothing behind"
 

@@ -227,9 +227,9 @@ def test_llama_goes_out_with_its_tag_its_words_its_notice_and_its_licence(sample
     text = tmp_path / "LICENSE"
     text.write_text("the licence")
     base = {"base_id": f"meta-llama/Meta-Llama-3-8B@{'a' * 40}", "license_file": text}
-    with pytest.raises(ValueError, match=r'begins with "Llama 3": me/tiny does not; me/Llama-3-tiny would do'):
+    with pytest.raises(ValueError, match=r'to begin with "Llama 3": me/tiny does not; me/Llama-3-tiny would do'):
         plan_publication(sample_run, "me/tiny", **base)
-    with pytest.raises(ValueError, match=r"a copy of it goes along"):
+    with pytest.raises(ValueError, match=r"a copy of it to be published with the model"):
         plan_publication(sample_run, "me/Llama-3-tiny", base_id="meta-llama/Meta-Llama-3-8B")
     planned = plan_publication(sample_run, "me/Llama-3-tiny", **base)
     files = contents(planned)

@@ -1,4 +1,4 @@
-"""`medalist train` under torchrun and accelerate launch: who writes and speaks, and how all end when one does."""
+"""`medalist train` under torchrun and accelerate launch: who writes and prints, and how all end when one does."""
 
 import json
 import re
@@ -21,7 +21,7 @@ FAULTY = Path(many_ranks.__file__)
 
 @pytest.fixture(scope="module")
 def recipe(model_folder, tmp_path_factory):
-    """Five steps of four passages, twelve in an epoch; checkpoints after two, four and five."""
+    """Five steps of four passages each, twelve passages in an epoch; checkpoints after steps two, four and five."""
     folder = tmp_path_factory.mktemp("ranks")
     values = {
         "name": "alone",
@@ -46,7 +46,7 @@ def losses(run):
 
 
 def said(stderr):
-    """Lines of ours: not of the launcher (its log lines, its report), not of libraries' warnings."""
+    """Only our own lines: not the launcher's log lines and report, nor warnings from libraries."""
     report = stderr.partition("Traceback (most recent call last)")[0]
     return [
         line for line in report.splitlines() if re.match(r"(?![WE]\d{4} )(Loss|Gradient|Rank|The run|Unknown)", line)
@@ -59,7 +59,8 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_the_run_resumes(recipe, al
     done = launch(FAULTY, "killed", *words)
     assert done.returncode != 0
     assert said(done.stderr) == [
-        f"Rank 1 stopped (2 processes) after step 2. The last good checkpoint is {run}/checkpoint-2; resume with --resume."
+        "Rank 1 stopped (2 processes) after step 2. "
+        f"The last good checkpoint is {run}/checkpoint-2; resume with --resume."
     ], done.stderr[-3000:]
     assert sorted(path.name for path in run.iterdir()) == [
         *("checkpoint-2", "inventory.csv", "log.jsonl", "recipe.yaml", "trained_senses.csv")
@@ -94,7 +95,7 @@ def test_accelerate_launch_gives_the_run_of_one_process(recipe, alone):
         "best_validation": pytest.approx(open_run(alone).record["training"]["best_validation"], rel=1e-4),
     }
     assert len(re.findall(r"Training: \d+/5", done.stderr)) == done.stderr.count("Training:") > 0
-    assert done.stderr.count("Training: 5/5") == 1, "one process speaks"
+    assert done.stderr.count("Training: 5/5") == 1, "only one process prints"
 
 
 def test_a_mistake_that_all_ranks_make_gets_one_line(recipe):

@@ -1,4 +1,4 @@
-"""DDP and FSDP2 on two processes, against one: same losses, same weights, checkpoints that either goes on from."""
+"""DDP and FSDP2 on two processes, against one: same losses, same weights, checkpoints that either can resume from."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ ALONE = {
 
 @pytest.fixture(scope="module")
 def tied_folder(model_folder, tmp_path_factory):
-    """A tiny model whose output layer is its embedding, as SmolLM2's."""
+    """A tiny model whose output layer is its embedding, like SmolLM2's."""
     folder = tmp_path_factory.mktemp("models") / "tied"
     shutil.copytree(model_folder, folder)
     config = AutoModelForCausalLM.from_pretrained(model_folder).config
@@ -41,7 +41,7 @@ def tied_folder(model_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(model_folder, tied_folder, tmp_path_factory):
-    """Runs of one process in `alone/`, of two in `two/`; some of these go on from what one process had stopped."""
+    """Runs of one process in `alone/`, of two in `two/`; some of the latter resume a stopped run of one process."""
     folder = tmp_path_factory.mktemp("runs")
     for name, values in ALONE.items():
         model = tied_folder if name.startswith("full") else model_folder
@@ -80,7 +80,7 @@ def assert_same_run(found, expected, tolerance=2e-5):
 
 
 def by_step(*ranks):
-    """Passages of each step, whichever rank they went to."""
+    """The passages of each step, whichever rank they went to."""
     steps = ranks[0]["passages"]
     return {step: sorted(name for rank in ranks for name in rank["passages"].get(step, [])) for step in steps}
 
@@ -102,7 +102,7 @@ def test_under_fsdp_every_parameter_is_a_slice_and_nothing_is_wrapped_in_ddp(cas
     model = "FSDPLlamaForCausalLM" if "full" in case else "FSDPPeftModelForCausalLM"
     for rank in seen(runs / "two" / case):
         assert (rank["world"], rank["wrappers"], rank["parameters"]) == (2, [model], ["DTensor"])
-        assert rank["units"] == 3, "two blocks, and what is around them"
+        assert rank["units"] == 3, "two blocks, and everything outside them"
 
 
 def test_ddp_wraps_whole_parameters_and_the_ranks_share_out_the_passages(runs):
@@ -113,7 +113,7 @@ def test_ddp_wraps_whole_parameters_and_the_ranks_share_out_the_passages(runs):
 
 
 @pytest.mark.parametrize("case", ["ddp, stopped", "fsdp, stopped", "full fsdp, stopped"])
-def test_what_two_processes_stopped_one_goes_on_with(case, runs, model_folder, tied_folder, tmp_path):
+def test_one_process_resumes_what_two_stopped(case, runs, model_folder, tied_folder, tmp_path):
     shutil.copytree(runs / "two" / case, tmp_path / "run")
     model = tied_folder if "full" in case else model_folder
     found = tuned(tmp_path / "run", str(model), Ranks(), **(CASES[case] | {"stop_after": None, "resume": True}))
@@ -123,13 +123,13 @@ def test_what_two_processes_stopped_one_goes_on_with(case, runs, model_folder, t
 
 
 @pytest.mark.parametrize("case", ["one, then ddp", "one, then fsdp", "one, then full fsdp"])
-def test_what_one_process_stopped_two_go_on_with(case, runs):
+def test_two_processes_resume_what_one_stopped(case, runs):
     expected = by_step(*seen(runs / "alone" / kind(case)))
     assert by_step(*seen(runs / "two" / case)) == {step: expected[step] for step in ("3", "4")}
     assert_same_run(runs / "two" / case, runs / "alone" / kind(case))
 
 
-def test_the_best_checkpoint_of_a_sharded_run_is_what_it_leaves(runs):
+def test_a_sharded_run_leaves_its_best_checkpoint(runs):
     state = json.loads((runs / "two/fsdp/checkpoint-4/trainer_state.json").read_text())
     best = load_file(Path(state["best_model_checkpoint"]) / "adapter_model.safetensors")
     assert_close(weights(runs / "two/fsdp"), best, atol=0, rtol=0)
@@ -154,7 +154,7 @@ def test_sharded_checkpoints_are_whole_and_open_in_plain_peft_and_transformers(r
 def test_a_quantised_base_is_not_sharded(loaded):
     loaded.quantization = "nf4"
     with pytest.raises(
-        ValueError, match=r"does not go with model\.quantization=nf4: set .*none, or training\.parallel=ddp"
+        ValueError, match=r"does not work with model\.quantization=nf4: set .*none, or training\.parallel=ddp"
     ):
         shard(loaded, loaded.model)
 

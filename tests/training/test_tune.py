@@ -1,4 +1,4 @@
-"""Training: what is learnt, what is normalised by what, stopping and resuming, refusing what is not finite.
+"""Training: what is learnt, how the loss is normalised, stopping and resuming, refusing non-finite values.
 
 Covers `batches`, `checkpoints` and `trainer` too.
 """
@@ -58,7 +58,7 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(loaded, tmp_path):
     assert found["steps"] < 100
 
 
-# Law 5: one pass of 8 passages equals 8 passes of 1, with passages of unequal size and a partial last step (11 = 8 + 3).
+# Law 5: one pass of 8 passages equals 8 passes of 1, with passages of unequal size and a partial last step: 11 = 8 + 3.
 
 
 def losses_and_weights(folder):
@@ -84,7 +84,7 @@ def run_on_disk(folder, model_folder, **changes):
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_questions(loaded, tmp_path):
-    """The first step's logged loss, against the question losses of its passages one by one."""
+    """The logged loss of the first step is compared with the question losses of its passages, computed one by one."""
     from medalist.trees.losses import question_losses
     from medalist.trees.scoring import score_tree
 
@@ -108,7 +108,7 @@ def test_the_loss_of_a_step_is_the_mean_over_its_questions(loaded, tmp_path):
     assert log_lines(tmp_path / "run", "loss")[0] == pytest.approx(sum(every) / len(every), rel=1e-4)
 
 
-# Law 6: killed and resumed, a run ends with the bits of an unbroken one.
+# Law 6: a run that is killed and resumed ends with the same bits as an uninterrupted one.
 
 
 def run_script(folder, model_folder, *extra):
@@ -134,7 +134,7 @@ def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(kill, unbroken, mod
     killed = run_script(folder, model_folder, kill)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     assert not (folder / "adapter").exists()
-    assert last_checkpoint(folder).name == "checkpoint-2", "what was being saved when killed does not count"
+    assert last_checkpoint(folder).name == "checkpoint-2", "one that was still being saved does not count"
     resumed = run_script(folder, model_folder, "resume")
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
@@ -169,7 +169,7 @@ def test_candidates_and_order_are_functions_of_seed_and_epoch_alone(loaded):
     assert drawn(0, 2) != drawn(1, 2)
 
 
-# Law 7
+# Law 7: nothing non-finite reaches the weights.
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -266,7 +266,7 @@ def test_the_lower_layers_of_an_upper_adapter_keep_no_graph(loaded, tmp_path):
     loaded.model.model.layers[0].register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
     run_tune(loaded, tmp_path / "run", upper_layers=1, max_steps=2)
     assert seen
-    assert not any(seen), "the backward pass would go through a layer that nothing is learnt in"
+    assert not any(seen), "the backward pass would go through a layer in which nothing is learnt"
     weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
     assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"1"}
     assert {name.split(".")[-3] for name in weights} == {
@@ -282,7 +282,7 @@ def test_more_upper_layers_than_there_are_is_all_of_them(loaded, tmp_path):
     assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"0", "1"}
 
 
-# What the text adds to a prior, and texts with candidates of their own
+# The prior of the training split, and texts with candidates of their own
 
 
 def test_the_prior_of_a_question_is_how_often_training_taught_each_candidate(loaded):

@@ -62,7 +62,7 @@ def test_hidden_gold_loss_is_left_out_where_the_gold_is_the_null_candidate():
 
 
 def test_hidden_gold_loss_of_a_question_with_one_listed_candidate_is_zero():
-    """Only the null candidate is left, so it wins."""
+    """Only the null candidate is left, so it is certain to win."""
     assert_close(
         losses([-1.0, -2.0], gold=[0], null=[1], hidden_gold_weight=3.0), losses([-1.0, -2.0], gold=[0], null=[1])
     )

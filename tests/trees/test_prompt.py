@@ -29,7 +29,7 @@ def prompt_of(text, *, words=3):
 
 
 def read(tokenizer, layouts):
-    """For each mention: what the model reads before it answers, and the candidates, all decoded from the trees."""
+    """For each mention, decoded from the trees: what the model reads before it answers, and the candidates."""
     found = {}
     for layout in layouts:
         for (tokens, predicted), question in zip(
@@ -43,7 +43,7 @@ def read(tokenizer, layouts):
 
 
 def with_template(tokenizer, template):
-    """The same tokenizer, adding other special tokens by itself."""
+    """The same tokenizer, except that it adds other special tokens by itself."""
     changed = copy.deepcopy(tokenizer)
     ids = [(token, tokenizer.convert_tokens_to_ids(token)) for token in (tokenizer.bos_token, tokenizer.eos_token)]
     changed.backend_tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=ids)
@@ -137,11 +137,11 @@ def test_only_the_bos_that_the_tokenizer_adds_itself(tokenizer, template, begins
     bos = [changed.bos_token_id] if begins_with_bos else []
     assert ids[: len(bos) + len(plain)] == bos + plain
     assert Counter(ids)[changed.bos_token_id] == len(bos)
-    assert Counter(ids)[changed.eos_token_id] == 0  # an end in the middle of a sequence
+    assert Counter(ids)[changed.eos_token_id] == 0  # it would end the text in the middle of a sequence
 
 
 def test_candidate_goes_on_after_the_question_though_the_tokenizer_begins_every_text_with_a_space():
-    inner = Tokenizer(models.BPE())  # as Llama 2's
+    inner = Tokenizer(models.BPE())  # like Llama 2's
     inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     alphabet = sorted(set('▁\n abcdefghijklmnopqrstuvwxyzIR"A,'))
     inner.train_from_iterator([], trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
@@ -248,7 +248,7 @@ def test_text_appended_to_a_note_does_not_change_the_layouts_of_earlier_full_win
         assert mine.mentions == theirs.mentions
         assert mine.questions == theirs.questions
         assert mine.tree.token_ids.tolist() == theirs.tree.token_ids.tolist()
-    # The last full window may take over mentions from the one behind it, and keeps its own as they were.
+    # The last full window may take over mentions from the window after it, but its own stay unchanged.
     assert window(full[-1]) == window(after[len(full) - 1])
     kept, now = read(tokenizer, full[-1:]), read(tokenizer, after[len(full) - 1 : len(full)])
     assert kept.items() <= now.items()
@@ -281,7 +281,7 @@ def test_sampled_candidates_hold_the_gold_and_others_in_inventory_order():
 
 def test_sampled_candidates_are_a_function_of_seed_epoch_and_mention():
     choose = sampled_candidates(5, seed=0, epoch=0)
-    choose(GOLD, 2, MANY)  # what was asked before does not matter
+    choose(GOLD, 2, MANY)  # earlier calls make no difference
     assert choose(GOLD, 0, MANY) == offered()
     others = [
         offered(seed=1, number=1),

@@ -1,4 +1,4 @@
-"""Scoring token trees: forward passes, batching, the check at load."""
+"""Scoring token trees: forward passes, batching, the check on loading."""
 
 import pytest
 import torch
@@ -92,9 +92,9 @@ def test_flex_attention_scores_as_sdpa_does_and_really_runs():
     flex = random_model(FAMILIES["llama"], attention="flex_attention")
     inputs = tree_inputs(tree, "flex_attention", torch.float32)
     assert type(inputs["attention_mask"]).__name__ == "BlockMask"
-    assert inputs["input_ids"].shape[1] % 512 == 0, "few lengths, since each is compiled anew"
+    assert inputs["input_ids"].shape[1] % 512 == 0, "few different lengths, since each is compiled separately"
     assert flex.config._attn_implementation == "flex_attention"
-    # Its compiled CPU kernels crash on some machines; what is tested is the mask, and that is the same uncompiled.
+    # Its compiled CPU kernels crash on some machines; the mask, which is what is tested here, is the same uncompiled.
     with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
         assert_close(score_tree(flex, tree, "flex_attention"), score_tree(sdpa, tree, "sdpa"), atol=1e-4, rtol=0)
 

@@ -29,7 +29,7 @@ def test_a_node_sees_its_ancestors_and_itself_and_nothing_else():
     tree = build_tree(PASSAGE, QUESTIONS)
     seen = [row.nonzero().flatten().tolist() for row in visible(tree.subtree_end)]
     assert seen[6] == [0, 1, 2, 3, 4, 5, 6]
-    assert seen[7] == [0, 1, 2, 3, 7], "the second question does not see the first one's words"
+    assert seen[7] == [0, 1, 2, 3, 7], "the second question does not see the words of the first"
 
 
 def test_duplicate_candidates_cost_no_nodes():

@@ -16,7 +16,7 @@ TEXT = st.lists(st.tuples(WORD, st.sampled_from([" ", " ", "\n", ". ", "; ", ".\
 
 
 def token_starts(text: str) -> list[int]:
-    """Long words are several tokens, as a model's tokenizer has it."""
+    """Long words are several tokens, as with a model's tokenizer."""
     return [match.start() for match in re.finditer(r"\w{1,3}|[^\w\s]", text)]
 
 
@@ -73,7 +73,7 @@ def test_appended_text_leaves_all_windows_but_the_last_as_they_were(text, more, 
 
 @given(TEXT, st.integers(2, 12))
 def test_neighbouring_windows_overlap(text, limit):
-    """So a short form has text on both sides in some window, wherever it stands."""
+    """So that a short form, wherever it is, has text on both sides in some window."""
     found = windows(text, limit)
     for before, after in itertools.pairwise(found):
         assert before.start < after.start < before.end < after.end
@@ -84,7 +84,7 @@ def test_the_end_of_a_long_text_is_kept_from_the_start_of_a_sentence():
     starts = token_starts(text)
     kept = {limit: text[text_tail(text, starts, limit=limit).start :] for limit in (6, 7, 8, 99)}
     assert kept == {6: "e f. g h.", 7: "e f. g h.", 8: "e f. g h.", 99: text}
-    assert text_tail("aaaa bbbb cccc", token_starts("aaaa bbbb cccc"), limit=4).start == 5, "else from that of a word"
+    assert text_tail("aaaa bbbb cccc", token_starts("aaaa bbbb cccc"), limit=4).start == 5, "otherwise of a word"
 
 
 @given(TEXT, st.integers(2, 12))

@@ -5,29 +5,49 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import RunFolder, out
+from .options import out
 
 
 def expand(
-    run: RunFolder,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Folder of a run; without it, the reader that comes with Medalist.",
+            show_default=False,
+        ),
+    ] = None,
     text: Annotated[
         str | None, typer.Argument(metavar="[TEXT]", help="The text; without it, standard input.", show_default=False)
     ] = None,
-    any_case: Annotated[bool, typer.Option("--any-case", help='Also take "copd" for COPD.')] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Print the text with long forms in place.")] = False,
+    any_case: Annotated[
+        bool | None,
+        typer.Option(
+            "--any-case/--as-written", help='Also take "copd" for COPD. The reader does so unless told not to.'
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Print the text with those long forms in place that are sure.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the expansions for machines.")] = False,
 ) -> None:
     """Say what each known short form of a text stands for there; nothing of the text is logged, stored or sent.
 
-    Example: `medalist expand runs/demo "Pt with RA, SpO2 93% on RA."`
+    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`, `medalist expand < note.txt`
     """
     from ..expansion.expander import Expander, expanded_text
+    from ..runs.run import is_run
     from .result_tables import expansions_table
 
+    if run is not None and text is None and not Path(run).exists() and not _is_path(run):
+        run, text = None, run  # one argument that names nothing is the text
+    if run is not None and not is_run(Path(run)):
+        raise FileNotFoundError(f"{run} is no run: it holds no recipe.yaml")
     content = sys.stdin.read() if text is None else text
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
@@ -38,6 +58,11 @@ def expand(
         print(expanded_text(content, expansions))
     else:
         out.print(expansions_table(content, expansions))
+
+
+def _is_path(argument: str) -> bool:
+    """Whether an argument is meant as a path, though nothing is there: a slash and no space."""
+    return "/" in argument and not any(map(str.isspace, argument))
 
 
 VERBS = (expand,)

@@ -204,6 +204,13 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
         yield table
 
 
+def _answer(expansion: Expansion) -> str:
+    """What an expansion says, with a question mark where it is not sure."""
+    if expansion.long_form is None:
+        return "none of the listed senses"
+    return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
+
+
 def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:
     """The text with its short forms marked, and a line for each."""
     shown = Text(text)
@@ -217,7 +224,7 @@ def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableTy
         others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
         table.add_row(
             text[expansion.start : expansion.end],
-            expansion.long_form or "none of the listed senses",
+            _answer(expansion),
             f"{expansion.probability:.0%}",
             ", ".join(f"{name} {probability:.0%}" for name, probability in others),
         )

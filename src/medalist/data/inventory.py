@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -166,6 +167,11 @@ class Inventory:
     def count(self, short_form: str, long_form: str) -> int:
         """How often a sense was seen."""
         return next((s.count for s in self.senses.get(short_form, ()) if s.long_form == long_form), 0)
+
+    def log_priors(self, short_form: str) -> tuple[float, ...]:
+        """Log of how often a short form stands for each of its long forms, from the counts; all alike where nobody counted."""
+        counts = [sense.count + 0.5 for sense in self.senses.get(short_form, ())]
+        return tuple(math.log(count / sum(counts)) for count in counts)
 
     def belongs_elsewhere(self, short_form: str, long_form: str) -> bool:
         """Whether a long form is listed, but only under other short forms than this one."""

@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from ..data.detection import ShortFormFinder
+from ..data.embedded import reader
 from ..data.inventory import Inventory
-from ..data.passages import Passage
-from ..models.load import LoadedModel
+from ..data.passages import Mention, Passage
+from ..data.surroundings import is_ordinary_word, surroundings
+from ..models.adapters import load_adapter
+from ..models.base import EMBEDDED
+from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings
 from ..runs.run import load_tuned, open_run
+from ..trees.decisions import Calibration, decide
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.scoring import probabilities, score_layouts
 
@@ -37,6 +44,8 @@ class Expansion:
     """All listed long forms with their probabilities, likeliest first."""
     evidence: Literal["model", "abstained"]
     """Where the answer comes from."""
+    sure: bool
+    """Whether the answer is likely enough to stand without a question mark; `expanded_text` writes no others."""
 
 
 class Expander:
@@ -47,6 +56,8 @@ class Expander:
         inventory: short forms to look for and their senses.
         prompt: the wording that the model was tuned with.
         any_case: also take "copd" for "COPD".
+        calibration: how scores become answers, with a prior and a decision of its own on whether something is a short form
+            at all; None: the likeliest candidate, "none of these" among them.
     """
 
     def __init__(
@@ -56,23 +67,42 @@ class Expander:
         prompt: PromptSettings | None = None,
         *,
         any_case: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
-        self._loaded, self._inventory = loaded, inventory
+        self._loaded, self._inventory, self._calibration = loaded, inventory, calibration
         self._finder = ShortFormFinder(inventory, any_case=any_case)
         self._encoder = Encoder(loaded.tokenizer, prompt or PromptSettings(), max_depth=loaded.max_depth)
 
     @classmethod
-    def load(cls, run: str | Path, *, any_case: bool = False) -> Expander:
-        """The tuned model of a run with its inventory and wording.
+    def load(cls, run: str | Path | None = None, *, any_case: bool | None = None) -> Expander:
+        """The tuned model of a run with its inventory and wording; without one, the reader that the package carries.
+
+        Args:
+            run: folder of a run; None: the reader.
+            any_case: also take "copd" for "COPD"; None: the reader does, a run does not.
 
         Raises:
             FileNotFoundError: it is no run, or not trained to its end.
             ValueError: it was trained on choice questions.
+            ModelError: the embedded base model, which the reader needs, is not installed.
         """
+        if run is None:
+            return cls._reader(any_case=any_case is not False)
         opened = open_run(Path(run))
         if not opened.inventory.senses:
             raise ValueError(f"{run} was trained on choice questions, so it lists no short forms to expand")
-        return cls(load_tuned(opened), opened.inventory, opened.recipe.prompt, any_case=any_case)
+        return cls(load_tuned(opened), opened.inventory, opened.recipe.prompt, any_case=bool(any_case))
+
+    @classmethod
+    def _reader(cls, *, any_case: bool) -> Expander:
+        base = load_adapter(load_base(EMBEDDED), reader.ADAPTER)
+        return cls(
+            base,
+            reader.inventory(),
+            PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
+            any_case=any_case,
+            calibration=Calibration.read(reader.HERE / "calibration.json"),
+        )
 
     def __call__(self, text: str) -> list[Expansion]:
         """Expand one text; the result is in the order of the text."""
@@ -80,7 +110,7 @@ class Expander:
 
     def expand(self, texts: Sequence[str]) -> list[list[Expansion]]:
         """Expand several texts, more per forward pass on a GPU; the result does not depend on the company."""
-        passages = [Passage(id=str(n), text=text, mentions=self._finder.find(text)) for n, text in enumerate(texts)]
+        passages = [Passage(id=str(n), text=text, mentions=self._mentions(text)) for n, text in enumerate(texts)]
         layouts = [layout for passage in passages for layout in self._encoder.encode(passage, self._inventory)]
         found: list[list[Expansion]] = [[] for _ in texts]
         scored = score_layouts(
@@ -92,32 +122,48 @@ class Expander:
         for layout, scores in scored:
             passage = passages[int(layout.passage)]
             for number, values in zip(layout.mentions, scores, strict=True):
-                mention = passage.mentions[number]
-                *listed, null = probabilities(values).tolist()
-                ranked = sorted(
-                    zip(self._inventory.long_forms(mention.short_form), listed, strict=True),
-                    key=lambda pair: -pair[1],
-                )
-                answered = bool(ranked) and ranked[0][1] > null
-                found[int(layout.passage)].append(
-                    Expansion(
-                        start=mention.start,
-                        end=mention.end,
-                        short_form=mention.short_form,
-                        long_form=ranked[0][0] if answered else None,
-                        probability=ranked[0][1] if answered else null,
-                        alternatives=tuple(ranked),
-                        evidence="model" if answered else "abstained",
-                    )
-                )
+                found[int(layout.passage)].append(self._expansion(passage, number, values))
         return [sorted(expansions, key=lambda expansion: expansion.start) for expansions in found]
+
+    def _mentions(self, text: str) -> tuple[Mention, ...]:
+        """The short forms of a text; a calibrated expander leaves out ordinary words in lower case."""
+        found = self._finder.find(text)
+        return found if self._calibration is None else tuple(m for m in found if not is_ordinary_word(text, m))
+
+    def _expansion(self, passage: Passage, number: int, scores: Tensor) -> Expansion:
+        """The answer to one mention, from its scores ``[candidates]``, the null candidate's last."""
+        mention, calibration = passage.mentions[number], self._calibration
+        listed = self._inventory.long_forms(mention.short_form)
+        if calibration is None:
+            *senses, null = probabilities(scores).tolist()
+            least, offered = null, 0.0
+        else:
+            log_priors = self._inventory.log_priors(mention.short_form)
+            decision = decide(scores, log_priors, surroundings(passage.text, mention), calibration)
+            senses, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
+            least, offered = (
+                0.0 if decision.short_form >= calibration.short_form_from else 1.0,
+                calibration.offered_from,
+            )
+        ranked = sorted(zip(listed, senses, strict=True), key=lambda pair: -pair[1])
+        answered = bool(ranked) and ranked[0][1] > least
+        return Expansion(
+            start=mention.start,
+            end=mention.end,
+            short_form=mention.short_form,
+            long_form=ranked[0][0] if answered else None,
+            probability=ranked[0][1] if answered else null,
+            alternatives=tuple(ranked),
+            evidence="model" if answered else "abstained",
+            sure=answered and ranked[0][1] >= offered,
+        )
 
 
 def expanded_text(text: str, expansions: Sequence[Expansion]) -> str:
-    """The text with each answered short form replaced by its long form; the others stay as they are."""
+    """The text with each short form replaced by its long form where that is sure; the others stay as they are."""
     pieces, at = [], 0
     for expansion in expansions:
-        if expansion.long_form is not None:
+        if expansion.long_form is not None and expansion.sure:
             pieces += [text[at : expansion.start], expansion.long_form]
             at = expansion.end
     return "".join([*pieces, text[at:]])

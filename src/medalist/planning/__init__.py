@@ -1,1 +1,1 @@
-"""What a recipe takes, before anything is loaded: shapes, memory, compute."""
+"""Estimates what a recipe needs before anything is loaded: shapes, memory, compute."""

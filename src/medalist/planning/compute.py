@@ -1,6 +1,6 @@
-"""The arithmetic of a forward and a backward pass over token trees, and how fast a device does it.
+"""Counts the operations of forward and backward passes over token trees, and measures how fast a device does them.
 
-N nodes in a pass, K of them with logits, V vocabulary. A product of ``[N, a]`` and ``[a, b]`` counts 2Nab operations.
+N nodes in a pass, K of them with logits, V vocabulary. A product of ``[N, a]`` and ``[a, b]`` is 2Nab operations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rates:
-    """What the probe saw, in operations per second."""
+    """Speeds measured by the probe, in operations per second."""
 
     forward: float
     backward: float
@@ -36,8 +36,9 @@ class Rates:
 def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass) -> Work:
     """Operations of a training pass.
 
-    Frozen weights need no gradient of their own, so under LoRA a linear layer costs 2 operations a weight and node backward,
-    not 4; layers below the lowest adapter cost nothing backward. Checkpointing computes every block's forward pass again.
+    Frozen weights need no gradient of their own, so under LoRA a linear layer's backward pass costs 2 operations per
+    weight and node, not 4; layers below the lowest adapter have no backward pass. Checkpointing repeats every block's
+    forward pass.
     """
     linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
     attention = 4 * one.nodes**2 * shape.attention_width * (1 / one.rows if place.attention == "sdpa" else one.seen)
@@ -49,10 +50,10 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
         adapted = adapted_layers(shape, settings)
         adapter = 2 * one.nodes * shape.adapter(settings.rank)
         blocks = shape.layers * (linear + attention) + adapted * adapter
-        # Under checkpointing peft asks for the embedding's gradient, so that every block is gone through.
+        # Under checkpointing peft requests the embedding's gradient, so the backward pass goes through every block.
         through = shape.layers if settings.activation_checkpointing else adapted
         backward = through * (linear + 2.5 * attention) + 2 * adapted * adapter + output
-        if not settings.activation_checkpointing:  # nothing below the lowest adapter wants a gradient
+        if not settings.activation_checkpointing:  # nothing below the lowest adapter needs a gradient
             inputs = [layer for layer in shape.linears if layer.name in ("q_proj", "k_proj", "v_proj")]
             backward -= 2 * one.nodes * sum(layer.inputs * (layer.outputs + settings.rank) for layer in inputs)
     again = blocks if settings.activation_checkpointing else 0
@@ -60,23 +61,23 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
 
 
 def scoring_work(shape: ModelShape, place: Place, one: Pass) -> float:
-    """Operations of a scoring pass, adapters merged."""
+    """Operations of a scoring pass, with adapters merged."""
     linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
     attention = 4 * one.nodes**2 * shape.attention_width * (1 / one.rows if place.attention == "sdpa" else one.seen)
     return shape.layers * (linear + attention) + 2 * one.kept * shape.embedding
 
 
 def probe(shape: ModelShape, place: Place, nodes: int, *, seconds: float = 1.0) -> Rates:
-    """How fast this device goes through one of the model's linear layers, as it is kept and on so many nodes.
+    """Measure how fast this device computes one of the model's linear layers, as it will be stored.
 
     Args:
-        shape: of the model.
+        shape: the model's sizes.
         place: its device, dtype and quantisation.
         nodes: rows of the product.
-        seconds: to spend, for either direction.
+        seconds: time to spend on each direction.
 
     Raises:
-        ImportError: bitsandbytes is not there to quantise with.
+        ImportError: quantised weights need bitsandbytes, which is not installed.
     """
     layer = _layer(shape, place)
     given = torch.randn(nodes, shape.hidden, dtype=getattr(torch, place.dtype), device=place.device, requires_grad=True)
@@ -114,7 +115,7 @@ def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
 
 
 def _best(work: Callable[[], None], place: Place, seconds: float) -> float:
-    """Seconds of the quickest of many turns."""
+    """Seconds of the fastest of many repetitions."""
     best, began = float("inf"), time.perf_counter()
     while time.perf_counter() - began < seconds or best == float("inf"):
         started = time.perf_counter()

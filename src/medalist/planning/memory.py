@@ -1,7 +1,8 @@
-"""What a model, its training and its scoring keep in memory, counted from shapes alone.
+"""Counts the memory that a model, its training and its scoring need, from shapes alone.
 
-N nodes in one forward pass, K of them with logits, V vocabulary. Every term follows from what the code does: which tensors
-autograd keeps of a Llama block, what peft adds, what bitsandbytes stores. Only `BASELINE` and `SLACK` are measured.
+N nodes in one forward pass, K of them with logits, V vocabulary. Every term follows from what the code does: which
+tensors of a Llama block autograd saves, what peft adds, what bitsandbytes stores. Only `BASELINE`, `SLACK` and `HOLES`
+are measured or assumed.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ from ..trees.tree import pack_rows
 from .shapes import Linear, ModelShape
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a number."""
+"""Bytes per number."""
 FLOAT = WIDTH["float32"]
 
 BASELINE = {"cpu": 700e6, "cuda": 600e6}
-"""Bytes before any model. CPU: measured resident memory of Python with torch, transformers and peft imported (benchmarks/plan.py);
-CUDA: assumed, context and cuBLAS workspaces, nothing of the host."""
+"""Bytes used before any model is loaded. CPU: resident memory of Python with torch, transformers and peft imported,
+measured by benchmarks/plan.py. CUDA: assumed; context and cuBLAS workspaces, not counting host memory."""
 SLACK = {"cpu": 1.0, "cuda": 1.05}
-"""What the allocator holds of what is in use. CUDA: assumed, for PyTorch's caching; CPU: see `HOLES`."""
+"""Memory that the allocator holds, relative to what is in use. CUDA: assumed, for PyTorch's cache; CPU: see `HOLES`."""
 HOLES = 0.8
-"""On glibc, bytes of holes in the heap for every byte that the blocks keep for the backward pass; measured by benchmarks/plan.py
-after three steps, where it lies between 0.5 and 0.9.
+"""Heap fragmentation on glibc: bytes of holes in the heap for every byte that the model's blocks save for the backward
+pass; measured by benchmarks/plan.py after three steps, where it lies between 0.5 and 0.9.
 
-PyTorch asks for blocks aligned to 64 bytes, and glibc's `memalign` finds no room for one in the hole that an equal one left: it
-looks for a little more. With checkpointing each block leaves its holes while it is computed, so they are as many.
+PyTorch requests memory aligned to 64 bytes, and glibc's `memalign` cannot reuse the hole that an allocation of the same
+size left, because it looks for a slightly larger one. With checkpointing, each block leaves its holes while it is
+computed, so there are as many.
 """
 MAPPED = 32 * 2**20
-"""Bytes of a block that glibc maps by itself and gives back at once, so that it leaves no hole (mallopt(3))."""
+"""Size in bytes from which glibc maps an allocation separately and returns it at once, leaving no hole (mallopt(3))."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +49,11 @@ class Pass:
     kept: int
     """K: nodes whose logits are computed."""
     seen: float = 0.5
-    """Share of the N x N pairs that see each other."""
+    """Fraction of the N x N pairs in which one node sees the other."""
     trees: tuple[int, ...] = ()
-    """Nodes of each of its trees; empty: it is one tree."""
+    """Nodes of each of its trees; empty: it is a single tree."""
     rows: int = 1
-    """Sequences, equally long, that it is computed as."""
+    """Number of sequences, all of one length, that it is computed as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,20 +68,20 @@ class Place:
     wanted: AttentionChoice = "auto"
     """The recipe's `model.attention`."""
     holes: bool = False
-    """Whether memory comes from glibc's heap; see `HOLES`."""
+    """Whether memory comes from glibc's heap and fragments; see `HOLES`."""
 
     @property
     def width(self) -> int:
-        """Bytes of an activation."""
+        """Bytes per activation."""
         return WIDTH[self.dtype]
 
     @property
     def attention(self) -> Attention:
-        """As `choose_attention` takes it where it can."""
+        """The kernel that `choose_attention` tries first."""
         return "flex_attention" if self.device == "cuda" and self.wanted == "flex" else "sdpa"
 
     def padded(self, one: Pass) -> Pass:
-        """The pass as it is computed: on a GPU SDPA's trees are rows of a batch, FlexAttention's are filled up to a multiple."""
+        """The pass as it is computed on a GPU: SDPA's trees as rows of a batch, FlexAttention's padded to a multiple."""
         if self.device == "cpu":
             return one
         rows, nodes = 1, math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
@@ -91,11 +93,11 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peak:
-    """The highest memory of one phase, by what takes it."""
+    """The peak memory of one phase, broken down by use."""
 
     phase: str
     parts: Mapping[str, float]
-    """What -> bytes."""
+    """Use -> bytes."""
 
     @property
     def total(self) -> float:
@@ -104,10 +106,10 @@ class Peak:
 
 
 def stored(linear: Linear, place: Place) -> float:
-    """Bytes of a linear layer's weight and bias as it is kept.
+    """Bytes of a linear layer's weight and bias as stored.
 
-    NF4: half a byte a weight, a byte of scale for every 64 weights, and for every 256 of those 4 bytes of scale of the scales
-    (double quantisation; Dettmers et al. 2023); int8: a byte a weight and 4 for every output (Dettmers et al. 2022).
+    NF4: half a byte per weight, a one-byte scale per 64 weights, and a four-byte scale per 256 of those scales (double
+    quantisation; Dettmers et al. 2023). int8: a byte per weight and four per output (Dettmers et al. 2022).
     """
     count = linear.inputs * linear.outputs
     bias = linear.bias * linear.outputs * place.width
@@ -125,23 +127,24 @@ def block_weights(shape: ModelShape, place: Place) -> float:
 
 
 def adapted_layers(shape: ModelShape, settings: TrainingSettings) -> int:
-    """Layers that learn something."""
+    """Number of layers that are trained."""
     return min(settings.upper_layers or shape.layers, shape.layers) if settings.method == "lora" else shape.layers
 
 
 def trainable(shape: ModelShape, settings: TrainingSettings) -> int:
-    """Parameters that are learnt."""
+    """Number of parameters that are trained."""
     if settings.method == "full":
         return shape.parameters
     return adapted_layers(shape, settings) * shape.adapter(settings.rank)
 
 
 def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, place: Place) -> int:
-    """Bytes that autograd keeps of one trained block for its backward pass.
+    """Bytes that autograd saves from one trained block for its backward pass.
 
-    A norm keeps its input in float32, a linear layer the input of what is trained in it, attention its queries, keys, values
-    (repeated for every head where a dense mask is used), output and log-sums, the gated product three tensors. Beside float16
-    weights, where autocast is off, peft makes of its input what its float32 weights want, and each adapted layer keeps that copy.
+    A norm saves its input in float32; a linear layer the input of whatever is trained in it; attention its queries,
+    keys and values (repeated for every head if a dense mask is used), output and log-sums; the gated product three
+    tensors. Beside float16 weights, where autocast is off, peft casts its input to the dtype of its float32 weights, so each
+    adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
@@ -150,11 +153,10 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
     product = 3 * width * middle
     if settings.method == "full":
-        kept = width * (
-            2 * hidden + 2 * hidden + middle
-        )  # of either norm what its weight multiplies and what it puts out
+        # For each of the two norms, what its weight multiplies and its output; then the input of the down projection.
+        kept = width * (2 * hidden + 2 * hidden + middle)
     else:
-        # The adapter's own products are in `width`, but in float16, where autocast is off, in float32.
+        # The adapter's own products have `width`, except beside float16, where autocast is off: there they are float32.
         inner = FLOAT if place.dtype == "float16" else width
         inputs = sum(linear.inputs for linear in shape.linears)
         kept = inner * settings.rank * len(shape.linears)
@@ -162,10 +164,10 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
             noise = FLOAT if place.device == "cpu" else 1
             kept += (inner + noise) * inputs
         elif place.dtype != "float16":
-            kept += width * (2 * hidden + middle)  # layers share it, and the attention's output is kept already
+            kept += width * (2 * hidden + middle)  # layers share inputs, and attention's output is already saved
         else:
             kept += inner * inputs
-    # In bfloat16 autocast keeps the adapter's weights once more, in that.
+    # In bfloat16, autocast keeps a bfloat16 copy of the adapter's weights.
     copies = width * shape.adapter(settings.rank) if settings.method == "lora" and place.dtype == "bfloat16" else 0
     return nodes * (norms + attention + product + kept) + copies
 
@@ -173,24 +175,24 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
 def training_peaks(
     shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass, *, accumulates: bool
 ) -> list[Peak]:
-    """The moments of an optimiser step that may be its peak.
+    """The moments of an optimiser step at which memory may peak.
 
     Args:
-        shape: of the base.
+        shape: the base's sizes.
         settings: how it is tuned.
-        place: where.
+        place: where it is tuned.
         one: the largest forward pass of a device.
-        accumulates: whether a step has several passes, so that gradients are there while the next one runs.
+        accumulates: whether a step has several passes, so that gradients are held while the next one runs.
     """
     learnt = trainable(shape, settings)
     number = place.width if settings.method == "full" else FLOAT  # peft keeps adapters in float32
-    share = place.devices if place.parallel == "fsdp" else 1
-    gradients = learnt * number / share
+    slices = place.devices if place.parallel == "fsdp" else 1
+    gradients = learnt * number / slices
     buckets = gradients if place.parallel == "ddp" and place.devices > 1 else 0
     constant = {
         **weights(shape, place),
-        "adapter": learnt * FLOAT / share if settings.method == "lora" else 0,
-        "optimiser (AdamW)": 2 * learnt * number / share,
+        "adapter": learnt * FLOAT / slices if settings.method == "lora" else 0,
+        "optimiser (AdamW)": 2 * learnt * number / slices,
         "gradients in DDP's buckets": buckets,
         "attention mask": mask(one, place),
     }
@@ -204,12 +206,13 @@ def training_peaks(
         kept, recomputed = adapted_layers(shape, settings) * block, 0
     constant["holes in glibc's heap"] = holes(shape, one, settings, place)
     tensor = float(shape.embedding * number) if settings.method == "full" else 0
-    # Logits, and three tensors like them in the backward pass of log-sum-exp: PyTorch computes grad * (logits - sum).exp().
+    # Logits, and three tensors of their size in the backward pass of log-sum-exp, which PyTorch computes as
+    # grad * (logits - sum).exp().
     logits = {"logits": FLOAT * one.kept * shape.vocab, "workspace": 3 * FLOAT * one.kept * shape.vocab}
     own = {"gradients": gradients}
     step: float = 2 * max(tensor, FLOAT * settings.rank * max(shape.hidden, shape.intermediate))
     if place.device == "cuda":
-        step = learnt * number / share  # for all tensors at once
+        step = learnt * number / slices  # all tensors at once
     return [
         Peak(
             phase="logits' backward pass",
@@ -232,7 +235,7 @@ def training_peaks(
 
 
 def holes(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place) -> float:
-    """Bytes of the heap that lie between the blocks that autograd keeps; see `HOLES`."""
+    """Bytes of the heap lost between the tensors that autograd saves; see `HOLES`."""
     if not place.holes or one.nodes * shape.attention_width * place.width >= MAPPED:
         return 0.0
     if one.nodes * shape.intermediate * place.width >= MAPPED:
@@ -243,18 +246,18 @@ def holes(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place
 
 
 def scoring_peak(shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass) -> Peak:
-    """The peak of scoring the validation passages while training, the optimiser's states beside it."""
+    """The peak of scoring the validation passages during training, with the optimiser's state in memory."""
     learnt = trainable(shape, settings)
     number = place.width if settings.method == "full" else FLOAT
-    share = place.devices if place.parallel == "fsdp" else 1
+    slices = place.devices if place.parallel == "fsdp" else 1
     logits = one.kept * shape.vocab
-    halves = place.width * logits if place.width != FLOAT else 0  # what float32 logits are made of
+    halves = place.width * logits if place.width != FLOAT else 0  # 16-bit logits, before they are cast to float32
     return Peak(
         phase="scoring",
         parts={
             **weights(shape, place),
-            "adapter": learnt * FLOAT / share if settings.method == "lora" else 0,
-            "optimiser (AdamW)": 2 * learnt * number / share,
+            "adapter": learnt * FLOAT / slices if settings.method == "lora" else 0,
+            "optimiser (AdamW)": 2 * learnt * number / slices,
             "attention mask": mask(one, place),
             "logits": FLOAT * logits,
             "workspace": max(FLOAT * logits + halves, block_work(shape, one, place)),
@@ -265,7 +268,8 @@ def scoring_peak(shape: ModelShape, settings: TrainingSettings, place: Place, on
 def weights(shape: ModelShape, place: Place) -> dict[str, float]:
     """Bytes of the base's weights on one device.
 
-    FSDP keeps a share of every layer, and while it computes two blocks (one is fetched ahead) and what is outside of them whole.
+    FSDP keeps a slice of every layer and, while it computes, two whole blocks (one is prefetched) and everything
+    outside the blocks.
     """
     kind = place.dtype if place.quantization == "none" else place.quantization
     blocks, outside = shape.layers * block_weights(shape, place), float(shape.outside * place.width)
@@ -277,14 +281,14 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 
 
 def mask(one: Pass, place: Place) -> float:
-    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention what is needed to find its empty blocks."""
+    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, what it takes to find the empty blocks."""
     if place.attention == "sdpa":
         return one.nodes**2 / one.rows * place.width
     return 3.0 * one.nodes**2
 
 
 def block_work(shape: ModelShape, one: Pass, place: Place) -> float:
-    """Bytes that a block needs for itself while it is computed: a few tensors of the gated product, one layer dequantised."""
+    """Bytes that a block needs while it is computed: a few tensors of the gated product, one dequantised layer."""
     tensors = one.nodes * (4 * shape.intermediate + 3 * shape.hidden) * place.width
     if place.quantization == "none":
         return tensors

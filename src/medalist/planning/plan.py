@@ -1,6 +1,6 @@
-"""What a recipe will take, before anything is downloaded or loaded: memory per device, work per step, and what to change.
+"""Estimates what a recipe needs before anything is downloaded or loaded, and suggests changes that save memory.
 
-The memory is counted (`memory`), the work too (`compute`); the time follows from a probe of this device.
+Memory per device (`memory`) and work per step (`compute`) are counted; time follows from a probe of this device.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass
 
 ERROR = 0.2
-"""Of the predicted peak; what benchmarks/plan.py holds the plan to."""
+"""Relative error of the predicted peak, enforced by benchmarks/plan.py."""
 OVERHEAD = 1.3
-"""Time of a pass over that of its matrix products; measured on a CPU by benchmarks/plan.py."""
+"""Time of a pass divided by that of its matrix products; measured on a CPU by benchmarks/plan.py."""
 NO_HOLES = "MALLOC_MMAP_THRESHOLD_=131072"
-"""In the environment of a process it has glibc map every tensor by itself: no holes, but slower steps (mallopt(3))."""
+"""Environment setting that makes glibc map every tensor separately: no fragmentation, slower steps (mallopt(3))."""
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -40,20 +40,20 @@ class Advice:
     """A change that saves memory."""
 
     overrides: tuple[str, ...]
-    """As one types them after the recipe; a setting of the environment stands before the command."""
+    """As typed after the recipe; an environment variable goes before the command."""
     devices: int
-    """Over which it is spread then."""
+    """Number of devices with the change."""
     total: float
-    """Bytes per device afterwards."""
+    """Bytes per device with the change."""
     saved: float
-    """Bytes per device that it saves."""
+    """Bytes per device that the change saves."""
     verdict: Verdict
-    """Of the plan that follows."""
+    """Verdict on the plan with the change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a recipe will take."""
+    """What a recipe needs."""
 
     name: str
     shape: ModelShape
@@ -62,9 +62,9 @@ class Plan:
     """Where the sizes of the trees come from."""
     baseline: float
     peaks: tuple[Peak, ...]
-    """Of the moments that may be the highest, the highest first; without the baseline."""
+    """The moments at which memory may peak, highest first; without the baseline."""
     memory: float | None
-    """Bytes of the device; None if it is not here."""
+    """Bytes of the device; None if they are not known."""
     largest: Pass
     """The largest training pass."""
     passes: int
@@ -74,9 +74,9 @@ class Plan:
     mentions: float
     """Questions of an optimiser step, over all devices."""
     work: Work
-    """Of an optimiser step, over all devices."""
+    """Operations of an optimiser step, over all devices."""
     scoring: float
-    """Operations to score the mentions of one mean validation tree."""
+    """Operations to score the mentions of one average validation tree."""
     scored: float
     """Mentions of that tree."""
     steps: int | None
@@ -84,20 +84,20 @@ class Plan:
     tflops: float | None = None
     """What one device sustains, in 10^12 operations per second, as it was told; None: see `rates`."""
     rates: Rates | None = None
-    """What the probe saw; None without."""
+    """Speeds measured by the probe; None if there was none."""
     untimed: str | None = None
-    """Why the probe could not run, where it was to."""
+    """Why the probe could not run although it was wanted."""
     advice: tuple[Advice, ...] = ()
-    """What saves memory, by how much; the last one is a combination that fits, if there is one."""
+    """Changes that save memory, and how much; the last one is a combination that fits, if there is one."""
 
     @property
     def total(self) -> float:
-        """Peak bytes of a device."""
+        """Peak memory of a device, in bytes."""
         return self.baseline + self.peaks[0].total * SLACK[self.place.device]
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the peak fits, the plan's own error considered."""
+        """Whether the peak fits, allowing for the plan's own error."""
         if self.memory is None:
             return "unknown"
         if self.total > self.memory:
@@ -106,23 +106,23 @@ class Plan:
 
     @property
     def training_seconds(self) -> float | None:
-        """To train on 1,000 mentions."""
+        """Seconds to train on 1,000 mentions."""
         seconds = self._seconds(self.work.forward, self.work.backward)
         return None if seconds is None else seconds / self.place.devices / self.mentions * 1000
 
     @property
     def scoring_seconds(self) -> float | None:
-        """To score 1,000 mentions on one device."""
+        """Seconds to score 1,000 mentions on one device."""
         seconds = self._seconds(self.scoring)
         return None if seconds is None else seconds / self.scored * 1000
 
     @property
     def step_seconds(self) -> float | None:
-        """Of an optimiser step."""
+        """Seconds of an optimiser step."""
         return None if self.training_seconds is None else self.training_seconds * self.mentions / 1000
 
     def _seconds(self, forward: float, backward: float = 0.0) -> float | None:
-        """Of so many operations on one device."""
+        """Seconds of this many operations on one device."""
         if self.tflops is not None:
             return (forward + backward) / (self.tflops * 1e12)
         if self.rates is None:
@@ -130,7 +130,7 @@ class Plan:
         return OVERHEAD * (forward / self.rates.forward + backward / self.rates.backward)
 
     def record(self) -> dict[str, Any]:
-        """Everything, for machines; bytes, seconds and operations."""
+        """Everything in machine-readable form; in bytes, seconds and operations."""
         return asdict(self) | {
             "peaks": [asdict(peak) | {"total": peak.total} for peak in self.peaks],
             "parameters": self.shape.parameters,
@@ -152,19 +152,19 @@ def make_plan(
     with_probe: bool = True,
     tflops: float | None = None,
 ) -> Plan:
-    """Foretell what tuning by a recipe takes.
+    """Estimate what tuning with a recipe needs.
 
     Args:
         recipe: what would be trained.
-        devices: over which it is spread as `training.parallel` says.
-        memory: bytes of one; None: of the one here.
-        device: the kind; a GPU can be planned for where there is none, then without a probe.
-        config: the base's config.json or its folder, where its sizes are not known here.
-        with_probe: measure this device for the time.
-        tflops: what a device sustains, in 10^12 operations per second, instead of measuring.
+        devices: number of devices that share the run, as `training.parallel` says.
+        memory: bytes per device; None: those of this machine's device.
+        device: the kind of device; a GPU can be planned for on a machine without one, but then there is no probe.
+        config: the base's config.json or its folder, if its sizes are not known.
+        with_probe: measure this device's speed to estimate times.
+        tflops: what a device sustains, in 10^12 operations per second; given, nothing is measured.
 
     Raises:
-        ValueError: the base's sizes are not known, or the settings do not go together.
+        ValueError: the base's sizes are not known, or the settings contradict each other.
     """
     here: Device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = here if device == "auto" else device
@@ -190,7 +190,7 @@ def make_plan(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Where:
-    """What stays the same while a plan is made again with other settings."""
+    """What stays the same when a plan is repeated with other settings."""
 
     shape: ModelShape
     trees: TreeSource
@@ -202,16 +202,16 @@ class _Where:
 def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     """The plan without advice and probe."""
     settings = recipe.training
-    together = settings.passages_per_pass * devices
-    if settings.passages_per_step % together:
+    per_pass = settings.passages_per_pass * devices
+    if settings.passages_per_step % per_pass:
         raise ValueError(
-            f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
+            f"training.passages_per_step={settings.passages_per_step} is not a multiple of passages_per_pass="
             f"{settings.passages_per_pass} times {devices} device(s)"
         )
     if settings.parallel == "fsdp" and recipe.model.quantization != "none":
-        raise ValueError(f"training.parallel=fsdp does not go with model.quantization={recipe.model.quantization}")
+        raise ValueError(f"training.parallel=fsdp does not work with model.quantization={recipe.model.quantization}")
     if settings.method == "full" and recipe.model.quantization != "none":
-        raise ValueError(f"training.method=full does not go with model.quantization={recipe.model.quantization}")
+        raise ValueError(f"training.method=full does not work with model.quantization={recipe.model.quantization}")
     place = Place(
         device=where.kind,
         dtype=_dtype(recipe.model.dtype, where.kind),
@@ -222,11 +222,11 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         holes=where.holes,
     )
     sizes = where.trees.sizes(recipe)
-    passes = settings.passages_per_step // together
+    passes = settings.passages_per_step // per_pass
     largest = sizes.largest(settings.passages_per_pass)
     peaks = training_peaks(where.shape, settings, place, place.padded(largest), accumulates=passes > 1)
-    look = place.padded(sizes.look(recipe.evaluation.max_nodes, where.kind))
-    peaks.append(scoring_peak(where.shape, settings, place, look))
+    validation = place.padded(sizes.validation_pass(recipe.evaluation.max_nodes, where.kind))
+    peaks.append(scoring_peak(where.shape, settings, place, validation))
     mean, mentions = sizes.mean()
     usual = [
         training_work(where.shape, settings, place, place.padded(one))
@@ -265,7 +265,7 @@ def _steps(recipe: Recipe) -> int | None:
 
 
 def _dtype(wanted: DType, kind: Device) -> Dtype:
-    """As `load_base` would choose it; for a GPU that is not here, one that has bfloat16."""
+    """The dtype that `load_base` would choose; a GPU that is not on this machine is assumed to support bfloat16."""
     if wanted != "auto":
         return wanted
     if kind == "cuda" and not torch.cuda.is_available():
@@ -274,7 +274,7 @@ def _dtype(wanted: DType, kind: Device) -> Dtype:
 
 
 def device_memory() -> float | None:
-    """Bytes of this machine's GPU, or else of its own memory (of the container, where that is less); None if it does not say."""
+    """Bytes of this machine's GPU memory; without a GPU, of main memory or the container's limit; None if not known."""
     if torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[1])
     found = []
@@ -289,22 +289,22 @@ def device_memory() -> float | None:
 
 
 def parse_memory(text: str) -> float:
-    """Bytes of "24GB" (10^9 each) or "24GiB" (2^30 each).
+    """Bytes in a size such as "24GB" (10^9 bytes each) or "24GiB" (2^30 bytes each).
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     match = re.fullmatch(r"([\d.]+)\s*(GB|GiB|MB|MiB)", text.strip(), re.IGNORECASE)
     if match is None:
-        raise ValueError(f'Memory "{text}" is not understood: write 24GB, 80GB, 22.5GiB or so')
+        raise ValueError(f'Memory size "{text}" is not understood: write 24GB, 80GB or 22.5GiB, for example')
     return float(match[1]) * {"gb": 1e9, "gib": 2**30, "mb": 1e6, "mib": 2**20}[match[2].lower()]
 
 
 def parse_device(text: str) -> Literal["auto", "cpu", "cuda"]:
-    """One of the kinds of device.
+    """Check the name of a kind of device.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is not a known kind.
     """
     for kind in ("auto", "cpu", "cuda"):
         if text == kind:
@@ -313,18 +313,18 @@ def parse_device(text: str) -> Literal["auto", "cpu", "cuda"]:
 
 
 def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
-    """Every single change that saves memory, the greatest saving first; if none on these devices fits, several together."""
+    """Every single change that saves memory, largest saving first; then a combination, if no single one is enough."""
     mine = found.place.devices
 
     def tried(taken: Advice | None, than: Plan) -> list[tuple[Advice, Plan]]:
-        """What each change brings beside those that are taken, the best first."""
+        """What each further change brings on top of those already taken, best first."""
         before = taken.overrides if taken else ()
         changed = parse_recipe(dump_recipe(recipe), before)
         made = []
         for overrides, devices in _changes(changed, mine):
             try:
                 other = _planned(parse_recipe(dump_recipe(changed), overrides), devices, where)
-            except ValueError:  # it does not go with something else
+            except ValueError:  # it conflicts with another setting
                 continue
             if other.total < 0.99 * than.total:
                 one = Advice(
@@ -358,12 +358,12 @@ def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
 
 
 def _last_of_each(overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """Overrides, without those that a later one of the same key undoes."""
+    """Overrides, without those that a later one of the same key replaces."""
     return tuple({override.partition("=")[0]: override for override in overrides}.values())
 
 
 def _changes(recipe: Recipe, mine: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    """What may save memory: overrides, and devices."""
+    """Changes that may save memory: overrides, and the number of devices."""
     settings, layers = recipe.training, recipe.training.upper_layers
     if settings.method == "full":
         yield ("training.method=lora",), mine

@@ -1,4 +1,4 @@
-"""How large a Llama-family model is, known without its weights: a folder's config, a GGUF's header, or a table of well-known ones."""
+"""Sizes of Llama-family models, found without their weights: in a config, a GGUF header, or a table of known models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from gguf import GGUFReader
 from huggingface_hub import try_to_load_from_cache
 
-from ..models.base import EMBEDDED, EMBEDDED_ID, ModelError, at_hand
+from ..models.base import EMBEDDED, EMBEDDED_ID, ModelError, local_base
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Linear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelShape:
-    """The sizes that decide what a Llama-family model takes."""
+    """The sizes that decide how much memory and compute a Llama-family model needs."""
 
     name: str
     hidden: int
@@ -42,13 +42,13 @@ class ModelShape:
     kv_heads: int
     vocab: int
     tied: bool = False
-    """The output layer is the embedding."""
+    """Whether the output layer is the embedding."""
     max_positions: int = 8192
     head_dim: int = 0
     """0: hidden / heads."""
     attention_bias: bool = False
     output_bias: bool = False
-    """Of the attention's output."""
+    """Whether the attention's output projection has a bias."""
     mlp_bias: bool = False
 
     @property
@@ -58,12 +58,12 @@ class ModelShape:
 
     @property
     def attention_width(self) -> int:
-        """Of the queries of all heads."""
+        """Size of the queries of all heads."""
         return self.heads * self.head
 
     @property
     def linears(self) -> tuple[Linear, ...]:
-        """The linear layers of one block, as an adapter is put on them."""
+        """The linear layers of one block, which are those that an adapter adapts."""
         keys = self.kv_heads * self.head
         return (
             Linear(name="q_proj", inputs=self.hidden, outputs=self.attention_width, bias=self.attention_bias),
@@ -82,12 +82,12 @@ class ModelShape:
 
     @property
     def embedding(self) -> int:
-        """Parameters of the embedding, and of an output layer of its own."""
+        """Parameters of the embedding; an untied output layer has as many."""
         return self.vocab * self.hidden
 
     @property
     def outside(self) -> int:
-        """Parameters outside the blocks: embedding, output layer if it is another, last norm."""
+        """Parameters outside the blocks: embedding, output layer if it is not tied, last norm."""
         return self.embedding * (1 if self.tied else 2) + self.hidden
 
     @property
@@ -158,27 +158,27 @@ KNOWN: Mapping[str, ModelShape] = {
         max_positions=131072,
     ),
 }
-"""Published sizes (from the models' own config.json) of models that need a download, by Hub id."""
+"""Published sizes of models, from each model's own config.json, by Hub id; they need no download."""
 
 _FAMILIES = ("llama", "mistral", "qwen2")
 
 
 def find_shape(source: str, *, revision: str | None = None, config: Path | None = None) -> ModelShape:
-    """The sizes of a base model, from what is on this machine already.
+    """The sizes of a base model, from what is already on this machine.
 
     Args:
         source: as for `load_base`.
-        revision: of a Hub id.
-        config: a config.json, or its folder, to take instead.
+        revision: revision of a Hub id.
+        config: a config.json, or its folder, to use instead.
 
     Raises:
-        ModelError: they are not known here, or the model is not of Llama's family.
+        ModelError: the sizes are not known, or the model is not of the Llama family.
     """
     if config is not None:
         return _from_config(config / "config.json" if config.is_dir() else config, source)
     if source == EMBEDDED:
         return replace(KNOWN[EMBEDDED_ID], name=EMBEDDED)
-    path = at_hand(source)
+    path = local_base(source)
     if path is not None:
         return _from_gguf(path) if path.suffix == ".gguf" else _from_config(path / "config.json", source)
     if source.count("/") == 1 and not source.startswith((".", "/", "~")):
@@ -188,20 +188,20 @@ def find_shape(source: str, *, revision: str | None = None, config: Path | None 
         if source in KNOWN:
             return KNOWN[source]
     raise ModelError(
-        f"The sizes of {source} are not known here: give --config PATH (its config.json), or a folder as model.base. Known "
-        f"without: {EMBEDDED}, {', '.join(KNOWN)}."
+        f"The sizes of {source} are not known: give --config PATH (its config.json), or a folder as model.base. "
+        f"Known sizes: {EMBEDDED}, {', '.join(KNOWN)}."
     )
 
 
 def _from_config(path: Path, name: str) -> ModelShape:
-    """From a config.json of transformers."""
+    """Sizes from a transformers config.json."""
     if not path.is_file():
         raise ModelError(f"{path} does not exist; a model folder holds a config.json")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         family = values["model_type"]
         if family not in _FAMILIES:
-            raise ModelError(f"{path}: the plan knows the families {', '.join(_FAMILIES)}, not {family}")
+            raise ModelError(f"{path}: the plan supports the families {', '.join(_FAMILIES)}, not {family}")
         bias = bool(values.get("attention_bias", False))
         return ModelShape(
             name=name,
@@ -219,17 +219,17 @@ def _from_config(path: Path, name: str) -> ModelShape:
             mlp_bias=bool(values.get("mlp_bias", False)),
         )
     except KeyError as error:
-        raise ModelError(f"{path} has no {error.args[0]}, so it is no config of a language model") from None
+        raise ModelError(f"{path} has no {error.args[0]}, so it is not the config of a language model") from None
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError):
-        raise ModelError(f"{path} is no config.json of a model") from None
+        raise ModelError(f"{path} is not a model's config.json") from None
 
 
 def _from_gguf(path: Path) -> ModelShape:
-    """From the header of a GGUF file."""
+    """Sizes from the header of a GGUF file."""
     reader = GGUFReader(path)
     family = _gguf_value(reader, path, "general.architecture")
     if family != "llama":
-        raise ModelError(f"{path}: the plan knows GGUF files of the family llama, not {family}")
+        raise ModelError(f"{path}: the plan supports GGUF files of the family llama, not {family}")
     size = {
         key: int(_gguf_value(reader, path, f"llama.{key}"))
         for key in ("embedding_length", "feed_forward_length", "block_count", "attention.head_count", "context_length")

@@ -1,4 +1,4 @@
-"""How large the token trees of a recipe are, before anything is trained: a sample of its own passages, or MeDAL's usual ones."""
+"""Sizes of a recipe's token trees, before anything is trained: from a sample of its passages, or typical MeDAL ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..data.embedded import sample
 from ..data.inventory import Inventory
 from ..data.passages import Mention, Passage
 from ..data.quizzes import Quiz
-from ..models.base import at_hand, cache_folder
+from ..models.base import cache_folder, local_base
 from ..recipe import Recipe
 from ..runs.prepare import data_folder, prepare
 from ..runs.prepared import open_prepared
@@ -29,52 +29,53 @@ from .memory import Pass
 from .shapes import ModelShape
 
 WORDS, MENTIONS, CANDIDATES = 194, 4, 15
-"""Per passage and per mention in MeDAL's official sample (38 abstracts, 151 mentions)."""
+"""Words and mentions per passage, candidates per mention: averages of MeDAL's sample (38 abstracts, 151 mentions)."""
 SAMPLE = 100
-"""Passages that are looked at."""
+"""Number of passages to read."""
 SMALL = 64 * 2**20
-"""Bytes of a data file that is read for a plan; larger ones are looked at only if they are prepared already."""
+"""Largest data file, in bytes, that is read for a plan; larger ones are read only if they are already prepared."""
 CHARACTERS = 7
-"""Of a token in a word, where no tokenizer is at hand. Measured: on MeDAL's sample this gives 1.29 tokens a word, the tokenizers
-of SmolLM2 and Llama 3 give 1.26 and 1.31; on the embedded corpus 1.45, 1.46 and 1.46."""
+"""Characters per token within a word, assumed when there is no tokenizer. Measured: on MeDAL's sample this gives 1.29
+tokens per word, and the tokenizers of SmolLM2 and Llama 3 give 1.26 and 1.31; on the embedded corpus, 1.45, 1.46 and
+1.46."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSizes:
-    """Trees as training and validation have them."""
+    """Sizes of the trees in training and in validation."""
 
     training: tuple[tuple[Pass, int], ...]
-    """Of each passage, what one forward pass over it is, and its mentions."""
+    """For each passage, one forward pass over it, and its number of mentions."""
     validation: tuple[tuple[Pass, int], ...]
-    """The same of each tree of the validation, which offers all candidates."""
+    """The same for each validation tree, which offers all candidates."""
 
     def largest(self, passages: int) -> Pass:
-        """The largest training pass over so many passages."""
+        """The largest training pass over this many passages."""
         ordered = [size for size, _ in sorted(self.training, key=lambda pair: -pair[0].nodes)]
-        return together((ordered * passages)[:passages] if len(ordered) < passages else ordered[:passages])
+        return combined((ordered * passages)[:passages] if len(ordered) < passages else ordered[:passages])
 
     def usual(self, passages: int) -> list[Pass]:
-        """Training passes over so many passages each, as they come; the last one begins again at the front."""
+        """Training passes over this many passages each, in order; the last one starts again from the first passage."""
         sizes = [size for size, _ in self.training]
         starts = range(0, len(sizes), passages)
-        return [together([sizes[at % len(sizes)] for at in range(start, start + passages)]) for start in starts]
+        return [combined([sizes[at % len(sizes)] for at in range(start, start + passages)]) for start in starts]
 
-    def look(self, max_nodes: int, device: str) -> Pass:
-        """The largest validation pass: one tree at a time on a CPU, as many as go into `max_nodes` on a GPU."""
+    def validation_pass(self, max_nodes: int, device: str) -> Pass:
+        """The largest validation pass: one tree at a time on a CPU, as many as fit in `max_nodes` on a GPU."""
         ordered = [size for size, _ in sorted(self.validation, key=lambda pair: -pair[0].nodes)]
         if device == "cpu":
             return ordered[0]
         mean, _ = mean_pass(self.validation)
         others = max(0, max_nodes - ordered[0].nodes) // mean.nodes
-        return together([ordered[0], *[mean] * others])
+        return combined([ordered[0], *[mean] * others])
 
     def mean(self) -> tuple[Pass, float]:
-        """The mean passage of training, and its mentions."""
+        """The average training pass, and its average number of mentions."""
         return mean_pass(self.training)
 
 
-def together(sizes: Sequence[Pass]) -> Pass:
-    """Several passes as one, over a forest."""
+def combined(sizes: Sequence[Pass]) -> Pass:
+    """Several passes combined into one, over a forest."""
     nodes = sum(size.nodes for size in sizes)
     return Pass(
         nodes=nodes,
@@ -85,7 +86,7 @@ def together(sizes: Sequence[Pass]) -> Pass:
 
 
 def mean_pass(sizes: Sequence[tuple[Pass, int]]) -> tuple[Pass, float]:
-    """The mean of some passes, and of their mentions."""
+    """The average of some passes, and of their numbers of mentions."""
     count = len(sizes)
     nodes = round(sum(size.nodes for size, _ in sizes) / count)
     kept = round(sum(size.kept for size, _ in sizes) / count)
@@ -94,11 +95,11 @@ def mean_pass(sizes: Sequence[tuple[Pass, int]]) -> tuple[Pass, float]:
 
 
 class TreeSource:
-    """Passages and a tokenizer that stand for a recipe's.
+    """Passages and a tokenizer that represent a recipe's.
 
     Args:
-        recipe: whose data is looked at.
-        shape: of its base; without a tokenizer at hand its window counts.
+        recipe: its data and its base's tokenizer are used if they are on this machine.
+        shape: sizes of its base, which bound the depth of trees.
     """
 
     def __init__(self, recipe: Recipe, shape: ModelShape) -> None:
@@ -109,22 +110,22 @@ class TreeSource:
         found = _own_texts(recipe)
         validation: Sequence[Passage | Quiz]
         self._train, validation, self._inventory = found or typical_passages()
-        self._validation = validation or self._train  # scored after training, if not while
+        self._validation = validation or self._train  # if not scored during training, then after it
         whose = (
-            f"{len(self._train)} texts of {recipe.data.source}"
+            f"{len(self._train)} texts from {recipe.data.source}"
             if found
-            else f"assumed: MeDAL's usual passage ({WORDS} words, {MENTIONS} mentions of {CANDIDATES} candidates)"
+            else f"assumed: typical MeDAL passages ({WORDS} words, {MENTIONS} mentions, {CANDIDATES} candidates each)"
         )
         how = (
-            "the model's tokenizer"
+            "counted by the model's tokenizer"
             if tokenizer
-            else f"an estimate, a token for every {CHARACTERS} characters of a word"
+            else f"estimated at one for every {CHARACTERS} characters of a word"
         )
-        self.origin = f"{whose}; tokens by {how}"
-        """Where the sizes come from, for people."""
+        self.origin = f"{whose}; tokens {how}"
+        """Where the sizes come from, for display."""
 
     def sizes(self, recipe: Recipe) -> TreeSizes:
-        """Sizes of the trees that a recipe makes of these passages; laid out once for equal settings."""
+        """Sizes of the trees that a recipe makes from these passages; computed once for equal settings."""
         key = (recipe.prompt.model_dump_json(), recipe.training.candidates)
         if key not in self._known:
             self._known[key] = self._lay_out(recipe)
@@ -134,14 +135,14 @@ class TreeSource:
         encoder = Encoder(self._tokenizer, recipe.prompt, max_depth=self._depth)
         dataset = TreeDataset(self._train, encoder, self._inventory, recipe.training, seed=recipe.seed)
         items = [dataset[index] for index in range(len(dataset))]
-        looks = [
+        layouts = [
             layout
             for passage in self._validation
             for layout in encoder.encode(with_gold(passage, self._inventory), self._inventory)
         ]
         return TreeSizes(
             training=tuple(_size(item.layouts) for item in items),
-            validation=tuple(_size([layout]) for layout in looks),
+            validation=tuple(_size([layout]) for layout in layouts),
         )
 
 
@@ -155,7 +156,7 @@ def _size(layouts: Sequence[Layout]) -> tuple[Pass, int]:
 
 
 def _own_texts(recipe: Recipe) -> tuple[Sequence[Passage | Quiz], Sequence[Passage | Quiz], Inventory] | None:
-    """Some training and validation texts of the recipe's own data, if they are at hand."""
+    """Some training and validation texts from the recipe's own data, if it is on this machine and small or prepared."""
     settings = recipe.data
     try:
         folder = data_folder(recipe)
@@ -174,7 +175,7 @@ def _own_texts(recipe: Recipe) -> tuple[Sequence[Passage | Quiz], Sequence[Passa
         with tempfile.TemporaryDirectory() as place:
             prepared = prepare(recipe.model_copy(update={"data": few, "output": str(Path(place) / "runs")}))
             return prepared.texts("train"), prepared.texts("validation"), prepared.inventory
-    except FileNotFoundError:  # a shipped recipe names files that a newcomer does not have yet
+    except FileNotFoundError:  # a shipped recipe names files that a new user does not have yet
         return None
 
 
@@ -191,7 +192,7 @@ def _spread(texts: Sequence[Passage | Quiz]) -> Sequence[Passage | Quiz]:
 
 
 def typical_passages() -> tuple[list[Passage], list[Passage], Inventory]:
-    """Passages of the size of MeDAL's, put together from the embedded corpus: its words, and its long forms as candidates."""
+    """Passages as long as MeDAL's, made of the embedded corpus's words and with its long forms as candidates."""
     words = " ".join(passage.text for passage in sample.passages()).split()
     names = sorted({sense.long_form for senses in sample.inventory().senses.values() for sense in senses})
     found, rows = [], []
@@ -211,8 +212,8 @@ def typical_passages() -> tuple[list[Passage], list[Passage], Inventory]:
 
 
 def find_tokenizer(recipe: Recipe) -> Any:
-    """The base's tokenizer if it is on this machine already, else None."""
-    path = at_hand(recipe.model.base)
+    """The base's tokenizer if it is already on this machine, otherwise None."""
+    path = local_base(recipe.model.base)
     if path is not None and path.suffix == ".gguf":
         converted = next(cache_folder().glob(f"{path.stem}-*"), None)
         if converted is None:
@@ -227,13 +228,16 @@ def find_tokenizer(recipe: Recipe) -> Any:
 
 
 class EstimatedTokenizer:
-    """Stands in for a tokenizer that is not at hand: cuts words into pieces of `CHARACTERS`; equal pieces have equal ids."""
+    """Stands in for a tokenizer that is not on this machine: cuts words into pieces of `CHARACTERS` characters.
+
+    Equal pieces have equal ids.
+    """
 
     eos_token_id = -1
     _PIECE = re.compile(rf"\n| ?\w{{1,{CHARACTERS}}}| ?[^\w\s]")
 
     def __call__(self, text: str, **_: Any) -> BatchEncoding:
-        """As a tokenizer's own; a piece has the space before it, as those of byte-level tokenizers do."""
+        """Encode like a tokenizer; a piece includes the space before it, as in byte-level tokenizers."""
         pieces = list(self._PIECE.finditer(text))
         return BatchEncoding(
             {

@@ -1,4 +1,4 @@
-"""Training batches: texts laid out as trees, in an order and with candidates that depend on (seed, epoch) alone."""
+"""Training batches: texts laid out as trees, with an order and candidates that depend only on (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TREE_FIELDS = tuple(f.name for f in fields(TokenTree))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lesson:
-    """Training texts and the candidates of their mentions."""
+    """Training texts, and the inventory that lists the candidates of their mentions."""
 
     texts: Sequence[Passage | Quiz]
     inventory: Inventory
@@ -36,11 +36,11 @@ class TrainingItem:
 
     layouts: tuple[Layout, ...]
     priors: tuple[tuple[float, ...], ...] = ()
-    """For each question, in the order of the layouts, the log prior of each of its candidates; empty: all alike."""
+    """For each question, in the order of the layouts, the log prior of each of its candidates; empty: uniform."""
 
 
-class TaughtShares:
-    """How often each sense of a short form, and "none of these", is the gold in the training texts: their prior there.
+class TrainingPrior:
+    """How often each sense of a short form, and "none of these", is the gold answer in the training texts.
 
     Args:
         passages: marked training passages.
@@ -57,23 +57,23 @@ class TaughtShares:
         self._smoothing = smoothing
 
     def log_priors(self, short_form: str, long_forms: Sequence[str]) -> tuple[float, ...]:
-        """Of the long forms on offer and, last, of the null candidate; up to a constant."""
+        """Log prior, up to a constant, of each long form offered and, last, of the null candidate."""
         return tuple(
             math.log(self._counts[short_form, name] + self._smoothing) for name in (*long_forms, NONE_OF_THESE)
         )
 
 
 class TreeDataset(Dataset[TrainingItem]):
-    """Training texts in an order, and with candidates, that are functions of (seed, epoch, mention) alone.
+    """Training texts, with an order and candidates that depend only on (seed, epoch, mention).
 
     Args:
-        passages: or quizzes, of which every option is offered; those without a question that fits are dropped here.
+        passages: passages, or quizzes, whose options are all offered; texts without a question that fits are dropped.
         encoder: lays them out.
         inventory: lists the candidates of mentions.
         settings: candidates per mention.
-        beside: more texts, with candidates of their own, to be mixed in.
-        seed: of order and candidates.
-        multiple: pad with empty items to a multiple of this, so that every rank gets equally many.
+        beside: more texts to mix in, with candidates of their own.
+        seed: decides order and candidates.
+        multiple: pad with empty items to a multiple of this, so that every rank gets the same number.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class TreeDataset(Dataset[TrainingItem]):
         self._encoder, self._settings, self._seed = encoder, settings, seed
         lessons = [Lesson(texts=passages, inventory=inventory), *beside]
         self._texts: list[tuple[Passage | Quiz, Inventory]] = []
-        self._taught: dict[int, TaughtShares] = {}
+        self._priors: dict[int, TrainingPrior] = {}
         for lesson in lessons:
             golds = [with_gold(text, lesson.inventory) for text in lesson.texts]
             fitting = [p for p in golds if p.num_questions and self._fits(p, lesson.inventory)]
             self._texts += [(text, lesson.inventory) for text in fitting]
             if settings.prior_offset:
-                self._taught[id(lesson.inventory)] = TaughtShares(fitting)
+                self._priors[id(lesson.inventory)] = TrainingPrior(fitting)
         if not self._texts:
             raise ValueError("No training passage has a question whose gold answer is offered and fits the window")
         self._length = math.ceil(len(self._texts) / multiple) * multiple
@@ -106,7 +106,7 @@ class TreeDataset(Dataset[TrainingItem]):
         return self._encoder.surely_fits(text, inventory) or bool(self._layouts(text, inventory, epoch=0))
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle anew; the data loader calls this."""
+        """Reshuffle; called by the data loader."""
         self._epoch = epoch
         self._order = list(range(len(self._texts)))
         random.Random(f"{self._seed}:order:{epoch}").shuffle(self._order)
@@ -119,11 +119,11 @@ class TreeDataset(Dataset[TrainingItem]):
             return TrainingItem(layouts=())
         text, inventory = self._texts[self._order[index]]
         layouts = self._layouts(text, inventory, epoch=self._epoch)
-        taught = self._taught.get(id(inventory))
-        if taught is None or isinstance(text, Quiz):
+        prior = self._priors.get(id(inventory))
+        if prior is None or isinstance(text, Quiz):
             return TrainingItem(layouts=layouts)
         priors = (
-            taught.log_priors(text.mentions[number].short_form, question.long_forms)
+            prior.log_priors(text.mentions[number].short_form, question.long_forms)
             for layout in layouts
             for number, question in zip(layout.mentions, layout.questions, strict=True)
         )
@@ -140,7 +140,7 @@ class TreeDataset(Dataset[TrainingItem]):
 
 
 def with_gold(passage: Passage | Quiz, inventory: Inventory) -> Passage | Quiz:
-    """The passage with only those mentions whose gold the inventory offers, or is the null answer; a quiz as it is."""
+    """The passage with only the mentions whose gold the inventory lists or is the null answer; quizzes unchanged."""
     if isinstance(passage, Quiz):
         return passage
     kept = tuple(
@@ -150,10 +150,10 @@ def with_gold(passage: Passage | Quiz, inventory: Inventory) -> Passage | Quiz:
 
 
 def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
-    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, perhaps ``prior[C]``, passage
-    ids.
+    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and passage ids.
 
-    A closed question has no null candidate; its null is its gold, which leaves out the loss with the gold hidden.
+    ``prior[C]`` is added if the items have priors. A closed question has no null candidate; its null is its gold, which
+    leaves out the loss with the gold hidden.
     """
     layouts = [layout for item in items for layout in item.layouts]
     batch: dict[str, Any] = {"passages": [layout.passage for layout in layouts]}
@@ -165,7 +165,7 @@ def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
     first = sizes.cumsum(0) - sizes
     questions = [question for layout in layouts for question in layout.questions]
     golds = [question.gold for question in questions]
-    assert None not in golds, "training questions have golds"
+    assert None not in golds, "training questions have a gold answer"
     batch["gold"] = first + torch.tensor(golds)
     if any(item.priors for item in items):
         batch["prior"] = torch.tensor([value for item in items for prior in item.priors for value in prior])

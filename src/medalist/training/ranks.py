@@ -1,12 +1,12 @@
 """One run on several processes: who does what, and how all of them end when one does.
 
 `torchrun` and `accelerate launch` start the same command once per device and tell each process its rank in environment
-variables. Rank 0 prepares data, writes the run folder and speaks; the others wait for it, read what it wrote, and join in
-training. They wait at the launcher's key-value store, not at a collective of the process group: reading MeDAL can take
-longer than any timeout that is still of use to find a hung GPU.
+variables. Rank 0 prepares the data, writes the run folder and prints; the others wait for it, read what it wrote, and
+join in training. They wait on the launcher's key-value store, not on a collective of the process group: reading MeDAL
+can take longer than any timeout short enough to detect a hung GPU.
 
-Whatever ends one process ends all. The launcher sends SIGTERM to the rest when it sees one fail, and a collective whose peer
-is gone raises; whichever comes first, one process says in one line what happened, and the others go quietly.
+When one process ends, all end. The launcher sends SIGTERM to the rest when it sees one fail, and a collective whose
+peer is gone raises; whichever comes first, one process reports in one line what happened, and the others exit silently.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from torch.distributed.rendezvous import rendezvous
 from ..tools import progress
 
 _HUNG = timedelta(minutes=30)
-"""A collective that takes longer has lost a peer without noticing."""
+"""Timeout of a collective: one that takes longer has lost a peer without noticing."""
 _DECIDED_BY_THE_RECIPE = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
 
 
 @dataclass(kw_only=True, slots=True)
 class Ranks:
-    """The processes of a run, as one of them sees them."""
+    """The processes of a run, from the point of view of one of them."""
 
     rank: int = 0
     size: int = 1
     where: Callable[[], str] = lambda: "before training began."
-    """Says how far the run is and what is kept of it; training sets it."""
+    """Says how far the run has got and where it can resume; set by training."""
     _store: Any = None
     _waits: Iterator[int] = field(default_factory=itertools.count)
     _ending: bool = False
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks; true for a process alone."""
+        """Whether this is the process that writes files and prints; true if it is the only one."""
         return self.rank == 0
 
     def wait_for_first(self) -> None:
-        """Rank 0 passes, which lets the others pass, who wait here."""
+        """Block until rank 0 gets here too; rank 0 itself does not wait."""
         key = f"passed/{next(self._waits)}"
         if self.size == 1:
             return
@@ -65,24 +65,24 @@ class Ranks:
             time.sleep(0.2)
 
     def agreed(self, value: Any) -> Any:
-        """Rank 0's value, on all: what each computes for itself need not come out alike to the last bit."""
+        """Rank 0's value, on all ranks: values that each computes for itself may differ in the last bit."""
         values = [value]
         if self.size > 1:
             dist.broadcast_object_list(values, src=0)
         return values[0]
 
     def gathered(self, value: Any) -> list[Any]:
-        """The values of all ranks, on all."""
+        """The values of all ranks, on all ranks."""
         values = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(values, value)
         return values
 
     def _speaks(self) -> bool:
-        """Whether this process is the first that has something to say about the end."""
+        """Whether this process is the first to report the end of the run."""
         try:
             return int(self._store.add("said", 1)) == 1
-        except RuntimeError:  # the store has gone with the process that kept it
+        except RuntimeError:  # the store went down with the process that hosted it
             return True
 
     def _what_ended(self) -> str:
@@ -91,7 +91,7 @@ class Ranks:
         return f"{who} ({self.size} processes) {self.where()}"
 
     def _gone(self) -> int | None:
-        """A rank of this machine whose process has ended; None: there is none, or it was on another machine."""
+        """A rank on this machine whose process has ended; None if there is none, or if it was on another machine."""
 
         def ended(rank: int) -> bool:
             host, _, pid = self._store.get(f"process/{rank}").decode().partition(" ")
@@ -103,7 +103,7 @@ class Ranks:
             return False
 
         try:
-            for _ in range(20):  # a connection closes a moment before its process is gone
+            for _ in range(20):  # a connection closes shortly before its process is gone
                 for rank in range(self.size):
                     if ended(rank):
                         return rank
@@ -118,13 +118,13 @@ _current: Ranks | None = None
 
 @contextmanager
 def together() -> Iterator[Ranks]:
-    """Do a run's work with the other processes that a launcher started, if it did, and end with them.
+    """Share a run's work with the other processes that a launcher started, if any, and end when they do.
 
-    An error that only this process has is raised here; it ends the others without a word of theirs. One that all have is
-    raised on one. If another process is gone, the error says so and how far the run was.
+    An error that only this process has is raised here, and the others exit silently. An error that all processes have
+    is raised on one of them. If another process is gone, the error says so, and how far the run had got.
 
     Raises:
-        ValueError: the launcher was given what is the recipe's to decide, or there is no device for this process.
+        ValueError: the launcher was given a setting that the recipe decides, or there is no device for this process.
         RuntimeError: another process is gone.
     """
     global _current
@@ -138,7 +138,7 @@ def together() -> Iterator[Ranks]:
         yield ranks
     except (Exception, KeyboardInterrupt) as error:
         ranks._ending = True
-        atexit.unregister(dist.destroy_process_group)  # it may wait for those who are gone
+        atexit.unregister(dist.destroy_process_group)  # it may wait for processes that are gone
         if not ranks._speaks():
             raise SystemExit(1) from None
         if _is_lost_peer(error):
@@ -151,7 +151,7 @@ def together() -> Iterator[Ranks]:
 
 @cache
 def _joined() -> Ranks:
-    """One of the processes of a launcher; made once, for the store keeps what was passed."""
+    """Join the processes of a launcher; once, since the store remembers which waits rank 0 has passed."""
     store, rank, size = next(rendezvous("env://", timeout=timedelta(minutes=10)))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     mine = dist.PrefixStore(f"medalist/{attempt}", store)  # type: ignore[attr-defined]  # public, but not in __all__
@@ -164,32 +164,33 @@ def _joined() -> Ranks:
 
 
 def check_launcher() -> None:
-    """Refuse what a launcher may say and the recipe has to; take this process's GPU.
+    """Refuse launcher settings that the recipe must decide, and select this process's GPU.
 
     Raises:
-        ValueError: accelerate was told how to share or how to compute, or there are more processes here than GPUs.
+        ValueError: accelerate was told how to parallelise or which precision to use, or this machine has more processes
+            than GPUs.
     """
     if given := [name for name in _DECIDED_BY_THE_RECIPE if os.environ.get(name, "").lower() in ("1", "true")]:
         raise ValueError(
-            f"{given[0]} is set, but how processes share a run is the recipe's to say: set training.parallel, and launch "
-            "with torchrun or with accelerate's --multi_gpu alone"
+            f"{given[0]} is set, but the recipe decides how processes share a run: set training.parallel, and launch "
+            "with torchrun, or with accelerate and only --multi_gpu"
         )
     if os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no":
-        raise ValueError("Precision is the recipe's to say: set model.dtype, and launch with --mixed_precision no")
+        raise ValueError("The recipe decides the precision: set model.dtype, and launch with --mixed_precision no")
     if torch.cuda.is_available():
         here, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if here >= there:
-            raise ValueError(f"This machine has {there} GPU(s): start so many processes here, not {here + 1} or more")
+            raise ValueError(f"This machine has {there} GPU(s): start {there} process(es) here, not {here + 1} or more")
         torch.cuda.set_device(here)
 
 
 def _is_lost_peer(error: BaseException) -> bool:
-    """Whether an error comes from a collective or the store: what such a process knows is only that another is gone."""
+    """Whether an error comes from a collective or the store: then this process only knows that another one is gone."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 
 def _watch(ranks: Ranks) -> Callable[[], None]:
-    """Say a last line when the launcher ends this process; a thread does it, for the main one may be stuck in a collective."""
+    """Print a last line when the launcher ends this process; in a thread, as the main one may hang in a collective."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     handler = signal.signal(signal.SIGTERM, lambda *_: None)

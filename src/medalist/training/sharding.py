@@ -1,11 +1,12 @@
-"""FSDP2: a model whose parameters are slices, one per process, put together layer by layer when they are needed.
+"""FSDP2: a model whose parameters are slices, one per process, gathered layer by layer when they are needed.
 
-`fully_shard` is called here, on GPUs and CPUs alike, and the Trainer is told that its model came sharded. accelerate could do
-it on GPUs, but on a CPU its FSDP silently turns into DDP, so tests there would prove nothing; and its checkpoints are of a
-format of its own, which no other number of processes and no peft opens.
+`fully_shard` is called here, on GPUs and CPUs alike, and the Trainer is told that its model came sharded. accelerate
+could shard on GPUs, but on a CPU its FSDP silently turns into DDP, so tests there would prove nothing; and its
+checkpoints have their own format, which neither peft nor a run on another number of processes can open.
 
-Saved weights and optimiser states are whole and go by parameter names, whatever made them: a run may be resumed on more
-processes, on fewer, on one, with or without shards. The functions that gather or scatter are collectives: all ranks call them.
+Saved weights and optimiser states are unsharded and keyed by parameter name, whatever made them: a run may be resumed
+on more processes, on fewer or on one, sharded or not. The functions that gather or scatter are collectives: all ranks
+must call them.
 """
 
 from __future__ import annotations
@@ -32,46 +33,46 @@ from ..models.precision import compute_device
 
 
 def shard(base: LoadedModel, model: Any, attention: AttentionChoice = "auto") -> None:
-    """Give each process its slice of a model, on its device, and check there how the model computes trees.
+    """Put each process's slice of a model on its device, and check how the sharded model scores token trees.
 
-    A unit is a decoder block, adapter included; what is around the blocks is the last one, so that tied embeddings stay one
-    parameter. A unit is whole on a device only while it is cut up or in use.
+    Each decoder block, adapter included, is an FSDP unit; everything outside the blocks is the last unit, so that tied
+    embeddings stay one parameter. A unit is whole on a device only while it is being sharded or in use.
 
     Args:
-        base: loaded with `place=False`; learns its attention here.
+        base: loaded with `place=False`; its attention kernel is chosen here.
         model: the base, or the base with an adapter; changed in place.
         attention: as for `choose_attention`.
 
     Raises:
-        ValueError: the base is quantised: its weights are no tensors that can be cut.
+        ValueError: the base is quantised: its weights are not tensors that can be sliced.
         TreeAttentionError: the model does not follow token trees.
     """
     if base.quantization != "none":
         raise ValueError(
-            f"training.parallel=fsdp does not go with model.quantization={base.quantization}: set model.quantization=none, or "
-            "training.parallel=ddp, which keeps the quantised model whole on each device"
+            f"training.parallel=fsdp does not work with model.quantization={base.quantization}: set "
+            "model.quantization=none, or training.parallel=ddp, which keeps the quantised model whole on each device"
         )
     device = compute_device()
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     blocks = [part for part in base.model.modules() if type(part).__name__ in base.model._no_split_modules]
     for unit in (*blocks, model):
         fully_shard(unit, mesh=mesh)
-        unit.set_force_sum_reduction_for_comms(True)  # gloo has no average; so the sum is divided here, everywhere
+        unit.set_force_sum_reduction_for_comms(True)  # gloo cannot average, so on every backend the sum is divided
     base.attention, base.tree_error = choose_attention(model, attention)
-    model.reshard()  # after a forward pass the last unit stays whole, and the optimiser takes what it finds
+    model.reshard()  # after a forward pass the last unit stays whole, and the optimiser takes parameters as they are
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 def is_sharded(model: Any) -> bool:
-    """Whether `shard` cut the model up."""
+    """Whether the model was sharded by `shard`."""
     return isinstance(model, FSDPModule)
 
 
 def whole_weights(model: Any, *, trainable: bool) -> dict[str, Any]:
-    """The model's weights, or its trainable ones, put together on the CPU of rank 0; nothing on other ranks."""
+    """The model's weights, or only its trainable ones, gathered on the CPU of rank 0; nothing on other ranks."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=trainable)
     found = get_model_state_dict(model, options=options)
-    for name in getattr(model, "all_tied_weights_keys", {}):  # two names of one parameter came back as two
+    for name in getattr(model, "all_tied_weights_keys", {}):  # one parameter with two names came back as two
         found.pop(name, None)
     return found
 
@@ -80,7 +81,7 @@ def load_weights(model: Any, checkpoint: Path) -> None:
     """Load what `whole_weights` saved into a sharded model: its adapter if it has one, else all weights."""
     model.reshard()
     some = next(model.parameters())
-    # Each rank reads the files and keeps its slices; all are cut along the first dimension, as `fully_shard` does.
+    # Each rank reads the files and keeps its slices; all are sliced along the first dimension, as `fully_shard` does.
     slices = {
         name: distribute_tensor(weight.to(some.device), some.device_mesh, some.placements, src_data_rank=None)
         for file in checkpoint.glob("*.safetensors")
@@ -89,17 +90,17 @@ def load_weights(model: Any, checkpoint: Path) -> None:
     if isinstance(model, PeftModel):
         set_peft_model_state_dict(model, slices)
     else:
-        model.load_state_dict(slices, strict=False)  # tied weights are in the file once
+        model.load_state_dict(slices, strict=False)  # tied weights are in the file only once
 
 
 def whole_optimizer(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The optimiser's state by parameter name, put together on the CPU of rank 0; nothing on other ranks."""
+    """The optimiser's state by parameter name, gathered on the CPU of rank 0; nothing on other ranks."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return get_optimizer_state_dict(model, optimizer, options=options)
 
 
 def load_optimizer(model: Any, optimizer: torch.optim.Optimizer, file: Path) -> None:
-    """Load what `whole_optimizer` gave; only rank 0 reads the file."""
+    """Load what `whole_optimizer` returned; only rank 0 reads the file."""
     many = dist.is_initialized()
     state = torch.load(file, map_location="cpu", weights_only=True) if not many or dist.get_rank() == 0 else {}
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=many)

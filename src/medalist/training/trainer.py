@@ -1,8 +1,8 @@
-"""Tuning: `transformers.Trainer` with token trees for batches and a loss per question.
+"""`transformers.Trainer` for token trees: batches are forests, and the loss is per question.
 
-What differs from the stock Trainer, and why: the loss is divided by the questions of the whole optimiser step (law 5),
-checkpoints appear under their name only when complete (law 6), a non-finite loss or gradient stops the run (law 7), and a
-model that `sharding` cut up is trained as it comes.
+It differs from the stock Trainer in this: the loss is divided by the number of questions in the whole optimiser step
+(law 5), checkpoints appear under their name only when complete (law 6), a non-finite loss or gradient stops the run
+(law 7), and a model that `sharding` has sharded is trained as it is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..trees.losses import question_losses
 from ..trees.scoring import Attention, score_tree
 from ..trees.tree import TokenTree
 from .batches import TREE_FIELDS
-from .checkpoints import what_is_kept
+from .checkpoints import resume_hint
 from .ranks import Ranks
 from .sharding import is_sharded, load_optimizer, load_weights, whole_optimizer, whole_weights
 
@@ -37,7 +37,7 @@ class NonFiniteError(RuntimeError):
 
 
 class TreeTrainer(Trainer):
-    """The Trainer on token trees; see the module."""
+    """The Trainer on token trees; the module's docstring says how it differs."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class TreeTrainer(Trainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._settings, self._attention, self._validate, self._ranks = settings, attention, validate, ranks
-        # Has the Trainer leave gradients to the model. Told before it is made, it would refuse to save optimisers.
+        # Makes the Trainer leave gradients to the model. Set before construction, it would refuse to save optimisers.
         self.is_distributed_loading_by_transformers = self._sharded = is_sharded(self.model)
         self.loss_is_scaled_for_ga = True
         self._staging: Path | None = None
@@ -61,9 +61,8 @@ class TreeTrainer(Trainer):
             super()._move_model_to_device(model, device)
 
     def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
-        return (
-            nullcontext()
-        )  # whole gradients, kept until the last pass of a step, would take the memory that slices save
+        # Unsharded gradients, kept until the last pass of a step, would use up the memory that sharding saves.
+        return nullcontext()
 
     # --- the loss: a sum over questions, divided by the questions of the optimiser step on all ranks ---
 
@@ -81,9 +80,9 @@ class TreeTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Tensor:
-        """Sum of the question losses over their number in the step; ranks are averaged later, hence the world size."""
+        """Sum of the question losses over their number in the step, times the world size: ranks are averaged later."""
         assert num_items_in_batch is not None and not return_outputs
-        if "gold" not in inputs:  # padding for a rank that ran out: a pass that keeps the ranks together, worth nothing
+        if "gold" not in inputs:  # padding for a rank that ran out: a pass with zero loss that keeps the ranks in step
             ids = torch.zeros(1, 1, dtype=torch.int64, device=self.args.device)
             nothing: Tensor = model(input_ids=ids, use_cache=False).logits.sum() * 0.0
             return nothing
@@ -101,13 +100,13 @@ class TreeTrainer(Trainer):
         return loss
 
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
-        """Not estimated: the stock formula knows no trees."""
+        """Not estimated: the stock formula does not apply to trees."""
         return 0
 
-    # --- nothing non-finite gets into the weights ---
+    # --- nothing non-finite reaches the weights ---
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass; raises `NonFiniteError` before an optimiser step on a bad loss."""
+        """One forward and backward pass; a bad loss raises `NonFiniteError` before the optimiser step."""
         passages = inputs["passages"]
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
@@ -117,24 +116,24 @@ class TreeTrainer(Trainer):
     def _clip_grad_norm(self, model: Any) -> Tensor:
         norm: Tensor = super()._clip_grad_norm(model)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        if not math.isfinite(float(norm)):  # which it then is on every rank
+        if not math.isfinite(float(norm)):  # the same on every rank
             passages = [name for names in self._ranks.gathered(self._step_passages) for name in names]
             self._stop_non_finite(f"Gradient norm became {float(norm)}", passages)
         return norm
 
     def _stop_non_finite(self, what: str, passages: Sequence[str]) -> None:
         raise NonFiniteError(
-            f"{what} at step {self.state.global_step + 1}, passages {', '.join(passages)}. {self._kept()}"
+            f"{what} at step {self.state.global_step + 1}, passages {', '.join(passages)}. {self._resume_hint()}"
         )
 
-    def _kept(self) -> str:
-        return what_is_kept(Path(self.args.output_dir))
+    def _resume_hint(self) -> str:
+        return resume_hint(Path(self.args.output_dir))
 
     def where(self) -> str:
-        """How far the run is and what is kept of it, for the last words of one of several processes."""
-        return f"after step {self.state.global_step}. {self._kept()}"
+        """How far the run has got and where it can resume, for the last line that one of several processes prints."""
+        return f"after step {self.state.global_step}. {self._resume_hint()}"
 
-    # --- the order of passages is the dataset's ---
+    # --- the dataset decides the order of passages ---
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
@@ -144,14 +143,15 @@ class TreeTrainer(Trainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Accuracy and negative log-likelihood on the validation passages."""
         training = self.model.training
-        found = self._ranks.agreed(self._validate(self.model))  # else ranks could differ about which checkpoint is best
+        # Rank 0's figures: otherwise ranks could disagree on which checkpoint is best.
+        found = self._ranks.agreed(self._validate(self.model))
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
         self.model.train(training)
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    # --- checkpoints: whole, so that any number of processes goes on from them; written aside, synced, renamed ---
+    # --- checkpoints: unsharded, so that any number of processes can resume; written aside, synced, renamed ---
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return str(self._staging) if self._staging else str(self.args.output_dir)
@@ -162,10 +162,11 @@ class TreeTrainer(Trainer):
             state_dict = whole_weights(self.model, trainable=adapter)
         if not self.args.should_save:
             return
-        # peft's default would ask the Hub whether the base has been resized
+        # By default peft would ask the Hub whether the embeddings were resized.
         extra = {"save_embedding_layers": False} if adapter else {}
         self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state_dict, **extra)
-        (Path(output_dir or self.args.output_dir) / "README.md").unlink(missing_ok=True)  # peft's names local paths
+        # peft writes a README.md that names local paths.
+        (Path(output_dir or self.args.output_dir) / "README.md").unlink(missing_ok=True)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         optimizer = whole_optimizer(self.model, self.optimizer.optimizer)
@@ -204,7 +205,7 @@ class TreeTrainer(Trainer):
             self._staging = None
         if self.state.best_model_checkpoint == str(staging / name):
             self.state.best_model_checkpoint = str(run / name)
-        # Rank 0 has seen its folder; another machine may see it late.
+        # Rank 0 has seen the folder; on another machine it may appear later.
         self.state.best_model_checkpoint = self._ranks.agreed(self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:

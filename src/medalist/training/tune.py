@@ -1,4 +1,4 @@
-"""Tuning: a base, passages and a recipe become an adapter, or a fully tuned model."""
+"""Tuning: turns a base, passages and a recipe into an adapter, or into a fully tuned model."""
 
 from __future__ import annotations
 
@@ -44,66 +44,67 @@ def tune(
     ranks: Ranks | None = None,
     start: Path | None = None,
 ) -> dict[str, Any]:
-    """Tune a base on passages, or on quizzes; checkpoints and log go to the run's folder, the result to its `adapter/`
-    or `model/`.
+    """Tune a base on passages or quizzes.
+
+    Checkpoints and the log go to the run's folder, the result to its `adapter/` or `model/`.
 
     Args:
-        base: is tuned in place; to be sharded, it is best loaded with `place=False`.
-        recipe: its `training`, `prompt`, `seed` count here.
-        train: passages to learn from; mentions without an offered gold are left out.
-        validation: passages to choose the checkpoint on; with none, the last one is kept.
+        base: tuned in place; if it is to be sharded, it is best loaded with `place=False`.
+        recipe: only its `training`, `prompt`, `evaluation`, `seed` and `name` matter here.
+        train: passages to learn from; mentions whose gold is not offered are left out.
+        validation: passages to choose the checkpoint on; if there are none, the last checkpoint is kept.
         inventory: lists the candidates of mentions.
         beside: more texts to learn from, with candidates of their own.
         run: folder of the run.
-        resume: go on from its last complete checkpoint, to the same bits as an unbroken run on as many processes.
-        ranks: the processes that share the work, from `ranks.together`; None: this one alone.
+        resume: resume from its last complete checkpoint, to the same bits as an uninterrupted run on as many processes.
+        ranks: the processes that share the work, from `ranks.together`; None: only this one.
         start: an adapter to begin with, as for `add_adapter`.
 
     Returns:
-        Counts for people: steps, passages, mentions (of quizzes: questions), those dropped, texts that were cut, best
-        validation figure.
+        Counts to report: steps, passages, mentions (for quizzes: questions), how many were dropped, texts that were
+        cut, best validation figure.
 
     Raises:
-        NonFiniteError: law 7.
+        NonFiniteError: the loss or a gradient is not finite (law 7).
         ValueError: there is nothing to train on.
     """
     settings, ranks = recipe.training, ranks or Ranks()
-    at_once = settings.passages_per_pass * ranks.size
-    if settings.passages_per_step % at_once:
+    per_pass = settings.passages_per_pass * ranks.size
+    if settings.passages_per_step % per_pass:
         raise ValueError(
-            f"training.passages_per_step={settings.passages_per_step} is no multiple of passages_per_pass="
+            f"training.passages_per_step={settings.passages_per_step} is not a multiple of passages_per_pass="
             f"{settings.passages_per_pass} times {ranks.size} process(es)"
         )
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
-    dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=at_once)
+    dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=per_pass)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
-    watched = [with_gold(passage, inventory) for passage in validation]
-    looks = [layout for passage in watched for layout in encoder.encode(passage, inventory)]
+    held_out = [with_gold(passage, inventory) for passage in validation]
+    layouts = [layout for passage in held_out for layout in encoder.encode(passage, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard(base, model, recipe.model.attention)
-    arguments = _arguments(recipe, run, base, at_once=at_once, validated=bool(looks))
+    arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
     # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and autocast
-    # one in bfloat16 of that, to keep for the backward pass: the same numbers. Dropout would draw and round in the other dtype,
-    # so with it the copies stay.
+    # a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and round in the other
+    # dtype, so with dropout the copies stay.
     without_copies = disable_input_dtype_casting(model, active=arguments.bf16 and not settings.dropout)
     with tracking("Training", steps) as advance, without_copies:
         trainer = TreeTrainer(
             model=model,
             args=arguments,
             train_dataset=dataset,
-            eval_dataset=looks or None,
+            eval_dataset=layouts or None,
             data_collator=collate,
             settings=settings,
             attention=base.attention,
-            validate=partial(_validate, looks=looks, base=base, recipe=recipe),
+            validate=partial(_validate, layouts=layouts, base=base, recipe=recipe),
             ranks=ranks,
             callbacks=[
                 LogWriter(run / "log.jsonl"),
                 ShowProgress(advance),
-                *([EarlyStoppingCallback(settings.patience)] if settings.patience and looks else []),
+                *([EarlyStoppingCallback(settings.patience)] if settings.patience and layouts else []),
             ],
         )
         trainer.remove_callback(PrinterCallback)
@@ -126,15 +127,15 @@ def tune(
     }
 
 
-def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, validated: bool) -> TrainingArguments:
-    """What the Trainer is told; `at_once` passages go through all processes in one pass."""
+def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, validated: bool) -> TrainingArguments:
+    """The Trainer's arguments; all processes together take `per_pass` passages in one forward pass."""
     settings = recipe.training
     on_cpu = base.model.device.type == "cpu"
-    workers = 0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0))  # trees are made ahead of a GPU
+    workers = 0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0))  # build trees ahead of the GPU
     arguments = TrainingArguments(
         output_dir=str(run),
         per_device_train_batch_size=settings.passages_per_pass,
-        gradient_accumulation_steps=settings.passages_per_step // at_once,
+        gradient_accumulation_steps=settings.passages_per_step // per_pass,
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
         learning_rate=settings.learning_rate,
@@ -145,8 +146,8 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, va
         optim="adamw_torch" if on_cpu else "adamw_torch_fused",
         dataloader_num_workers=workers,
         dataloader_prefetch_factor=4 if workers else None,
-        # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers that they are beside. Without
-        # it each of them would keep its own float32 copy of its input for the backward pass.
+        # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers they adapt. Without this,
+        # each of them would keep its own float32 copy of its input for the backward pass.
         bf16=base.model.dtype == torch.bfloat16,
         seed=recipe.seed,
         logging_steps=settings.log_every,
@@ -170,17 +171,17 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, at_once: int, va
         log_level="error",
         log_level_replica="error",
     )
-    # The Trainer would spread each batch over all GPUs of the machine, which trees do not survive.
+    # The Trainer would split each batch over all GPUs of the machine, but trees cannot be split.
     if arguments.n_gpu > 1:
-        say(f"Training on one of {arguments.n_gpu} GPUs; `torchrun --nproc_per_node={arguments.n_gpu}` uses all.")
+        say(f"Training on one of {arguments.n_gpu} GPUs; `torchrun --nproc_per_node={arguments.n_gpu}` uses them all.")
         arguments._n_gpu = 1
     return arguments
 
 
-def _validate(current: Any, *, looks: Sequence[Layout], base: LoadedModel, recipe: Recipe) -> dict[str, float]:
+def _validate(current: Any, *, layouts: Sequence[Layout], base: LoadedModel, recipe: Recipe) -> dict[str, float]:
     """Accuracy and negative log-likelihood of a model on the validation layouts, all of whose questions have a gold."""
     right, nll, count = 0, 0.0, 0
-    scored = score_layouts(current, looks, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
+    scored = score_layouts(current, layouts, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
     for layout, scores in scored:
         for question, values in zip(layout.questions, scores, strict=True):
             assert question.gold is not None
@@ -191,11 +192,11 @@ def _validate(current: Any, *, looks: Sequence[Layout], base: LoadedModel, recip
 
 
 def _save(trainer: TreeTrainer, base: LoadedModel, target: Path, *, first: bool) -> None:
-    """Write the tuned model beside its tokenizer, whole or not at all; called by all ranks, written by the first."""
+    """Save the tuned model and its tokenizer, all or nothing; called by all ranks, written by the first."""
     unfinished = target.with_name(f".{target.name}.part")
     if first:
         shutil.rmtree(unfinished, ignore_errors=True)
-    trainer._save(str(unfinished))  # by all: where the model is sharded, each gives its slices
+    trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
     if first:
         base.tokenizer.save_pretrained(unfinished)
         put_in_place(unfinished, target)

@@ -1,4 +1,4 @@
-"""What tuning minimises: the listwise loss over a question's candidates, and the likelihood of the gold long form.
+"""The losses that tuning minimises: listwise over a question's candidates, plus the likelihood of the gold long form.
 
 C candidates, Q questions; scores are summed log-probabilities.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def log_softmax_by_question(scores: Tensor, question: Tensor) -> Tensor:
-    """Log-probabilities ``[C]`` of each candidate among those of its question: softmax of ``scores[C]`` by group."""
+    """Log-softmax of ``scores[C]`` within each question: the log-probability ``[C]`` of each of its candidates."""
     count = int(question[-1]) + 1
     peak = torch.full((count,), -torch.inf, dtype=scores.dtype, device=scores.device)
     peak = peak.scatter_reduce(0, question, scores.detach(), "amax")
@@ -29,20 +29,20 @@ def question_losses(
     likelihood_weight: float,
     hidden_gold_weight: float,
 ) -> Tensor:
-    """Loss of each question, ``[Q]``: listwise + weighted likelihood of the gold + weighted listwise with the gold hidden.
+    """Loss of each question, ``[Q]``: listwise, plus weighted gold likelihood, plus weighted listwise without the gold.
 
-    The last term asks the same scores a second question: were the gold not offered, would the null candidate win? It
-    teaches abstention without another forward pass, and is left out where the gold is itself the null candidate.
+    The last term puts a second question to the same scores: if the gold were not offered, would the null candidate win?
+    It teaches abstention without another forward pass, and is left out where the gold is itself the null candidate.
 
     Args:
         scores: ``[C]`` log-probability of each candidate.
         question: ``[C]`` int64, ascending; the question of each candidate.
         gold: ``[Q]`` int64; index into the candidates.
         null: ``[Q]`` int64; index of each question's null candidate.
-        prior: ``[C]`` log of how likely each candidate is before the text is read, added to its score in both listwise terms,
-            so that the model learns what the text adds (logit adjustment, Menon et al. 2021); None: all alike.
-        likelihood_weight: of ``-scores[gold]``.
-        hidden_gold_weight: of the last term.
+        prior: ``[C]`` log prior of each candidate before the text is read. It is added to the score in both listwise
+            terms, so that the model learns what the text adds (logit adjustment, Menon et al. 2021). None: uniform.
+        likelihood_weight: weight of ``-scores[gold]``.
+        hidden_gold_weight: weight of the last term.
     """
     judged = scores if prior is None else scores + prior
     loss = -log_softmax_by_question(judged, question)[gold]

@@ -1,6 +1,6 @@
-"""How a text and a question are worded, and how both become tokens: the only place with prompt text.
+"""The wording of texts and questions, and their conversion to tokens; the only module that contains prompt text.
 
-Training, evaluation and serving all encode through `Encoder`, so that a model is asked as it was taught.
+Training, evaluation and serving all encode through `Encoder`, so that a model is asked in the way it was trained.
 """
 
 from __future__ import annotations
@@ -21,58 +21,58 @@ from .tree import TokenTree, build_tree
 from .windows import Window, text_tail, text_windows
 
 _OPENING = re.compile(r"\s*\w+")
-"""Of a prompt: its line breaks and first word. They are encoded with the text before them, so that a full stop and the breaks
-behind it are one token where the tokenizer has one (Llama 3's does)."""
+"""A prompt's line breaks and first word. They are encoded with the preceding text, so that a full stop and the line
+breaks after it become one token where the tokenizer has one (Llama 3's does)."""
 
 
 class PromptSettings(BaseModel):
-    """How a question is put."""
+    """How a question is worded and laid out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     context_words: int = Field(3, ge=0, le=50)
     """Words quoted on either side of the short form."""
     window: int = Field(512, ge=32)
-    """Longest stretch of a text that one tree holds, in tokens. Longer passages are cut into overlapping windows; of a text
-    with questions about the whole of it, the end is kept."""
+    """Longest stretch of text in one tree, in tokens. Longer passages are cut into overlapping windows; of a text with
+    questions about the whole of it, only the end is kept."""
     max_nodes: int = Field(3072, ge=256)
-    """Largest tree, in tokens; a passage with more questions than fit is laid out in several."""
+    """Largest tree, in tokens; a passage with more questions than fit is laid out as several trees."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What is asked about a text, and the answers on offer."""
+    """A question about a text, and the answers offered."""
 
     prompt: str
     candidates: tuple[str, ...]
     """The last one is the null candidate, unless the question is closed."""
     gold: int | None
-    """Index into the candidates; None where it is not known or not offered."""
+    """Index into the candidates; None if it is unknown or not offered."""
     closed: bool = False
-    """One of the candidates is right, and there is no null candidate: yes, no or maybe; an exam's options."""
+    """Whether one of the candidates must be right, with no null candidate: yes, no or maybe; the options of an exam."""
 
     @property
     def long_forms(self) -> tuple[str, ...]:
-        """Of a question about a mention: the long forms on offer, without the null candidate."""
+        """The long forms that a question about a mention offers, without the null candidate."""
         return tuple(candidate[1:-1] for candidate in self.candidates[:-1])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """One tree and what its questions are about."""
+    """One tree, and what its questions are about."""
 
     tree: TokenTree
     passage: str
     """The text's id."""
     text: str
-    """What of it the tree reads: its window."""
+    """The part of it that the tree holds: its window."""
     mentions: tuple[int, ...]
-    """For each question, the number of its mention in the passage, or of its choice in the quiz."""
+    """For each question, the index of its mention in the passage, or of its choice in the quiz."""
     questions: tuple[Question, ...]
 
 
 def mention_question(text: str, mention: Mention, long_forms: Sequence[str], settings: PromptSettings) -> Question:
-    """Ask what a short form stands for, with the words around it quoted."""
+    """Ask what a short form stands for, quoting the words around it."""
     gold = None
     if mention.long_form in long_forms:
         gold = long_forms.index(mention.long_form)
@@ -86,7 +86,7 @@ def mention_question(text: str, mention: Mention, long_forms: Sequence[str], set
 
 
 def choice_question(choice: Choice) -> Question:
-    """Ask a choice question about the whole text; one without words of its own is in the text already."""
+    """Ask a choice question about the whole text; if it has no wording of its own, the text already contains it."""
     return Question(
         prompt=f"\n\nQuestion: {choice.question}\nAnswer:" if choice.question else "\nAnswer:",
         candidates=tuple(f" {option}\n" for option in choice.options),
@@ -98,7 +98,7 @@ def choice_question(choice: Choice) -> Question:
 def _around(text: str, mention: Mention, words: int) -> str:
     left = [match.start() for match in WORD.finditer(text, 0, mention.start)]
     right = [match.end() for match in WORD.finditer(text, mention.end)]
-    # A mention inside a word, "(RA)," say, keeps the rest of that word beside the words counted.
+    # A mention inside a word, such as "(RA),", keeps the rest of that word in addition to the words counted.
     inside_left = bool(left) and not text[mention.start - 1].isspace()
     inside_right = bool(right) and not text[mention.end].isspace()
     left, right = left[-(words + inside_left) :] if words + inside_left else [], right[: words + inside_right]
@@ -106,17 +106,17 @@ def _around(text: str, mention: Mention, words: int) -> str:
 
 
 Choose = Callable[[Passage, int, tuple[str, ...]], Sequence[str]]
-"""Picks the long forms to offer: (passage, number of the mention, all long forms) -> some of them, gold included."""
+"""Picks the long forms to offer: (passage, index of the mention, all long forms) -> some of them, gold included."""
 
 
 class Encoder:
     """Turns passages and quizzes into token trees.
 
     Args:
-        tokenizer: of the base model; the BOS that it adds by itself is kept, nothing else is added.
+        tokenizer: the base model's; the BOS that it adds by itself is kept, and nothing else is added.
         settings: wording and sizes.
-        max_depth: the model's longest sequence, in tokens; a question whose longest candidate would pass it is dropped
-            and counted, never truncated.
+        max_depth: the model's longest sequence, in tokens; a question whose longest candidate would exceed it is
+            dropped and counted, never truncated.
     """
 
     def __init__(self, tokenizer: Any, settings: PromptSettings, *, max_depth: int) -> None:
@@ -124,18 +124,20 @@ class Encoder:
         self._tokenizer = tokenizer
         self._continue = lru_cache(maxsize=100_000)(self._encode_continuation)
         self.dropped = 0
-        """Questions that did not fit, so far."""
+        """Number of questions so far that did not fit."""
         self.cut = 0
-        """Texts of quizzes that were longer than the window, so far."""
+        """Number of quiz texts so far that were longer than the window."""
 
     def encode(self, text: Passage | Quiz, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
-        """Lay a text out as token trees: a passage one or more per window, of a quiz what the window holds of its end.
+        """Lay out a text as token trees.
+
+        A passage becomes one or more trees per window; of a quiz's text, only the end that fits the window is kept.
 
         Args:
-            text: a passage's mentions are the questions; those whose short form the inventory does not hold offer only
+            text: a passage's mentions are the questions; those whose short form the inventory does not list offer only
                 the null candidate. A quiz's questions offer their own options.
             inventory: lists the candidates of mentions.
-            choose: narrows them, for training.
+            choose: selects among them, for training.
         """
         if isinstance(text, Quiz):
             window = text_tail(text.text, self._token_offsets(text.text), limit=self.settings.window)
@@ -149,8 +151,9 @@ class Encoder:
         return layouts
 
     def surely_fits(self, text: Passage | Quiz, inventory: Inventory) -> bool:
-        """Whether no question about a short passage can be dropped, told without encoding it: a token is a byte at least, and
-        windows are cut between words.
+        """Whether no question about a short passage can be dropped, decided without encoding it.
+
+        A token is at least one byte long, and windows are cut between words.
         """
         if isinstance(text, Quiz):
             return False
@@ -163,7 +166,7 @@ class Encoder:
     def _mention_question(
         self, passage: Passage, number: int, window: Window, inventory: Inventory, choose: Choose | None
     ) -> Question:
-        """The question about a mention, worded with what its window holds."""
+        """The question about a mention, worded from the text in its window."""
         mention = passage.mentions[number]
         listed = inventory.long_forms(mention.short_form)
         offered = choose(passage, number, listed) if choose else listed
@@ -172,16 +175,16 @@ class Encoder:
         return mention_question(text, shifted, offered, self.settings)
 
     def _laid_out(self, name: str, text: str, questions: Iterable[tuple[int, Question]]) -> Iterator[Layout]:
-        """A text and numbered questions as trees of at most `max_nodes` tokens; what does not fit is counted."""
+        """A text and numbered questions as trees of at most `max_nodes` tokens; those that do not fit are counted."""
         text = text.rstrip()
         opening, size = "", 0
         ids: list[int] = []
         pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
         for number, question in questions:
             opens, asks = _opening_and_rest(question.prompt)
-            prompt = self._encode_continuation(asks)  # quotes the text, so it is not kept
+            prompt = self._encode_continuation(asks)  # quotes the text, so it is not cached
             candidates = [self._continue(candidate) for candidate in question.candidates]
-            if opens != opening:  # the first question, or a quiz that has questions with and without words
+            if opens != opening:  # the first question, or a quiz that mixes questions with and without wording
                 if pending:
                     yield _layout(name, text, ids, pending)
                 opening, ids = opens, self._encode_passage(text + opens)
@@ -199,13 +202,13 @@ class Encoder:
             yield _layout(name, text, ids, pending)
 
     def token_ids(self, text: str, question: Question) -> tuple[list[int], list[list[int]]]:
-        """What a tree over this text holds: the ids of text and prompt in a row, and those of each candidate."""
+        """The token ids in a tree over this text: those of text and prompt in sequence, and those of each candidate."""
         opens, asks = _opening_and_rest(question.prompt)
         asked = [*self._encode_passage(text + opens), *self._encode_continuation(asks)]
         return asked, [self._continue(candidate) for candidate in question.candidates]
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
-        """Each window with the mentions that it answers: those that are more central there than in any other."""
+        """Each window with the mentions answered in it: those that are more central there than in any other window."""
         windows = text_windows(passage.text, self._token_offsets(passage.text), limit=self.settings.window)
         homes: dict[Window, list[int]] = {}
         for number, mention in enumerate(passage.mentions):
@@ -218,7 +221,7 @@ class Encoder:
         return ((window, homes[window]) for window in windows if window in homes)
 
     def _token_offsets(self, text: str) -> list[int]:
-        """Where each token of the text begins, in characters."""
+        """The character offset at which each token of the text begins."""
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return [start for start, _ in encoded["offset_mapping"]]
 
@@ -228,7 +231,7 @@ class Encoder:
         return ids[:-1] if ids[-1] == eos and len(ids) > 1 else ids
 
     def _encode_continuation(self, text: str) -> list[int]:
-        """Tokens of a text that goes on after another: an anchor before it keeps tokenizers from adding a word start."""
+        """Token ids of a text that continues another: an anchor before it keeps tokenizers from adding a word start."""
         anchor: list[int] = self._tokenizer("a", add_special_tokens=False).input_ids
         both: list[int] = self._tokenizer("a" + text, add_special_tokens=False).input_ids
         if both[: len(anchor)] == anchor and len(both) > len(anchor):
@@ -239,7 +242,7 @@ class Encoder:
 
 def _opening_and_rest(prompt: str) -> tuple[str, str]:
     found = _OPENING.match(prompt)
-    assert found, "a prompt opens with a word"
+    assert found, "a prompt must begin with a word"
     return prompt[: found.end()], prompt[found.end() :]
 
 
@@ -256,7 +259,7 @@ def _layout(
 
 
 def sampled_candidates(limit: int, *, seed: int, epoch: int) -> Choose:
-    """Offer at most `limit` long forms: the gold and others drawn by (seed, epoch, mention), in inventory order."""
+    """Offer at most `limit` long forms, in inventory order: the gold, and others drawn by (seed, epoch, mention)."""
 
     def choose(passage: Passage, number: int, listed: tuple[str, ...]) -> Sequence[str]:
         gold = passage.mentions[number].long_form

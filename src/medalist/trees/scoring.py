@@ -1,7 +1,7 @@
 """Forward passes over token trees: the log-probability of every candidate.
 
-Uses what every Hugging Face causal LM offers: a 4-D mask (SDPA) or a block mask (FlexAttention), position ids, and
-logits at chosen nodes only. No family is trusted: `check_tree_attention` scores one small tree both ways at load.
+Uses only what every Hugging Face causal LM offers: a 4-D mask (SDPA) or a block mask (FlexAttention), position ids, and
+logits at selected nodes. No model family is trusted: `check_tree_attention` scores a small forest both ways on loading.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from .tree import TokenTree, build_tree, forest, padded, sequences, side_by_side
 
 Attention = Literal["sdpa", "flex_attention"]
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
-"""Largest difference of a candidate's log-probability from that of its separate sequence."""
+"""Largest difference allowed between a candidate's log-probability in a tree and in a separate sequence, in nats."""
 QUANTIZED_TOLERANCE = 0.05
-"""The same for quantised weights, whatever dtype they compute in."""
+"""The same for quantised weights, whatever their compute dtype."""
 
 
 def tolerances(plain: Tensor, tolerance: float, dtype: torch.dtype) -> Tensor:
     """The largest difference allowed for each candidate, ``[C]``, given the log-probabilities of separate sequences.
 
-    Where a dtype of 16 bits cannot hold a log-probability to within `tolerance`, half its spacing there is allowed: kernels
-    that compute the same in another order differ by that much (SmolLM2-135M in bfloat16: 0.2 nats at -80).
+    Where a 16-bit dtype cannot represent a log-probability to within `tolerance`, half its spacing there is allowed:
+    kernels that compute the same in another order differ by that much (SmolLM2-135M in bfloat16: 0.2 nats at -80).
     """
     spacing = torch.finfo(dtype).eps if dtype != torch.float32 else 0.0
     return (plain.abs() * spacing / 2).clamp(min=tolerance)
 
 
 FLEX_MULTIPLE = 512
-"""FlexAttention compiles anew for every length, so trees are padded to a multiple of this many nodes."""
+"""FlexAttention recompiles for every new length, so trees are padded to a multiple of this many nodes."""
 
 
 class TreeAttentionError(ValueError):
-    """The model does not compute token trees as it computes separate sequences."""
+    """The model does not score token trees as it scores separate sequences."""
 
 
 def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> dict[str, Any]:
-    """Keyword arguments for a causal LM's forward pass over a forest as one sequence; its logits come back as ``[1, K, V]``.
+    """Keyword arguments for a causal LM's forward pass over a forest as one sequence; it returns ``[1, K, V]`` logits.
 
-    K is the number of distinct nodes that predict a candidate token, in ascending order.
+    K is the number of distinct nodes that predict a candidate token; the logits are in ascending order of node.
     """
     mask: Any
     if attention == "flex_attention":
@@ -71,15 +71,15 @@ def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> di
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """The mask that attention kernels add: they would make it of the bool one in every layer, and once is enough."""
+    """The additive mask, computed once: given a bool mask, attention kernels would derive this one in every layer."""
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
 def tree_logits(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
     """Logits ``[K, V]`` at the K distinct nodes that predict a candidate token, in ascending order.
 
-    A dense mask over a forest as one sequence costs its length squared. On a GPU its trees go side by side as the rows of
-    a batch instead; a CPU takes one tree at a time anyway.
+    A dense mask over a forest as one sequence costs its length squared. On a GPU the trees therefore become the rows of
+    a batch, side by side; a CPU takes one tree at a time anyway.
     """
     dtype = getattr(model, "module", model).dtype
     if attention != "sdpa" or tree.token_ids.device.type == "cpu":
@@ -89,14 +89,14 @@ def tree_logits(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
 
 
 def side_by_side_logits(model: Any, tree: TokenTree, dtype: torch.dtype) -> Tensor:
-    """As `tree_logits`, with the trees of a forest as the rows of a batch."""
+    """Like `tree_logits`, with the trees of a forest as the rows of a batch."""
     rows = side_by_side(tree)
     wanted = rows.place[torch.unique(tree.predict_node)]
 
     def only_wanted(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (inputs[0].flatten(0, 1)[wanted][None],)
 
-    # `logits_to_keep` takes the same places of every row; which nodes predict differs from row to row.
+    # `logits_to_keep` takes the same positions in every row, but the nodes that predict differ from row to row.
     hook = getattr(model, "module", model).get_output_embeddings().register_forward_pre_hook(only_wanted)
     try:
         logits: Tensor = model(
@@ -132,13 +132,13 @@ def score_layouts(
     max_nodes: int,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Iterator[tuple[Layout, list[Tensor]]]:
-    """Score many trees, several in one forward pass up to `max_nodes` nodes, in order.
+    """Score many trees in order, several per forward pass, up to `max_nodes` nodes.
 
     Args:
-        model: a causal LM; gradients are off and it is put in evaluation mode.
+        model: a causal LM; it is put in evaluation mode and runs without gradients.
         layouts: from `prompt.Encoder`.
-        attention: how the model was loaded.
-        max_nodes: on a CPU, where a dense mask over several trees only wastes work, one tree goes at a time.
+        attention: the kernel that the model was loaded with.
+        max_nodes: ignored on a CPU, which takes one tree at a time: a dense mask over several only wastes work there.
         progress: called with the number of questions scored.
 
     Yields:
@@ -149,7 +149,7 @@ def score_layouts(
     batch: list[Layout] = []
 
     def run() -> Iterator[tuple[Layout, list[Tensor]]]:
-        with torch.no_grad():  # not inference mode: FSDP trains on with the tensors that it made here
+        with torch.no_grad():  # not inference mode: FSDP reuses in training the tensors that it allocates here
             scores = score_tree(model, forest([layout.tree for layout in batch]).to(model.device), attention).cpu()
         at = 0
         for layout in batch:
@@ -170,13 +170,13 @@ def score_layouts(
 
 
 def check_tree_attention(model: Any, attention: Attention, *, tolerance: float | None = None) -> float:
-    """Score one small forest both ways and refuse the model on a mismatch.
+    """Score one small forest as trees and as separate sequences, and refuse the model on a mismatch.
 
     Returns:
-        The largest difference seen, in nats.
+        The largest difference found, in nats.
 
     Raises:
-        TreeAttentionError: it passes the tolerance of the model's dtype, or of quantised weights.
+        TreeAttentionError: a difference exceeds the tolerance of the model's dtype, or of quantised weights.
     """
     if tolerance is None:
         quantized = getattr(model, "is_quantized", False)
@@ -200,7 +200,8 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
             together = score_tree(model, forest(trees).to(model.device), attention).cpu()
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise TreeAttentionError(
-                f"{type(model).__name__} takes no tree mask ({str(error).splitlines()[0]}). Choose another base model."
+                f"{type(model).__name__} does not accept a tree mask ({str(error).splitlines()[0]}). "
+                "Choose another base model."
             ) from error
     plain = torch.stack(alone)
     difference, limits = (together - plain).abs(), tolerances(plain, tolerance, model.dtype)
@@ -208,15 +209,16 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
     if not bool((difference <= limits).all()):
         over = int((difference / limits).nan_to_num(torch.inf).argmax())
         raise TreeAttentionError(
-            f"{type(model).__name__} scores a token tree {float(difference[over]):.3g} nats away from separate sequences "
-            f"(limit {float(limits[over]):.3g}): its attention does not follow the tree's mask or positions (sliding window, ALiBi, eager "
-            "attention?), so its results would be wrong. Choose another base model."
+            f"{type(model).__name__} scores a token tree {float(difference[over]):.3g} nats away from "
+            f"separate sequences (limit {float(limits[over]):.3g}): its attention does not follow the tree's mask or "
+            "positions (sliding window, ALiBi, eager attention?), so its results would be wrong. Choose another base "
+            "model."
         )
     return worst
 
 
 def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
-    """Log-probability of the last `predicted` tokens of one plain sequence: the reference, as anybody would compute it."""
+    """Log-probability of the last `predicted` tokens of one plain sequence: the reference for scores from trees."""
     ids = torch.tensor([token_ids], device=model.device)
     logits = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
     positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)

@@ -1,7 +1,7 @@
 """Token trees: one passage, many questions, many candidate answers in one sequence.
 
-N nodes in depth-first order, C candidates, Q questions, P predicted tokens (a candidate's path, summed over candidates).
-Several trees one after another are a forest, which is the same thing: no node of one sees a node of another.
+N nodes in depth-first order, C candidates, Q questions, P predicted tokens (the candidates' path lengths, summed).
+Several trees in one sequence form a forest, which has the same type: no node of one tree sees a node of another.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class TokenTree:
 def build_tree(passage: Sequence[int], questions: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> TokenTree:
     """Lay out a passage, its questions and their candidates as one tree.
 
-    A candidate's last token is only predicted, never read, so it gets no node. Equal prefixes of questions, and of the
-    candidates of a question, share their nodes; duplicate candidates cost nothing.
+    A candidate's last token is only predicted, never read, so it gets no node. Questions with a common prefix share its
+    nodes, and so do the candidates of a question; duplicate candidates cost nothing.
 
     Args:
         passage: token ids, at least one.
@@ -105,7 +105,7 @@ def build_tree(passage: Sequence[int], questions: Sequence[tuple[Sequence[int], 
 
 
 def _depth_first(children: list[dict[int, int]], root: int) -> tuple[list[int], list[int]]:
-    """Node numbers in depth-first order, and for each place in that order the end of its subtree.
+    """Node numbers in depth-first order, and for each position in that order the end of its subtree.
 
     Nodes 0 to root are the passage: a chain that ends at the only branching point.
     """
@@ -129,7 +129,7 @@ def _depth_first(children: list[dict[int, int]], root: int) -> tuple[list[int], 
 
 
 def forest(trees: Sequence[TokenTree]) -> TokenTree:
-    """Trees one after another as one: batching without padding."""
+    """Concatenate trees into one forest: batching without padding."""
     if len(trees) == 1:
         return trees[0]
     nodes = candidates = questions = 0
@@ -151,7 +151,7 @@ def forest(trees: Sequence[TokenTree]) -> TokenTree:
 
 
 def padded(tree: TokenTree, multiple: int) -> TokenTree:
-    """The tree with nodes added up to a multiple of a length: each sees only itself and predicts nothing."""
+    """The tree padded to a multiple of a length with nodes that see only themselves and predict nothing."""
     extra = -len(tree) % multiple
     if not extra:
         return tree
@@ -173,16 +173,19 @@ def visible(subtree_end: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
-    """A forest as a batch of R rows of L places, several trees in a row: for kernels whose work grows with L squared."""
+    """A forest packed into a batch of R rows of length L, for kernels whose work grows with L squared.
+
+    A row may hold several trees.
+    """
 
     token_ids: Tensor
-    """``[R, L]`` int64; 0 where a row has no node."""
+    """``[R, L]`` int64; 0 at positions without a node."""
     depth: Tensor
     """``[R, L]`` int64; the position id of each node."""
     subtree_end: Tensor
-    """``[R, L]`` int64, within the row; a place without a node sees only itself."""
+    """``[R, L]`` int64, within the row; a position without a node sees only itself."""
     place: Tensor
-    """``[N]`` int64; where each node of the forest stands in the flattened rows."""
+    """``[N]`` int64; the index of each node of the forest in the flattened rows."""
 
 
 def pack_rows(sizes: Sequence[int], multiple: int = 64) -> tuple[int, int, list[int]]:
@@ -190,10 +193,10 @@ def pack_rows(sizes: Sequence[int], multiple: int = 64) -> tuple[int, int, list[
 
     Args:
         sizes: nodes of each tree.
-        multiple: of which L is one.
+        multiple: L is a multiple of this.
 
     Returns:
-        R, L, and for each tree the place of its first node in the flattened rows.
+        R, L, and for each tree the index of its first node in the flattened rows.
     """
     length = -(-max(sizes) // multiple) * multiple
     free: list[int] = []
@@ -230,9 +233,9 @@ def side_by_side(tree: TokenTree) -> Rows:
 
 
 def sequences(tree: TokenTree) -> list[tuple[list[int], int]]:
-    """What the tree stands for: for each candidate its whole sequence of token ids, and how many of them it predicts.
+    """The separate sequences that the tree stands for: the token ids of each candidate's, and how many it predicts.
 
-    The reference that tree scores are checked against; linear in N per candidate, so for small trees.
+    The reference that tree scores are checked against; linear in N per candidate, so for small trees only.
     """
     found = []
     for candidate in range(tree.num_candidates):

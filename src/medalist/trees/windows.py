@@ -1,4 +1,4 @@
-"""Cuts a long text at sentence boundaries, the same way every time: into overlapping windows, or down to its end."""
+"""Cuts a long text at sentence boundaries, deterministically: into overlapping windows, or down to its end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Window(NamedTuple):
 
 
 def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[Window]:
-    """Windows of at most `limit` tokens that cover the text and overlap, where sentences allow by half a window.
+    """Overlapping windows of at most `limit` tokens that cover the text; they overlap by half where sentences allow.
 
-    Windows are laid from the left and depend only on what they hold, so text that is appended leaves all but the last
-    as they were. A sentence longer than half a window is cut between words.
+    Windows are laid out from the left and depend only on their content, so appending text changes only the last one.
+    A sentence longer than half a window is cut between words.
 
     Args:
         text: the whole text.
-        token_starts: where each of its tokens begins, in characters, ascending.
+        token_starts: the character offset at which each of its tokens begins, ascending.
         limit: tokens per window, at least 2.
     """
     if len(token_starts) <= limit:
@@ -48,18 +48,18 @@ def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[
 
 
 def text_tail(text: str, token_starts: Sequence[int], *, limit: int) -> Window:
-    """The end of a text, as many whole sentences as `limit` tokens hold: where an abstract has its results, and an exam
-    case its question. Of a last sentence that is longer than that, the last words.
+    """The end of a text, as many whole sentences as fit in `limit` tokens; arguments as for `text_windows`.
 
-    Arguments as for `text_windows`.
+    The end is where an abstract has its results, and an exam case its question. If the last sentence alone is too long,
+    its last words are kept.
     """
-    # Cuts are at most half a window apart, so one at least is this near the end.
+    # Cuts are at most half a window apart, so at least one is close enough to the end.
     cuts = _cuts(text, token_starts, limit // 2)
     return Window(next(cut for cut in cuts if len(token_starts) - bisect_left(token_starts, cut) <= limit), len(text))
 
 
 def _cuts(text: str, token_starts: Sequence[int], longest: int) -> list[int]:
-    """Places where a window may begin or end: sentence starts, and word starts inside sentences that are too long."""
+    """Offsets where a window may begin or end: sentence starts, and word starts inside sentences that are too long."""
     sentences = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
     words = [match.end() for match in re.finditer(r"\s+(?=\S)", text)]
     cuts = [0]

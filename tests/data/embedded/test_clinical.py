@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,25 @@ def test_every_gold_was_read_twice_and_every_disagreement_settled():
 def test_the_datasheet_gives_the_figures_of_the_data(name):
     sheet = (clinical.HERE / "DATASHEET.md").read_text(encoding="utf-8")
     assert f"| {name} | {figures()[name]} |" in sheet
+
+
+def test_every_run_on_the_locked_half_is_logged_and_what_the_readme_shows_is_one_of_them():
+    """Law 11: the log numbers the runs of each recipe, and none is left out or counted twice."""
+    root = Path(__file__).parents[3]
+    numbers: dict[str, list[int]] = {}
+    logged = []
+    for entry in (root / "benchmarks/LOG.md").read_text(encoding="utf-8").split("\n## "):
+        for number, recipe in re.findall(r"locked half: run (\d+) of `(recipes/[\w.-]+)`", entry):
+            assert (root / recipe).exists()
+            numbers.setdefault(recipe, []).append(int(number))
+            logged += re.findall(r"\d+\.\d", entry)
+    assert numbers
+    for found in numbers.values():
+        assert sorted(found) == list(range(1, len(found) + 1))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    shown = [cell for row in re.findall(r"^\| .*locked half.*$", readme, re.MULTILINE) for cell in row.split(" | ")[1:]]
+    assert shown
+    for cell in shown:
+        figure = re.search(r"\d+\.\d", cell)
+        assert figure, cell
+        assert figure[0] in logged, cell

@@ -1,0 +1,96 @@
+"""From the scores of a question to an answer, in two decisions: is this a short form here, and which sense is it then.
+
+C senses are listed. The second decision weighs what the text says against how usual each sense is:
+``score(sense) = evidence * log p(sense | text) + prior * log p(sense | short form)``. The first is a logistic rule on what the
+model says of "none of these" and on what the text shows at a glance (`data.surroundings`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..data.surroundings import SIGNS, Surroundings
+from ..tools.files import replacing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """How scores become answers; fitted on development data and kept beside an adapter as `calibration.json`."""
+
+    evidence: float
+    """Weight of the model's log-probabilities."""
+    prior: float
+    """Weight of the inventory's log-priors."""
+    is_short_form: Mapping[str, float]
+    """Weights of the logistic rule: "constant", "model" and each of `SIGNS`."""
+    short_form_from: float
+    """Least probability of being a short form for an answer."""
+    offered_from: float
+    """Least probability of an answer that is offered without a question mark."""
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read `calibration.json`.
+
+        Raises:
+            ValueError: it is not one; the message says why.
+        """
+        try:
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            missing = {"constant", "model", *SIGNS} ^ set(found.is_short_form)
+            values = [*found.is_short_form.values(), found.evidence, found.prior]
+            finite = all(map(math.isfinite, [*values, found.short_form_from, found.offered_from]))
+        except (TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not a calibration: {error}") from None
+        if missing or not finite:
+            what = f"is_short_form should have {', '.join(sorted(missing))}" if missing else "a number is not finite"
+            raise ValueError(f"{path} is not a calibration: {what}")
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write `calibration.json`."""
+        with replacing(path) as file:
+            json.dump(asdict(self), file, indent=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What is answered to one question."""
+
+    short_form: float
+    """Probability that it is a short form of the inventory at all, 0 to 1."""
+    senses: tuple[float, ...]
+    """``C`` probabilities of the senses, given that it is one; they sum to 1."""
+
+
+def decide(scores: Tensor, log_priors: Sequence[float], signs: Surroundings, calibration: Calibration) -> Decision:
+    """Both decisions about one mention.
+
+    Args:
+        scores: ``[C + 1]`` log-probability of each listed long form and, last, of the null candidate; C is at least 1.
+        log_priors: ``C`` values, as `Inventory.log_priors` gives them.
+        signs: what the text shows of the mention.
+        calibration: the weights.
+    """
+    listed, null = scores[:-1].double(), float(scores[-1])
+    prior = torch.tensor(log_priors, dtype=torch.float64)
+    senses = (calibration.evidence * listed + calibration.prior * prior).softmax(0)
+    weights = calibration.is_short_form
+    rule = weights["constant"] + weights["model"] * model_evidence(listed, prior, null)
+    rule += sum(weights[name] * value for name, value in zip(SIGNS, signs.values(), strict=True))
+    return Decision(short_form=1 / (1 + math.exp(-max(min(rule, 700.0), -700.0))), senses=tuple(senses.tolist()))
+
+
+def model_evidence(listed: Tensor, prior: Tensor, null: float) -> float:
+    """How much likelier the text makes some listed sense than "none of these", in nats: the average over the prior.
+
+    More senses on the list do not make it larger.
+    """
+    return float((listed + prior).logsumexp(0)) - null

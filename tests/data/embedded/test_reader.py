@@ -1,0 +1,114 @@
+"""The reader's data keeps what its datasheet promises, and shares no text with what is measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+
+import pytest
+from safetensors.torch import load_file
+
+from corpora import notes, runs, shared_runs
+from medalist.data.embedded import clinical, probes, reader
+from medalist.data.passages import NONE_OF_THESE
+from medalist.data.spelling import equivalence_key
+
+INVENTORY = reader.inventory()
+with (reader.HERE / "inventory.csv").open(encoding="utf-8", newline="") as _file:
+    ROWS = list(csv.DictReader(_file))
+
+
+def test_the_inventory_is_large_and_every_sense_is_graded():
+    assert len(INVENTORY) >= 8000
+    assert sum(map(len, INVENTORY.senses.values())) == len(ROWS) >= 14_000
+    assert sum(len(senses) > 1 for senses in INVENTORY.senses.values()) >= 2300
+    assert {row["general"] for row in ROWS} == {row["own"] for row in ROWS} == set("12345")
+    assert all(row["field"] for row in ROWS)
+
+
+def test_kinds_of_short_forms_that_notes_use_are_listed():
+    known = {
+        "lytes": "electrolytes",
+        "-ve": "negative",
+        "a/w": "associated with",
+        "D&C": "dilation and curettage",
+        "hs-CRP": "high-sensitivity C-reactive protein",
+        "TTO": "to take out",
+        "TCI": "to come in",
+        "TDS": "three times a day",
+        "mane": "in the morning",
+        "nocte": "at night",
+    }
+    assert {name: long_form for name, long_form in known.items() if long_form not in INVENTORY.long_forms(name)} == {}
+
+
+def test_senses_of_a_short_form_are_different_things_the_commonest_first():
+    for short_form, senses in INVENTORY.senses.items():
+        keys = [equivalence_key(sense.long_form) or sense.long_form for sense in senses]
+        assert len(set(keys)) == len(keys), short_form
+        counts = [sense.count for sense in senses]
+        assert counts == sorted(counts, reverse=True)
+    assert INVENTORY.long_forms("BP")[0] == "blood pressure"
+
+
+def test_equivalents_are_other_wordings_of_listed_senses():
+    listed = {row["long_form"] for row in ROWS}
+    found = reader.equivalents()
+    assert len(found) > 500
+    assert set(found.values()) <= listed
+    assert found["three times daily"] == "three times a day"
+
+
+def test_passages_are_many_different_and_of_a_passage_s_length():
+    written = reader.passages()
+    assert len(written) >= 2200
+    assert len({p.id for p in written}) == len(written)
+    assert [p.id for p in written if not 40 <= len(p.text.split()) <= 125] == []
+    assert shared_runs(written, 10) == []
+
+
+def test_look_alikes_are_marked_where_they_stand_and_are_none_of_the_senses():
+    found = reader.look_alikes()
+    assert len(found) >= 300
+    marks = [(p.text[m.start : m.end], m) for p in found for m in p.mentions]
+    assert len(marks) >= 750
+    assert {m.long_form for _, m in marks} == {NONE_OF_THESE}
+    assert all(INVENTORY.key(surface) == m.short_form for surface, m in marks)
+    assert not any("[[" in p.text for p in found)
+
+
+@pytest.mark.parametrize("half", clinical.NOTES)
+def test_nothing_that_is_taught_is_measured(half):
+    taught = [*reader.passages(), *reader.look_alikes()]
+    measured = {run for note in [*notes(half), *probes.dangerous_pairs()[0]] for run in runs(note.text, 8)}
+    assert measured
+    assert [p.id for p in taught if runs(p.text, 8) & measured] == []
+
+
+def test_the_adapter_is_small_and_loads_with_the_embedded_base():
+    file = reader.ADAPTER / "adapter_model.safetensors"
+    assert file.stat().st_size <= 8 * 2**20
+    weights = load_file(file)
+    assert {str(weight.dtype) for weight in weights.values()} == {"torch.float16"}
+    config = json.loads((reader.ADAPTER / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config["r"] * (576 + 1536) * 30 == sum(w.numel() for name, w in weights.items() if "down_proj" in name)
+
+
+def test_the_datasheet_gives_the_figures_of_the_data():
+    sheet = (reader.HERE / "DATASHEET.md").read_text(encoding="utf-8")
+    ambiguous = [senses for senses in INVENTORY.senses.values() if len(senses) > 1]
+    styles = Counter(
+        json.loads(line)["style"] for line in (reader.HERE / "passages.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    marks = sum(len(p.mentions) for p in reader.look_alikes())
+    for line in (
+        f"| inventory | {len(INVENTORY):,} short forms, {len(ROWS):,} senses; {len(ambiguous):,} short forms with a choice "
+        f"of {sum(map(len, ambiguous)):,} senses |",
+        f"| passages | {len(reader.passages()):,} ({', '.join(f'{n:,} {s}s' for s, n in sorted(styles.items()))}) |",
+        f"| notes with look-alikes | {len(reader.look_alikes()):,}, {marks:,} marks |",
+    ):
+        assert line in sheet, line
+    assert re.search(r"H200", sheet)

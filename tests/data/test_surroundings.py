@@ -1,0 +1,60 @@
+"""Signs that tell a short form from what only looks like one."""
+
+import pytest
+
+from medalist.data.passages import Mention
+from medalist.data.surroundings import SIGNS, is_ordinary_word, surroundings
+
+
+def mention_of(text, surface, short_form=None):
+    start = text.index(surface)
+    return Mention(start=start, end=start + len(surface), short_form=short_form or surface)
+
+
+def signs(text, surface):
+    return surroundings(text, mention_of(text, surface))
+
+
+def test_words_are_told_from_letters_that_are_no_word():
+    assert signs("seen ON today", "ON").word > 4 > 1 > signs("seen CABG today", "CABG").word
+    assert signs("seen ON today", "ON").shouted_word == signs("seen ON today", "ON").word
+    assert signs("seen on today", "on").shouted_word == 0 < signs("seen on today", "on").lower_word
+
+
+def test_neighbours_in_capitals_count_when_they_are_words():
+    assert signs("Note: NO KNOWN ALLERGIES TODAY.", "NO").capitals == pytest.approx(3 / 4)
+    assert signs("CABG, TAVR, NO, CRRT, ICD.", "NO").capitals == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "surface", "sign"),
+    [
+        ("takes vitamin D daily", "D", "numbered"),
+        ("vitamins C and E daily", "E", "numbered"),
+        ("NYHA class II today", "II", "numbered"),
+        ("moved here from PA in May", "PA", "place"),
+        ("lives near Portland, OR now", "OR", "place"),
+        ("seen by Dr PAT today", "PAT", "name"),
+    ],
+)
+def test_each_sign_is_seen_where_it_stands_and_not_elsewhere(text, surface, sign):
+    assert getattr(signs(text, surface), sign) == 1
+    assert getattr(signs(f"given {surface} again", surface), sign) == 0
+
+
+def test_a_region_s_letters_alone_are_no_place():
+    found = signs("main PA is wide", "PA")
+    assert (found.region, found.place) == (1, 0)
+
+
+def test_values_are_in_the_order_of_their_names():
+    found = signs("moved from PA", "PA")
+    assert dict(zip(SIGNS, found.values(), strict=True)) == {name: getattr(found, name) for name in SIGNS}
+
+
+def test_ordinary_words_are_left_alone_unless_in_capitals_and_not_when_listed_so():
+    assert is_ordinary_word("went to bed", mention_of("went to bed", "to", "TO"))
+    assert is_ordinary_word("To bed", mention_of("To bed", "To", "TO"))
+    assert not is_ordinary_word("TO Dr Pell", mention_of("TO Dr Pell", "TO"))
+    assert not is_ordinary_word("bp 120/80", mention_of("bp 120/80", "bp", "BP"))
+    assert not is_ordinary_word("went to bed", mention_of("went to bed", "to", "to"))

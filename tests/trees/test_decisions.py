@@ -1,0 +1,75 @@
+"""Two decisions: whether it is a short form, and which sense it then is."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from medalist.data.embedded import reader
+from medalist.data.surroundings import SIGNS, Surroundings
+from medalist.trees.decisions import Calibration, decide, model_evidence
+
+NOTHING = Surroundings(word=0, shouted_word=0, lower_word=0, capitals=0, numbered=0, region=0, place=0, name=0)
+PLAIN = Calibration(
+    evidence=0.5,
+    prior=1.0,
+    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(SIGNS, 0.0),
+    short_form_from=0.5,
+    offered_from=0.8,
+)
+
+
+def test_senses_weigh_the_text_against_how_usual_they_are():
+    scores, priors = torch.tensor([-4.0, -2.0, -9.0]), (math.log(0.8), math.log(0.2))
+    found = decide(scores, priors, NOTHING, PLAIN)
+    expected = torch.tensor([0.5 * -4 + math.log(0.8), 0.5 * -2 + math.log(0.2)]).softmax(0)
+    assert found.senses == pytest.approx(expected.tolist())
+    unread = decide(scores, priors, NOTHING, replace(PLAIN, evidence=0.0))
+    assert unread.senses == pytest.approx((0.8, 0.2))
+
+
+def test_more_listed_senses_make_nothing_more_of_a_short_form():
+    one = model_evidence(torch.tensor([-3.0]), torch.tensor([0.0]), -5.0)
+    many = model_evidence(torch.full((40,), -3.0), torch.full((40,), -math.log(40)), -5.0)
+    assert one == pytest.approx(2.0) == pytest.approx(many)
+
+
+def test_the_first_decision_adds_up_what_the_model_and_the_text_say():
+    scores, priors = torch.tensor([-3.0, -5.0]), (0.0,)
+    assert decide(scores, priors, NOTHING, PLAIN).short_form == pytest.approx(1 / (1 + math.exp(-2)))
+    numbered = replace(NOTHING, numbered=1.0)
+    weighed = replace(PLAIN, is_short_form=PLAIN.is_short_form | {"numbered": -4.0, "constant": 1.0})
+    assert decide(scores, priors, numbered, weighed).short_form == pytest.approx(1 / (1 + math.exp(1)))
+    assert decide(scores, priors, numbered, weighed).senses == (1.0,)
+
+
+def test_a_calibration_is_read_back_as_it_was_written(tmp_path):
+    PLAIN.write(tmp_path / "calibration.json")
+    assert Calibration.read(tmp_path / "calibration.json") == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"evidence": "much"}, "is not a calibration"),
+        ({"evidence": float("nan")}, "not finite"),
+        ({"is_short_form": {"constant": 0.0}}, "should have capitals"),
+        ({"more": 1}, "is not a calibration"),
+    ],
+)
+def test_another_file_is_refused_in_one_line(change, said, tmp_path):
+    path = tmp_path / "calibration.json"
+    PLAIN.write(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=said) as error:
+        Calibration.read(path)
+    assert "\n" not in str(error.value)
+
+
+def test_the_reader_s_calibration_is_one_and_weighs_both_the_text_and_the_prior():
+    found = Calibration.read(reader.HERE / "calibration.json")
+    assert found.evidence > 0 < found.prior
+    assert found.is_short_form["model"] > 0 > found.is_short_form["numbered"]
+    assert 0.5 < found.offered_from < 1
