@@ -25,7 +25,7 @@ from cyllama.llama import llama_cpp
 from medalist.data.items import Item, make_items
 from medalist.evaluation.metrics import Floats
 from medalist.models.load import LoadedModel, load_base
-from medalist.runs.held_out import held_out
+from medalist.runs.held_out import HeldOut, held_out
 from medalist.runs.run import open_run
 from medalist.sharing.export import gguf_metadata, merge_run
 from medalist.sharing.gguf import convert, quantize, tokenize
@@ -104,7 +104,7 @@ class LlamaCpp:
 def main() -> None:
     arguments = parse()
     run = open_run(arguments.run)
-    held = held_out(run, data=arguments.data, inventory=arguments.inventory)
+    held = held_out(run, HeldOut(data=arguments.data, inventory=arguments.inventory))
     items = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"][: arguments.mentions]
     # A mention to a passage: so a tree holds one question, and its candidates fit llama.cpp's limit.
     passages = [replace(i.passage, id=f"{i.passage.id}:{i.number}", mentions=(i.mention,)) for i in items]

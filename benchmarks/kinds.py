@@ -27,7 +27,7 @@ from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.passages import Passage
-from medalist.evaluation.predictions import read_scores, score_passages, write_predictions
+from medalist.evaluation.predictions import read_scores, score_texts, write_predictions
 from medalist.evaluation.short_forms import Knowledge, summarise
 from medalist.models.load import load_base
 from medalist.recipe import Recipe, parse_recipe
@@ -125,7 +125,7 @@ def score(name: str, sets: dict[str, tuple[list[Passage], Inventory]]) -> None:
     loaded = load_base(BASE) if name == "base" else load_tuned(open_run(FOLDER / "runs" / name))
     for label, (passages, senses) in sets.items():
         seconds, (scores, _) = timed(
-            lambda p=passages, s=senses, n=label: score_passages(loaded, p, s, Recipe().prompt, max_nodes=4096, label=n)
+            lambda p=passages, s=senses, n=label: score_texts(loaded, p, s, Recipe().prompt, max_nodes=4096, label=n)
         )
         path = _scores(label, name) / "predictions.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)

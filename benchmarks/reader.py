@@ -190,7 +190,7 @@ def _scores(
     layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
     for layout, scores in score_layouts(base.model, layouts, attention=base.attention, max_nodes=16384):
         for number, values in zip(layout.mentions, scores, strict=True):
-            yield f"{layout.passage}|{number}", values.numpy()
+            yield f"{layout.text_id}|{number}", values.numpy()
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def rows_of(passages: Sequence[Passage]) -> list[Row]:
         scored = score_layouts(base.model, layouts, attention=base.attention, max_nodes=4096, progress=advance)
         for layout, found in scored:
             for number, scores in zip(layout.mentions, found, strict=True):
-                item = items[layout.passage, number]
+                item = items[layout.text_id, number]
                 if not item.candidates:
                     continue
                 log_priors = inventory.log_priors(item.mention.short_form)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe, load_recipe
     from .runs.claims import check_claims
     from .runs.evaluate import evaluate_base, evaluate_run
+    from .runs.held_out import HeldOut
     from .runs.parents import further_recipe
     from .runs.prepare import prepare
     from .runs.report import write_report
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Expander": "expansion.expander",
     "Expansion": "expansion.expander",
+    "HeldOut": "runs.held_out",
     "Inventory": "data.inventory",
     "MedalSettings": "corpora.medal",
     "Mention": "data.passages",
@@ -73,6 +75,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Expander",
     "Expansion",
+    "HeldOut",
     "Inventory",
     "MedalSettings",
     "Mention",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +10,7 @@ from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.evaluation.predictions import read_predictions, read_scores, write_predictions
+from small_results import CHOICES
 
 INVENTORY = Inventory.of(
     [
@@ -51,10 +54,16 @@ def test_predictions_hold_ids_offsets_and_scores_but_no_text(written):
 
 def test_predictions_are_taken_for_a_model_only_with_the_key_that_the_metrics_record(written):
     assert read_predictions(written, "base", "k1") is None  # stopped before its metrics were written
-    (written / "metrics.json").write_text('{"about": {"keys": {"base": "k1", "tuned": "k2"}}}')
+    about = CHOICES["about"] | {"keys": {"base": "k1", "tuned": "k2"}}
+    (written / "metrics.json").write_text(json.dumps(CHOICES | {"about": about}))
     assert read_predictions(written, "base", "k1").keys() == SCORES.keys()
     assert read_predictions(written, "tuned", "k2").keys() == {("a", 1)}
     assert read_predictions(written, "base", "k2") is None
     assert read_predictions(written, "other", "k1") is None
     (written / "predictions.parquet").unlink()
+    assert read_predictions(written, "base", "k1") is None
+
+
+def test_predictions_beside_results_of_another_shape_are_not_taken(written):
+    (written / "metrics.json").write_text('{"about": {"keys": {"base": "k1"}}}')
     assert read_predictions(written, "base", "k1") is None

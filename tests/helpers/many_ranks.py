@@ -63,7 +63,7 @@ def tuned(
 
     class Watched(tuning.TreeTrainer):
         def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
-            seen["passages"].setdefault(str(self.state.global_step + 1), []).extend(inputs["passages"])
+            seen["passages"].setdefault(str(self.state.global_step + 1), []).extend(inputs["text_ids"])
             loss = super().training_step(model, inputs, *rest)
             seen["wrappers"] = sorted({*seen["wrappers"], type(model).__name__})
             seen["parameters"] = sorted({*seen["parameters"], *(type(p).__name__ for p in model.parameters())})

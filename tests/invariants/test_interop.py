@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from medalist.models.load import load_base
 from medalist.recipe import parse_recipe
-from medalist.runs.held_out import held_out
+from medalist.runs.held_out import HeldOut, held_out
 from medalist.runs.run import load_run_base, load_tuned
 from medalist.runs.train import train
 from medalist.sharing.export import export_merged
@@ -82,7 +82,7 @@ def run(model_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def asked(run):
     """Layouts of held-out passages, and what they stand for: plain sequences of token ids."""
-    held, base = held_out(run, limit=PASSAGES), load_run_base(run)
+    held, base = held_out(run, HeldOut(limit=PASSAGES)), load_run_base(run)
     encoder = Encoder(base.tokenizer, run.recipe.prompt, max_depth=base.max_depth)
     layouts = [layout for passage in held.passages for layout in encoder.encode(passage, held.inventory)]
     return layouts, [sequence for layout in layouts for sequence in sequences(layout.tree)]
@@ -116,7 +116,7 @@ def test_plain_peft_opens_the_adapter_and_scores_as_medalist_does(run, asked):
 
 def test_the_pipeline_opens_a_merged_export_and_scores_and_writes_as_medalist_does(run, asked, tmp_path):
     layouts, plain = asked
-    merged = export_merged(run, tmp_path / "merged", dtype="float32", limit=PASSAGES).path
+    merged = export_merged(run, tmp_path / "merged", dtype="float32", on=HeldOut(limit=PASSAGES)).path
     found = scores_elsewhere("pipeline", merged, asked)
     expected = medalist_scores(load_tuned(run), layouts)
     assert found["scores"] == pytest.approx(expected, abs=1e-4)

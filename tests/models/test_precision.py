@@ -30,6 +30,7 @@ from medalist.models.load import load_base
 from medalist.models.precision import choose_precision, settle
 from medalist.recipe import RecipeError, TrainingSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
+from medalist.runs.held_out import HeldOut
 from medalist.runs.run import load_run_base, load_tuned, open_run
 from medalist.training.checkpoints import LogWriter
 from medalist.trees.prompt import Encoder, PromptSettings
@@ -361,7 +362,7 @@ def test_a_run_records_what_it_was_loaded_in_and_is_evaluated_as_it_was_trained(
     assert load_run_base(run).quantization == "nf4"
     tuned = load_tuned(run)
     assert isinstance(tuned.model, PeftModel)
-    metrics, _ = evaluate_run(run, limit=3)
+    metrics, _ = evaluate_run(run, HeldOut(limit=3))
     assert set(metrics["models"]) == {"base", "tuned"}
 
 

@@ -107,7 +107,9 @@ def test_claims_are_shown_with_their_verdicts(fresh_run, tmp_path):
         "baseline": None,
     }
     row |= {"difference": {"value": 0.0, "low": -0.1, "high": 0.1, "count": 9, "p": 1.0}, "verdict": "not shown"}
-    (folder / "claims.json").write_text(json.dumps({"keys": keys, "rows": [row]}))
+    settings = {"mentions": 9, "new_tokens": 32, "confident": 0.8}
+    claims = {"keys": keys, "settings": settings, "texts": [], "rows": [row]}
+    (folder / "claims.json").write_text(json.dumps(claims))
     card = card_text(open_run(tmp_path / "run"))
     assert (
         "| Better accuracy | right, % | 50.0 (40.0–60.0) | 50.0 (40.0–60.0) | +0.0 (-10.0 to +10.0) | not shown |"

@@ -71,7 +71,7 @@ def test_a_quiz_is_one_tree_of_its_text_its_questions_and_their_options_alone(lo
         (second, " no\n"),
     ]
     assert layout.tree.token_ids.tolist().count(loaded.tokenizer.bos_token_id) == 1
-    assert (layout.passage, layout.mentions) == ("exam", (0, 1))
+    assert (layout.text_id, layout.mentions) == ("exam", (0, 1))
 
 
 def test_scores_of_a_quiz_are_those_of_separate_sequences(loaded):
@@ -269,7 +269,7 @@ def test_predictions_hold_no_text_and_are_used_again(run, capsys, monkeypatch):
 
     before = (run / "evaluation/test/metrics.json").read_text()
     assert json.loads(before)["counts"]["cut"] > 0
-    monkeypatch.setattr(evaluation, "score_passages", None)
+    monkeypatch.setattr(evaluation, "score_texts", None)
     assert command(capsys, "evaluate", run)[0] == 0
     assert (run / "evaluation/test/metrics.json").read_text() == before
     assert b"pressure" not in (run / "evaluation/test/predictions.parquet").read_bytes()

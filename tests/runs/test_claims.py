@@ -9,8 +9,9 @@ import pytest
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.passages import Mention, Passage
-from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, read_claims, verdict
+from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, verdict
 from medalist.evaluation.generation import Answer
+from medalist.evaluation.result_files import read_claims
 from medalist.runs import claims as module
 from medalist.runs.claims import check_claims
 from medalist.runs.report import write_report

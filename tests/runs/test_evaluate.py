@@ -16,7 +16,7 @@ from by_hand import BASE, INVENTORY, PASSAGES
 from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.rows import Quarantine
-from medalist.evaluation.predictions import read_scores, score_passages
+from medalist.evaluation.predictions import read_scores, score_texts
 from medalist.evaluation.short_forms import Knowledge
 from medalist.runs.evaluate import evaluate
 from medalist.trees.prompt import PromptSettings
@@ -70,7 +70,7 @@ def test_predictions_hold_every_score_of_each_model(models):
     models.evaluate(base="1", tuned="2")
     found = read_scores(models.folder)
     for name, loaded in {"base": models.base, "tuned": models.tuned}.items():
-        scores, encoder = score_passages(loaded, PASSAGES, INVENTORY, PromptSettings(), max_nodes=4096, label="again")
+        scores, encoder = score_texts(loaded, PASSAGES, INVENTORY, PromptSettings(), max_nodes=4096, label="again")
         assert encoder.dropped == 0
         assert found[name].keys() == scores.keys() == BASE.keys()
         for key, values in scores.items():

@@ -23,14 +23,15 @@ from medalist.data.embedded import probes
 from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl
-from medalist.evaluation.predictions import score_passages
+from medalist.evaluation.predictions import score_texts
 from medalist.models.adapters import add_adapter
 from medalist.models.load import load_base
 from medalist.recipe import RecipeError, TrainingSettings, dump_recipe, load_recipe, parse_recipe
 from medalist.runs import claims
+from medalist.runs.adaptation import PARENT_TEST, ParentTest
 from medalist.runs.claims import check_claims
 from medalist.runs.evaluate import RunModels, evaluate_run
-from medalist.runs.held_out import held_out
+from medalist.runs.held_out import HeldOut, held_out
 from medalist.runs.parents import further_recipe, parent_of, parent_run, replayed, requested_recipe, training_passages
 from medalist.runs.prepare import prepare
 from medalist.runs.prepared import open_prepared
@@ -264,7 +265,7 @@ def test_the_adapter_lies_on_the_base_alone_and_scores_in_plain_peft_as_in_medal
     )
     plain.model = PeftModel.from_pretrained(plain.model, str(run.tuned))
     merged, beside = (
-        score_passages(loaded, passages, run.inventory, run.recipe.prompt, max_nodes=512, label="")[0]
+        score_texts(loaded, passages, run.inventory, run.recipe.prompt, max_nodes=512, label="")[0]
         for loaded in (load_tuned(run), plain)
     )
     assert merged
@@ -447,13 +448,20 @@ def test_predictions_of_the_parents_own_evaluation_are_not_made_again(adapted, p
     loaded = []
     real = RunModels.load
     monkeypatch.setattr(RunModels, "load", lambda self, name: loaded.append(name) or real(self, name))
-    evaluate_run(open_run(tmp_path / "run"), data=Path("parent-test"))
+    evaluate_run(open_run(tmp_path / "run"), HeldOut(data=PARENT_TEST))
     assert loaded == ["tuned"]
+
+
+def test_the_command_line_names_the_parents_test_split_as_if_it_were_a_file():
+    asked = HeldOut.named(Path("parent-test"), Path("senses.csv"), 3)
+    assert asked == HeldOut(data=PARENT_TEST, inventory=Path("senses.csv"), limit=3)
+    assert isinstance(asked.data, ParentTest)
+    assert HeldOut.named(Path("notes/parent-test")).data == Path("notes/parent-test")
 
 
 def test_a_run_without_a_parent_has_no_parents_test_split(parent):
     with pytest.raises(ValueError, match="there is no parent-test"):
-        held_out(parent, data=Path("parent-test"))
+        held_out(parent, HeldOut(data=PARENT_TEST))
 
 
 def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_counted(parent, notes, tmp_path):
@@ -484,7 +492,7 @@ def test_passages_that_the_parent_was_trained_on_are_reported_too(adapted, paren
     run, *_ = adapted
     seen = open_prepared(Path(parent.record["data"]["folder"])).passages("train")[:4]
     write_jsonl(seen, tmp_path / "seen.jsonl")
-    metrics, _ = evaluate_run(run, data=tmp_path / "seen.jsonl")
+    metrics, _ = evaluate_run(run, HeldOut(data=tmp_path / "seen.jsonl"))
     assert metrics["counts"]["passages_in_training_data"] == 4
     shutil.rmtree(run.folder / "evaluation/seen")
 
@@ -494,7 +502,7 @@ def test_a_run_whose_parent_is_gone_is_evaluated_without_it(adapted, tmp_path, c
     shutil.copytree(run.folder, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation"))
     text = (tmp_path / "run/recipe.yaml").read_text()
     (tmp_path / "run/recipe.yaml").write_text(text.replace(run.recipe.model.parent, "runs/gone"))
-    metrics, _ = evaluate_run(open_run(tmp_path / "run"), limit=4)
+    metrics, _ = evaluate_run(open_run(tmp_path / "run"), HeldOut(limit=4))
     assert list(metrics["models"]) == ["base", "tuned"]
     assert "adaptation" not in metrics
     assert "runs/gone, which this run began with, is gone or trained anew" in " ".join(capsys.readouterr().err.split())

@@ -473,3 +473,15 @@ def test_short_forms_that_only_a_test_abstract_defines_are_read_back(tmp_path):
     test = prepared.passages("test")
     assert not {m.short_form for p in test for m in p.mentions} & set(prepared.inventory.senses)
     assert {p.surface(p.mentions[0])[3:] for p in test} == {"’s"}
+
+
+def test_an_account_of_another_shape_is_refused_in_one_line(tmp_path):
+    folder = prepare(parse_recipe({"output": str(tmp_path / "runs"), "data": {"limit": 4}})).folder
+    account = json.loads((folder / "data.json").read_text())
+    assert open_prepared(folder).account == account
+    (folder / "data.json").write_text(json.dumps(account | {"passages": 4}))
+    with pytest.raises(
+        ValueError, match=r"data\.json is not of the shape .*passages.*Remove the folder and run"
+    ) as error:
+        open_prepared(folder)
+    assert "\n" not in str(error.value)

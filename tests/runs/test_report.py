@@ -10,6 +10,7 @@ import pytest
 
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
+from medalist.runs.held_out import HeldOut
 from medalist.runs.report import plain_summary, write_report
 from medalist.runs.run import open_run
 
@@ -59,7 +60,7 @@ def test_text_with_markup_is_shown_and_not_run(fresh_run, tmp_path):
     data = tmp_path / "odd.jsonl"
     data.write_text(json.dumps({"id": "1", "text": text, "mentions": mentions}) + "\n")
     run = open_run(fresh_run)
-    evaluate_run(run, data=data)
+    evaluate_run(run, HeldOut(data=data))
     page = write_report(run).read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "odd" in page
@@ -75,6 +76,7 @@ def evaluation(base, tuned, low, high):
         "all": {"count": 100, "base": cell(base), "tuned": cell(tuned), "majority": cell(0.9), "difference": difference}
     }
     return {
+        "kind": "short forms",
         "counts": {"choice": 100, "single": 0, "passages": 30, "passages_in_training_data": 3},
         "models": {"base": {}, "tuned": {}},
         "baselines": {"majority": {}},

@@ -22,7 +22,7 @@ from medalist.data.shards import write_shard
 from medalist.data.sources.medal import write_medal_csv
 from medalist.recipe import RecipeError, load_recipe
 from medalist.runs.evaluate import evaluate_base, evaluate_run
-from medalist.runs.held_out import held_out, read_marked
+from medalist.runs.held_out import HeldOut, held_out, read_marked
 from medalist.runs.prepared import open_prepared
 from medalist.runs.report import write_report
 from medalist.runs.run import load_run_base, load_tuned, open_run
@@ -122,7 +122,9 @@ def test_a_medal_csv_is_evaluated_with_any_inventory(tiny_run, tmp_path):
     )
     write_medal_csv(prepared.passages("test")[:6], tmp_path / "medal.csv")
     sample.inventory().write(tmp_path / "glossary.csv")
-    metrics, folder = evaluate_run(open_run(tiny_run), data=tmp_path / "medal.csv", inventory=tmp_path / "glossary.csv")
+    metrics, folder = evaluate_run(
+        open_run(tiny_run), HeldOut(data=tmp_path / "medal.csv", inventory=tmp_path / "glossary.csv")
+    )
     assert folder == tiny_run / "evaluation/medal"
     assert metrics["counts"]["passages"] == 6
     assert metrics["counts"]["passages_in_training_data"] == 0
@@ -132,7 +134,7 @@ def test_evaluation_on_training_passages_is_reported(tiny_run, tmp_path):
     run = open_run(tiny_run)
 
     write_jsonl(open_prepared_of(run).passages("train")[:4], tmp_path / "seen.jsonl")
-    metrics, _ = evaluate_run(run, data=tmp_path / "seen.jsonl")
+    metrics, _ = evaluate_run(run, HeldOut(data=tmp_path / "seen.jsonl"))
     assert metrics["counts"]["passages_in_training_data"] == 4
     assert "passage not in training data" not in metrics["slices"], "there are none"
 
@@ -147,7 +149,7 @@ def test_a_bare_base_gives_the_scores_that_it_has_inside_a_run(tiny_run, model_f
 
     run = open_run(tiny_run)
     write_jsonl(open_prepared_of(run).passages("test")[:5], tmp_path / "few.jsonl")
-    inside, _ = evaluate_run(run, data=tmp_path / "few.jsonl")
+    inside, _ = evaluate_run(run, HeldOut(data=tmp_path / "few.jsonl"))
     bare, folder = evaluate_base(str(model_folder), data=tmp_path / "few.jsonl", output=tmp_path / "evaluation")
     assert folder == tmp_path / "evaluation/tiny-llama/few"
     accuracies = [m["models"]["base"]["accuracy"]["value"] for m in (bare, inside)]
@@ -180,18 +182,18 @@ def test_the_clinical_notes_are_evaluated_by_name_with_the_inventory_that_they_w
     tiny_run, tmp_path, capsys
 ):
     sample.inventory().write(tmp_path / "other.csv")
-    held = held_out(open_run(tiny_run), data=Path("clinical-development"))
+    held = held_out(open_run(tiny_run), HeldOut(data=Path("clinical-development")))
     assert held.folder == tiny_run / "evaluation/clinical-development"
     assert held.passages == read_passages(clinical.NOTES["clinical-development"], sample.inventory())
     assert held.inventory.senses == sample.inventory().senses
     assert "locked" not in capsys.readouterr().err
-    held = held_out(open_run(tiny_run), data=Path("clinical-locked"), inventory=tmp_path / "other.csv")
+    held = held_out(open_run(tiny_run), HeldOut(data=Path("clinical-locked"), inventory=tmp_path / "other.csv"))
     assert held.inventory.origin == "other.csv"
     assert "score this once" in capsys.readouterr().err
 
 
 def test_a_report_shows_what_became_of_clinical_notes(tiny_run):
-    evaluate_run(open_run(tiny_run), data=Path("clinical-development"), limit=6)
+    evaluate_run(open_run(tiny_run), HeldOut(data=Path("clinical-development"), limit=6))
     try:
         page = write_report(open_run(tiny_run)).read_text()
         part = page.partition("<h2>Clinical notes, development half</h2>")[2].partition("<h2>")[0]

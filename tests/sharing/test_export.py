@@ -24,11 +24,11 @@ from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
 from medalist.evaluation.comparison import compare_scores
-from medalist.evaluation.predictions import score_passages
+from medalist.evaluation.predictions import score_texts
 from medalist.models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from medalist.models.load import load_base
 from medalist.runs.evaluate import evaluate_base
-from medalist.runs.held_out import held_out
+from medalist.runs.held_out import HeldOut, held_out
 from medalist.runs.run import load_run_base, load_tuned, open_run
 from medalist.sharing import export as exports
 from medalist.sharing import gguf as gguf_files
@@ -89,7 +89,7 @@ def files_naming(folder, *texts):
 
 
 def test_merged_weights_score_as_the_adapter_beside_the_base(known_run, tmp_path):
-    export = export_merged(known_run, tmp_path / "merged", dtype="float32", limit=3)
+    export = export_merged(known_run, tmp_path / "merged", dtype="float32", on=HeldOut(limit=3))
     base = load_run_base(known_run).model
     ids = torch.arange(3, 60)[None]
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_a_run_that_quantised_its_base_is_merged_into_the_base_as_it_came(known_
     quantised = changed(known_run, tmp_path / "nf4", lambda values: values["model"].update(quantization="nf4"))
     tuned = load_tuned(quantised).model
     assert any(type(part).__name__ == "Linear4bit" for part in tuned.modules()), "the run's own model is in 4 bits"
-    export = export_merged(quantised, tmp_path / "merged", dtype="float32", limit=2, max_drop=1)
+    export = export_merged(quantised, tmp_path / "merged", dtype="float32", on=HeldOut(limit=2), max_drop=1)
     assert export.comparison.largest_shift > 1e-3, "it is compared with the model in 4 bits"
     merged = load_file(export.path / "model.safetensors")
     base = load_base(quantised.base.source).model
@@ -169,7 +169,7 @@ def test_what_is_no_plain_adapter_of_this_base_is_refused(known_run, tmp_path):
 def test_another_base_than_the_recorded_one_is_refused(known_run, tmp_path):
     run = changed(known_run, tmp_path / "run", lambda values: values["record"]["base"].update(sha256="f" * 64))
     with pytest.raises(ModelError, match="that the run was trained on"):
-        export_merged(run, tmp_path / "merged", limit=2)
+        export_merged(run, tmp_path / "merged", on=HeldOut(limit=2))
     assert not (tmp_path / "merged").exists()
 
 
@@ -205,8 +205,8 @@ def test_a_merge_that_costs_accuracy_is_refused_and_leaves_nothing(
 @pytest.fixture(scope="module")
 def own_answers(known_run, tmp_path_factory):
     """Held-out passages with the run's own answers as gold: it is right everywhere, so what a broken export loses shows."""
-    held = held_out(known_run, limit=3)
-    found, _ = score_passages(
+    held = held_out(known_run, HeldOut(limit=3))
+    found, _ = score_texts(
         load_tuned(known_run), held.texts, held.inventory, known_run.recipe.prompt, max_nodes=4096, label="Answering"
     )
     passages = []
@@ -224,7 +224,9 @@ def own_answers(known_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def merged(known_run, own_answers, tmp_path_factory):
     """The run's merged export in its default dtype."""
-    return export_merged(known_run, tmp_path_factory.mktemp("exports") / "known", data=own_answers, max_drop=0.05)
+    return export_merged(
+        known_run, tmp_path_factory.mktemp("exports") / "known", on=HeldOut(data=own_answers), max_drop=0.05
+    )
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +275,7 @@ def test_a_merged_folder_is_evaluated_like_any_base(merged, own_answers, tmp_pat
 def test_an_export_is_replaced_only_when_asked_to(merged, known_run, capsys):
     before = (merged.path / "model.safetensors").stat().st_ino
     with pytest.raises(FileExistsError, match="exists already: --force replaces it"):
-        export_merged(known_run, merged.path, limit=2)
+        export_merged(known_run, merged.path, on=HeldOut(limit=2))
     assert (merged.path / "model.safetensors").stat().st_ino == before
     export = ["export", str(known_run.folder), "--to", "merged", "--out", str(merged.path)]
     with pytest.raises(SystemExit) as stop:
@@ -284,7 +286,9 @@ def test_an_export_is_replaced_only_when_asked_to(merged, known_run, capsys):
 
 
 def test_a_gguf_file_is_scored_with_the_weights_that_it_holds(convert_once, known_run, own_answers, tmp_path):
-    export = export_gguf(known_run, tmp_path / "known.gguf", file_type="q8_0", data=own_answers, max_drop=0.1)
+    export = export_gguf(
+        known_run, tmp_path / "known.gguf", file_type="q8_0", on=HeldOut(data=own_answers), max_drop=0.1
+    )
     assert export.comparison.before.value == 1
     assert 0.01 < export.comparison.largest_shift < 0.2, "8 bits are what is scored, each weight in its place"
     assert export.other_tokens == 0
@@ -322,7 +326,7 @@ def test_a_file_without_all_weights_is_refused(converted, loaded, monkeypatch):
 def test_a_file_that_llama_cpp_splits_otherwise_is_refused(convert_once, known_run, tmp_path, monkeypatch):
     monkeypatch.setattr(exports, "tokenize", lambda path, texts: [[1], *gguf_files.tokenize(path, texts[1:])])
     with pytest.raises(ValueError, match="splits 1 of 2 held-out texts into other tokens"):
-        export_gguf(known_run, tmp_path / "known.gguf", file_type="f16", limit=2)
+        export_gguf(known_run, tmp_path / "known.gguf", file_type="f16", on=HeldOut(limit=2))
     assert not list(tmp_path.iterdir())
 
 

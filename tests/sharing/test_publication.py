@@ -15,6 +15,7 @@ from hub_server import ModelHub
 from medalist.cli.app import main
 from medalist.recipe import DataSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
+from medalist.runs.held_out import HeldOut
 from medalist.runs.run import open_run
 from medalist.runs.train import train
 from medalist.sharing import publication as publications
@@ -68,7 +69,7 @@ def own_run(model_folder, tmp_path_factory):
     }
     run = train(parse_recipe(values))
     evaluate_run(run)
-    evaluate_run(run, data=home / "more.jsonl")
+    evaluate_run(run, HeldOut(data=home / "more.jsonl"))
     return run
 
 
@@ -243,7 +244,14 @@ def test_llama_goes_out_with_its_tag_its_words_its_notice_and_its_licence(sample
 
 def test_a_text_that_names_a_local_folder_stops_everything(sample_run):
     (sample_run.folder / "evaluation/test/claims.json").write_text(
-        json.dumps({"keys": {}, "of": str(sample_run.folder)})
+        json.dumps(
+            {
+                "keys": {},
+                "settings": {"mentions": 1, "new_tokens": 32, "confident": 0.8},
+                "texts": [str(sample_run.folder)],
+                "rows": [],
+            }
+        )
     )
     with pytest.raises(ValueError, match=r"claims.json would name .*, a folder of this machine; it is not published"):
         plan_publication(sample_run, "me/tiny", **NAMED)

@@ -13,7 +13,7 @@ from medalist.cli.app import main
 from medalist.data.inventory import Inventory
 from medalist.evaluation.predictions import read_scores
 from medalist.runs.evaluate import evaluate_run
-from medalist.runs.held_out import held_out
+from medalist.runs.held_out import HeldOut, held_out
 from medalist.runs.run import load_tuned, open_run
 from medalist.sharing.task import encoded_alike, task_questions, write_task
 from medalist.trees.prompt import Encoder, PromptSettings
@@ -40,7 +40,7 @@ def run(tiny_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def written(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tasks") / "task"
-    counts = write_task(run, folder, limit=PASSAGES)
+    counts = write_task(run, folder, HeldOut(limit=PASSAGES))
     return folder, counts
 
 
@@ -70,7 +70,7 @@ def harness(run, written):
 
 @pytest.fixture(scope="module")
 def evaluated(run):
-    metrics, folder = evaluate_run(run, limit=PASSAGES)
+    metrics, folder = evaluate_run(run, HeldOut(limit=PASSAGES))
     return metrics, read_scores(folder)["tuned"]
 
 
@@ -91,7 +91,7 @@ def test_every_candidate_has_the_same_log_probability_in_lm_eval(harness, evalua
 def test_lm_eval_runs_the_token_ids_of_the_trees(run, harness, written):
     (found, asked), (_, counts) = harness, written
     assert counts.encoded_otherwise == 0
-    held, base = held_out(run, limit=PASSAGES), load_tuned(run)
+    held, base = held_out(run, HeldOut(limit=PASSAGES)), load_tuned(run)
     encoder = Encoder(base.tokenizer, run.recipe.prompt, max_depth=base.max_depth)
     texts = {(s["doc"]["passage"], s["doc"]["mention"]): s["arguments"] for s in found["samples"]["medalist"]}
     compared, windows = 0, set()

@@ -162,7 +162,7 @@ def test_candidates_and_order_are_functions_of_seed_and_epoch_alone(loaded):
             made.set_epoch(earlier)
             made[0]
         made.set_epoch(epoch)
-        return [[(x.passage, x.questions) for x in made[i].layouts] for i in range(len(made))]
+        return [[(x.text_id, x.questions) for x in made[i].layouts] for i in range(len(made))]
 
     assert drawn(0, 2) == drawn(0, 2, warm=(0, 1))
     assert drawn(0, 2) != drawn(0, 1)
@@ -323,7 +323,7 @@ def test_texts_beside_are_asked_with_their_own_candidates(loaded):
         for layout in made[index].layouts:
             for question in layout.questions:
                 if "RA means" in question.prompt:
-                    offered.setdefault(layout.passage.startswith("other"), set()).update(question.long_forms)
+                    offered.setdefault(layout.text_id.startswith("other"), set()).update(question.long_forms)
     assert offered[True] == set(other.long_forms("RA"))
     assert offered[False] == set(INVENTORY.long_forms("RA"))
 

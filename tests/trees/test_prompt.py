@@ -99,7 +99,7 @@ def test_tree_spells_passage_question_and_candidates(tokenizer):
     passage = marked("The patient with [RA=rheumatoid arthritis] had a [CT]. ")
     [layout] = Encoder(tokenizer, PromptSettings(), max_depth=2048).encode(passage, INVENTORY)
     text = "The patient with RA had a CT."
-    assert layout.passage == "p1"
+    assert layout.text_id == "p1"
     assert [question.gold for question in layout.questions] == [0, None]
     assert read(tokenizer, [layout]) == {
         0: (

@@ -104,7 +104,7 @@ def layouts(count):
     return [
         Layout(
             tree=build_tree([n + 1, *PASSAGE], [QUESTION_A]),
-            passage=str(n),
+            text_id=str(n),
             text="",
             mentions=(0,),
             questions=(question,),
@@ -118,7 +118,7 @@ def test_scores_come_back_in_order_whatever_the_batch(model):
         scores for one in layouts(5) for _, (scores,) in score_layouts(model, [one], attention="sdpa", max_nodes=1)
     ]
     batched = list(score_layouts(model, layouts(5), attention="sdpa", max_nodes=10_000))
-    assert [layout.passage for layout, _ in batched] == list("01234")
+    assert [layout.text_id for layout, _ in batched] == list("01234")
     for (_, (scores,)), expected in zip(batched, alone, strict=True):
         assert_close(scores, expected, atol=1e-5, rtol=0)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Group, RenderableType
 
+from ..corpora.accounts import Account, Mended
 from ..data.audit import Audit
+from ..runs.prepared import DataAccount
 from .tables import new_table
 
 
@@ -32,7 +32,7 @@ def audit_table(audit: Audit) -> RenderableType:
     return table
 
 
-def prepared_table(account: dict[str, Any]) -> RenderableType:
+def prepared_table(account: DataAccount) -> RenderableType:
     """What preparing read, kept and set aside."""
     remarks = [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
     if account["settings"]["source"] == "choices":
@@ -55,33 +55,32 @@ def prepared_table(account: dict[str, Any]) -> RenderableType:
     return Group(table, *lines, *remarks)
 
 
-def corpus_table(account: dict[str, Any]) -> RenderableType:
+def corpus_table(account: Account) -> RenderableType:
     """What `medalist prepare medal` or `pubmed` made, and what it left out; the card says more."""
-    kinds = account["kinds"] if account["source"] == "pubmed" else {"": account}
     table = new_table(f"Prepared from {account['source']}", "", "passages", "short forms")
-    for kind, cells in kinds.items():
-        for split in ("train", "validation", "test"):
-            if kind:
-                counts = cells[split]["passages"], cells[split]["mentions"]
-            else:
-                counts = cells["passages"][split], cells["mentions"][split]
-            table.add_row(f"{kind} {split}".strip(), *(f"{count:,}" for count in counts))
+    left_out: list[tuple[int, str]] = []
+    mended: dict[str, Mended] = {}
+    if account["source"] == "pubmed":
+        for kind, splits in account["kinds"].items():
+            for split, cells in splits.items():
+                table.add_row(f"{kind} {split}", f"{cells['passages']:,}", f"{cells['mentions']:,}")
+        left_out += [
+            (account["revisions_replaced"], "older revisions of abstracts were left out"),
+            (account["deleted"], "abstracts were deleted by PubMed"),
+            (account["without_text"], "records have no abstract"),
+            (account["duplicates"], "abstracts have the same words as another"),
+        ]
+    else:
+        for split, count in account["passages"].items():
+            table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}")
+        left_out.append((account["passages_without_mentions"], "passages were left without a short form"))
+        mended = account["mended"]
     inventory = account["inventory"]
     lines = [
         f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses."
     ]
-    lines += [
-        f"{account[key]:,} {what}"
-        for key, what in (
-            ("revisions_replaced", "older revisions of abstracts were left out"),
-            ("deleted", "abstracts were deleted by PubMed"),
-            ("without_text", "records have no abstract"),
-            ("duplicates", "abstracts have the same words as another"),
-            ("passages_without_mentions", "passages were left without a short form"),
-        )
-        if account.get(key)
-    ]
-    for name, cell in account.get("mended", {}).items():
+    lines += [f"{count:,} {what}" for count, what in left_out if count]
+    for name, cell in mended.items():
         if cell["mentions"]:
             lines.append(f"{cell['mentions']:,} mentions of {cell['labels']:,} labels: {name}")
     lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..evaluation.results import right
 from ..expansion.expander import Expander
 from ..recipe import DataSettings, Recipe, TrainingSettings
 from ..runs.evaluate import evaluate_run
@@ -52,6 +53,8 @@ def run_demo(output: Path, out: Console) -> None:
     for table in metrics_tables(metrics):
         out.print(table)
     cells = metrics["slices"]["all"]
-    out.print(f"\nAccuracy on held-out passages: [bold]{share(cells['base'])} -> {share(cells['tuned'])}[/]")
+    out.print(
+        f"\nAccuracy on held-out passages: [bold]{share(right(cells, 'base'))} -> {share(right(cells, 'tuned'))}[/]"
+    )
     out.print(f"Report: {report}", soft_wrap=True)
     out.print(f'Next:   medalist expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)

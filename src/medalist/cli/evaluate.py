@@ -41,11 +41,12 @@ def evaluate(
     `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
     """
     from ..runs.evaluate import evaluate_base, evaluate_run
+    from ..runs.held_out import HeldOut
     from ..runs.run import is_run, open_run
     from .result_tables import metrics_tables
 
     if is_run(Path(target)):
-        metrics, folder = evaluate_run(open_run(Path(target)), data=data, inventory=inventory, limit=limit)
+        metrics, folder = evaluate_run(open_run(Path(target)), HeldOut.named(data, inventory, limit))
     elif data is None:
         raise ValueError(f"{target} is no run, so say what to evaluate it on: --data FILE")
     else:
@@ -81,10 +82,11 @@ def claims(
     Example: `medalist claims runs/demo --mentions 50`
     """
     from ..runs.claims import check_claims
+    from ..runs.held_out import HeldOut
     from ..runs.run import open_run
     from .result_tables import claims_tables
 
-    found, path = check_claims(open_run(run), data=data, inventory=inventory, mentions=mentions)
+    found, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,18 +10,27 @@ from rich.text import Text
 from ..data.embedded.sample import do_not_use
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
-from ..evaluation.results import answerers, distinct_slices
+from ..evaluation.results import (
+    Adaptation,
+    ChoiceMetrics,
+    Claims,
+    Metrics,
+    ShortFormMetrics,
+    answerers,
+    distinct_slices,
+    on_label,
+    right,
+)
 from ..expansion.expander import Expansion
 from ..planning.plan import Plan
 from .tables import gain_text, new_table, share
 
 
-def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
+def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     """An evaluation: accuracy by slice beside the baselines, then what else was measured of each model."""
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
-    choices = "labels" in metrics
-    asked, where = ("questions about", "texts") if choices else ("mentions in", "passages")
+    asked, where = ("questions about", "texts") if metrics["kind"] == "choices" else ("mentions in", "passages")
     table = new_table(
         f"Accuracy, % (95 % interval): {counts['choice']:,} {asked} {counts['passages']:,} {where}",
         "",
@@ -31,73 +39,83 @@ def metrics_tables(metrics: dict[str, Any]) -> Iterator[RenderableType]:
         *(["gain (p)"] if both else []),
     )
     for name, cells in distinct_slices(metrics["slices"]).items():
-        row = [name, f"{cells['count']:,}", *(share(cells[model]) for model in models)]
+        row = [name, f"{cells['count']:,}", *(share(right(cells, model)) for model in models)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     yield table
     parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
     table = new_table(f"Baselines on the same {asked.split()[0]}", "", *parts)
     for name in baselines:
-        table.add_row(name, *(share(metrics["slices"][part].get(name)) for part in parts))
+        table.add_row(name, *(share(right(metrics["slices"][part], name)) for part in parts))
     if all("from_baseline" in metrics["slices"][part] for part in parts):
         gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
         table.add_row("tuned minus the strongest (p)", *gains)
     yield table
     table = new_table("Beyond accuracy", "", *models)
-    figures = metrics["models"].values()
-    if not choices:
-        table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in figures))
-        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in figures))
+    if metrics["kind"] == "short forms":
+        of_short_forms = metrics["models"].values()
+        table.add_row("macro accuracy, %", *(f"{100 * f['macro_accuracy']:.1f}" for f in of_short_forms))
+        table.add_row("lenient accuracy, %", *(share(f["lenient_accuracy"]) for f in of_short_forms))
     elif metrics["labels"]:
-        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in figures))
+        table.add_row("macro F1, %", *(share(f["macro_f1"]) for f in metrics["models"].values()))
+    figures = metrics["models"].values()
     table.add_row("negative log-likelihood", *(f"{f['nll']:.3f}" for f in figures))
     table.add_row("calibration error, %", *(f"{100 * f['calibration_error']:.1f}" for f in figures))
-    for key in dict.fromkeys(key for f in figures for key in f.get("abstention", ())):
-        table.add_row(f"{key.replace('_', ' ')}, %", *(share(f["abstention"].get(key)) for f in figures))
+    if metrics["kind"] == "short forms":
+        declining = [f["abstention"] for f in metrics["models"].values()]
+        table.add_row("answered, %", *(share(a["answered"]) for a in declining))
+        table.add_row("accuracy when answered, %", *(share(a["accuracy_when_answered"]) for a in declining))
+        table.add_row("abstained when gold hidden, %", *(share(a["abstained_when_gold_hidden"]) for a in declining))
     yield table
-    if not choices:
+    if metrics["kind"] == "short forms":
         yield _expansion_table(metrics, both)
     elif metrics["labels"]:
         yield _label_table(metrics)
-    remarks = [
-        f"{counts[kind]:,} {what}"
-        for kind, what in (
-            ("single", "mentions with a single listed sense are not counted"),
-            ("absent", "mentions have a gold that is not listed"),
-            ("unlisted", "mentions have a short form that is not listed"),
-            ("dropped", f"{asked.split()[0]} did not fit the model's window"),
-            ("cut", "texts are longer than the window: their beginning was cut off"),
-            ("passages_in_training_data", f"of the {where} stand in the training data too"),
-        )
-        if counts.get(kind)
-    ] + [f"{count:,} rows quarantined: {reason}" for reason, count in metrics["about"]["rows_quarantined"].items()]
-    if remarks:
-        yield "\n".join(remarks)
-    if "adaptation" in metrics:
+    yield from _remarks(metrics, asked, where)
+    if metrics["kind"] == "short forms" and "adaptation" in metrics:
         yield adaptation_table(metrics["adaptation"])
 
 
-def _label_table(metrics: dict[str, Any]) -> RenderableType:
+def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
+    """What was not counted, or should be known of what was; nothing where there is nothing to say."""
+    counts = metrics["counts"]
+    told: list[tuple[int | None, str]] = []
+    if metrics["kind"] == "short forms":
+        told += [
+            (metrics["counts"]["single"], "mentions with a single listed sense are not counted"),
+            (metrics["counts"]["absent"], "mentions have a gold that is not listed"),
+            (metrics["counts"]["unlisted"], "mentions have a short form that is not listed"),
+        ]
+    told.append((counts["dropped"], f"{asked.split()[0]} did not fit the model's window"))
+    if metrics["kind"] == "choices":
+        told.append((metrics["counts"]["cut"], "texts are longer than the window: their beginning was cut off"))
+    told.append((counts["passages_in_training_data"], f"of the {where} stand in the training data too"))
+    told += [(n, f"rows quarantined: {reason}") for reason, n in metrics["about"]["rows_quarantined"].items()]
+    if lines := [f"{count:,} {what}" for count, what in told if count]:
+        yield "\n".join(lines)
+
+
+def _label_table(metrics: ChoiceMetrics) -> RenderableType:
     """Of questions that all offer the same options: what each model made of each."""
     table = new_table("By answer: given so often (rightly), F1 in %", "", "n", *metrics["models"])
-    for label, cells in metrics["labels"].items():
-        found = [cells[model] for model in metrics["models"]]
+    for label, cells in (metrics["labels"] or {}).items():
+        found = [on_label(cells, model) for model in metrics["models"]]
         texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in found]
         table.add_row(label, f"{cells['count']:,}", *texts)
     return table
 
 
-def _expansion_table(metrics: dict[str, Any], both: bool) -> RenderableType:
+def _expansion_table(metrics: ShortFormMetrics, both: bool) -> RenderableType:
     names = answerers(metrics["expansion"]["all"])
     table = new_table(
         'Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else [])
     )
     for name, cells in metrics["expansion"].items():
-        row = [name, f"{cells['count']:,}", *(share(cells[answerer]) for answerer in names)]
+        row = [name, f"{cells['count']:,}", *(share(right(cells, answerer)) for answerer in names)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
     return table
 
 
-def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
+def adaptation_table(adapted: Adaptation) -> RenderableType:
     """What tuning a run further gained on the new texts, and lost elsewhere."""
     table = new_table(
         f"Tuned further from {adapted['parent']} on {adapted['data']}",
@@ -110,13 +128,13 @@ def adaptation_table(adapted: dict[str, Any]) -> RenderableType:
         "is",
     )
     for row in adapted["rows"]:
-        cells = [share(row[model]) for model in MODELS]
+        cells = [share(right(row, model)) for model in MODELS]
         label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
         table.add_row(label, count, *cells, change_text(row), row["verdict"])
     return Group(table, *adapted["shared"])
 
 
-def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
+def claims_tables(claims: Claims) -> Iterator[RenderableType]:
     """The claims, a table each: metric, base, tuned, change and verdict."""
     for heading, rows in claims_by_heading(claims).items():
         table = new_table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline")
@@ -125,7 +143,8 @@ def claims_tables(claims: dict[str, Any]) -> Iterator[RenderableType]:
             table.add_row(
                 metric,
                 f"{row['difference']['count']:,}",
-                *(cell_text(row, model) for model in ("base", "tuned")),
+                cell_text(row, "base"),
+                cell_text(row, "tuned"),
                 change_text(row),
                 row["verdict"],
                 row["baseline"] or "",

@@ -43,26 +43,16 @@ def export(
 
     Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
     """
+    from ..runs.held_out import HeldOut
     from ..runs.run import open_run
     from ..sharing.export import export_gguf, export_merged
     from .share_tables import export_table
 
-    opened = open_run(run)
+    opened, on = open_run(run), HeldOut.named(data, inventory, limit)
     if to == "merged":
-        found = export_merged(
-            opened, result, dtype=dtype, max_drop=max_drop, data=data, inventory=inventory, limit=limit, force=force
-        )
+        found = export_merged(opened, result, dtype=dtype, max_drop=max_drop, on=on, force=force)
     else:
-        found = export_gguf(
-            opened,
-            result,
-            file_type=file_type,
-            max_drop=max_drop,
-            data=data,
-            inventory=inventory,
-            limit=limit,
-            force=force,
-        )
+        found = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
     if as_json:
         print(json.dumps(found.record(), indent=1, ensure_ascii=False))
         return
@@ -84,11 +74,12 @@ def task(
     Example: `medalist task runs/demo --out demo-task`, then
     `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
     """
+    from ..runs.held_out import HeldOut
     from ..runs.run import open_run
     from ..sharing.task import write_task
     from .share_tables import task_lines
 
-    counts = write_task(open_run(run), folder, data=data, inventory=inventory, limit=limit)
+    counts = write_task(open_run(run), folder, HeldOut.named(data, inventory, limit))
     for line in task_lines(counts):
         print(line)
     print(folder)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.table import Table
 
+from ..evaluation.results import Difference, Share
 
-def share(cell: dict[str, Any] | None, *, interval: bool = True) -> str:
+
+def share(cell: Share | None, *, interval: bool = True) -> str:
     """A fraction with its 95 % interval, in per cent: "83.5 (79.0-87.6)"."""
     if cell is None:
         return "-"
@@ -15,7 +15,7 @@ def share(cell: dict[str, Any] | None, *, interval: bool = True) -> str:
     return f"{text} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})" if interval else text
 
 
-def gain_text(difference: dict[str, Any]) -> str:
+def gain_text(difference: Difference) -> str:
     """Tuned minus base in points, with its p value: "+12.2 (p=0.002)"."""
     return f"{100 * difference['value']:+.1f} (p={difference['p']:.2g})"
 

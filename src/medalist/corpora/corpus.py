@@ -16,9 +16,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import polars as pl
+from pydantic import Discriminator, TypeAdapter
 
 from ..data.inventory import Inventory
 from ..data.kinds import Kind
@@ -29,11 +30,14 @@ from ..data.shards import shards
 from ..data.splits import Split, content
 from ..tools.files import replacing
 from ..tools.progress import say
+from ..tools.shapes import checked, json_object
+from .accounts import Account
 
 ACCOUNT = "corpus.json"
+_ACCOUNT: TypeAdapter[Account] = TypeAdapter(Annotated[Account, Discriminator("source")])
 
 
-def work_folder(out: Path, settings: dict[str, Any]) -> Path:
+def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
     """The folder in which `out` is built: `.OUT.work` beside it, with what an earlier, interrupted call has done.
 
     Args:
@@ -44,7 +48,7 @@ def work_folder(out: Path, settings: dict[str, Any]) -> Path:
         FileExistsError: `out` is there already.
         ValueError: the shares of validation and test leave nothing to train on.
     """
-    if float(settings["validation"]) + float(settings["test"]) >= 1:
+    if float(str(settings["validation"])) + float(str(settings["test"])) >= 1:
         raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
     if out.exists():
         raise FileExistsError(f"{out} exists already: name another folder, or remove it")
@@ -60,13 +64,13 @@ def work_folder(out: Path, settings: dict[str, Any]) -> Path:
     return work
 
 
-def write_account(account: dict[str, Any], work: Path) -> None:
+def write_account(account: Account, work: Path) -> None:
     """Write the account: from now on the work is done, and only `finish` is left."""
     with replacing(work / ACCOUNT) as file:
         json.dump(account, file, indent=1, ensure_ascii=False)
 
 
-def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> dict[str, Any]:
+def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> Account:
     """Drop what only the work needed, give the folder its name, and return the account."""
     for name in leave_out:
         path = work / name
@@ -75,7 +79,17 @@ def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> dict[str, An
         left.unlink()
     work.rename(out)
     (out / "settings.json").unlink()  # only now: until it has its name, the work can be gone on with
-    return json.loads((out / ACCOUNT).read_text(encoding="utf-8"))  # type: ignore[no-any-return]  # as written above
+    return read_account(out)
+
+
+def read_account(folder: Path) -> Account:
+    """The account of a corpus.
+
+    Raises:
+        ValueError: it is no JSON, or of another shape.
+    """
+    path, remedy = folder / ACCOUNT, "Prepare the corpus again, with `medalist prepare`."
+    return checked(path, _ACCOUNT, json_object(path, remedy=remedy), remedy=remedy)
 
 
 def is_corpus(folder: Path) -> bool:
@@ -85,8 +99,7 @@ def is_corpus(folder: Path) -> bool:
 
 def corpus_inventory(folder: Path) -> Inventory:
     """The candidates of a corpus, with what they were made of as their origin."""
-    account = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))
-    return replace(Inventory.read(folder / "inventory.csv"), origin=account["inventory"]["origin"])
+    return replace(Inventory.read(folder / "inventory.csv"), origin=read_account(folder)["inventory"]["origin"])
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:

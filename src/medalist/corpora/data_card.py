@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ..data.kinds import Kind
+from ..data.splits import Split
 from ..tools.files import replacing
 from ..tools.pages import share, template_environment
+from .accounts import MedalAccount, PassageCounts, PubmedAccount
 
 TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for these texts. A corpus is for research, not for care."
 
@@ -60,7 +62,7 @@ def write_data_card(
         file.write(page)
 
 
-def medal_card(account: dict[str, Any], path: Path) -> None:
+def medal_card(account: MedalAccount, path: Path) -> None:
     """The card of a corpus made of MeDAL's tables, from its account."""
     passages, mentions = sum(account["passages"].values()), sum(account["mentions"].values())
     leaks, spread = account["leaks_in_sample"], account["mentions_per_passage"]
@@ -128,7 +130,7 @@ def medal_card(account: dict[str, Any], path: Path) -> None:
                 columns=("senses", "0 to 0.2", "to 0.4", "to 0.6", "to 0.8", "to 1", "no score"),
                 rows=[(name, *row) for name, row in (account["adam_scores"] or {}).items()],
             ),
-            Section(title="Most frequent short forms", bars=[tuple(pair) for pair in account["short_forms"][:20]]),
+            Section(title="Most frequent short forms", bars=account["short_forms"][:20]),
         ],
     )
 
@@ -138,10 +140,10 @@ def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) 
     return short_form, shown, spelt if spelt != label else "", count
 
 
-def pubmed_card(account: dict[str, Any], path: Path) -> None:
+def pubmed_card(account: PubmedAccount, path: Path) -> None:
     """The card of a corpus made of PubMed abstracts, from its account."""
     inventory, kinds = account["inventory"], account["kinds"]
-    notes = {
+    notes: dict[Kind, str] = {
         "medal": "The published recipe of MeDAL: first section, lower case, letters only.",
         "substituted": "Cased text with punctuation and digits; every mention of a chosen long form is shortened.",
         "defined": "Short forms as the authors wrote them; their definitions were taken out, so the answers are known.",
@@ -183,7 +185,7 @@ def pubmed_card(account: dict[str, Any], path: Path) -> None:
                     note=notes[kind],
                     columns=("split", "passages", "short forms"),
                     rows=[(split, cell["passages"], cell["mentions"]) for split, cell in splits.items()],
-                    bars=[tuple(pair) for pair in account["short_forms"][kind][:12]],
+                    bars=account["short_forms"][kind][:12],
                 )
                 for kind, splits in kinds.items()
             ),
@@ -191,5 +193,5 @@ def pubmed_card(account: dict[str, Any], path: Path) -> None:
     )
 
 
-def _mentions(splits: dict[str, dict[str, int]]) -> int:
+def _mentions(splits: dict[Split, PassageCounts]) -> int:
     return sum(cell["mentions"] for cell in splits.values())

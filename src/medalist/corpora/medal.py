@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import polars as pl
 
@@ -29,6 +29,7 @@ from ..data.spelling import equivalence_key
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
+from .accounts import Leaks, MedalAccount
 from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import MENDED, medal_card
 from .medal_rows import distribute, partition_rows, text_size
@@ -70,7 +71,7 @@ class MedalSettings:
 
 def prepare_medal(
     sources: Sequence[Path | Table], out: Path, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
-) -> dict[str, Any]:
+) -> MedalAccount:
     """Turn MeDAL's tables into a corpus; see `corpus` for what it holds. Broken off, the same call goes on.
 
     Args:
@@ -106,7 +107,9 @@ def prepare_medal(
         work = work_folder(out, recorded)
         if not is_corpus(work):
             _build(work, found, published, parts, settings, workers, ray)
-        return finish(work, out, leave_out=("rows", "accounts", "published.csv", "common.json"))
+        account = finish(work, out, leave_out=("rows", "accounts", "published.csv", "common.json"))
+        assert account["source"] == "medal"
+        return account
 
 
 def _build(
@@ -137,6 +140,18 @@ def _build(
     account = _summary(accounts, quarantine, work, settings, [table.file for table in found])
     medal_card(account, work / "card.html")
     write_account(account, work)
+
+
+class _Part(TypedDict):
+    """What one partition came to."""
+
+    passages: dict[Split, int]
+    mentions: dict[Split, int]
+    passages_without_mentions: int
+    per_passage: list[tuple[int, int]]
+    short_forms: list[tuple[str, int]]
+    words: int
+    mended: dict[str, list[tuple[str, str, str, int]]]
 
 
 def _write_common_words(work: Path, tables_read: int) -> None:
@@ -170,7 +185,7 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
         write_shard(part, work, split, number, total)
     quarantine.write(_bad_path(work, number))
     _write_keys(splits, _keys_path(work, number))
-    account = {
+    account: _Part = {
         "passages": {split: len(part) for split, part in splits.items()},
         "mentions": {split: sum(len(p.mentions) for p in part) for split, part in splits.items()},
         "passages_without_mentions": without,
@@ -179,7 +194,7 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
             m.short_form for part in splits.values() for p in part for m in p.mentions
         ).most_common(),
         "words": sum(p.text.count(" ") + 1 for part in splits.values() for p in part),
-        **mending.account(),
+        "mended": mending.account(),
     }
     with replacing(_account_path(work, number)) as file:
         json.dump(account, file, ensure_ascii=False)
@@ -202,7 +217,7 @@ def _shared(work: Path, parts: int) -> dict[str, int]:
     return {split: found.filter(pl.col("split") == split).height for split in ("validation", "test")}
 
 
-def _leaks(work: Path, inventory: Inventory) -> dict[str, int]:
+def _leaks(work: Path, inventory: Inventory) -> Leaks:
     """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
     firsts = [path for split in _ORDER for path in shards(work, split)[:1]]
     passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
@@ -226,8 +241,8 @@ EXAMPLES = 30
 
 
 def _summary(
-    accounts: list[dict[str, Any]], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[str]
-) -> dict[str, Any]:
+    accounts: list[_Part], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[str]
+) -> MedalAccount:
     """Everything that the partitions report, added up."""
     published, listed, common = _inventories(work)
     mended: dict[str, Counter[tuple[str, str, str]]] = {name: Counter() for name in MENDED}
@@ -235,11 +250,11 @@ def _summary(
     per_passage: Counter[int] = Counter()
     for account in accounts:
         for name, counter in mended.items():
-            counter.update({(short_form, label, spelt): n for short_form, label, spelt, n in account[name]})
+            counter.update({(short_form, label, spelt): n for short_form, label, spelt, n in account["mended"][name]})
         short_forms.update(dict(account["short_forms"]))
         per_passage.update(dict(account["per_passage"]))
 
-    def total(key: str) -> dict[str, int]:
+    def total(key: Literal["passages", "mentions"]) -> dict[Split, int]:
         return {split: sum(account[key][split] for account in accounts) for split in _ORDER}
 
     return {
@@ -262,12 +277,12 @@ def _summary(
         "words": sum(account["words"] for account in accounts),
         "rows_read": quarantine.total,
         "rows_quarantined": quarantine.summary(),
-        "quarantine_examples": [row | {"row": str(row["row"])[:120]} for row in quarantine.rows[:EXAMPLES]],
+        "quarantine_examples": quarantine.examples(EXAMPLES),
         "mended": {
             name: {
                 "mentions": counter.total(),
                 "labels": len(counter),
-                "examples": [[*key, n] for key, n in sorted(counter.items(), key=lambda c: (-c[1], c[0]))[:EXAMPLES]],
+                "examples": [(*key, n) for key, n in sorted(counter.items(), key=lambda c: (-c[1], c[0]))[:EXAMPLES]],
             }
             for name, counter in mended.items()
         },

@@ -7,14 +7,23 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from ..data.rows import Quarantine
+from ..data.rows import Quarantine, QuarantinedRow
 from ..data.sources.medal import Row, Table, rows
 from ..tools.files import replacing
 from ..tools.progress import tracking
 
 _BUFFER = 512 * 1024
+
+
+class ReadTable(TypedDict):
+    """What reading a table came to."""
+
+    total: int
+    """Its rows."""
+    rows: list[QuarantinedRow]
+    """Those that could not be read."""
 
 
 def text_size(table: Table) -> int:
@@ -26,7 +35,7 @@ def text_size(table: Table) -> int:
     return size * 3 if table.path.suffix in (".gz", ".parquet") else size
 
 
-def distribute(table: Table, number: int, work: Path, parts: int) -> dict[str, Any]:
+def distribute(table: Table, number: int, work: Path, parts: int) -> ReadTable:
     """Distribute a table's rows over the partitions; done before, its record is read again."""
     done = work / "rows" / f"{number}.json"
     if done.exists():
@@ -56,7 +65,7 @@ def distribute(table: Table, number: int, work: Path, parts: int) -> dict[str, A
                 shown = seen
         for part in range(parts):
             _append(folder, part, waiting, sizes)
-    record = {"total": quarantine.total, "rows": quarantine.rows}
+    record: ReadTable = {"total": quarantine.total, "rows": quarantine.rows}
     with replacing(done) as file:
         json.dump(record, file, ensure_ascii=False)
     return record

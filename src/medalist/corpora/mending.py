@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 from ..data.definitions import fits
 from ..data.inventory import Inventory
@@ -54,14 +53,14 @@ class Mending:
             return spelt, "variant"
         return spelt, "case" if spelt.casefold() == long_form.casefold() else "spelling"
 
-    def account(self) -> dict[str, list[list[Any]]]:
+    def account(self) -> dict[str, list[tuple[str, str, str, int]]]:
         """Reason -> (short form, label, spelt now, mentions), most frequent first."""
-        found: dict[str, list[list[Any]]] = {name: [] for name in MENDED}
+        found: dict[str, list[tuple[str, str, str, int]]] = {name: [] for name in MENDED}
         stray = Counter({("spaces", *key, tidy(key[1])): count for key, count in self.stray.items()})
         for (reason, short_form, label, spelt), count in sorted(
             (self._counts + stray).items(), key=lambda item: (-item[1], item[0])
         ):
-            found[reason].append([short_form, label, spelt, count])
+            found[reason].append((short_form, label, spelt, count))
         return found
 
 

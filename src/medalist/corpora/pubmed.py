@@ -14,19 +14,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.kinds import KINDS, Kind, KindMaker, definition_counts
 from ..data.passages import Passage
-from ..data.rows import Quarantine
+from ..data.rows import Quarantine, QuarantinedRow
 from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, input_files, read_records
 from ..data.splits import Split, split_of
 from ..tools.files import enough_room, replacing
 from ..tools.parallel import run_jobs
+from .accounts import PassageCounts, PubmedAccount, Revisions
 from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import pubmed_card
 
@@ -59,7 +60,7 @@ class PubmedSettings:
 
 def prepare_pubmed(
     sources: Sequence[Path], out: Path, settings: PubmedSettings, *, workers: int = 1, ray: str | None = None
-) -> dict[str, Any]:
+) -> PubmedAccount:
     """Turn PubMed files or JSON Lines into a corpus, one folder per kind. Broken off, the same call goes on.
 
     Args:
@@ -93,7 +94,9 @@ def prepare_pubmed(
         _forget_changed(work, files)
         if not is_corpus(work):
             _build(work, files, inventories, settings, workers, ray)
-        return finish(work, out, leave_out=("read", "kept", "mined", "marked", "first.csv", "files.json"))
+        account = finish(work, out, leave_out=("read", "kept", "mined", "marked", "first.csv", "files.json"))
+        assert account["source"] == "pubmed"
+        return account
 
 
 def _forget_changed(work: Path, files: list[Path]) -> None:
@@ -151,7 +154,7 @@ def _build(
     stage(_mark_file, "marked", "Marking", total=len(files))
     marked = [_load(work / "marked" / f"{n:05}.json") for n in numbers]
     quarantine.write(work / "quarantine.jsonl")
-    account: dict[str, Any] = {
+    account: PubmedAccount = {
         "source": "pubmed",
         "settings": {
             name: value if isinstance(value, int | float | dict) else str(value)
@@ -169,7 +172,7 @@ def _build(
         **counts,
         "rows_read": quarantine.total,
         "rows_quarantined": quarantine.summary(),
-        "quarantine_examples": [row | {"row": str(row["row"])[:120]} for row in quarantine.rows[:30]],
+        "quarantine_examples": quarantine.examples(30),
         "abstracts": {split: sum(part["abstracts"][split] for part in marked) for split in _SPLITS},
         "kinds": {
             kind: {split: _added([part["kinds"][kind][split] for part in marked]) for split in _SPLITS}
@@ -191,8 +194,8 @@ def _named(files: list[Path]) -> str:
     return str(files[0]) + (f" and {len(files) - 1:,} more files" if len(files) > 1 else "")
 
 
-def _added(parts: list[dict[str, int]]) -> dict[str, int]:
-    return {key: sum(part[key] for part in parts) for key in parts[0]}
+def _added(parts: list[PassageCounts]) -> PassageCounts:
+    return {"passages": sum(part["passages"] for part in parts), "mentions": sum(part["mentions"] for part in parts)}
 
 
 def _load(path: Path) -> Any:
@@ -204,13 +207,22 @@ def _save(record: object, path: Path) -> None:
         json.dump(record, file, ensure_ascii=False)
 
 
-_READ: dict[str, Any] = {
+_READ: dict[str, pl.DataType | type[pl.DataType]] = {
     "pmid": pl.String,
     "version": pl.Int32,
     "year": pl.Int32,
     "sections": pl.List(pl.String),
     "content": pl.UInt64,
 }
+
+
+class _ReadFile(TypedDict):
+    """What reading a file came to, beside its abstracts."""
+
+    total: int
+    """Its records."""
+    bad: list[QuarantinedRow]
+    deleted: list[str]
 
 
 def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list[Path]) -> None:
@@ -226,11 +238,11 @@ def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list
         else:
             deleted.append(record)
     write_frame(pl.DataFrame(columns, schema=_READ), work / "read" / f"{number:05}.parquet")
-    account = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
+    account: _ReadFile = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
     _save(account, work / "read" / f"{number:05}.json")
 
 
-def _choose(work: Path, files: int, read: list[dict[str, Any]]) -> dict[str, int]:
+def _choose(work: Path, files: int, read: list[_ReadFile]) -> Revisions:
     """Which rows count: the last revision of each PMID that is not deleted later, with text, the first of equal texts."""
     folder = work / "kept"
     done = folder / "done.json"
@@ -260,7 +272,7 @@ def _choose(work: Path, files: int, read: list[dict[str, Any]]) -> dict[str, int
     kept = with_text.sort("file", "row").unique("content", keep="first", maintain_order=True)
     for number in range(files):
         write_frame(kept.filter(pl.col("file") == number).select("row").sort("row"), folder / f"{number:05}.parquet")
-    counts = {
+    counts: Revisions = {
         "revisions_replaced": found.height - found["pmid"].n_unique(),
         "deleted": found["pmid"].n_unique() - last.height,
         "without_text": last.height - with_text.height,

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +64,7 @@ class Audit:
         """Passages that stand in the training data, in one way or another."""
         return self.same_id | self.same_words | self.similar.keys()
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """The figures and ids, for JSON."""
         return {
             "train_passages": self.train_passages,

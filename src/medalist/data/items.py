@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage
@@ -20,6 +23,15 @@ from .spelling import plain_words, spelt_out
 def text_around(passage: Passage, mention: Mention) -> str:
     """The passage without the mention itself."""
     return f"{passage.text[: mention.start]} {passage.text[mention.end :]}"
+
+
+class Place(TypedDict, total=False):
+    """What the predictions say of an item beside its key."""
+
+    start: int
+    end: int
+    kind: str
+    gold: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +59,26 @@ class Item:
         """Where its scores are found."""
         return self.passage.id, self.number
 
-    def place(self) -> dict[str, Any]:
+    @property
+    def listed_gold(self) -> int:
+        """Index of the gold among the candidates, of an item that lists it."""
+        assert self.gold is not None, "the gold is listed"
+        return self.gold
+
+    @property
+    def gold_answer(self) -> str:
+        """The gold long form, of an item that lists it."""
+        return self.candidates[self.listed_gold]
+
+    def best(self, scores: NDArray[np.float64]) -> int:
+        """The candidate with the best of ``scores[C + 1]``; the null candidate does not compete."""
+        return int(scores[:-1].argmax())
+
+    def declined_without_gold(self, scores: NDArray[np.float64]) -> bool:
+        """Whether, of ``scores[C + 1]``, the null candidate's is the best once the gold is hidden."""
+        return bool(np.delete(scores[:-1], self.listed_gold).max() < scores[-1])
+
+    def place(self) -> Place:
         """Where it stands, for the predictions."""
         return {"start": self.mention.start, "end": self.mention.end, "kind": self.kind, "gold": self.gold}
 
@@ -56,7 +87,7 @@ class Item:
 class ChoiceItem:
     """One choice question to be answered."""
 
-    passage: Quiz
+    quiz: Quiz
     number: int
     """Of the choice in its quiz."""
 
@@ -66,7 +97,7 @@ class ChoiceItem:
     @property
     def choice(self) -> Choice:
         """The question itself."""
-        return self.passage.choices[self.number]
+        return self.quiz.choices[self.number]
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -81,9 +112,13 @@ class ChoiceItem:
     @property
     def key(self) -> tuple[str, int]:
         """Where its scores are found."""
-        return self.passage.id, self.number
+        return self.quiz.id, self.number
 
-    def place(self) -> dict[str, Any]:
+    def best(self, scores: NDArray[np.float64]) -> int:
+        """The option with the best of ``scores[C]``."""
+        return int(scores.argmax())
+
+    def place(self) -> Place:
         """What the predictions say of it beside its key."""
         return {"kind": self.kind, "gold": self.gold}
 
@@ -111,10 +146,10 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
 
 def make_choice_items(quizzes: Sequence[Quiz]) -> list[ChoiceItem]:
     """All choice questions."""
-    return [ChoiceItem(passage=quiz, number=number) for quiz in quizzes for number in range(len(quiz.choices))]
+    return [ChoiceItem(quiz=quiz, number=number) for quiz in quizzes for number in range(len(quiz.choices))]
 
 
 def passage_numbers(items: Sequence[Item | ChoiceItem]) -> list[int]:
-    """Which passage each item is about, as a number: what the bootstrap resamples."""
+    """Which passage or quiz each item is about, as a number: what the bootstrap resamples."""
     numbers: dict[str, int] = {}
-    return [numbers.setdefault(item.passage.id, len(numbers)) for item in items]
+    return [numbers.setdefault(item.key[0], len(numbers)) for item in items]

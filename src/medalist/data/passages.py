@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 WORD = re.compile(r"\S+")
 
@@ -57,7 +57,7 @@ class Passage:
         """The characters of the text that the mention marks."""
         return self.text[mention.start : mention.end]
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Its content, for JSON."""
         mentions = [
             {"start": m.start, "end": m.end, "short_form": m.short_form, "long_form": m.long_form}
@@ -66,30 +66,14 @@ class Passage:
         return {"id": self.id, "text": self.text, "mentions": mentions, "source": self.source}
 
 
-class Text(Protocol):
-    """What a `Passage` and a `quizzes.Quiz` have in common: a text and questions about it."""
+class Recorded(Protocol):
+    """What has content for JSON: a `Passage`, or a `quizzes.Quiz`."""
 
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def text(self) -> str:
-        """What is asked about."""
-
-    @property
-    def source(self) -> str:
-        """Where it comes from; ids are unique within a source."""
-
-    @property
-    def num_questions(self) -> int:
-        """How many questions it holds."""
-
-    def record(self) -> dict[str, Any]:
-        """Its content, for JSON."""
+    def record(self) -> dict[str, object]:
+        """Its content."""
 
 
-def fingerprint(texts: Iterable[Text]) -> str:
+def fingerprint(texts: Iterable[Recorded]) -> str:
     """SHA-256 of the texts' content, in order: the dataset fingerprint that runs and evaluations record."""
     digest = hashlib.sha256()
     for text in texts:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..tools.files import replacing
+from .passages import Passage
 
 _CHOICE = pa.struct(
     [("question", pa.string()), ("options", pa.list_(pa.string())), ("gold", pa.int64()), ("subject", pa.string())]
@@ -60,9 +60,13 @@ class Quiz:
         """How many questions it holds."""
         return len(self.choices)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Its content, for JSON."""
         return asdict(self)
+
+
+Text = Passage | Quiz
+"""What questions are about. Both have an `id`, unique within their `source`, a `text`, `num_questions` and a `record`."""
 
 
 def fixed_options(quizzes: Iterable[Quiz]) -> tuple[str, ...] | None:

@@ -9,12 +9,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import (
+    Any,
+    NotRequired,  # those of `typing` cannot be checked before Python 3.12
+)
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from ..tools.files import replacing, undamaged
+
+
+class QuarantinedRow(TypedDict):
+    """A row that was set aside."""
+
+    file: str
+    line: int
+    reason: str
+    row: object
+    """Its content, as far as it could be read."""
+    bad: NotRequired[bool]
+    """False: sound, but of no use."""
 
 
 class TooManyBadRows(ValueError):
@@ -27,7 +43,7 @@ class Quarantine:
 
     limit: float = 0.05
     """Largest share of bad rows, 0 to 1; `check` raises beyond it."""
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[QuarantinedRow] = field(default_factory=list)
     total: int = 0
     """Rows seen, good or bad; the reader counts them."""
 
@@ -36,8 +52,10 @@ class Quarantine:
 
         A row that is sound but of no use, its annotators being unsure, say, is not `bad`: the limit leaves it out.
         """
-        sound = {} if bad else {"bad": False}
-        self.rows.append({"file": path.name, "line": line, "reason": reason, "row": row, **sound})
+        found: QuarantinedRow = {"file": path.name, "line": line, "reason": reason, "row": row}
+        if not bad:
+            found["bad"] = False
+        self.rows.append(found)
 
     def check(self) -> None:
         """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
@@ -56,6 +74,10 @@ class Quarantine:
             reason = re.sub(r"\d[\d,]*|'[^']*'", "…", row["reason"])
             counts[reason] = counts.get(reason, 0) + 1
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    def examples(self, most: int) -> list[QuarantinedRow]:
+        """The first rows, with the beginning of what they hold, as an account shows them."""
+        return [{**row, "row": str(row["row"])[:120]} for row in self.rows[:most]]
 
     def write(self, path: Path) -> None:
         """Write the rows as JSON Lines."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from .passages import Mention, Passage, Text
+from .passages import Mention, Passage
+from .quizzes import Text
 from .spelling import equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
@@ -33,10 +34,10 @@ def _position(name: str) -> float:
 
 
 def split_passages(
-    passages: Iterable[AnyText], *, validation: float, test: float, seed: int = 0
+    texts: Iterable[AnyText], *, validation: float, test: float, seed: int = 0
 ) -> dict[Split, list[AnyText]]:
-    """Passages by split, in their order. Those that share words or id go together, where the first belongs."""
-    passages = list(passages)
+    """Texts by split, in their order. Those that share words or id go together, where the first belongs."""
+    texts = list(texts)
     parent: dict[str, str] = {}  # ids and contents, each pointing towards the first of its group
 
     def group(key: str) -> str:
@@ -44,15 +45,15 @@ def split_passages(
             key = parent[key]
         return key
 
-    names = [f"id {passage.id.split('#')[0]}" for passage in passages]
-    for name, passage in zip(names, passages, strict=True):
-        by_name, by_content = group(name), group(f"content {content(passage.text)}")
+    names = [f"id {text.id.split('#')[0]}" for text in texts]
+    for name, text in zip(names, texts, strict=True):
+        by_name, by_content = group(name), group(f"content {content(text.text)}")
         parent[by_content] = by_name
     parts: dict[Split, list[AnyText]] = {"train": [], "validation": [], "test": []}
     home: dict[str, Split] = {}
-    for name, passage in zip(names, passages, strict=True):
-        own = split_of(passage.id, validation=validation, test=test, seed=seed)
-        parts[home.setdefault(group(name), own)].append(passage)
+    for name, text in zip(names, texts, strict=True):
+        own = split_of(text.id, validation=validation, test=test, seed=seed)
+        parts[home.setdefault(group(name), own)].append(text)
     return parts
 
 
@@ -79,22 +80,22 @@ def hold_out(
 
 
 def shared_passages(train: Iterable[Text], evaluation: Iterable[Text]) -> set[str]:
-    """Ids of evaluation passages that stand in the training data too: same id, or same words."""
+    """Ids of evaluation texts that stand in the training data too: same id, or same words."""
     ids: set[str] = set()
     contents: set[str] = set()
-    for passage in train:
-        ids.add(shared_key(passage))
-        contents.add(content(passage.text))
-    return {passage.id for passage in evaluation if shared_key(passage) in ids or content(passage.text) in contents}
+    for text in train:
+        ids.add(shared_key(text))
+        contents.add(content(text.text))
+    return {text.id for text in evaluation if shared_key(text) in ids or content(text.text) in contents}
 
 
-def shared_key(passage: Text) -> str:
+def shared_key(text: Text) -> str:
     """What versions of one abstract have in common: its source and its id before any "#".
 
     Every kind of passage that is made of PubMed's abstracts, and PubMedQA, counts as one source: the id is the PMID.
     """
-    source = "pubmed" if passage.source.startswith("pubmed-") else passage.source
-    return f"{source}:{passage.id.split('#')[0]}"
+    source = "pubmed" if text.source.startswith("pubmed-") else text.source
+    return f"{source}:{text.id.split('#')[0]}"
 
 
 def content(text: str) -> str:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..data.items import ChoiceItem, passage_numbers
-from ..data.passages import Text
-from ..data.quizzes import Choice, Quiz, fixed_options
+from ..data.quizzes import Choice, Quiz, Text, fixed_options
 from ..data.spelling import plain_words, spelt_out
 from ..data.splits import shared_passages
 from .metrics import Bools, Floats, Integers, PassageBootstrap, compared, probability_figures, share_cell, softmax
 from .predictions import Scores
+from .results import ChoiceFigures, ChoiceSummary, Label, LabelFigures
 
 LEAST_OF_SUBJECT = 10
 """A subject with fewer questions gets no slice of its own."""
@@ -26,7 +25,7 @@ LEAST_OF_SUBJECT = 10
 
 def summarise_choices(
     items: Sequence[ChoiceItem], scores: dict[str, Scores], train: Sequence[Text], *, cut: int, resamples: int
-) -> dict[str, Any]:
+) -> ChoiceSummary:
     """Every figure of an evaluation on choice questions, as `metrics.json` keeps it.
 
     Args:
@@ -40,19 +39,20 @@ def summarise_choices(
     if not scored:
         raise ValueError("No question fits the model, so there is nothing to measure")
     bootstrap = PassageBootstrap(passage_numbers(scored), resamples=resamples)
-    texts = {item.passage.id: item.passage for item in items}
+    texts = {item.quiz.id: item.quiz for item in items}
     labels = fixed_options(texts.values())
     leak = np.zeros(len(scored), dtype=bool) if labels else np.array([_leaks(item) for item in scored])
     shared = shared_passages(train, texts.values()) if train else None
-    answers = {name: np.array([int(found[item.key].argmax()) for item in scored]) for name, found in scores.items()}
+    answers = {name: np.array([item.best(found[item.key]) for item in scored]) for name, found in scores.items()}
     trained = [choice for quiz in train if isinstance(quiz, Quiz) for choice in quiz.choices]
     constant = _constant_answers(scored, trained, labels)
     gold = np.array([item.gold for item in scored])
-    correct: dict[str, Any] = {name: answer == gold for name, answer in (answers | constant).items()}
+    correct: dict[str, Floats] = {name: (answer == gold).astype(float) for name, answer in (answers | constant).items()}
     if labels is None and leak.any():
-        correct["copy, else first option"] = _copied(scored) == gold
+        correct["copy, else first option"] = (_copied(scored) == gold).astype(float)
     correct["chance"] = np.array([1 / len(item.candidates) for item in scored])
     return {
+        "kind": "choices",
         "counts": {
             "passages": len(texts),
             "mentions": len(items),
@@ -65,7 +65,7 @@ def summarise_choices(
             name: {"accuracy": share_cell(bootstrap, right)} for name, right in correct.items() if name not in scores
         },
         "models": {
-            name: _model_figures(scored, found, answers[name], correct[name], bootstrap, labels)
+            name: _model_figures(scored, found, answers[name], answers[name] == gold, bootstrap, labels)
             for name, found in scores.items()
         },
         "slices": compared(bootstrap, correct, _slices(scored, None if labels else leak, shared)),
@@ -75,13 +75,13 @@ def summarise_choices(
 
 def _leaks(item: ChoiceItem) -> bool:
     """The right option is spelt out in the text or the question."""
-    words = plain_words(f"{item.passage.text} {item.choice.question}")
+    words = plain_words(f"{item.quiz.text} {item.choice.question}")
     return bool(spelt_out(words, [item.candidates[item.gold]]))
 
 
 def _copied(items: Sequence[ChoiceItem]) -> Integers:
     """The first option that is spelt out in the text or the question, else the first of all."""
-    found = [spelt_out(plain_words(f"{item.passage.text} {item.choice.question}"), item.candidates) for item in items]
+    found = [spelt_out(plain_words(f"{item.quiz.text} {item.choice.question}"), item.candidates) for item in items]
     return np.array([options[0] if options else 0 for options in found])
 
 
@@ -110,14 +110,15 @@ def _model_figures(
     correct: Bools,
     bootstrap: PassageBootstrap,
     labels: tuple[str, ...] | None,
-) -> dict[str, Any]:
+) -> ChoiceFigures:
     probabilities = [softmax(found[item.key]) for item in items]
     gold = [item.gold for item in items]
     confidence: Floats = np.array([p.max() for p in probabilities])
-    figures: dict[str, Any] = {"accuracy": share_cell(bootstrap, correct)}
-    if labels:
-        figures["macro_f1"] = bootstrap.macro_f1(np.array(gold), answers, labels=len(labels)).record()
-    return figures | probability_figures(probabilities, gold, confidence, correct)
+    accuracy, trust = share_cell(bootstrap, correct), probability_figures(probabilities, gold, confidence, correct)
+    if labels is None:
+        return {"accuracy": accuracy, **trust}  # type: ignore[typeddict-item]  # which holds no macro_f1
+    macro_f1 = bootstrap.macro_f1(np.array(gold), answers, labels=len(labels)).record()
+    return {"accuracy": accuracy, "macro_f1": macro_f1, **trust}
 
 
 def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | None) -> dict[str, Bools]:
@@ -129,18 +130,19 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
         if count >= LEAST_OF_SUBJECT:
             slices[f"subject: {subject}"] = np.array([item.choice.subject == subject for item in items])
     if shared:
-        slices["passage not in training data"] = np.array([item.passage.id not in shared for item in items])
+        slices["passage not in training data"] = np.array([item.quiz.id not in shared for item in items])
     return slices
 
 
-def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, dict[str, Any]]:
+def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, Label]:
     """For each label how often it is right, and of each model how often it was answered, how often rightly, and its F1."""
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, Label] = {}
     for number, label in enumerate(labels):
         count = int((gold == number).sum())
-        table[label] = {"count": count}
+        by_model: dict[str, LabelFigures] = {}
         for name, answer in answers.items():
             answered, right = int((answer == number).sum()), int(((answer == number) & (gold == number)).sum())
             f1 = 2 * right / (answered + count) if answered + count else 0.0
-            table[label][name] = {"answered": answered, "right": right, "f1": f1}
+            by_model[name] = {"answered": answered, "right": right, "f1": f1}
+        table[label] = {"count": count, **by_model}  # type: ignore[typeddict-item]  # see `Label`
     return table

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items, passage_numbers
 from ..data.passages import Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from .metrics import Estimate, PassageBootstrap, softmax
 from .predictions import Scores
 
@@ -45,13 +45,13 @@ class Export:
     other_tokens: int = 0
     """Of the passages, those that llama.cpp splits into other tokens than the run's tokenizer does."""
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self) | {"path": str(self.path)}
 
 
 def compare_scores(
-    texts: Sequence[Passage | Quiz], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
+    texts: Sequence[Text], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
 ) -> Comparison:
     """What changed between two models' scores: of mentions with a listed gold and a second candidate, or of choice questions.
 
@@ -64,10 +64,7 @@ def compare_scores(
     items = [item for item in asked if item.kind == "choice" and item.key in before and item.key in after]
     if not items:
         raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
-    # The null candidate, which choice questions do not have, does not compete.
-    answers = [
-        np.array([int(found[item.key][: len(item.candidates)].argmax()) for item in items]) for found in (before, after)
-    ]
+    answers = [np.array([item.best(found[item.key]) for item in items]) for found in (before, after)]
     gold = np.array([item.gold for item in items])
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
     shares = [bootstrap.share(answer == gold) for answer in answers]
@@ -78,7 +75,7 @@ def compare_scores(
         after=shares[1],
         difference=difference[0],
         p=difference[1],
-        passages=len({item.passage.id for item in items}),
+        passages=len({item.key[0] for item in items}),
         changed=int((answers[0] != answers[1]).sum()),
         largest_shift=max(float(abs(softmax(before[i.key]) - softmax(after[i.key])).max()) for i in items),
     )

@@ -6,11 +6,13 @@ M questions, R bootstrap resamples, P passages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .results import BaselineDifference, Bin, Difference, ProbabilityFigures, Share, Slice
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -29,9 +31,13 @@ class Estimate:
     count: int
     """Questions behind it."""
 
-    def record(self) -> dict[str, float | int]:
+    def record(self) -> Share:
         """For JSON."""
-        return asdict(self)
+        return {"value": self.value, "low": self.low, "high": self.high, "count": self.count}
+
+    def difference(self, p: float) -> Difference:
+        """For JSON, of a difference with its p value."""
+        return {"value": self.value, "low": self.low, "high": self.high, "count": self.count, "p": p}
 
 
 class PassageBootstrap:
@@ -106,17 +112,16 @@ class PassageBootstrap:
         return Estimate(float(gain[chosen].mean()), float(low), float(high), int(chosen.sum())), p
 
 
-def share_cell(
-    bootstrap: PassageBootstrap, correct: Bools | Floats, chosen: Bools | None = None
-) -> dict[str, float | int] | None:
-    """A share with its interval, for JSON; None without questions."""
-    estimate = bootstrap.share(correct, chosen)
-    return estimate.record() if estimate else None
+def share_cell(bootstrap: PassageBootstrap, correct: Bools | Floats) -> Share:
+    """The share of all questions with its interval, for JSON."""
+    estimate = bootstrap.share(correct)
+    assert estimate is not None, "there are questions"
+    return estimate.record()
 
 
 def compared(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Slice]:
     """Every answerer's share right on each slice that is not empty, and how far the tuned model, if there is one, is from others.
 
     `difference` is tuned minus base, `from_parent` tuned minus the parent of a run that was tuned further, `from_baseline`
@@ -127,31 +132,41 @@ def compared(
         correct: answerer -> ``[M]``; those that are not among `MODELS` are baselines.
         slices: name -> ``[M]``, which questions belong to it.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Slice] = {}
+    baselines = [answerer for answerer in correct if answerer not in MODELS]
     for name, chosen in slices.items():
         if not chosen.any():
             continue
-        found[name] = {"count": int(chosen.sum())}
-        found[name] |= {answerer: share_cell(bootstrap, right, chosen) for answerer, right in correct.items()}
-        if "tuned" not in correct:
-            continue
-        others = {"difference": "base", "from_parent": "parent"}
-        baselines = [answerer for answerer in correct if answerer not in MODELS]
-        if baselines:
-            others["from_baseline"] = max(baselines, key=lambda baseline: float(np.mean(correct[baseline][chosen])))
-        for key, before in others.items():
-            if before in correct:
-                gain = bootstrap.difference(correct[before], correct["tuned"], chosen)
-                assert gain is not None
-                found[name][key] = {**gain[0].record(), "p": gain[1]}
-        if baselines:
-            found[name]["from_baseline"]["baseline"] = others["from_baseline"]
+        shares = {answerer: bootstrap.share(answers, chosen) for answerer, answers in correct.items()}
+        cells: Slice = {"count": int(chosen.sum()), **_records(shares)}  # type: ignore[typeddict-item]  # see `Slice`
+        if "tuned" in correct:
+            if "base" in correct:
+                cells["difference"] = _difference(bootstrap, correct, "base", chosen)
+            if "parent" in correct:
+                cells["from_parent"] = _difference(bootstrap, correct, "parent", chosen)
+            if baselines:
+                strongest = max(baselines, key=lambda baseline: float(np.mean(correct[baseline][chosen])))
+                gain = _difference(bootstrap, correct, strongest, chosen)
+                cells["from_baseline"] = BaselineDifference(**gain, baseline=strongest)
+        found[name] = cells
     return found
+
+
+def _records(shares: dict[str, Estimate | None]) -> dict[str, Share]:
+    return {answerer: share.record() for answerer, share in shares.items() if share is not None}
+
+
+def _difference(
+    bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], before: str, chosen: Bools
+) -> Difference:
+    gain = bootstrap.difference(correct[before], correct["tuned"], chosen)
+    assert gain is not None, "the slice is not empty"
+    return gain[0].difference(gain[1])
 
 
 def probability_figures(
     probabilities: Sequence[Floats], gold: Sequence[int], confidence: Floats, correct: Bools
-) -> dict[str, Any]:
+) -> ProbabilityFigures:
     """How far a model's probabilities can be trusted, for JSON.
 
     Args:
@@ -201,7 +216,7 @@ def expected_calibration_error(confidence: Floats, correct: Bools, *, num_bins: 
     return sum(abs(row["confidence"] - row["accuracy"]) * row["count"] for row in rows) / len(confidence)
 
 
-def reliability(confidence: Floats, correct: Bools, *, num_bins: int = 10) -> list[dict[str, float]]:
+def reliability(confidence: Floats, correct: Bools, *, num_bins: int = 10) -> list[Bin]:
     """Mean confidence and accuracy in equal-mass bins of confidence, ascending: the reliability diagram."""
     _check(confidence, correct)
     order = np.argsort(confidence, kind="stable")

@@ -12,16 +12,17 @@ import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item
-from ..data.passages import Passage, fingerprint
-from ..data.quizzes import Quiz
+from ..data.passages import fingerprint
+from ..data.quizzes import Text
 from ..models.load import LoadedModel
 from ..tools.progress import tracking
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.scoring import score_layouts
 from .metrics import Floats
+from .result_files import METRICS_FILE, read_metrics
 
 Scores = dict[tuple[str, int], Floats]
-"""(passage id, number of the mention) -> score of each candidate, the null candidate last; of a choice question there is
+"""(id of the text, number of the question) -> score of each candidate, the null candidate last; a choice question has
 none."""
 
 
@@ -49,10 +50,13 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
 def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
     """The scores of a model if the folder holds them under this key (weights, data, inventory, wording); else None."""
     path = folder / "predictions.parquet"
-    if not (folder / "metrics.json").exists() or not path.exists():
+    if not (folder / METRICS_FILE).exists() or not path.exists():
         return None
-    about = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
-    if about["keys"].get(name) != key:
+    try:
+        keys = read_metrics(folder)["about"]["keys"]
+    except ValueError:  # of another version of Medalist: the predictions are made again
+        return None
+    if keys.get(name) != key:
         return None
     rows = pl.read_parquet(path).filter(pl.col("model") == name)
     return {(row["passage"], row["mention"]): np.array(row["scores"]) for row in rows.iter_rows(named=True)}
@@ -66,33 +70,31 @@ def read_scores(folder: Path) -> dict[str, Scores]:
     return found
 
 
-def score_passages(
+def score_texts(
     loaded: LoadedModel,
-    passages: Sequence[Passage | Quiz],
+    texts: Sequence[Text],
     inventory: Inventory,
     prompt: PromptSettings,
     *,
     max_nodes: int,
     label: str,
 ) -> tuple[Scores, Encoder]:
-    """Score every question of the passages; returns the scores, and the encoder, which counts what did not fit."""
+    """Score every question about the texts; returns the scores, and the encoder, which counts what did not fit."""
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
     found: Scores = {}
-    with tracking(label, sum(passage.num_questions for passage in passages)) as advance:
-        layouts = (layout for passage in passages for layout in encoder.encode(passage, inventory))
+    with tracking(label, sum(text.num_questions for text in texts)) as advance:
+        layouts = (layout for text in texts for layout in encoder.encode(text, inventory))
         scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
         for layout, scores in scored:
             for number, values in zip(layout.mentions, scores, strict=True):
-                found[layout.passage, number] = values.double().numpy()
+                found[layout.text_id, number] = values.double().numpy()
         if encoder.dropped:
             advance(encoder.dropped)
     return found, encoder
 
 
-def prediction_key(
-    weights: str, passages: Sequence[Passage | Quiz], inventory: Inventory, prompt: PromptSettings
-) -> str:
+def prediction_key(weights: str, texts: Sequence[Text], inventory: Inventory, prompt: PromptSettings) -> str:
     """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
     candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
-    setting = json.dumps([fingerprint(passages), candidates, prompt.model_dump()])
+    setting = json.dumps([fingerprint(texts), candidates, prompt.model_dump()])
     return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()

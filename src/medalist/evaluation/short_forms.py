@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..data.inventory import Inventory
 from ..data.items import Item, passage_numbers, text_around
 from ..data.passages import Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
 from .baselines import BagOfWords, copy_else_majority, majority
-from .metrics import Bools, PassageBootstrap, compared, macro_accuracy, probability_figures, share_cell, softmax
+from .metrics import (
+    Bools,
+    Integers,
+    PassageBootstrap,
+    compared,
+    macro_accuracy,
+    probability_figures,
+    share_cell,
+    softmax,
+)
 from .predictions import Scores
+from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary, Slice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +41,7 @@ class Knowledge:
     """The training questions, of a model that was tuned on choices."""
 
     @property
-    def texts(self) -> list[Passage | Quiz]:
+    def texts(self) -> list[Text]:
         """All texts of the training data."""
         return [*(self.train or ()), *(self.quizzes or ())]
 
@@ -44,7 +53,7 @@ def summarise(
     knowledge: Knowledge,
     *,
     resamples: int,
-) -> dict[str, Any]:
+) -> ShortFormSummary:
     """Every figure of an evaluation, as `metrics.json` keeps it.
 
     Args:
@@ -64,6 +73,7 @@ def summarise(
     gold = np.array([item.gold for item in choice])
     correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
     return {
+        "kind": "short forms",
         "counts": _counts(items, scored, knowledge),
         "baselines": {
             name: {"accuracy": share_cell(bootstrap, correct[name])} for name in answers if name not in scores
@@ -78,19 +88,19 @@ def summarise(
     }
 
 
-def _answers(items: Sequence[Item], found: Scores) -> Any:
+def _answers(items: Sequence[Item], found: Scores) -> Integers:
     """The best listed candidate of each item; the null candidate does not compete here."""
-    return np.array([int(found[item.key][:-1].argmax()) for item in items])
+    return np.array([item.best(found[item.key]) for item in items])
 
 
-def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Any]:
+def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Integers]:
     """Baselines by name. Majority and copy come once per source of counts: training data, and the inventory if it has any."""
     sources: dict[str, tuple[Inventory, ...]] = {}
     if knowledge.trained is not None:
         sources["training"] = (knowledge.trained, inventory)
     if any(sense.count for senses in inventory.senses.values() for sense in senses):
         sources["inventory"] = (inventory,)
-    answers: dict[str, Any] = {}
+    answers: dict[str, Integers] = {}
     words = [plain_words(text_around(item.passage, item.mention)) for item in items]
     for name, counts in (sources or {"inventory": (inventory,)}).items():
         answers[f"majority ({name} counts)"] = np.array(
@@ -112,14 +122,18 @@ def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Kn
     return answers
 
 
-def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge) -> dict[str, Any]:
+def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge) -> ShortFormCounts:
     kinds = [item.kind for item in scored]
     passages = {item.passage.id: item.passage for item in items}
     shared = shared_passages(knowledge.texts, passages.values()) if knowledge.texts else None
     return {
         "passages": len(passages),
         "mentions": len(items),
-        **{kind: kinds.count(kind) for kind in ("choice", "single", "absent", "unlisted", "distractor")},
+        "choice": kinds.count("choice"),
+        "single": kinds.count("single"),
+        "absent": kinds.count("absent"),
+        "unlisted": kinds.count("unlisted"),
+        "distractor": kinds.count("distractor"),
         "dropped": len(items) - len(scored),
         "passages_in_training_data": None if shared is None else len(shared),
     }
@@ -128,17 +142,17 @@ def _counts(items: Sequence[Item], scored: Sequence[Item], knowledge: Knowledge)
 def _model_figures(
     choice: Sequence[Item],
     found: Scores,
-    answers: Any,
+    answers: Integers,
     correct: Bools,
     bootstrap: PassageBootstrap,
-) -> dict[str, Any]:
+) -> ShortFormFigures:
     lenient = np.array(
         [
-            equivalence_key(item.candidates[answer]) == equivalence_key(item.candidates[item.gold or 0])
+            equivalence_key(item.candidates[answer]) == equivalence_key(item.gold_answer)
             for item, answer in zip(choice, answers, strict=True)
         ]
     )
-    gold = [item.gold or 0 for item in choice]
+    gold = [item.listed_gold for item in choice]
     listed = [softmax(found[item.key][:-1]) for item in choice]
     offered = [softmax(found[item.key]) for item in choice]
     confidence = np.array([p[:-1].max() for p in offered])
@@ -151,20 +165,21 @@ def _model_figures(
     }
 
 
-def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap) -> dict[str, Any]:
+def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap) -> Abstention:
     """What happens when the null candidate may win."""
     answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
-    hidden = np.array([np.delete(found[item.key][:-1], item.gold or 0).max() < found[item.key][-1] for item in choice])
+    hidden = np.array([item.declined_without_gold(found[item.key]) for item in choice])
+    right_when_answered = bootstrap.share(correct, answered)
     return {
         "answered": share_cell(bootstrap, answered),
-        "accuracy_when_answered": share_cell(bootstrap, correct, answered),
+        "accuracy_when_answered": right_when_answered.record() if right_when_answered else None,
         "abstained_when_gold_hidden": share_cell(bootstrap, hidden),
     }
 
 
 def _expansion(
     scored: Sequence[Item], scores: dict[str, Scores], inventory: Inventory, knowledge: Knowledge, *, resamples: int
-) -> dict[str, Any]:
+) -> dict[str, Slice]:
     """What an expander does with the text: right is the gold where it is listed, and "none of these" elsewhere.
 
     Here the null candidate competes everywhere, and single listed senses count too. A short form that no inventory
@@ -226,10 +241,10 @@ def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str
     return dict(sorted(table.items(), key=lambda pair: (-pair[1]["count"], pair[0])))
 
 
-def _confusions(items: Sequence[Item], answers: Any, *, most: int = 20) -> list[dict[str, Any]]:
+def _confusions(items: Sequence[Item], answers: Integers, *, most: int = 20) -> list[Confusion]:
     """Which long form was taken for which, most frequent first."""
     pairs = Counter(
-        (item.mention.short_form, item.candidates[item.gold or 0], item.candidates[answer])
+        (item.mention.short_form, item.gold_answer, item.candidates[answer])
         for item, answer in zip(items, answers, strict=True)
         if answer != item.gold
     )

@@ -120,9 +120,9 @@ class Expander:
             max_nodes=EvaluationSettings().max_nodes,
         )
         for layout, scores in scored:
-            passage = passages[int(layout.passage)]
+            passage = passages[int(layout.text_id)]
             for number, values in zip(layout.mentions, scores, strict=True):
-                found[int(layout.passage)].append(self._expansion(passage, number, values))
+                found[int(layout.text_id)].append(self._expansion(passage, number, values))
         return [sorted(expansions, key=lambda expansion: expansion.start) for expansions in found]
 
     def _mentions(self, text: str) -> tuple[Mention, ...]:

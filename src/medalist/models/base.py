@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from huggingface_hub import constants, snapshot_download
@@ -263,6 +262,6 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def identity_record(identity: BaseIdentity) -> dict[str, Any]:
+def identity_record(identity: BaseIdentity) -> dict[str, object]:
     """The identity as `recipe.yaml` records it."""
     return asdict(identity)

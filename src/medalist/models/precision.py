@@ -28,7 +28,7 @@ class Precision:
     reason: str
     """For display: "float32: this CPU has no bfloat16; NF4 weights"."""
 
-    def loading_arguments(self) -> dict[str, Any]:
+    def loading_arguments(self) -> dict[str, object]:
         """Keyword arguments of transformers' `from_pretrained`."""
         if self.quantization == "none":
             return {"dtype": self.dtype}
@@ -85,7 +85,7 @@ def choose_dtype(device: torch.device) -> str:
 def _why(device: torch.device, dtype: str, *, asked: bool) -> str:
     if device.type == "cuda":
         return "as requested" if asked else "this GPU has it" if dtype == "bfloat16" else "this GPU has no bfloat16"
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # missing from PyTorch 2.9
+    told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # missing from PyTorch 2.9
     has_bfloat16 = any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
     if dtype == "float16" or (dtype == "bfloat16" and not has_bfloat16):
         return f"as requested, though this CPU has no {dtype} and is hundreds of times slower in it"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 
@@ -129,7 +129,7 @@ class Plan:
             return None
         return OVERHEAD * (forward / self.rates.forward + backward / self.rates.backward)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Everything in machine-readable form; in bytes, seconds and operations."""
         return asdict(self) | {
             "peaks": [asdict(peak) | {"total": peak.total} for peak in self.peaks],

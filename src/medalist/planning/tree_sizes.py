@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, BatchEncoding
 from ..data.embedded import sample
 from ..data.inventory import Inventory
 from ..data.passages import Mention, Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Text
 from ..models.base import cache_folder, local_base
 from ..recipe import Recipe
 from ..runs.prepare import data_folder, prepare
@@ -108,7 +108,7 @@ class TreeSource:
         tokenizer = find_tokenizer(recipe)
         self._tokenizer = tokenizer or EstimatedTokenizer()
         found = _own_texts(recipe)
-        validation: Sequence[Passage | Quiz]
+        validation: Sequence[Text]
         self._train, validation, self._inventory = found or typical_passages()
         self._validation = validation or self._train  # if not scored during training, then after it
         whose = (
@@ -137,8 +137,8 @@ class TreeSource:
         items = [dataset[index] for index in range(len(dataset))]
         layouts = [
             layout
-            for passage in self._validation
-            for layout in encoder.encode(with_gold(passage, self._inventory), self._inventory)
+            for text in self._validation
+            for layout in encoder.encode(with_gold(text, self._inventory), self._inventory)
         ]
         return TreeSizes(
             training=tuple(_size(item.layouts) for item in items),
@@ -155,7 +155,7 @@ def _size(layouts: Sequence[Layout]) -> tuple[Pass, int]:
     return one, sum(len(layout.questions) for layout in layouts)
 
 
-def _own_texts(recipe: Recipe) -> tuple[Sequence[Passage | Quiz], Sequence[Passage | Quiz], Inventory] | None:
+def _own_texts(recipe: Recipe) -> tuple[Sequence[Text], Sequence[Text], Inventory] | None:
     """Some training and validation texts from the recipe's own data, if it is on this machine and small or prepared."""
     settings = recipe.data
     try:
@@ -185,7 +185,7 @@ def _bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-def _spread(texts: Sequence[Passage | Quiz]) -> Sequence[Passage | Quiz]:
+def _spread(texts: Sequence[Text]) -> Sequence[Text]:
     """At most `SAMPLE` of them, evenly from first to last."""
     step = max(1, math.ceil(len(texts) / SAMPLE))
     return texts[::step]

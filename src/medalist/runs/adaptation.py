@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
-import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from ..evaluation.claims_table import slice_row
+from ..evaluation.claims_table import parent_row
+from ..evaluation.result_files import METRICS_FILE, read_metrics
+from ..evaluation.results import Adaptation, AdaptationRow, ShortFormMetrics
 from .run import Run
 
-PARENT_TEST = "parent-test"
-"""The test split of the parent's data, as `medalist evaluate RUN --data` takes it and as its results are called."""
+
+class ParentTest(StrEnum):
+    """Asks for the test split of the parent's data, where otherwise a file is named."""
+
+    PARENT_TEST = "parent-test"
+    """As `medalist evaluate RUN --data` takes it, and as its results are called."""
+
+
+PARENT_TEST = ParentTest.PARENT_TEST
 FRESH = "passage not in training data"
 """The slice that counts where an evaluation shares passages with training data."""
 
 
-def adaptation(run: Run) -> dict[str, Any] | None:
-    """The figures of a run that was tuned further, from its evaluations; None unless both are there with the three models.
-
-    Returns:
-        `parent`: its name; `data`: what was tuned on; `rows`: as of the claims table, each against the parent, with `place`
-        ("sub-domain", "elsewhere") and `measure` ("right", ...); `shared`: a line for each split with test passages that
-        stand in training data too; `keys`: what the rows were made of.
-    """
-    found = {}
-    for name in ("test", PARENT_TEST):
-        path = run.folder / "evaluation" / name / "metrics.json"
-        found[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"models": {}}
-        if not {"base", "parent", "tuned"} <= found[name]["models"].keys():
-            return None
+def adaptation(run: Run) -> Adaptation | None:
+    """The figures of a run that was tuned further, from its evaluations; None unless both hold the three models."""
+    here, there = _with_parent(run, "test"), _with_parent(run, PARENT_TEST)
+    if here is None or there is None:
+        return None
     settings = run.recipe.data
     data = Path(settings.path).name if settings.path else settings.source
     parent = run.record["parent"]["name"]
-    elsewhere = f"elsewhere (test split of {parent})"
     return {
         "parent": parent,
         "data": data,
-        "rows": [*_rows(f"sub-domain ({data})", found["test"]), *_rows(elsewhere, found[PARENT_TEST])],
-        "shared": [
-            line for name, m in ((data, found["test"]), (parent, found[PARENT_TEST])) for line in _shared(name, m)
+        "rows": [
+            *_rows("sub-domain", f"sub-domain ({data})", here),
+            *_rows("elsewhere", f"elsewhere (test split of {parent})", there),
         ],
-        "keys": [metrics["about"]["keys"] for metrics in found.values()],
+        "shared": [*_shared(data, here), *_shared(parent, there)],
+        "keys": [here["about"]["keys"], there["about"]["keys"]],
     }
 
 
-def _shared(name: str, metrics: dict[str, Any]) -> list[str]:
+def _with_parent(run: Run, name: str) -> ShortFormMetrics | None:
+    """An evaluation of the run, its parent and their base; None if there is none."""
+    folder = run.folder / "evaluation" / name
+    if not (folder / METRICS_FILE).exists():
+        return None
+    metrics = read_metrics(folder)
+    if metrics["kind"] == "choices" or not {"base", "parent", "tuned"} <= metrics["models"].keys():
+        return None
+    return metrics
+
+
+def _shared(name: str, metrics: ShortFormMetrics) -> list[str]:
     count, passages = metrics["counts"]["passages_in_training_data"], metrics["counts"]["passages"]
     if not count:
         return []
@@ -54,14 +64,13 @@ def _shared(name: str, metrics: dict[str, Any]) -> list[str]:
     ]
 
 
-def _rows(where: str, metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    slices, baselines = metrics["slices"], metrics["baselines"]
+def _rows(place: str, where: str, metrics: ShortFormMetrics) -> list[AdaptationRow]:
+    slices, baselines = metrics["slices"], list(metrics["baselines"])
     asked = {"right": (slices.get(FRESH, slices["all"]), baselines)}
-    if slices.get("no leak", {}).get("count", 0) not in (0, slices["all"]["count"]):
+    if "no leak" in slices and slices["no leak"]["count"] not in (0, slices["all"]["count"]):
         asked["right, no answer leak"] = slices["no leak"], baselines
     asked["right, may decline"] = metrics["expansion"]["all"], ["majority"]
     return [
-        slice_row("adaptability", f"{where}: {measure}", cells, names, against="parent")
-        | {"place": where.partition(" (")[0], "measure": measure}
+        {**parent_row("adaptability", f"{where}: {measure}", cells, names), "place": place, "measure": measure}
         for measure, (cells, names) in asked.items()
     ]

@@ -6,16 +6,17 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..data.embedded import clinical
 from ..data.passages import NONE_OF_THESE, Mention
 from ..data.quizzes import Choice
-from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, read_claims
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.comparison import Export
-from ..evaluation.results import distinct_slices, without_words
+from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
+from ..evaluation.results import ClaimRow, Metrics, distinct_slices, right, strongest_baseline, without_words
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
@@ -44,6 +45,20 @@ class Place:
     """Evaluations that words of their data may be shown of; None: all."""
 
 
+class Evaluation(TypedDict):
+    """What a card shows of an evaluation."""
+
+    name: str
+    """Of its folder."""
+    title: str
+    metrics: Metrics
+    answerers: list[str]
+    """Models, then baselines."""
+    strongest: dict[str, str]
+    """Slice -> the strongest baseline there."""
+    claims: dict[str, list[ClaimRow]]
+
+
 def write_card(run: Run) -> Path | None:
     """Write the card of a trained run with the results it has so far; None before training has ended."""
     if run.tuned is None or "training" not in run.record:
@@ -63,24 +78,24 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
     """
     place = place or Place(base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id))
     folders = sorted(
-        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")), key=lambda f: (f.name != "test", f.name)
+        (path.parent for path in run.folder.glob(f"evaluation/*/{METRICS_FILE}")),
+        key=lambda f: (f.name != "test", f.name),
     )
-    evaluations = []
+    evaluations: list[Evaluation] = []
     for folder in folders:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_metrics(folder)
         if place.with_words is not None and folder.name not in place.with_words:
             metrics["slices"] = without_words(metrics["slices"])
+        strongest = {name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()}
+        metrics["slices"] = distinct_slices(metrics["slices"])
         claims = read_claims(folder)
         evaluations.append(
             {
                 "name": folder.name,
                 "title": _data_name(run, folder.name),
-                "metrics": metrics | {"slices": distinct_slices(metrics["slices"])},
+                "metrics": metrics,
                 "answerers": [*metrics["models"], *metrics["baselines"]],
-                "strongest": {
-                    part: max((b for b in metrics["baselines"] if cells[b]), key=lambda b: cells[b]["value"])
-                    for part, cells in metrics["slices"].items()
-                },
+                "strongest": strongest,
                 "claims": claims_by_heading(claims) if claims else {},
             }
         )
@@ -109,7 +124,7 @@ def card_text(run: Run, export: Export | None = None, place: Place | None = None
     return f"---\n{_metadata(run, place, evaluations, lora=lora)}\n---\n\n{page}"
 
 
-def _metadata(run: Run, place: Place, evaluations: list[dict[str, Any]], *, lora: bool) -> str:
+def _metadata(run: Run, place: Place, evaluations: list[Evaluation], *, lora: bool) -> str:
     """The YAML head that the Hub reads; an accuracy never stands without its interval and baselines there either."""
     choices = run.recipe.data.source == "choices"
     results = [
@@ -153,17 +168,15 @@ def _metadata(run: Run, place: Place, evaluations: list[dict[str, Any]], *, lora
     return card.to_yaml()
 
 
-def _headline_metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def _headline_metrics(metrics: Metrics) -> Iterator[tuple[str, float]]:
     for name, label in (("all", "all"), ("no leak", "answer not spelt out elsewhere")):
         cells = metrics["slices"].get(name)
         if cells is None or "tuned" not in cells:
             continue
         others = [("base model", "base"), *((baseline, baseline) for baseline in metrics["baselines"])]
-        beside = "; ".join(f"{shown} {share(cells[key])}" for shown, key in others if key in cells)
-        yield (
-            f"Accuracy, {label} (95 % interval {interval(cells['tuned'])} %; {beside})",
-            round(cells["tuned"]["value"], 4),
-        )
+        beside = "; ".join(f"{shown} {share(right(cells, key))}" for shown, key in others if key in cells)
+        tuned = right(cells, "tuned")
+        yield f"Accuracy, {label} (95 % interval {interval(tuned)} %; {beside})", round(tuned["value"], 4)
 
 
 def _data_name(run: Run, name: str) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,14 +21,16 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
 from ..data.spelling import plain_words
 from ..evaluation.baselines import copy_else_majority, majority
-from ..evaluation.claims_table import compared, make_row, read_claims, slice_row
+from ..evaluation.claims_table import compared, make_row, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
-from ..evaluation.predictions import Scores, read_scores, score_passages
+from ..evaluation.predictions import Scores, read_scores, score_texts
+from ..evaluation.result_files import CLAIMS_FILE, read_claims
+from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, ShortFormMetrics
 from ..models.load import LoadedModel
 from ..tools.files import replacing
 from .evaluate import RunModels, evaluate_run
-from .held_out import held_out
+from .held_out import OWN_TEST, HeldOut, held_out
 from .run import Run, use_threads
 
 CONFIDENT = 0.8
@@ -57,16 +58,13 @@ class _Text:
     inventory: Inventory
 
 
-def check_claims(
-    run: Run, *, data: Path | None = None, inventory: Path | None = None, mentions: int = 100
-) -> tuple[dict[str, Any], Path]:
+def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tuple[Claims, Path]:
     """Measure each claim of the article on a run, base against tuned.
 
     Args:
         run: trained to its end.
-        data: as for `evaluate_run`, whose results are used where they are there already. None, of a run that was tuned
-            further: how well it adapted, there and elsewhere, is a row too.
-        inventory: likewise.
+        on: as for `evaluate_run`, whose results are used where they are there already. Of a run that was tuned further, on
+            the test split of its own data, how well it adapted, there and elsewhere, is a row too.
         mentions: how many free answers to generate with each model, spread over the data.
 
     Returns:
@@ -79,21 +77,23 @@ def check_claims(
     if run.tuned is None:
         raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
     use_threads(run.recipe)
-    held = held_out(run, data=data, inventory=inventory)
+    held = held_out(run, on)
     if held.quizzes:
         raise ValueError("The claims are about short forms, not choice questions; name marked passages with --data")
-    metrics, folder = evaluate_run(run, data=data, inventory=inventory)
-    path = folder / "claims.json"
+    metrics, folder = evaluate_run(run, on)
+    assert metrics["kind"] == "short forms", "as is the held-out data"
+    path = folder / CLAIMS_FILE
     notes, senses = probes.dangerous_pairs()
     dangerous = _Text(passages=notes, inventory=senses)
     listed = sample.inventory()
     elsewhere = _Text(passages=read_passages(clinical.NOTES["clinical-development"], listed), inventory=listed)
-    made_of = {
+    made_of: ClaimsBasis = {
         "keys": metrics["about"]["keys"],
         "settings": {"mentions": mentions, "new_tokens": NEW_TOKENS, "confident": CONFIDENT},
         "texts": [fingerprint(text.passages) for text in (dangerous, elsewhere)],
-        **({"adaptation": metrics["adaptation"]["keys"]} if "adaptation" in metrics else {}),
     }
+    if "adaptation" in metrics:
+        made_of["adaptation"] = metrics["adaptation"]["keys"]
     known = read_claims(folder)
     if known is not None and made_of.items() <= known.items():
         return known, path
@@ -109,7 +109,7 @@ def check_claims(
         *_safety_rows(choice, read_scores(folder), dangerous, measured, resamples),
         *_cost_rows(asked, measured, resamples),
     ]
-    claims = {**made_of, "rows": rows}
+    claims: Claims = {**made_of, "rows": rows}
     with replacing(path) as file:
         json.dump(claims, file, indent=1, ensure_ascii=False)
     return claims, path
@@ -121,9 +121,7 @@ def _measure(
     prompt, nodes = run.recipe.prompt, run.recipe.evaluation.max_nodes
 
     def score(text: _Text, label: str) -> Scores:
-        found, _ = score_passages(
-            loaded, text.passages, text.inventory, prompt, max_nodes=nodes, label=f"{label}, {name}"
-        )
+        found, _ = score_texts(loaded, text.passages, text.inventory, prompt, max_nodes=nodes, label=f"{label}, {name}")
         return found
 
     nll, counts = perplexities(loaded, probes.general_english())
@@ -135,27 +133,40 @@ def _measure(
     )
 
 
-def _accuracy_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [
-        slice_row("accuracy", label, metrics["slices"].get(name), metrics["baselines"])
-        for name, label in (("all", "right among the listed senses"), ("no leak", "the same, no answer leak"))
-    ]
-    return [row for row in rows if row]
+def _accuracy_rows(metrics: ShortFormMetrics) -> list[ClaimRow]:
+    named = (("all", "right among the listed senses"), ("no leak", "the same, no answer leak"))
+    return _slice_rows(metrics, "accuracy", named)
+
+
+def _slice_rows(metrics: ShortFormMetrics, claim: str, named: Iterable[tuple[str, str]]) -> list[ClaimRow]:
+    """A row for each slice, given with what it measures, that has mentions."""
+    slices = metrics["slices"]
+    return [slice_row(claim, metric, slices[name], metrics["baselines"]) for name, metric in named if name in slices]
 
 
 def _generation_rows(
     asked: Sequence[Item], measured: dict[str, _Measured], baseline: str, resamples: int
-) -> list[dict[str, Any]]:
+) -> list[ClaimRow]:
     fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
     items = [asked[n] for n in fits]
     texts = {name: [answer.text for n in fits if (answer := m.answers[n])] for name, m in measured.items()}
-    golds = [item.candidates[item.gold or 0] for item in items]
+    golds = [item.gold_answer for item in items]
 
-    def each(model: str, judge: Any) -> Floats:
-        return np.array([judge(*row) for row in zip(texts[model], items, golds, strict=True)], dtype=float)
-
-    def row(claim: str, metric: str, judge: Any, **about: Any) -> dict[str, Any]:
-        return compared(claim, metric, items, {name: each(name, judge) for name in texts}, resamples, **about)
+    def row(
+        claim: str,
+        metric: str,
+        judge: Callable[[str, Item, str], float],
+        *,
+        unit: str = "%",
+        better: Better = "higher",
+        baseline: str | None = None,
+    ) -> ClaimRow:
+        """What a judge makes of (free answer, item, gold)."""
+        values = {
+            name: np.array([judge(*row) for row in zip(found, items, golds, strict=True)], dtype=float)
+            for name, found in texts.items()
+        }
+        return compared(claim, metric, items, values, resamples, unit=unit, better=better, baseline=baseline)
 
     return [
         row(
@@ -187,16 +198,18 @@ def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
 
 
 def _adaptability_rows(
-    metrics: dict[str, Any],
+    metrics: ShortFormMetrics,
     elsewhere: _Text,
     measured: dict[str, _Measured],
     trained: Inventory,
     resamples: int,
-) -> list[dict[str, Any]]:
-    rows = [row for row in metrics.get("adaptation", {"rows": []})["rows"] if row["measure"] == "right"]
-    for label, name in (("senses", "sense unseen"), ("short forms", "short form unseen")):
-        cells = metrics["slices"].get(name)
-        rows.append(slice_row("adaptability", f"{label} never trained on: right", cells, metrics["baselines"]))
+) -> list[ClaimRow]:
+    adapted = metrics["adaptation"]["rows"] if "adaptation" in metrics else []
+    unseen = (
+        ("sense unseen", "senses never trained on: right"),
+        ("short form unseen", "short forms never trained on: right"),
+    )
+    rows = [*(row for row in adapted if row["measure"] == "right"), *_slice_rows(metrics, "adaptability", unseen)]
     items = [item for item in make_items(elsewhere.passages, elsewhere.inventory) if item.kind == "choice"]
     right = {name: _right(items, m.elsewhere) for name, m in measured.items()}
     baseline = _strongest_baseline(items, trained, elsewhere.inventory)
@@ -210,19 +223,17 @@ def _adaptability_rows(
             baseline=baseline,
         )
     )
-    return [row for row in rows if row]
+    return rows
 
 
 def _right(items: Sequence[Item], scores: Scores) -> Floats:
     """``[M]`` 1 where the best listed candidate is the gold, else 0."""
-    return np.array([scores[item.key][:-1].argmax() == item.gold for item in items], dtype=float)
+    return np.array([item.best(scores[item.key]) == item.gold for item in items], dtype=float)
 
 
 def _hidden(items: Sequence[Item], scores: Scores) -> Floats:
     """``[M]`` 1 where the null candidate wins with the gold taken away, else 0."""
-    return np.array(
-        [np.delete(scores[item.key][:-1], item.gold or 0).max() < scores[item.key][-1] for item in items], dtype=float
-    )
+    return np.array([item.declined_without_gold(scores[item.key]) for item in items], dtype=float)
 
 
 def _confidently_wrong(items: Sequence[Item], scores: Scores) -> Floats:
@@ -239,15 +250,23 @@ def _safety_rows(
     dangerous: _Text,
     measured: dict[str, _Measured],
     resamples: int,
-) -> list[dict[str, Any]]:
+) -> list[ClaimRow]:
     pairs = make_items(dangerous.passages, dangerous.inventory)
     on_pairs = {name: m.dangerous for name, m in measured.items()}
     chance = np.mean([1 / len(item.candidates) for item in pairs])
     scored = [item for item in choice if all(item.key in found for found in scores.values())]
 
-    def row(metric: str, items: Sequence[Item], found: dict[str, Scores], judge: Any, **about: Any) -> dict[str, Any]:
+    def row(
+        metric: str,
+        items: Sequence[Item],
+        found: dict[str, Scores],
+        judge: Callable[[Sequence[Item], Scores], Floats],
+        *,
+        better: Better = "higher",
+        baseline: str | None = None,
+    ) -> ClaimRow:
         values = {name: judge(items, found[name]) for name in ("base", "tuned")}
-        return compared("safety", metric, items, values, resamples, **about)
+        return compared("safety", metric, items, values, resamples, better=better, baseline=baseline)
 
     sure = f"{CONFIDENT:.0%}".replace("%", " %")
     return [
@@ -258,24 +277,31 @@ def _safety_rows(
     ]
 
 
-def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> dict[str, Any]:
+def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> ClaimRow:
     """Perplexity of each model; the difference is the relative change, so 0.05 is 5 % worse."""
     texts = PassageBootstrap(range(len(measured["base"].english)), resamples=resamples)
-    cells: dict[str, Any] = {}
+    cells = {}
     for name, m in measured.items():
         nll = texts.share(m.english)
         assert nll is not None
         value, low, high = np.exp([nll.value, nll.low, nll.high]).tolist()
-        cells[name] = Estimate(value, low, high, nll.count)
+        cells[name] = Estimate(value, low, high, nll.count).record()
     found = texts.difference(measured["base"].english, measured["tuned"].english)
     assert found is not None
     nats, p = found
-    change = {end: float(np.expm1(getattr(nats, end))) for end in ("value", "low", "high")}
-    difference = {**change, "count": nats.count, "p": p}
-    return make_row("cost", "perplexity of plain English", cells, difference, unit="perplexity", better="lower")
+    value, low, high = (float(np.expm1(end)) for end in (nats.value, nats.low, nats.high))
+    return make_row(
+        "cost",
+        "perplexity of plain English",
+        Estimate(value, low, high, nats.count).difference(p),
+        base=cells["base"],
+        tuned=cells["tuned"],
+        unit="perplexity",
+        better="lower",
+    )
 
 
-def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> list[dict[str, Any]]:
+def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> list[ClaimRow]:
     fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
     items = [asked[n] for n in fits]
     seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}

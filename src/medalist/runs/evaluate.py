@@ -7,17 +7,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.choices import summarise_choices
-from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages, write_predictions
+from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts, write_predictions
+from ..evaluation.result_files import METRICS_FILE, read_metrics
+from ..evaluation.results import About, DataAbout, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
 from ..models.load import LoadedModel, load_base
 from ..models.precision import Quantization
@@ -27,7 +28,7 @@ from ..tools.progress import say
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
 from .card import write_card
-from .held_out import held_out, named_data, read_marked
+from .held_out import OWN_TEST, HeldOut, held_out, named_data, read_marked
 from .parents import parent_of
 from .prepared import open_prepared
 from .reading import load_inventory
@@ -57,19 +58,13 @@ class RunModels:
         return self._base
 
 
-def evaluate_run(
-    run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
-) -> tuple[dict[str, Any], Path]:
+def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
     """Evaluate base and tuned model of a run on the same questions; of a run that was tuned further its parent too.
 
     Args:
         run: trained to its end; before that, only what it begins with is evaluated.
-        data: marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
-            `data.sources.choices`); the embedded notes by name, with the sample's inventory if none is given:
-            clinical-development, clinical-locked; parent-test: the test split of the parent's data. None: the test
-            split of the run's own data, and after it, of a run that was tuned further, parent-test.
-        inventory: the candidates of mentions; None: the run's.
-        limit: take only so many passages.
+        on: what to evaluate it on. After the test split of its own data, a run that was tuned further is evaluated on
+            its parent's too.
 
     Returns:
         The metrics, and the folder that holds them: `evaluation/<data>/` of the run. After an evaluation of both splits
@@ -79,7 +74,7 @@ def evaluate_run(
     parent = parent_of(run)
     if run.recipe.model.parent is not None and parent is None:
         say(f"{run.recipe.model.parent}, which this run began with, is gone or trained anew: it is left out")
-    held = held_out(run, data=data, inventory=inventory, limit=limit)
+    held = held_out(run, on)
     models = RunModels(run)
     before = None if parent is None else parent.folder / "evaluation" / held.folder.name.removeprefix("parent-")
     metrics = evaluate(
@@ -95,9 +90,11 @@ def evaluate_run(
         about=held.about,
         earlier=None if before is None else {"base": (before, "base"), "parent": (before, "tuned")},
     )
-    if data is None and parent is not None and run.tuned is not None and _has_test(parent):
-        evaluate_run(run, data=Path(PARENT_TEST), limit=limit)
-        metrics |= {"adaptation": adaptation(run)}
+    if on.data is None and parent is not None and run.tuned is not None and _has_test(parent):
+        evaluate_run(run, HeldOut(data=PARENT_TEST, limit=on.limit))
+        adapted = adaptation(run)
+        assert metrics["kind"] == "short forms" and adapted is not None, "runs on short forms alone have a parent"
+        metrics["adaptation"] = adapted
     write_card(run)
     return metrics, held.folder
 
@@ -121,7 +118,7 @@ def evaluate_base(
     train: Path | None = None,
     limit: int | None = None,
     output: Path = Path("evaluation"),
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[Metrics, Path]:
     """Evaluate a bare base model.
 
     Args:
@@ -139,8 +136,7 @@ def evaluate_base(
     """
     settings = Recipe()
     name, file, inventory = named_data(data, inventory)
-    assert file is not None
-    texts: Sequence[Passage | Quiz]
+    texts: Sequence[Text]
     quarantine = Quarantine()
     if is_choices(file):
         candidates = NO_SENSES
@@ -174,7 +170,7 @@ def _folder_sha256(folder: Path) -> str:
 
 def evaluate(
     models: dict[str, tuple[str, Callable[[], LoadedModel]]],
-    passages: Sequence[Passage | Quiz],
+    texts: Sequence[Text],
     inventory: Inventory,
     prompt: PromptSettings,
     folder: Path,
@@ -183,17 +179,17 @@ def evaluate(
     max_nodes: int,
     resamples: int,
     quarantine: Quarantine,
-    about: dict[str, Any],
+    about: DataAbout,
     earlier: Mapping[str, tuple[Path, str]] | None = None,
-) -> dict[str, Any]:
-    """Score passages with each model, summarise, and write `metrics.json` and `predictions.parquet`.
+) -> Metrics:
+    """Score texts with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
     A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
     run again.
 
     Args:
         models: name -> (what identifies its weights, how to load it), run in order.
-        passages: with golds; or quizzes, all of them.
+        texts: passages with golds; or quizzes, all of them.
         inventory: the candidates of mentions.
         prompt: wording.
         folder: gets the two files, whole or not at all.
@@ -207,7 +203,7 @@ def evaluate(
     Returns:
         The content of `metrics.json`.
     """
-    keys = {name: prediction_key(identity, passages, inventory, prompt) for name, (identity, _) in models.items()}
+    keys = {name: prediction_key(identity, texts, inventory, prompt) for name, (identity, _) in models.items()}
     scores: dict[str, Scores] = {}
     cut = 0
     for name, (_, load) in models.items():
@@ -217,36 +213,36 @@ def evaluate(
             place, called = earlier[name]
             known = read_predictions(place, called, keys[name])
         if known is None:
-            known, encoder = score_passages(
-                load(), passages, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
+            known, encoder = score_texts(
+                load(), texts, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
             )
             cut = encoder.cut
         else:
-            cut = json.loads((place / "metrics.json").read_text(encoding="utf-8"))["counts"].get("cut", 0)
+            before = read_metrics(place)
+            cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
         scores[name] = known
-    quizzes = [text for text in passages if isinstance(text, Quiz)]
+    quizzes = [text for text in texts if isinstance(text, Quiz)]
+    made: About = {
+        **about,
+        "fingerprint": fingerprint(texts),
+        "inventory": inventory.origin,
+        "keys": keys,
+        "rows_quarantined": quarantine.summary(),
+    }
+    metrics: Metrics
     items: Sequence[Item] | Sequence[ChoiceItem]
     if quizzes:
-        items = make_choice_items(quizzes)
-        summary = summarise_choices(items, scores, knowledge.texts, cut=cut, resamples=resamples)
+        items = choices = make_choice_items(quizzes)
+        metrics = {"about": made, **summarise_choices(choices, scores, knowledge.texts, cut=cut, resamples=resamples)}
     else:
-        items = make_items([text for text in passages if isinstance(text, Passage)], inventory)
-        summary = summarise(items, scores, inventory, knowledge, resamples=resamples)
-    metrics = {
-        "about": about
-        | {
-            "fingerprint": fingerprint(passages),
-            "inventory": inventory.origin,
-            "keys": keys,
-            "rows_quarantined": quarantine.summary(),
-        },
-        **summary,
-    }
+        items = mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
+        summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples)
+        metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # which holds no adaptation
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
+    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
     write_predictions(items, scores, folder / "predictions.parquet")
     if quarantine.rows:
         quarantine.write(folder / "quarantine.jsonl")
-    with replacing(folder / "metrics.json") as file:
+    with replacing(folder / METRICS_FILE) as file:
         json.dump(metrics, file, indent=1, ensure_ascii=False)
     return metrics

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from ..evaluation.results import AdaptationRow, ModelFigures, Slice, right
+from ..tools.pages import Measured
 
 BASE, PARENT, TUNED, BASELINE, GRID = "#8a94a6", "#7a5195", "#0b6e6e", "#c26a1b", "#e3e7ec"
 WORSE = "#a33a1d"
@@ -28,7 +30,7 @@ _STYLE = {
 }
 
 
-def learning_curve(log: Sequence[dict[str, Any]]) -> Figure:
+def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
     """Training loss with its running mean, and accuracy on the validation passages, by optimiser step."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
@@ -52,7 +54,7 @@ def learning_curve(log: Sequence[dict[str, Any]]) -> Figure:
         return figure
 
 
-def accuracy_by_slice(slices: dict[str, dict[str, Any]], baselines: Sequence[str]) -> Figure:
+def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> Figure:
     """Base, tuned and the strongest baseline on each slice of 10 questions or more, with 95 % intervals."""
     with rc_context(_STYLE):
         names = [name for name in slices if slices[name]["count"] >= 10] or list(slices)
@@ -61,13 +63,15 @@ def accuracy_by_slice(slices: dict[str, dict[str, Any]], baselines: Sequence[str
         shift = _shifts([model for model in COLOURS if model in slices[names[0]]])
         for row, name in enumerate(reversed(names)):
             cells = slices[name]
-            strongest = max((cells[b]["value"] for b in baselines if cells.get(b)), default=None)
+            strongest = max((right(cells, b)["value"] for b in baselines), default=None)
             if strongest is not None:
                 label = "strongest baseline" if row == 0 else None
                 axes.plot([100 * strongest] * 2, [row - 0.36, row + 0.36], color=BASELINE, linewidth=2.5, label=label)
             for model, colour in COLOURS.items():
-                if cell := cells.get(model):
-                    _point(axes, cell, row + shift[model], colour, f"{model} model" if row == 0 else None)
+                if model in cells:
+                    _point(
+                        axes, right(cells, model), row + shift[model], colour, f"{model} model" if row == 0 else None
+                    )
         axes.set_yticks(range(len(names)), [f"{n} ({slices[n]['count']:,})" for n in reversed(names)])
         axes.set(xlabel="accuracy, %  (bars: 95 % intervals over passages)", xlim=(0, 102))
         axes.grid(axis="y", visible=False)
@@ -81,39 +85,39 @@ def _shifts(models: Sequence[str]) -> dict[str, float]:
     return {model: 0.18 - step * number for number, model in enumerate(models)}
 
 
-def gain_and_loss(rows: Sequence[dict[str, Any]]) -> Figure:
+def gain_and_loss(rows: Sequence[AdaptationRow]) -> Figure:
     """Of a run that was tuned further, rows of `adaptation`: how right the models are, and the change against the parent."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 1.1 + 0.62 * len(rows)), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+        shares, change = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
         shift = _shifts(list(COLOURS))
         for place, row in enumerate(reversed(rows)):
             for model, colour in COLOURS.items():
                 label = f"{model} model" if place == 0 else None
-                _point(left, row[model], place + shift[model], colour, label)
+                _point(shares, right(row, model), place + shift[model], colour, label)
             colour = {"better": TUNED, "worse": WORSE}.get(row["verdict"], BASE)
-            _point(right, row["difference"], place, colour)
+            _point(change, row["difference"], place, colour)
         names = [f"{row['place']}\n{row['measure']} ({row['difference']['count']:,})" for row in reversed(rows)]
-        left.set_yticks(range(len(rows)), names, fontsize=9)
-        left.set(xlabel="right, %", xlim=(0, 102))
-        left.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, fontsize=9)
-        right.axvline(0, color="#9aa3ae", linewidth=1)
-        right.set(xlabel="change, points")
-        right.tick_params(axis="y", length=0)
-        right.margins(x=0.15)
-        for axes in (left, right):
+        shares.set_yticks(range(len(rows)), names, fontsize=9)
+        shares.set(xlabel="right, %", xlim=(0, 102))
+        shares.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, fontsize=9)
+        change.axvline(0, color="#9aa3ae", linewidth=1)
+        change.set(xlabel="change, points")
+        change.tick_params(axis="y", length=0)
+        change.margins(x=0.15)
+        for axes in (shares, change):
             axes.grid(axis="y", visible=False)
         return figure
 
 
-def _point(axes: Axes, cell: dict[str, Any], place: float, colour: str, label: str | None = None) -> None:
+def _point(axes: Axes, cell: Measured, place: float, colour: str, label: str | None = None) -> None:
     """A share or a difference with its interval."""
     value, low, high = 100 * cell["value"], 100 * cell["low"], 100 * cell["high"]
     spread = [[max(0.0, value - low)], [max(0.0, high - value)]]
     axes.errorbar(value, place, xerr=spread, fmt="o", color=colour, capsize=3, markersize=6, label=label)
 
 
-def reliability_diagram(models: dict[str, dict[str, Any]]) -> Figure:
+def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
     """Accuracy against stated probability, in equal-mass bins; on the diagonal a model means what it says."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
@@ -129,7 +133,7 @@ def reliability_diagram(models: dict[str, dict[str, Any]]) -> Figure:
         return figure
 
 
-def risk_coverage_curve(models: dict[str, dict[str, Any]]) -> Figure:
+def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
     """Share of wrong answers when only the most confident share of the questions is answered."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
@@ -138,13 +142,16 @@ def risk_coverage_curve(models: dict[str, dict[str, Any]]) -> Figure:
             curve = figures["risk_coverage"]
             xs, ys = [100 * x for x in curve["coverage"]], [100 * y for y in curve["risk"]]
             axes.plot(xs, ys, color=COLOURS[name], linewidth=2, label=name)
-            abstention = figures.get("abstention")  # choice questions offer no way to abstain
-            if abstention and abstention["accuracy_when_answered"]:
-                point = 100 * abstention["answered"]["value"], 100 - 100 * abstention["accuracy_when_answered"]["value"]
+            # Choice questions offer no way to abstain.
+            if "abstention" in figures and (when_answered := figures["abstention"]["accuracy_when_answered"]):
+                point = 100 * figures["abstention"]["answered"]["value"], 100 - 100 * when_answered["value"]
                 axes.plot(*point, "D", color=COLOURS[name], markersize=7, label=f"{name}, abstaining by itself")
         # The first few answers jump between none and all wrong; the scale is that of the rest.
         steady = [
-            100 * y for f in models.values() for x, y in zip(*f["risk_coverage"].values(), strict=True) if x > 0.1
+            100 * y
+            for f in models.values()
+            for x, y in zip(f["risk_coverage"]["coverage"], f["risk_coverage"]["risk"], strict=True)
+            if x > 0.1
         ]
         axes.set(xlabel="questions answered, %", ylabel="wrong among them, %")
         axes.set(xlim=(0, 102), ylim=(0, 1.15 * max([*steady, 1.0])))

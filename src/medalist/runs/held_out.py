@@ -1,4 +1,4 @@
-"""What a run is evaluated on: which passages or quizzes, with which candidates."""
+"""What a run is evaluated on: a `HeldOut` asks, the `Questions` are the passages or quizzes with their candidates."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ..data.embedded import clinical, sample
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.kinds import as_listed
 from ..data.passages import Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..data.rows import Quarantine
 from ..data.shards import marked_passages
 from ..data.sources.choices import is_choices, read_choices
+from ..evaluation.results import DataAbout
 from ..evaluation.short_forms import Knowledge
 from ..tools.progress import say
-from .adaptation import PARENT_TEST
+from .adaptation import PARENT_TEST, ParentTest
 from .parents import all_training_passages, parent_of, senses_as_listed
 from .prepared import open_prepared
 from .run import Run
@@ -26,6 +26,29 @@ from .run import Run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
+    """Asks for what to evaluate a run on."""
+
+    data: Path | ParentTest | None = None
+    """Marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
+    `data.sources.choices`); or the embedded notes by name, clinical-development or clinical-locked, with the sample's
+    inventory if none is given. None: the test split of the run's own data."""
+    inventory: Path | None = None
+    """The candidates of mentions; None: the run's."""
+    limit: int | None = None
+    """Take only so many passages."""
+
+    @classmethod
+    def named(cls, data: Path | None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
+        """As the command line names it, where `parent-test` is no file."""
+        return cls(data=PARENT_TEST if data == Path(PARENT_TEST) else data, inventory=inventory, limit=limit)
+
+
+OWN_TEST = HeldOut()
+"""Asks for the test split of the run's own data."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Questions:
     """What a run is evaluated on."""
 
     passages: list[Passage]
@@ -37,20 +60,20 @@ class HeldOut:
     folder: Path
     """Gets the results: `evaluation/<data>/` of the run."""
     quarantine: Quarantine
-    about: dict[str, Any]
+    about: DataAbout
     """What the metrics should say of the data."""
 
     @property
-    def texts(self) -> Sequence[Passage | Quiz]:
+    def texts(self) -> Sequence[Text]:
         """Whichever there are."""
         return self.quizzes or self.passages
 
 
-def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
-    """The passages and candidates to evaluate a run on; arguments as for `evaluate_run`."""
-    if data is not None and str(data) == PARENT_TEST:
-        return _held_out_of_parent(run, inventory, limit)
-    name, data, inventory = named_data(data, inventory)
+def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:
+    """The passages or quizzes to evaluate a run on, and the candidates."""
+    if isinstance(on.data, ParentTest):
+        return _held_out_of_parent(run, on)
+    name, data, inventory = ("test", None, on.inventory) if on.data is None else named_data(on.data, on.inventory)
     candidates = run.inventory if inventory is None else Inventory.read(inventory)
     prepared = Path(run.record["data"]["folder"])
     known = open_prepared(prepared) if (prepared / "data.json").exists() else None
@@ -58,15 +81,15 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
     quizzes: list[Quiz] = []
     quarantine = Quarantine()
     if data is not None and is_choices(data):
-        quizzes = read_choices(data, quarantine)[:limit]
+        quizzes = read_choices(data, quarantine)[: on.limit]
     elif data is not None:
-        passages, quarantine = read_marked(data, candidates, limit)
+        passages, quarantine = read_marked(data, candidates, on.limit)
     else:
         known = known or open_prepared(prepared)  # which says that it is gone
-        passages, quizzes = known.passages("test")[:limit], known.quizzes("test")[:limit]
+        passages, quizzes = known.passages("test")[: on.limit], known.quizzes("test")[: on.limit]
         if not passages and not quizzes:
             raise ValueError(f"{run.folder} has no test split; name a file with --data")
-    return HeldOut(
+    return Questions(
         passages=passages,
         quizzes=quizzes,
         inventory=NO_SENSES if quizzes else candidates,
@@ -87,7 +110,7 @@ def held_out(run: Run, *, data: Path | None = None, inventory: Path | None = Non
     )
 
 
-def _held_out_of_parent(run: Run, inventory: Path | None, limit: int | None) -> HeldOut:
+def _held_out_of_parent(run: Run, on: HeldOut) -> Questions:
     """The test split of the parent's data with the parent's candidates: the questions of its own evaluation."""
     parent = parent_of(run)
     if parent is None:
@@ -95,12 +118,12 @@ def _held_out_of_parent(run: Run, inventory: Path | None, limit: int | None) -> 
             f"{run.folder} was not tuned further from a run that is still there, so there is no {PARENT_TEST}"
         )
     prepared = open_prepared(Path(parent.record["data"]["folder"]))
-    passages = prepared.passages("test")[:limit]
+    passages = prepared.passages("test")[: on.limit]
     if not passages:
         raise ValueError(f"{parent.folder} has no test split; name a file with --data")
-    listed = inventory or parent.folder / "inventory.csv"
+    listed = on.inventory or parent.folder / "inventory.csv"
     candidates = Inventory.read(listed)
-    return HeldOut(
+    return Questions(
         passages=passages,
         quizzes=[],
         inventory=candidates,
@@ -117,10 +140,8 @@ def _held_out_of_parent(run: Run, inventory: Path | None, limit: int | None) -> 
     )
 
 
-def named_data(data: Path | None, inventory: Path | None) -> tuple[str, Path | None, Path | None]:
+def named_data(data: Path, inventory: Path | None) -> tuple[str, Path, Path | None]:
     """The name of the data's results, its file, and its inventory; embedded notes bring their own."""
-    if data is None:
-        return "test", None, inventory
     if str(data) not in clinical.NOTES:
         return data.name.split(".")[0], data, inventory
     if str(data) == "clinical-locked":

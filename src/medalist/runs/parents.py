@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ..data.inventory import Inventory
 from ..data.kinds import listed_spelling
@@ -149,7 +149,17 @@ def check_base(parent: Run, base: BaseIdentity) -> None:
         )
 
 
-def parent_record(parent: Run) -> dict[str, Any]:
+class ParentRecord(TypedDict):
+    """What a run records of its parent."""
+
+    name: str
+    sha256: str
+    """Of its weights."""
+    sources: list[str]
+    """What it and its own parents were made of."""
+
+
+def parent_record(parent: Run) -> ParentRecord:
     """What a run records of its parent: its name, its weights, and which sources it and its own parents were made of."""
     assert parent.tuned is not None, "checked by parent_run"
     before = parent.record.get("parent", {}).get("sources", [])

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.detection import mark_distractors
@@ -26,15 +26,15 @@ from ..data.embedded import sample
 from ..data.inventory import Inventory
 from ..data.kinds import as_listed
 from ..data.passage_files import write_parquet
-from ..data.passages import NONE_OF_THESE, Passage, Text, fingerprint
-from ..data.quizzes import write_quizzes
+from ..data.passages import NONE_OF_THESE, Passage, fingerprint
+from ..data.quizzes import Text, write_quizzes
 from ..data.rows import Quarantine
 from ..data.sources.choices import read_choices
 from ..data.splits import Split, hold_out, split_passages
 from ..recipe import DataSettings, Recipe
 from ..tools.files import replacing
 from .parents import parent_run, replayed
-from .prepared import Prepared, open_prepared
+from .prepared import DataAccount, Prepared, PreparedSettings, ShortFormAccount, open_prepared
 from .reading import read_sources
 from .run import Run
 
@@ -102,12 +102,12 @@ def _write_account(
     folder: Path,
     splits: Mapping[Split, Sequence[Text]],
     quarantine: Quarantine,
-    more: dict[str, Any],
+    more: ShortFormAccount,
 ) -> None:
     """Write what was set aside, and last of all `data.json`."""
     quarantine.write(folder / "quarantine.jsonl")
-    account = {
-        "settings": {"seed": recipe.seed, **recipe.data.model_dump(mode="json")},
+    account: DataAccount = {
+        "settings": cast("PreparedSettings", {"seed": recipe.seed, **recipe.data.model_dump(mode="json")}),
         "passages": {split: len(part) for split, part in splits.items()},
         "mentions": {split: sum(text.num_questions for text in part) for split, part in splits.items()},
         **more,
@@ -153,7 +153,7 @@ def _write(recipe: Recipe, folder: Path) -> None:
     for split, part in splits.items():
         write_parquet(part, folder / f"{split}.parquet")
     inventory.write(folder / "inventory.csv")
-    more: dict[str, Any] = {
+    more: ShortFormAccount = {
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..corpora.corpus import ACCOUNT, corpus_inventory, is_corpus, mixed
+from ..corpora.corpus import corpus_inventory, is_corpus, mixed, read_account
 from ..corpora.pubmed import PubmedSettings, prepare_pubmed
 from ..data.embedded import sample
 from ..data.inventory import Inventory
@@ -58,14 +58,14 @@ def read_sources(
             "{medal: 1}"
         )
     if settings.path is not None and is_corpus(path):
-        account = json.loads((path / ACCOUNT).read_text(encoding="utf-8"))
+        account = read_account(path)
         if account["source"] != settings.source:
             raise ValueError(f"{path} was prepared from {account['source']}, but data.source is {settings.source}")
         return _corpus(recipe, path, _offered(recipe))
     if settings.source == "pubmed":
         built = folder / "corpus"
-        account = prepare_pubmed([path], built, _pubmed_settings(recipe))
-        quarantine.total = account["rows_read"]
+        made = prepare_pubmed([path], built, _pubmed_settings(recipe))
+        quarantine.total = made["rows_read"]
         with (built / "quarantine.jsonl").open(
             encoding="utf-8"
         ) as file:  # not splitlines, which knows other line ends too

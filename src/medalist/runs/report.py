@@ -6,20 +6,21 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import yaml
 
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
-from ..data.passages import WORD
+from ..data.passages import NONE_OF_THESE, WORD
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
-from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, read_claims
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import softmax
 from ..evaluation.predictions import Scores, read_scores
-from ..evaluation.results import answerers, distinct_slices
+from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
+from ..evaluation.results import Adaptation, Difference, Metrics, answerers, distinct_slices, right, strongest_baseline
 from ..recipe import dump_recipe
 from ..tools.files import replacing
 from ..tools.pages import share, template_environment
@@ -53,20 +54,20 @@ def write_report(run: Run) -> Path:
         FileNotFoundError: the run has not been evaluated.
     """
     folders = sorted(
-        (path.parent for path in run.folder.glob("evaluation/*/metrics.json")),
+        (path.parent for path in run.folder.glob(f"evaluation/*/{METRICS_FILE}")),
         key=lambda folder: (folder.name != "test", folder.name != PARENT_TEST, folder.name),
     )
     if not folders:
         raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
     log_path = run.folder / "log.jsonl"
     log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.exists() else []
-    drawn: dict[str, Any] = {"learning-curve": figures.learning_curve(log)} if log else {}
+    drawn = {"learning-curve": figures.learning_curve(log)} if log else {}
     adapted = adaptation(run)
     if adapted is not None:
         drawn["adaptation"] = figures.gain_and_loss(adapted["rows"])
     sections = []
     for folder in folders:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_metrics(folder)
         metrics["slices"] = distinct_slices(metrics["slices"])
         own = {
             f"{folder.name}-slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
@@ -107,15 +108,16 @@ def write_report(run: Run) -> Path:
     return path
 
 
-def plain_summary(metrics: dict[str, Any]) -> list[str]:
+def plain_summary(metrics: Metrics) -> list[str]:
     """What an evaluation says, in sentences for people; nothing better than the figures."""
     models, slices = metrics["models"], metrics["slices"]
     counts = metrics["counts"]
+    single = metrics["counts"]["single"] if metrics["kind"] == "short forms" else 0
     lines = [
         f"{counts['choice']:,} questions about {counts['passages']:,} texts were answered."
-        if "labels" in metrics
+        if metrics["kind"] == "choices"
         else f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
-        + (f" ({counts['single']:,} more have a single listed meaning and are not counted)" if counts["single"] else "")
+        + (f" ({single:,} more have a single listed meaning and are not counted)" if single else "")
         + "."
     ]
     for name in ("all", "no leak"):
@@ -123,15 +125,15 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
         if not cells or (name == "no leak" and cells["count"] == counts["choice"]):
             continue
         where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
-        strongest = max(metrics["baselines"], key=lambda b: cells[b]["value"])
-        line = ", ".join(f"the {model} model is right on {share(cells[model])}" for model in models)
-        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(cells[strongest])}."
-        if difference := cells.get("difference"):
-            line += f" {_verdict(difference)}"
-        if difference := cells.get("from_parent"):
-            line += f" {_verdict(difference, further=True)}"
-        if difference := cells.get("from_baseline"):
-            line += f" {_verdict_on_baseline(difference)}"
+        strongest = strongest_baseline(cells, metrics["baselines"])
+        line = ", ".join(f"the {model} model is right on {share(right(cells, model))}" for model in models)
+        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {share(right(cells, strongest))}."
+        if "difference" in cells:
+            line += f" {_verdict(cells['difference'])}"
+        if "from_parent" in cells:
+            line += f" {_verdict(cells['from_parent'], further=True)}"
+        if "from_baseline" in cells:
+            line += f" {_verdict_on_baseline(cells['from_baseline'])}"
         lines.append(line)
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
         lines.append("In none of these passages is the answer spelt out elsewhere.")
@@ -140,7 +142,7 @@ def plain_summary(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def adaptation_summary(adapted: dict[str, Any]) -> list[str]:
+def adaptation_summary(adapted: Adaptation) -> list[str]:
     """What tuning further gained and lost, in sentences for people."""
     lines = []
     for row in adapted["rows"]:
@@ -152,7 +154,7 @@ def adaptation_summary(adapted: dict[str, Any]) -> list[str]:
             )
             lines.append(
                 f"{where} ({row['difference']['count']:,} short forms with a choice), the parent is right on "
-                f"{share(row['parent'])}, the model tuned further on {share(row['tuned'])}. "
+                f"{share(right(row, 'parent'))}, the model tuned further on {share(row['tuned'])}. "
                 + _verdict(row["difference"], further=True)
             )
     return [*lines, *adapted["shared"]]
@@ -163,13 +165,13 @@ def _before(models: Iterable[str]) -> str:
     return "parent" if "parent" in models else "base"
 
 
-def _verdict(difference: dict[str, Any], *, further: bool = False) -> str:
+def _verdict(difference: Difference, *, further: bool = False) -> str:
     what, against = ("Tuning further", " from the parent") if further else ("Tuning", "")
     unclear = f"The difference{against}, {{}}, may be chance."
     return _worded(difference, f"{what} gained {{}}.", f"{what} lost {{}}.", unclear)
 
 
-def _verdict_on_baseline(difference: dict[str, Any]) -> str:
+def _verdict_on_baseline(difference: Difference) -> str:
     return _worded(
         difference,
         "The tuned model is {} above that baseline.",
@@ -178,9 +180,9 @@ def _verdict_on_baseline(difference: dict[str, Any]) -> str:
     )
 
 
-def _worded(difference: dict[str, Any], gained: str, lost: str, unclear: str) -> str:
+def _worded(difference: Difference, gained: str, lost: str, unclear: str) -> str:
     """One of three sentences with the difference put in: by its interval it is above zero, below, or neither."""
-    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
+    value, low, high = (100 * end for end in (difference["value"], difference["low"], difference["high"]))
     if low > 0 or high < 0:
         nearer, farther = sorted((abs(low), abs(high)))
         numbers = f"{abs(value):.1f} points (95 % interval {nearer:.1f} to {farther:.1f}, p = {difference['p']:.2g})"
@@ -188,31 +190,51 @@ def _worded(difference: dict[str, Any], gained: str, lost: str, unclear: str) ->
     return unclear.format(f"{value:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}, p = {difference['p']:.2g})")
 
 
-def _most_changed(metrics: dict[str, Any], *, most: int = 8) -> list[dict[str, Any]]:
+class Changed(TypedDict):
+    """How many questions about a short form are right before and after tuning."""
+
+    short_form: str
+    count: int
+    before: int
+    tuned: int
+    gain: int
+
+
+def _most_changed(metrics: Metrics, *, most: int = 8) -> list[Changed]:
     """Short forms whose number of right answers changed most by tuning, gains first."""
-    if not {"base", "tuned"} <= set(metrics["models"]) or "short_forms" not in metrics:
+    if not {"base", "tuned"} <= set(metrics["models"]) or metrics["kind"] == "choices":
         return []
     before = _before(metrics["models"])
-    rows = [{"short_form": name, "gain": v["tuned"] - v[before], **v} for name, v in metrics["short_forms"].items()]
+    rows: list[Changed] = [
+        {
+            "short_form": name,
+            "count": cells["count"],
+            "before": cells[before],
+            "tuned": cells["tuned"],
+            "gain": cells["tuned"] - cells[before],
+        }
+        for name, cells in metrics["short_forms"].items()
+    ]
     changed = sorted((row for row in rows if row["gain"]), key=lambda row: -abs(row["gain"]))[:most]
     return sorted(changed, key=lambda row: -row["gain"])
 
 
-def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
+def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
     """A few questions of each instructive kind, as far as the evaluated data is still where it was."""
-    about, choices = metrics["about"], "labels" in metrics
+    about = metrics["about"]
     if not (folder / "predictions.parquet").exists():  # a pulled run comes without
         return []
-    inventory = Inventory.read(Path(about["inventory_file"])) if about["inventory_file"] else run.inventory
+    inventory_file, file = about.get("inventory_file"), about.get("file")
+    inventory = Inventory.read(Path(inventory_file)) if inventory_file else run.inventory
     prepared = Path(run.record["data"]["folder"])
     items: list[Item] = []
     quizzes: list[Quiz] = []
-    if about["file"] is not None and Path(about["file"]).exists():
-        if choices:
-            quizzes = read_choices(Path(about["file"]))
+    if file is not None and Path(file).exists():
+        if metrics["kind"] == "choices":
+            quizzes = read_choices(Path(file))
         else:
-            items = make_items(read_marked(Path(about["file"]), inventory)[0], inventory)
-    elif about["file"] is None and prepared.exists():
+            items = make_items(read_marked(Path(file), inventory)[0], inventory)
+    elif file is None and prepared.exists():
         quizzes = open_prepared(prepared).quizzes("test")
         items = make_items(open_prepared(prepared).passages("test"), inventory)
     scores = read_scores(folder)
@@ -220,18 +242,17 @@ def _examples(run: Run, folder: Path, metrics: dict[str, Any]) -> list[Example]:
     asked: list[Item | ChoiceItem] = [*items, *make_choice_items(quizzes)]
     asked = [item for item in asked if all(item.key in found for found in scores.values())]
 
-    def right(item: Item | ChoiceItem, model: str) -> bool:
-        listed = scores[model][item.key][: len(item.candidates)]  # without the null candidate
-        return int(listed.argmax()) == item.gold
+    def is_right(item: Item | ChoiceItem, model: str) -> bool:
+        return item.best(scores[model][item.key]) == item.gold
 
     choice = [item for item in asked if item.kind == "choice"]
     kinds: list[tuple[str, list[Item | ChoiceItem]]] = [
-        ("Still wrong after tuning" if last == "tuned" else "Wrong", [i for i in choice if not right(i, last)]),
+        ("Still wrong after tuning" if last == "tuned" else "Wrong", [i for i in choice if not is_right(i, last)]),
         ("Ordinary word, no short form", [item for item in asked if item.kind == "distractor"]),
     ]
     if last == "tuned":
         before = _before(scores)
-        mended = [i for i in choice if right(i, last) and not right(i, before)]
+        mended = [i for i in choice if is_right(i, last) and not is_right(i, before)]
         kinds.insert(0, ("Right after tuning, wrong before", mended))
     chosen = [(heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)]
     return [_example(heading, item, scores) for heading, item in chosen]
@@ -259,9 +280,9 @@ def _quoted(item: Item, *, words: int = 24) -> dict[str, str]:
 
 def _example(heading: str, item: Item | ChoiceItem, scores: dict[str, Scores], *, most: int = 4) -> Example:
     if isinstance(item, Item):
-        quoted, names = _quoted(item), (*item.candidates, "none of these")
+        quoted, names = _quoted(item), (*item.candidates, NONE_OF_THESE)
     else:
-        quoted = {"before": "", "surface": item.choice.question or item.passage.text, "after": ""}
+        quoted = {"before": "", "surface": item.choice.question or item.quiz.text, "after": ""}
         names = item.candidates
     probability = {model: softmax(found[item.key]) for model, found in scores.items()}
     gold = item.gold if item.gold is not None else len(item.candidates)

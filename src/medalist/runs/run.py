@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def use_threads(recipe: Recipe) -> None:
         torch.set_num_threads(recipe.threads)
 
 
-def write_recipe(folder: Path, recipe: Recipe, record: dict[str, Any]) -> None:
+def write_recipe(folder: Path, recipe: Recipe, record: Mapping[str, object]) -> None:
     """Write `recipe.yaml` of a run folder: the recipe, every default spelt out, and what the run records about itself."""
     with replacing(folder / "recipe.yaml") as file:
         yaml.safe_dump(dump_recipe(recipe) | {"record": record}, file, sort_keys=False, allow_unicode=True)

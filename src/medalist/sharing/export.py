@@ -9,17 +9,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..evaluation.comparison import Comparison, Export, compare_scores
-from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_passages
+from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts
 from ..models.base import ModelError, find_base
 from ..models.licences import licence_of
 from ..models.load import LoadedModel, load_base
 from ..runs.card import card_text
 from ..runs.evaluate import RunModels
-from ..runs.held_out import held_out
+from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run, use_threads
 from ..tools.files import put_in_place
 from .gguf import GGUFType, check_tools, convert, quantize, take_weights, tokenize
@@ -32,9 +32,7 @@ def export_merged(
     *,
     dtype: MergedDType = "bfloat16",
     max_drop: float = 0.01,
-    data: Path | None = None,
-    inventory: Path | None = None,
-    limit: int | None = None,
+    on: HeldOut = OWN_TEST,
     force: bool = False,
 ) -> Export:
     """Write the tuned model as one folder that transformers, vLLM and others open as it is.
@@ -46,9 +44,7 @@ def export_merged(
         out: the folder to make; None: `export/<run>-<dtype>` of the run.
         dtype: of the weights.
         max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction.
-        data: marked passages to compare on; None: the run's test split.
-        inventory: the candidates; None: the run's.
-        limit: compare on so many passages only.
+        on: what to compare on.
         force: replace what `out` holds.
 
     Raises:
@@ -58,7 +54,7 @@ def export_merged(
     """
     target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
     with _staging(target, force=force) as staging:
-        check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
+        check = _Check(run, target, max_drop=max_drop, on=on)
         merged = staging / target.name
         merge_run(run, merged, dtype=dtype)
         export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
@@ -73,9 +69,7 @@ def export_gguf(
     *,
     file_type: GGUFType = "q8_0",
     max_drop: float = 0.01,
-    data: Path | None = None,
-    inventory: Path | None = None,
-    limit: int | None = None,
+    on: HeldOut = OWN_TEST,
     force: bool = False,
 ) -> Export:
     """Write the tuned model as one GGUF file, for llama.cpp and what is built on it.
@@ -88,9 +82,7 @@ def export_gguf(
         file_type: "f16", or "q8_0" and "q4_k_m" with about 8 and 5 bits a weight.
         max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction; also the largest
             share of texts that llama.cpp may split into other tokens, as accuracy on those is not vouched for.
-        data: marked passages to compare on; None: the run's test split.
-        inventory: the candidates; None: the run's.
-        limit: compare on so many passages only.
+        on: what to compare on.
         force: replace what `out` holds.
 
     Raises:
@@ -102,7 +94,7 @@ def export_gguf(
     check_tools()
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
     with _staging(target, force=force) as staging:
-        check = _Check(run, target, max_drop=max_drop, data=data, inventory=inventory, limit=limit)
+        check = _Check(run, target, max_drop=max_drop, on=on)
         merged, written = staging / "merged", staging / target.name
         merge_run(run, merged, dtype="float16")
         if file_type == "f16":
@@ -154,15 +146,13 @@ class _Check:
     Made before anything is written, so that a run without held-out data is refused first.
     """
 
-    def __init__(
-        self, run: Run, target: Path, *, max_drop: float, data: Path | None, inventory: Path | None, limit: int | None
-    ) -> None:
+    def __init__(self, run: Run, target: Path, *, max_drop: float, on: HeldOut) -> None:
         if run.tuned is None:
             raise FileNotFoundError(f"{run.folder} holds no tuned model yet; run `medalist train --resume`")
         use_threads(run.recipe)
         self._run, self._target, self._max_drop = run, target, max_drop
-        self._held = held_out(run, data=data, inventory=inventory)
-        self._texts = self._held.texts[:limit]
+        self._held = held_out(run, replace(on, limit=None))  # whole, as the run's predictions that are read again were
+        self._texts = self._held.texts[: on.limit]
 
     def load(self, merged: Path) -> LoadedModel:
         """A merged folder, computing in the dtype that the run was evaluated in."""
@@ -193,7 +183,7 @@ class _Check:
 
     def _score(self, loaded: LoadedModel, label: str) -> Scores:
         recipe = self._run.recipe
-        return score_passages(
+        return score_texts(
             loaded,
             self._texts,
             self._held.inventory,
@@ -223,11 +213,11 @@ class _Check:
         return others
 
 
-def gguf_metadata(run: Run) -> dict[str, Any]:
+def gguf_metadata(run: Run) -> dict[str, object]:
     """What a GGUF file says about itself."""
     base = run.base
     licence = licence_of(base.id)
-    described: dict[str, Any] = {"name": base.id.split("/")[-1]}
+    described = {"name": base.id.split("/")[-1]}
     if base.id.count("/") == 1:
         described |= {"organization": base.id.split("/")[0], "repo_url": f"https://huggingface.co/{base.id}"}
     if base.revision:

@@ -18,7 +18,8 @@ from huggingface_hub.utils._validators import validate_repo_id
 from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.embedded import clinical
 from ..evaluation.comparison import Export
-from ..evaluation.results import without_words
+from ..evaluation.result_files import METRICS_FILE, read_metrics
+from ..evaluation.results import About, Metrics, without_words
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
 from ..recipe import dump_recipe
@@ -59,8 +60,6 @@ WRITTEN = (
 )
 """Patterns of everything that is ever published; only safetensors, never pickle."""
 _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
-_FIGURES = ("counts", "baselines", "models", "expansion")
-"""Keys of metrics.json that hold figures alone, under names that are the program's; slices can be named by the data."""
 _RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
 
 
@@ -150,8 +149,8 @@ def plan_publication(
     if (run.folder / "trained_senses.csv").exists() and goes("senses", "trained_senses.csv", terms.words):
         files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
     with_words = set()
-    for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
-        name, metrics = f"evaluation/{path.parent.name}", json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
+        name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
         words = goes("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
         with_words |= {path.parent.name} if words else set()
         files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, place.base_id, words=words))
@@ -239,32 +238,45 @@ def _json(values: Any) -> bytes:
     return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _shared_metrics(metrics: dict[str, Any], base_id: str, *, words: bool) -> dict[str, Any]:
+def _shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
     """Metrics without local names, and without words of the data unless those may go."""
     about = metrics["about"]
-    named = {path: name for name, path in ((n, str(p.resolve())) for n, p in clinical.NOTES.items())}
-    file = about["file"] and named.get(about["file"], Path(about["file"]).name)
-    nothing: dict[str, Any] = {
-        "short_forms": {},
-        "confusions": {name: [] for name in metrics["models"]},
-        "labels": None,
-    }
+    named = {str(path.resolve()): name for name, path in clinical.NOTES.items()}
+    file, inventory_file = about.get("file"), about.get("inventory_file")
+    shown = file and named.get(file, Path(file).name)
     quarantined = sum(about["rows_quarantined"].values())
+    cleaned: About = {
+        "data": shown or "test split",
+        "file": shown,
+        "inventory_file": inventory_file and Path(inventory_file).name,
+        "run": about["run"],
+        "base": base_id,
+        "fingerprint": about["fingerprint"],
+        "inventory": Path(about["inventory"]).name,
+        "keys": about["keys"],
+        "rows_quarantined": {"left out": quarantined} if quarantined else {},
+    }
+    slices = metrics["slices"] if words else without_words(metrics["slices"])
+    if metrics["kind"] == "choices":
+        return {
+            "about": cleaned,
+            "kind": metrics["kind"],
+            "counts": metrics["counts"],
+            "baselines": metrics["baselines"],
+            "models": metrics["models"],
+            "slices": slices,
+            "labels": metrics["labels"] if words else None,
+        }
     return {
-        "about": {
-            "data": file or "test split",
-            "file": file,
-            "inventory_file": about["inventory_file"] and Path(about["inventory_file"]).name,
-            "run": about["run"],
-            "base": base_id,
-            "fingerprint": about["fingerprint"],
-            "inventory": Path(about["inventory"]).name,
-            "keys": about["keys"],
-            "rows_quarantined": {"left out": quarantined} if quarantined else {},
-        },
-        **{key: metrics[key] for key in _FIGURES if key in metrics},
-        "slices": metrics["slices"] if words else without_words(metrics["slices"]),
-        **{key: metrics[key] if words else empty for key, empty in nothing.items() if key in metrics},
+        "about": cleaned,
+        "kind": metrics["kind"],
+        "counts": metrics["counts"],
+        "baselines": metrics["baselines"],
+        "models": metrics["models"],
+        "expansion": metrics["expansion"],
+        "slices": slices,
+        "short_forms": metrics["short_forms"] if words else {},
+        "confusions": metrics["confusions"] if words else {name: [] for name in metrics["models"]},
     }
 
 

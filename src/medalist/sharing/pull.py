@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,12 @@ import yaml
 from huggingface_hub import HfApi, snapshot_download
 
 from ..data.inventory import Inventory
+from ..evaluation.result_files import METRICS_FILE, read_metrics
+from ..evaluation.results import Metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from ..recipe import Recipe, parse_recipe
 from ..runs.evaluate import evaluate_run
+from ..runs.held_out import HeldOut
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.run import Run, open_run, write_recipe
@@ -128,7 +130,7 @@ def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, A
     return parse_recipe(values | {"name": out.name, "output": str(out.parent)}, origin=f"recipe.yaml of {repo}"), record
 
 
-def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, Any]:
+def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:
     """Where to load the base from; a stranger's recipe may name the embedded one or a Hub id, never a path."""
     source = str(recorded["source"])
     if base is None:
@@ -203,12 +205,12 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
         ValueError: none of its data is here.
     """
     found = []
-    for path in sorted(run.folder.glob("evaluation/*/metrics.json")):
-        name, before = path.parent.name, json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
+        name, before = path.parent.name, read_metrics(path.parent)
         if name == "test" and (Path(run.record["data"]["folder"]) / "data.json").exists():
             after, _ = evaluate_run(run)
         elif name == "clinical-development":
-            after, _ = evaluate_run(run, data=Path(name))
+            after, _ = evaluate_run(run, HeldOut(data=Path(name)))
         else:
             continue
         here = dict(_figures(after))
@@ -233,15 +235,16 @@ def check_repeated(repeated: Repeated) -> str:
     return f"{shown}: as published."
 
 
-def _figures(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _figures(metrics: Metrics) -> Iterator[tuple[str, float]]:
     """Every figure of an evaluation under its path, such as `slices.all.tuned.value`."""
 
-    def walk(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    def walk(value: object, path: str) -> Iterator[tuple[str, float]]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 yield from walk(inner, f"{path}.{key}")
         elif isinstance(value, int | float):
             yield path, float(value)
 
-    for part in ("counts", "baselines", "models", "slices", "expansion"):
-        yield from walk(metrics.get(part), part)
+    for part, value in metrics.items():
+        if part in ("counts", "baselines", "models", "slices", "expansion"):
+            yield from walk(value, part)

@@ -18,7 +18,7 @@ from ..data.inventory import Inventory
 from ..data.passages import Passage, fingerprint
 from ..models.base import find_base
 from ..models.load import longest_sequence
-from ..runs.held_out import held_out
+from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run
 from ..tools.files import put_in_place
 from ..tools.progress import tracking
@@ -79,17 +79,13 @@ class TaskCounts:
     """Questions that lm-eval, which encodes a text at once, gives other tokens than Medalist with the run's tokenizer."""
 
 
-def write_task(
-    run: Run, folder: Path, *, data: Path | None = None, inventory: Path | None = None, limit: int | None = None
-) -> TaskCounts:
+def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
     """Write a folder that `lm_eval --include_path FOLDER --tasks medalist` takes: the questions, with the passages' text, and the task.
 
     Args:
         run: its prompt words the questions, and its tokenizer cuts long passages into windows.
         folder: a new one.
-        data: marked passages; see `evaluate_run`.
-        inventory: the candidates; None: the run's.
-        limit: take only so many passages.
+        on: marked passages.
 
     Raises:
         FileExistsError: the folder is there.
@@ -99,7 +95,7 @@ def write_task(
         raise FileExistsError(f"{folder} exists already: name another folder, or remove it")
     from transformers import AutoConfig, AutoTokenizer  # slow to import
 
-    held = held_out(run, data=data, inventory=inventory, limit=limit)
+    held = held_out(run, on)
     if held.quizzes:
         raise ValueError("A task asks about marked short forms, and these are choice questions: name some with --data")
     base, _ = find_base(run.base.source, run.base.revision)
@@ -134,7 +130,7 @@ def write_task(
 
 def task_questions(
     passages: Sequence[Passage], inventory: Inventory, encoder: Encoder
-) -> Iterator[tuple[str, Question, dict[str, Any]]]:
+) -> Iterator[tuple[str, Question, dict[str, object]]]:
     """The questions of passages: the window that each is asked in, the question, and its line of the task file."""
     with tracking("Writing questions", sum(len(passage.mentions) for passage in passages)) as advance:
         for passage in passages:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.embedded import clinical, sample
 from ..data.inventory_files import is_glossary
+from ..evaluation.results import DataAbout
 from ..recipe import DataSettings, dump_recipe
 from ..runs.run import Run, is_run, open_run
 
@@ -71,12 +71,13 @@ def _inventories(settings: DataSettings) -> tuple[str, ...]:
     return tuple(prepared.get("inventories") or [prepared["inventory"]] * ("inventory" in prepared))
 
 
-def words_of(about: dict[str, Any], terms: Terms) -> str | None:
+def words_of(about: DataAbout, terms: Terms) -> str | None:
     """Why the tables of an evaluation may not go out unasked: what it was made on, and with which candidates."""
     embedded_notes = {str(path.resolve()) for path in clinical.NOTES.values()} | set(clinical.NOTES)
-    if about["file"] is not None and about["file"] not in embedded_notes:
-        return f"{Path(about['file']).name} is a file of your own"
-    if about["inventory_file"] is not None:
-        embedded = about["inventory_file"] in (str(sample.FILES[1].resolve()), sample.FILES[1].name)
-        return None if embedded else f"{Path(about['inventory_file']).name} is a file of your own"
+    file, inventory_file = about.get("file"), about.get("inventory_file")
+    if file is not None and file not in embedded_notes:
+        return f"{Path(file).name} is a file of your own"
+    if inventory_file is not None:
+        embedded = inventory_file in (str(sample.FILES[1].resolve()), sample.FILES[1].name)
+        return None if embedded else f"{Path(inventory_file).name} is a file of your own"
     return terms.words

@@ -7,14 +7,14 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..data.inventory import Inventory
 from ..data.passages import NONE_OF_THESE, Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Quiz, Text
 from ..recipe import TrainingSettings
 from ..trees.prompt import Encoder, Layout, sampled_candidates
 from ..trees.tree import TokenTree, forest
@@ -26,7 +26,7 @@ TREE_FIELDS = tuple(f.name for f in fields(TokenTree))
 class Lesson:
     """Training texts, and the inventory that lists the candidates of their mentions."""
 
-    texts: Sequence[Passage | Quiz]
+    texts: Sequence[Text]
     inventory: Inventory
 
 
@@ -43,16 +43,16 @@ class TrainingPrior:
     """How often each sense of a short form, and "none of these", is the gold answer in the training texts.
 
     Args:
-        passages: marked training passages.
+        texts: of the training split; only its passages count.
         smoothing: added to each count, so that no sense is ruled out.
     """
 
-    def __init__(self, passages: Iterable[Passage | Quiz], *, smoothing: float = 2.0) -> None:
+    def __init__(self, texts: Iterable[Text], *, smoothing: float = 2.0) -> None:
         self._counts = Counter(
             (mention.short_form, mention.long_form)
-            for passage in passages
-            if isinstance(passage, Passage)
-            for mention in passage.mentions
+            for text in texts
+            if isinstance(text, Passage)
+            for mention in text.mentions
         )
         self._smoothing = smoothing
 
@@ -67,7 +67,7 @@ class TreeDataset(Dataset[TrainingItem]):
     """Training texts, with an order and candidates that depend only on (seed, epoch, mention).
 
     Args:
-        passages: passages, or quizzes, whose options are all offered; texts without a question that fits are dropped.
+        texts: passages, or quizzes, whose options are all offered; texts without a question that fits are dropped.
         encoder: lays them out.
         inventory: lists the candidates of mentions.
         settings: candidates per mention.
@@ -78,7 +78,7 @@ class TreeDataset(Dataset[TrainingItem]):
 
     def __init__(
         self,
-        passages: Sequence[Passage | Quiz],
+        texts: Sequence[Text],
         encoder: Encoder,
         inventory: Inventory,
         settings: TrainingSettings,
@@ -88,12 +88,12 @@ class TreeDataset(Dataset[TrainingItem]):
         multiple: int = 1,
     ) -> None:
         self._encoder, self._settings, self._seed = encoder, settings, seed
-        lessons = [Lesson(texts=passages, inventory=inventory), *beside]
-        self._texts: list[tuple[Passage | Quiz, Inventory]] = []
+        lessons = [Lesson(texts=texts, inventory=inventory), *beside]
+        self._texts: list[tuple[Text, Inventory]] = []
         self._priors: dict[int, TrainingPrior] = {}
         for lesson in lessons:
             golds = [with_gold(text, lesson.inventory) for text in lesson.texts]
-            fitting = [p for p in golds if p.num_questions and self._fits(p, lesson.inventory)]
+            fitting = [text for text in golds if text.num_questions and self._fits(text, lesson.inventory)]
             self._texts += [(text, lesson.inventory) for text in fitting]
             if settings.prior_offset:
                 self._priors[id(lesson.inventory)] = TrainingPrior(fitting)
@@ -102,7 +102,7 @@ class TreeDataset(Dataset[TrainingItem]):
         self._length = math.ceil(len(self._texts) / multiple) * multiple
         self.set_epoch(0)
 
-    def _fits(self, text: Passage | Quiz, inventory: Inventory) -> bool:
+    def _fits(self, text: Text, inventory: Inventory) -> bool:
         return self._encoder.surely_fits(text, inventory) or bool(self._layouts(text, inventory, epoch=0))
 
     def set_epoch(self, epoch: int) -> None:
@@ -129,7 +129,7 @@ class TreeDataset(Dataset[TrainingItem]):
         )
         return TrainingItem(layouts=layouts, priors=tuple(priors))
 
-    def _layouts(self, text: Passage | Quiz, inventory: Inventory, *, epoch: int) -> tuple[Layout, ...]:
+    def _layouts(self, text: Text, inventory: Inventory, *, epoch: int) -> tuple[Layout, ...]:
         choose = sampled_candidates(self._settings.candidates, seed=self._seed, epoch=epoch)
         return tuple(self._encoder.encode(text, inventory, choose))
 
@@ -139,24 +139,24 @@ class TreeDataset(Dataset[TrainingItem]):
         return sum(text.num_questions for text, _ in self._texts)
 
 
-def with_gold(passage: Passage | Quiz, inventory: Inventory) -> Passage | Quiz:
+def with_gold(text: Text, inventory: Inventory) -> Text:
     """The passage with only the mentions whose gold the inventory lists or is the null answer; quizzes unchanged."""
-    if isinstance(passage, Quiz):
-        return passage
+    if isinstance(text, Quiz):
+        return text
     kept = tuple(
-        m for m in passage.mentions if m.long_form == NONE_OF_THESE or m.long_form in inventory.long_forms(m.short_form)
+        m for m in text.mentions if m.long_form == NONE_OF_THESE or m.long_form in inventory.long_forms(m.short_form)
     )
-    return Passage(id=passage.id, text=passage.text, mentions=kept, source=passage.source)
+    return Passage(id=text.id, text=text.text, mentions=kept, source=text.source)
 
 
-def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
-    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and passage ids.
+def collate(items: Sequence[TrainingItem]) -> dict[str, Tensor | list[str]]:
+    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and the texts' ids.
 
     ``prior[C]`` is added if the items have priors. A closed question has no null candidate; its null is its gold, which
     leaves out the loss with the gold hidden.
     """
     layouts = [layout for item in items for layout in item.layouts]
-    batch: dict[str, Any] = {"passages": [layout.passage for layout in layouts]}
+    batch: dict[str, Tensor | list[str]] = {"text_ids": [layout.text_id for layout in layouts]}
     if not layouts:
         return batch
     trees = forest([layout.tree for layout in layouts])
@@ -166,8 +166,9 @@ def collate(items: Sequence[TrainingItem]) -> dict[str, Any]:
     questions = [question for layout in layouts for question in layout.questions]
     golds = [question.gold for question in questions]
     assert None not in golds, "training questions have a gold answer"
-    batch["gold"] = first + torch.tensor(golds)
+    gold = first + torch.tensor(golds)
+    batch["gold"] = gold
     if any(item.priors for item in items):
         batch["prior"] = torch.tensor([value for item in items for prior in item.priors for value in prior])
-    batch["null"] = torch.where(torch.tensor([q.closed for q in questions]), batch["gold"], first + sizes - 1)
+    batch["null"] = torch.where(torch.tensor([q.closed for q in questions]), gold, first + sizes - 1)
     return batch

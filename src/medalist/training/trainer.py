@@ -54,7 +54,7 @@ class TreeTrainer(Trainer):
         self.is_distributed_loading_by_transformers = self._sharded = is_sharded(self.model)
         self.loss_is_scaled_for_ga = True
         self._staging: Path | None = None
-        self._step_passages: list[str] = []
+        self._step_texts: list[str] = []
 
     def _move_model_to_device(self, model: Any, device: torch.device) -> None:
         if not is_sharded(model):
@@ -67,7 +67,7 @@ class TreeTrainer(Trainer):
     # --- the loss: a sum over questions, divided by the questions of the optimiser step on all ranks ---
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
-        self._step_passages = [name for batch in batch_samples for name in batch["passages"]]
+        self._step_texts = [name for batch in batch_samples for name in batch["text_ids"]]
         count = torch.tensor(sum(len(batch["gold"]) for batch in batch_samples if "gold" in batch), device=device)
         if self.args.world_size > 1:
             count = self.accelerator.gather(count).sum()
@@ -107,23 +107,23 @@ class TreeTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass; a bad loss raises `NonFiniteError` before the optimiser step."""
-        passages = inputs["passages"]
+        text_ids = inputs["text_ids"]
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            self._stop_non_finite(f"Loss became {loss.item()}", passages)
+            self._stop_non_finite(f"Loss became {loss.item()}", text_ids)
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Tensor:
         norm: Tensor = super()._clip_grad_norm(model)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         if not math.isfinite(float(norm)):  # the same on every rank
-            passages = [name for names in self._ranks.gathered(self._step_passages) for name in names]
-            self._stop_non_finite(f"Gradient norm became {float(norm)}", passages)
+            text_ids = [name for names in self._ranks.gathered(self._step_texts) for name in names]
+            self._stop_non_finite(f"Gradient norm became {float(norm)}", text_ids)
         return norm
 
-    def _stop_non_finite(self, what: str, passages: Sequence[str]) -> None:
+    def _stop_non_finite(self, what: str, text_ids: Sequence[str]) -> None:
         raise NonFiniteError(
-            f"{what} at step {self.state.global_step + 1}, passages {', '.join(passages)}. {self._resume_hint()}"
+            f"{what} at step {self.state.global_step + 1}, passages {', '.join(text_ids)}. {self._resume_hint()}"
         )
 
     def _resume_hint(self) -> str:

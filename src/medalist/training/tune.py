@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from peft.helpers import disable_input_dtype_casting
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 
 from ..data.inventory import Inventory
-from ..data.passages import Passage
-from ..data.quizzes import Quiz
+from ..data.quizzes import Text
 from ..models.adapters import add_adapter
 from ..models.load import LoadedModel
 from ..recipe import Recipe
@@ -31,19 +30,33 @@ from .sharding import shard
 from .trainer import TreeTrainer
 
 
+class TrainingCounts(TypedDict):
+    """What a run records of its training."""
+
+    steps: int
+    processes: int
+    passages: int
+    mentions: int
+    """Of quizzes: questions."""
+    dropped_mentions: int
+    cut_texts: int
+    best_validation: float | None
+    best_checkpoint: str | None
+
+
 def tune(
     base: LoadedModel,
     recipe: Recipe,
     *,
-    train: Sequence[Passage | Quiz],
-    validation: Sequence[Passage | Quiz],
+    train: Sequence[Text],
+    validation: Sequence[Text],
     inventory: Inventory,
     run: Path,
     beside: Sequence[Lesson] = (),
     resume: bool = False,
     ranks: Ranks | None = None,
     start: Path | None = None,
-) -> dict[str, Any]:
+) -> TrainingCounts:
     """Tune a base on passages or quizzes.
 
     Checkpoints and the log go to the run's folder, the result to its `adapter/` or `model/`.
@@ -81,8 +94,8 @@ def tune(
     dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=per_pass)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
-    held_out = [with_gold(passage, inventory) for passage in validation]
-    layouts = [layout for passage in held_out for layout in encoder.encode(passage, inventory)]
+    held_out = [with_gold(text, inventory) for text in validation]
+    layouts = [layout for text in held_out for layout in encoder.encode(text, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard(base, model, recipe.model.attention)
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..data.inventory import Inventory
 from ..data.passages import NONE_OF_THESE, WORD, Mention, Passage
-from ..data.quizzes import Choice, Quiz
+from ..data.quizzes import Choice, Quiz, Text
 from .tree import TokenTree, build_tree
 from .windows import Window, text_tail, text_windows
 
@@ -62,8 +62,8 @@ class Layout:
     """One tree, and what its questions are about."""
 
     tree: TokenTree
-    passage: str
-    """The text's id."""
+    text_id: str
+    """Of the passage or quiz."""
     text: str
     """The part of it that the tree holds: its window."""
     mentions: tuple[int, ...]
@@ -128,7 +128,7 @@ class Encoder:
         self.cut = 0
         """Number of quiz texts so far that were longer than the window."""
 
-    def encode(self, text: Passage | Quiz, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
+    def encode(self, text: Text, inventory: Inventory, choose: Choose | None = None) -> list[Layout]:
         """Lay out a text as token trees.
 
         A passage becomes one or more trees per window; of a quiz's text, only the end that fits the window is kept.
@@ -150,7 +150,7 @@ class Encoder:
             layouts += self._laid_out(text.id, text.text[window.start : window.end], numbered)
         return layouts
 
-    def surely_fits(self, text: Passage | Quiz, inventory: Inventory) -> bool:
+    def surely_fits(self, text: Text, inventory: Inventory) -> bool:
         """Whether no question about a short passage can be dropped, decided without encoding it.
 
         A token is at least one byte long, and windows are cut between words.
@@ -251,7 +251,7 @@ def _layout(
 ) -> Layout:
     return Layout(
         tree=build_tree(ids, [(prompt, candidates) for _, _, prompt, candidates in pending]),
-        passage=name,
+        text_id=name,
         text=text,
         mentions=tuple(number for number, _, _, _ in pending),
         questions=tuple(question for _, question, _, _ in pending),

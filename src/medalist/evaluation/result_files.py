@@ -1,0 +1,53 @@
+"""Reads `metrics.json` and `claims.json` back, and refuses what is not of the shape that `results` tells of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Discriminator, TypeAdapter
+
+from ..tools.shapes import checked, json_object
+from .results import Claims, LabelFigures, Metrics, Share, answerers, on_label, right
+
+METRICS_FILE = "metrics.json"
+CLAIMS_FILE = "claims.json"
+_METRICS: TypeAdapter[Metrics] = TypeAdapter(Annotated[Metrics, Discriminator("kind")])
+_CLAIMS: TypeAdapter[Claims] = TypeAdapter(Claims)
+_SHARES: TypeAdapter[dict[str, Share]] = TypeAdapter(dict[str, Share])
+_LABELS: TypeAdapter[dict[str, LabelFigures]] = TypeAdapter(dict[str, LabelFigures])
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """The metrics in an evaluation's folder; what earlier versions wrote, without `kind`, is read too.
+
+    Raises:
+        ValueError: the file is no JSON, or of another shape.
+    """
+    path, remedy = folder / METRICS_FILE, "Remove it and run `medalist evaluate` again."
+    found = json_object(path, remedy=remedy)
+    found.setdefault("kind", "choices" if "labels" in found else "short forms")
+    metrics = checked(path, _METRICS, found, remedy=remedy)
+    slices = [*metrics["slices"].values()]
+    if metrics["kind"] == "short forms":
+        slices += metrics["expansion"].values()
+    for cells in slices:
+        checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)}, remedy=remedy)
+    if metrics["kind"] == "choices":
+        for label in (metrics["labels"] or {}).values():
+            by_model = {name: on_label(label, name) for name in label if name != "count"}
+            checked(path, _LABELS, by_model, remedy=remedy)
+    return metrics
+
+
+def read_claims(folder: Path) -> Claims | None:
+    """The claims table in an evaluation's folder; None if there is none, or other weights or data were evaluated since.
+
+    Raises:
+        ValueError: a file is no JSON, or of another shape.
+    """
+    path, remedy = folder / CLAIMS_FILE, "Remove it and run `medalist claims` again."
+    if not path.exists():
+        return None
+    claims = checked(path, _CLAIMS, json_object(path, remedy=remedy), remedy=remedy)
+    return claims if claims["keys"] == read_metrics(folder)["about"]["keys"] else None
