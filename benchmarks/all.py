@@ -33,7 +33,10 @@ INTRODUCTION = """# Benchmarks
 Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did the
 same work. Passages are MeDAL-shaped: made from the embedded sample corpus, with 194 words, 4 mentions and 15 candidates
 each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it faster, and what did not help.
+"On a GPU" is from a machine that `make bench` does not reach.
 """
+GPU = HERE / "gpu.md"
+"""A section written by hand from the results of benchmarks/gpu.py."""
 GOALS = """## Goals, and what limits them
 
 ![Where the time goes in scoring and training: matrix products, attention, elementwise work, the rest](benchmarks-profile.png)
@@ -69,7 +72,10 @@ def main() -> None:
     parts = [run(script) for script in chosen or SCRIPTS]
     if not chosen:
         partial = PAGE.with_suffix(".part")
-        partial.write_text("\n\n".join([INTRODUCTION.strip(), *parts, GOALS.strip()]) + "\n", encoding="utf-8")
+        partial.write_text(
+            "\n\n".join([INTRODUCTION.strip(), *parts, GPU.read_text(encoding="utf-8").strip(), GOALS.strip()]) + "\n",
+            encoding="utf-8",
+        )
         partial.replace(PAGE)
         print(PAGE)
 

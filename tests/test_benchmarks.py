@@ -114,3 +114,4 @@ def test_the_page_names_every_benchmark_that_there_is():
     page = (HERE.parent / "docs/benchmarks.md").read_text(encoding="utf-8")
     for part in ("## The article, reproduced", "## Ranking candidates", "## Efficiency"):
         assert part in page
+    assert (HERE / "gpu.md").read_text(encoding="utf-8") in page

@@ -29,13 +29,19 @@ def broken(options, notes):
         raise MemoryError("no\\nroom")
     raise ValueError("some\\nreason")
 
+def late(options, notes):
+    for name, seconds in (("quick", 1), ("long", 3600), ("quick again", 1)):
+        if notes.fits(name, needs=seconds, table="T", row=name, column="c"):
+            notes.record(name, "ran", table="T", row=name, column="c")
+
 def after(options, notes):
     notes.record("last", "ran", table="T", row="r", column="c")
 
+STAGES = {{"slow": slow, "broken": broken, "late": late, "after": after}}
 module = types.ModuleType("gpu_stages.made")
-module.slow, module.broken, module.after = slow, broken, after
+vars(module).update(STAGES)
 sys.modules["gpu_stages.made"] = module
-gpu.STAGES = {{name: gpu.Stage(module="made", function=name) for name in ("slow", "broken", "after")}}
+gpu.STAGES = {{name: gpu.Stage(module="made", function=name) for name in STAGES}}
 gpu.__file__ = __file__
 sys.exit(gpu.main())
 """
@@ -115,6 +121,19 @@ def test_a_stage_that_is_cut_keeps_what_it_had_and_the_rest_runs(tmp_path):
     assert "| slow | cut | 20 | 2 |" in (folder / "summary.md").read_text()
     with pytest.raises(ProcessLookupError):  # what the stage had started is gone with it
         os.kill(int(cut["records"][1]["text"]), 0)
+
+
+def test_a_measurement_that_no_longer_fits_is_skipped_and_its_stage_ends_as_done(tmp_path):
+    driver = tmp_path / "driver.py"
+    driver.write_text(DRIVER)
+    ran(driver, tmp_path / "out", "--only", "late")
+    found = stage(tmp_path / "out", "late")
+    assert (found["status"], found["error"]) == ("done", None)
+    told = {record["name"]: record["text"] for record in found["records"]}
+    assert told["long"].startswith("skipped: ") and told["long"].endswith("s are left, and it needs 3600")
+    assert [told["quick"], told["quick again"]] == ["ran", "ran"]
+    assert [record["name"] for record in found["records"] if "skipped" in record] == ["long"]
+    assert "| long | skipped: " in (tmp_path / "out" / "summary.md").read_text()
 
 
 def test_no_stage_begins_when_the_time_is_over(tmp_path):

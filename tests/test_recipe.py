@@ -35,6 +35,12 @@ def test_recipe_sets_what_it_names_and_leaves_the_rest(tmp_path):
     assert recipe.folder == Path("runs/trial")
 
 
+@pytest.mark.parametrize("attention", ["auto", "sdpa", "flex"])
+def test_attention_is_the_recipes_to_say(attention):
+    assert parse_recipe({}, [f"model.attention={attention}"]).model.attention == attention
+    assert "Known: 'auto', 'sdpa' or 'flex'" in message(overrides=("model.attention=eager",))
+
+
 def test_overrides_win_over_the_file_and_later_ones_over_earlier(tmp_path):
     path = written(tmp_path, "training:\n  epochs: 3\n  rank: 8\n")
     recipe = load_recipe(
@@ -81,7 +87,7 @@ def test_recipe_cannot_be_changed():
         (
             {"model": {"colour": 4}},
             (),
-            "Unknown key model.colour in mine.yaml. Known: base, revision, dtype, quantization, parent.",
+            "Unknown key model.colour in mine.yaml. Known: base, revision, dtype, quantization, attention, parent.",
         ),
         ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean epochs?"),
         (

@@ -33,6 +33,8 @@ LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 TREE = 400
 """Tokens of a tree among those that are packed."""
 VOCAB = 1024
+NEEDS = 3
+"""Seconds of a measurement; FlexAttention's first ones take more, and come when there is time."""
 
 
 def run(options: Options, notes: Notes) -> None:
@@ -57,14 +59,18 @@ def _one_shape(model: Any, name: str, options: Options, notes: Notes) -> dict[tu
     lengths = (64, 128) if options.tiny else LENGTHS
     # Flex needs two compilations, for the first length and for all others; it goes last in each length.
     for length in lengths:
+        if not notes.fits(f"{name}, {length} tokens", needs=NEEDS):
+            break
         for layout, kernel, one in _passes(length, kernels, options):
             title = f"{name}, {layout}, {length} tokens, {kernel}"
             place = {"table": f"{name}'s layers, {layout}: tokens/s", "row": f"{length:,} tokens", "column": kernel}
-            with notes.attempt(title, needs=3, **place):
+            if not notes.fits(title, needs=NEEDS, **place):
+                continue
+            with notes.attempt(title, **place):
                 rates[layout, length, kernel] = _measured(model, one, title, place, options, notes)
             if kernel == "flex" and (layout, length, kernel) not in rates and notes.left > 20:
                 let_compile(dynamic=False)  # for this length alone, and so for those that follow
-                with notes.attempt(f"{title}, static", needs=3, **place):
+                with notes.attempt(f"{title}, static", **place):
                     rates[layout, length, kernel] = _measured(model, one, f"{title}, static", place, options, notes)
     return rates
 

@@ -56,18 +56,30 @@ class Notes:
         write_stage(self.folder, self.stage, "running", time.monotonic() - self.began, self.records)
         print(f"{self.stage}: {name}: {text}", flush=True)
 
+    def fits(self, name: str, *, needs: float, **values: Any) -> bool:
+        """Whether there is time for a measurement; if not, that is recorded.
+
+        Args:
+            name: of what would be measured.
+            needs: seconds that it takes.
+            values: recorded where it is skipped.
+        """
+        if self.left >= needs:
+            return True
+        self.record(
+            name, f"skipped: {max(self.left, 0):.0f} s are left, and it needs {needs:.0f}", skipped=True, **values
+        )
+        return False
+
     @contextmanager
-    def attempt(self, name: str, *, needs: float = 0.0, **values: Any) -> Iterator[None]:
+    def attempt(self, name: str, **values: Any) -> Iterator[None]:
         """Measure something that may fail: what it raises is recorded, and the stage goes on.
 
         Args:
             name: of what is measured.
-            needs: seconds that it takes; it is skipped where less is left.
             values: recorded with a failure.
         """
         try:
-            if self.left < needs:
-                raise TimeoutError(f"{self.left:.0f} s are left, and it needs {needs:.0f}")
             free_memory()  # what the last failure's traceback held
             yield
         except Exception as error:

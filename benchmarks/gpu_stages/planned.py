@@ -23,8 +23,8 @@ def planned_memory(case: Any, work: list[Pass], weights: str, rank: int) -> dict
 
         largest = max(work, key=lambda one: len(one.tree))
         nodes = len(largest.tree)
-        one = PlannedPass(nodes=nodes, kept=len(largest.rows), seen=largest.pairs / nodes**2)
-        place = Place(device="cuda", dtype="bfloat16", quantization=weights)  # type: ignore[arg-type]
+        one = PlannedPass(nodes=nodes, kept=len(largest.rows), seen=largest.pairs / nodes**2, rows=largest.sequences)
+        place = Place(device="cuda", dtype="bfloat16", quantization=weights, wanted=case.kernel)  # type: ignore[arg-type]
         settings = TrainingSettings(rank=rank, alpha=2 * rank, activation_checkpointing=case.checkpoint)
         shape = KNOWN["meta-llama/Meta-Llama-3-8B"]
         highest = max(training_peaks(shape, settings, place, one, accumulates=False), key=lambda peak: peak.total)

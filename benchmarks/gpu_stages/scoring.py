@@ -21,10 +21,10 @@ CANDIDATES = 15
 CASES = (
     Case(name="trees, 8k, flex", limit=8192),
     Case(name="one tree, sdpa", limit=0, kernel="sdpa"),
+    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
     Case(name="trees, 4k, sdpa", kernel="sdpa"),
     Case(name="one tree, flex", limit=0),
     Case(name="trees, 16k, flex", limit=16384),
-    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
 )
 NEW_TOKENS = 128
 PROMPT = 340
@@ -39,8 +39,10 @@ def run(options: Options, notes: Notes) -> None:
     generated: dict[int, float] = {}
     for batch in (1, 8):
         name = f"generation, {batch} at once"
-        with notes.attempt(name, needs=0 if options.tiny else 8, table="Scoring", row=name, column="what"):
-            generated[batch] = _generated(model, sizes, batch, options, notes)
+        place = {"table": "Scoring", "row": name, "column": "what"}
+        if notes.fits(name, needs=0 if options.tiny else 8, **place):
+            with notes.attempt(name, **place):
+                generated[batch] = _generated(model, sizes, batch, options, notes)
     _compared(rates, generated, notes, ", so far")
     rates |= _cases(CASES[2:], model, sizes, peak, options, notes)
     _compared(rates, generated, notes, "")
@@ -54,7 +56,10 @@ def _cases(
     for case in cases:
         if options.device != "cuda" and case.kernel == "flex":
             continue
-        with notes.attempt(case.name, needs=0 if options.tiny else 5, table="Scoring", row=case.name, column="what"):
+        place = {"table": "Scoring", "row": case.name, "column": "what"}
+        if not notes.fits(case.name, needs=0 if options.tiny else 5, **place):
+            continue
+        with notes.attempt(case.name, **place):
             rates[case.name] = _scored(case, model, sizes, peak, options, notes)
     return rates
 

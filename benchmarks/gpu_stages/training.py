@@ -45,8 +45,10 @@ def run(options: Options, notes: Notes) -> None:
     _compared(rates, notes, "trees over plain rows, so far")
     rates |= _cases(CASES[2:], model, sizes, peak, "none", options, notes)
     _compared(rates, notes, "trees over plain rows")
-    with notes.attempt("profile of a step", needs=15):
-        _profile(model, sizes, options, notes)
+    title = "profile of a step"
+    if notes.fits(title, needs=15):
+        with notes.attempt(title):
+            _profile(model, sizes, options, notes)
 
 
 def _compared(rates: dict[str, float], notes: Notes, title: str) -> None:
@@ -100,9 +102,10 @@ def _cases(
     for case in cases:
         if options.device != "cuda" and case.kernel == "flex":
             continue
-        with notes.attempt(
-            case.name, needs=12 if not options.tiny else 0, table="Training", row=case.name, column="what"
-        ):
+        place = {"table": "Training", "row": case.name, "column": "what"}
+        if not notes.fits(case.name, needs=0 if options.tiny else 12, **place):
+            continue
+        with notes.attempt(case.name, **place):
             rates[case.name] = _trained(case, model, sizes, peak, weights, options, notes)
         model.zero_grad(set_to_none=True)
     return rates
@@ -192,8 +195,8 @@ def _recorded(
     share = sum(operations(sizes, one) for one in work) / count / times.wall / peak
     memory = peak_memory(options.device)
     computed = sum(len(one.tree) for one in work) / count
-    # The plan is for FlexAttention and for logits where they are needed.
-    planned = planned_memory(case, work, weights, RANK) if case.kernel == "flex" or options.tiny else {}
+    # The plan is for these kernels and for logits where they are needed.
+    planned = planned_memory(case, work, weights, RANK) if case.kernel in ("flex", "sdpa") and not case.casts else {}
     text = (
         f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} s a step (host "
         f"{times.host:.3f}), {memory['allocated'] / GIB:.1f} GiB"
@@ -235,7 +238,7 @@ def _profile(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
     core = model.get_base_model()
     use_kernel(core, case.kernel)
     checkpointing(core, False)
-    input_casts(core, True)
+    input_casts(core, case.casts)
     step = _stepper(case, model, core, passes(case, sizes, options), options)
     step()
     activity = ProfilerActivity.CUDA if options.device == "cuda" else ProfilerActivity.CPU

@@ -96,6 +96,12 @@ class OnGpu:
         self.attention = name
 
 
+@pytest.mark.parametrize("wanted", ["auto", "sdpa", "flex"])
+def test_a_cpu_takes_sdpa_whatever_is_wanted(model_folder, wanted):
+    loaded = load_base(str(model_folder), device="cpu", attention=wanted)
+    assert loaded.attention == loaded.model.config._attn_implementation == "sdpa"
+
+
 @pytest.mark.parametrize(
     ("wanted", "works", "expected"),
     [

@@ -6,6 +6,7 @@ Covers `adapters` too.
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import bitsandbytes
@@ -277,6 +278,52 @@ def test_on_bfloat16_the_adapter_is_float32_and_multiplies_in_bfloat16(quantizat
     assert all(torch.isfinite(torch.tensor(step["loss"])) for step in steps if "loss" in step)
     frozen = [w for n, w in base.model.named_parameters() if not w.requires_grad and w.is_floating_point()]
     assert {weight.dtype for weight in frozen} == {torch.bfloat16}, "no part of the base is cast to float32"
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_adapters_on_bfloat16_take_their_input_as_it_is_and_learn_the_same_to_the_bit(
+    quantization, checkpointing, model_folder, tmp_path, monkeypatch
+):
+    taken = set()
+    linear = torch.nn.Linear.forward
+
+    def forward(self, given):
+        if self.weight.requires_grad:
+            taken.add((torch.is_autocast_enabled("cpu"), given.dtype))
+        return linear(self, given)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", forward)
+    ends = {}
+    for spared in (True, False):
+        if not spared:
+            monkeypatch.setattr("medalist.training.tune.disable_input_dtype_casting", lambda *_, **__: nullcontext())
+        run = tmp_path / str(spared)
+        base = load_base(str(model_folder), device="cpu", dtype="bfloat16", quantization=quantization)
+        taken.clear()
+        settings = {"max_steps": 4, "evaluate_every": 2, "activation_checkpointing": checkpointing}
+        run_tune(base, run, validation=PASSAGES[:4], **settings)
+        # All of it, the looks at the validation passages too, runs under autocast. `lora_B` always gets bfloat16.
+        assert {under for under, _ in taken} == {True}
+        assert {dtype for _, dtype in taken} == {torch.bfloat16} | (set() if spared else {torch.float32})
+        layer = base.model.base_model.model.model.layers[0].mlp.up_proj
+        assert layer.cast_input_dtype_enabled, "who scores without autocast needs the copies"
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        logged = [{key: value for key, value in line.items() if not key.startswith("train_")} for line in lines]
+        ends[spared] = load_file(run / "adapter/adapter_model.safetensors"), logged
+    assert ends[True][1] == ends[False][1]
+    for name, weight in ends[True][0].items():
+        assert torch.equal(weight, ends[False][0][name]), name
+
+
+@pytest.mark.parametrize(("dtype", "dropout"), [("bfloat16", 0.1), ("float32", 0.0)])
+def test_the_copies_stay_where_the_numbers_would_change(dtype, dropout, model_folder, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "medalist.training.tune.disable_input_dtype_casting", lambda _, active: asked.append(active) or nullcontext()
+    )
+    run_tune(load_base(str(model_folder), device="cpu", dtype=dtype), tmp_path / "run", max_steps=1, dropout=dropout)
+    assert asked == [False]
 
 
 # A run

@@ -92,8 +92,28 @@ def test_a_base_that_changed_since_is_refused(tiny_run, tmp_path):
     values = yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())
     values["record"]["base"]["sha256"] = "f" * 64
     (tmp_path / "run/recipe.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(ValueError, match="but the run was trained on weights with"):
+    with pytest.raises(ValueError, match="but the run was trained on weights with ffff"):
         load_run_base(open_run(tmp_path / "run"))
+
+
+def test_a_run_loads_its_base_with_the_attention_of_its_recipe(tiny_run, tmp_path, monkeypatch):
+    loaded = []
+
+    def load_base(source, **given):
+        loaded.append(given["attention"])
+        raise NotImplementedError
+
+    monkeypatch.setattr("medalist.runs.run.load_base", load_base)
+    monkeypatch.setattr("medalist.runs.train.load_base", load_base)
+    shutil.copytree(tiny_run, tmp_path / "run")
+    values = yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())
+    values["model"]["attention"] = "flex"
+    (tmp_path / "run/recipe.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(NotImplementedError):
+        load_run_base(open_run(tmp_path / "run"))
+    with pytest.raises(NotImplementedError):
+        train(load_recipe(tiny_run / "recipe.yaml", [f"output={tmp_path / 'runs'}", "model.attention=sdpa"]))
+    assert loaded == ["flex", "sdpa"]
 
 
 def test_a_medal_csv_is_evaluated_with_any_inventory(tiny_run, tmp_path):

@@ -154,8 +154,13 @@ def claims_tables(claims: Claims) -> Iterator[RenderableType]:
         yield table
 
 
-def plan_tables(plan: Plan) -> Iterator[RenderableType]:
-    """What a recipe takes: memory by what takes it, work and time, the verdict, and what would save memory."""
+def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[RenderableType]:
+    """What a recipe takes: memory by what takes it, work and time, the verdict, and what would save memory.
+
+    Args:
+        plan: what to show.
+        hours: say how many steps fit into so many.
+    """
     place, peak = plan.place, plan.peaks[0]
     many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
     table = new_table(
@@ -184,12 +189,20 @@ def plan_tables(plan: Plan) -> Iterator[RenderableType]:
     table.add_row(
         "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
     )
-    if plan.training_seconds is not None and plan.scoring_seconds is not None:
-        step = plan.training_seconds * plan.mentions / 1000
-        table.add_row(
-            "seconds on this device", *(f"{x:,.1f}" for x in (step, plan.training_seconds, plan.scoring_seconds))
-        )
+    if plan.step_seconds is not None and plan.training_seconds is not None and plan.scoring_seconds is not None:
+        where = f"at {plan.tflops:g} TFLOP/s" if plan.tflops is not None else "on this device"
+        seconds = (plan.step_seconds, plan.training_seconds, plan.scoring_seconds)
+        table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
     yield table
+    if plan.step_seconds is not None and plan.steps is not None:
+        yield f"Training, looks at validation aside: {plan.steps:,} steps, {plan.steps * plan.step_seconds / 3600:,.1f} hours."
+    if plan.step_seconds is not None and hours is not None:
+        fit = int(hours * 3600 / plan.step_seconds)
+        yield f"In {hours:g} hours: training.max_steps={fit}" if fit else f"In {hours:g} hours: not one step."
+    elif hours is not None:
+        yield "How many steps fit into these hours is not known without times: say --tflops."
+    if plan.untimed:
+        yield Text(f"No times: {plan.untimed}.")
     yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
     have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "a device that is not here (say --memory)"
     why = {

@@ -68,13 +68,18 @@ def plan(
         Path | None, typer.Option(help="The base's config.json, if its sizes are not known here.", show_default=False)
     ] = None,
     probe: Annotated[bool, typer.Option(help="Measure this device for the times; a few seconds.")] = True,
+    tflops: Annotated[
+        float | None, typer.Option(min=0.001, help="What a device sustains, in TFLOP/s, instead of measuring this one.")
+    ] = None,
+    hours: Annotated[float | None, typer.Option(min=0, help="Say how many steps fit into so many hours.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
 ) -> None:
     """Say what a recipe will take before anything is downloaded: memory per device, work, time, and what to change if it does not fit.
 
     Example: `medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB`
     """
-    from ..planning.plan import make_plan, parse_device, parse_memory
+    from ..planning.devices import parse_device, parse_memory
+    from ..planning.plan import make_plan
     from ..recipe import load_recipe
     from .result_tables import plan_tables
 
@@ -85,11 +90,12 @@ def plan(
         device=parse_device(device),
         config=config,
         with_probe=probe,
+        tflops=tflops,
     )
     if as_json:
         print(json.dumps(found.record(), indent=1, ensure_ascii=False))
         return
-    for table in plan_tables(found):
+    for table in plan_tables(found, hours=hours):
         out.print(table)
 
 

@@ -41,7 +41,7 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
     forward pass.
     """
     linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
-    attention = 4 * one.nodes**2 * shape.attention_width * (1 if place.attention == "sdpa" else one.seen)
+    attention = 4 * one.nodes**2 * shape.attention_width * (1 / one.rows if place.attention == "sdpa" else one.seen)
     output = 2 * one.kept * shape.embedding
     if settings.method == "full":
         blocks = shape.layers * (linear + attention)
@@ -63,7 +63,7 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
 def scoring_work(shape: ModelShape, place: Place, one: Pass) -> float:
     """Operations of a scoring pass, with adapters merged."""
     linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
-    attention = 4 * one.nodes**2 * shape.attention_width * (1 if place.attention == "sdpa" else one.seen)
+    attention = 4 * one.nodes**2 * shape.attention_width * (1 / one.rows if place.attention == "sdpa" else one.seen)
     return shape.layers * (linear + attention) + 2 * one.kept * shape.embedding
 
 

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..models.load import AttentionChoice
 from ..recipe import TrainingSettings
 from ..tools.number_formats import FloatType, Quantization
 from ..trees.scoring import FLEX_MULTIPLE, Attention
+from ..trees.tree import pack_rows
 from .shapes import Linear, ModelShape
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -48,6 +50,10 @@ class Pass:
     """K: nodes whose logits are computed."""
     seen: float = 0.5
     """Fraction of the N x N pairs in which one node sees the other."""
+    trees: tuple[int, ...] = ()
+    """Nodes of each of its trees; empty: it is a single tree."""
+    rows: int = 1
+    """Number of sequences, all of one length, that it is computed as."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +65,8 @@ class Place:
     quantization: Quantization = "none"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     devices: int = 1
+    wanted: AttentionChoice = "auto"
+    """The recipe's `model.attention`."""
     holes: bool = False
     """Whether memory comes from glibc's heap and fragments; see `HOLES`."""
 
@@ -69,15 +77,18 @@ class Place:
 
     @property
     def attention(self) -> Attention:
-        """The kernel that is assumed: SDPA on a CPU, FlexAttention on a GPU."""
-        return "sdpa" if self.device == "cpu" else "flex_attention"
+        """The kernel that `choose_attention` tries first."""
+        return "flex_attention" if self.device == "cuda" and self.wanted == "flex" else "sdpa"
 
     def padded(self, one: Pass) -> Pass:
-        """The pass as it is computed: for FlexAttention, trees are padded to a multiple of `FLEX_MULTIPLE`."""
-        if self.attention == "sdpa":
+        """The pass as it is computed on a GPU: SDPA's trees as rows of a batch, FlexAttention's padded to a multiple."""
+        if self.device == "cpu":
             return one
-        nodes = math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
-        return replace(one, nodes=nodes, seen=one.seen * one.nodes**2 / nodes**2)
+        rows, nodes = 1, math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
+        if self.attention == "sdpa":
+            rows, length, _ = pack_rows(one.trees or (one.nodes,))
+            nodes = rows * length
+        return replace(one, nodes=nodes, rows=rows, seen=one.seen * one.nodes**2 / nodes**2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,8 +143,8 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
 
     A norm saves its input in float32; a linear layer the input of whatever is trained in it; attention its queries,
     keys and values (repeated for every head if a dense mask is used), output and log-sums; the gated product three
-    tensors. peft casts its input to the dtype of its float32 weights, so beside plain 16-bit weights each adapted layer
-    saves a copy of its own.
+    tensors. Beside float16 weights, where autocast is off, peft casts its input to the dtype of its float32 weights, so each
+    adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
@@ -152,7 +163,7 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
         if settings.dropout:
             noise = FLOAT if place.device == "cpu" else 1
             kept += (inner + noise) * inputs
-        elif place.dtype == "float32" or (place.dtype == "bfloat16" and place.quantization != "none"):
+        elif place.dtype != "float16":
             kept += width * (2 * hidden + middle)  # layers share inputs, and attention's output is already saved
         else:
             kept += inner * inputs
@@ -270,9 +281,9 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 
 
 def mask(one: Pass, place: Place) -> float:
-    """Bytes of the tree's mask: dense for SDPA; for FlexAttention, what it takes to find the empty blocks."""
+    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, what it takes to find the empty blocks."""
     if place.attention == "sdpa":
-        return one.nodes**2 * place.width
+        return one.nodes**2 / one.rows * place.width
     return 3.0 * one.nodes**2
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..models.precision import choose_dtype, refuse_sharded
 from ..recipe import Recipe, dump_recipe, parse_recipe
 from ..tools.number_formats import DType, FloatType
 from .compute import Rates, Work, probe, scoring_work, training_work
+from .devices import device_memory
 from .memory import BASELINE, SLACK, Pass, Peak, Place, scoring_peak, training_peaks
 from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass
@@ -79,8 +79,14 @@ class Plan:
     """Operations to score the mentions of one average validation tree."""
     scored: float
     """Mentions of that tree."""
+    steps: int | None
+    """Optimiser steps of the run; None where the recipe bounds neither steps nor passages."""
+    tflops: float | None = None
+    """What one device sustains, in 10^12 operations per second, as it was told; None: see `rates`."""
     rates: Rates | None = None
     """Speeds measured by the probe; None if there was none."""
+    untimed: str | None = None
+    """Why the probe could not run although it was wanted."""
     advice: tuple[Advice, ...] = ()
     """Changes that save memory, and how much; the last one is a combination that fits, if there is one."""
 
@@ -101,15 +107,27 @@ class Plan:
     @property
     def training_seconds(self) -> float | None:
         """Seconds to train on 1,000 mentions."""
-        if self.rates is None:
-            return None
-        seconds = self.work.forward / self.rates.forward + self.work.backward / self.rates.backward
-        return OVERHEAD * seconds / self.place.devices / self.mentions * 1000
+        seconds = self._seconds(self.work.forward, self.work.backward)
+        return None if seconds is None else seconds / self.place.devices / self.mentions * 1000
 
     @property
     def scoring_seconds(self) -> float | None:
         """Seconds to score 1,000 mentions on one device."""
-        return None if self.rates is None else OVERHEAD * self.scoring / self.rates.forward / self.scored * 1000
+        seconds = self._seconds(self.scoring)
+        return None if seconds is None else seconds / self.scored * 1000
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds of an optimiser step."""
+        return None if self.training_seconds is None else self.training_seconds * self.mentions / 1000
+
+    def _seconds(self, forward: float, backward: float = 0.0) -> float | None:
+        """Seconds of this many operations on one device."""
+        if self.tflops is not None:
+            return (forward + backward) / (self.tflops * 1e12)
+        if self.rates is None:
+            return None
+        return OVERHEAD * (forward / self.rates.forward + backward / self.rates.backward)
 
     def record(self) -> dict[str, object]:
         """Everything in machine-readable form; in bytes, seconds and operations."""
@@ -120,6 +138,7 @@ class Plan:
             "verdict": self.verdict,
             "training_seconds_per_1000_mentions": self.training_seconds,
             "scoring_seconds_per_1000_mentions": self.scoring_seconds,
+            "step_seconds": self.step_seconds,
         }
 
 
@@ -131,6 +150,7 @@ def make_plan(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     config: Path | None = None,
     with_probe: bool = True,
+    tflops: float | None = None,
 ) -> Plan:
     """Estimate what tuning with a recipe needs.
 
@@ -141,6 +161,7 @@ def make_plan(
         device: the kind of device; a GPU can be planned for on a machine without one, but then there is no probe.
         config: the base's config.json or its folder, if its sizes are not known.
         with_probe: measure this device's speed to estimate times.
+        tflops: what a device sustains, in 10^12 operations per second; given, nothing is measured.
 
     Raises:
         ValueError: the base's sizes are not known, or the settings contradict each other.
@@ -157,10 +178,14 @@ def make_plan(
     )
     found = _planned(recipe, devices, where)
     advice = _advised(found, recipe, where) if found.verdict in ("may not fit", "does not fit") else ()
-    rates = (
-        probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes) if with_probe and kind == here else None
-    )
-    return replace(found, advice=advice, rates=rates)
+    rates, untimed = None, None
+    if with_probe and kind == here and tflops is None:
+        try:
+            rates = probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes)
+        except ImportError:  # the memory of quantised weights is counted without what quantises them
+            quantization = recipe.model.quantization
+            untimed = f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]"
+    return replace(found, advice=advice, rates=rates, untimed=untimed, tflops=tflops)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,6 +211,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         quantization=recipe.model.quantization,
         parallel=settings.parallel,
         devices=devices,
+        wanted=recipe.model.attention,
         holes=where.holes,
     )
     sizes = where.trees.sizes(recipe)
@@ -195,9 +221,13 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
     validation = place.padded(sizes.validation_pass(recipe.evaluation.max_nodes, where.kind))
     peaks.append(scoring_peak(where.shape, settings, place, validation))
     mean, mentions = sizes.mean()
-    work = training_work(where.shape, settings, place, place.padded(mean))
+    usual = [
+        training_work(where.shape, settings, place, place.padded(one))
+        for one in sizes.usual(settings.passages_per_pass)
+    ]
     scored, questions = mean_pass(sizes.validation)
     count = settings.passages_per_step
+    share = count / settings.passages_per_pass / len(usual)  # of the step's passes that each of these stands for
     return Plan(
         name=recipe.name,
         shape=where.shape,
@@ -210,10 +240,21 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         passes=passes,
         tokens=mean.nodes * count,
         mentions=mentions * count,
-        work=Work(forward=work.forward * count, backward=work.backward * count),
+        work=Work(
+            forward=share * sum(one.forward for one in usual), backward=share * sum(one.backward for one in usual)
+        ),
         scoring=scoring_work(where.shape, place, scored),
         scored=questions,
+        steps=_steps(recipe),
     )
+
+
+def _steps(recipe: Recipe) -> int | None:
+    """Optimiser steps of the run, if `max_steps` or `data.limit` decides them."""
+    settings = recipe.training
+    if settings.max_steps or not recipe.data.limit:
+        return settings.max_steps
+    return math.ceil(math.ceil(recipe.data.limit / settings.passages_per_step) * settings.epochs)
 
 
 def _dtype(wanted: DType, kind: Device) -> FloatType:
@@ -223,45 +264,6 @@ def _dtype(wanted: DType, kind: Device) -> FloatType:
     if kind == "cuda" and not torch.cuda.is_available():
         return "bfloat16"
     return choose_dtype(torch.device(kind))
-
-
-def device_memory() -> float | None:
-    """Bytes of this machine's GPU memory; without a GPU, of main memory or the container's limit; None if not known."""
-    if torch.cuda.is_available():
-        return float(torch.cuda.mem_get_info()[1])
-    found = []
-    try:
-        found.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
-    except (ValueError, OSError, AttributeError):  # not POSIX
-        return None
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and limit.read_text().strip().isdigit():
-        found.append(float(limit.read_text()))
-    return min(found)
-
-
-def parse_memory(text: str) -> float:
-    """Bytes in a size such as "24GB" (10^9 bytes each) or "24GiB" (2^30 bytes each).
-
-    Raises:
-        ValueError: the text is neither.
-    """
-    match = re.fullmatch(r"([\d.]+)\s*(GB|GiB|MB|MiB)", text.strip(), re.IGNORECASE)
-    if match is None:
-        raise ValueError(f'Memory size "{text}" is not understood: write 24GB, 80GB or 22.5GiB, for example')
-    return float(match[1]) * {"gb": 1e9, "gib": 2**30, "mb": 1e6, "mib": 2**20}[match[2].lower()]
-
-
-def parse_device(text: str) -> Literal["auto", "cpu", "cuda"]:
-    """Check the name of a kind of device.
-
-    Raises:
-        ValueError: it is not a known kind.
-    """
-    for kind in ("auto", "cpu", "cuda"):
-        if text == kind:
-            return kind
-    raise ValueError(f'Unknown device "{text}". Known: auto, cpu, cuda.')
 
 
 def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:

@@ -54,6 +54,12 @@ class TreeSizes:
         ordered = [size for size, _ in sorted(self.training, key=lambda pair: -pair[0].nodes)]
         return combined((ordered * passages)[:passages] if len(ordered) < passages else ordered[:passages])
 
+    def usual(self, passages: int) -> list[Pass]:
+        """Training passes over this many passages each, in order; the last one starts again from the first passage."""
+        sizes = [size for size, _ in self.training]
+        starts = range(0, len(sizes), passages)
+        return [combined([sizes[at % len(sizes)] for at in range(start, start + passages)]) for start in starts]
+
     def validation_pass(self, max_nodes: int, device: str) -> Pass:
         """The largest validation pass: one tree at a time on a CPU, as many as fit in `max_nodes` on a GPU."""
         ordered = [size for size, _ in sorted(self.validation, key=lambda pair: -pair[0].nodes)]
@@ -75,6 +81,7 @@ def combined(sizes: Sequence[Pass]) -> Pass:
         nodes=nodes,
         kept=sum(size.kept for size in sizes),
         seen=sum(size.seen * size.nodes**2 for size in sizes) / nodes**2,
+        trees=tuple(count for size in sizes for count in size.trees or (size.nodes,)),
     )
 
 
@@ -144,7 +151,8 @@ def _size(layouts: Sequence[Layout]) -> tuple[Pass, int]:
     nodes = len(tree)
     pairs = int((tree.subtree_end - torch.arange(nodes)).sum())
     kept = len(torch.unique(tree.predict_node))
-    return Pass(nodes=nodes, kept=kept, seen=pairs / nodes**2), sum(len(layout.questions) for layout in layouts)
+    one = Pass(nodes=nodes, kept=kept, seen=pairs / nodes**2, trees=tuple(len(layout.tree) for layout in layouts))
+    return one, sum(len(layout.questions) for layout in layouts)
 
 
 def _own_texts(recipe: Recipe) -> tuple[Sequence[Text], Sequence[Text], Inventory] | None:

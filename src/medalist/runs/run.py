@@ -119,6 +119,7 @@ def load_run_base(run: Run, *, place: bool = True) -> LoadedModel:
         revision=identity.revision,
         dtype=run.recipe.model.dtype,
         quantization=run.recipe.model.quantization,
+        attention=run.recipe.model.attention,
         place=place,
         expected_sha256=identity.sha256,
     )
@@ -132,5 +133,6 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     """
     tuned = run.trained_to_end()
     if not run.is_adapter:
-        return load_base(str(tuned), dtype=run.recipe.model.dtype)
+        settings = run.recipe.model
+        return load_base(str(tuned), dtype=settings.dtype, attention=settings.attention)
     return load_adapter(base or load_run_base(run), tuned)

@@ -44,7 +44,12 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
     prepared = prepare(recipe)
     settings = recipe.model
     base = load_base(
-        settings.base, revision=settings.revision, dtype=settings.dtype, quantization=settings.quantization, place=whole
+        settings.base,
+        revision=settings.revision,
+        dtype=settings.dtype,
+        quantization=settings.quantization,
+        attention=settings.attention,
+        place=whole,
     )
     trained = Inventory.mined(prepared.passages("train"), "training split")
     if parent is not None:

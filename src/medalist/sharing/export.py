@@ -153,7 +153,8 @@ class _Check:
 
     def load(self, merged: Path) -> LoadedModel:
         """A merged folder, computing in the dtype that the run was evaluated in."""
-        return load_base(str(merged), dtype=self._run.recipe.model.dtype)
+        settings = self._run.recipe.model
+        return load_base(str(merged), dtype=settings.dtype, attention=settings.attention)
 
     def __call__(self, load: Callable[[], LoadedModel]) -> Comparison:
         """Score both, the run's tuned model only if it has not been evaluated on this data before.

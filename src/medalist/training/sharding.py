@@ -28,11 +28,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from ..models.load import LoadedModel, choose_attention
+from ..models.load import AttentionChoice, LoadedModel, choose_attention
 from ..models.precision import compute_device, refuse_sharded
 
 
-def shard_model(base: LoadedModel, model: Any) -> None:
+def shard_model(base: LoadedModel, model: Any, attention: AttentionChoice = "auto") -> None:
     """Put each process's slice of a model on its device, and check how the sharded model scores token trees.
 
     Each decoder block, adapter included, is an FSDP unit; everything outside the blocks is the last unit, so that tied
@@ -41,6 +41,7 @@ def shard_model(base: LoadedModel, model: Any) -> None:
     Args:
         base: loaded with `place=False`; its attention kernel is chosen here.
         model: the base, or the base with an adapter; changed in place.
+        attention: as for `choose_attention`.
 
     Raises:
         ValueError: the base is quantised: its weights are not tensors that can be sliced.
@@ -53,7 +54,7 @@ def shard_model(base: LoadedModel, model: Any) -> None:
     for unit in (*blocks, model):
         fully_shard(unit, mesh=mesh)
         unit.set_force_sum_reduction_for_comms(True)  # gloo cannot average, so on every backend the sum is divided
-    base.attention, base.tree_error = choose_attention(model)
+    base.attention, base.tree_error = choose_attention(model, attention)
     model.reshard()  # after a forward pass the last unit stays whole, and the optimiser takes parameters as they are
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
 

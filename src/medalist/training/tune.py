@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
+from peft.helpers import disable_input_dtype_casting
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 
 from ..data.inventory import Inventory
@@ -91,9 +92,13 @@ def tune(
     held_out = [with_gold(text, inventory) for text in validation]
     layouts = [layout for text in held_out for layout in encoder.encode(text, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
-        shard_model(base, model)
+        shard_model(base, model, recipe.model.attention)
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
-    with tracking("Training", steps) as advance:
+    # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and autocast
+    # a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and round in the other
+    # dtype, so with dropout the copies stay.
+    without_copies = disable_input_dtype_casting(model, active=arguments.bf16 and not settings.dropout)
+    with tracking("Training", steps) as advance, without_copies:
         trainer = TreeTrainer(
             model=model,
             args=arguments,

@@ -188,33 +188,41 @@ class Rows:
     """``[N]`` int64; the index of each node of the forest in the flattened rows."""
 
 
-def side_by_side(tree: TokenTree, multiple: int = 64) -> Rows:
-    """Pack the trees of a forest into rows as long as its longest tree, on the forest's device.
+def pack_rows(sizes: Sequence[int], multiple: int = 64) -> tuple[int, int, list[int]]:
+    """Share trees out among rows as long as the longest of them: the longest first, each into the first row that has room.
 
     Args:
-        tree: a tree or forest.
+        sizes: nodes of each tree.
         multiple: L is a multiple of this.
+
+    Returns:
+        R, L, and for each tree the index of its first node in the flattened rows.
     """
-    depth = tree.depth.cpu()
-    starts = (depth == 0).nonzero().flatten()
-    sizes = torch.diff(starts, append=torch.tensor([len(depth)]))
-    length = -(-int(sizes.max()) // multiple) * multiple
+    length = -(-max(sizes) // multiple) * multiple
     free: list[int] = []
-    begins = torch.empty_like(starts)  # index of each tree's first node in the flattened rows
-    for number in sizes.argsort(descending=True, stable=True).tolist():
-        size = int(sizes[number])
-        row = next((row for row, room in enumerate(free) if room >= size), len(free))
+    begins = [0] * len(sizes)
+    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        row = next((row for row, room in enumerate(free) if room >= sizes[number]), len(free))
         if row == len(free):
             free.append(length)
         begins[number] = (row + 1) * length - free[row]
-        free[row] -= size
-    shift = (begins - starts).repeat_interleave(sizes).to(tree.depth.device)
+        free[row] -= sizes[number]
+    return len(free), length, begins
+
+
+def side_by_side(tree: TokenTree) -> Rows:
+    """Pack the trees of a forest into rows as long as its longest tree, on the forest's device."""
+    depth = tree.depth.cpu()
+    starts = (depth == 0).nonzero().flatten()
+    sizes = torch.diff(starts, append=torch.tensor([len(depth)]))
+    rows, length, begins = pack_rows(sizes.tolist())
+    shift = (torch.tensor(begins) - starts).repeat_interleave(sizes).to(tree.depth.device)
     place = torch.arange(len(depth), device=shift.device) + shift
-    flat = tree.token_ids.new_zeros(len(free) * length)
-    alone = torch.arange(1, length + 1, device=flat.device).repeat(len(free))
+    flat = tree.token_ids.new_zeros(rows * length)
+    alone = torch.arange(1, length + 1, device=flat.device).repeat(rows)
 
     def laid(values: Tensor, empty: Tensor) -> Tensor:
-        return empty.index_copy(0, place, values).view(len(free), length)
+        return empty.index_copy(0, place, values).view(rows, length)
 
     return Rows(
         token_ids=laid(tree.token_ids, flat),
