@@ -1,4 +1,4 @@
-"""What further tuning gained on the new texts and lost elsewhere: the tuned model against its parent on both test splits."""
+"""What further tuning gained on the new texts and lost elsewhere: tuned model against parent, on both test splits."""
 
 from __future__ import annotations
 

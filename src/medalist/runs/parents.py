@@ -1,7 +1,7 @@
 """Further tuning: a run that starts from the weights of another run, its parent, and what else it takes over.
 
-It also takes over the parent's candidates, so that there is still a choice to make, and some of its training passages, so
-that it forgets less (replay: Robins 1995; as a fixed share of the training data: Ibrahim et al. 2024).
+These are the parent's candidates, so that there is still a choice to make, and some of its training passages, so that
+the model forgets less (replay: Robins 1995; as a fixed share of the training data: Ibrahim et al. 2024).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ..tools.progress import say
 from .run import Run, is_run, open_run
 
 RATE = 0.5
-"""The default learning rate, as a fraction of the parent's. The parent's schedule ended at zero, and returning to the full
-rate causes more forgetting (Gupta et al. 2023, Ibrahim et al. 2024)."""
+"""The default learning rate, as a fraction of the parent's. The parent's schedule ended at zero, and returning to the
+full rate causes more forgetting (Gupta et al. 2023, Ibrahim et al. 2024)."""
 
 
 def further_recipe(
@@ -33,9 +33,9 @@ def further_recipe(
     inventory: Path | str | None = None,
     overrides: Sequence[str] = (),
 ) -> Recipe:
-    """The recipe for tuning a run further on a file: the parent's recipe with that file as data and half the learning rate.
+    """The recipe for tuning a run further on a file: the parent's, with that file as data and half the learning rate.
 
-    How the parent's data was read, split and limited does not carry over to the file, so those settings are the defaults.
+    How the parent's data was read, split and limited does not apply to the file, so those settings are the defaults.
 
     Args:
         parent: folder of a trained run.
@@ -65,7 +65,7 @@ def requested_recipe(
     data: Path | None = None,
     inventory: Path | None = None,
 ) -> Recipe:
-    """The recipe requested from `medalist train`: a recipe file, a run to tune further, or both; if both, the file decides.
+    """The recipe that `medalist train` asks for: a recipe file, a run to tune further, or both; then the file decides.
 
     Args:
         recipe: the recipe file; an argument that contains "=" and is not a file is taken as the first override.
@@ -97,8 +97,9 @@ def requested_recipe(
         return parse_recipe(values, overrides, origin=recipe)
     if data is None:
         raise RecipeError(
-            "--data FILE is missing: the data to tune further on. A glossary alone teaches nothing; to offer its senses "
-            f"without training, merge it: medalist inventory {parent}/inventory.csv GLOSSARY --out SENSES.csv"
+            "--data FILE is missing: the data to tune further on. A glossary alone teaches nothing; to offer its "
+            "senses without training, merge it: "
+            f"medalist inventory {parent}/inventory.csv GLOSSARY --out SENSES.csv"
         )
     return further_recipe(parent, data=data, inventory=inventory, overrides=overrides)
 
@@ -113,8 +114,8 @@ def parent_run(recipe: Recipe) -> Run | None:
 
     Raises:
         FileNotFoundError: it is not a run.
-        RecipeError: its training has not finished, it was tuned in a different way than the recipe asks for, or either of
-            them is about choice questions.
+        RecipeError: its training has not finished, it was tuned in a different way than the recipe asks for, or it or
+            the recipe is about choice questions.
     """
     if recipe.model.parent is None:
         return None
@@ -136,8 +137,8 @@ def parent_run(recipe: Recipe) -> Run | None:
         if getattr(ours, key) != getattr(theirs, key):
             wanted = "null" if getattr(theirs, key) is None else getattr(theirs, key)
             raise RecipeError(
-                f"training.{key} is {getattr(ours, key)}, but {parent.folder} was tuned with {wanted}, and tuning further "
-                f"from its weights needs the same shapes and layers. Set training.{key}={wanted}"
+                f"training.{key} is {getattr(ours, key)}, but {parent.folder} was tuned with {wanted}. Tuning its "
+                f"weights further keeps their shape and layers. Set training.{key}={wanted}"
             )
     return parent
 
@@ -181,7 +182,7 @@ def check_same(run: Run, parent: Run) -> None:
 
 
 def parent_of(run: Run) -> Run | None:
-    """The run that a run started from; None if there was none, or if it no longer exists or has been retrained since."""
+    """The run that a run started from; None if there was none, or it no longer exists or has been retrained since."""
     if run.recipe.model.parent is None or not is_run(Path(run.recipe.model.parent)):
         return None
     parent = open_run(Path(run.recipe.model.parent))
@@ -231,11 +232,10 @@ def replayed(parent: Run, count: int, *, seed: int, avoid: Iterable[Passage]) ->
     """Training passages of the parent: the first `count` in the order of a hash of (seed, id).
 
     Args:
-        parent: passages are drawn from its training split and from those it replayed itself, never from its validation or
-            test split.
-        count: how many to draw; fewer if there are not enough. If two have the same id, the one in its own split is used.
+        parent: its training split and the passages it replayed itself are used, never its validation or test split.
+        count: how many to take; fewer if there are not enough. If two have the same id, the one in its own split wins.
         seed: decides the order, together with the id.
-        avoid: held-out passages; a passage of the parent that shares its id or words with one of them is not drawn.
+        avoid: held-out passages; a passage of the parent that shares its id or words with one of them is not taken.
     """
     pool = training_passages(parent)
     if pool is None:

@@ -118,7 +118,8 @@ def _write(recipe: Recipe, folder: Path) -> None:
     for split, part in found.items():
         splits[split] = []
         for passage in part:
-            if parent is not None:  # the two inventories may spell a sense differently, and only one spelling is offered
+            # The two inventories may spell a sense differently, and only one spelling is offered.
+            if parent is not None:
                 passage = as_listed(passage, inventory)
             if settings.hold_out != "nothing":
                 passage = kept(passage, split, settings.hold_out)

@@ -64,7 +64,7 @@ class Run:
 
     @property
     def is_adapter(self) -> bool:
-        """Whether the tuned model is an adapter; otherwise it is a whole model, fully tuned or pulled as merged weights."""
+        """Whether the tuned model is an adapter, not a whole model (fully tuned, or pulled as merged weights)."""
         return self.tuned is not None and self.tuned.name == "adapter"
 
 
@@ -101,7 +101,7 @@ def use_threads(recipe: Recipe) -> None:
 
 
 def write_recipe(folder: Path, recipe: Recipe, record: Mapping[str, object]) -> None:
-    """Write a run folder's `recipe.yaml`: the recipe with all defaults spelt out, and what the run records about itself."""
+    """Write `recipe.yaml` of a run: the recipe with all defaults spelt out, and what the run records about itself."""
     with replacing(folder / "recipe.yaml") as file:
         yaml.safe_dump(dump_recipe(recipe) | {"record": record}, file, sort_keys=False, allow_unicode=True)
 

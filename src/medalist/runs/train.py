@@ -76,8 +76,8 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
 def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
     """Prepare the data, tune the base, and write a run folder.
 
-    If a launcher starts several processes that all call this, they train together; see `ranks`. The run's folder and the
-    prepared data must then be on storage that all machines share.
+    If a launcher starts several processes that all call this, they train together; see `ranks`. The run's folder and
+    the prepared data must then be on storage that all machines share.
 
     Args:
         recipe: everything that determines the run.
@@ -142,8 +142,8 @@ def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
     different = [item for item in different if item[0] != "training.parallel"]  # it does not affect results
     if different:
         raise RecipeError(
-            f"{folder} was started with a different recipe: {different[0][0]} differs. Resume with its own recipe.yaml, "
-            "or set name=... for a new run."
+            f"{folder} was started with a different recipe: {different[0][0]} differs. Resume with its own "
+            "recipe.yaml, or set name=... for a new run."
         )
 
 
