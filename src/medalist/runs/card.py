@@ -31,7 +31,7 @@ _EXAMPLE_CHOICE = Choice(question="Was a drug given?", options=("yes", "no", "ma
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Destination:
-    """Where a card's model is published, and under which licence; the defaults are for a card kept in the run folder."""
+    """Where a card's model is published, and under which licence; the defaults suit a card kept in the run folder."""
 
     repo: str | None = None
     """`user/name` on the Hub."""
@@ -171,7 +171,7 @@ def _metadata(run: Run, destination: Destination, evaluations: list[Evaluation],
 
 
 def _headline_metrics(metrics: Metrics) -> Iterator[tuple[str, float]]:
-    for name, label in (("all", "all"), ("no leak", "answer not spelt out in the passage")):
+    for name, label in (("all", "all"), ("no leak", "answer not spelt out elsewhere")):
         cells = metrics["slices"].get(name)
         if cells is None or "tuned" not in cells:
             continue

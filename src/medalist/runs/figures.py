@@ -86,7 +86,7 @@ def _shifts(models: Sequence[str]) -> dict[str, float]:
 
 
 def gain_and_loss(rows: Sequence[AdaptationRow]) -> Figure:
-    """The rows of `adaptation` of a run that was tuned further: the models' accuracy, and the change from the parent."""
+    """The rows of an `Adaptation`: each model's share of right answers, and the change from the parent."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 1.1 + 0.62 * len(rows)), layout="constrained")
         shares, change = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])

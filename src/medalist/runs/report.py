@@ -115,7 +115,8 @@ def plain_summary(metrics: Metrics) -> list[str]:
     lines = [
         f"{counts['choice']:,} questions about {counts['passages']:,} texts were answered."
         if metrics["kind"] == "choices"
-        else f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
+        else f"{counts['choice']:,} short forms with a choice of meanings were answered "
+        f"in {counts['passages']:,} passages"
         + (f" ({single:,} more have a single listed meaning and are not counted)" if single else "")
         + "."
     ]
@@ -123,9 +124,7 @@ def plain_summary(metrics: Metrics) -> list[str]:
         cells = slices.get(name)
         if not cells or (name == "no leak" and cells["count"] == counts["choice"]):
             continue
-        where = (
-            "Overall" if name == "all" else f"Where the passage does not spell out the answer ({cells['count']:,})"
-        )
+        where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
         strongest = strongest_baseline(cells, metrics["baselines"])
         line = ", ".join(f"the {model} model is right on {per_cent(right(cells, model))}" for model in models)
         line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {per_cent(right(cells, strongest))}."
@@ -137,7 +136,7 @@ def plain_summary(metrics: Metrics) -> list[str]:
             line += f" {_verdict_on_baseline(cells['from_baseline'])}"
         lines.append(line)
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
-        lines.append("None of these passages spells out the answer.")
+        lines.append("The answer is not spelt out elsewhere in any of these passages.")
     if shared := counts["passages_in_training_data"]:
         lines.append(f"Warning: {shared:,} of these passages are also in the training data.")
     return lines
