@@ -56,7 +56,7 @@ class BagOfWords:
         }
 
     def answer(self, passage: Passage, mention: Mention, candidates: Sequence[str]) -> int | None:
-        """The index of the likeliest candidate; None if training saw none of them, or no words around the short form."""
+        """The index of the likeliest candidate; None if training saw none of them, or no words near the short form."""
         model = self._models.get(mention.short_form)
         if model is None:
             return None

@@ -1,7 +1,7 @@
 """Evaluates choice questions, such as PubMedQA's yes, no or maybe, or an exam's options.
 
-The results have the same shape as those for short forms, so that the same tables and figures show them. Options are ranked
-by the summed log-probability of their words. If all questions offer the same options, F1 is also given for each label.
+The results have the same shape as those for short forms, so that the same tables and figures show them. Options are
+ranked by the summed log-probability of their words. If all questions offer the same options, each label gets an F1.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _constant_answers(
 ) -> dict[str, Integers]:
     """Constant baselines: the most frequent answer to these questions, and to the training questions if comparable.
 
-    The former knows the answers, so it is the best that any constant answer can do here. If options differ from question
-    to question, the answer is a fixed place among them.
+    The former knows the answers, so it is the best that any constant answer can do here. If options differ between
+    questions, the answer is a fixed place among them.
     """
     counted = {"here": [item.choice for item in items]}
     if trained and (labels is None or all(choice.options == labels for choice in trained)):
@@ -144,7 +144,7 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
 
 
 def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, Label]:
-    """For each label, how often it is right, and for each model how often it gave it, how often correctly, and its F1."""
+    """For each label how often it is right, and how often each model gave it, how often correctly, with what F1."""
     table: dict[str, Label] = {}
     for number, label in enumerate(labels):
         count = int((gold == number).sum())

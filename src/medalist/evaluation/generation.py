@@ -1,6 +1,7 @@
 """Free generation: what a model writes when no answers are listed, which is what the article measured.
 
-The question is worded as in `prompt`, and the answer is the first line written. Decoding is greedy, so it is reproducible.
+The question is worded as in `prompt`, and the answer is the first line written. Decoding is greedy, so that it can be
+repeated.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
 
 
 def end_tokens(loaded: LoadedModel) -> list[int]:
-    """The tokens that end a text or a turn: all that the model's generation settings list, else its tokenizer's EOS."""
+    """The tokens that end a text or a turn: all in the model's generation settings, else the tokenizer's EOS."""
     listed = loaded.model.generation_config.eos_token_id
     if listed is None:
         listed = loaded.tokenizer.eos_token_id
@@ -96,7 +97,7 @@ def end_tokens(loaded: LoadedModel) -> list[int]:
 
 
 def names_sense(text: str, long_forms: Sequence[str]) -> bool:
-    """Whether an answer is one of the long forms, ignoring spelling variants, plurals, hyphens, case and punctuation."""
+    """Whether an answer is one of the long forms, up to spelling, plural, hyphens, case and surrounding punctuation."""
     key = equivalence_key(text.strip(" .,;:\"'"))
     return any(key == equivalence_key(long_form) for long_form in long_forms)
 
