@@ -144,7 +144,7 @@ def named_data(data: Path, inventory: Path | None) -> tuple[str, Path, Path | No
     if str(data) not in clinical.NOTES:
         return data.name.split(".")[0], data, inventory
     if str(data) == "clinical-locked":
-        say("clinical-locked is locked: select models on clinical-development, score this one once, and log the result")
+        say("clinical-locked is locked: select models on clinical-development, score this once, and log the result")
     return str(data), clinical.NOTES[str(data)], inventory or sample.FILES[1]
 
 
