@@ -342,8 +342,8 @@ def test_what_is_about_short_forms_alone_says_so_in_one_line(verb, message, run,
     ("overrides", "message"),
     [
         (["data.path=null"], "data.path is not set: source choices reads a file"),
-        (["data.inventory=glossary.csv"], "data.inventory and data.hold_out are about short forms"),
-        (["data.hold_out=senses"], "data.inventory and data.hold_out are about short forms"),
+        (["data.inventory=glossary.csv"], "data.inventory and data.hold_out apply to short forms only"),
+        (["data.hold_out=senses"], "data.inventory and data.hold_out apply to short forms only"),
     ],
 )
 def test_settings_that_choices_do_not_take_are_refused(overrides, message, files, tmp_path):
