@@ -102,7 +102,7 @@ def _has_test(run: Run) -> bool:
     """Whether the test split of a run's data still exists and is not empty."""
     prepared = run.prepared()
     if prepared is None:
-        say(f"The data of {run.folder} no longer exists, so the loss on it cannot be measured")
+        say(f"The data of {run.folder} no longer exists, so what was lost on it cannot be measured")
         return False
     return bool(prepared.account["passages"]["test"])
 

@@ -243,8 +243,8 @@ def replayed(parent: Run, count: int, *, seed: int, avoid: Iterable[Passage]) ->
         return []
     shared = shared_passages(avoid, pool)
     once = {passage.id: passage for passage in reversed(pool) if passage.id not in shared}
-    return sorted(once.values(), key=lambda passage: _place(seed, passage.id))[:count]
+    return sorted(once.values(), key=lambda passage: _replay_order(seed, passage.id))[:count]
 
 
-def _place(seed: int, identifier: str) -> bytes:
+def _replay_order(seed: int, identifier: str) -> bytes:
     return hashlib.sha256(f"{seed}:replay:{identifier}".encode()).digest()

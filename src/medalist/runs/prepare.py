@@ -155,10 +155,10 @@ def _write(recipe: Recipe, folder: Path) -> None:
         "passages_without_mentions": without,
     }
     if parent is not None:
-        again = _replay(recipe, parent, inventory, splits)
-        write_parquet(again, folder / "replay.parquet")
-        more["replay"] = {"passages": len(again), "mentions": sum(len(p.mentions) for p in again)}
-        more["fingerprint"] = {"replay": fingerprint(again)}
+        replay = _replay(recipe, parent, inventory, splits)
+        write_parquet(replay, folder / "replay.parquet")
+        more["replay"] = {"passages": len(replay), "mentions": sum(len(p.mentions) for p in replay)}
+        more["fingerprint"] = {"replay": fingerprint(replay)}
     _write_account(recipe, folder, splits, quarantine, more)
 
 
