@@ -43,7 +43,7 @@ def test_help_needs_no_torch():
     [
         (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
         (["expand", "nowhere", "text"], "nowhere is no run: it holds no recipe.yaml"),
-        (["report", "nowhere"], "nowhere is no run: it holds no recipe.yaml"),
+        (["report", "nowhere"], "nowhere is not a run: it has no recipe.yaml"),
         (["evaluate", "smollm2-135m"], "smollm2-135m is no run, so say what to evaluate it on: --data FILE"),
         (["evaluate", "smollm2-135m", "--data", "gone.csv"], "gone.csv does not exist"),
     ],
@@ -142,7 +142,7 @@ def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, cap
 def test_training_over_an_existing_run_is_refused(tiny_run, capsys):
     code, _, err = run(capsys, "train", tiny_run / "recipe.yaml")
     assert code == 1
-    assert "--resume goes on with it, name=... starts another" in err
+    assert "resume it with --resume, or set name=... to start a new run" in err
 
 
 def test_help_waits_for_no_heavy_library():

@@ -154,7 +154,7 @@ def test_nothing_of_a_text_is_printed_logged_or_stored(expander, capsys, caplog,
 
 
 def test_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is no run"):
+    with pytest.raises(FileNotFoundError, match="is not a run"):
         Expander.load(tmp_path)
 
 

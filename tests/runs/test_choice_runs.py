@@ -216,7 +216,9 @@ def test_a_plan_lays_the_questions_themselves_out(files, run, tmp_path, prepared
 def test_choice_questions_neither_are_nor_have_a_parent(files, run, fresh_run, tmp_path, capsys):
     places = [f"output={tmp_path / 'runs'}"]
     code, _, err = command(capsys, "train", "--from", run, "--data", files / "notes.jsonl", *places)
-    assert code == 1 and err.startswith(f"{run} is about choice questions; only runs on short forms are tuned further")
+    assert code == 1 and err.startswith(
+        f"{run} is about choice questions; only runs on short forms can be tuned further"
+    )
     code, _, err = command(
         capsys, "train", files / "qa.yaml", "--from", fresh_run, "--data", files / "qa.jsonl", *places
     )
@@ -228,7 +230,7 @@ def test_choice_questions_neither_are_nor_have_a_parent(files, run, fresh_run, t
         capsys, "train", files / "qa.yaml", f"data.path={files / 'qa.jsonl'}", "--from", fresh_run, *places
     )
     assert code == 1 and err.startswith(
-        "the recipe is about choice questions; only runs on short forms are tuned further"
+        "the recipe is about choice questions; only runs on short forms can be tuned further"
     )
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -340,8 +342,8 @@ def test_what_is_about_short_forms_alone_says_so_in_one_line(verb, message, run,
     ("overrides", "message"),
     [
         (["data.path=null"], "data.path is not set: source choices reads a file"),
-        (["data.inventory=glossary.csv"], "data.inventory and data.hold_out are about short forms"),
-        (["data.hold_out=senses"], "data.inventory and data.hold_out are about short forms"),
+        (["data.inventory=glossary.csv"], "data.inventory and data.hold_out apply to short forms only"),
+        (["data.hold_out=senses"], "data.inventory and data.hold_out apply to short forms only"),
     ],
 )
 def test_settings_that_choices_do_not_take_are_refused(overrides, message, files, tmp_path):

@@ -151,14 +151,14 @@ def test_the_command_line_tunes_a_run_further(parent, notes, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "Name a recipe; or with --from RUN --data FILE"),
-        ({"recipe": "own.yaml", "data": Path("my.csv")}, "--data and --inventory go with --from RUN"),
+        ({}, "Name a recipe, or use --from RUN --data FILE"),
+        ({"recipe": "own.yaml", "data": Path("my.csv")}, "--data and --inventory require --from RUN"),
         ({"parent": Path("runs/demo")}, "--data FILE is missing"),
         (
             {"parent": Path("runs/demo"), "inventory": Path("g.csv")},
             "A glossary alone teaches nothing.* medalist inventory",
         ),
-        ({"parent": Path("nowhere"), "data": Path("my.csv")}, "nowhere is no run: it holds no recipe.yaml"),
+        ({"parent": Path("nowhere"), "data": Path("my.csv")}, "nowhere is not a run: it has no recipe.yaml"),
     ],
 )
 def test_an_incomplete_request_is_one_line(asked, message):
@@ -189,7 +189,7 @@ def test_a_parent_that_is_not_trained_to_its_end_is_one_line(parent, notes, tmp_
     shutil.copytree(parent.folder, tmp_path / "begun", ignore=shutil.ignore_patterns("adapter"))
     recipe = further_recipe(tmp_path / "begun", data=notes[0])
     with pytest.raises(
-        RecipeError, match=r"begun is not trained to its end; finish it with `medalist train .* --resume`"
+        RecipeError, match=r"The training of .*begun has not finished; finish it with `medalist train .* --resume`"
     ):
         parent_run(recipe)
 
@@ -209,7 +209,7 @@ def test_a_parent_trained_anew_since_is_refused_and_left_out_of_evaluations(pare
     run = start_run(recipe)
     weights = tmp_path / "parent/adapter/adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
-    with pytest.raises(ValueError, match=r"parent has other weights than when .* was started; set name="):
+    with pytest.raises(ValueError, match=r"The weights of .*parent have changed since .* was started; set name="):
         train(recipe, resume=True)
     assert parent_of(run) is None
     assert set(RunModels(run).weights) == {"base"}
@@ -310,7 +310,7 @@ def test_the_recorded_recipe_alone_gives_the_run_again(adapted, parent, tmp_path
 def test_a_parent_given_in_python_is_the_recipes(parent, notes, tmp_path):
     recipe = further(parent, notes, tmp_path)
     bare = recipe.model_copy(update={"model": recipe.model.model_copy(update={"parent": None})})
-    with pytest.raises(RecipeError, match="keeps their size"):
+    with pytest.raises(RecipeError, match="keeps their shape"):
         train(bare.model_copy(update={"training": bare.training.model_copy(update={"rank": 2})}), parent=parent)
     assert train(bare, parent=parent.folder).recipe == recipe
 
@@ -392,7 +392,7 @@ def test_replay_of_0_and_of_a_parent_whose_data_is_gone_is_none(parent, notes, t
     prepared = prepare(further(open_run(tmp_path / "moved"), notes, tmp_path / "b"))
     assert prepared.replayed() == []
     assert prepared.account["replay"] == {"passages": 0, "mentions": 0}
-    assert "is gone, so none of it is replayed" in " ".join(capsys.readouterr().err.split())
+    assert "no longer exists, so none of it is replayed" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_prepared_folder_follows_from_the_parents_data(parent, notes, tmp_path):
@@ -479,7 +479,7 @@ def test_test_passages_of_the_parent_that_were_trained_on_are_reported_and_not_c
     metrics, _ = evaluate_run(run)
     [line] = metrics["adaptation"]["shared"]
     assert line.startswith(
-        f"{len(shared)} of the {len(theirs)} test passages of first stand in training data too: “right”"
+        f"{len(shared)} of the {len(theirs)} test passages of first are also in the training data: “right”"
     )
     elsewhere = json.loads((run.folder / "evaluation/parent-test/metrics.json").read_text())
     fresh = elsewhere["slices"]["passage not in training data"]
@@ -505,7 +505,9 @@ def test_a_run_whose_parent_is_gone_is_evaluated_without_it(adapted, tmp_path, c
     metrics, _ = evaluate_run(open_run(tmp_path / "run"), HeldOut(limit=4))
     assert list(metrics["models"]) == ["base", "tuned"]
     assert "adaptation" not in metrics
-    assert "runs/gone, which this run began with, is gone or trained anew" in " ".join(capsys.readouterr().err.split())
+    assert "runs/gone, this run's parent, no longer exists or was retrained" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 # Report, tables, claims

@@ -292,7 +292,7 @@ def test_data_without_a_marked_short_form_is_refused_and_leaves_nothing(tmp_path
     write_jsonl([marked("nothing of the kind")], tmp_path / "table.jsonl")
     with pytest.raises(
         ValueError,
-        match=r"^No passage of .*table\.jsonl has a marked short form; is own\.csv the right .* medal or mended\?$",
+        match=r"^No passage in .*table\.jsonl has a marked short form\. Is own\.csv the right .* medal or mended\?$",
     ):
         prepare(recipe(tmp_path, source="table", path=str(tmp_path / "table.jsonl")))
     assert left(tmp_path) == []
@@ -415,7 +415,7 @@ def test_a_corpus_of_another_source_is_refused(pubmed, tmp_path, source):
 def test_a_kind_that_cannot_be_had_is_named_with_those_that_can(tmp_path):
     INVENTORY.write(tmp_path / "own.csv")
     path = abstracts(tmp_path, report(1, defines=False))
-    told = r"^{} gives no passages of kind {}; leave that out of data\.kinds\.shares\. There are: {}\.$"
+    told = r"^{} has no passages of kind {}; remove it from data\.kinds\.shares\. Available: {}\.$"
     certain = "data.kinds.probability={medal: 1, substituted: 1}"
     with pytest.raises(ValueError, match=told.format(path, "defined", "medal, substituted")):
         prepare(recipe(tmp_path, certain, source="pubmed", path=path))
@@ -429,7 +429,10 @@ def test_a_kind_that_cannot_be_had_is_named_with_those_that_can(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["data.substitution.mode=medal"], r"^data\.substitution\.mode is not for source pubmed: say with data\.kinds"),
+        (
+            ["data.substitution.mode=medal"],
+            r"^data\.substitution\.mode does not apply to source pubmed: use data\.kinds",
+        ),
         (["data.inventory=null"], r"^data\.inventory is not set: kinds medal and substituted need a sense inventory$"),
     ],
 )

@@ -89,14 +89,14 @@ def evaluation(base, tuned, low, high):
     [
         ((0.7, 0.8, 0.05, 0.15), "Tuning gained 10.0 points (95 % interval 5.0 to 15.0"),
         ((0.8, 0.7, -0.15, -0.05), "Tuning lost 10.0 points (95 % interval 5.0 to 15.0"),
-        ((0.7, 0.71, -0.02, 0.04), "may be chance"),
+        ((0.7, 0.71, -0.02, 0.04), "may be due to chance"),
     ],
 )
 def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, verdict):
     summary = " ".join(plain_summary(evaluation(*figures)))
     assert verdict in summary
     assert "strongest simple baseline (majority) on 90.0 %" in summary
-    assert "Beware: 3 of these passages stand in the training data too" in summary
+    assert "Warning: 3 of these passages are also in the training data" in summary
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, ve
         ),
         (
             (0.1, -0.02, 0.2),
-            "difference from that baseline, +10.0 points (95 % interval -2.0 to +20.0, p = 0.04), may be chance.",
+            "difference from that baseline, +10.0 points (95 % interval -2.0 to +20.0, p = 0.04), may be due to chance.",
         ),
     ],
 )

@@ -1,1 +1,1 @@
-"""From scores to figures: baselines, metrics, slices, intervals."""
+"""Turns scores into figures: baselines, metrics, slices, intervals."""

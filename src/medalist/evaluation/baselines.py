@@ -1,6 +1,6 @@
-"""What a model must beat: the majority sense, copying from the text, and a bag-of-words classifier.
+"""Baselines that a model must beat: the majority sense, copying from the text, and a bag-of-words classifier.
 
-Each answers with the number of a candidate, so that it is scored like a model.
+Each answers with the index of a candidate, so that it is scored like a model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LEARNT = r"\b[^\W\d]{2,}\b"
 
 
 def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
-    """The candidate that was counted most often; a later inventory decides where the earlier ones saw none of them."""
+    """The index of the most frequent candidate, by the first of the inventories that has counts for any candidate."""
     for inventory in counts:
         seen = [inventory.count(short_form, candidate) for candidate in candidates]
         if any(seen):
@@ -26,7 +26,7 @@ def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> 
 
 
 def copy_else_majority(words: str, short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
-    """The candidate that the text itself spells out, the most frequent of several; else the majority sense."""
+    """The index of the candidate that the text spells out, the most frequent if several; else the majority sense."""
     found = spelt_out(words, candidates)
     if not found:
         return majority(short_form, candidates, *counts)
@@ -37,7 +37,7 @@ class BagOfWords:
     """Multinomial naive Bayes over the words of the passage, one classifier per short form (scikit-learn)."""
 
     def __init__(self, train: Sequence[Passage], short_forms: set[str]) -> None:
-        """Learn from marked training passages; only the short forms asked for get a classifier."""
+        """Learn from marked training passages; only the given short forms get a classifier."""
         from sklearn.feature_extraction.text import CountVectorizer  # slow to import
         from sklearn.naive_bayes import MultinomialNB
         from sklearn.pipeline import make_pipeline
@@ -56,7 +56,7 @@ class BagOfWords:
         }
 
     def answer(self, passage: Passage, mention: Mention, candidates: Sequence[str]) -> int | None:
-        """The likeliest candidate; None where training saw none of them, or no words beside the short form."""
+        """The index of the likeliest candidate; None if training saw none of them, or no words near the short form."""
         model = self._models.get(mention.short_form)
         if model is None:
             return None

@@ -1,7 +1,7 @@
-"""What models made of choice questions: PubMedQA's yes, no or maybe, an exam's options.
+"""Evaluates choice questions, such as PubMedQA's yes, no or maybe, or an exam's options.
 
-The figures have the shape of those about short forms, so that the same tables and figures show them. Options compete by the
-summed log-probability of their words. Where all questions offer the same options there is also F1, label by label.
+The results have the same shape as those for short forms, so that the same tables and figures show them. Options are
+ranked by the summed log-probability of their words. If all questions offer the same options, each label gets an F1.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from .predictions import Scores
 from .results import ChoiceFigures, ChoiceSummary, Label, LabelFigures
 
 LEAST_OF_SUBJECT = 10
-"""A subject with fewer questions gets no slice of its own."""
+"""The minimum number of questions for a subject to get its own slice."""
 
 
 def summarise_choices(
     items: Sequence[ChoiceItem], scores: dict[str, Scores], train: Sequence[Text], *, cut: int, resamples: int
 ) -> ChoiceSummary:
-    """Every figure of an evaluation on choice questions, as `metrics.json` keeps it.
+    """All figures of an evaluation on choice questions, as stored in `metrics.json`.
 
     Args:
-        items: from `make_choice_items`; those that some model has no score for are left out and counted.
-        scores: by the model's name, "base" and "tuned" where both were run.
-        train: the training texts, for baselines and for what is shared; may be empty.
-        cut: texts of which only the end fitted the window.
-        resamples: of the bootstrap over texts.
+        items: from `make_choice_items`; items that some model has no score for are left out and counted.
+        scores: by the model's name, "base" and "tuned" if both were run.
+        train: the training texts, for baselines and for detecting shared texts; may be empty.
+        cut: number of texts of which only the end fitted the window.
+        resamples: number of bootstrap resamples over texts.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
     if not scored:
@@ -83,13 +83,13 @@ def summarise_choices(
 
 
 def _leaks(item: ChoiceItem) -> bool:
-    """The right option is spelt out in the text or the question."""
+    """Whether the right option is spelt out in the text or the question."""
     words = plain_words(f"{item.quiz.text} {item.choice.question}")
     return bool(spelt_out(words, [item.candidates[item.gold]]))
 
 
 def _copied(items: Sequence[ChoiceItem]) -> Integers:
-    """The first option that is spelt out in the text or the question, else the first of all."""
+    """The first option that is spelt out in the text or the question, else the first option."""
     found = [spelt_out(plain_words(f"{item.quiz.text} {item.choice.question}"), item.candidates) for item in items]
     return np.array([options[0] if options else 0 for options in found])
 
@@ -97,10 +97,10 @@ def _copied(items: Sequence[ChoiceItem]) -> Integers:
 def _constant_answers(
     items: Sequence[ChoiceItem], trained: Sequence[Choice], labels: tuple[str, ...] | None
 ) -> dict[str, Integers]:
-    """Always the same answer: the most frequent of the training questions where they ask alike, and of these questions.
+    """Constant baselines: the most frequent answer to these questions, and to the training questions if comparable.
 
-    The latter knows the answers, so it is the best that any constant answer can do here. Where options differ from question
-    to question, it is always the same place among them.
+    The former knows the answers, so it is the best that any constant answer can do here. If options differ between
+    questions, the answer is a fixed place among them.
     """
     counted = {"here": [item.choice for item in items]}
     if trained and (labels is None or all(choice.options == labels for choice in trained)):
@@ -125,7 +125,7 @@ def _model_figures(
     confidence: Floats = np.array([p.max() for p in probabilities])
     accuracy, trust = share_cell(bootstrap, correct), probability_figures(probabilities, gold, confidence, correct)
     if labels is None:
-        return {"accuracy": accuracy, **trust}  # type: ignore[typeddict-item]  # which holds no macro_f1
+        return {"accuracy": accuracy, **trust}  # type: ignore[typeddict-item]  # `trust` has no macro_f1
     macro_f1 = bootstrap.macro_f1(np.array(gold), answers, labels=len(labels)).record()
     return {"accuracy": accuracy, "macro_f1": macro_f1, **trust}
 
@@ -144,7 +144,7 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
 
 
 def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, Label]:
-    """For each label how often it is right, and of each model how often it was answered, how often rightly, and its F1."""
+    """For each label how often it is right, and how often each model gave it, how often correctly, with what F1."""
     table: dict[str, Label] = {}
     for number, label in enumerate(labels):
         count = int((gold == number).sum())

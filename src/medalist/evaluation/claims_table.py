@@ -1,4 +1,4 @@
-"""The claims table: each row says what two models did on the same questions, the change, and a verdict from its interval."""
+"""The claims table: each row gives two models' figures on the same questions, the change, and a verdict on it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .metrics import Floats, PassageBootstrap
 from .results import Better, ClaimRow, Claims, Difference, Share, Slice, Verdict, right, strongest_baseline
 
 _FORMAT = {"%": (100, 1), "words": (1, 1), "perplexity": (1, 1), "s": (1, 2)}
-"""Unit -> scale and decimals."""
+"""Unit -> (scale, number of decimals)."""
 
 
 def cell_text(row: ClaimRow, model: Literal["base", "tuned"]) -> str:
     """A model's figure in a row of the table, with its 95 % interval: "83.5 (79.0–87.6)".
 
-    Of a row that compares with the parent, the column "base" shows the parent, and says so.
+    In a row that compares with the parent, the column "base" shows the parent and is marked as such.
     """
     from_parent = model == "base" and "before" in row
     cell, (scale, digits) = row["parent" if from_parent else model], _FORMAT[row["unit"]]
@@ -25,7 +25,7 @@ def cell_text(row: ClaimRow, model: Literal["base", "tuned"]) -> str:
 
 
 def change_text(row: ClaimRow) -> str:
-    """What changed, with its interval; of a perplexity, by how much it changed in per cent."""
+    """The change, with its interval; for perplexity, the relative change in per cent."""
     difference = row["difference"]
     scale, digits = (100, 1) if row["unit"] == "perplexity" else _FORMAT[row["unit"]]
     ends = (difference["value"], difference["low"], difference["high"])
@@ -44,7 +44,7 @@ def make_row(
     better: Better = "higher",
     baseline: str | None = None,
 ) -> ClaimRow:
-    """One line of the table."""
+    """Build a row of the table, with the verdict on its difference."""
     return {
         "claim": claim,
         "metric": metric,
@@ -59,7 +59,7 @@ def make_row(
 
 
 def verdict(difference: Difference, better: Better) -> Verdict:
-    """Whether the 95 % interval of the change leaves out zero, and on which side: better, worse or not shown."""
+    """Whether the 95 % interval of the change excludes zero, and on which side: better, worse or not shown."""
     low, high = difference["low"], difference["high"]
     if better == "lower":
         low, high = -high, -low
@@ -77,7 +77,7 @@ def row_of_values(
     better: Better = "higher",
     baseline: str | None = None,
 ) -> ClaimRow:
-    """A row from ``values[M]`` of each model on the same mentions."""
+    """A row computed from each model's ``values[M]`` on the same mentions."""
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
     base, tuned = bootstrap.share(values["base"]), bootstrap.share(values["tuned"])
     change = bootstrap.difference(values["base"], values["tuned"])
@@ -95,7 +95,7 @@ def row_of_values(
 
 
 def slice_row(claim: str, metric: str, cells: Slice, baselines: Iterable[str]) -> ClaimRow:
-    """A row from a slice of an evaluation of base and tuned model, with the strongest baseline there."""
+    """A row for one slice of an evaluation of base and tuned model, with the strongest baseline on that slice."""
     row = make_row(claim, metric, cells["difference"], base=right(cells, "base"), tuned=right(cells, "tuned"))
     return {**row, "baseline": _named(cells, baselines)}
 
@@ -132,11 +132,11 @@ CLAIMS = {
     "safety": "Ethical footing: harmful mistakes, and knowing when not to answer",
     "cost": "What the article does not mention: the price",
 }
-"""What the article claims, in our words, by the key that the rows carry."""
+"""The article's claims in our words, by the key that rows refer to them with."""
 
 
 def claims_by_heading(claims: Claims) -> dict[str, list[ClaimRow]]:
-    """The rows under the claims that they test, in the article's order."""
+    """The rows grouped under the claims that they test, in the article's order."""
     rows = claims["rows"]
     grouped = {heading: [row for row in rows if row["claim"] == claim] for claim, heading in CLAIMS.items()}
     return {heading: found for heading, found in grouped.items() if found}

@@ -1,4 +1,4 @@
-"""A run's tuned model beside what was exported from it, on the same questions."""
+"""Compares a run's tuned model with a model exported from it, on the same questions."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from .predictions import Scores
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Accuracy of a run's tuned model and of what was exported from it, on the same questions."""
+    """Accuracy of a run's tuned model and of the exported model on the same questions."""
 
     before: Estimate
     after: Estimate
     difference: Estimate
-    """After - before, paired."""
+    """After minus before, paired."""
     p: float
     passages: int
     changed: int
-    """Questions that got another answer."""
+    """Number of questions whose answer changed."""
     largest_shift: float
     """Largest change of a candidate's probability, "none of these" included."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """What was written, and what it cost."""
+    """An exported model, and how it differs from the run's own."""
 
     path: Path
     form: Literal["merged", "gguf"]
     type: str
-    """"bfloat16", "float16", "float32"; of a GGUF file "f16", "q8_0", "q4_k_m"."""
+    """"bfloat16", "float16" or "float32"; for a GGUF file "f16", "q8_0" or "q4_k_m"."""
     comparison: Comparison
     other_tokens: int = 0
-    """Of the passages, those that llama.cpp splits into other tokens than the run's tokenizer does."""
+    """Number of passages that llama.cpp splits into different tokens than the run's tokenizer does."""
 
     def record(self) -> dict[str, object]:
-        """For JSON."""
+        """The export as JSON values."""
         return asdict(self) | {"path": str(self.path)}
 
 
 def compare_scores(
     texts: Sequence[Text], inventory: Inventory, before: Scores, after: Scores, *, resamples: int
 ) -> Comparison:
-    """What changed between two models' scores: of mentions with a listed gold and a second candidate, or of choice questions.
+    """Compare two models' scores on choice questions, and on mentions with a listed gold and a second candidate.
 
     Raises:
-        ValueError: there is nothing of that kind.
+        ValueError: there are no such questions.
     """
     passages = [text for text in texts if isinstance(text, Passage)]
     quizzes = [text for text in texts if isinstance(text, Quiz)]

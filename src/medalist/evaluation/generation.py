@@ -1,6 +1,7 @@
-"""Free generation: what a model writes when nobody lists the answers, which is what the article measured.
+"""Free generation: what a model writes when no answers are listed, which is what the article measured.
 
-The question is the one of `prompt`; the answer is what comes before the line ends. Greedy, so that it can be repeated.
+The question is worded as in `prompt`, and the answer is the first line written. Decoding is greedy, so that it can be
+repeated.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ class Answer:
     """What a model wrote about one mention."""
 
     text: str
-    """Up to the end of the line, of the text, or of the tokens allowed."""
+    """Up to the end of the line, the end of the text, or the token limit."""
     seconds: float
-    """From the prompt to the last token, one mention at a time."""
+    """Time from the prompt to the last token, with one mention at a time."""
 
 
 def generate_answers(
     loaded: LoadedModel, items: Sequence[Item], prompt: PromptSettings, *, new_tokens: int, label: str
 ) -> list[Answer | None]:
-    """Let the model write the long form of each mention; None where the mention does not fit the model.
+    """Let the model write the long form of each mention; None if the mention does not fit the model's window.
 
     Args:
         loaded: base or tuned model.
-        items: from `predictions.make_items`.
-        prompt: the wording that scoring uses too.
-        new_tokens: at most so many.
-        label: of the progress bar.
+        items: from `data.items.make_items`.
+        prompt: the wording, the same as for scoring.
+        new_tokens: the maximum number of tokens in an answer.
+        label: label of the progress bar.
     """
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
     answers: list[Answer | None] = []
@@ -55,11 +56,11 @@ def generate_answers(
 
 
 def question_ids(encoder: Encoder, item: Item) -> list[int] | None:
-    """Token ids of the passage and the question about one mention, exactly as scoring reads them."""
+    """Token ids of the passage and the question about one mention, exactly as in scoring; None if they do not fit."""
     layouts = encoder.encode(replace(item.passage, mentions=(item.mention,)), Inventory(senses={}))
     if not layouts:
         return None
-    [(ids, predicted)] = sequences(layouts[0].tree)  # nothing is listed, so the null candidate alone is offered
+    [(ids, predicted)] = sequences(layouts[0].tree)  # no senses are listed, so the null candidate is the only one
     return ids[:-predicted]
 
 
@@ -68,7 +69,7 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
 
     tokenizer = loaded.tokenizer
     ends = end_tokens(loaded)
-    # One sequence at a time is never padded; a name for what pads only keeps transformers from remarking on it.
+    # A single sequence is never padded; naming a padding token only keeps transformers from warning about it.
     settings = GenerationConfig(
         max_new_tokens=new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=ends[0] if ends else None
     )
@@ -88,7 +89,7 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
 
 
 def end_tokens(loaded: LoadedModel) -> list[int]:
-    """What a model ends a text or a turn with: all that its generation settings list, else its tokenizer's one."""
+    """The tokens that end a text or a turn: all in the model's generation settings, else the tokenizer's EOS."""
     listed = loaded.model.generation_config.eos_token_id
     if listed is None:
         listed = loaded.tokenizer.eos_token_id
@@ -96,18 +97,18 @@ def end_tokens(loaded: LoadedModel) -> list[int]:
 
 
 def names_sense(text: str, long_forms: Sequence[str]) -> bool:
-    """Whether an answer is one of the long forms, up to spelling, plural, hyphen, case and the quotes or stop around it."""
+    """Whether an answer is one of the long forms, up to spelling, plural, hyphens, case and surrounding punctuation."""
     key = equivalence_key(text.strip(" .,;:\"'"))
     return any(key == equivalence_key(long_form) for long_form in long_forms)
 
 
 def declines(text: str) -> bool:
-    """Whether an answer says that none of the senses fits."""
+    """Whether the answer is that none of the senses fits."""
     return names_sense(text, [NONE_OF_THESE])
 
 
 def share_of_answer(text: str, long_form: str) -> float:
-    """Share of the words written that are the answer: 1 when it is all there is, 0 when it is not there."""
+    """The fraction of the written words that are the answer: 1 if there is nothing else, 0 if the answer is missing."""
     words = [equivalence_key(word) for word in text.split()]
     wanted = [equivalence_key(word) for word in long_form.split()]
     places = range(len(words) - len(wanted) + 1)
@@ -115,7 +116,7 @@ def share_of_answer(text: str, long_form: str) -> float:
 
 
 def perplexities(loaded: LoadedModel, texts: Sequence[str]) -> tuple[list[float], list[int]]:
-    """Summed negative log-likelihood in nats of each text after its first token, and the number of tokens predicted."""
+    """Each text's summed negative log-likelihood in nats after its first token, and its number of predicted tokens."""
     nll, counts = [], []
     for text in texts:
         ids = torch.tensor([loaded.tokenizer(text).input_ids], device=loaded.model.device)

@@ -1,6 +1,6 @@
-"""Figures from predictions: pure functions on arrays.
+"""Computes figures from predictions, with pure functions on arrays.
 
-M questions, R bootstrap resamples, P passages.
+In shapes, M is the number of questions, R of bootstrap resamples and P of passages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 MODELS = ("base", "parent", "tuned")
-"""Whose answers are measured, in the order of their making; every other answerer is a baseline."""
+"""The models whose answers are measured, in the order in which they are made; every other answerer is a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Estimate:
     low: float
     high: float
     count: int
-    """Questions behind it."""
+    """Number of questions that it is based on."""
 
     def record(self) -> Share:
-        """For JSON."""
+        """The estimate as JSON values."""
         return {"value": self.value, "low": self.low, "high": self.high, "count": self.count}
 
     def difference(self, p: float) -> Difference:
-        """For JSON, of a difference with its p value."""
+        """The estimate of a difference as JSON values, with its p value."""
         return {"value": self.value, "low": self.low, "high": self.high, "count": self.count, "p": p}
 
 
@@ -44,9 +44,9 @@ class PassageBootstrap:
     """Resamples whole passages, since questions about one passage are not independent (percentile method, 95 %).
 
     Args:
-        passage: ``[M]`` which passage each question is about, any integers.
+        passage: ``[M]``, the passage that each question is about, as any integers.
         resamples: R.
-        seed: of the resampling; the same for every figure, so that figures of one report are paired.
+        seed: seed of the resampling; the same for every figure, so that the figures of a report are paired.
     """
 
     def __init__(self, passage: Sequence[int] | Integers, *, resamples: int, seed: int = 0) -> None:
@@ -72,9 +72,9 @@ class PassageBootstrap:
         return Estimate(float(values[chosen].mean()), float(low), float(high), int(chosen.sum()))
 
     def macro_f1(self, gold: Integers, answer: Integers, *, labels: int) -> Estimate:
-        """F1 averaged over labels 0 to `labels` - 1, of ``gold[M]`` and ``answer[M]``, with its interval.
+        """F1 of ``answer[M]`` against ``gold[M]``, averaged over labels 0 to `labels` - 1, with its interval.
 
-        A label that is neither right nor answered anywhere counts as 0.
+        A label that is never right and never answered counts as 0.
         """
         every = np.ones((1, self._passages))
         scores = []
@@ -89,14 +89,14 @@ class PassageBootstrap:
         return Estimate(float(scores[0][0]), float(low), float(high), len(self._group))
 
     def _sums(self, values: Bools) -> Floats:
-        """Sum of ``values[M]`` in each passage, ``[P]``."""
+        """``[P]``, the sum of ``values[M]`` in each passage."""
         sums: Floats = np.bincount(self._group, weights=values.astype(float), minlength=self._passages).astype(float)
         return sums
 
     def difference(
         self, before: Bools | Floats, after: Bools | Floats, chosen: Bools | None = None
     ) -> tuple[Estimate, float] | None:
-        """Paired difference after - before, with its interval and two-sided p value; None without questions.
+        """Paired difference after minus before, with its interval and two-sided p value; None if nothing is chosen.
 
         The p value is twice the smaller share of resamples at or beyond zero, with one added to each count (Davison and
         Hinkley 1997), so it is never 0.
@@ -113,7 +113,7 @@ class PassageBootstrap:
 
 
 def share_cell(bootstrap: PassageBootstrap, correct: Bools | Floats) -> Share:
-    """The share of all questions with its interval, for JSON."""
+    """The share right of all questions with its interval, as JSON values."""
     estimate = bootstrap.share(correct)
     assert estimate is not None, "there are questions"
     return estimate.record()
@@ -122,15 +122,16 @@ def share_cell(bootstrap: PassageBootstrap, correct: Bools | Floats) -> Share:
 def compare_answerers(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
 ) -> dict[str, Slice]:
-    """Every answerer's share right on each slice that is not empty, and how far the tuned model, if there is one, is from others.
+    """Every answerer's share right on each slice that is not empty, and the differences of the tuned model, if present.
 
-    `difference` is tuned minus base, `from_parent` tuned minus the parent of a run that was tuned further, `from_baseline`
-    tuned minus the baseline that is strongest on these very questions, which the comparison favours.
+    `difference` is tuned minus base, `from_parent` is tuned minus the parent of a run that was tuned further, and
+    `from_baseline` is tuned minus the baseline that is strongest on these very questions, a choice that favours the
+    baseline.
 
     Args:
-        bootstrap: over the passages of the questions.
-        correct: answerer -> ``[M]``; those that are not among `MODELS` are baselines.
-        slices: name -> ``[M]``, which questions belong to it.
+        bootstrap: resamples the passages of the questions.
+        correct: answerer -> ``[M]``, whether each answer is right; answerers that are not in `MODELS` are baselines.
+        slices: name -> ``[M]``, whether each question belongs to the slice.
     """
     found: dict[str, Slice] = {}
     baselines = [answerer for answerer in correct if answerer not in MODELS]
@@ -167,13 +168,13 @@ def _difference(
 def probability_figures(
     probabilities: Sequence[Floats], gold: Sequence[int], confidence: Floats, correct: Bools
 ) -> ProbabilityFigures:
-    """How far a model's probabilities can be trusted, for JSON.
+    """How far a model's probabilities can be trusted, as JSON values.
 
     Args:
-        probabilities: for each question those of its candidates.
-        gold: for each question the right candidate.
-        confidence: ``[M]`` probability of the chosen answer.
-        correct: ``[M]``.
+        probabilities: for each question, the probabilities of its candidates.
+        gold: for each question, the index of the right candidate.
+        confidence: ``[M]``, the probability of the chosen answer.
+        correct: ``[M]``, whether the chosen answer is right.
     """
     coverage, risk = risk_coverage(confidence, correct)
     keep = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
@@ -188,7 +189,7 @@ def probability_figures(
 
 
 def macro_accuracy(correct: Bools, group: Sequence[str]) -> float:
-    """Accuracy averaged over groups (short forms), each counting once.
+    """Accuracy averaged over groups (short forms), with equal weight for each.
 
     Raises:
         ValueError: the arrays differ in length or are empty.
@@ -199,15 +200,17 @@ def macro_accuracy(correct: Bools, group: Sequence[str]) -> float:
 
 
 def expected_calibration_error(confidence: Floats, correct: Bools, *, num_bins: int = 15) -> float:
-    """Gap between confidence and accuracy, averaged over equal-mass bins (Naeini et al. 2015; equal mass: Nixon et al. 2019).
+    """The gap between confidence and accuracy, averaged over equal-mass bins.
+
+    Source: Naeini et al. 2015; equal mass: Nixon et al. 2019.
 
     Args:
-        confidence: ``[M]`` probability of the chosen answer, 0 to 1.
-        correct: ``[M]`` bool.
-        num_bins: fewer where there are fewer questions.
+        confidence: ``[M]``, the probability of the chosen answer, 0 to 1.
+        correct: ``[M]``, whether the chosen answer is right.
+        num_bins: number of bins; fewer if there are fewer questions.
 
     Returns:
-        A fraction, 0 to 1; 0 is perfectly calibrated.
+        A fraction, 0 to 1; 0 means perfectly calibrated.
 
     Raises:
         ValueError: the arrays differ in length or are empty.
@@ -231,10 +234,10 @@ def reliability(confidence: Floats, correct: Bools, *, num_bins: int = 10) -> li
 
 
 def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats]:
-    """Coverage ``[K]`` ascending to 1, and the share of wrong answers ``[K]`` among those at least that confident.
+    """Coverage ``[K]``, ascending to 1, and the share of wrong answers ``[K]`` among the questions covered.
 
-    Questions of equal confidence are answered together, so K is the number of distinct confidences (El-Yaniv and
-    Wiener 2010).
+    Questions are covered in order of confidence, those of equal confidence together, so K is the number of distinct
+    confidences (El-Yaniv and Wiener 2010).
     """
     _check(confidence, correct)
     order = np.argsort(-confidence, kind="stable")
@@ -259,4 +262,4 @@ def softmax(scores: Floats) -> Floats:
 
 def _check(first: Any, second: Any) -> None:
     if len(first) != len(second) or not len(first):
-        raise ValueError(f"arrays of {len(first)} and {len(second)} values: they must be equally long and not empty")
+        raise ValueError(f"arrays of {len(first)} and {len(second)} values: they must be of equal length and not empty")

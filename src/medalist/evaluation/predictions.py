@@ -1,4 +1,4 @@
-"""What a model answered to the items of an evaluation, and its predictions on disk."""
+"""Scores the items of an evaluation with a model, and stores the predictions on disk."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from .metrics import Floats
 from .result_files import METRICS_FILE, read_metrics
 
 Scores = dict[tuple[str, int], Floats]
-"""(id of the text, number of the question) -> score of each candidate, the null candidate last; a choice question has
-none."""
+"""(id of the text, number of the question) -> score of each candidate, the null candidate last; choice questions have
+no null candidate."""
 
 
 def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scores], path: Path) -> None:
-    """Ids, offsets and scores, never text: `gold` counts candidates in the order of the scores, of which a mention's last is
-    the null's.
+    """Write ids, offsets and scores, but never text.
+
+    `gold` is the candidate's index in the scores. The last score of a mention is that of the null candidate.
     """
     rows = [
         {
@@ -48,13 +49,13 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
 
 
 def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
-    """The scores of a model if the folder holds them under this key (weights, data, inventory, wording); else None."""
+    """A model's scores if the folder holds them under this key (weights, data, inventory, wording); otherwise None."""
     path = folder / "predictions.parquet"
     if not (folder / METRICS_FILE).exists() or not path.exists():
         return None
     try:
         keys = read_metrics(folder)["about"]["keys"]
-    except ValueError:  # of another version of Medalist: the predictions are made again
+    except ValueError:  # written by another version of Medalist: the predictions are made again
         return None
     if keys.get(name) != key:
         return None
@@ -79,7 +80,11 @@ def score_texts(
     max_nodes: int,
     label: str,
 ) -> tuple[Scores, Encoder]:
-    """Score every question about the texts; returns the scores, and the encoder, which counts what did not fit."""
+    """Score every question about the texts.
+
+    Returns:
+        The scores, and the encoder, which has counted what did not fit.
+    """
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
     found: Scores = {}
     with tracking(label, sum(text.num_questions for text in texts)) as advance:
@@ -94,7 +99,7 @@ def score_texts(
 
 
 def prediction_key(weights: str, texts: Sequence[Text], inventory: Inventory, prompt: PromptSettings) -> str:
-    """What identifies the predictions of a model: its weights, the data, the candidates and the wording."""
+    """The hash that identifies a model's predictions: of its weights, the data, the candidates and the wording."""
     candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
     setting = json.dumps([fingerprint(texts), candidates, prompt.model_dump()])
     return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()

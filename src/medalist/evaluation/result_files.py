@@ -1,4 +1,4 @@
-"""Reads `metrics.json` and `claims.json` back, and refuses what is not of the shape that `results` tells of."""
+"""Reads `metrics.json` and `claims.json`, and refuses files that do not have the shape defined in `results`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LABELS: TypeAdapter[dict[str, LabelFigures]] = TypeAdapter(dict[str, LabelFigur
 
 
 def read_metrics(folder: Path) -> Metrics:
-    """The metrics in an evaluation's folder; what earlier versions wrote, without `kind`, is read too.
+    """The metrics in an evaluation's folder; files from earlier versions, without `kind`, are read too.
 
     Raises:
-        ValueError: the file is no JSON, or of another shape.
+        ValueError: the file is not valid JSON, or does not have the expected shape.
     """
     path, remedy = folder / METRICS_FILE, "Remove it and run `medalist evaluate` again."
     found = json_object(path, remedy=remedy)
@@ -44,7 +44,7 @@ def read_claims(folder: Path) -> Claims | None:
     """The claims table in an evaluation's folder; None if there is none, or other weights or data were evaluated since.
 
     Raises:
-        ValueError: a file is no JSON, or of another shape.
+        ValueError: a file is not valid JSON, or does not have the expected shape.
     """
     path, remedy = folder / CLAIMS_FILE, "Remove it and run `medalist claims` again."
     if not path.exists():

@@ -1,25 +1,20 @@
-"""The shape of an evaluation's results, as `metrics.json` and `claims.json` keep them; `result_files` reads them back.
+"""The types of an evaluation's results, as stored in `metrics.json` and `claims.json`; `result_files` reads them.
 
     metrics.json   Metrics: `kind` says whether it is about short forms or choice questions
     claims.json    Claims
 
-Results are plain dictionaries, so a file holds what a function returns; the types say which keys there are. Whoever
-answers (a model of `MODELS`, or a baseline by its name) is an *answerer*. In a `Slice` the answerers' shares stand beside
-what compares the tuned model with others: `answerers` and `right` give the former, its keys the latter.
+Results are plain dictionaries, so a file holds exactly what a function returns; the types define their keys. A model of
+`MODELS`, or a baseline known by its name, is an *answerer*. A `Slice` holds both the answerers' shares (see `answerers`
+and `right`) and comparisons of the tuned model with others (its declared keys).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import (
-    Literal,
-    NotRequired,  # those of `typing` cannot be checked before Python 3.12
-    cast,
-    final,
-)
+from typing import Literal, NotRequired, cast, final
 
 from pydantic import with_config
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic cannot check that of `typing` before Python 3.12
 
 
 class Share(TypedDict):
@@ -29,44 +24,44 @@ class Share(TypedDict):
     low: float
     high: float
     count: int
-    """Questions behind it."""
+    """Number of questions that it is based on."""
 
 
 class Difference(Share):
-    """How far one answerer is from another on the same questions."""
+    """The difference between two answerers on the same questions."""
 
     p: float
     """Two-sided."""
 
 
 class BaselineDifference(Difference):
-    """How far the tuned model is from the strongest baseline."""
+    """The difference between the tuned model and the strongest baseline."""
 
     baseline: str
-    """Its name."""
+    """The baseline's name."""
 
 
 @with_config({"extra": "allow"})  # the answerers; see `right`
 class Slice(TypedDict):
-    """Some of the questions: under each answerer's name its `Share`, and beside them what compares the tuned model."""
+    """A subset of the questions: each answerer's `Share` under its name, and comparisons of the tuned model."""
 
     count: int
     difference: NotRequired[Difference]
-    """Tuned - base."""
+    """Tuned minus base."""
     from_parent: NotRequired[Difference]
-    """Tuned - the parent of a run that was tuned further."""
+    """Tuned minus the parent of a run that was tuned further."""
     from_baseline: NotRequired[BaselineDifference]
-    """Tuned - the baseline that is strongest on these very questions."""
+    """Tuned minus the baseline that is strongest on these very questions."""
 
 
 class BaselineFigures(TypedDict):
-    """What is measured of a baseline."""
+    """The figures of a baseline."""
 
     accuracy: Share
 
 
 class Bin(TypedDict):
-    """Questions that a model was about equally sure of."""
+    """Questions that a model answered with similar confidence."""
 
     confidence: float
     accuracy: float
@@ -74,7 +69,7 @@ class Bin(TypedDict):
 
 
 class RiskCoverage(TypedDict):
-    """The share of wrong answers among the most confident, by how many are answered; ascending coverage."""
+    """The share of wrong answers among the most confident answers, in ascending order of the share answered."""
 
     coverage: list[float]
     risk: list[float]
@@ -95,13 +90,13 @@ class Abstention(TypedDict):
 
     answered: Share
     accuracy_when_answered: Share | None
-    """None where nothing is."""
+    """None if no question is answered."""
     abstained_when_gold_hidden: Share
 
 
 @final
 class ShortFormFigures(ProbabilityFigures):
-    """What is measured of a model on short forms."""
+    """The figures of a model on short forms."""
 
     accuracy: Share
     macro_accuracy: float
@@ -111,32 +106,32 @@ class ShortFormFigures(ProbabilityFigures):
 
 @final
 class ChoiceFigures(ProbabilityFigures):
-    """What is measured of a model on choice questions."""
+    """The figures of a model on choice questions."""
 
     accuracy: Share
     macro_f1: NotRequired[Share]
-    """Where all questions offer the same options."""
+    """Only if all questions offer the same options."""
 
 
 ModelFigures = ShortFormFigures | ChoiceFigures
 
 
 class Counts(TypedDict):
-    """What was asked."""
+    """How many passages and questions were evaluated."""
 
     passages: int
     mentions: int
     """Questions: mentions with a gold answer, or choice questions."""
     choice: int
-    """Those that accuracy is measured on."""
+    """Questions that accuracy is measured on."""
     dropped: int
-    """Those that did not fit some model's window."""
+    """Questions that did not fit some model's window."""
     passages_in_training_data: int | None
-    """None where the training data is not known."""
+    """None if the training data is not known."""
 
 
 class ShortFormCounts(Counts):
-    """The kinds of `data.items.Item` that accuracy is not measured on."""
+    """Also counts the kinds of `data.items.Item` that accuracy is not measured on."""
 
     single: int
     absent: int
@@ -145,7 +140,7 @@ class ShortFormCounts(Counts):
 
 
 class ChoiceCounts(Counts):
-    """Of choice questions also the texts of which only the end fitted the window."""
+    """Also counts the texts of which only the end fitted the window."""
 
     cut: int
 
@@ -154,7 +149,7 @@ class DataAbout(TypedDict):
     """Where the evaluated data and its candidates come from."""
 
     data: str
-    """For people."""
+    """A description for readers."""
     file: NotRequired[str | None]
     """None: the test split of the run's data."""
     inventory_file: NotRequired[str | None]
@@ -164,20 +159,20 @@ class DataAbout(TypedDict):
 
 
 class About(DataAbout):
-    """What an evaluation was made of."""
+    """The inputs of an evaluation."""
 
     fingerprint: str
-    """Of the texts."""
+    """Fingerprint of the texts."""
     inventory: str
-    """Its origin."""
+    """Origin of the inventory."""
     keys: dict[str, str]
-    """Model -> what identifies its predictions; see `predictions.prediction_key`."""
+    """Model -> the hash that identifies its predictions; see `predictions.prediction_key`."""
     rows_quarantined: dict[str, int]
-    """Reason -> rows of the data that could not be read."""
+    """Reason -> number of rows of the data that could not be read."""
 
 
 class Confusion(TypedDict):
-    """A long form that was taken for another."""
+    """How often one long form was mistaken for another."""
 
     short_form: str
     gold: str
@@ -186,7 +181,7 @@ class Confusion(TypedDict):
 
 
 class LabelFigures(TypedDict):
-    """What a model made of one label."""
+    """How a model did on one label."""
 
     answered: int
     right: int
@@ -195,10 +190,10 @@ class LabelFigures(TypedDict):
 
 @with_config({"extra": "allow"})  # the models; see `on_label`
 class Label(TypedDict):
-    """One label of questions that all offer the same: under each model's name its `LabelFigures`; see `on_label`."""
+    """One label of questions that all offer the same options, with each model's `LabelFigures` under its name."""
 
     count: int
-    """How often it is right."""
+    """How often the label is the right answer."""
 
 
 Verdict = Literal["better", "worse", "not shown"]
@@ -206,7 +201,7 @@ Better = Literal["higher", "lower"]
 
 
 class ClaimRow(TypedDict):
-    """A line of the claims table: two models on the same questions, the change, and what follows from its interval."""
+    """A row of the claims table: two models on the same questions, the change, and a verdict based on its interval."""
 
     claim: str
     """A key of `claims_table.CLAIMS`."""
@@ -217,7 +212,7 @@ class ClaimRow(TypedDict):
     parent: NotRequired[Share]
     tuned: Share
     baseline: str | None
-    """The strongest, with its figure."""
+    """The strongest baseline, with its figure."""
     difference: Difference
     verdict: Verdict
     before: NotRequired[Literal["parent"]]
@@ -225,7 +220,7 @@ class ClaimRow(TypedDict):
 
 
 class AdaptationRow(ClaimRow):
-    """A line about a run that was tuned further: against its parent, on the new texts or on the parent's."""
+    """A row that compares a run that was tuned further with its parent, on the new texts or on the parent's."""
 
     place: str
     """"sub-domain" or "elsewhere"."""
@@ -237,18 +232,18 @@ class Adaptation(TypedDict):
     """What tuning a run further gained on the new texts, and lost elsewhere."""
 
     parent: str
-    """Name of the run that it began with."""
+    """Name of the run that it started from."""
     data: str
-    """What was tuned on."""
+    """Name of the data that it was tuned on."""
     rows: list[AdaptationRow]
     shared: list[str]
-    """A line for each split with test passages that stand in training data too."""
+    """A sentence for each test split with passages that are also in the training data."""
     keys: list[dict[str, str]]
-    """What the rows were made of; see `About`."""
+    """The keys of the evaluations that the rows come from; see `About`."""
 
 
 class ShortFormSummary(TypedDict):
-    """Every figure of an evaluation on short forms."""
+    """All figures of an evaluation on short forms."""
 
     kind: Literal["short forms"]
     counts: ShortFormCounts
@@ -256,15 +251,15 @@ class ShortFormSummary(TypedDict):
     models: dict[str, ShortFormFigures]
     slices: dict[str, Slice]
     expansion: dict[str, Slice]
-    """Where the null candidate competes."""
+    """Slices in which the null candidate competes."""
     short_forms: dict[str, dict[str, int]]
-    """Short form -> "count", and for each model how many are right."""
+    """Short form -> "count", and the number of right answers for each model."""
     confusions: dict[str, list[Confusion]]
     """By model, most frequent first."""
 
 
 class ChoiceSummary(TypedDict):
-    """Every figure of an evaluation on choice questions."""
+    """All figures of an evaluation on choice questions."""
 
     kind: Literal["choices"]
     counts: ChoiceCounts
@@ -272,7 +267,7 @@ class ChoiceSummary(TypedDict):
     models: dict[str, ChoiceFigures]
     slices: dict[str, Slice]
     labels: dict[str, Label] | None
-    """None where the questions do not all offer the same options."""
+    """None if the questions do not all offer the same options."""
 
 
 class ShortFormMetrics(ShortFormSummary):
@@ -280,7 +275,7 @@ class ShortFormMetrics(ShortFormSummary):
 
     about: About
     adaptation: NotRequired[Adaptation]
-    """Not in the file: made of two evaluations."""
+    """Not in the file: computed from two evaluations."""
 
 
 class ChoiceMetrics(ChoiceSummary):
@@ -301,12 +296,12 @@ class ClaimSettings(TypedDict):
 
 
 class ClaimsBasis(TypedDict):
-    """What a claims table was made of."""
+    """The inputs of a claims table."""
 
     keys: dict[str, str]
     settings: ClaimSettings
     texts: list[str]
-    """Fingerprints."""
+    """Fingerprints of the texts."""
     adaptation: NotRequired[list[dict[str, str]]]
 
 
@@ -317,27 +312,27 @@ class Claims(ClaimsBasis):
 
 
 def answerers(cells: Slice) -> list[str]:
-    """Whose answers a slice holds figures of: models, then baselines."""
+    """The answerers that a slice holds figures for: models, then baselines."""
     return [name for name in cells if name not in Slice.__annotations__]
 
 
 def right(cells: Slice | ClaimRow, answerer: str) -> Share:
-    """How often an answerer is right on a slice, or what a row of the claims table says of a model."""
+    """An answerer's share right on a slice, or a model's figure in a row of the claims table."""
     return cast("dict[str, Share]", cells)[answerer]
 
 
 def on_label(cells: Label, model: str) -> LabelFigures:
-    """What a model made of a label."""
+    """How a model did on a label."""
     return cast("dict[str, LabelFigures]", cells)[model]
 
 
 def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
-    """The baseline that is right most often on a slice, the first of several."""
+    """The baseline that is right most often on a slice; the first one if there is a tie."""
     return max(baselines, key=lambda name: right(cells, name)["value"])
 
 
 def distinct_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
-    """The slices worth showing: one that equals another tells nothing new, but that nothing leaks is worth saying."""
+    """The slices without those that equal an earlier one; "no leak" is always shown, since it is worth stating."""
     shown: dict[str, Slice] = {}
     for name, cells in slices.items():
         if name == "no leak" or cells not in shown.values():
@@ -346,5 +341,5 @@ def distinct_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
 
 
 def without_words(slices: Mapping[str, Slice]) -> dict[str, Slice]:
-    """The slices whose names are the program's own; "subject: renal" is named by the data."""
+    """The slices that the program names itself, without those named by the data, such as "subject: renal"."""
     return {name: cells for name, cells in slices.items() if ": " not in name}

@@ -1,4 +1,4 @@
-"""What models made of marked short forms: by slices, beside baselines, with intervals. Of choice questions: `choices`."""
+"""Evaluates marked short forms: by slice, beside baselines, with intervals. For choice questions, see `choices`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, S
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Knowledge:
-    """What is known of the training data, for baselines and slices; all of it may be missing."""
+    """What is known about the training data, for baselines and slices; any of it may be missing."""
 
     trained: Inventory | None = None
-    """Senses of the training mentions, counted."""
+    """Sense counts of the training mentions."""
     train: Sequence[Passage] | None = None
     """The training passages themselves."""
     quizzes: Sequence[Quiz] | None = None
-    """The training questions, of a model that was tuned on choices."""
+    """The training questions of a model that was tuned on choice questions."""
 
     @property
     def texts(self) -> list[Text]:
@@ -54,14 +54,14 @@ def summarise(
     *,
     resamples: int,
 ) -> ShortFormSummary:
-    """Every figure of an evaluation, as `metrics.json` keeps it.
+    """All figures of an evaluation on short forms, as stored in `metrics.json`.
 
     Args:
-        items: from `make_items`; those that some model has no score for are left out and counted.
-        scores: by the model's name: "base", "tuned", and "parent" of a run that was tuned further, as far as they were run.
+        items: from `make_items`; items that some model has no score for are left out and counted.
+        scores: by the model's name: "base", "tuned", and "parent" for a run that was tuned further, if they were run.
         inventory: the candidates, with counts if it has any.
-        knowledge: of the training data.
-        resamples: of the bootstrap over passages.
+        knowledge: what is known about the training data.
+        resamples: number of bootstrap resamples over passages.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
     choice = [item for item in scored if item.kind == "choice"]
@@ -94,7 +94,7 @@ def _answers(items: Sequence[Item], found: Scores) -> Integers:
 
 
 def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Integers]:
-    """Baselines by name. Majority and copy come once per source of counts: training data, and the inventory if it has any."""
+    """Baselines by name. Majority and copy come once per source of counts: training data, and inventory if counted."""
     sources: dict[str, tuple[Inventory, ...]] = {}
     if knowledge.trained is not None:
         sources["training"] = (knowledge.trained, inventory)
@@ -180,10 +180,11 @@ def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap
 def _expansion(
     scored: Sequence[Item], scores: dict[str, Scores], inventory: Inventory, knowledge: Knowledge, *, resamples: int
 ) -> dict[str, Slice]:
-    """What an expander does with the text: right is the gold where it is listed, and "none of these" elsewhere.
+    """How an expander would do on the texts: the gold is right if it is listed, and otherwise "none of these".
 
-    Here the null candidate competes everywhere, and single listed senses count too. A short form that no inventory
-    holds is not found in a text, so not counted. The baseline always expands, to the majority sense.
+    The null candidate competes everywhere here, and short forms with a single listed sense count too. A short form that
+    no inventory lists would not be found in a text, so it does not count. The baseline always expands, to the majority
+    sense.
     """
     items = [item for item in scored if item.candidates]
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
@@ -242,7 +243,7 @@ def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str
 
 
 def _confusions(items: Sequence[Item], answers: Integers, *, most: int = 20) -> list[Confusion]:
-    """Which long form was taken for which, most frequent first."""
+    """Which long form was mistaken for which, most frequent first."""
     pairs = Counter(
         (item.mention.short_form, item.gold_answer, item.candidates[answer])
         for item, answer in zip(items, answers, strict=True)

@@ -1,1 +1,1 @@
-"""What a run folder is and does: prepare, train, evaluate, adapt, check claims, report."""
+"""Run folders and what is done with them: prepare, train, evaluate, adapt, check claims, report."""

@@ -1,4 +1,4 @@
-"""What tuning a run further gained on the new texts and lost elsewhere: the tuned model beside its parent, on both test splits."""
+"""What further tuning gained on the new texts and lost elsewhere: tuned model against parent, on both test splits."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .run import Run
 
 
 class ParentTest(StrEnum):
-    """Asks for the test split of the parent's data, where otherwise a file is named."""
+    """The request for the test split of the parent's data, in place of a file."""
 
     PARENT_TEST = "parent-test"
-    """As `medalist evaluate RUN --data` takes it, and as its results are called."""
+    """The value for `medalist evaluate RUN --data`, and the name of the results' folder."""
 
 
 PARENT_TEST = ParentTest.PARENT_TEST
 FRESH = "passage not in training data"
-"""The slice that counts where an evaluation shares passages with training data."""
+"""The slice to compare on when an evaluation shares passages with the training data."""
 
 
 def adaptation(run: Run) -> Adaptation | None:
-    """The figures of a run that was tuned further, from its evaluations; None unless both hold the three models."""
+    """The figures of a run that was tuned further, from its evaluations; None unless both cover all three models."""
     here, there = _with_parent(run, "test"), _with_parent(run, PARENT_TEST)
     if here is None or there is None:
         return None
@@ -44,7 +44,7 @@ def adaptation(run: Run) -> Adaptation | None:
 
 
 def _with_parent(run: Run, name: str) -> ShortFormMetrics | None:
-    """An evaluation of the run, its parent and their base; None if there is none."""
+    """An evaluation of the run, its parent and their base; None if there is no such evaluation."""
     folder = run.folder / "evaluation" / name
     if not (folder / METRICS_FILE).exists():
         return None
@@ -58,9 +58,9 @@ def _shared(name: str, metrics: ShortFormMetrics) -> list[str]:
     count, passages = metrics["counts"]["passages_in_training_data"], metrics["counts"]["passages"]
     if not count:
         return []
-    line = f"{count:,} of the {passages:,} test passages of {name} stand in training data too"
+    line = f"{count:,} of the {passages:,} test passages of {name} are also in the training data"
     return [
-        f"{line}: “right” leaves them out, the other rows do not." if count < passages else f"{line}: none is held out."
+        f"{line}: “right” excludes them, the other rows do not." if count < passages else f"{line}: none is held out."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The model card: `README.md` beside a run's weights, written from what was recorded and measured."""
+"""Writes the model card, the `README.md` beside a run's weights, from what was recorded and measured."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ _EXAMPLE_CHOICE = Choice(question="Was a drug given?", options=("yes", "no", "ma
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Destination:
-    """Where a card's model is published, and under what; for a card that only lies in a run's folder the defaults."""
+    """Where a card's model is published, and under which licence; the defaults suit a card kept in the run folder."""
 
     repo: str | None = None
     """`user/name` on the Hub."""
     base_id: str
-    """The base model's Hub id, as far as it has one."""
+    """The base model's id, on the Hub if it has one there."""
     base_revision: str | None = None
     licence: Licence | None = None
     with_inventory: bool = True
-    """Whether the sense inventory goes along."""
+    """Whether the sense inventory is published too."""
     with_words: frozenset[str] | None = None
-    """Evaluations that words of their data may be shown of; None: all."""
+    """The evaluations whose data may be quoted; None: all."""
 
 
 class Evaluation(TypedDict):
     """What a card shows of an evaluation."""
 
     name: str
-    """Of its folder."""
+    """Name of its folder."""
     title: str
     metrics: Metrics
     answerers: list[str]
@@ -60,7 +60,7 @@ class Evaluation(TypedDict):
 
 
 def write_card(run: Run) -> Path | None:
-    """Write the card of a trained run with the results it has so far; None before training has ended."""
+    """Write the card of a trained run with its results so far; None if training has not finished."""
     if run.tuned is None or "training" not in run.record:
         return None
     with replacing(run.tuned / "README.md") as file:
@@ -72,9 +72,9 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
     """The card of a trained run's model, or of weights that were exported from it.
 
     Args:
-        run: with its evaluations.
-        export: the weights, if they are not the run's own.
-        destination: where it is published; None: nowhere yet.
+        run: the run, with its evaluations.
+        export: the exported weights; None: the card is about the run's own.
+        destination: where it is published; None: it is not published yet.
     """
     destination = destination or Destination(
         base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id)
@@ -127,7 +127,7 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
 
 
 def _metadata(run: Run, destination: Destination, evaluations: list[Evaluation], *, lora: bool) -> str:
-    """The YAML head that the Hub reads; an accuracy never stands without its interval and baselines there either."""
+    """The YAML front matter that the Hub reads; there too, no accuracy appears without its interval and baselines."""
     choices = run.recipe.data.source == "choices"
     results = [
         EvalResult(
@@ -182,7 +182,7 @@ def _headline_metrics(metrics: Metrics) -> Iterator[tuple[str, float]]:
 
 
 def _data_name(run: Run, name: str) -> str:
-    """What an evaluation's data is called, for people."""
+    """The display name of an evaluation's data."""
     if name != "test":
         return f"Medalist clinical notes, {name.split('-')[1]} half" if name in clinical.NOTES else name
     named = {"sample": "Medalist sample corpus", "medal": "MeDAL", "pubmed": "PubMed abstracts"}
@@ -198,6 +198,6 @@ def _data_id(run: Run, name: str) -> str:
 
 
 def _training_seconds(log: Path) -> float | None:
-    """How long the last unbroken stretch of training took."""
+    """The seconds of training since it was last resumed, or since its start."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     return next((line["train_runtime"] for line in reversed(lines) if "train_runtime" in line), None)

@@ -1,7 +1,7 @@
-"""The article's claims, each with a metric, base and tuned side by side, and a verdict that follows from the interval.
+"""Tests the article's claims: for each, a metric, figures of base and tuned model, and a verdict based on the interval.
 
-Accuracy and abstention come from the evaluation; free generation, dangerous pairs, another kind of text and plain English
-are measured here.
+Accuracy and abstention are taken from the evaluation; free generation, dangerous pairs, another kind of text and plain
+English are measured here.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from .held_out import OWN_TEST, HeldOut, held_out
 from .run import Run, use_threads
 
 CONFIDENT = 0.8
-"""A wrong answer with at least this probability counts as confident: one that nobody would look at twice."""
+"""A wrong answer with at least this probability counts as confident: a reader would not question it."""
 NEW_TOKENS = 32
-"""Longest free answer, in tokens; few long forms need more than a dozen."""
+"""The longest free answer, in tokens; few long forms need more than a dozen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Measured:
-    """What one model did."""
+    """The results of one model."""
 
     answers: list[Answer | None]
     dangerous: Scores
     elsewhere: Scores
     english: Floats
-    """``[texts]`` mean negative log-likelihood per token, in nats."""
+    """``[texts]``, the mean negative log-likelihood per token in nats."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,20 +59,20 @@ class _Text:
 
 
 def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tuple[Claims, Path]:
-    """Measure each claim of the article on a run, base against tuned.
+    """Measure each claim of the article on a run: the tuned model against the base.
 
     Args:
-        run: trained to its end.
-        on: as for `evaluate_run`, whose results are used where they are there already. Of a run that was tuned further, on
-            the test split of its own data, how well it adapted, there and elsewhere, is a row too.
-        mentions: how many free answers to generate with each model, spread over the data.
+        run: a run whose training has finished.
+        on: as for `evaluate_run`, whose existing results are reused. On the test split of its own data, a run that was
+            tuned further also gets rows on how well it adapted, there and elsewhere.
+        mentions: how many free answers to generate with each model, for mentions sampled at random.
 
     Returns:
         The content of `claims.json`, and its path beside the evaluation's `metrics.json`.
 
     Raises:
-        FileNotFoundError: the run is not trained to its end.
-        ValueError: the data is choice questions.
+        FileNotFoundError: training has not finished.
+        ValueError: the data consists of choice questions.
     """
     run.trained_to_end()
     use_threads(run.recipe)
@@ -138,7 +138,7 @@ def _accuracy_rows(metrics: ShortFormMetrics) -> list[ClaimRow]:
 
 
 def _slice_rows(metrics: ShortFormMetrics, claim: str, named: Iterable[tuple[str, str]]) -> list[ClaimRow]:
-    """A row for each slice, given with what it measures, that has mentions."""
+    """A row for each of the given (slice, metric) pairs whose slice has mentions."""
     slices = metrics["slices"]
     return [slice_row(claim, metric, slices[name], metrics["baselines"]) for name, metric in named if name in slices]
 
@@ -160,7 +160,7 @@ def _generation_rows(
         better: Better = "higher",
         baseline: str | None = None,
     ) -> ClaimRow:
-        """What a judge makes of (free answer, item, gold)."""
+        """A row from the judge's score of each (free answer, item, gold)."""
         values = {
             name: np.array([judge(*row) for row in zip(found, items, golds, strict=True)], dtype=float)
             for name, found in texts.items()
@@ -186,7 +186,7 @@ def _generation_rows(
 
 
 def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
-    """The better of majority sense and copying from the text, on mentions that the evaluation's own slices do not cover."""
+    """The better of majority sense and copying from the text, for mentions that are no slice of the evaluation."""
     right = dict.fromkeys(("majority", "copy, else majority"), 0)
     for item in items:
         short_form, words = item.mention.short_form, plain_words(text_around(item.passage, item.mention))
@@ -226,12 +226,12 @@ def _adaptability_rows(
 
 
 def _right(items: Sequence[Item], scores: Scores) -> Floats:
-    """``[M]`` 1 where the best listed candidate is the gold, else 0."""
+    """``[M]``, 1 where the best listed candidate is the gold, else 0."""
     return np.array([item.best(scores[item.key]) == item.gold for item in items], dtype=float)
 
 
 def _hidden(items: Sequence[Item], scores: Scores) -> Floats:
-    """``[M]`` 1 where the null candidate wins with the gold taken away, else 0."""
+    """``[M]``, 1 where the null candidate wins once the gold is removed, else 0."""
     return np.array([item.declined_without_gold(scores[item.key]) for item in items], dtype=float)
 
 
@@ -277,7 +277,7 @@ def _safety_rows(
 
 
 def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> ClaimRow:
-    """Perplexity of each model; the difference is the relative change, so 0.05 is 5 % worse."""
+    """Perplexity of each model; the difference is the relative change, so 0.05 means 5 % worse."""
     texts = PassageBootstrap(range(len(measured["base"].english)), resamples=resamples)
     cells = {}
     for name, m in measured.items():

@@ -1,4 +1,4 @@
-"""Evaluating a run, or a bare base model, on held-out texts: which weights on which questions, and where results go."""
+"""Evaluates a run, or a base model alone, on held-out texts: which weights on which questions, and where results go."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from .run import Run, load_run_base, load_tuned, use_threads
 
 
 class RunModels:
-    """Models of a run: loaded when first asked for. The base comes first; the others are put on it and so change it."""
+    """The models of a run, loaded on demand. Load the base first: the others are applied to it and so modify it."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._parent = run, parent_of(run)
         self._base: LoadedModel | None = None
         self.weights = {"base": run.base.sha256}
-        """What identifies the weights of each model that there is."""
+        """Model -> the hash that identifies its weights, for each model that exists."""
         if self._parent is not None and self._parent.tuned is not None:
             self.weights["parent"] = weights_sha256(self._parent.tuned)
         if run.tuned is not None:
             self.weights["tuned"] = weights_sha256(run.tuned)
 
     def load(self, name: str) -> LoadedModel:
-        """The model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
+        """Load the model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
         run = {"tuned": self._run, "parent": self._parent}.get(name)
         if run is not None:
             base, self._base = self._base, None
@@ -58,21 +58,21 @@ class RunModels:
 
 
 def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
-    """Evaluate base and tuned model of a run on the same questions; of a run that was tuned further its parent too.
+    """Evaluate a run's base and tuned model on the same questions, and its parent too if it was tuned further.
 
     Args:
-        run: trained to its end; before that, only what it begins with is evaluated.
-        on: what to evaluate it on. After the test split of its own data, a run that was tuned further is evaluated on
-            its parent's too.
+        run: a trained run; before training has finished, only the models that it starts from are evaluated.
+        on: what to evaluate it on. If this is the test split of its own data, a run that was tuned further is also
+            evaluated on its parent's test split.
 
     Returns:
-        The metrics, and the folder that holds them: `evaluation/<data>/` of the run. After an evaluation of both splits
-        the metrics have `adaptation`, what was gained and lost.
+        The metrics, and the folder that holds them: `evaluation/<data>/` in the run's folder. If both test splits were
+        evaluated, the metrics include `adaptation`: what was gained and lost.
     """
     use_threads(run.recipe)
     parent = parent_of(run)
     if run.recipe.model.parent is not None and parent is None:
-        say(f"{run.recipe.model.parent}, which this run began with, is gone or trained anew: it is left out")
+        say(f"{run.recipe.model.parent}, this run's parent, no longer exists or was retrained, so it is not evaluated")
     held = held_out(run, on)
     models = RunModels(run)
     before = None if parent is None else parent.folder / "evaluation" / held.folder.name.removeprefix("parent-")
@@ -92,17 +92,17 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
     if on.data is None and parent is not None and run.tuned is not None and _has_test(parent):
         evaluate_run(run, HeldOut(data=PARENT_TEST, limit=on.limit))
         adapted = adaptation(run)
-        assert metrics["kind"] == "short forms" and adapted is not None, "runs on short forms alone have a parent"
+        assert metrics["kind"] == "short forms" and adapted is not None, "only runs on short forms have a parent"
         metrics["adaptation"] = adapted
     write_card(run)
     return metrics, held.folder
 
 
 def _has_test(run: Run) -> bool:
-    """Whether the test split of a run's data is still there and holds something."""
+    """Whether the test split of a run's data still exists and is not empty."""
     prepared = run.prepared()
     if prepared is None:
-        say(f"The data of {run.folder} is gone: what was lost there cannot be measured")
+        say(f"The data of {run.folder} no longer exists, so what was lost on it cannot be measured")
         return False
     return bool(prepared.account["passages"]["test"])
 
@@ -118,17 +118,17 @@ def evaluate_base(
     limit: int | None = None,
     output: Path = Path("evaluation"),
 ) -> tuple[Metrics, Path]:
-    """Evaluate a bare base model.
+    """Evaluate a base model that belongs to no run.
 
     Args:
         source: as for `load_base`.
         revision: as for `load_base`.
         quantization: as for `load_base`.
         data: marked passages, choice questions, or the embedded notes by name.
-        inventory: the candidates of mentions; None: the sample's.
+        inventory: the candidates of mentions; None: the sample's inventory.
         train: marked passages, or choice questions, that the baselines may learn from.
-        limit: take only so many passages.
-        output: gets `<model>/<data>/`.
+        limit: the maximum number of passages; None: all.
+        output: the folder in which `<model>/<data>/` is written.
 
     Returns:
         The metrics, and the folder that holds them.
@@ -179,21 +179,21 @@ def evaluate(
 ) -> Metrics:
     """Score texts with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
-    A model whose predictions stand in the folder already, from the same weights, data, inventory and wording, is not
-    run again.
+    A model is not run again if the folder already holds its predictions from the same weights, data, inventory and
+    wording.
 
     Args:
         models: name -> (what identifies its weights, how to load it), run in order.
-        texts: passages with golds; or quizzes, all of them.
+        texts: either all passages with golds, or all quizzes.
         inventory: the candidates of mentions.
-        prompt: wording.
-        folder: gets the two files, whole or not at all.
-        knowledge: of the training data.
+        prompt: the wording of the questions.
+        folder: where the two files are written, each atomically.
+        knowledge: what is known about the training data.
         max_nodes: tokens per forward pass on a GPU.
-        resamples: of the bootstrap.
-        quarantine: rows of the data that could not be read; written beside the metrics if there are any.
-        about: what else the metrics should say of themselves.
-        earlier: of some models, another evaluation's folder that may hold their predictions, and what they are called there.
+        resamples: number of bootstrap resamples.
+        quarantine: rows of the data that could not be read; if there are any, they are written beside the metrics.
+        about: what else the metrics should record about the evaluation.
+        earlier: model -> another evaluation's folder that may hold its predictions, and the model's name there.
 
     Returns:
         The content of `metrics.json`.
@@ -232,9 +232,9 @@ def evaluate(
     else:
         items = mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
         summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples)
-        metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # which holds no adaptation
+        metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to go
+    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
     write_predictions(items, scores, folder / "predictions.parquet")
     if quarantine.rows:
         quarantine.write(folder / "quarantine.jsonl")

@@ -1,4 +1,4 @@
-"""Figures of the report, from what the run wrote: each function returns a matplotlib figure."""
+"""Draws the report's figures from what the run wrote; each function returns a matplotlib figure."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
         left.plot(steps, smooth, color=TUNED, linewidth=2, label="running mean")
         left.set(xlabel="step", title="Training loss per question", ylim=(0, None))
         left.legend(loc="upper right")
-        looks = [line for line in log if "eval_accuracy" in line]
-        right.plot([x["step"] for x in looks], [100 * x["eval_accuracy"] for x in looks], "o-", color=TUNED)
+        validated = [line for line in log if "eval_accuracy" in line]
+        right.plot([x["step"] for x in validated], [100 * x["eval_accuracy"] for x in validated], "o-", color=TUNED)
         right.set(xlabel="step", title="Validation accuracy, %")
-        if looks:
-            lowest = min(100 * line["eval_accuracy"] for line in looks)
+        if validated:
+            lowest = min(100 * line["eval_accuracy"] for line in validated)
             right.set_ylim(max(0, lowest - 10), 100)
         return figure
 
 
 def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> Figure:
-    """Base, tuned and the strongest baseline on each slice of 10 questions or more, with 95 % intervals."""
+    """Accuracy of the models and the strongest baseline on each slice of 10 questions or more, with 95 % intervals."""
     with rc_context(_STYLE):
         names = [name for name in slices if slices[name]["count"] >= 10] or list(slices)
         figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
@@ -80,13 +80,13 @@ def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> 
 
 
 def _shifts(models: Sequence[str]) -> dict[str, float]:
-    """Where the models' points stand within a row, first on top."""
+    """Vertical offset of each model's point within a row, the first model on top."""
     step = 0.36 / max(len(models) - 1, 1)
     return {model: 0.18 - step * number for number, model in enumerate(models)}
 
 
 def gain_and_loss(rows: Sequence[AdaptationRow]) -> Figure:
-    """Of a run that was tuned further, rows of `adaptation`: how right the models are, and the change against the parent."""
+    """The rows of an `Adaptation`: each model's share of right answers, and the change from the parent."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 1.1 + 0.62 * len(rows)), layout="constrained")
         shares, change = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
@@ -111,14 +111,14 @@ def gain_and_loss(rows: Sequence[AdaptationRow]) -> Figure:
 
 
 def _point(axes: Axes, cell: Measured, place: float, colour: str, label: str | None = None) -> None:
-    """A share or a difference with its interval."""
+    """Draw a share or a difference with its interval."""
     value, low, high = 100 * cell["value"], 100 * cell["low"], 100 * cell["high"]
     spread = [[max(0.0, value - low)], [max(0.0, high - value)]]
     axes.errorbar(value, place, xerr=spread, fmt="o", color=colour, capsize=3, markersize=6, label=label)
 
 
 def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
-    """Accuracy against stated probability, in equal-mass bins; on the diagonal a model means what it says."""
+    """Accuracy against stated probability, in equal-mass bins; a perfectly calibrated model is on the diagonal."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
         axes: Axes = figure.subplots()
@@ -134,7 +134,7 @@ def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
 
 
 def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
-    """Share of wrong answers when only the most confident share of the questions is answered."""
+    """Share of wrong answers when only the questions with the most confident answers are answered."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
         axes: Axes = figure.subplots()
@@ -146,7 +146,7 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
             if "abstention" in figures and (when_answered := figures["abstention"]["accuracy_when_answered"]):
                 point = 100 * figures["abstention"]["answered"]["value"], 100 - 100 * when_answered["value"]
                 axes.plot(*point, "D", color=COLOURS[name], markersize=7, label=f"{name}, abstaining by itself")
-        # The first few answers jump between none and all wrong; the scale is that of the rest.
+        # With only a few answers, the share jumps between none and all wrong, so the rest sets the scale.
         steady = [
             100 * y
             for f in models.values()
@@ -160,7 +160,7 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
 
 
 def as_svg(figure: Figure) -> str:
-    """The figure as an SVG element to put into a page."""
+    """The figure as an SVG element to embed in a page."""
     buffer = io.StringIO()
     with rc_context(_STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

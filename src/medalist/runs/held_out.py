@@ -1,4 +1,4 @@
-"""What a run is evaluated on: a `HeldOut` asks, the `Questions` are the passages or quizzes with their candidates."""
+"""What a run is evaluated on: `HeldOut` is the request, `Questions` the passages or quizzes with their candidates."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from .run import Run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
-    """Asks for what to evaluate a run on."""
+    """A request: which data to evaluate a run on."""
 
     data: Path | ParentTest | None = None
-    """Marked passages (MeDAL CSV, JSONL, Parquet); choice questions, told by their content (see
+    """Marked passages (MeDAL CSV, JSONL, Parquet); choice questions, recognised by their content (see
     `data.sources.choices`); or the embedded notes by name, clinical-development or clinical-locked, with the sample's
     inventory if none is given. None: the test split of the run's own data."""
     inventory: Path | None = None
-    """The candidates of mentions; None: the run's."""
+    """The candidates of mentions; None: the run's inventory."""
     limit: int | None = None
-    """Take only so many passages."""
+    """The maximum number of passages; None: all."""
 
     @classmethod
     def named(cls, data: Path | None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
-        """As the command line names it, where `parent-test` is no file."""
+        """The request as given on the command line, where `parent-test` names the parent's test split, not a file."""
         return cls(data=PARENT_TEST if data == Path(PARENT_TEST) else data, inventory=inventory, limit=limit)
 
 
 OWN_TEST = HeldOut()
-"""Asks for the test split of the run's own data."""
+"""The request for the test split of the run's own data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,25 +52,25 @@ class Questions:
     """What a run is evaluated on."""
 
     passages: list[Passage]
-    """None where it is quizzes."""
+    """Empty if the questions are quizzes."""
     quizzes: list[Quiz]
-    """None where it is passages."""
+    """Empty if the questions are about passages."""
     inventory: Inventory
     knowledge: Knowledge
     folder: Path
-    """Gets the results: `evaluation/<data>/` of the run."""
+    """Where the results are written: `evaluation/<data>/` in the run's folder."""
     quarantine: Quarantine
     about: DataAbout
-    """What the metrics should say of the data."""
+    """What the metrics record about the data."""
 
     @property
     def texts(self) -> Sequence[Text]:
-        """Whichever there are."""
+        """The quizzes or passages, whichever there are."""
         return self.quizzes or self.passages
 
 
 def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:
-    """The passages or quizzes to evaluate a run on, and the candidates."""
+    """The passages or quizzes to evaluate a run on, with their candidates."""
     if isinstance(on.data, ParentTest):
         return _held_out_of_parent(run, on)
     name, data, inventory = ("test", None, on.inventory) if on.data is None else named_data(on.data, on.inventory)
@@ -84,7 +84,7 @@ def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:
     elif data is not None:
         passages, quarantine = read_marked(data, candidates, on.limit)
     else:
-        known = known or open_prepared(run.data_folder)  # which says that it is gone
+        known = known or open_prepared(run.data_folder)  # raises if the data is gone
         passages, quizzes = known.passages("test")[: on.limit], known.quizzes("test")[: on.limit]
         if not passages and not quizzes:
             raise ValueError(f"{run.folder} has no test split; name a file with --data")
@@ -114,7 +114,7 @@ def _held_out_of_parent(run: Run, on: HeldOut) -> Questions:
     parent = parent_of(run)
     if parent is None:
         raise ValueError(
-            f"{run.folder} was not tuned further from a run that is still there, so there is no {PARENT_TEST}"
+            f"{run.folder} has no parent run, or its parent no longer exists, so there is no {PARENT_TEST}"
         )
     prepared = open_prepared(parent.data_folder)
     passages = prepared.passages("test")[: on.limit]
@@ -140,16 +140,16 @@ def _held_out_of_parent(run: Run, on: HeldOut) -> Questions:
 
 
 def named_data(data: Path, inventory: Path | None) -> tuple[str, Path, Path | None]:
-    """The name of the data's results, its file, and its inventory; embedded notes bring their own."""
+    """The name of the results, the data file and the inventory; embedded notes come with their own inventory."""
     if str(data) not in clinical.NOTES:
         return data.name.split(".")[0], data, inventory
     if str(data) == "clinical-locked":
-        say("clinical-locked is locked: choose on clinical-development, score this once, and log it")
+        say("clinical-locked is locked: select models on clinical-development, score this once, and log the result")
     return str(data), clinical.NOTES[str(data)], inventory or sample.FILES[1]
 
 
 def read_marked(data: Path, inventory: Inventory, limit: int | None = None) -> tuple[list[Passage], Quarantine]:
-    """Passages to evaluate on, golds spelt as listed: of a file, or of the test split in a corpus's folder."""
+    """Passages to evaluate on, from a file or from the test split of a corpus folder; golds are spelt as listed."""
     quarantine = Quarantine()
     found = marked_passages(data, "test", inventory, quarantine)
     return [as_listed(passage, inventory) for passage in islice(found, limit)], quarantine

@@ -1,7 +1,7 @@
-"""Tuning further: a run that begins with the weights of another, its parent, and what else it takes from it.
+"""Further tuning: a run that starts from the weights of another run, its parent, and what else it takes over.
 
-That is the parent's candidates, so that there remains something to choose, and some of its training passages, so that it
-forgets less (replay: Robins 1995; as a fixed share of what is trained on: Ibrahim et al. 2024).
+These are the parent's candidates, so that there is still a choice to make, and some of its training passages, so that
+the model forgets less (replay: Robins 1995; as a fixed share of the training data: Ibrahim et al. 2024).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ..tools.progress import say
 from .run import Run, is_run, open_run
 
 RATE = 0.5
-"""Of the parent's learning rate. Its schedule ended at zero, and rising to the full rate again forgets more (Gupta et al.
-2023, Ibrahim et al. 2024)."""
+"""The default learning rate, as a fraction of the parent's. The parent's schedule ended at zero, and returning to the
+full rate causes more forgetting (Gupta et al. 2023, Ibrahim et al. 2024)."""
 
 
 def further_recipe(
@@ -33,19 +33,19 @@ def further_recipe(
     inventory: Path | str | None = None,
     overrides: Sequence[str] = (),
 ) -> Recipe:
-    """The recipe that tunes a run further on a file: the parent's, with that file for data and half its learning rate.
+    """The recipe for tuning a run further on a file: the parent's, with that file as data and half the learning rate.
 
-    How the parent's data was read, split and limited says nothing of the file, so those settings are the defaults.
+    How the parent's data was read, split and limited does not apply to the file, so those settings are the defaults.
 
     Args:
         parent: folder of a trained run.
         data: marked passages; or plain texts, with the override `data.substitution.mode=mended`.
-        inventory: a glossary, whose senses are offered beside the parent's.
-        overrides: such as `name=mine`; without that, the name is made of the parent's and the file's.
+        inventory: a glossary whose senses are offered alongside the parent's.
+        overrides: such as `name=mine`; by default, the name combines those of the parent and the file.
 
     Raises:
-        FileNotFoundError: the parent is no run.
-        RecipeError: an override is wrong.
+        FileNotFoundError: the parent is not a run.
+        RecipeError: an override is invalid.
     """
     run = open_run(Path(parent))
     values = dump_recipe(run.recipe)
@@ -65,14 +65,14 @@ def requested_recipe(
     data: Path | None = None,
     inventory: Path | None = None,
 ) -> Recipe:
-    """What `medalist train` is asked for: a recipe's file, a run to tune further, or both; then the file decides.
+    """The recipe that `medalist train` asks for: a recipe file, a run to tune further, or both; then the file decides.
 
     Args:
-        recipe: the file; what holds "=" and is no file is the first of the overrides.
-        overrides: of either.
-        parent: the run whose weights to begin with.
+        recipe: the recipe file; an argument that contains "=" and is not a file is taken as the first override.
+        overrides: of the file or of the parent's recipe.
+        parent: the run whose weights to start from.
         data: as for `further_recipe`; sets `data.source` and `data.path`.
-        inventory: likewise; sets `data.inventory`.
+        inventory: as for `further_recipe`; sets `data.inventory`.
 
     Raises:
         RecipeError: the request does not say what to train on.
@@ -81,10 +81,10 @@ def requested_recipe(
         overrides, recipe = [recipe, *overrides], None
     if parent is None:
         if recipe is None:
-            raise RecipeError("Name a recipe; or with --from RUN --data FILE a run to tune further, and on what")
+            raise RecipeError("Name a recipe, or use --from RUN --data FILE to tune a run further on that file")
         if data is not None or inventory is not None:
             raise RecipeError(
-                "--data and --inventory go with --from RUN; with a recipe set data.path and data.inventory"
+                "--data and --inventory require --from RUN; with a recipe, set data.path and data.inventory instead"
             )
         return load_recipe(Path(recipe), overrides)
     if recipe is not None:
@@ -97,44 +97,48 @@ def requested_recipe(
         return parse_recipe(values, overrides, origin=recipe)
     if data is None:
         raise RecipeError(
-            "--data FILE is missing: what to tune further on. A glossary alone teaches nothing; to offer its senses without "
-            f"training, merge it: medalist inventory {parent}/inventory.csv GLOSSARY --out SENSES.csv"
+            "--data FILE is missing: the data to tune further on. A glossary alone teaches nothing; to offer its "
+            "senses without training, merge it: "
+            f"medalist inventory {parent}/inventory.csv GLOSSARY --out SENSES.csv"
         )
     return further_recipe(parent, data=data, inventory=inventory, overrides=overrides)
 
 
 def with_parent(recipe: Recipe, parent: Path | str) -> Recipe:
-    """The recipe, beginning with another run's weights."""
+    """The recipe, changed to start from another run's weights."""
     return recipe.model_copy(update={"model": recipe.model.model_copy(update={"parent": str(parent)})})
 
 
 def parent_run(recipe: Recipe) -> Run | None:
-    """The run that the recipe begins with, fit to be gone on from; None where it names none.
+    """The run that the recipe starts from, checked to be suitable; None if the recipe names none.
 
     Raises:
-        FileNotFoundError: it is no run.
-        RecipeError: it is not trained to its end, was tuned in another way than the recipe says, or one is about choice questions.
+        FileNotFoundError: it is not a run.
+        RecipeError: its training has not finished, it was tuned in a different way than the recipe asks for, or it or
+            the recipe is about choice questions.
     """
     if recipe.model.parent is None:
         return None
     parent = open_run(Path(recipe.model.parent))
     if parent.tuned is None:
         raise RecipeError(
-            f"{parent.folder} is not trained to its end; finish it with `medalist train {parent.folder}/recipe.yaml --resume`"
+            f"The training of {parent.folder} has not finished; "
+            f"finish it with `medalist train {parent.folder}/recipe.yaml --resume`"
         )
     for whose, settings in ((str(parent.folder), parent.recipe.data), ("the recipe", recipe.data)):
         if settings.source == "choices":
             raise RecipeError(
-                f"{whose} is about choice questions; only runs on short forms are tuned further, on short forms. "
-                "Train on choice questions from a base: medalist train RECIPE data.source=choices data.path=FILE"
+                f"{whose} is about choice questions; only runs on short forms can be tuned further, on short forms. "
+                "To train on choice questions, start from a base: "
+                "medalist train RECIPE data.source=choices data.path=FILE"
             )
     ours, theirs = recipe.training, parent.recipe.training
     for key in ("method", *(("rank", "alpha", "upper_layers") if ours.method == "lora" else ())):
         if getattr(ours, key) != getattr(theirs, key):
             wanted = "null" if getattr(theirs, key) is None else getattr(theirs, key)
             raise RecipeError(
-                f"training.{key} is {getattr(ours, key)}, but {parent.folder} was tuned with {wanted}: what goes on from its "
-                f"weights keeps their size and place. Set training.{key}={wanted}"
+                f"training.{key} is {getattr(ours, key)}, but {parent.folder} was tuned with {wanted}. Tuning its "
+                f"weights further keeps their shape and layers. Set training.{key}={wanted}"
             )
     return parent
 
@@ -149,17 +153,17 @@ def check_base(parent: Run, base: BaseIdentity) -> None:
 
 
 class ParentRecord(TypedDict):
-    """What a run records of its parent."""
+    """What a run records about its parent."""
 
     name: str
     sha256: str
-    """Of its weights."""
+    """Hash of its weights."""
     sources: list[str]
-    """What it and its own parents were made of."""
+    """The data sources that it and its own parents were trained on."""
 
 
 def parent_record(parent: Run) -> ParentRecord:
-    """What a run records of its parent: its name, its weights, and which sources it and its own parents were made of."""
+    """What a run records about its parent: its name, its weights, and the sources of its data and of its parents'."""
     assert parent.tuned is not None, "checked by parent_run"
     before = parent.record.get("parent", {}).get("sources", [])
     return {
@@ -170,31 +174,31 @@ def parent_record(parent: Run) -> ParentRecord:
 
 
 def check_same(run: Run, parent: Run) -> None:
-    """Raise `ValueError` if the parent was trained anew since the run was started."""
+    """Raise `ValueError` if the parent has been retrained since the run was started."""
     if parent_record(parent)["sha256"] != run.record["parent"]["sha256"]:
         raise ValueError(
-            f"{parent.folder} has other weights than when {run.folder} was started; set name=... for a new run."
+            f"The weights of {parent.folder} have changed since {run.folder} was started; set name=... for a new run."
         )
 
 
 def parent_of(run: Run) -> Run | None:
-    """The run that a run began with; None where there was none, or it is gone or was trained anew since."""
+    """The run that a run started from; None if there was none, or it no longer exists or has been retrained since."""
     if run.recipe.model.parent is None or not is_run(Path(run.recipe.model.parent)):
         return None
     parent = open_run(Path(run.recipe.model.parent))
-    found = parent.tuned is not None and parent_record(parent)["sha256"] == run.record["parent"]["sha256"]
-    return parent if found else None
+    unchanged = parent.tuned is not None and parent_record(parent)["sha256"] == run.record["parent"]["sha256"]
+    return parent if unchanged else None
 
 
 def candidates(parent: Run, own: Inventory | None) -> Inventory:
-    """What a run further on offers: the parent's senses and its own."""
+    """The candidates of a run that is tuned further: the parent's senses and its own."""
     if own is None:
         return parent.inventory
     return Inventory.merged([parent.inventory, own], f"{parent.folder.resolve().name} + {own.origin}")
 
 
 def senses_as_listed(counted: Iterable[Inventory], inventory: Inventory) -> Inventory:
-    """Counted senses of several inventories, added up, in the spelling in which another lists them."""
+    """The sense counts of several inventories, added up, with long forms spelt as `inventory` lists them."""
     return Inventory.of(
         (
             (short_form, listed_spelling(short_form, sense.long_form, inventory), sense.count, sense.concept)
@@ -207,13 +211,13 @@ def senses_as_listed(counted: Iterable[Inventory], inventory: Inventory) -> Inve
 
 
 def training_passages(run: Run) -> list[Passage] | None:
-    """The passages that a run was trained on, replayed ones too; None if its prepared data is gone."""
+    """The passages that a run was trained on, replayed ones included; None if its prepared data is gone."""
     prepared = run.prepared()
     return None if prepared is None else [*prepared.passages("train"), *prepared.replayed()]
 
 
 def all_training_passages(run: Run) -> list[Passage] | None:
-    """Those of a run and of its parents, as far as their data is still there; each once."""
+    """The training passages of a run and of its parents, as far as their data still exists, without duplicates."""
     found: dict[tuple[str, str], Passage] | None = None
     current: Run | None = run
     while current is not None:
@@ -225,22 +229,22 @@ def all_training_passages(run: Run) -> list[Passage] | None:
 
 
 def replayed(parent: Run, count: int, *, seed: int, avoid: Iterable[Passage]) -> list[Passage]:
-    """Training passages of the parent: the first so many by a hash of (seed, id).
+    """Training passages of the parent: the first `count` in the order of a hash of (seed, id).
 
     Args:
-        parent: its training split is drawn from, and what itself replayed; never its validation or test split.
-        count: how many; fewer where there are fewer. Of two with one id, that of its own split.
-        seed: with the id, decides.
-        avoid: held-out passages; those of the parent that share id or words with one are not taken.
+        parent: its training split and the passages it replayed itself are used, never its validation or test split.
+        count: how many to take; fewer if there are not enough. If two have the same id, the one in its own split wins.
+        seed: decides the order, together with the id.
+        avoid: held-out passages; a passage of the parent that shares its id or words with one of them is not taken.
     """
     pool = training_passages(parent)
     if pool is None:
-        say(f"The data of {parent.folder} is gone, so none of it is replayed (data.replay)")
+        say(f"The data of {parent.folder} no longer exists, so none of it is replayed (data.replay)")
         return []
     shared = shared_passages(avoid, pool)
     once = {passage.id: passage for passage in reversed(pool) if passage.id not in shared}
-    return sorted(once.values(), key=lambda passage: _place(seed, passage.id))[:count]
+    return sorted(once.values(), key=lambda passage: _replay_order(seed, passage.id))[:count]
 
 
-def _place(seed: int, identifier: str) -> bytes:
+def _replay_order(seed: int, identifier: str) -> bytes:
     return hashlib.sha256(f"{seed}:replay:{identifier}".encode()).digest()

@@ -1,12 +1,12 @@
-"""From a source to a prepared folder: marked passages in three splits, the inventory, and an account of what was read.
+"""Turns a source into a prepared folder: marked passages in three splits, the inventory, and a record of what was read.
 
     data/<source>-<hash of the settings>/
         train.parquet validation.parquet test.parquet  inventory.csv  quarantine.jsonl  data.json
-        replay.parquet (of a run that is tuned further: training passages of its parent)
+        replay.parquet (only if the run is tuned further: training passages of its parent)
 
-Of choice questions the splits hold quizzes, and there is no inventory.
+For choice questions, the splits hold quizzes and there is no inventory.
 
-The folder's name follows from the settings, so equal settings share it and others never overwrite it.
+The folder's name is derived from the settings: equal settings share a folder, different settings never overwrite it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .run import Run
 
 
 def data_folder(recipe: Recipe) -> Path:
-    """Where the recipe's data goes."""
+    """The folder that the recipe's data is prepared in."""
     settings = {"seed": recipe.seed, **recipe.data.model_dump(mode="json"), "files": _file_marks(recipe.data)}
     if (parent := parent_run(recipe)) is not None:
         senses = (parent.folder / "inventory.csv").read_bytes()
@@ -49,10 +49,10 @@ def data_folder(recipe: Recipe) -> Path:
 
 
 def prepare(recipe: Recipe) -> Prepared:
-    """Read, mark and split the recipe's data, or open what an earlier call prepared from the same settings.
+    """Read, mark and split the recipe's data, or open the folder that an earlier call prepared from the same settings.
 
     Raises:
-        ValueError: a setting or a file is wrong, or too many rows are bad; nothing is left half-written.
+        ValueError: a setting or a file is invalid, or too many rows are; no half-written folder is left behind.
         FileNotFoundError: a file is missing.
     """
     folder = data_folder(recipe)
@@ -68,7 +68,7 @@ def _write_choices(recipe: Recipe, folder: Path) -> None:
     if settings.path is None:
         raise ValueError("data.path is not set: source choices reads a file")
     if settings.inventories or settings.hold_out != "nothing":
-        raise ValueError("data.inventory and data.hold_out are about short forms; source choices takes neither")
+        raise ValueError("data.inventory and data.hold_out apply to short forms only; source choices takes neither")
     found = read_choices(Path(settings.path), quarantine)
     limits = _limits(settings)
     splits = {
@@ -93,7 +93,7 @@ def _write_account(
     quarantine: Quarantine,
     more: ShortFormAccount,
 ) -> None:
-    """Write what was set aside, and last of all `data.json`."""
+    """Write the quarantined rows and then, last of all, `data.json`."""
     quarantine.write(folder / "quarantine.jsonl")
     account: DataAccount = {
         "settings": cast("PreparedSettings", {"seed": recipe.seed, **recipe.data.model_dump(mode="json")}),
@@ -118,7 +118,8 @@ def _write(recipe: Recipe, folder: Path) -> None:
     for split, part in found.items():
         splits[split] = []
         for passage in part:
-            if parent is not None:  # two inventories may spell a sense in two ways, and one of them is offered
+            # The two inventories may spell a sense differently, and only one spelling is offered.
+            if parent is not None:
                 passage = as_listed(passage, inventory)
             if settings.hold_out != "nothing":
                 passage = kept(passage, split, settings.hold_out)
@@ -126,7 +127,7 @@ def _write(recipe: Recipe, folder: Path) -> None:
                     without += 1
                     continue
             marked = mark_distractors(passage, inventory, rate=settings.substitution.distractors, seed=recipe.seed)
-            if settings.hold_out == "short_forms":  # which then are no distractors of the training split either
+            if settings.hold_out == "short_forms":  # a held-out short form must not be a training distractor either
                 marked = kept(marked, split, settings.hold_out)
             if not marked.mentions:
                 without += 1
@@ -136,8 +137,8 @@ def _write(recipe: Recipe, folder: Path) -> None:
                 splits[split].append(marked)
     if not any(splits.values()):
         raise ValueError(
-            f"No passage of {settings.path or settings.source} has a marked short form; is {inventory.origin} the "
-            "right inventory, and should data.substitution.mode be medal or mended?"
+            f"No passage in {settings.path or settings.source} has a marked short form. Is {inventory.origin} the "
+            "right inventory? Should data.substitution.mode be medal or mended?"
         )
     for split, part in splits.items():
         write_parquet(part, folder / f"{split}.parquet")
@@ -154,22 +155,22 @@ def _write(recipe: Recipe, folder: Path) -> None:
         "passages_without_mentions": without,
     }
     if parent is not None:
-        again = _replay(recipe, parent, inventory, splits)
-        write_parquet(again, folder / "replay.parquet")
-        more["replay"] = {"passages": len(again), "mentions": sum(len(p.mentions) for p in again)}
-        more["fingerprint"] = {"replay": fingerprint(again)}
+        replay = _replay(recipe, parent, inventory, splits)
+        write_parquet(replay, folder / "replay.parquet")
+        more["replay"] = {"passages": len(replay), "mentions": sum(len(p.mentions) for p in replay)}
+        more["fingerprint"] = {"replay": fingerprint(replay)}
     _write_account(recipe, folder, splits, quarantine, more)
 
 
 def _replay(recipe: Recipe, parent: Run, inventory: Inventory, splits: Mapping[Split, list[Passage]]) -> list[Passage]:
-    """The parent's passages that make up the wanted share of the training data; none that stands in a held-out split."""
+    """The parent's passages that make up the requested share of the training data; none is in a held-out split."""
     share, held = recipe.data.replay, [*splits["validation"], *splits["test"]]
     count = round(len(splits["train"]) * share / (1 - share))
     return [as_listed(p, inventory) for p in replayed(parent, count, seed=recipe.seed, avoid=held)] if count else []
 
 
 def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
-    """Size and time of the files read, so that a changed file is prepared anew."""
+    """Size and modification time of each input file, so that the data is prepared again when a file changes."""
     marks = []
     if settings.source == "sample":
         marks = [(path.name, path.stat().st_size, 0) for path in sample.FILES]

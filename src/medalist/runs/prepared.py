@@ -1,4 +1,4 @@
-"""A prepared folder, read back."""
+"""Reads a prepared folder: its passages or quizzes, its inventory and its account, `data.json`."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ ACCOUNT_FILE = "data.json"
 
 @with_config({"extra": "allow"})
 class PreparedSettings(TypedDict):
-    """What the data was prepared by: the recipe's section `data`, of which only what is read again is named here."""
+    """The settings that the data was prepared with: the recipe's `data` section. Only the keys read again are typed."""
 
     seed: int
     source: str
 
 
 class ReplayCounts(TypedDict):
-    """The parent's training passages that are trained on again."""
+    """How many of the parent's training passages are replayed."""
 
     passages: int
     mentions: int
 
 
 class ShortFormAccount(TypedDict, total=False):
-    """What the account of passages tells that the account of quizzes does not."""
+    """The part of the account that only passages have, not quizzes."""
 
     inventory: InventoryCounts
     distractors: dict[Split, int]
-    """Mentions that are no short form."""
+    """Mentions that are ordinary words, not short forms."""
     passages_without_mentions: int
     replay: ReplayCounts
-    """Of a run that is tuned further."""
+    """Only for a run that is tuned further."""
     fingerprint: dict[str, str]
-    """By split, and "replay"."""
+    """By split; replayed passages are under "replay"."""
 
 
 class DataAccount(ShortFormAccount):
-    """`data.json`: what was read, kept and set aside."""
+    """`data.json`: what was read, kept and quarantined."""
 
     settings: PreparedSettings
     passages: dict[Split, int]
     mentions: dict[Split, int]
     rows_read: int
     rows_quarantined: dict[str, int]
-    """Reason -> rows that could not be read."""
+    """Reason -> number of rows that could not be read."""
 
 
 _ACCOUNT: TypeAdapter[DataAccount] = TypeAdapter(DataAccount)
@@ -64,25 +64,25 @@ _ACCOUNT: TypeAdapter[DataAccount] = TypeAdapter(DataAccount)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A prepared folder, read back."""
+    """A prepared folder, opened."""
 
     folder: Path
     inventory: Inventory
     account: DataAccount
-    """What `data.json` says: settings, counts, fingerprints."""
+    """The content of `data.json`: settings, counts, fingerprints."""
 
     def passages(self, split: Split) -> list[Passage]:
-        """The passages of a split; none where it holds quizzes."""
+        """The passages of a split; empty if it holds quizzes."""
         if self._of_choices or not self.account["passages"][split]:
             return []
         return read_passages(self.folder / f"{split}.parquet", self.inventory)
 
     def quizzes(self, split: Split) -> list[Quiz]:
-        """The quizzes of a split; none where it holds passages."""
+        """The quizzes of a split; empty if it holds passages."""
         return read_quizzes(self.folder / f"{split}.parquet") if self._of_choices else []
 
     def texts(self, split: Split) -> Sequence[Text]:
-        """Whichever it holds."""
+        """The quizzes or passages of a split, whichever it holds."""
         return self.quizzes(split) or self.passages(split)
 
     @property
@@ -90,23 +90,23 @@ class Prepared:
         return self.account["settings"]["source"] == "choices"
 
     def replayed(self) -> list[Passage]:
-        """Passages of the parent that are trained on beside those of the training split; see `parents`."""
+        """Passages of the parent that are trained on in addition to the training split; see `parents`."""
         if not self.account.get("replay", {"passages": 0})["passages"]:
             return []
         return read_passages(self.folder / "replay.parquet", self.inventory)
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder holds prepared data, complete."""
-    return (folder / "data.json").exists()  # written last of all
+    """Whether a folder holds complete prepared data."""
+    return (folder / "data.json").exists()  # it is written last
 
 
 def open_prepared(folder: Path) -> Prepared:
     """Open a prepared folder.
 
     Raises:
-        FileNotFoundError: it is none.
-        ValueError: its account is no JSON, or of another shape.
+        FileNotFoundError: the folder holds no prepared data.
+        ValueError: its account is not valid JSON, or does not have the expected shape.
     """
     if not is_prepared(folder):
         raise FileNotFoundError(f"{folder} holds no prepared data; run `medalist prepare`")

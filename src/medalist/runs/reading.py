@@ -1,4 +1,4 @@
-"""What a recipe's data is read from: the candidates, and the marked passages of each split."""
+"""Reads a recipe's sources: the candidates, and the marked passages of each split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .parents import candidates, parent_run
 
 
 def load_inventory(settings: DataSettings) -> Inventory:
-    """The inventory that the settings name: a prepared folder's own or the sample's where they name none."""
+    """The inventory that the settings name; if they name none, that of the prepared corpus or of the sample."""
     if settings.inventories:
         found = [Inventory.read(Path(name)) for name in settings.inventories]
         return found[0] if len(found) == 1 else Inventory.merged(found, " + ".join(i.origin for i in found))
@@ -35,7 +35,7 @@ def load_inventory(settings: DataSettings) -> Inventory:
 
 
 def _offered(recipe: Recipe, own: Inventory | None = None) -> Inventory:
-    """The candidates: of the settings, or `own` in their place, and of the parent if there is one."""
+    """The candidates: those of the settings, or `own` instead of them, plus those of the parent if there is one."""
     settings, parent = recipe.data, parent_run(recipe)
     if parent is None or not settings.parent_senses:
         return load_inventory(settings) if own is None else own
@@ -47,15 +47,15 @@ def _offered(recipe: Recipe, own: Inventory | None = None) -> Inventory:
 def read_sources(
     recipe: Recipe, folder: Path, quarantine: Quarantine
 ) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
-    """The candidates, and the marked passages of each split; those of a corpus on disk are read as they are asked for."""
+    """The candidates, and the marked passages of each split; the passages of a corpus on disk are read lazily."""
     settings = recipe.data
     if settings.source != "sample" and settings.path is None:
         raise ValueError(f"data.path is not set: source {settings.source} reads a file")
     path = Path(settings.path or "")
     if settings.source == "pubmed" and settings.substitution.mode in ("medal", "mended"):
         raise ValueError(
-            "data.substitution.mode is not for source pubmed: say with data.kinds.shares what to make of abstracts, such as "
-            "{medal: 1}"
+            "data.substitution.mode does not apply to source pubmed: use data.kinds.shares to choose what is made from "
+            "abstracts, such as {medal: 1}"
         )
     if settings.path is not None and is_corpus(path):
         account = read_account(path)
@@ -66,16 +66,15 @@ def read_sources(
         built = folder / "corpus"
         made = prepare_pubmed([path], built, _pubmed_settings(recipe))
         quarantine.total = made["rows_read"]
-        with (built / "quarantine.jsonl").open(
-            encoding="utf-8"
-        ) as file:  # not splitlines, which knows other line ends too
+        # Not `splitlines`, which also splits at other line separators.
+        with (built / "quarantine.jsonl").open(encoding="utf-8") as file:
             quarantine.rows = [json.loads(line) for line in file]
         return _corpus(recipe, built, _offered(recipe, corpus_inventory(built)))
     if settings.source == "table" and is_choices(path):
         raise ValueError(f"{path} holds choice questions, not marked passages: set data.source=choices")
     inventory = _offered(recipe)
     passages = sample.passages() if settings.source == "sample" else read_passages(path, inventory, quarantine)
-    # Split before anything is replaced: duplicates are alike only as they came.
+    # Split before substitution: duplicates are recognisable only in their original text.
     splits = split_passages(passages, validation=settings.validation, test=settings.test, seed=recipe.seed)
     mode = settings.substitution.mode
     if mode == "auto":
@@ -110,8 +109,8 @@ def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory
     there = [kind for kind in KINDS if (path / kind).exists()]
     if shares and (missing := [kind for kind in shares if kind not in there]):
         raise ValueError(
-            f"{recipe.data.path} gives no passages of kind {' or '.join(missing)}; leave that out of data.kinds.shares. There "
-            f"are: {', '.join(there)}."
+            f"{recipe.data.path} has no passages of kind {' or '.join(missing)}; remove it from data.kinds.shares. "
+            f"Available: {', '.join(there)}."
         )
     if shares is None:
         return inventory, {split: corpus_passages(path, split, inventory) for split in SPLITS}

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file about a run, for reading in a browser."""
+"""Writes the report: one self-contained HTML file about a run, to read in a browser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .run import Run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One mention or question, with what the models made of it."""
+    """One mention or question, with the models' answers."""
 
     heading: str
     before: str
@@ -40,11 +40,11 @@ class Example:
     after: str
     gold: str
     answers: tuple[tuple[str, dict[str, float], bool], ...]
-    """(long form, probability by model, whether it is the gold), likeliest of the last model first."""
+    """(long form, probability by model, whether it is the gold), in the last model's order of probability."""
 
 
 def write_report(run: Run) -> Path:
-    """Write `report.html` and `figures/*.png` of a run from its log and evaluations.
+    """Write a run's `report.html` and `figures/*.png` from its log and evaluations.
 
     Returns:
         The report's path.
@@ -108,14 +108,15 @@ def write_report(run: Run) -> Path:
 
 
 def plain_summary(metrics: Metrics) -> list[str]:
-    """What an evaluation says, in sentences for people; nothing better than the figures."""
+    """An evaluation's results in plain sentences, which claim no more than the figures show."""
     models, slices = metrics["models"], metrics["slices"]
     counts = metrics["counts"]
     single = metrics["counts"]["single"] if metrics["kind"] == "short forms" else 0
     lines = [
         f"{counts['choice']:,} questions about {counts['passages']:,} texts were answered."
         if metrics["kind"] == "choices"
-        else f"{counts['choice']:,} short forms with a choice of meanings were answered in {counts['passages']:,} passages"
+        else f"{counts['choice']:,} short forms with a choice of meanings were answered "
+        f"in {counts['passages']:,} passages"
         + (f" ({single:,} more have a single listed meaning and are not counted)" if single else "")
         + "."
     ]
@@ -135,14 +136,14 @@ def plain_summary(metrics: Metrics) -> list[str]:
             line += f" {_verdict_on_baseline(cells['from_baseline'])}"
         lines.append(line)
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
-        lines.append("In none of these passages is the answer spelt out elsewhere.")
+        lines.append("The answer is not spelt out elsewhere in any of these passages.")
     if shared := counts["passages_in_training_data"]:
-        lines.append(f"Beware: {shared:,} of these passages stand in the training data too.")
+        lines.append(f"Warning: {shared:,} of these passages are also in the training data.")
     return lines
 
 
 def adaptation_summary(adapted: Adaptation) -> list[str]:
-    """What tuning further gained and lost, in sentences for people."""
+    """What further tuning gained and lost, in plain sentences."""
     lines = []
     for row in adapted["rows"]:
         if row["measure"] == "right":
@@ -152,21 +153,21 @@ def adaptation_summary(adapted: Adaptation) -> list[str]:
                 else f"On held-out passages of {adapted['data']}"
             )
             lines.append(
-                f"{where} ({row['difference']['count']:,} short forms with a choice), the parent is right on "
-                f"{per_cent(right(row, 'parent'))}, the model tuned further on {per_cent(row['tuned'])}. "
+                f"{where} ({row['difference']['count']:,} short forms with a choice of meanings), the parent is right "
+                f"on {per_cent(right(row, 'parent'))}, the model tuned further on {per_cent(row['tuned'])}. "
                 + _verdict(row["difference"], further=True)
             )
     return [*lines, *adapted["shared"]]
 
 
 def _before(models: Iterable[str]) -> str:
-    """The model that the tuned one is held against: its parent, if it has one."""
+    """The model that the tuned one is compared with: its parent if it has one, otherwise the base."""
     return "parent" if "parent" in models else "base"
 
 
 def _verdict(difference: Difference, *, further: bool = False) -> str:
     what, against = ("Tuning further", " from the parent") if further else ("Tuning", "")
-    unclear = f"The difference{against}, {{}}, may be chance."
+    unclear = f"The difference{against}, {{}}, may be due to chance."
     return _worded(difference, f"{what} gained {{}}.", f"{what} lost {{}}.", unclear)
 
 
@@ -175,12 +176,12 @@ def _verdict_on_baseline(difference: Difference) -> str:
         difference,
         "The tuned model is {} above that baseline.",
         "The tuned model is {} below that baseline.",
-        "The tuned model's difference from that baseline, {}, may be chance.",
+        "The tuned model's difference from that baseline, {}, may be due to chance.",
     )
 
 
 def _worded(difference: Difference, gained: str, lost: str, unclear: str) -> str:
-    """One of three sentences with the difference put in: by its interval it is above zero, below, or neither."""
+    """One of three sentences, filled in with the difference: its interval is above zero, below zero, or neither."""
     value, low, high = (100 * end for end in (difference["value"], difference["low"], difference["high"]))
     if low > 0 or high < 0:
         nearer, farther = sorted((abs(low), abs(high)))
@@ -190,7 +191,7 @@ def _worded(difference: Difference, gained: str, lost: str, unclear: str) -> str
 
 
 class Changed(TypedDict):
-    """How many questions about a short form are right before and after tuning."""
+    """How many questions about a short form are answered correctly before and after tuning."""
 
     short_form: str
     count: int
@@ -200,7 +201,7 @@ class Changed(TypedDict):
 
 
 def _most_changed(metrics: Metrics, *, most: int = 8) -> list[Changed]:
-    """Short forms whose number of right answers changed most by tuning, gains first."""
+    """The short forms whose number of right answers changed most through tuning, gains first."""
     if not {"base", "tuned"} <= set(metrics["models"]) or metrics["kind"] == "choices":
         return []
     before = _before(metrics["models"])
@@ -219,9 +220,9 @@ def _most_changed(metrics: Metrics, *, most: int = 8) -> list[Changed]:
 
 
 def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
-    """A few questions of each instructive kind, as far as the evaluated data is still where it was."""
+    """A few questions of each instructive kind, if the evaluated data is still where it was."""
     about = metrics["about"]
-    if not (folder / "predictions.parquet").exists():  # a pulled run comes without
+    if not (folder / "predictions.parquet").exists():  # a pulled run has no predictions
         return []
     inventory_file, file = about.get("inventory_file"), about.get("file")
     inventory = Inventory.read(Path(inventory_file)) if inventory_file else run.inventory
@@ -246,18 +247,18 @@ def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
     choice = [item for item in asked if item.kind == "choice"]
     kinds: list[tuple[str, list[Item | ChoiceItem]]] = [
         ("Still wrong after tuning" if last == "tuned" else "Wrong", [i for i in choice if not is_right(i, last)]),
-        ("Ordinary word, no short form", [item for item in asked if item.kind == "distractor"]),
+        ("Ordinary word, not a short form", [item for item in asked if item.kind == "distractor"]),
     ]
     if last == "tuned":
         before = _before(scores)
-        mended = [i for i in choice if is_right(i, last) and not is_right(i, before)]
-        kinds.insert(0, ("Right after tuning, wrong before", mended))
+        corrected = [i for i in choice if is_right(i, last) and not is_right(i, before)]
+        kinds.insert(0, ("Right after tuning, wrong before", corrected))
     chosen = [(heading, item) for heading, found in kinds for item in _spread(found, 1 if "Ordinary" in heading else 3)]
     return [_example(heading, item, scores) for heading, item in chosen]
 
 
 def _spread(items: Sequence[Item | ChoiceItem], most: int) -> list[Item | ChoiceItem]:
-    """A few items of different short forms, or about different texts, from all over the data."""
+    """A few items with different short forms, or about different texts, spread evenly over the data."""
     different = list({item.mention.short_form if isinstance(item, Item) else item.key: item for item in items}.values())
     places = np.linspace(0, len(different) - 1, min(most, len(different))).astype(int)
     return [different[place] for place in places]

@@ -1,4 +1,4 @@
-"""The run folder: what a run records about itself, and how it is opened again."""
+"""The run folder: what a run records about itself, and how to open it again."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ class Run:
     folder: Path
     recipe: Recipe
     record: dict[str, Any]
-    """What the run wrote beside its recipe: versions, base, data, counts."""
+    """What the run recorded in addition to its recipe: versions, base, data, counts."""
     inventory: Inventory
-    """The candidates that it was trained with; empty after choice questions, which bring their own."""
+    """The candidates that it was trained with; empty for choice questions, which come with their own options."""
     trained: Inventory
-    """The senses of its training mentions, counted, and of its parent's; none where a pulled run came without them."""
+    """Sense counts of its training mentions and its parent's; empty for a pulled run published without them."""
 
     @property
     def base(self) -> BaseIdentity:
-        """The base model that it was trained on."""
+        """The base model that the run was trained from."""
         return BaseIdentity(**self.record["base"])
 
     @property
     def tuned(self) -> Path | None:
-        """Folder of the adapter, or of the fully tuned model; None before training has ended."""
-        found = (self.folder / name for name in ("adapter", "model"))
-        return next((folder for folder in found if folder.exists()), None)
+        """The folder of the adapter or of the fully tuned model; None until training has finished."""
+        folders = (self.folder / name for name in ("adapter", "model"))
+        return next((folder for folder in folders if folder.exists()), None)
 
     def trained_to_end(self, *, recorded: bool = False) -> Path:
-        """As `tuned`, where there has to be one; `recorded`: and the run has to say how it was trained.
+        """As `tuned`, but an error if there is none; with `recorded`, the run must also record how it was trained.
 
         Raises:
-            FileNotFoundError: the run has not been trained to its end.
+            FileNotFoundError: training has not finished.
         """
         if self.tuned is None or (recorded and "training" not in self.record):
             raise FileNotFoundError(f"{self.folder} holds no tuned model yet; run `medalist train --resume`")
@@ -55,21 +55,21 @@ class Run:
 
     @property
     def data_folder(self) -> Path:
-        """Where its data was prepared."""
+        """The folder that the run's data was prepared in."""
         return Path(self.record["data"]["folder"])
 
     def prepared(self) -> Prepared | None:
-        """Its prepared data; None where that is gone."""
+        """The run's prepared data; None if it is gone."""
         return open_prepared(self.data_folder) if is_prepared(self.data_folder) else None
 
     @property
     def is_adapter(self) -> bool:
-        """Whether the tuned model is an adapter; else it is whole, fully tuned or pulled as merged weights."""
+        """Whether the tuned model is an adapter, not a whole model (fully tuned, or pulled as merged weights)."""
         return self.tuned is not None and self.tuned.name == "adapter"
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run's."""
+    """Whether a folder is a run folder."""
     return (path / "recipe.yaml").exists()
 
 
@@ -77,10 +77,10 @@ def open_run(folder: Path) -> Run:
     """Open a run folder.
 
     Raises:
-        FileNotFoundError: it is none.
+        FileNotFoundError: it is not a run folder.
     """
     if not is_run(folder):
-        raise FileNotFoundError(f"{folder} is no run: it holds no recipe.yaml")
+        raise FileNotFoundError(f"{folder} is not a run: it has no recipe.yaml")
     values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     recipe = load_recipe(folder / "recipe.yaml")
     listed = recipe.data.source != "choices"
@@ -95,22 +95,22 @@ def open_run(folder: Path) -> Run:
 
 
 def use_threads(recipe: Recipe) -> None:
-    """Set the CPU threads that the recipe names; PyTorch's own choice is one per core."""
+    """Set the number of CPU threads to the recipe's; PyTorch's default is one per core."""
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
 
 
 def write_recipe(folder: Path, recipe: Recipe, record: Mapping[str, object]) -> None:
-    """Write `recipe.yaml` of a run folder: the recipe, every default spelt out, and what the run records about itself."""
+    """Write `recipe.yaml` of a run: the recipe with all defaults spelt out, and what the run records about itself."""
     with replacing(folder / "recipe.yaml") as file:
         yaml.safe_dump(dump_recipe(recipe) | {"record": record}, file, sort_keys=False, allow_unicode=True)
 
 
 def load_run_base(run: Run, *, place: bool = True) -> LoadedModel:
-    """The base that the run was trained on, from its recorded source, refused if its weights are not the recorded ones.
+    """Load the run's base from its recorded source; refuse it if its weights are not the recorded ones.
 
     Args:
-        run: opened.
+        run: the opened run.
         place: as for `load_base`.
     """
     identity = run.base
@@ -126,10 +126,10 @@ def load_run_base(run: Run, *, place: bool = True) -> LoadedModel:
 
 
 def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
-    """The tuned model of a run; `base`, if given, is used and changed.
+    """Load a run's tuned model; `base`, if given, is reused and modified.
 
     Raises:
-        FileNotFoundError: the run has not been trained to its end.
+        FileNotFoundError: training has not finished.
     """
     tuned = run.trained_to_end()
     if not run.is_adapter:

@@ -1,4 +1,4 @@
-"""Training: from a recipe to a run folder with a tuned model."""
+"""Trains a run: from a recipe to a run folder with a tuned model."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokeni
 
 
 def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
-    """Prepare the data and make the run folder, ready to be evaluated and trained; or open it if it is there.
+    """Prepare the data and create the run folder, ready to be evaluated and trained; or open it if it already exists.
 
     Args:
-        recipe: everything that decides the run.
-        whole: False does not put the whole base on a device, where it may find no room.
+        recipe: everything that determines the run.
+        whole: if False, the base is not placed whole on a device, where it might not fit.
 
     Raises:
-        RecipeError: the folder belongs to a run of another recipe.
-        ValueError: data or model are wrong; see `prepare`, `load_base`.
+        RecipeError: the folder belongs to a run with a different recipe.
+        ValueError: data or model are invalid; see `prepare`, `load_base`.
     """
     folder = recipe.folder
     if is_run(folder):
@@ -72,28 +72,28 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
     }
     if parent is not None:
         record["parent"] = parents.parent_record(parent) | {
-            "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # choice questions replay nothing
+            "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # none for choice questions
         }
     write_recipe(folder, recipe, record)
     return open_run(folder)
 
 
 def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
-    """Prepare the data, tune the base, and leave a run folder.
+    """Prepare the data, tune the base, and write a run folder.
 
-    Called by each of several processes that a launcher started, they do it together; see `ranks`. The run's folder and the
-    prepared data then lie where all machines see them.
+    If a launcher starts several processes that all call this, they train together; see `ranks`. The run's folder and
+    the prepared data must then be on storage that all machines share.
 
     Args:
-        recipe: everything that decides the run.
-        parent: a trained run whose weights to begin with, in place of the recipe's `model.parent`; see also
+        recipe: everything that determines the run.
+        parent: a trained run whose weights to start from, in place of the recipe's `model.parent`; see also
             `parents.further_recipe`.
-        resume: go on with an existing run of the same recipe from its last complete checkpoint.
+        resume: resume an existing run of the same recipe from its last complete checkpoint.
 
     Raises:
-        FileExistsError: the run has begun and is not to be resumed.
-        RecipeError: the existing run was started with another recipe.
-        ValueError: data or model are wrong; see `prepare`, `load_base`, `tune`.
+        FileExistsError: the run already exists and `resume` is not set.
+        RecipeError: the existing run was started with a different recipe.
+        ValueError: data or model are invalid; see `prepare`, `load_base`, `tune`.
     """
     from ..training.tune import tune  # slow to import: transformers' Trainer
 
@@ -131,9 +131,9 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
 
 
 def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:
-    """What comes before training, by one process for all."""
+    """Everything that precedes training, done by one process on behalf of all."""
     if is_run(recipe.folder) and not resume:
-        raise FileExistsError(f"{recipe.folder} exists: --resume goes on with it, name=... starts another.")
+        raise FileExistsError(f"{recipe.folder} exists: resume it with --resume, or set name=... to start a new run.")
     run = start_run(recipe, whole=whole)
     if run.tuned is None and prepare(recipe).account["fingerprint"] != run.record["data"]["fingerprint"]:
         raise ValueError(f"The data of {run.folder} has changed since it was started; set name=... for a new run.")
@@ -144,11 +144,11 @@ def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:
 def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
     mine, theirs = dump_recipe(recipe), dump_recipe(recorded)
     different = sorted(_flat(mine).items() ^ _flat(theirs).items())
-    different = [item for item in different if item[0] != "training.parallel"]  # which changes no result
+    different = [item for item in different if item[0] != "training.parallel"]  # it does not affect results
     if different:
         raise RecipeError(
-            f"{folder} was started with another recipe: {different[0][0]} differs. Resume with its own recipe.yaml, or "
-            "set name=... for a new run."
+            f"{folder} was started with a different recipe: {different[0][0]} differs. Resume with its own "
+            "recipe.yaml, or set name=... for a new run."
         )
 
 
@@ -160,7 +160,7 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def _git_revision() -> str | None:
-    """The checkout that the code runs from; None when it was installed from a wheel."""
+    """The git revision of the checkout that the code runs from; None if it was installed from a wheel."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
