@@ -44,7 +44,7 @@ def test_help_needs_no_torch():
         (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
         (["expand", "nowhere", "text"], "nowhere is no run: it holds no recipe.yaml"),
         (["report", "nowhere"], "nowhere is no run: it holds no recipe.yaml"),
-        (["evaluate", "smollm2-135m"], "smollm2-135m is no run, so say what to evaluate it on: --data FILE"),
+        (["evaluate", "smollm2-135m"], "smollm2-135m is not a run, so name the data to evaluate it on: --data FILE"),
         (["evaluate", "smollm2-135m", "--data", "gone.csv"], "gone.csv does not exist"),
     ],
 )
