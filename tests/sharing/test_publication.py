@@ -118,7 +118,7 @@ def test_nothing_of_own_text_reaches_the_server_without_its_flag(own_run, tmp_pa
         assert b"dr-who" not in part
     for what in ("inventory.csv", "trained_senses.csv", "evaluation/more/predictions.parquet"):
         assert what not in bare
-        assert f"Stays here: {what}" in listed
+        assert f"Not sent: {what}" in listed
     assert "more.jsonl is a file of your own; --include short-forms sends it" in listed
     every = hub.repos["me/all"].files
     for name in (

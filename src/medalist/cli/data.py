@@ -60,7 +60,8 @@ def inventory(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV or JSON; also marked test data from GLADIS.",
+            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV or JSON; "
+            "also marked test data from GLADIS.",
             show_default=False,
         ),
     ],

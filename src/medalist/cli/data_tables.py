@@ -51,7 +51,9 @@ def prepared_table(account: DataAccount) -> RenderableType:
         f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
     ]
     if "replay" in account:
-        lines.append(f"{account['replay']['passages']:,} of the parent's training passages are used for training again.")
+        lines.append(
+            f"{account['replay']['passages']:,} of the parent's training passages are used for training again."
+        )
     return Group(table, *lines, *remarks)
 
 

@@ -70,12 +70,14 @@ def claims(
     run: RunFolder,
     data: HeldOutFile = None,
     inventory: InventoryFile = None,
-    mentions: Annotated[int, typer.Option(min=1, help="Number of free-text answers to generate with each model.")] = 100,
+    mentions: Annotated[
+        int, typer.Option(min=1, help="Number of free-text answers to generate with each model.")
+    ] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Test the usual claims about fine-tuning: accuracy, hallucination, relevance, adaptability, safety, cost.
 
-    The base and the tuned model answer the same questions; each verdict follows from the confidence interval. This takes
+    The base and the tuned model answer the same questions; each verdict follows from the confidence interval. Takes
     about 9 minutes on 2 cores; `medalist report` shows the table afterwards.
 
     Example: `medalist claims runs/demo --mentions 50`

@@ -132,7 +132,8 @@ def pubmed(
     inventory: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Sense inventory; repeat the option to merge several. The kind medal abbreviates the senses of the first.",
+            help="Sense inventory; repeat the option to merge several. "
+            "The kind medal abbreviates the senses of the first.",
             show_default=False,
         ),
     ] = None,
@@ -140,10 +141,10 @@ def pubmed(
         str, typer.Option(help="Kinds of passages, separated by commas: medal, substituted, defined.")
     ] = "medal,substituted,defined",
     medal_probability: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Kind medal: probability of abbreviating an occurrence; published: 0.15.")
+        float, typer.Option(min=0.001, max=1, help="Kind medal: chance to abbreviate an occurrence; published: 0.15.")
     ] = 0.15,
     substituted_probability: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Kind substituted: probability of abbreviating a long form of an abstract.")
+        float, typer.Option(min=0.001, max=1, help="Kind substituted: chance to abbreviate a long form of an abstract.")
     ] = 0.4,
     all_sections: Annotated[
         bool, typer.Option("--all-sections", help="Kind medal: use the whole abstract; published: its first section.")

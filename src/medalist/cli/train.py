@@ -19,7 +19,9 @@ def train(
     parent: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="RUN", help="Tune a run further: start from its weights, with its recipe unless another is named."
+            "--from",
+            metavar="RUN",
+            help="Tune a run further: start from its weights, with its recipe unless you name another.",
         ),
     ] = None,
     data: Annotated[
@@ -57,7 +59,9 @@ def train(
 def plan(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
     overrides: Overrides = None,
-    devices: Annotated[int, typer.Option(min=1, help="Number of devices, which share the work as training.parallel says.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Number of devices, which share the work as training.parallel says.")
+    ] = 1,
     memory: Annotated[
         str | None, typer.Option(help="Memory per device, such as 24GB. Default: that of the local device.")
     ] = None,
@@ -65,7 +69,8 @@ def plan(
         str, typer.Option(help="auto, cpu or cuda; without a GPU here, a plan for cuda gives no times.")
     ] = "auto",
     config: Annotated[
-        Path | None, typer.Option(help="The base's config.json, if Medalist does not know its sizes.", show_default=False)
+        Path | None,
+        typer.Option(help="The base's config.json, if Medalist does not know its sizes.", show_default=False),
     ] = None,
     probe: Annotated[bool, typer.Option(help="Measure this device for a few seconds to estimate times.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
