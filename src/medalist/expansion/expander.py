@@ -45,7 +45,7 @@ class Expansion:
     evidence: Literal["model", "abstained"]
     """Whether the model answered or abstained."""
     sure: bool
-    """Whether the answer is likely enough to be shown without a question mark; `expanded_text` inserts only such answers."""
+    """Whether the answer is likely enough to need no question mark; `expanded_text` inserts only such answers."""
 
 
 class Expander:
@@ -56,8 +56,8 @@ class Expander:
         inventory: the short forms to look for and their senses.
         prompt: the wording that the model was tuned with.
         any_case: also read "copd" as "COPD".
-        calibration: how scores become answers, with a prior and a separate decision on whether something is a short form
-            at all; None: the most likely candidate, "none of these" included.
+        calibration: how scores become answers, with a prior and a separate decision on whether a mention is a short
+            form at all; None: the most likely candidate, "none of these" included.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ def export_gguf(
         GGUFError: `medalist[gguf]` is not installed, or llama.cpp does not support this kind of model.
         FileExistsError: an export of that name already exists.
         FileNotFoundError: training of the run has not finished.
-        ValueError: the export is worse than `max_drop` allows (nothing is written), or the base is not the recorded one.
+        ValueError: the export exceeds `max_drop` (nothing is written), or the base is not the recorded one.
     """
     check_tools()
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
@@ -126,8 +126,8 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
     base, identity = find_base(run.base.source, run.base.revision)
     if identity.sha256 != run.base.sha256:
         raise ModelError(
-            f"{run.base.source} has the weights {identity.sha256[:12]}…, not the {run.base.sha256[:12]}… that the run was "
-            "trained on"
+            f"The weights of {run.base.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on weights "
+            f"with {run.base.sha256[:12]}…"
         )
     write_merged(base, tuned, target, dtype=dtype)
 
@@ -204,7 +204,7 @@ class _Check:
         )
         if others > self._max_drop * len(texts):
             raise ValueError(
-                f"llama.cpp tokenizes {others:,} of {len(texts):,} held-out texts differently from the run's tokenizer, "
+                f"llama.cpp tokenizes {others:,} of {len(texts):,} held-out texts differently from the run, "
                 f"more than --max-drop {self._max_drop:g} allows; nothing was written"
             )
         return others

@@ -1,7 +1,7 @@
 """Merges a LoRA adapter into the base's original weights, tensor by tensor on disk: summed in fp32, then rounded once.
 
-The base is read from its safetensors files and never instantiated as a model. The quantisation used in training therefore
-cannot leak in, and memory holds one shard of the result, whatever the size of the model.
+The base is read from its safetensors files and never instantiated as a model. The quantisation used in training
+therefore cannot leak in, and memory holds one shard of the result, whatever the size of the model.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _write_weights(
     opened: dict[str, Any] = {file: safe_open(base / file, "pt") for file in set(places.values())}
     files = {name: opened[file] for name, file in places.items()}
     if unknown := sorted(set(updates) - set(files)):
-        raise ModelError(f"The adapter changes {unknown[0]}, which {base} does not contain: it was made for another base")
+        raise ModelError(f"The adapter changes {unknown[0]}, which {base} lacks: it was made for another base")
 
     def merged(name: str) -> Tensor:
         weight: Tensor = files[name].get_tensor(name)
