@@ -39,18 +39,18 @@ def audit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures and ids as JSON.")] = False,
 ) -> None:
-    """Find shared passages, near-duplicates, spelt-out answers and untrained senses in evaluation data.
+    """Check evaluation data for passages seen in training, near-duplicates, spelt-out answers and unseen senses.
 
     Example: `medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl`
     """
     from ..data.audit import audit_files
     from .data_tables import audit_table
 
-    found = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
+    result = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps(result.record(), indent=1, ensure_ascii=False))
     else:
-        out.print(audit_table(found))
+        out.print(audit_table(result))
     if clean_split is not None:
         print(clean_split)
 

@@ -13,7 +13,8 @@ from .tables import new_table
 def audit_table(audit: Audit) -> RenderableType:
     """What evaluation data shares with training data."""
     table = new_table(
-        f"{audit.passages:,} passages with {audit.mentions:,} listed gold answers, against {audit.train_passages:,} for training",
+        f"{audit.passages:,} passages with {audit.mentions:,} listed gold answers, "
+        f"against {audit.train_passages:,} for training",
         "",
         "n",
         "%",

@@ -87,11 +87,11 @@ def claims(
     from ..runs.run import open_run
     from .result_tables import claims_tables
 
-    found, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
+    results, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
     if as_json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(results, indent=1, ensure_ascii=False))
         return
-    for table in claims_tables(found):
+    for table in claims_tables(results):
         out.print(table)
     print(path)
 

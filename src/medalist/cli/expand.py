@@ -38,7 +38,8 @@ def expand(
 ) -> None:
     """Expand each known short form of a text in context; no part of the text is logged, stored or sent.
 
-    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`, `medalist expand < note.txt`
+    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`,
+    `medalist expand < note.txt`
     """
     from ..expansion.expander import Expander, expanded_text
     from ..runs.run import is_run

@@ -98,7 +98,8 @@ def medal(
     Tables named train, valid and test become those splits; any other table is split by a hash of the id. 3,000,000 rows
     take under 2 GiB of memory. If interrupted, run it again to resume.
 
-    Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal --workers 4`
+    Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal
+    --workers 4`
     """
     from ..corpora.download import named_tables
     from ..corpora.medal import MedalSettings, prepare_medal
@@ -112,8 +113,8 @@ def medal(
         test=test,
         max_bad_rows=max_bad_rows,
     )
-    found = [table for source in sources for table in named_tables(source, downloads)]
-    remarks.print(corpus_table(prepare_medal(found, out, settings, workers=workers, ray=ray)))
+    tables = [table for source in sources for table in named_tables(source, downloads)]
+    remarks.print(corpus_table(prepare_medal(tables, out, settings, workers=workers, ray=ray)))
     print(out)
 
 

@@ -80,19 +80,19 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
 def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
     """What was not counted, and caveats about what was; yields nothing if there is nothing to say."""
     counts = metrics["counts"]
-    told: list[tuple[int | None, str]] = []
+    remarks: list[tuple[int | None, str]] = []
     if metrics["kind"] == "short forms":
-        told += [
+        remarks += [
             (metrics["counts"]["single"], "mentions with a single listed sense are not counted"),
             (metrics["counts"]["absent"], "mentions have a gold answer that is not listed"),
             (metrics["counts"]["unlisted"], "mentions have a short form that is not listed"),
         ]
-    told.append((counts["dropped"], f"{asked.split()[0]} did not fit the model's window"))
+    remarks.append((counts["dropped"], f"{asked.split()[0]} did not fit the model's window"))
     if metrics["kind"] == "choices":
-        told.append((metrics["counts"]["cut"], "texts are longer than the window: their beginning was cut off"))
-    told.append((counts["passages_in_training_data"], f"of the {where} are also in the training data"))
-    told += [(n, f"rows quarantined: {reason}") for reason, n in metrics["about"]["rows_quarantined"].items()]
-    if lines := [f"{count:,} {what}" for count, what in told if count]:
+        remarks.append((metrics["counts"]["cut"], "texts are longer than the window: their beginning was cut off"))
+    remarks.append((counts["passages_in_training_data"], f"of the {where} are also in the training data"))
+    remarks += [(n, f"rows quarantined: {reason}") for reason, n in metrics["about"]["rows_quarantined"].items()]
+    if lines := [f"{count:,} {what}" for count, what in remarks if count]:
         yield "\n".join(lines)
 
 
@@ -100,8 +100,8 @@ def _label_table(metrics: ChoiceMetrics) -> RenderableType:
     """For questions that all offer the same options: how each model did on each option."""
     table = new_table("By answer: times given (times right), F1 in %", "", "n", *metrics["models"])
     for label, cells in (metrics["labels"] or {}).items():
-        found = [on_label(cells, model) for model in metrics["models"]]
-        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in found]
+        by_model = [on_label(cells, model) for model in metrics["models"]]
+        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in by_model]
         table.add_row(label, f"{cells['count']:,}", *texts)
     return table
 

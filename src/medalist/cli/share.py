@@ -40,7 +40,8 @@ def export(
 
     If accuracy drops by more than --max-drop, nothing is written.
 
-    Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
+    Examples: `medalist export runs/demo --to merged`,
+    `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
     """
     from ..runs.held_out import HeldOut
     from ..runs.run import open_run
@@ -49,14 +50,14 @@ def export(
 
     opened, on = open_run(run), HeldOut.named(data, inventory, limit)
     if to == "merged":
-        found = export_merged(opened, result, dtype=dtype, max_drop=max_drop, on=on, force=force)
+        exported = export_merged(opened, result, dtype=dtype, max_drop=max_drop, on=on, force=force)
     else:
-        found = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
+        exported = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps(exported.record(), indent=1, ensure_ascii=False))
         return
-    out.print(export_table(found))
-    print(found.path)
+    out.print(export_table(exported))
+    print(exported.path)
 
 
 def task(

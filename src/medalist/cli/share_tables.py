@@ -30,17 +30,21 @@ def task_lines(counts: TaskCounts) -> Iterator[str]:
 
 def export_table(export: Export) -> RenderableType:
     """An export compared with the run's tuned model."""
-    found = export.comparison
-    title = f"Accuracy, % (95 % interval): {found.before.count:,} questions about {found.passages:,} held-out texts"
+    comparison = export.comparison
+    title = f"Accuracy, % (95 % interval): {comparison.before.count:,} questions about "
+    title += f"{comparison.passages:,} held-out texts"
     table = new_table(title, "", "accuracy")
-    table.add_row("tuned model of the run", share_text(found.before.record()))
-    table.add_row(f"exported as {export.type}", share_text(found.after.record()))
-    difference = found.difference
+    table.add_row("tuned model of the run", share_text(comparison.before.record()))
+    table.add_row(f"exported as {export.type}", share_text(comparison.after.record()))
+    difference, p = comparison.difference, comparison.p
     table.add_row(
         "difference (paired)",
-        f"{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p={found.p:.2g})",
+        f"{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p={p:.2g})",
     )
-    lines = [f"{found.changed:,} answers changed; the largest change in a probability is {found.largest_shift:.2g}."]
+    lines = [
+        f"{comparison.changed:,} answers changed; the largest change in a probability is "
+        f"{comparison.largest_shift:.2g}."
+    ]
     if export.other_tokens:
         lines.append(f"llama.cpp tokenizes {export.other_tokens:,} of the passages differently from the run.")
     return Group(table, *lines)

@@ -85,7 +85,7 @@ def plan(
     from ..recipe import load_recipe
     from .result_tables import plan_tables
 
-    found = make_plan(
+    result = make_plan(
         load_recipe(recipe, overrides or []),
         devices=devices,
         memory=parse_memory(memory) if memory else None,
@@ -94,9 +94,9 @@ def plan(
         with_probe=probe,
     )
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps(result.record(), indent=1, ensure_ascii=False))
         return
-    for table in plan_tables(found):
+    for table in plan_tables(result):
         out.print(table)
 
 

@@ -169,14 +169,15 @@ class _Check:
         if before is None:
             before = self._score(models.load("tuned"), "Evaluating the run")
         after = self._score(load(), "Evaluating the export")
-        found = compare_scores(self._texts, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
-        if -found.difference.value > self._max_drop:
+        comparison = compare_scores(self._texts, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
+        if -comparison.difference.value > self._max_drop:
             raise ValueError(
-                f"{self._target.name} would lose {-100 * found.difference.value:.1f} points of accuracy "
-                f"({100 * found.before.value:.1f} to {100 * found.after.value:.1f} % of {found.before.count:,} questions, "
-                f"{found.changed:,} answers changed), more than --max-drop {self._max_drop:g} allows; nothing was written"
+                f"{self._target.name} would lose {-100 * comparison.difference.value:.1f} points of accuracy "
+                f"({100 * comparison.before.value:.1f} to {100 * comparison.after.value:.1f} % of "
+                f"{comparison.before.count:,} questions, {comparison.changed:,} answers changed), more than "
+                f"--max-drop {self._max_drop:g} allows; nothing was written"
             )
-        return found
+        return comparison
 
     def _score(self, loaded: LoadedModel, label: str) -> Scores:
         recipe = self._run.recipe

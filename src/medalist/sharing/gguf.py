@@ -115,8 +115,8 @@ def take_weights(loaded: LoadedModel, gguf: Path) -> LoadedModel:
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint  # slow to import
 
     model = loaded.model
-    found = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=model.dtype)
-    missing, unknown = model.load_state_dict(found["tensors"], strict=False)
+    checkpoint = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=model.dtype)
+    missing, unknown = model.load_state_dict(checkpoint["tensors"], strict=False)
     tied = set(model.all_tied_weights_keys)
     if left := sorted({*missing} - tied) + sorted(unknown):
         raise ModelError(f"{gguf.name} does not hold the model's weights: {left[0]} has no counterpart")

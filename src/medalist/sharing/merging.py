@@ -117,8 +117,8 @@ def _write_weights(
 def _weight_files(folder: Path) -> dict[str, str]:
     """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights."""
     if (folder / _INDEX).exists():
-        found: dict[str, str] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
-        return found
+        files: dict[str, str] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        return files
     with safe_open(folder / "model.safetensors", "pt") as file:
         return dict.fromkeys(file.keys(), "model.safetensors")
 

@@ -141,26 +141,26 @@ def plan_publication(
         files[NOTICE] = f"{destination.licence.notice}\n".encode()
     left_out: list[tuple[str, str]] = []
 
-    def goes(part: Part, what: str, reason: str | None) -> bool:
+    def allowed(part: Part, what: str, reason: str | None) -> bool:
         if reason is not None and part not in include:
             left_out.append((what, f"{reason}; --include {part} sends it"))
         return reason is None or part in include
 
-    if has_inventory and goes("inventory", "inventory.csv", terms.words):
+    if has_inventory and allowed("inventory", "inventory.csv", terms.words):
         files["inventory.csv"] = (run.folder / "inventory.csv").read_bytes()
-    if (run.folder / "trained_senses.csv").exists() and goes("senses", "trained_senses.csv", terms.words):
+    if (run.folder / "trained_senses.csv").exists() and allowed("senses", "trained_senses.csv", terms.words):
         files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
     with_words = set()
     for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
         name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
-        words = goes("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
+        words = allowed("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
         with_words |= {path.parent.name} if words else set()
         files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, destination.base_id, words=words))
         if (path.parent / "claims.json").exists():
             files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
         predictions = path.parent / "predictions.parquet"
         remade = "`medalist evaluate` makes them again if the data is available"
-        if predictions.exists() and goes("predictions", f"{name}/predictions.parquet", remade):
+        if predictions.exists() and allowed("predictions", f"{name}/predictions.parquet", remade):
             files[f"{name}/predictions.parquet"] = predictions
     files["recipe.yaml"] = _recipe(run, destination, weights, "adapter" if "adapter_config.json" in files else "model")
     files["README.md"] = card_text(run, export, replace(destination, with_words=frozenset(with_words))).encode()
@@ -200,15 +200,15 @@ def _destination(run: Run, repo: str, base_id: str | None, licence: str | None, 
         raise ValueError(
             f'The base "{identity}" has no Hub id, so nobody could load it: name one with --base-id user/name'
         )
-    found = licence_of(identity, _base_folder(run), given=licence)
-    if found is None:
+    known_licence = licence_of(identity, _base_folder(run), given=licence)
+    if known_licence is None:
         raise ValueError(
             f"The licence of {identity}, which also applies to this model, is unknown: name it with --license, "
             "such as apache-2.0"
         )
-    found.check_name(repo)
+    known_licence.check_name(repo)
     return Destination(
-        repo=repo, base_id=identity, base_revision=revision, licence=found, with_inventory=with_inventory
+        repo=repo, base_id=identity, base_revision=revision, licence=known_licence, with_inventory=with_inventory
     )
 
 

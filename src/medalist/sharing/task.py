@@ -29,7 +29,8 @@ _YAML = """\
 # lm_eval --include_path THIS_FOLDER --tasks {task} --model hf --model_args pretrained=MODEL
 #
 # {count:,} questions. acc is the share whose gold answer has the highest summed log-probability, which
-# `medalist evaluate` calls accuracy. The candidates include their leading space and end of line, so the target delimiter is empty.
+# `medalist evaluate` calls accuracy. The candidates include their leading space and end of line, so the
+# target delimiter is empty.
 task: {task}
 custom_dataset: !function questions.load
 test_split: test
@@ -149,5 +150,5 @@ def encoded_alike(tokenizer: Any, encoder: Encoder, text: str, question: Questio
     """Whether encoding the whole texts, as lm-eval does, gives the same tokens as Medalist's tree."""
     asked, candidates = encoder.token_ids(text, question)
     whole = text + question.prompt
-    found: list[list[int]] = tokenizer([whole, *(whole + c for c in question.candidates[:-1])]).input_ids
-    return found == [asked, *([*asked, *candidate] for candidate in candidates[:-1])]
+    encoded: list[list[int]] = tokenizer([whole, *(whole + c for c in question.candidates[:-1])]).input_ids
+    return encoded == [asked, *([*asked, *candidate] for candidate in candidates[:-1])]

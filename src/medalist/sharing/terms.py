@@ -51,12 +51,12 @@ def terms_of(settings: DataSettings) -> Terms:
 
 def terms_of_run(run: Run) -> Terms:
     """Like `terms_of`; weights tuned further from another run are also subject to that run's terms."""
-    terms, before = terms_of(run.recipe.data), run.record.get("parent")
-    if before is None or terms.weights:
+    terms, parent = terms_of(run.recipe.data), run.record.get("parent")
+    if parent is None or terms.weights:
         return terms
     folder = dump_recipe(run.recipe)["model"].get("parent")
     if folder is None or not is_run(Path(folder)):
-        reason: str | None = f"it was tuned further from {before['name']}, which is missing, so it cannot be checked"
+        reason: str | None = f"it was tuned further from {parent['name']}, which is missing, so it cannot be checked"
         return Terms(weights=reason, words=reason)
     inherited = terms_of_run(open_run(Path(folder)))
     return Terms(weights=inherited.weights, words=terms.words or inherited.words)
