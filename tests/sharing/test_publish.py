@@ -305,7 +305,7 @@ def test_merged_weights_are_published_checked_and_made_only_once(run, hub, monke
     exported = run.folder / "export/small-bfloat16"
     assert files["model.safetensors"] == (exported / "model.safetensors").read_bytes()
     assert "adapter_model.safetensors" not in files
-    assert "The adapter is merged into the base's own weights, as bfloat16" in files["README.md"].decode()
+    assert "The adapter is merged into the base's own weights and stored as bfloat16" in files["README.md"].decode()
     monkeypatch.setattr("medalist.sharing.publish.export_merged", lambda *_, **__: pytest.fail("merged again"))
     assert not publish(run, "me/small", merged=True, **NAMED).changed
     monkeypatch.setattr("medalist.sharing.publish.export_merged", export_merged)

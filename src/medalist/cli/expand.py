@@ -48,7 +48,7 @@ def expand(
     if run is not None and text is None and not Path(run).exists() and not _is_path(run):
         run, text = None, run  # a single argument that is not a path is the text
     if run is not None and not is_run(Path(run)):
-        raise FileNotFoundError(f"{run} is no run: it holds no recipe.yaml")
+        raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
     content = sys.stdin.read() if text is None else text
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
