@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent
 def modules() -> list[Path]:
     """Every file with code, from the package's folder; of a package that is more than a folder its own file."""
     named = (path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "__main__" not in path.name)
-    packages = {Path("data/embedded") / name / "__init__.py" for name in ("sample", "clinical", "probes")}
+    packages = {Path("data/embedded") / name / "__init__.py" for name in ("sample", "clinical", "probes", "reader")}
     return sorted(path for path in named if path.name != "__init__.py" or path in packages)
 
 

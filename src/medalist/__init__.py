@@ -1,6 +1,6 @@
 """Medalist: fine-tune Llama-family models to read medical shorthand in context, and measure what was gained.
 
-Names are imported when first used, so that `import medalist` is quick.
+Names are imported on first use, so that `import medalist` is fast.
 """
 
 from __future__ import annotations

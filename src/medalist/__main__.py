@@ -1,4 +1,4 @@
-"""`python -m medalist`."""
+"""Runs the command line with `python -m medalist`."""
 
 from .cli import main
 

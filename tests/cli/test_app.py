@@ -42,9 +42,9 @@ def test_help_needs_no_torch():
     ("arguments", "message"),
     [
         (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
-        (["expand", "nowhere", "text"], "nowhere is no run: it holds no recipe.yaml"),
+        (["expand", "nowhere", "text"], "nowhere is not a run: it has no recipe.yaml"),
         (["report", "nowhere"], "nowhere is not a run: it has no recipe.yaml"),
-        (["evaluate", "smollm2-135m"], "smollm2-135m is no run, so say what to evaluate it on: --data FILE"),
+        (["evaluate", "smollm2-135m"], "smollm2-135m is not a run, so name the data to evaluate it on: --data FILE"),
         (["evaluate", "smollm2-135m", "--data", "gone.csv"], "gone.csv does not exist"),
     ],
 )
@@ -122,7 +122,7 @@ def test_expand_takes_one_argument_that_names_nothing_for_the_text_and_the_reade
 
 def test_expand_does_not_take_a_mistyped_folder_for_a_text(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(capsys, "expand", "runs/dmeo") == (1, "", "runs/dmeo is no run: it holds no recipe.yaml\n")
+    assert run(capsys, "expand", "runs/dmeo") == (1, "", "runs/dmeo is not a run: it has no recipe.yaml\n")
 
 
 def test_evaluate_prints_its_metrics_as_json_and_nothing_else(tiny_run, capsys):

@@ -40,10 +40,10 @@ def test_a_dangerous_notation_is_pointed_out_once_and_only_in_its_dangerous_sens
     shown = printed(
         "MS 4 mg, then MS 2 mg; known ms", *[("MS", "MS", "morphine sulfate")] * 2, ("ms", "MS", "multiple sclerosis")
     )
-    assert shown.count("Better not write") == 1
-    assert "Better not write MS for morphine sulfate: can also be magnesium sulfate; write: morphine sulfate" in shown
-    assert "Better not write" not in printed("on RA", ("RA", "RA", "room air"))
-    assert "Better not write" not in printed("on MS", ("MS", "MS", None))
+    assert shown.count("Avoid writing") == 1
+    assert "Avoid writing MS for morphine sulfate: can also be magnesium sulfate; write: morphine sulfate" in shown
+    assert "Avoid writing" not in printed("on RA", ("RA", "RA", "room air"))
+    assert "Avoid writing" not in printed("on MS", ("MS", "MS", None))
 
 
 def test_an_answer_that_is_not_sure_has_a_question_mark():

@@ -329,7 +329,7 @@ def test_report_and_card_speak_of_questions(run, files, capsys):
     [
         (("claims",), "The claims are about short forms, not choice questions"),
         (("expand", "RA"), "was trained on choice questions, so it lists no short forms to expand"),
-        (("task", "--out", "asked"), "A task asks about marked short forms, and these are choice questions"),
+        (("task", "--out", "asked"), "A task needs marked passages, but these are choice questions"),
     ],
 )
 def test_what_is_about_short_forms_alone_says_so_in_one_line(verb, message, run, capsys):

@@ -97,8 +97,8 @@ def test_a_run_on_own_text_is_not_published_unasked(own_run, capsys):
     with pytest.raises(SystemExit):
         main(["publish", str(own_run.folder), "--repo", "me/own", "--base-id", "t/t", "--license", "mit", "--dry-run"])
     assert capsys.readouterr().err.strip() == (
-        f"{own_run.folder} is not published unasked: it was made from data of your own (data.source table), and weights "
-        "can give back words of what they were tuned on. --own-data says that you may publish them and want to."
+        f"{own_run.folder} is not published by default: it was made from your own data (data.source table), and weights "
+        "can reproduce words of their training data. Add --own-data to confirm that you may publish them and want to."
     )
 
 
@@ -118,7 +118,7 @@ def test_nothing_of_own_text_reaches_the_server_without_its_flag(own_run, tmp_pa
         assert b"dr-who" not in part
     for what in ("inventory.csv", "trained_senses.csv", "evaluation/more/predictions.parquet"):
         assert what not in bare
-        assert f"Stays here: {what}" in listed
+        assert f"Not sent: {what}" in listed
     assert "more.jsonl is a file of your own; --include short-forms sends it" in listed
     every = hub.repos["me/all"].files
     for name in (
@@ -155,7 +155,9 @@ def test_a_slice_that_is_named_by_the_data_is_in_neither_figures_nor_card_unaske
 
 def test_a_run_that_goes_on_from_another_is_under_its_terms_too(sample_run):
     further = replace(sample_run, record=sample_run.record | {"parent": {"name": "ward-notes", "sha256": "0" * 64}})
-    with pytest.raises(ValueError, match=r"it goes on from ward-notes, which is not here to be looked at"):
+    with pytest.raises(
+        ValueError, match=r"it was tuned further from ward-notes, which is missing, so it cannot be checked"
+    ):
         plan_publication(further, "me/tiny", **NAMED)
     assert "inventory.csv" not in plan_publication(further, "me/tiny", own_data=True, **NAMED).files
 
@@ -220,7 +222,9 @@ def test_what_may_go_follows_from_where_the_data_comes_from(settings, weights, w
 def test_a_base_without_a_hub_id_and_one_without_a_licence_are_refused(sample_run):
     with pytest.raises(ValueError, match=r'The base "tiny-llama" has no Hub id.*--base-id user/name'):
         plan_publication(sample_run, "me/tiny")
-    with pytest.raises(ValueError, match=r"under which licence tests/tiny-llama is.*--license"):
+    with pytest.raises(
+        ValueError, match=r"The licence of tests/tiny-llama, which also applies to this model, is unknown.*--license"
+    ):
         plan_publication(sample_run, "me/tiny", base_id="tests/tiny-llama")
 
 
@@ -253,7 +257,9 @@ def test_a_text_that_names_a_local_folder_stops_everything(sample_run):
             }
         )
     )
-    with pytest.raises(ValueError, match=r"claims.json would name .*, a folder of this machine; it is not published"):
+    with pytest.raises(
+        ValueError, match=r"claims.json would contain .*, a folder of this machine; nothing was published"
+    ):
         plan_publication(sample_run, "me/tiny", **NAMED)
 
 

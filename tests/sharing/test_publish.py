@@ -155,7 +155,7 @@ def test_private_reaches_the_server_and_a_public_repository_is_not_taken_for_pri
     assert hub.repos["me/small"].private
     publish(run, "me/open", **NAMED)
     assert not hub.repos["me/open"].private
-    with pytest.raises(ValueError, match="me/open is there already and public"):
+    with pytest.raises(ValueError, match="me/open already exists and is public"):
         publish(run, "me/open", private=True, **NAMED)
 
 
@@ -195,7 +195,7 @@ def test_a_connection_cut_in_the_upload_leaves_nothing_to_be_seen_and_the_same_c
     arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
     message = one_line(capsys, *arguments)
     assert message.startswith("me/small: the connection to the Hub broke")
-    assert message.endswith("run the same command again: what has arrived is not sent again.")
+    assert message.endswith("Run the same command again: files that have arrived are not sent again.")
     assert hub.cuts == []
     assert list(hub.repos["me/small"].files) == [".gitattributes"]
     assert command(capsys, *arguments)[0] == 0
@@ -220,8 +220,8 @@ def test_what_has_arrived_is_not_sent_again(run, hub):
         (TOKEN, "you/small", "The token may not write to you/small (You don't have the rights to create a model under the "
          "namespace 'you'): take a name of your own, or a token with write permission (`hf auth login`)."),
         (TOKEN, "you/theirs", "The token may not write to you/theirs (you must use a write token with access to this repository"),
-        (TOKEN, "me/other", "me/other holds another model already (model.safetensors): name another repository."),
-        (TOKEN, "small", '"small" is no repository of the Hub: it takes user/name, of letters, digits, "-", "_" and "."'),
+        (TOKEN, "me/other", "me/other already contains another model (model.safetensors): name another repository."),
+        (TOKEN, "small", '"small" is not a valid Hub repository: use user/name, with letters, digits, "-", "_" and "."'),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_line_and_nothing_is_written(run, hub, capsys, monkeypatch, token, repo, message):
@@ -305,7 +305,7 @@ def test_merged_weights_are_published_checked_and_made_only_once(run, hub, monke
     exported = run.folder / "export/small-bfloat16"
     assert files["model.safetensors"] == (exported / "model.safetensors").read_bytes()
     assert "adapter_model.safetensors" not in files
-    assert "The adapter is merged into the base's own weights, as bfloat16" in files["README.md"].decode()
+    assert "The adapter is merged into the base's own weights and stored as bfloat16" in files["README.md"].decode()
     monkeypatch.setattr("medalist.sharing.publish.export_merged", lambda *_, **__: pytest.fail("merged again"))
     assert not publish(run, "me/small", merged=True, **NAMED).changed
     monkeypatch.setattr("medalist.sharing.publish.export_merged", export_merged)
@@ -353,7 +353,7 @@ def test_a_pulled_run_that_gives_other_figures_is_told(run, hub, model_folder, t
     (run.folder / "evaluation/test/metrics.json").write_text(json.dumps(metrics))
     publish(run, "me/small", **NAMED)
     message = one_line(capsys, "pull", "me/small", "--out", tmp_path / "runs/x", "--base", model_folder, "--check")
-    assert "largest difference 0.01 (slices.all.tuned.value): not what was published" in message
+    assert "largest difference 0.01 (slices.all.tuned.value): differs from the published figure by more than" in message
 
 
 def test_merged_weights_are_pulled_as_a_run_too(run, hub, model_folder, tmp_path):
@@ -387,7 +387,7 @@ def test_weights_that_are_not_those_published_are_refused(run, hub, model_folder
     publish(run, "me/small", **NAMED)
     files = hub.repos["me/small"].files
     files["adapter_model.safetensors"] = files["adapter_model.safetensors"][:-4] + b"\0\0\0\1"
-    with pytest.raises(ValueError, match="me/small holds other weights than its recipe"):
+    with pytest.raises(ValueError, match="me/small contains other weights than its recipe"):
         pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]
 
@@ -399,7 +399,7 @@ def test_a_pull_that_is_cut_leaves_no_run_and_goes_on_where_it_was(run, hub, mod
     arguments = ["pull", "me/small", "--out", tmp_path / "runs/x", "--base", model_folder]
     message = one_line(capsys, *arguments)
     assert message.startswith("me/small: the connection to the Hub broke")
-    assert message.endswith("Run the same command again: what has arrived is kept.")
+    assert message.endswith("Run the same command again to resume: files that have arrived are kept.")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]
     hub.faults = []
     seen = len(hub.served.requests)
@@ -415,12 +415,15 @@ def test_a_pull_that_is_cut_leaves_no_run_and_goes_on_where_it_was(run, hub, mod
     ("files", "message"),
     [
         (None, "me/x is no model on the Hub, or is private: check the name, or run `hf auth login`."),
-        ({"config.json": b"{}"}, "me/x was not published by Medalist: it holds no recipe.yaml"),
+        ({"config.json": b"{}"}, "me/x was not published by Medalist: it has no recipe.yaml"),
         (
             {"recipe.yaml": b"steps: 3"},
-            "me/x was not published by Medalist: its recipe.yaml says nothing of a published run",
+            "me/x was not published by Medalist: its recipe.yaml does not describe a published run",
         ),
-        ({"recipe.yaml": b"{"}, "me/x was not published by Medalist: its recipe.yaml says nothing of a published run"),
+        (
+            {"recipe.yaml": b"{"},
+            "me/x was not published by Medalist: its recipe.yaml does not describe a published run",
+        ),
     ],
 )
 def test_what_is_no_published_run_is_one_line(hub, tmp_path, capsys, files, message):

@@ -1,6 +1,6 @@
-"""The command line: one function per verb, no logic. Whatever it can do, three lines of Python can.
+"""The command line: one function per verb, without logic of its own. Three lines of Python can do the same.
 
-A verb imports what it needs when it runs, so that `--help` is quick.
+A verb imports what it needs when it runs, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Fine-tune Llama-family models to read medical abbreviations in context, and measure what was gained.\n\n"
-    "First time? `medalist demo` shows everything on embedded data, without an account or a GPU.",
+    "First time? `medalist demo` runs the whole process on embedded data, without an account or a GPU.",
 )
 app.add_typer(prepare_app)
 
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    output: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
 ) -> None:
-    """Tune the embedded model on the embedded data and show what was gained: 8 minutes on 2 cores.
+    """Tune the embedded model on the embedded data and show the improvement, in 8 minutes on 2 cores.
 
-    Broken off, it goes on where it was; done, it shows the result again.
+    If interrupted, run it again to resume. Once finished, it shows the result again.
 
     Example: `medalist demo`
     """
@@ -61,33 +61,33 @@ def _main(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Nothing to do before a verb."""
+    """Handle the options that stand before a verb."""
 
 
 def verbs() -> list[str]:
-    """Every verb, those of a group behind its name: "train", "prepare", "prepare medal"."""
-    found = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    """List every verb, with a group's name before its own verbs: "train", "prepare", "prepare medal"."""
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     for group in app.registered_groups:
         assert group.typer_instance is not None
-        name = group.typer_instance.info.name
-        found += [
-            f"{name}",
-            *(f"{name} {c.callback.__name__}" for c in group.typer_instance.registered_commands if c.callback),
+        group_name = group.typer_instance.info.name
+        names += [
+            f"{group_name}",
+            *(f"{group_name} {c.callback.__name__}" for c in group.typer_instance.registered_commands if c.callback),
         ]
-    return found
+    return names
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; what a user can get wrong ends in one line and exit code 1 (2 for wrong usage).
+    """Run the command line; a user error ends in one line and exit code 1 (2 for wrong usage).
 
-    `MEDALIST_DEBUG=1` shows the whole traceback instead.
+    `MEDALIST_DEBUG=1` shows the full traceback instead.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         return app(arguments)
     except KeyboardInterrupt:
-        _fail("Stopped. Run the same command again (train: with --resume) to go on.", 130)
+        _fail("Interrupted. Run the same command again to resume (for train, add --resume).", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, RuntimeError) as error:

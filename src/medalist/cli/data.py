@@ -1,4 +1,4 @@
-"""`medalist audit` and `inventory`: data before anything is trained on it. Thin, as `app` is."""
+"""`medalist audit` and `inventory`: check and merge data before training on it. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def audit(
         Path,
         typer.Argument(
             metavar="TRAIN",
-            help="Marked training passages: a file, or a prepared folder, of which one shard at a time is in memory.",
+            help="Marked training passages: a file, or a prepared folder, which is read one shard at a time.",
             show_default=False,
         ),
     ],
@@ -29,28 +29,28 @@ def audit(
     inventory: InventoryFile = None,
     threshold: Annotated[
         float,
-        typer.Option(min=0.3, max=1, help="Least Jaccard similarity of near-duplicates; below 0.7 many are missed."),
+        typer.Option(min=0.3, max=1, help="Minimum Jaccard similarity of near-duplicates; below 0.7, many are missed."),
     ] = 0.8,
     clean_split: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Write what is left of EVAL without shared passages and leaking mentions (.jsonl, .parquet)."
+            "--out", help="Write EVAL without shared passages and leaking mentions to this file (.jsonl, .parquet)."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print figures and ids for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print figures and ids as JSON.")] = False,
 ) -> None:
-    """Say what an evaluation shares with training data: passages, near-duplicates, answers spelt out, senses never trained on.
+    """Check evaluation data for passages seen in training, near-duplicates, spelt-out answers and unseen senses.
 
     Example: `medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl`
     """
     from ..data.audit import audit_files
     from .data_tables import audit_table
 
-    found = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
+    result = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps(result.record(), indent=1, ensure_ascii=False))
     else:
-        out.print(audit_table(found))
+        out.print(audit_table(result))
     if clean_split is not None:
         print(clean_split)
 
@@ -60,13 +60,14 @@ def inventory(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV, JSON; marked test data of GLADIS too.",
+            help="Sense inventories: MeDAL's table, ADAM, CAMI, CASI, CSV, TSV or JSON; "
+            "also marked test data from GLADIS.",
             show_default=False,
         ),
     ],
     result: Annotated[Path, typer.Option("--out", help="The CSV glossary to write.", show_default=False)],
 ) -> None:
-    """Merge sense inventories into one glossary: spelling variants of a sense are united, counts add up.
+    """Merge sense inventories into one glossary, combining spelling variants of a sense and adding up their counts.
 
     Example: `medalist inventory adam_database.gz glossary.csv --out senses.csv`
     """
@@ -81,4 +82,4 @@ def inventory(
 
 
 VERBS = (audit, inventory)
-"""What `app` adds to the command line."""
+"""The commands that `app` registers."""

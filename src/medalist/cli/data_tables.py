@@ -1,4 +1,4 @@
-"""What was read and compared, as tables for a terminal."""
+"""Tables of prepared and audited data for the terminal."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from .tables import new_table
 
 
 def audit_table(audit: Audit) -> RenderableType:
-    """What an evaluation shares with training data."""
+    """What evaluation data shares with training data."""
     table = new_table(
-        f"{audit.passages:,} passages with {audit.mentions:,} listed golds, beside {audit.train_passages:,} for training",
+        f"{audit.passages:,} passages with {audit.mentions:,} listed gold answers, "
+        f"against {audit.train_passages:,} for training",
         "",
         "n",
         "%",
     )
     rows = [
-        ("passages with an id of the training data", len(audit.same_id), audit.passages),
+        ("passages with an id in the training data", len(audit.same_id), audit.passages),
         ("passages with the same words", len(audit.same_words), audit.passages),
-        ("passages nearly the same", len(audit.similar), audit.passages),
+        ("passages that are nearly the same", len(audit.similar), audit.passages),
         ("passages shared in any of these ways", len(audit.shared), audit.passages),
         ("mentions whose answer is spelt out elsewhere", len(audit.answer_leaks), audit.mentions),
         ("mentions of a sense never trained on", audit.unseen_senses, audit.mentions),
@@ -33,7 +34,7 @@ def audit_table(audit: Audit) -> RenderableType:
 
 
 def prepared_table(account: DataAccount) -> RenderableType:
-    """What preparing read, kept and set aside."""
+    """What was read, kept and quarantined during preparation."""
     remarks = [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
     if account["settings"]["source"] == "choices":
         table = new_table("Prepared from choices", "split", "texts", "questions")
@@ -41,7 +42,7 @@ def prepared_table(account: DataAccount) -> RenderableType:
             table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}")
         return Group(table, *remarks)
     table = new_table(
-        f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "of them no short form"
+        f"Prepared from {account['settings']['source']}", "split", "passages", "short forms", "not a short form"
     )
     for split, count in account["passages"].items():
         table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}", f"{account['distractors'][split]:,}")
@@ -51,12 +52,14 @@ def prepared_table(account: DataAccount) -> RenderableType:
         f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
     ]
     if "replay" in account:
-        lines.append(f"{account['replay']['passages']:,} of the parent's training passages are trained on again.")
+        lines.append(
+            f"{account['replay']['passages']:,} of the parent's training passages are used for training again."
+        )
     return Group(table, *lines, *remarks)
 
 
 def corpus_table(account: Account) -> RenderableType:
-    """What `medalist prepare medal` or `pubmed` made, and what it left out; the card says more."""
+    """What `medalist prepare medal` or `pubmed` wrote and left out; the data card has the details."""
     table = new_table(f"Prepared from {account['source']}", "", "passages", "short forms")
     left_out: list[tuple[int, str]] = []
     mended: dict[str, Mended] = {}

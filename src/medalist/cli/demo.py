@@ -1,4 +1,4 @@
-"""The demo: the whole process on the embedded model and data, from preparing to expanding a note."""
+"""The demo: the whole process on the embedded model and data, from preparing data to expanding a note."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTE = (
 
 
 def demo_recipe(output: Path) -> Recipe:
-    """What the demo runs, sized for 8 minutes on 2 cores: `recipes/smollm2-135m-sample.yaml` under another name."""
+    """The demo's recipe, sized for 8 minutes on 2 cores: `recipes/smollm2-135m-sample.yaml` under another name."""
     return Recipe(
         name="demo",
         output=str(output),
@@ -35,7 +35,7 @@ def demo_recipe(output: Path) -> Recipe:
 
 
 def run_demo(output: Path, out: Console) -> None:
-    """Run the demo, or what is left of it, and print its results."""
+    """Run the demo, or the steps that are still missing, and print its results."""
     recipe = demo_recipe(output)
     say("[bold]1/5 Prepare[/]: original passages, long forms replaced by short forms")
     out.print(prepared_table(prepare(recipe).account))

@@ -1,4 +1,4 @@
-"""`medalist evaluate`, `claims` and `report`: what a run is worth. Thin, as `app` is."""
+"""`medalist evaluate`, `claims` and `report`: measure a run and report on it. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN_OR_MODEL",
-            help="A run's folder, or a base: smollm2-135m, a model folder, a .gguf file, package:NAME, a Hub id.",
+            help="A run's folder or a base model: smollm2-135m, a model folder, a .gguf file, package:NAME, a Hub id.",
             show_default=False,
         ),
     ],
@@ -25,16 +25,16 @@ def evaluate(
     inventory: InventoryFile = None,
     train: Annotated[
         Path | None,
-        typer.Option(help="For a bare base: marked passages, or choice questions, that the baselines may learn from."),
+        typer.Option(help="For a base model: marked passages, or choice questions, that the baselines may learn from."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="For a bare base: commit, branch or tag of a Hub id.")] = None,
-    quantization: Annotated[Quantization, typer.Option(help="For a bare base: how its weights are kept.")] = "none",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics for machines.")] = False,
+    revision: Annotated[str | None, typer.Option(help="For a base model: commit, branch or tag of a Hub id.")] = None,
+    quantization: Annotated[Quantization, typer.Option(help="For a base model: quantization of its weights.")] = "none",
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on this many passages only.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Measure a run (base and tuned, same rows) or a bare base model on held-out passages, beside baselines.
+    """Evaluate a run (base and tuned, on the same rows) or a base model on held-out passages, with baselines.
 
-    Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are told from passages by their content.
+    Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are recognised by their content.
 
     Examples: `medalist evaluate runs/demo`,
     `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
@@ -47,7 +47,7 @@ def evaluate(
     if is_run(Path(target)):
         metrics, folder = evaluate_run(open_run(Path(target)), HeldOut.named(data, inventory, limit))
     elif data is None:
-        raise ValueError(f"{target} is no run, so say what to evaluate it on: --data FILE")
+        raise ValueError(f"{target} is not a run, so name the data to evaluate it on: --data FILE")
     else:
         metrics, folder = evaluate_base(
             target,
@@ -70,13 +70,15 @@ def claims(
     run: RunFolder,
     data: HeldOutFile = None,
     inventory: InventoryFile = None,
-    mentions: Annotated[int, typer.Option(min=1, help="Free answers to generate with each model.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+    mentions: Annotated[
+        int, typer.Option(min=1, help="Number of free-text answers to generate with each model.")
+    ] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Put the usual promises of fine-tuning to the test: accuracy, hallucination, relevance, adaptability, safety, cost.
+    """Test the usual claims about fine-tuning: accuracy, hallucination, relevance, adaptability, safety, cost.
 
-    Base and tuned model answer the same questions; a verdict follows from the interval. About 9 minutes on 2 cores; `medalist report`
-    shows the table afterwards.
+    The base and the tuned model answer the same questions; each verdict follows from the confidence interval. Takes
+    about 9 minutes on 2 cores; `medalist report` shows the table afterwards.
 
     Example: `medalist claims runs/demo --mentions 50`
     """
@@ -85,11 +87,11 @@ def claims(
     from ..runs.run import open_run
     from .result_tables import claims_tables
 
-    found, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
+    results, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
     if as_json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(results, indent=1, ensure_ascii=False))
         return
-    for table in claims_tables(found):
+    for table in claims_tables(results):
         out.print(table)
     print(path)
 
@@ -106,4 +108,4 @@ def report(run: RunFolder) -> None:
 
 
 VERBS = (evaluate, claims, report)
-"""What `app` adds to the command line."""
+"""The commands that `app` registers."""

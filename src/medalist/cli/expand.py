@@ -1,4 +1,4 @@
-"""`medalist expand`. Thin, as `app` is."""
+"""`medalist expand`. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ def expand(
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="Folder of a run; without it, the reader that comes with Medalist.",
+            help="A run's folder. Default: the reader that comes with Medalist.",
             show_default=False,
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="The text; without it, standard input.", show_default=False)
+        str | None, typer.Argument(metavar="[TEXT]", help="The text. Default: standard input.", show_default=False)
     ] = None,
     any_case: Annotated[
         bool | None,
         typer.Option(
-            "--any-case/--as-written", help='Also take "copd" for COPD. The reader does so unless told not to.'
+            "--any-case/--as-written", help='Also read "copd" as COPD. Default: yes for the reader, no for a run.'
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Print the text with those long forms in place that are sure.")
+        bool, typer.Option("--replace", help="Print the text with short forms replaced where the answer is sure.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the expansions for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the expansions as JSON.")] = False,
 ) -> None:
-    """Say what each known short form of a text stands for there; nothing of the text is logged, stored or sent.
+    """Expand each known short form of a text in context; no part of the text is logged, stored or sent.
 
-    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`, `medalist expand < note.txt`
+    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`,
+    `medalist expand < note.txt`
     """
     from ..expansion.expander import Expander, expanded_text
     from ..runs.run import is_run
     from .result_tables import expansions_table
 
     if run is not None and text is None and not Path(run).exists() and not _is_path(run):
-        run, text = None, run  # one argument that names nothing is the text
+        run, text = None, run  # a single argument that is not a path is the text
     if run is not None and not is_run(Path(run)):
-        raise FileNotFoundError(f"{run} is no run: it holds no recipe.yaml")
+        raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
     content = sys.stdin.read() if text is None else text
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
@@ -61,9 +62,9 @@ def expand(
 
 
 def _is_path(argument: str) -> bool:
-    """Whether an argument is meant as a path, though nothing is there: a slash and no space."""
+    """Whether an argument is meant as a path although nothing exists there: it has a slash and no space."""
     return "/" in argument and not any(map(str.isspace, argument))
 
 
 VERBS = (expand,)
-"""What `app` adds to the command line."""
+"""The commands that `app` registers."""

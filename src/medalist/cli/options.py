@@ -1,4 +1,4 @@
-"""What several verbs share: arguments, options, and where their results are printed."""
+"""Arguments and options that several verbs share, and the console for their results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ RunFolder = Annotated[
 HeldOutFile = Annotated[
     Path | None,
     typer.Option(
-        help="Marked passages: MeDAL's CSV, JSONL or Parquet; choice questions, such as PubMedQA's; or clinical-development, "
-        "clinical-locked: the embedded clinical notes. Default: the run's test split."
+        help="Marked passages (MeDAL's CSV, JSONL or Parquet), choice questions (such as PubMedQA's), or the embedded "
+        "clinical notes: clinical-development or clinical-locked. Default: the run's test split."
     ),
 ]
 InventoryFile = Annotated[

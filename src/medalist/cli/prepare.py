@@ -1,4 +1,4 @@
-"""`medalist prepare`: a recipe's data, MeDAL's tables, or PubMed files. Thin, as `app` is."""
+"""`medalist prepare`: a recipe's data, MeDAL's tables, or PubMed files. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ app = typer.Typer(
     cls=_RecipeByDefault,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Make marked passages of a recipe's data, of MeDAL's tables or of PubMed files.\n\n"
+    help="Make marked passages from a recipe's data, MeDAL's tables or PubMed files.\n\n"
     "Example: `medalist prepare recipes/smollm2-135m-sample.yaml`",
 )
 
-Out = Annotated[Path, typer.Option(help="The folder to make; it must not exist yet.", show_default=False)]
-Workers = Annotated[int, typer.Option(min=1, help="Processes. The result is the same bytes for any number.")]
+Out = Annotated[Path, typer.Option(help="The folder to create; it must not exist yet.", show_default=False)]
+Workers = Annotated[int, typer.Option(min=1, help="Number of processes. The result is byte-identical for any number.")]
 Ray = Annotated[
-    str | None, typer.Option(help="Work on a Ray cluster instead: auto, local, or its address (medalist[ray]).")
+    str | None, typer.Option(help="Run on a Ray cluster instead: auto, local, or its address (medalist[ray]).")
 ]
 Validation = Annotated[
-    float, typer.Option(min=0, max=0.9, help="Share of passages for validation, by a hash of the id.")
+    float, typer.Option(min=0, max=0.9, help="Share of passages for validation, chosen by a hash of the id.")
 ]
-Test = Annotated[float, typer.Option(min=0, max=0.9, help="Share of passages for the test split, by a hash of the id.")]
-MaxBadRows = Annotated[float, typer.Option(min=0, max=1, help="More malformed rows than this share stop the work.")]
+Test = Annotated[
+    float,
+    typer.Option(min=0, max=0.9, help="Share of passages for the test split, chosen by a hash of the id."),
+]
+MaxBadRows = Annotated[float, typer.Option(min=0, max=1, help="Stop if more than this share of rows is malformed.")]
 
 
 @app.command()
@@ -49,9 +52,9 @@ def recipe(
         typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False),
     ] = None,
 ) -> None:
-    """Read, mark and split the data of a recipe, and say what was read, set aside and why.
+    """Read, mark and split a recipe's data, and report what was read and what was set aside and why.
 
-    The word "recipe" may be left out.
+    The word "recipe" may be omitted.
 
     Example: `medalist prepare recipe recipes/smollm2-135m-medal.yaml data.path=abstracts.jsonl.gz`
     """
@@ -70,32 +73,33 @@ def medal(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="MeDAL's tables (.csv, .csv.gz, .zip, .parquet), zenodo:FILE to download one (train.csv, valid.csv, test.csv, "
-            "full_data.csv, pretrain_subset.zip), or hub:McGill-NLP/medal.",
+            help="MeDAL's tables (.csv, .csv.gz, .zip, .parquet), zenodo:FILE to download one (train.csv, valid.csv, "
+            "test.csv, full_data.csv, pretrain_subset.zip), or hub:McGill-NLP/medal.",
             show_default=False,
         ),
     ],
     inventory: Annotated[Path, typer.Option(help="Sense table: MeDAL's valid_adam.txt.", show_default=False)],
     out: Out,
     adam: Annotated[
-        Path | None, typer.Option(help="ADAM's database: its scores of the senses go to the data card.")
+        Path | None, typer.Option(help="ADAM's database, whose scores of the senses go into the data card.")
     ] = None,
     as_published: Annotated[
-        bool, typer.Option("--as-published", help="Merge no variants and drop no junk senses, to compare with others.")
+        bool, typer.Option("--as-published", help="Keep all variants and junk senses, for comparison with other work.")
     ] = False,
     validation: Validation = 0.01,
     test: Test = 0.02,
     max_bad_rows: MaxBadRows = 0.05,
-    downloads: Annotated[Path, typer.Option(help="Where zenodo:FILE is kept.")] = Path("downloads"),
+    downloads: Annotated[Path, typer.Option(help="Folder for files downloaded with zenodo:FILE.")] = Path("downloads"),
     workers: Workers = 1,
     ray: Ray = None,
 ) -> None:
-    """Group MeDAL's shuffled rows into passages with all their short forms, mended, as Parquet, with a data card.
+    """Group MeDAL's shuffled rows into repaired passages with all their short forms, as Parquet with a data card.
 
-    Tables named train, valid and test are the splits; any other is split by a hash of the id. 3,000,000 rows take under 2 GiB.
-    Broken off, the same command goes on.
+    Tables named train, valid and test become those splits; any other table is split by a hash of the id. 3,000,000 rows
+    take under 2 GiB of memory. If interrupted, run it again to resume.
 
-    Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal --workers 4`
+    Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal
+    --workers 4`
     """
     from ..corpora.download import named_tables
     from ..corpora.medal import MedalSettings, prepare_medal
@@ -109,8 +113,8 @@ def medal(
         test=test,
         max_bad_rows=max_bad_rows,
     )
-    found = [table for source in sources for table in named_tables(source, downloads)]
-    remarks.print(corpus_table(prepare_medal(found, out, settings, workers=workers, ray=ray)))
+    tables = [table for source in sources for table in named_tables(source, downloads)]
+    remarks.print(corpus_table(prepare_medal(tables, out, settings, workers=workers, ray=ray)))
     print(out)
 
 
@@ -120,7 +124,8 @@ def pubmed(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="PubMed's .xml.gz files, JSON Lines ({pmid, sections}), or folders of them; the baseline before the updates.",
+            help="PubMed's .xml.gz files, JSON Lines ({pmid, sections}), or folders of them; "
+            "name the baseline before the updates.",
             show_default=False,
         ),
     ],
@@ -128,35 +133,38 @@ def pubmed(
     inventory: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Sense inventory; give it several times to merge several. The first is what the kind medal shortens.",
+            help="Sense inventory; repeat the option to merge several. "
+            "The kind medal abbreviates the senses of the first.",
             show_default=False,
         ),
     ] = None,
     kinds: Annotated[
-        str, typer.Option(help="Kinds of passages, with commas between: medal, substituted, defined.")
+        str, typer.Option(help="Kinds of passages, separated by commas: medal, substituted, defined.")
     ] = "medal,substituted,defined",
     medal_probability: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Of an occurrence, kind medal; published: 0.15.")
+        float, typer.Option(min=0.001, max=1, help="Kind medal: chance to abbreviate an occurrence; published: 0.15.")
     ] = 0.15,
     substituted_probability: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Of a long form of an abstract, kind substituted.")
+        float, typer.Option(min=0.001, max=1, help="Kind substituted: chance to abbreviate a long form of an abstract.")
     ] = 0.4,
     all_sections: Annotated[
-        bool, typer.Option("--all-sections", help="Kind medal: the whole abstract; published: its first section.")
+        bool, typer.Option("--all-sections", help="Kind medal: use the whole abstract; published: its first section.")
     ] = False,
-    min_count: Annotated[int, typer.Option(min=1, help="Mine a sense when so many training abstracts define it.")] = 1,
+    min_count: Annotated[
+        int, typer.Option(min=1, help="Number of training abstracts that must define a sense for it to be mined.")
+    ] = 1,
     validation: Validation = 0.05,
     test: Test = 0.1,
     max_bad_rows: MaxBadRows = 0.05,
-    seed: Annotated[int, typer.Option(help="Decides splits and substitutions.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of splits and substitutions.")] = 0,
     workers: Workers = 1,
     ray: Ray = None,
 ) -> None:
-    """Make marked passages of PubMed abstracts, mine an inventory from their definitions, and write a data card.
+    """Make marked passages from PubMed abstracts, mine an inventory from their definitions, and write a data card.
 
-    Kinds: medal, MeDAL's published recipe; substituted, the same mended, cased text with punctuation; defined, short forms as
-    the authors wrote them, their definitions taken out. A recipe mixes them (data.kinds.shares). Broken off, the same
-    command goes on.
+    Kinds: medal, MeDAL's published recipe; substituted, that recipe repaired, with cased text and punctuation; defined,
+    short forms as the authors wrote them, with their definitions removed. A recipe mixes them (data.kinds.shares). If
+    interrupted, run it again to resume.
 
     Example: `medalist prepare pubmed baseline/ updates/ --inventory valid_adam.txt --out data/pubmed --workers 8`
     """

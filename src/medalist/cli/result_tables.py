@@ -1,4 +1,4 @@
-"""What models did, and what a recipe takes, as tables for a terminal."""
+"""Tables of evaluations, claims, plans and expansions for the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .tables import gain_text, new_table, share_text
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
-    """An evaluation: accuracy by slice beside the baselines, then what else was measured of each model."""
+    """An evaluation: accuracy by slice, the baselines, then the other measures of each model."""
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
     asked, where = ("questions about", "texts") if metrics["kind"] == "choices" else ("mentions in", "passages")
@@ -48,7 +48,7 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         table.add_row(name, *(share_text(right(metrics["slices"][part], name)) for part in parts))
     if all("from_baseline" in metrics["slices"][part] for part in parts):
         gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
-        table.add_row("tuned minus the strongest (p)", *gains)
+        table.add_row("tuned minus the strongest baseline (p)", *gains)
     yield table
     table = new_table("Beyond accuracy", "", *models)
     if metrics["kind"] == "short forms":
@@ -78,39 +78,37 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
 
 
 def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
-    """What was not counted, or should be known of what was; nothing where there is nothing to say."""
+    """What was not counted, and caveats about what was; yields nothing if there is nothing to say."""
     counts = metrics["counts"]
-    told: list[tuple[int | None, str]] = []
+    remarks: list[tuple[int | None, str]] = []
     if metrics["kind"] == "short forms":
-        told += [
+        remarks += [
             (metrics["counts"]["single"], "mentions with a single listed sense are not counted"),
-            (metrics["counts"]["absent"], "mentions have a gold that is not listed"),
+            (metrics["counts"]["absent"], "mentions have a gold answer that is not listed"),
             (metrics["counts"]["unlisted"], "mentions have a short form that is not listed"),
         ]
-    told.append((counts["dropped"], f"{asked.split()[0]} did not fit the model's window"))
+    remarks.append((counts["dropped"], f"{asked.split()[0]} did not fit the model's window"))
     if metrics["kind"] == "choices":
-        told.append((metrics["counts"]["cut"], "texts are longer than the window: their beginning was cut off"))
-    told.append((counts["passages_in_training_data"], f"of the {where} stand in the training data too"))
-    told += [(n, f"rows quarantined: {reason}") for reason, n in metrics["about"]["rows_quarantined"].items()]
-    if lines := [f"{count:,} {what}" for count, what in told if count]:
+        remarks.append((metrics["counts"]["cut"], "texts are longer than the window: their beginning was cut off"))
+    remarks.append((counts["passages_in_training_data"], f"of the {where} are also in the training data"))
+    remarks += [(n, f"rows quarantined: {reason}") for reason, n in metrics["about"]["rows_quarantined"].items()]
+    if lines := [f"{count:,} {what}" for count, what in remarks if count]:
         yield "\n".join(lines)
 
 
 def _label_table(metrics: ChoiceMetrics) -> RenderableType:
-    """Of questions that all offer the same options: what each model made of each."""
-    table = new_table("By answer: given so often (rightly), F1 in %", "", "n", *metrics["models"])
+    """For questions that all offer the same options: how each model did on each option."""
+    table = new_table("By answer: times given (times right), F1 in %", "", "n", *metrics["models"])
     for label, cells in (metrics["labels"] or {}).items():
-        found = [on_label(cells, model) for model in metrics["models"]]
-        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in found]
+        by_model = [on_label(cells, model) for model in metrics["models"]]
+        texts = [f"{cell['answered']:,} ({cell['right']:,}), {100 * cell['f1']:.1f}" for cell in by_model]
         table.add_row(label, f"{cells['count']:,}", *texts)
     return table
 
 
 def _expansion_table(metrics: ShortFormMetrics, both: bool) -> RenderableType:
     names = answerers(metrics["expansion"]["all"])
-    table = new_table(
-        'Expanding, free to say "none of these": right, %', "", "n", *names, *(["gain (p)"] if both else [])
-    )
+    table = new_table('Expansion, "none of these" allowed: right, %', "", "n", *names, *(["gain (p)"] if both else []))
     for name, cells in metrics["expansion"].items():
         row = [name, f"{cells['count']:,}", *(share_text(right(cells, answerer)) for answerer in names)]
         table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
@@ -137,7 +135,7 @@ def adaptation_table(adapted: Adaptation) -> RenderableType:
 
 
 def claims_tables(claims: Claims) -> Iterator[RenderableType]:
-    """The claims, a table each: metric, base, tuned, change and verdict."""
+    """The claims, one table each: metric, base, tuned, change and verdict."""
     for heading, rows in claims_by_heading(claims).items():
         table = new_table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline")
         for row in rows:
@@ -155,11 +153,11 @@ def claims_tables(claims: Claims) -> Iterator[RenderableType]:
 
 
 def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[RenderableType]:
-    """What a recipe takes: memory by what takes it, work and time, the verdict, and what would save memory.
+    """What a recipe needs: memory by use, work and time, the verdict, and what would save memory.
 
     Args:
         plan: what to show.
-        hours: say how many steps fit into so many.
+        hours: also say how many steps fit into this many hours.
     """
     place, peak = plan.place, plan.peaks[0]
     many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
@@ -169,15 +167,13 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
     parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
     slack = plan.total - plan.baseline - peak.total
     for name, size in sorted(
-        [*parts, *([("allocator's slack", slack)] if slack >= 5e6 else []), ("before any model", plan.baseline)],
+        [*parts, *([("allocator overhead", slack)] if slack >= 5e6 else []), ("before loading a model", plan.baseline)],
         key=lambda p: -p[1],
     ):
         table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
-    table.add_row(
-        f"peak of one {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold"
-    )
+    table.add_row(f"peak per {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold")
     yield table
-    table = new_table("Work", "", "an optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
+    table = new_table("Work", "", "per optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
     thousand = 1000 / plan.mentions
     table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
     table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
@@ -204,16 +200,16 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
     if plan.untimed:
         yield Text(f"No times: {plan.untimed}.")
     yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
-    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "a device that is not here (say --memory)"
+    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "an absent device (set --memory)"
     why = {
         "fits": "",
-        "may not fit": ", less than the plan's error of 20 % away",
+        "may not fit": ", within the plan's error of 20 %",
         "does not fit": "",
         "unknown": "",
     }[plan.verdict]
     yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
     if plan.advice:
-        table = new_table("What would save memory", "", "devices", "saves GB", "then GB", "")
+        table = new_table("What would save memory", "", "devices", "saves GB", "leaving GB", "")
         for one in plan.advice:
             table.add_row(
                 " ".join(one.overrides),
@@ -226,7 +222,7 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
 
 
 def _answer(expansion: Expansion) -> str:
-    """What an expansion says, with a question mark where it is not sure."""
+    """The answer of an expansion, with a question mark if it is not sure."""
     if expansion.long_form is None:
         return "none of the listed senses"
     return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
@@ -239,7 +235,7 @@ def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableTy
         shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
     if not expansions:
         return Group(shown, "", "No known short form.")
-    table = new_table("", "short form", "stands for", "probability", "or else")
+    table = new_table("", "short form", "stands for", "probability", "alternatives")
     table.columns[1].justify = table.columns[3].justify = "left"
     for expansion in expansions:
         others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
@@ -251,5 +247,5 @@ def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableTy
         )
     listed = do_not_use()
     cautions = {(text[e.start : e.end], e.long_form): listed.get((e.short_form, e.long_form or "")) for e in expansions}
-    lines = [f"Better not write {surface} for {name}: {why}." for (surface, name), why in cautions.items() if why]
+    lines = [f"Avoid writing {surface} for {name}: {why}." for (surface, name), why in cautions.items() if why]
     return Group(shown, table, *lines)

@@ -1,4 +1,4 @@
-"""Verbs that hand a run to others: `export`, `publish`, `pull`, `task`. Thin, as `app` is."""
+"""`medalist export`, `publish`, `pull` and `task`: share a run with others. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ def export(
             show_default=False,
         ),
     ],
-    dtype: Annotated[FloatType, typer.Option(help="Of merged weights.")] = "bfloat16",
-    file_type: Annotated[GGUFType, typer.Option("--type", help="Of the weights in a GGUF file.")] = "q8_0",
+    dtype: Annotated[FloatType, typer.Option(help="Number format of merged weights.")] = "bfloat16",
+    file_type: Annotated[GGUFType, typer.Option("--type", help="Type of the weights in a GGUF file.")] = "q8_0",
     result: Annotated[
-        Path | None, typer.Option("--out", help="Folder or file to write. Default: in the run's folder export.")
+        Path | None, typer.Option("--out", help="Folder or file to write. Default: a name in the run's export folder.")
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest fall of accuracy that is accepted; 0.01 is one point.")
+        float, typer.Option(min=0, max=1, help="Largest accepted drop in accuracy; 0.01 is one point.")
     ] = 0.01,
     data: HeldOutFile = None,
     inventory: InventoryFile = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Compare on so many passages only.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an export of that name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Compare on this many passages only.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing export of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Write a run's tuned model for other programs, scored before and after on held-out passages.
+    """Export a run's tuned model for other programs, scoring it before and after on held-out passages.
 
-    What would lose more accuracy than --max-drop is not written.
+    If accuracy drops by more than --max-drop, nothing is written.
 
-    Examples: `medalist export runs/demo --to merged`, `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
+    Examples: `medalist export runs/demo --to merged`,
+    `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
     """
     from ..runs.held_out import HeldOut
     from ..runs.run import open_run
@@ -49,26 +50,28 @@ def export(
 
     opened, on = open_run(run), HeldOut.named(data, inventory, limit)
     if to == "merged":
-        found = export_merged(opened, result, dtype=dtype, max_drop=max_drop, on=on, force=force)
+        exported = export_merged(opened, result, dtype=dtype, max_drop=max_drop, on=on, force=force)
     else:
-        found = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
+        exported = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps(exported.record(), indent=1, ensure_ascii=False))
         return
-    out.print(export_table(found))
-    print(found.path)
+    out.print(export_table(exported))
+    print(exported.path)
 
 
 def task(
     run: RunFolder,
-    folder: Annotated[Path, typer.Option("--out", help="The folder to write; a new one.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Option("--out", help="The folder to create; it must not exist yet.", show_default=False)
+    ],
     data: HeldOutFile = None,
     inventory: InventoryFile = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many passages.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use this many passages only.")] = None,
 ) -> None:
-    """Write a run's questions as a task for lm-eval, so that it can score any model on them, with the same accuracy.
+    """Write a run's questions as an lm-eval task, which scores any model on them with the same accuracy measure.
 
-    The folder holds the text of the passages: it is as confidential as they are. It needs no medalist where lm-eval runs.
+    The folder contains the text of the passages, so it is as confidential as they are. lm-eval does not need medalist.
 
     Example: `medalist task runs/demo --out demo-task`, then
     `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
@@ -86,40 +89,42 @@ def task(
 
 def publish(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)],
-    repo: Annotated[str, typer.Option(help="The repository: user/name. It is made if need be.", show_default=False)],
-    private: Annotated[bool, typer.Option("--private", help="Only for its owners.")] = False,
-    merged: Annotated[bool, typer.Option("--merged", help="Publish merged weights in place of the adapter.")] = False,
-    dtype: Annotated[FloatType, typer.Option(help="Of merged weights.")] = "bfloat16",
+    repo: Annotated[
+        str, typer.Option(help="The repository, user/name; created if it does not exist.", show_default=False)
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
+    merged: Annotated[bool, typer.Option("--merged", help="Publish merged weights instead of the adapter.")] = False,
+    dtype: Annotated[FloatType, typer.Option(help="Number format of merged weights.")] = "bfloat16",
     include: Annotated[
         list[str] | None,
         typer.Option(
-            help="Send this too, where the data's terms keep it here: inventory, senses (those trained on, counted), "
-            "short-forms (results by short form), predictions. May be given several times.",
+            help="Also send a part that the data's terms hold back: inventory, senses (those trained on, with counts), "
+            "short-forms (results by short form) or predictions. Can be repeated.",
             show_default=False,
         ),
     ] = None,
     own_data: Annotated[
         bool,
-        typer.Option("--own-data", help="The run learnt from text of your own, which you may publish weights of."),
+        typer.Option("--own-data", help="The run was tuned on your own text, and you may publish its weights."),
     ] = False,
     base_id: Annotated[
         str | None,
-        typer.Option(help="The base's Hub id (user/name, user/name@revision) where the run knows only a local path."),
+        typer.Option(help="The base's Hub id (user/name, user/name@revision) if the run knows only a local path."),
     ] = None,
     licence: Annotated[
-        str | None, typer.Option("--license", help="Of the base, as on the Hub: apache-2.0, mit, ...")
+        str | None, typer.Option("--license", help="Licence of the base, as the Hub names it: apache-2.0, mit, ...")
     ] = None,
     license_file: Annotated[
-        Path | None, typer.Option(help="The text of the base's licence, where it has to go along (Llama).")
+        Path | None, typer.Option(help="The text of the base's licence, if it must be included (Llama).")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would go, and the model card; send nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be sent, and the model card; send nothing.")
     ] = False,
 ) -> None:
     """Publish a run on the Hugging Face Hub: weights, tokenizer, recipe, figures and a model card, in one commit.
 
-    What would go is listed first. Nothing made from text or glossaries of your own goes unasked. The token is HF_TOKEN, or that
-    of `hf auth login`.
+    The files are listed before they are sent. Nothing made from your own text or glossaries is sent unless you ask for
+    it. The token is HF_TOKEN, or the one stored by `hf auth login`.
 
     Examples: `medalist publish runs/demo --repo me/demo --dry-run`,
     `medalist publish runs/demo --repo me/demo --private --merged`
@@ -145,28 +150,26 @@ def publish(
         return
     done = send(publication, private=private)
     if not done.changed:
-        remarks.print("Nothing has changed since it was published last.")
+        remarks.print("Nothing has changed since it was last published.")
     print(done.url)
 
 
 def pull(
     repo: Annotated[str, typer.Argument(metavar="REPO", help="user/name on the Hub.", show_default=False)],
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to make. Default: runs/NAME.")] = None,
-    base: Annotated[
-        str | None, typer.Option(help="Where its base model lies, if it is not to come from the Hub.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to create. Default: runs/NAME.")] = None,
+    base: Annotated[str | None, typer.Option(help="Path of its base model, to avoid loading it from the Hub.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The data that it was trained on, to evaluate on its test split.")
+        Path | None, typer.Option(help="The data it was trained on, to evaluate on the test split.")
     ] = None,
     inventory: Annotated[
-        Path | None, typer.Option(help="Sense inventory, where the run was published without.")
+        Path | None, typer.Option(help="Sense inventory, if the run was published without one.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Evaluate it again and compare every figure with the published ones.")
+        bool, typer.Option("--check", help="Evaluate it again and compare every figure with the published one.")
     ] = False,
 ) -> None:
-    """Get a published run back from the Hugging Face Hub as a run folder: evaluate it, expand with it, report on it.
+    """Download a published run from the Hugging Face Hub as a run folder, to evaluate, expand with or report on.
 
     Examples: `medalist pull me/demo`, `medalist pull me/demo --out runs/again --check`
     """
@@ -181,4 +184,4 @@ def pull(
 
 
 VERBS = (export, publish, pull, task)
-"""What `app` adds to the command line."""
+"""The commands that `app` registers."""

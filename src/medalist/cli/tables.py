@@ -1,4 +1,4 @@
-"""What all tables for a terminal share; `result_tables`, `data_tables` and `share_tables` make them."""
+"""Helpers for terminal tables, shared by `result_tables`, `data_tables` and `share_tables`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..evaluation.results import Difference, Share
 
 
 def share_text(cell: Share | None) -> str:
-    """A fraction with its 95 % interval, in per cent: "83.5 (79.0-87.6)"."""
+    """A fraction with its 95 % interval, in percent: "83.5 (79.0-87.6)"."""
     if cell is None:
         return "-"
     return f"{100 * cell['value']:.1f} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})"
@@ -20,9 +20,9 @@ def gain_text(difference: Difference) -> str:
 
 
 def new_table(title: str, *columns: str) -> Table:
-    """An empty table; the first column is for names, the others are for figures."""
+    """Make an empty table; the first column is for names, the others are for figures."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        # In a wide table names are folded, lest the figures are cut off.
+        # In a wide table, names wrap so that figures are not cut off.
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0 and len(columns) < 6)
     return table

@@ -1,4 +1,4 @@
-"""`medalist train` and `plan`. Thin, as `app` is."""
+"""`medalist train` and `plan`. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ def train(
     parent: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="RUN", help="Tune a run further: begin with its weights, by its recipe if none is named."
+            "--from",
+            metavar="RUN",
+            help="Tune a run further: start from its weights, with its recipe unless you name another.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="With --from: marked passages to tune on; or plain texts, with data.substitution.mode=mended."
+            help="With --from: marked passages to tune on, or plain texts with data.substitution.mode=mended."
         ),
     ] = None,
     inventory: Annotated[
-        Path | None, typer.Option(help="With --from: a glossary, whose senses are offered beside the run's.")
+        Path | None, typer.Option(help="With --from: a glossary, whose senses are added to the run's.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last complete checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the run's last complete checkpoint.")] = False,
 ) -> None:
-    """Tune a base model as a recipe says, or a run further on texts of your own; the result is a run folder.
+    """Tune a base model with a recipe, or tune a run further on your own texts; the result is a run folder.
 
-    On several GPUs: `torchrun --nproc_per_node=8 -m medalist train RECIPE`, or `accelerate launch --num_processes 8 -m medalist
-    train RECIPE`; they share out training.passages_per_step, as training.parallel says.
+    On several GPUs: `torchrun --nproc_per_node=8 -m medalist train RECIPE`, or `accelerate launch --num_processes 8
+    -m medalist train RECIPE`; training.parallel says how they share the training.passages_per_step passages of a step.
 
     Examples: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`,
     `medalist train --from runs/demo --data notes.jsonl --inventory glossary.csv`
@@ -57,24 +59,32 @@ def train(
 def plan(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
     overrides: Overrides = None,
-    devices: Annotated[int, typer.Option(min=1, help="Devices that share the work, as training.parallel says.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Number of devices, which share the work as training.parallel says.")
+    ] = 1,
     memory: Annotated[
-        str | None, typer.Option(help="Memory of a device, such as 24GB. Default: that of the device here.")
+        str | None, typer.Option(help="Memory per device, such as 24GB. Default: that of the local device.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda; a GPU can be planned for where there is none, then without times.")
+        str, typer.Option(help="auto, cpu or cuda; without a GPU here, a plan for cuda gives no times.")
     ] = "auto",
     config: Annotated[
-        Path | None, typer.Option(help="The base's config.json, if its sizes are not known here.", show_default=False)
+        Path | None,
+        typer.Option(help="The base's config.json, if Medalist does not know its sizes.", show_default=False),
     ] = None,
-    probe: Annotated[bool, typer.Option(help="Measure this device for the times; a few seconds.")] = True,
+    probe: Annotated[bool, typer.Option(help="Measure this device for a few seconds to estimate times.")] = True,
     tflops: Annotated[
-        float | None, typer.Option(min=0.001, help="What a device sustains, in TFLOP/s, instead of measuring this one.")
+        float | None,
+        typer.Option(min=0.001, help="What a device sustains, in TFLOP/s, instead of measuring this one."),
     ] = None,
-    hours: Annotated[float | None, typer.Option(min=0, help="Say how many steps fit into so many hours.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures for machines.")] = False,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Also say how many steps fit into this many hours.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Say what a recipe will take before anything is downloaded: memory per device, work, time, and what to change if it does not fit.
+    """Estimate memory per device, work and time for a recipe, and what to change if it does not fit.
+
+    Nothing is downloaded.
 
     Example: `medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB`
     """
@@ -83,7 +93,7 @@ def plan(
     from ..recipe import load_recipe
     from .result_tables import plan_tables
 
-    found = make_plan(
+    result = make_plan(
         load_recipe(recipe, overrides or []),
         devices=devices,
         memory=parse_memory(memory) if memory else None,
@@ -93,11 +103,11 @@ def plan(
         tflops=tflops,
     )
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps(result.record(), indent=1, ensure_ascii=False))
         return
-    for table in plan_tables(found, hours=hours):
+    for table in plan_tables(result, hours=hours):
         out.print(table)
 
 
 VERBS = (train, plan)
-"""What `app` adds to the command line."""
+"""The commands that `app` registers."""

@@ -1,1 +1,1 @@
-"""Real text in, expanded text out."""
+"""Expanding the short forms of real text."""

@@ -1,6 +1,6 @@
-"""The Expander: finds the short forms of a text and says what each stands for there.
+"""The Expander, which finds the short forms of a text and says what each stands for in context.
 
-Nothing given to it is logged, stored or sent.
+Its input is never logged, stored or sent.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ class Expansion:
     short_form: str
     """The inventory's key."""
     long_form: str | None
-    """The answer; None where none of the listed senses fits."""
+    """The answer; None if none of the listed senses fits."""
     probability: float
-    """Of that answer, 0 to 1; of "none of these" where there is none."""
+    """Probability of the answer, 0 to 1; of "none of these" if there is no answer."""
     alternatives: tuple[tuple[str, float], ...]
-    """All listed long forms with their probabilities, likeliest first."""
+    """All listed long forms with their probabilities, most likely first."""
     evidence: Literal["model", "abstained"]
-    """Where the answer comes from."""
+    """Whether the model answered or abstained."""
     sure: bool
-    """Whether the answer is likely enough to stand without a question mark; `expanded_text` writes no others."""
+    """Whether the answer is likely enough to need no question mark; `expanded_text` inserts only such answers."""
 
 
 class Expander:
-    """Expands the short forms of texts with a tuned (or bare) model.
+    """Expands the short forms of texts with a tuned or base model.
 
     Args:
         loaded: the model.
-        inventory: short forms to look for and their senses.
+        inventory: the short forms to look for and their senses.
         prompt: the wording that the model was tuned with.
-        any_case: also take "copd" for "COPD".
-        calibration: how scores become answers, with a prior and a decision of its own on whether something is a short form
-            at all; None: the likeliest candidate, "none of these" among them.
+        any_case: also read "copd" as "COPD".
+        calibration: how scores become answers, with a prior and a separate decision on whether a mention is a short
+            form at all; None: the most likely candidate, "none of these" included.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Expander:
 
     @classmethod
     def load(cls, run: str | Path | None = None, *, any_case: bool | None = None) -> Expander:
-        """The tuned model of a run with its inventory and wording; without one, the reader that the package carries.
+        """Load the tuned model of a run with its inventory and wording, or the reader that comes with the package.
 
         Args:
             run: folder of a run; None: the reader.
-            any_case: also take "copd" for "COPD"; None: the reader does, a run does not.
+            any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
 
         Raises:
-            FileNotFoundError: it is no run, or not trained to its end.
+            FileNotFoundError: it is not a run, or its training has not finished.
             ValueError: it was trained on choice questions.
             ModelError: the embedded base model, which the reader needs, is not installed.
         """
@@ -105,14 +105,14 @@ class Expander:
         )
 
     def __call__(self, text: str) -> list[Expansion]:
-        """Expand one text; the result is in the order of the text."""
+        """Expand one text; the expansions are in text order."""
         return self.expand([text])[0]
 
     def expand(self, texts: Sequence[str]) -> list[list[Expansion]]:
-        """Expand several texts, more per forward pass on a GPU; the result does not depend on the company."""
+        """Expand several texts, in larger batches on a GPU; the result for a text does not depend on the others."""
         passages = [Passage(id=str(n), text=text, mentions=self._mentions(text)) for n, text in enumerate(texts)]
         layouts = [layout for passage in passages for layout in self._encoder.encode(passage, self._inventory)]
-        found: list[list[Expansion]] = [[] for _ in texts]
+        expanded: list[list[Expansion]] = [[] for _ in texts]
         scored = score_layouts(
             self._loaded.model,
             layouts,
@@ -122,16 +122,16 @@ class Expander:
         for layout, scores in scored:
             passage = passages[int(layout.text_id)]
             for number, values in zip(layout.mentions, scores, strict=True):
-                found[int(layout.text_id)].append(self._expansion(passage, number, values))
-        return [sorted(expansions, key=lambda expansion: expansion.start) for expansions in found]
+                expanded[int(layout.text_id)].append(self._expansion(passage, number, values))
+        return [sorted(expansions, key=lambda expansion: expansion.start) for expansions in expanded]
 
     def _mentions(self, text: str) -> tuple[Mention, ...]:
-        """The short forms of a text; a calibrated expander leaves out ordinary words in lower case."""
+        """Find the short forms of a text; a calibrated expander skips ordinary words in lower case."""
         found = self._finder.find(text)
         return found if self._calibration is None else tuple(m for m in found if not is_ordinary_word(text, m))
 
     def _expansion(self, passage: Passage, number: int, scores: Tensor) -> Expansion:
-        """The answer to one mention, from its scores ``[candidates]``, the null candidate's last."""
+        """Answer one mention from its scores ``[candidates]``, where the null candidate comes last."""
         mention, calibration = passage.mentions[number], self._calibration
         listed = self._inventory.long_forms(mention.short_form)
         if calibration is None:
@@ -160,7 +160,7 @@ class Expander:
 
 
 def expanded_text(text: str, expansions: Sequence[Expansion]) -> str:
-    """The text with each short form replaced by its long form where that is sure; the others stay as they are."""
+    """Replace each short form of a text by its long form where that is sure; leave the others unchanged."""
     pieces, at = [], 0
     for expansion in expansions:
         if expansion.long_form is not None and expansion.sure:

@@ -1,1 +1,1 @@
-"""Out to others and back: export, merge, publish, pull."""
+"""Sharing runs: export, merge, publish and pull them."""

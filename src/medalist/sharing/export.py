@@ -1,6 +1,6 @@
 """Exports a run for other programs: merged weights, or a GGUF file for llama.cpp.
 
-An export is scored on the run's held-out passages before it gets its name, and is not kept if accuracy falls.
+An export is scored on the run's held-out passages before it gets its final name; if accuracy drops, it is discarded.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ def export_merged(
     on: HeldOut = OWN_TEST,
     force: bool = False,
 ) -> Export:
-    """Write the tuned model as one folder that transformers, vLLM and others open as it is.
+    """Write the tuned model as one folder that transformers, vLLM and others can load directly.
 
-    The adapter is merged into the base's own 16- or 32-bit weights, never into those that the run quantised for training.
+    The adapter is merged into the base's original 16- or 32-bit weights, never into those quantised for training.
 
     Args:
-        run: trained to its end.
-        out: the folder to make; None: `export/<run>-<dtype>` of the run.
-        dtype: of the weights.
-        max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction.
-        on: what to compare on.
-        force: replace what `out` holds.
+        run: a fully trained run.
+        out: the folder to create; None: `export/<run>-<dtype>` in the run folder.
+        dtype: number format of the weights.
+        max_drop: largest accepted drop in accuracy from the run's tuned model, as a fraction.
+        on: the held-out data to compare on.
+        force: replace an existing `out`.
 
     Raises:
-        FileExistsError: there is an export of that name already.
-        FileNotFoundError: the run has not been trained to its end.
-        ValueError: accuracy falls by more than `max_drop`, and nothing is left; or the base is not the recorded one.
+        FileExistsError: an export of that name already exists.
+        FileNotFoundError: training of the run has not finished.
+        ValueError: accuracy drops by more than `max_drop` (nothing is written), or the base is not the recorded one.
     """
     target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
     _check_free(target, force=force)
@@ -71,24 +71,24 @@ def export_gguf(
     on: HeldOut = OWN_TEST,
     force: bool = False,
 ) -> Export:
-    """Write the tuned model as one GGUF file, for llama.cpp and what is built on it.
+    """Write the tuned model as one GGUF file, for llama.cpp and programs built on it.
 
-    Its weights are scored as dequantised; its tokenizer is compared with the run's on the same passages, in llama.cpp.
+    The dequantised weights are scored, and llama.cpp's tokenizer is compared with the run's on the same passages.
 
     Args:
-        run: trained to its end.
-        out: the file to make; None: `export/<run>-<type>.gguf` of the run.
-        file_type: "f16", or "q8_0" and "q4_k_m" with about 8 and 5 bits a weight.
-        max_drop: largest fall of accuracy against the run's tuned model that is accepted, as a fraction; also the largest
-            share of texts that llama.cpp may split into other tokens, as accuracy on those is not vouched for.
-        on: what to compare on.
-        force: replace what `out` holds.
+        run: a fully trained run.
+        out: the file to create; None: `export/<run>-<type>.gguf` in the run folder.
+        file_type: "f16", or "q8_0" and "q4_k_m" with about 8 and 5 bits per weight.
+        max_drop: largest accepted drop in accuracy from the run's tuned model, as a fraction; also the largest share of
+            texts that llama.cpp may tokenize differently, because accuracy on those is not verified.
+        on: the held-out data to compare on.
+        force: replace an existing `out`.
 
     Raises:
         GGUFError: `medalist[gguf]` is not installed, or llama.cpp does not support this kind of model.
-        FileExistsError: there is an export of that name already.
-        FileNotFoundError: the run has not been trained to its end.
-        ValueError: the export is worse than `max_drop` allows, and nothing is left; or the base is not the recorded one.
+        FileExistsError: an export of that name already exists.
+        FileNotFoundError: training of the run has not finished.
+        ValueError: the export exceeds `max_drop` (nothing is written), or the base is not the recorded one.
     """
     check_tools()
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
@@ -114,10 +114,10 @@ def export_gguf(
 
 
 def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
-    """Write a trained run's merged weights to a new folder, unchecked.
+    """Write a trained run's merged weights to a new folder without scoring them.
 
     Raises:
-        ModelError: the base is not the recorded one, or is quantised itself.
+        ModelError: the base is not the recorded one, or is itself quantised.
     """
     tuned = run.trained_to_end()
     if not run.is_adapter:
@@ -126,41 +126,42 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
     base, identity = find_base(run.base.source, run.base.revision)
     if identity.sha256 != run.base.sha256:
         raise ModelError(
-            f"{run.base.source} has the weights {identity.sha256[:12]}…, not {run.base.sha256[:12]}… that the run was "
-            "trained on"
+            f"The weights of {run.base.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on weights "
+            f"with {run.base.sha256[:12]}…"
         )
     write_merged(base, tuned, target, dtype=dtype)
 
 
 def _check_free(target: Path, *, force: bool) -> None:
-    """Refuse to write over an earlier export unasked."""
+    """Refuse to overwrite an earlier export without `force`."""
     if target.exists() and not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
 
 
 class _Check:
-    """Compares an export with the run's tuned model on held-out passages, and refuses one that is worse.
+    """Compares an export with the run's tuned model on held-out passages, and refuses a worse one.
 
-    Made before anything is written, so that a run without held-out data is refused first.
+    Create it before writing anything, so that a run without held-out data fails early.
     """
 
     def __init__(self, run: Run, target: Path, *, max_drop: float, on: HeldOut) -> None:
         run.trained_to_end()
         use_threads(run.recipe)
         self._run, self._target, self._max_drop = run, target, max_drop
-        self._held = held_out(run, replace(on, limit=None))  # whole, as the run's predictions that are read again were
+        # Without the limit, because the run's stored predictions cover all of the data.
+        self._held = held_out(run, replace(on, limit=None))
         self._texts = self._held.texts[: on.limit]
 
     def load(self, merged: Path) -> LoadedModel:
-        """A merged folder, computing in the dtype that the run was evaluated in."""
+        """Load a merged folder, to compute in the dtype that the run was evaluated in."""
         settings = self._run.recipe.model
         return load_base(str(merged), dtype=settings.dtype, attention=settings.attention)
 
     def __call__(self, load: Callable[[], LoadedModel]) -> Comparison:
-        """Score both, the run's tuned model only if it has not been evaluated on this data before.
+        """Score both models; reuse the tuned model's predictions if it was evaluated on this data before.
 
         Raises:
-            ValueError: accuracy falls by more than is allowed.
+            ValueError: accuracy drops by more than is allowed.
         """
         recipe, held = self._run.recipe, self._held
         models = RunModels(self._run)
@@ -169,14 +170,15 @@ class _Check:
         if before is None:
             before = self._score(models.load("tuned"), "Evaluating the run")
         after = self._score(load(), "Evaluating the export")
-        found = compare_scores(self._texts, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
-        if -found.difference.value > self._max_drop:
+        comparison = compare_scores(self._texts, held.inventory, before, after, resamples=recipe.evaluation.bootstrap)
+        if -comparison.difference.value > self._max_drop:
             raise ValueError(
-                f"{self._target.name} would lose {-100 * found.difference.value:.1f} points of accuracy "
-                f"({100 * found.before.value:.1f} to {100 * found.after.value:.1f} % of {found.before.count:,} questions, "
-                f"{found.changed:,} answers changed), more than --max-drop {self._max_drop:g} allows; nothing was written"
+                f"{self._target.name} would lose {-100 * comparison.difference.value:.1f} points of accuracy "
+                f"({100 * comparison.before.value:.1f} to {100 * comparison.after.value:.1f} % of "
+                f"{comparison.before.count:,} questions, {comparison.changed:,} answers changed), more than "
+                f"--max-drop {self._max_drop:g} allows; nothing was written"
             )
-        return found
+        return comparison
 
     def _score(self, loaded: LoadedModel, label: str) -> Scores:
         recipe = self._run.recipe
@@ -190,10 +192,10 @@ class _Check:
         )[0]
 
     def other_tokens(self, merged: Path, gguf: Path) -> int:
-        """How many of the passages llama.cpp splits into other tokens than the run's tokenizer does.
+        """Count the passages that llama.cpp tokenizes differently from the run's tokenizer.
 
         Raises:
-            ValueError: more than is allowed.
+            ValueError: there are more than is allowed.
         """
         from transformers import AutoTokenizer  # slow to import
 
@@ -204,14 +206,14 @@ class _Check:
         )
         if others > self._max_drop * len(texts):
             raise ValueError(
-                f"llama.cpp splits {others:,} of {len(texts):,} held-out texts into other tokens than the run was tuned "
-                f"with, more than --max-drop {self._max_drop:g} allows; nothing was written"
+                f"llama.cpp tokenizes {others:,} of {len(texts):,} held-out texts differently from the run, "
+                f"more than --max-drop {self._max_drop:g} allows; nothing was written"
             )
         return others
 
 
 def gguf_metadata(run: Run) -> dict[str, object]:
-    """What a GGUF file says about itself."""
+    """The metadata of a run's GGUF file."""
     base = run.base
     licence = licence_of(base.id)
     described = {"name": base.id.split("/")[-1]}

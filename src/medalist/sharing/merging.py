@@ -1,7 +1,7 @@
-"""Merges a LoRA adapter into the base's own weights, tensor by tensor on disk: the sum in fp32, then one rounding.
+"""Merges a LoRA adapter into the base's original weights, tensor by tensor on disk: summed in fp32, then rounded once.
 
-The base is read from its safetensors files and never built as a model. So the quantisation that a run trains with cannot
-slip in, and memory holds one shard of the result, whatever the size of the model.
+The base is read from its safetensors files and never instantiated as a model. The quantisation used in training
+therefore cannot leak in, and memory holds one shard of the result, whatever the size of the model.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from ..tools.progress import tracking
 
 _INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
-"""Patterns of a tokenizer's files."""
+"""File name patterns of a tokenizer."""
 
 
 def write_merged(
     base: Path, adapter: Path | None, target: Path, *, dtype: FloatType, shard_size: int = 5 * 10**9
 ) -> None:
-    """Write a model folder that any loader opens: the base with the adapter added, its config and its tokenizer.
+    """Write a model folder that any loader can open: the base with the adapter added, its config and its tokenizer.
 
     Args:
         base: a model folder with 16- or 32-bit weights.
-        adapter: a folder as peft saves LoRA adapters; None only changes the dtype.
-        target: the folder to make, or an empty one.
-        dtype: of the result; what is not a float is kept.
-        shard_size: largest weights file, in bytes.
+        adapter: a LoRA adapter folder as peft saves it; None only changes the dtype.
+        target: the folder to create, or an empty one.
+        dtype: of the result; tensors that are not floats keep theirs.
+        shard_size: maximum size of a weights file, in bytes.
 
     Raises:
         ModelError: the base is quantised, or the adapter does not fit it.
@@ -46,8 +46,8 @@ def write_merged(
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
-    config.pop("_name_or_path", None)  # perhaps a local path
-    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders look for
+    config.pop("_name_or_path", None)  # may be a local path
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders expect
     _write_json(target / "config.json", config | {key: dtype})
     for pattern in ("generation_config.json", *TOKENIZER):
         for path in base.glob(pattern):
@@ -59,17 +59,17 @@ def write_merged(
 
 
 def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """What an adapter adds to each weight, by the weight's name: ``B[out, r]`` with its scale, and ``A[r, in]``; fp32.
+    """What an adapter adds to each weight, by weight name: ``B[out, r]``, already scaled, and ``A[r, in]``; fp32.
 
     Raises:
-        ModelError: it is no plain LoRA adapter.
+        ModelError: it is not a plain LoRA adapter.
     """
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     unusual = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]
     if config["peft_type"] != "LORA" or unusual:
-        raise ModelError(f"{adapter} is no plain LoRA adapter ({', '.join(unusual) or config['peft_type']})")
+        raise ModelError(f"{adapter} is not a plain LoRA adapter ({', '.join(unusual) or config['peft_type']})")
     scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
     tensors = load_file(adapter / "adapter_model.safetensors")
     updates = {}
@@ -89,7 +89,7 @@ def _write_weights(
     opened: dict[str, Any] = {file: safe_open(base / file, "pt") for file in set(places.values())}
     files = {name: opened[file] for name, file in places.items()}
     if unknown := sorted(set(updates) - set(files)):
-        raise ModelError(f"The adapter changes {unknown[0]}, which {base} does not hold: it was made for another base")
+        raise ModelError(f"The adapter changes {unknown[0]}, which {base} lacks: it was made for another base")
 
     def merged(name: str) -> Tensor:
         weight: Tensor = files[name].get_tensor(name)
@@ -98,7 +98,7 @@ def _write_weights(
             weight = torch.addmm(weight.float(), b, a)
         return weight.to(dtype) if weight.is_floating_point() else weight
 
-    # Names and sizes decide how the weights are divided, so nothing is read for that.
+    # Names and sizes alone decide the shards, so no weights are read here.
     shapes = {
         name: torch.empty(file.get_slice(name).get_shape(), dtype=dtype, device="meta") for name, file in files.items()
     }
@@ -115,10 +115,10 @@ def _write_weights(
 
 
 def _weight_files(folder: Path) -> dict[str, str]:
-    """Which file of a model folder holds each tensor, as loaders see it: a folder may hold the same weights once more."""
+    """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights."""
     if (folder / _INDEX).exists():
-        found: dict[str, str] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
-        return found
+        files: dict[str, str] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        return files
     with safe_open(folder / "model.safetensors", "pt") as file:
         return dict.fromkeys(file.keys(), "model.safetensors")
 

@@ -1,4 +1,7 @@
-"""What of a run would be published: which files, cleaned of local names, and what stays at home and why; `terms` decides."""
+"""Collects the files of a run that would be published, without local names, and what is held back and why.
+
+`terms` decides what is held back.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +34,11 @@ from .terms import terms_of_run, words_of
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
 PARTS: dict[Part, str] = {
     "inventory": "inventory.csv: the candidates",
-    "senses": "trained_senses.csv: the senses of the training mentions, counted",
-    "short-forms": "metrics.json: results by short form, and which long form was taken for which",
+    "senses": "trained_senses.csv: the senses of the training mentions, with counts",
+    "short-forms": "metrics.json: results by short form, and which long forms were confused",
     "predictions": "predictions.parquet: ids, offsets and scores of the evaluated mentions",
 }
-"""What goes along only where the data's terms allow it, or where it is asked for with `--include`."""
+"""Parts that are published only if the data's terms allow it or the user asks for them with `--include`."""
 
 _WEIGHTS = (
     "adapter_config.json",
@@ -58,7 +61,7 @@ WRITTEN = (
     "evaluation/*/predictions.parquet",
     *_WEIGHTS,
 )
-"""Patterns of everything that is ever published; only safetensors, never pickle."""
+"""Patterns of all files that can be published: only safetensors, never pickle."""
 _LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
 
@@ -73,7 +76,7 @@ class Publication:
     files: Mapping[str, bytes | Path]
     """Path in the repository -> content."""
     left_out: tuple[tuple[str, str], ...]
-    """(what, why it stays)."""
+    """(what, why it is held back)."""
 
     @property
     def card(self) -> str:
@@ -99,21 +102,21 @@ def plan_publication(
     licence: str | None = None,
     license_file: Path | None = None,
 ) -> Publication:
-    """Collect what would be published of a run, and clean it of local names; nothing is sent.
+    """Collect what would be published of a run and remove local names from it; nothing is sent.
 
     Args:
-        run: trained to its end.
+        run: a fully trained run.
         repo: `user/name` on the Hub.
-        export: merged weights to publish in place of the run's own.
-        include: parts that would stay at home, to go all the same.
-        own_data: the weights were tuned on text of the user's own, and may go.
-        base_id: the base's Hub id where the run knows none, `user/name` or `user/name@revision`.
-        licence: of the base, as model cards name licences, where nothing says it.
-        license_file: its text, where it has to go along and does not lie beside the base.
+        export: merged weights to publish instead of the run's own.
+        include: parts to publish although they would be held back.
+        own_data: the weights were tuned on the user's own text and may be published.
+        base_id: the base's Hub id if the run does not know it, `user/name` or `user/name@revision`.
+        licence: the base's licence as model cards name it, if it is not stated anywhere.
+        license_file: the licence text, if it must be included and is not stored with the base.
 
     Raises:
-        FileNotFoundError: the run has not been trained to its end.
-        ValueError: something may not be published like this; the message says what to do.
+        FileNotFoundError: training of the run has not finished.
+        ValueError: something may not be published as requested; the message says what to do.
     """
     tuned = run.trained_to_end(recorded=True)
     check_repo_name(repo)
@@ -122,12 +125,12 @@ def plan_publication(
     terms = terms_of_run(run)
     if terms.weights and not own_data:
         raise ValueError(
-            f"{run.folder} is not published unasked: {terms.weights}, and weights can give back words of what they were "
-            "tuned on. --own-data says that you may publish them and want to."
+            f"{run.folder} is not published by default: {terms.weights}, and weights can reproduce words of their "
+            "training data. Add --own-data to confirm that you may publish them and want to."
         )
-    listed = (run.folder / "inventory.csv").exists()
+    has_inventory = (run.folder / "inventory.csv").exists()
     destination = _destination(
-        run, repo, base_id, licence, with_inventory=listed and (terms.words is None or "inventory" in include)
+        run, repo, base_id, licence, with_inventory=has_inventory and (terms.words is None or "inventory" in include)
     )
     assert destination.licence is not None
     weights = export.path if export else tuned
@@ -138,26 +141,26 @@ def plan_publication(
         files[NOTICE] = f"{destination.licence.notice}\n".encode()
     left_out: list[tuple[str, str]] = []
 
-    def goes(part: Part, what: str, reason: str | None) -> bool:
+    def allowed(part: Part, what: str, reason: str | None) -> bool:
         if reason is not None and part not in include:
             left_out.append((what, f"{reason}; --include {part} sends it"))
         return reason is None or part in include
 
-    if listed and goes("inventory", "inventory.csv", terms.words):
+    if has_inventory and allowed("inventory", "inventory.csv", terms.words):
         files["inventory.csv"] = (run.folder / "inventory.csv").read_bytes()
-    if (run.folder / "trained_senses.csv").exists() and goes("senses", "trained_senses.csv", terms.words):
+    if (run.folder / "trained_senses.csv").exists() and allowed("senses", "trained_senses.csv", terms.words):
         files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
     with_words = set()
     for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
         name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
-        words = goes("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
+        words = allowed("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
         with_words |= {path.parent.name} if words else set()
         files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, destination.base_id, words=words))
         if (path.parent / "claims.json").exists():
             files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
         predictions = path.parent / "predictions.parquet"
-        remade = "`medalist evaluate` makes them again where the data is"
-        if predictions.exists() and goes("predictions", f"{name}/predictions.parquet", remade):
+        remade = "`medalist evaluate` makes them again if the data is available"
+        if predictions.exists() and allowed("predictions", f"{name}/predictions.parquet", remade):
             files[f"{name}/predictions.parquet"] = predictions
     files["recipe.yaml"] = _recipe(run, destination, weights, "adapter" if "adapter_config.json" in files else "model")
     files["README.md"] = card_text(run, export, replace(destination, with_words=frozenset(with_words))).encode()
@@ -166,15 +169,15 @@ def plan_publication(
 
 
 def is_written(name: str) -> bool:
-    """Whether a file's name is one that publishing writes."""
+    """Whether publishing writes files of this name."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in WRITTEN)
 
 
 def check_repo_name(repo: str) -> None:
-    """Refuse what is no name of a repository on the Hub.
+    """Refuse an invalid name of a Hub repository.
 
     Raises:
-        ValueError: it is not `user/name`, or holds signs that the Hub does not take.
+        ValueError: it is not `user/name`, or contains characters that the Hub does not accept.
     """
     try:
         validate_repo_id(repo)
@@ -183,7 +186,7 @@ def check_repo_name(repo: str) -> None:
         good = False
     if not good:
         raise ValueError(
-            f'"{repo}" is no repository of the Hub: it takes user/name, of letters, digits, "-", "_" and "."'
+            f'"{repo}" is not a valid Hub repository: use user/name, with letters, digits, "-", "_" and "."'
         )
 
 
@@ -195,22 +198,22 @@ def _destination(run: Run, repo: str, base_id: str | None, licence: str | None, 
         check_repo_name(identity)
     elif identity.count("/") != 1:
         raise ValueError(
-            f'The base "{identity}" has no Hub id, so nobody could load what is published: name it with --base-id user/name'
+            f'The base "{identity}" has no Hub id, so nobody could load it: name one with --base-id user/name'
         )
-    found = licence_of(identity, _base_folder(run), given=licence)
-    if found is None:
+    known_licence = licence_of(identity, _base_folder(run), given=licence)
+    if known_licence is None:
         raise ValueError(
-            f"Nothing says under which licence {identity} is, which holds for this model too: name it with --license, "
+            f"The licence of {identity}, which also applies to this model, is unknown: name it with --license, "
             "such as apache-2.0"
         )
-    found.check_name(repo)
+    known_licence.check_name(repo)
     return Destination(
-        repo=repo, base_id=identity, base_revision=revision, licence=found, with_inventory=with_inventory
+        repo=repo, base_id=identity, base_revision=revision, licence=known_licence, with_inventory=with_inventory
     )
 
 
 def _base_folder(run: Run) -> Path | None:
-    """Where the base lies on this machine, with its card and licence; None where it does not lie here as a folder."""
+    """The local folder of the base, with its card and licence; None if there is none."""
     source = run.base.source
     if Path(source).is_absolute():
         return Path(source) if Path(source).is_dir() else Path(source).parent
@@ -221,7 +224,7 @@ def _base_folder(run: Run) -> Path | None:
 
 
 def _weights(folder: Path, destination: Destination) -> dict[str, bytes | Path]:
-    """The weights and the tokenizer; what their settings say of this machine is taken out."""
+    """The weights and the tokenizer, without settings that describe this machine."""
     files: dict[str, bytes | Path] = {}
     for path in sorted(folder.iterdir()):
         if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _WEIGHTS):
@@ -240,7 +243,7 @@ def _json(values: Any) -> bytes:
 
 
 def _shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
-    """Metrics without local names, and without words of the data unless those may go."""
+    """Metrics without local names, and without words of the data unless those may be published."""
     about = metrics["about"]
     named = {str(path.resolve()): name for name, path in clinical.NOTES.items()}
     file, inventory_file = about.get("file"), about.get("inventory_file")
@@ -282,14 +285,14 @@ def _shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
 
 
 def _recipe(run: Run, destination: Destination, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
-    """The recipe as others can use it: files by name and fingerprint, the base by its Hub id."""
+    """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id."""
     settings, record, base = run.recipe.data, run.record, run.base
     values = _names_only(dump_recipe(run.recipe))
     embedded = base.source == EMBEDDED
     values["model"] |= {"base": EMBEDDED if embedded else destination.base_id, "revision": destination.base_revision}
     values["output"] = "runs"
     source = EMBEDDED if embedded else destination.base_id
-    if base.source.endswith(".gguf"):  # whose weights are not the Hub's
+    if base.source.endswith(".gguf"):  # its weights are not the ones on the Hub
         source = Path(base.source).name
     fingerprints = {
         Path(name).name: _fingerprint(Path(name)) for name in (settings.path, *settings.inventories) if name
@@ -314,7 +317,7 @@ def _recipe(run: Run, destination: Destination, weights: Path, kind: Literal["ad
 
 
 def _names_only(value: Any) -> Any:
-    """Nested values with every path cut down to its last name."""
+    """Nested values with every path reduced to its last component."""
     if isinstance(value, dict):
         return {key: _names_only(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -323,7 +326,7 @@ def _names_only(value: Any) -> Any:
 
 
 def _fingerprint(path: Path) -> str | None:
-    """SHA-256 of a file, or of a corpus's account; None of what is not here, or another folder."""
+    """SHA-256 of a file, or of a corpus's account; None if it is missing or another kind of folder."""
     file = path / ACCOUNT if is_corpus(path) else path
     if not file.is_file():
         return None
@@ -332,7 +335,7 @@ def _fingerprint(path: Path) -> str | None:
 
 
 def _check_no_local_names(files: Mapping[str, bytes | Path], run: Run) -> None:
-    """The last look before anything goes out: no text may name a folder of this machine."""
+    """Check last of all that no text to be published names a folder of this machine."""
     settings = run.recipe.data
     named = (run.folder, run.base.source, run.record["data"].get("folder"), settings.path, *settings.inventories)
     paths = [Path(name).expanduser() for name in named if name and ("/" in str(name) or Path(name).exists())]
@@ -341,4 +344,4 @@ def _check_no_local_names(files: Mapping[str, bytes | Path], run: Run) -> None:
         if isinstance(content, bytes):
             for folder in folders:
                 if len(folder) > 5 and folder.encode() in content:
-                    raise ValueError(f"{name} would name {folder}, a folder of this machine; it is not published")
+                    raise ValueError(f"{name} would contain {folder}, a folder of this machine; nothing was published")

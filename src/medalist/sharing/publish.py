@@ -1,4 +1,4 @@
-"""Publishes a run on the Hugging Face Hub as a model repository, in one commit. `pull` gets it back."""
+"""Publishes a run on the Hugging Face Hub as a model repository, in one commit. `pull` downloads it again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .publication import Publication, is_written, plan_publication
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """What came of publishing."""
+    """The result of publishing."""
 
     url: str
     commit: str
     changed: bool
-    """False: the repository held all of it already, and no commit was made."""
+    """False: the repository already contained all of it, so no commit was made."""
     publication: Publication
 
 
@@ -48,27 +48,27 @@ def publish(
     license_file: Path | None = None,
     token: str | None = None,
 ) -> Published:
-    """Publish a run as a model repository on the Hub, with its card, recipe and figures; all of it in one commit.
+    """Publish a run as a model repository on the Hub, with its card, recipe and figures, in one commit.
 
-    Broken off, it leaves nothing to be seen; done again, what has arrived is not sent again, and what is there already makes no
-    new commit.
+    If interrupted, nothing becomes visible; run it again, and files that have arrived are not sent again. If the
+    repository already contains everything, no new commit is made.
 
     Args:
-        run: trained to its end.
-        repo: `user/name`; made if need be.
-        private: only for its owners.
-        merged: publish merged weights in place of the adapter; see `export_merged`.
-        dtype: of merged weights.
-        include: parts that stay at home unless they are asked for; see `publication.PARTS`.
-        own_data: the run learnt from text of your own, and may be published.
+        run: a fully trained run.
+        repo: `user/name`; created if it does not exist.
+        private: create a private repository.
+        merged: publish merged weights instead of the adapter; see `export_merged`.
+        dtype: number format of merged weights.
+        include: parts that are held back unless asked for; see `publication.PARTS`.
+        own_data: the run was tuned on your own text, and may be published.
         base_id: as for `plan_publication`.
         licence: likewise.
         license_file: likewise.
-        token: of the Hub; None: HF_TOKEN, or the one of `hf auth login`.
+        token: access token of the Hub; None: HF_TOKEN, or the one stored by `hf auth login`.
 
     Raises:
-        ValueError: something may not be published like this, or the Hub refuses; the message says what to do.
-        OSError: the Hub cannot be reached, or the connection broke.
+        ValueError: something may not be published as requested, or the Hub refuses; the message says what to do.
+        OSError: the Hub cannot be reached, or the connection is lost.
     """
     publication = prepare_publication(
         run,
@@ -87,14 +87,14 @@ def publish(
 def prepare_publication(
     run: Run, repo: str, *, merged: bool = False, dtype: FloatType = "bfloat16", **settings: Any
 ) -> Publication:
-    """What `publish` would send, its merged weights made if need be: to be shown first. Arguments as for `publish`."""
+    """Prepare what `publish` would send, merging weights if needed; takes the arguments of `publish`."""
     if merged:
-        plan_publication(run, repo, **settings)  # what is wrong is told before the weights are made
+        plan_publication(run, repo, **settings)  # fail before the weights are merged
     return plan_publication(run, repo, export=_merged(run, dtype) if merged else None, **settings)
 
 
 def _merged(run: Run, dtype: FloatType) -> Export:
-    """The run's merged weights: those of an earlier call if they are the same still, or made now."""
+    """The run's merged weights: reused from an earlier call if still the same, or merged now."""
     target = run.folder / "export" / f"{run.folder.name}-{dtype}"
     note = target.with_name(f"{target.name}.json")
     made_of = {"tuned": weights_sha256(run.trained_to_end())}
@@ -112,11 +112,11 @@ def _merged(run: Run, dtype: FloatType) -> Export:
 
 
 def send(publication: Publication, *, private: bool = False, token: str | None = None) -> Published:
-    """Send what was prepared; arguments and errors as for `publish`."""
+    """Send a prepared publication; arguments and errors as for `publish`."""
     api = HfApi(token=token, library_name="medalist", library_version=__version__)
     repo = publication.repo
     unfinished = (
-        f"Nothing of this can be seen in {repo}; run the same command again: what has arrived is not sent again."
+        f"None of it is visible in {repo} yet. Run the same command again: files that have arrived are not sent again."
     )
     with quiet_client(), hub_errors(repo, unfinished=unfinished):
         persistently(api.whoami)
@@ -126,23 +126,22 @@ def send(publication: Publication, *, private: bool = False, token: str | None =
 
 
 def _commit(api: HfApi, publication: Publication, *, private: bool) -> tuple[str | None, str]:
-    """The repository's head before and after one commit; after is before if nothing has changed."""
+    """Make one commit and return the repository's head before and after it; the same if nothing has changed."""
     repo = publication.repo
     head = api.model_info(repo)
     there = {file.rfilename for file in head.siblings or []}
     ours = "medalist" in (head.tags or [])
     if others := sorted(there - {".gitattributes", ".gitignore", "README.md", "LICENSE"}) if not ours else []:
-        raise ValueError(f"{repo} holds another model already ({others[0]}): name another repository.")
+        raise ValueError(f"{repo} already contains another model ({others[0]}): name another repository.")
     if private and head.private is False:
-        raise ValueError(
-            f"{repo} is there already and public: make it private on its Hub page, or leave out --private."
-        )
+        raise ValueError(f"{repo} already exists and is public: make it private on its Hub page, or omit --private.")
     stale = [name for name in sorted(there - set(publication.files)) if ours and is_written(name)]
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(name, content) for name, content in publication.files.items()),
         *(CommitOperationDelete(name) for name in stale),
     ]
-    with warnings.catch_warnings():  # that predictions are data is known
+    # The Hub's client warns about data files; predictions are meant to be there.
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
         done = api.create_commit(
             repo,

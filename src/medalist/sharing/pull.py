@@ -1,4 +1,4 @@
-"""Gets a published run back from the Hugging Face Hub as a run folder, and evaluates it again."""
+"""Downloads a published run from the Hugging Face Hub as a run folder, and evaluates it again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..tools.progress import say
 from .publication import WRITTEN, check_repo_name, is_written
 
 TOLERANCE = 1e-4
-"""By how much a figure may differ when a pulled run is evaluated again."""
+"""Largest accepted difference in a figure when a pulled run is evaluated again."""
 
 
 def pull(
@@ -40,24 +40,24 @@ def pull(
     inventory: Path | None = None,
     token: str | None = None,
 ) -> Run:
-    """Get a published run back as a run folder, to evaluate, expand and report as any other.
+    """Download a published run as a run folder, to evaluate, expand with and report on like any other.
 
     Args:
         repo: `user/name` on the Hub.
         revision: branch, tag or commit.
-        out: the folder to make; None: `runs/<name>`.
-        base: where its base model lies, if it is not to come from the Hub; refused if it is another one.
-        data: what the run was trained on, if you have it, to evaluate on its test split; embedded data needs no naming.
-        inventory: the candidates, where they were not published.
-        token: of the Hub; None: HF_TOKEN, or the one of `hf auth login`.
+        out: the folder to create; None: `runs/<name>`.
+        base: path of its base model, to avoid loading it from the Hub; a different model is refused.
+        data: the data it was trained on, to evaluate on the test split; embedded data need not be named.
+        inventory: the candidates, if they were not published.
+        token: access token of the Hub; None: HF_TOKEN, or the one stored by `hf auth login`.
 
     Returns:
         The run.
 
     Raises:
-        FileExistsError: `out` is there already.
-        ValueError: there is no such repository, or it was not published by Medalist, or what was named does not fit it.
-        OSError: the Hub cannot be reached, or the connection broke; nothing is left under the name `out`.
+        FileExistsError: `out` already exists.
+        ValueError: the repository does not exist, was not published by Medalist, or does not fit the files named here.
+        OSError: the Hub cannot be reached, or the connection is lost; `out` is not created.
     """
     check_repo_name(repo)
     out = out or Path("runs") / repo.split("/")[1]
@@ -85,7 +85,7 @@ def pull(
             shutil.copyfile(path, target)
         if not weights.exists() or weights_sha256(weights) != record["published"]["weights"]:
             raise ValueError(
-                f"{repo} holds other weights than its recipe.yaml names: it was changed since it was published"
+                f"{repo} contains other weights than its recipe.yaml records: it was changed after it was published"
             )
         if record["published"].get("inventory"):  # choice questions have none
             _senses(folder, repo, prepared, inventory)
@@ -95,19 +95,19 @@ def pull(
 
 
 def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
-    """The repository's files in the Hub's local cache: none but those that publishing writes."""
-    unfinished = "Run the same command again: what has arrived is kept."
+    """Download the repository's files to the Hub's local cache: only those that publishing writes."""
+    unfinished = "Run the same command again to resume: files that have arrived are kept."
     with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished):
         head = persistently(lambda: HfApi(token=token).model_info(repo, revision=revision))
         if "recipe.yaml" not in {file.rfilename for file in head.siblings or []}:
-            raise ValueError(f"{repo} was not published by Medalist: it holds no recipe.yaml")
+            raise ValueError(f"{repo} was not published by Medalist: it has no recipe.yaml")
         return Path(
             persistently(lambda: snapshot_download(repo, revision=head.sha, allow_patterns=list(WRITTEN), token=token))
         )
 
 
 def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe, set to write where the run will lie, and the record of a published run."""
+    """The recipe, with its output set to the new run folder, and the record of a published run."""
     try:
         values = yaml.safe_load((snapshot / "recipe.yaml").read_text(encoding="utf-8"))
         record = values.pop("record")
@@ -121,12 +121,12 @@ def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, A
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
         kind = None
     if kind not in ("adapter", "model"):
-        raise ValueError(f"{repo} was not published by Medalist: its recipe.yaml says nothing of a published run")
+        raise ValueError(f"{repo} was not published by Medalist: its recipe.yaml does not describe a published run")
     return parse_recipe(values | {"name": out.name, "output": str(out.parent)}, origin=f"recipe.yaml of {repo}"), record
 
 
 def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:
-    """Where to load the base from; a stranger's recipe may name the embedded one or a Hub id, never a path."""
+    """Where to load the base from; a downloaded recipe may name the embedded model or a Hub id, never a path."""
     source = str(recorded["source"])
     if base is None:
         try:
@@ -147,12 +147,12 @@ def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> di
 
 
 def _prepared(recipe: Recipe, record: Mapping[str, Any], repo: str, *, given: bool) -> Prepared | None:
-    """The run's data, prepared from its recipe as it was for training; None where it is not at hand.
+    """The run's data, prepared from its recipe as for training; None if it is not available.
 
     Raises:
-        ValueError: what was named is other data.
+        ValueError: other data was named.
     """
-    further = "parent" in record  # whose data is made of the parent's too
+    further = "parent" in record  # its data includes the parent's
     if not given and (recipe.data.source != "sample" or recipe.data.inventories or further):
         return None
     found = prepare(recipe)
@@ -168,14 +168,14 @@ def _prepared(recipe: Recipe, record: Mapping[str, Any], repo: str, *, given: bo
 
 
 def _senses(folder: Path, repo: str, prepared: Prepared | None, inventory: Path | None) -> None:
-    """The inventory and the trained senses of a pulled run, from what is at hand where they were not published."""
+    """Write the inventory and the trained senses of a pulled run from local data if they were not published."""
     if prepared and not (folder / "trained_senses.csv").exists():
         Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
     if (folder / "inventory.csv").exists() and inventory is None:
         return
     if prepared is None and inventory is None:
         raise ValueError(
-            f"{repo} comes without its sense inventory: name one with --inventory FILE, or the data with --data"
+            f"{repo} was published without its sense inventory: name one with --inventory FILE, or the data with --data"
         )
     found = prepared.inventory if prepared else Inventory.read(inventory or Path())
     found.write(folder / "inventory.csv")
@@ -183,23 +183,23 @@ def _senses(folder: Path, repo: str, prepared: Prepared | None, inventory: Path 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repeated:
-    """An evaluation that was published and has been repeated."""
+    """A published evaluation that was repeated."""
 
     data: str
     figures: int
     largest: float
-    """Largest difference of a figure, as they are kept: 0.01 is one point of accuracy."""
+    """Largest difference in a figure, in stored units: 0.01 is one point of accuracy."""
     where: str
-    """Which figure that is."""
+    """The figure with the largest difference."""
 
 
 def repeat_evaluations(run: Run) -> list[Repeated]:
-    """Evaluate a pulled run again where it was evaluated before it was published, as far as the data is here.
+    """Repeat the published evaluations of a pulled run whose data is available.
 
     Raises:
-        ValueError: none of its data is here.
+        ValueError: none of the data is available.
     """
-    found = []
+    evaluations = []
     for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
         name, before = path.parent.name, read_metrics(path.parent)
         if name == "test" and run.prepared() is not None:
@@ -210,28 +210,28 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
             continue
         here = dict(_figures(after))
         gaps = [(abs(value - here.get(key, float("inf"))), key) for key, value in _figures(before)]
-        found.append(Repeated(data=name, figures=len(gaps), largest=max(gaps)[0], where=max(gaps)[1]))
-    if not found:
+        evaluations.append(Repeated(data=name, figures=len(gaps), largest=max(gaps)[0], where=max(gaps)[1]))
+    if not evaluations:
         raise ValueError(
-            f"{run.folder}: the data that it was evaluated on is not here; name it with --data when you pull"
+            f"{run.folder}: the data that it was evaluated on is not available; name it with --data when you pull"
         )
-    return found
+    return evaluations
 
 
 def check_repeated(repeated: Repeated) -> str:
-    """What repeating an evaluation showed, for people.
+    """Describe the result of a repeated evaluation for the user.
 
     Raises:
         ValueError: a figure differs by more than the tolerance.
     """
     shown = f"{repeated.data}: {repeated.figures:,} figures, largest difference {repeated.largest:.2g}"
     if repeated.largest > TOLERANCE:
-        raise ValueError(f"{shown} ({repeated.where}): not what was published, within {TOLERANCE:g}")
+        raise ValueError(f"{shown} ({repeated.where}): differs from the published figure by more than {TOLERANCE:g}")
     return f"{shown}: as published."
 
 
 def _figures(metrics: Metrics) -> Iterator[tuple[str, float]]:
-    """Every figure of an evaluation under its path, such as `slices.all.tuned.value`."""
+    """Every figure of an evaluation with its path, such as `slices.all.tuned.value`."""
 
     def walk(value: object, path: str) -> Iterator[tuple[str, float]]:
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""A task for lm-eval, EleutherAI's evaluation harness: any model it can load answers the questions that a run is evaluated on.
+"""Writes the questions that a run is evaluated on as a task for lm-eval, EleutherAI's evaluation harness.
 
-lm-eval scores each candidate as a text of its own and takes the likeliest, as Medalist does by tree. It encodes the whole
-text at once; where the tokens meet as Medalist's do, which is counted here, the scores are the same.
+lm-eval scores each candidate as a separate text and picks the most likely, as Medalist does with trees. It tokenizes
+the whole text at once; if the tokens equal Medalist's, which is counted here, the scores are the same.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ TASK = "medalist"
 _YAML = """\
 # lm_eval --include_path THIS_FOLDER --tasks {task} --model hf --model_args pretrained=MODEL
 #
-# {count:,} questions. acc is the share whose gold answer has the highest summed log-probability: what `medalist evaluate` calls
-# accuracy. The candidates bring their own space and end of line, so nothing is put between question and candidate.
+# {count:,} questions. acc is the share whose gold answer has the highest summed log-probability, which
+# `medalist evaluate` calls accuracy. The candidates include their leading space and end of line, so the
+# target delimiter is empty.
 task: {task}
 custom_dataset: !function questions.load
 test_split: test
@@ -49,7 +50,7 @@ metadata:
 """
 
 _READER = '''\
-"""Reads the questions beside this file, so that the folder can lie anywhere; lm-eval calls it."""
+"""Loads the questions stored beside this file, so that the folder can be moved; called by lm-eval."""
 
 import json
 from pathlib import Path
@@ -65,28 +66,28 @@ def load(**_):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskCounts:
-    """What a task file holds and leaves out."""
+    """What a task contains and leaves out."""
 
     questions: int
-    """Those that count towards `medalist evaluate`'s accuracy: gold listed, two candidates or more."""
+    """Those that count towards the accuracy of `medalist evaluate`: gold listed, and at least two candidates."""
     no_choice: int
-    """Mentions left out because there is nothing to choose, or the gold is not listed."""
+    """Mentions left out because there is no choice to make or the gold is not listed."""
     dropped: int
-    """Mentions that do not fit the run's model."""
+    """Mentions that do not fit into the model's window."""
     encoded_otherwise: int
-    """Questions that lm-eval, which encodes a text at once, gives other tokens than Medalist with the run's tokenizer."""
+    """Questions that lm-eval, which encodes the whole text at once, tokenizes differently from Medalist."""
 
 
 def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
-    """Write a folder that `lm_eval --include_path FOLDER --tasks medalist` takes: the questions, with the passages' text, and the task.
+    """Write a folder for `lm_eval --include_path FOLDER --tasks medalist`: the task and its questions with their text.
 
     Args:
         run: its prompt words the questions, and its tokenizer cuts long passages into windows.
-        folder: a new one.
-        on: marked passages.
+        folder: the folder to create.
+        on: the marked passages to ask about.
 
     Raises:
-        FileExistsError: the folder is there.
+        FileExistsError: the folder exists.
         ValueError: no mention has a listed gold answer and a second candidate.
     """
     if folder.exists():
@@ -95,7 +96,7 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
 
     held = held_out(run, on)
     if held.quizzes:
-        raise ValueError("A task asks about marked short forms, and these are choice questions: name some with --data")
+        raise ValueError("A task needs marked passages, but these are choice questions: name passages with --data")
     base, _ = find_base(run.base.source, run.base.revision)
     tokenizer, longest = AutoTokenizer.from_pretrained(base), longest_sequence(AutoConfig.from_pretrained(base))
     encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
@@ -123,7 +124,7 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
 def task_questions(
     passages: Sequence[Passage], inventory: Inventory, encoder: Encoder
 ) -> Iterator[tuple[str, Question, dict[str, object]]]:
-    """The questions of passages: the window that each is asked in, the question, and its line of the task file."""
+    """Yield the questions of passages, each with the window it is asked in and its line of the task file."""
     with tracking("Writing questions", sum(len(passage.mentions) for passage in passages)) as advance:
         for passage in passages:
             for layout in encoder.encode(passage, inventory):
@@ -146,8 +147,8 @@ def task_questions(
 
 
 def encoded_alike(tokenizer: Any, encoder: Encoder, text: str, question: Question) -> bool:
-    """Whether the texts encoded whole, as lm-eval does it, have the tokens that Medalist's tree has."""
+    """Whether encoding the whole texts, as lm-eval does, gives the same tokens as Medalist's tree."""
     asked, candidates = encoder.token_ids(text, question)
     whole = text + question.prompt
-    found: list[list[int]] = tokenizer([whole, *(whole + c for c in question.candidates[:-1])]).input_ids
-    return found == [asked, *([*asked, *candidate] for candidate in candidates[:-1])]
+    encoded: list[list[int]] = tokenizer([whole, *(whole + c for c in question.candidates[:-1])]).input_ids
+    return encoded == [asked, *([*asked, *candidate] for candidate in candidates[:-1])]

@@ -1,6 +1,6 @@
-"""What the terms of a run's data allow to publish.
+"""Decides what the terms of a run's data allow to be published.
 
-Law 9: nothing made from a user's own text or glossary goes out without a flag; this is where that is decided.
+Law 9: nothing made from a user's own text or glossary is published without a flag. That is decided here.
 """
 
 from __future__ import annotations
@@ -19,50 +19,51 @@ from ..runs.run import Run, is_run, open_run
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """Why something may not go out unasked; None where it may."""
+    """Why something may not be published by default; None if it may."""
 
     weights: str | None = None
-    """Of weights, which can give back words of what they were tuned on."""
+    """For weights, which can reproduce words of their training data."""
     words: str | None = None
-    """Of what lists words of the data: inventory, senses, tables by short form, predictions."""
+    """For files that list words of the data: inventory, senses, tables by short form, predictions."""
 
 
 def terms_of(settings: DataSettings) -> Terms:
-    """What the data of a run allows to publish.
+    """What the terms of a run's data allow to be published.
 
-    The sample corpus is CC0: everything may go. MeDAL and PubMed are published texts, so weights may go; tables made from
-    them, ADAM's senses above all, are not ours to pass on. Everything else is the user's own until they say otherwise: so is a
-    plain glossary, and any inventory or corpus that is gone and cannot be looked at.
+    The sample corpus is CC0: everything may be published. MeDAL and PubMed are published texts, so weights may be
+    published; tables made from them, above all ADAM's senses, are not ours to redistribute. Everything else is
+    treated as the user's own until they say otherwise, including a plain glossary and any missing inventory or
+    corpus, which cannot be checked.
     """
     own = [name for name in _inventories(settings) if not Path(name).exists() or is_glossary(Path(name))]
     if settings.source not in ("sample", "medal", "pubmed"):
-        reason = f"it was made from data of your own (data.source {settings.source})"
+        reason = f"it was made from your own data (data.source {settings.source})"
     elif own:
-        gone = "" if Path(own[0]).exists() else ", and is not here to be looked at"
+        gone = "" if Path(own[0]).exists() else ", and is missing, so it cannot be checked"
         reason = f"it was made with {Path(own[0]).name}, which may be your own{gone}"
     elif settings.source == "sample" and not settings.inventories:
         return Terms()
     else:
         named = {"sample": "the inventory", "medal": "MeDAL and ADAM", "pubmed": "PubMed and the inventories"}
-        return Terms(words=f"the terms of {named[settings.source]} may not allow to pass it on")
+        return Terms(words=f"the terms of {named[settings.source]} may not allow redistribution")
     return Terms(weights=reason, words=reason)
 
 
 def terms_of_run(run: Run) -> Terms:
-    """As `terms_of`; weights that another run's were the beginning of are under that run's terms too."""
-    terms, before = terms_of(run.recipe.data), run.record.get("parent")
-    if before is None or terms.weights:
+    """Like `terms_of`; weights tuned further from another run are also subject to that run's terms."""
+    terms, parent = terms_of(run.recipe.data), run.record.get("parent")
+    if parent is None or terms.weights:
         return terms
     folder = dump_recipe(run.recipe)["model"].get("parent")
     if folder is None or not is_run(Path(folder)):
-        reason: str | None = f"it goes on from {before['name']}, which is not here to be looked at"
+        reason: str | None = f"it was tuned further from {parent['name']}, which is missing, so it cannot be checked"
         return Terms(weights=reason, words=reason)
     inherited = terms_of_run(open_run(Path(folder)))
     return Terms(weights=inherited.weights, words=terms.words or inherited.words)
 
 
 def _inventories(settings: DataSettings) -> tuple[str, ...]:
-    """The inventories that a run's senses come from, those that its corpus was prepared with among them."""
+    """The inventories that a run's senses come from, including those its corpus was prepared with."""
     if settings.inventories or settings.path is None:
         return settings.inventories
     if not is_corpus(Path(settings.path)):
@@ -72,7 +73,7 @@ def _inventories(settings: DataSettings) -> tuple[str, ...]:
 
 
 def words_of(about: DataAbout, terms: Terms) -> str | None:
-    """Why the tables of an evaluation may not go out unasked: what it was made on, and with which candidates."""
+    """Why the tables of an evaluation may not be published by default, judging by its data and candidates."""
     embedded_notes = {str(path.resolve()) for path in clinical.NOTES.values()} | set(clinical.NOTES)
     file, inventory_file = about.get("file"), about.get("inventory_file")
     if file is not None and file not in embedded_notes:
