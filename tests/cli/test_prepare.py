@@ -27,7 +27,7 @@ from pubmed_xml import article, pubmed
 
 INVENTORY = Inventory.of([("RA", "right atrium", 1, None), ("BP", "blood pressure", 1, None)])
 HEADER = "ABSTRACT_ID,TEXT,LOCATION,LABEL\n"
-PROGRESS = re.compile(r"[\w ,]+: [\d,]+/[\d,]+ in \d+ s.*|Going on with what .* holds")
+PROGRESS = re.compile(r"[\w ,]+: [\d,]+/[\d,]+ in \d+ s.*|Resuming from .*")
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, list[str]]:
@@ -71,10 +71,10 @@ def parquet(**columns: Any) -> bytes:
 
 GOOD = HEADER + "".join(f"{n},in RA,1,right atrium\n" for n in range(300))
 WRONG = {
-    "cut.csv.gz": (lambda: gz(GOOD, 30), "cut.csv.gz is damaged or cut short (Compressed file ended before"),
+    "cut.csv.gz": (lambda: gz(GOOD, 30), "cut.csv.gz is damaged or truncated (Compressed file ended before"),
     "cut.zip": (
         lambda: zipped(30, train_csv=GOOD),
-        "cut.zip is damaged or cut short (File is not a zip file). Fetch it",
+        "cut.zip is damaged or truncated (File is not a zip file). Download it",
     ),
     "readme.zip": (lambda: zipped(README_md=GOOD), "readme.zip holds no CSV file, so it is none of MeDAL's archives"),
     "other.zip": (
@@ -111,14 +111,14 @@ def test_a_damaged_or_other_table_is_one_line_and_leaves_no_corpus(here, capsys,
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("cut.xml.gz", None, "cut.xml.gz is damaged or cut short behind line"),
+        ("cut.xml.gz", None, "cut.xml.gz is damaged or truncated after line"),
         ("page.xml", b"<html></html>", "page.xml, line 1: found <html> instead of <PubmedArticleSet>; is it one of"),
         (
             "other.jsonl",
             b'{"title": "x"}\n',
             "1 of 1 rows are bad (limit 5%); the first: other.jsonl, row 1: no pmid or id.",
         ),
-        ("cut.jsonl.gz", gz('{"pmid": 1, "text": "blood pressure"}\n', 4), "cut.jsonl.gz is damaged or cut short ("),
+        ("cut.jsonl.gz", gz('{"pmid": 1, "text": "blood pressure"}\n', 4), "cut.jsonl.gz is damaged or truncated ("),
         ("notes.txt", b"BP", "notes.txt is of no known format. Known: .xml.gz, .xml, .jsonl.gz, .jsonl"),
     ],
 )
@@ -226,8 +226,8 @@ def test_a_full_disk_is_one_line_that_says_where_and_how_to_go_on(on_a_full_disk
     for code, err in told:
         [line] = [line for line in err.splitlines() if not PROGRESS.fullmatch(line)]
         assert code == 1
-        assert "No room is left for " in line and f"/disk-{verb}/{verb} on its disk" in line
-        assert line.endswith("Make room and run the same command again: it goes on from here.")
+        assert "The disk is full: no space left for " in line and f"/disk-{verb}/{verb}. Free" in line
+        assert line.endswith("Free some space and run the same command again to resume.")
 
 
 @pytest.mark.parametrize("verb", ["medal", "pubmed"])

@@ -65,7 +65,7 @@ def medal_account(**parts: Any) -> dict[str, Any]:
 def test_a_card_of_medal_without_anything_to_tell_is_written_all_the_same(tmp_path):
     medal_card(medal_account(), tmp_path / "card.html")
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
-    assert "<b>–</b><small>of the answers are spelt out" in page
+    assert "<b>–</b><small>of answers are spelt out" in page
     assert "Rows set aside" not in page and "Junk senses" not in page
 
 
@@ -100,6 +100,6 @@ def test_a_card_of_pubmed_names_five_files_and_counts_the_others(tmp_path):
     }
     pubmed_card(account, tmp_path / "card.html")
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
-    assert "Read: 0.xml, 1.xml, 2.xml, 3.xml, 4.xml and 1,200 more files." in page
+    assert "Files read: 0.xml, 1.xml, 2.xml, 3.xml, 4.xml and 1,200 more files." in page
     assert "<b>1,001</b><small>abstracts kept" in page and "<b>15</b><small>short forms marked: defined" in page
     assert "a.csv + mined" in page and "no PMID" in page and "Kind: defined" in page

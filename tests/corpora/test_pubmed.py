@@ -363,7 +363,7 @@ def test_a_broken_file_costs_no_other_and_once_mended_only_it_is_read_again(tmp_
     sound = sources[1].read_bytes()
     break_off(sources[1])
     with pytest.raises(
-        ValueError, match=r"\A[^\n]*pubmed25n0002\.xml\.gz, line \d+: not well-formed XML \(.*Fetch it again\.\Z"
+        ValueError, match=r"\A[^\n]*pubmed25n0002\.xml\.gz, line \d+: not well-formed XML \(.*Download it again\.\Z"
     ):
         prepared(tmp_path / "out", *sources)
     work = tmp_path / ".out.work"

@@ -164,8 +164,8 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("valid_adam.txt", MEDAL + "CT\tCT:1\n", "line 5: 2 columns instead of 3"),
         ("adam", ADAM + "CT\tCT:1\n", "line 6: 2 columns instead of ADAM's 5"),
         ("adam", ADAM + "CT\tCT:1\tx:1:0\t0\tmany\n", "line 6: count 'many' is no whole number"),
-        ("adam.gz", gzip.compress(ADAM.encode(), mtime=0)[:-9], "adam.gz is damaged or cut short"),
-        ("adam.gz", b"ADAM", "adam.gz is damaged or cut short"),
+        ("adam.gz", gzip.compress(ADAM.encode(), mtime=0)[:-9], "adam.gz is damaged or truncated"),
+        ("adam.gz", b"ADAM", "adam.gz is damaged or truncated"),
     ],
 )
 def test_glossary_that_cannot_be_read_is_refused_in_one_line_with_its_place(tmp_path, name, content, message):

@@ -481,7 +481,7 @@ def test_an_account_of_another_shape_is_refused_in_one_line(tmp_path):
     assert open_prepared(folder).account == account
     (folder / "data.json").write_text(json.dumps(account | {"passages": 4}))
     with pytest.raises(
-        ValueError, match=r"data\.json is not of the shape .*passages.*Remove the folder and run"
+        ValueError, match=r"data\.json does not have the format .*passages.*Remove the folder and run"
     ) as error:
         open_prepared(folder)
     assert "\n" not in str(error.value)

@@ -203,7 +203,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         lambda: read_casi(path, Quarantine()),
         lambda: read_passages(path, Inventory.of([]), Quarantine(limit=1)),
     ):
-        with pytest.raises(ValueError, match=r"casi\.txt\.gz is damaged or cut short"):
+        with pytest.raises(ValueError, match=r"casi\.txt\.gz is damaged or truncated"):
             read()
 
 

@@ -172,7 +172,7 @@ def test_a_csv_row_with_too_few_fields_is_set_aside(tmp_path):
         ("own.txt", b"question", "is of no known format"),
         ("own.jsonl", b"", "holds no questions"),
         ("own.csv", b"question,options,answer\n\xff,a|b,a\n", "is not UTF-8"),
-        ("own.jsonl.gz", b"\x1f\x8b\x08\x00 cut short", "is damaged or cut short"),
+        ("own.jsonl.gz", b"\x1f\x8b\x08\x00 cut short", "is damaged or truncated"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(name, content, message, tmp_path):

@@ -227,10 +227,10 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
         (
             "train.csv.gz",
             gzip.compress((HEADER + "5,in RA,1,a\n" * 999).encode(), mtime=0)[:-9],
-            " is damaged or cut short (",
+            " is damaged or truncated (",
         ),
-        ("train.csv.gz", HEADER, " is damaged or cut short (Not a gzipped file"),
-        ("train.zip", b"PK\x03\x04 and no more", " is damaged or cut short (File is not a zip file). Fetch it again."),
+        ("train.csv.gz", HEADER, " is damaged or truncated (Not a gzipped file"),
+        ("train.zip", b"PK\x03\x04 and no more", " is damaged or truncated (File is not a zip file). Download it again."),
     ],
 )
 def test_a_file_that_is_no_table_of_medals_is_told_in_one_short_line(tmp_path, name, content, told):
@@ -254,7 +254,7 @@ def test_a_damaged_member_of_an_archive_is_named(tmp_path):
     content = bytearray(path.read_bytes())
     content[2_000:2_010] = b"\xff" * 10
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"pretrain_subset\.zip is damaged or cut short \(.*\)\. Fetch it again\."):
+    with pytest.raises(ValueError, match=r"pretrain_subset\.zip is damaged or truncated \(.*\)\. Download it again\."):
         list(rows(tables(path)[0], Quarantine()))
 
 

@@ -184,13 +184,13 @@ def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_pat
     path = pubmed(tmp_path, *(article(n, f"text {n * n * n}") for n in range(2_000)))
     path.write_bytes(path.read_bytes()[:-2_000])
     with pytest.raises(
-        ValueError, match=r"pubmed25n0001\.xml\.gz is damaged or cut short behind line [\d,]{5,} .*\. Fetch it again\.$"
+        ValueError, match=r"pubmed25n0001\.xml\.gz is damaged or truncated after line [\d,]{5,} .*\. Download it again\.$"
     ):
         list(read_records(path, Quarantine()))
     plain = pubmed(tmp_path, article(1, "a"), article(2, "b"), name="plain.xml")
     plain.write_bytes(plain.read_bytes()[: -len("</PubmedArticleSet>\n")])
     with pytest.raises(
-        ValueError, match=r"plain\.xml, line 36: not well-formed XML \(Premature end .* Fetch it again\.$"
+        ValueError, match=r"plain\.xml, line 36: not well-formed XML \(Premature end .* Download it again\.$"
     ):
         list(read_records(plain, Quarantine()))
 
@@ -201,7 +201,7 @@ def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_pat
         (b"<PubmedArticleSet>\n<PubmedArticle>\n<PMID>1</PMIDS>\n", r"bad\.xml, line 3: not well-formed XML \(Opening"),
         (b"<PubmedArticleSet>\n<PubmedArticle>1 < 2", r"bad\.xml, line 2: not well-formed XML \(StartTag"),
         (b"<PubmedArticleSet>\n\n\xff\n</PubmedArticleSet>", r"bad\.xml, line 3: not well-formed XML"),
-        (b"", r"bad\.xml, line 1: not well-formed XML \(no element found\)\. Fetch it again\."),
+        (b"", r"bad\.xml, line 1: not well-formed XML \(no element found\)\. Download it again\."),
         (b'{"pmid": 1}\n', r"bad\.xml, line 1: not well-formed XML \(Start tag expected"),
         (
             b"<?xml version='1.0'?>\n<!-- -->\n<html><PubmedArticleSet/></html>",
@@ -218,7 +218,7 @@ def test_a_file_that_is_none_of_pubmeds_is_refused_with_what_was_found(tmp_path,
         list(read_records(path, Quarantine()))
     path = tmp_path / "bad.xml.gz"
     path.write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match=r"bad\.xml\.gz is damaged or cut short .*\. Fetch it again\."):
+    with pytest.raises(ValueError, match=r"bad\.xml\.gz is damaged or truncated .*\. Download it again\."):
         list(read_records(path, Quarantine()))
 
 
