@@ -129,8 +129,8 @@ def medal_card(account: MedalAccount, path: Path) -> None:
             ),
             Section(
                 title="ADAM's scores of the senses",
-                note="How likely it is that the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, was not "
-                "identified by this score, because good terms score low too.",
+                note="How likely it is that the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, was "
+                "not identified by this score, because good terms score low too.",
                 columns=("senses", "0 to 0.2", "to 0.4", "to 0.6", "to 0.8", "to 1", "no score"),
                 rows=[(name, *row) for name, row in (account["adam_scores"] or {}).items()],
             ),
@@ -150,7 +150,7 @@ def pubmed_card(account: PubmedAccount, path: Path) -> None:
     notes: dict[Kind, str] = {
         "medal": "MeDAL's published recipe: first section, lower case, letters only.",
         "substituted": "Cased text with punctuation and digits; every mention of a chosen long form is abbreviated.",
-        "defined": "Short forms as the authors wrote them; the answers come from their definitions, which were removed.",
+        "defined": "Short forms as the authors wrote them; the answers come from the definitions, now removed.",
     }
     write_data_card(
         path,

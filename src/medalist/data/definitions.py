@@ -17,7 +17,8 @@ _WORD = re.compile(r"\S+")
 _SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n")
 _DOUBTFUL = re.compile(
     r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
-    r"left|right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
+    r"left|right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b"
+    r"[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
 )
 """Usually not a short form in parentheses; accepted only if each of its letters begins a word of the long form."""
 _WINDOW = 200

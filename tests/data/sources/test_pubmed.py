@@ -153,7 +153,7 @@ def test_book_chapters_are_passed_over(tmp_path):
         ("  <PubmedArticle><PubmedData/></PubmedArticle>\n", "no PMID"),
         (article(" ", "a"), "the PMID is empty"),
         (article("PMC7", "a"), "PMID 'PMC7' is no number"),
-        (article(7, "a", version="last"), "Version 'last' of the PMID is no whole number"),
+        (article(7, "a", version="last"), "Version 'last' of the PMID is not a whole number"),
         (article(7, "a &drug; b"), "the entity &drug; is not one of XML's own, and others are not looked up"),
         (deleted(""), "the PMID is empty"),
     ],
