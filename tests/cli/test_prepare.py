@@ -89,7 +89,7 @@ WRONG = {
     ),
     "cut.parquet": (
         lambda: parquet(abstract_id=[1], text=["in RA"], location=[[1]], label=[["right atrium"]])[:-9],
-        "cut.parquet is no Parquet file, or is cut short (",
+        "cut.parquet is not a Parquet file, or is truncated (",
     ),
     "bad.csv": (
         lambda: (HEADER + "1,in RA,5,right atrium\n").encode(),
@@ -119,7 +119,7 @@ def test_a_damaged_or_other_table_is_one_line_and_leaves_no_corpus(here, capsys,
             "1 of 1 rows are bad (limit 5%); the first: other.jsonl, row 1: no pmid or id.",
         ),
         ("cut.jsonl.gz", gz('{"pmid": 1, "text": "blood pressure"}\n', 4), "cut.jsonl.gz is damaged or truncated ("),
-        ("notes.txt", b"BP", "notes.txt is of no known format. Known: .xml.gz, .xml, .jsonl.gz, .jsonl"),
+        ("notes.txt", b"BP", "notes.txt has an unknown format. Known: .xml.gz, .xml, .jsonl.gz, .jsonl"),
     ],
 )
 def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(here, capsys, name, content, told):

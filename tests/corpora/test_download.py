@@ -110,7 +110,7 @@ def test_always_breaking_at_the_same_place_ends(tmp_path):
     cuts = [Answer(cut=100_000)] * 50
     with (
         serving(Zenodo({"train.csv": BODY}, honours_range=False, faults=cuts)) as server,
-        pytest.raises(OSError, match=r"train\.csv could not be downloaded .*try again later; 1 MB are kept"),
+        pytest.raises(OSError, match=r"train\.csv could not be downloaded .*try again later; the first 1 MB are kept"),
     ):
         fetch(server, tmp_path)
     assert 6 <= len(server.asked("/files/")) < 20
@@ -164,7 +164,7 @@ def test_an_address_that_cannot_be_right_is_not_tried_again(tmp_path, monkeypatc
 def test_a_refusal_is_final(tmp_path, status):
     with (
         serving(Zenodo({}, record_faults=[Answer(status)] * 50)) as server,
-        pytest.raises(OSError, match=rf"/records/7 answers {status} \w+( \w+)?: check that it exists and is open"),
+        pytest.raises(OSError, match=rf"/records/7 returned {status} \w+( \w+)?: check that it exists and is publicly"),
     ):
         fetch(server, tmp_path)
     assert len(server.requests) == 1
@@ -173,7 +173,7 @@ def test_a_refusal_is_final(tmp_path, status):
 def test_an_answer_that_is_no_record_says_so(tmp_path):
     with (
         serving(lambda _: Answer(body=b'{"id": 7}')) as server,
-        pytest.raises(OSError, match="not with a Zenodo record and its files"),
+        pytest.raises(OSError, match="did not return a Zenodo record with files"),
     ):
         fetch(server, tmp_path)
 
@@ -311,7 +311,7 @@ def test_the_usual_layouts_are_understood(hub):
         (REPO, {"revision": "none"}, r'^someone/abstracts has no revision "none" on the Hub'),
         ("someone/shards", {"revision": "several"}, r"has several configurations; choose one: one, two\."),
         ("someone/nothing", {}, r"^someone/nothing does not exist as a dataset on the Hub, or is private: check the name"),
-        ("someone/gated", {}, r"^someone/gated is gated, and the account .* has no access: .*/datasets/someone/gated,"),
+        ("someone/gated", {}, r"^someone/gated is gated, and your account does not have access: .*/datasets/someone/gated,"),
     ],
 )
 def test_what_the_hub_does_not_have_is_said_in_one_line(hub, repo, choice, message):

@@ -215,11 +215,11 @@ def test_stray_carriage_return_costs_its_row_only(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.xlsx", "x", "rows.xlsx is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet"),
+        ("rows.xlsx", "x", "rows.xlsx has an unknown format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet"),
         ("rows.csv", "id,text\n1,RA\n", "not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL"),
         ("rows.csv", "", "rows.csv is empty; MeDAL's tables begin with ABSTRACT_ID"),
-        ("rows.csv", HEADER, "rows.csv holds no passages"),
-        ("rows.jsonl", "\n", "rows.jsonl holds no passages"),
+        ("rows.csv", HEADER, "rows.csv contains no passages"),
+        ("rows.jsonl", "\n", "rows.jsonl contains no passages"),
     ],
 )
 def test_file_of_another_kind_is_refused_in_one_line(tmp_path, name, content, message):
@@ -265,22 +265,22 @@ def test_json_lines_need_only_offsets(tmp_path):
         (b'{"id": "b", "text": "RA \\ud83d"}', "not UTF-8: surrogates not allowed"),
         (RECORD | {"id": "a0"}, "duplicate id 'a0'"),
         (RECORD | {"id": None}, "empty id"),
-        ({"text": "RA"}, "no field 'id'"),
-        ({"id": "b"}, "no field 'text'"),
+        ({"text": "RA"}, "missing field 'id'"),
+        ({"id": "b"}, "missing field 'text'"),
         ({"id": "b", "text": " "}, "empty text"),
         ({"id": "b", "text": 5}, "empty text"),
-        ({"id": "b", "text": "RA", "mentions": [{"start": 0}]}, "no field 'end'"),
+        ({"id": "b", "text": "RA", "mentions": [{"start": 0}]}, "missing field 'end'"),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 3}]},
             "mention 0-3 is outside the text (2 characters)",
         ),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": "2"}]},
-            "mention 0-'2': start and end are whole numbers",
+            "mention 0-'2': start and end must be whole numbers",
         ),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": 5}]},
-            "mention 0-2: short_form and long_form are text",
+            "mention 0-2: short_form and long_form must be strings",
         ),
         ({"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": " "}]}, "empty long form"),
         (
@@ -304,7 +304,7 @@ def test_malformed_json_line_is_quarantined_with_its_line_and_reason(tmp_path, l
 
 def test_parquet_without_the_columns_names_the_missing_one(tmp_path):
     pl.DataFrame({"id": ["a"], "body": ["pain in RA"]}).write_parquet(tmp_path / "rows.parquet")
-    with pytest.raises(TooManyBadRows, match=r"rows\.parquet, row 1: no field 'text'"):
+    with pytest.raises(TooManyBadRows, match=r"rows\.parquet, row 1: missing field 'text'"):
         read_passages(tmp_path / "rows.parquet", INVENTORY)
 
 

@@ -129,8 +129,8 @@ def medal_card(account: MedalAccount, path: Path) -> None:
             ),
             Section(
                 title="ADAM's scores of the senses",
-                note="How likely it is that the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, was "
-                "not identified by this score, because good terms score low too.",
+                note="How likely it is that the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, "
+                "was not identified by this score, because good terms score low too.",
                 columns=("senses", "0 to 0.2", "to 0.4", "to 0.6", "to 0.8", "to 1", "no score"),
                 rows=[(name, *row) for name, row in (account["adam_scores"] or {}).items()],
             ),

@@ -122,7 +122,7 @@ class Inventory:
         """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary, plain or `.gz`.
 
         A glossary is CSV, TSV or JSON. A CSV glossary has the columns `short_form`, `long_form` and, if known, `count`
-        and `concept`; a JSON glossary is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with these fields.
+        and `concept`; a JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with these fields.
 
         Raises:
             ValueError: the file has none of these formats, is damaged or not UTF-8, or lists nothing.

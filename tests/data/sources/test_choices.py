@@ -130,9 +130,9 @@ PLAIN = {"question": "Which?", "options": ["left", "right"], "answer": "left"}
     ("row", "reason"),
     [
         (PLAIN | {"question": " "}, "empty question"),
-        ({"options": ["left", "right"], "answer": "left"}, "no field 'question'"),
+        ({"options": ["left", "right"], "answer": "left"}, "missing field 'question'"),
         (PLAIN | {"options": ["left"]}, "fewer than two options"),
-        (PLAIN | {"options": ["left", "Left", "right"], "answer": "right"}, "an option stands twice"),
+        (PLAIN | {"options": ["left", "Left", "right"], "answer": "right"}, "an option appears twice"),
         (PLAIN | {"options": ["left", ""]}, "empty option"),
         (PLAIN | {"options": 7}, "options are a list of up to 26"),
         (PLAIN | {"answer": "up"}, "answer 'up' is no option and no option's letter"),
@@ -169,7 +169,7 @@ def test_a_csv_row_with_too_few_fields_is_set_aside(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("own.txt", b"question", "is of no known format"),
+        ("own.txt", b"question", "has an unknown format"),
         ("own.jsonl", b"", "holds no questions"),
         ("own.csv", b"question,options,answer\n\xff,a|b,a\n", "is not UTF-8"),
         ("own.jsonl.gz", b"\x1f\x8b\x08\x00 cut short", "is damaged or truncated"),

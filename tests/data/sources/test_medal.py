@@ -178,7 +178,7 @@ def test_parquet_of_other_columns_is_refused_with_those_that_it_has(tmp_path, ty
 def test_parquet_that_was_cut_short_is_named(tmp_path):
     path = hub(tmp_path, (7, "in RA", [1], ["right atrium"]))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"0000\.parquet is no Parquet file, or is cut short"):
+    with pytest.raises(ValueError, match=r"0000\.parquet is not a Parquet file, or is truncated"):
         read(path)
 
 

@@ -278,7 +278,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 def test_a_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "abstracts.csv").write_text("pmid\n")
-    with pytest.raises(ValueError, match=r"abstracts\.csv is of no known format\. Known: \.xml, \.xml\.gz, \.jsonl,"):
+    with pytest.raises(ValueError, match=r"abstracts\.csv has an unknown format\. Known: \.xml, \.xml\.gz, \.jsonl,"):
         read_records(tmp_path / "abstracts.csv", Quarantine())
 
 
@@ -292,7 +292,7 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty holds no file that ends in \.xml\.gz, \.xml, \.jsonl\.gz, \.jsonl"):
         input_files([tmp_path / "empty"])
-    with pytest.raises(ValueError, match=r"md5 is of no known format\. Known: "):
+    with pytest.raises(ValueError, match=r"md5 has an unknown format\. Known: "):
         input_files([tmp_path / "baseline" / "pubmed25n0002.xml.gz.md5"])
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         input_files([tmp_path / "nowhere"])
