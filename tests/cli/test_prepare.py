@@ -76,13 +76,13 @@ WRONG = {
         lambda: zipped(30, train_csv=GOOD),
         "cut.zip is damaged or truncated (File is not a zip file). Download it",
     ),
-    "readme.zip": (lambda: zipped(README_md=GOOD), "readme.zip holds no CSV file, so it is none of MeDAL's archives"),
+    "readme.zip": (lambda: zipped(README_md=GOOD), "readme.zip contains no CSV file, so it is not one of MeDAL's archives"),
     "other.zip": (
         lambda: zipped(train_csv="id,body\n1,RA\n"),
         "other.zip, train.csv begins with ['id', 'body'], not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL",
     ),
     "other.csv": (lambda: b"id,body\n1,RA\n", "other.csv begins with ['id', 'body'], not with MeDAL's columns"),
-    "empty.csv": (lambda: b"", "empty.csv is empty; MeDAL's tables begin with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
+    "empty.csv": (lambda: b"", "empty.csv is empty; a MeDAL table begins with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
     "other.parquet": (
         lambda: parquet(id=[1], body=["in RA"]),
         "other.parquet has the columns id (int64), body (string), not abstract_id, text, location, label as MeDAL",

@@ -73,7 +73,7 @@ def test_a_card_of_medal_tells_what_was_mended_and_whether_junk_was_kept(tmp_pat
     junk = {"mentions": 1_300, "labels": 2, "examples": [["T3", "after", "after", 1_299], ["OD", "<i>", "<i>", 1]]}
     mended = medal_account()["mended"] | {"junk": junk}
     spread = {"1": 4, "9": 2, "10": 3, "31": 2}
-    for kept, told in ((False, "Mentions dropped, the passage kept"), (True, "Kept, as published.")):
+    for kept, told in ((False, "Mentions dropped; passages kept"), (True, "Kept, as published.")):
         account = medal_account(mended=mended, mentions_per_passage=spread, settings={"as_published": kept})
         medal_card(account, tmp_path / "card.html")
         page = (tmp_path / "card.html").read_text(encoding="utf-8")

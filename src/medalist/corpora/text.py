@@ -1,7 +1,7 @@
 """Turns plain medical text into training passages that together cover every listed sense, typed like clinical notes.
 
 Texts are cut at lines and sentences into chunks of 30 to 120 words, in which listed long forms are found.
-Chunks are chosen so that each sense of an ambiguous short form appears up to a given number of times, rare senses first.
+Chunks are chosen so that each sense of an ambiguous short form appears up to a given number of times, rare ones first.
 Then long forms are abbreviated, some chunks are rendered as notes, and look-alikes are marked as such.
 """
 

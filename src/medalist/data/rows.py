@@ -60,8 +60,8 @@ class Quarantine:
         if len(bad) > self.limit * self.total:
             first = bad[0]
             raise TooManyBadRows(
-                f"{len(bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: {first['file']}, row "
-                f"{first['line']:,}: {first['reason']}. "
+                f"{len(bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: {first['file']}, "
+                f"row {first['line']:,}: {first['reason']}. "
                 "Fix the file or raise the limit (data.max_bad_rows, --max-bad-rows)."
             )
 

@@ -173,9 +173,9 @@ def test_rows_that_annotators_were_unsure_of_are_set_aside_and_do_not_stop_the_r
         (row(start="x"), "start 'x' and end '10' are not both whole numbers"),
         (row(start=-2), "start '-2' and end '10' are not both whole numbers"),
         (row(end=""), "start '9' and end '' are not both whole numbers"),
-        (row(""), "'RA' stands neither at 9 nor as a word elsewhere in the text"),
-        (row("the rate of RAs"), "'RA' stands neither at 9 nor as a word elsewhere in the text"),
-        (row(written="ra"), "'ra' stands neither at 9 nor as a word elsewhere in the text"),
+        (row(""), "'RA' appears neither at 9 nor as a word elsewhere in the text"),
+        (row("the rate of RAs"), "'RA' appears neither at 9 nor as a word elsewhere in the text"),
+        (row(written="ra"), "'ra' appears neither at 9 nor as a word elsewhere in the text"),
     ],
 )
 def test_malformed_row_is_quarantined_with_its_line_and_reason(tmp_path, line, reason):

@@ -152,9 +152,9 @@ def test_book_chapters_are_passed_over(tmp_path):
         (article(None, "a"), "no PMID"),
         ("  <PubmedArticle><PubmedData/></PubmedArticle>\n", "no PMID"),
         (article(" ", "a"), "the PMID is empty"),
-        (article("PMC7", "a"), "PMID 'PMC7' is no number"),
+        (article("PMC7", "a"), "PMID 'PMC7' is not a number"),
         (article(7, "a", version="last"), "Version 'last' of the PMID is not a whole number"),
-        (article(7, "a &drug; b"), "the entity &drug; is not one of XML's own, and others are not looked up"),
+        (article(7, "a &drug; b"), "the entity &drug; is not one of XML's own, and others are not resolved"),
         (deleted(""), "the PMID is empty"),
     ],
 )
@@ -290,7 +290,7 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
     found = input_files([tmp_path / "baseline", later])
     assert [path.name for path in found] == ["pubmed25n0002.xml.gz", "pubmed25n0003.xml.gz", "pubmed25n0001.xml.gz"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty holds no file that ends in \.xml\.gz, \.xml, \.jsonl\.gz, \.jsonl"):
+    with pytest.raises(ValueError, match=r"empty has no file that ends in \.xml\.gz, \.xml, \.jsonl\.gz, \.jsonl"):
         input_files([tmp_path / "empty"])
     with pytest.raises(ValueError, match=r"md5 has an unknown format\. Known: "):
         input_files([tmp_path / "baseline" / "pubmed25n0002.xml.gz.md5"])

@@ -17,7 +17,7 @@ from ..spelling import tidy
 
 
 def read_casi(path: Path, quarantine: Quarantine) -> list[Passage]:
-    """Read CASI's rows: short form|long form|short form as written|start|end|section|text, windows-1252, plain or `.gz`.
+    """Read CASI's rows: short form|long form|short form as written|start|end|section|text, windows-1252, also `.gz`.
 
     Ordinary words and people's names that only look like short forms (GENERAL ENGLISH, NAME) have the gold answer
     `NONE_OF_THESE`. Rows about which the annotators were unsure, or that they called a mistake, are quarantined with

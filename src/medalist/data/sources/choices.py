@@ -166,8 +166,8 @@ def _first_option(path: Path, answers: Iterable[object]) -> int:
         raise ValueError(f"{path}: cop is 0 in some rows and 4 in others, so it counts from neither 0 nor 1")
     if found.isdisjoint({"0", "4"}):
         raise ValueError(
-            f"{path}: cop is never 0 and never 4, so it is unclear whether it counts from 0 or from 1; replace it with a "
-            'field "answer" that has the letter of the correct option'
+            f"{path}: cop is never 0 and never 4, so it is unclear whether it counts from 0 or from 1; replace it with "
+            'a field "answer" that has the letter of the correct option'
         )
     return 0 if "0" in found else 1
 

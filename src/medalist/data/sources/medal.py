@@ -1,7 +1,7 @@
 """Reads MeDAL's files and converts their word positions to the character offsets of a `Mention`.
 
-The files are train, valid and test (one row per short form), full_data (one row per abstract, with lists joined by "|"),
-and the Hub's Parquet.
+The files are train, valid and test (one row per short form), full_data (one row per abstract, with lists joined by
+"|"), and the Hub's Parquet.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MedalRow(NamedTuple):
     """One row: an abstract with one short form, or with all of its short forms."""
 
     line: int
-    """The line on which the row ends, counted from 1 including the header, as in an editor; in Parquet, the row number."""
+    """The line on which the row ends, from 1 including the header, as in an editor; in Parquet, the row number."""
     abstract: str
     text: str
     locations: str
@@ -232,7 +232,7 @@ def text_id(text: str) -> str:
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Yield CSV records with the line on which each ends, without blank lines; fast for lines without quotation marks."""
+    """Yield CSV records with the line on which each ends, skipping blank lines. Lines without quotes are split fast."""
     lines, number = iter(lines), 0
     for raw in lines:
         number += 1
