@@ -76,7 +76,10 @@ WRONG = {
         lambda: zipped(30, train_csv=GOOD),
         "cut.zip is damaged or truncated (File is not a zip file). Download it",
     ),
-    "readme.zip": (lambda: zipped(README_md=GOOD), "readme.zip contains no CSV file, so it is not one of MeDAL's archives"),
+    "readme.zip": (
+        lambda: zipped(README_md=GOOD),
+        "readme.zip contains no CSV file, so it is not one of MeDAL's archives",
+    ),
     "other.zip": (
         lambda: zipped(train_csv="id,body\n1,RA\n"),
         "other.zip, train.csv begins with ['id', 'body'], not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL",

@@ -310,8 +310,16 @@ def test_the_usual_layouts_are_understood(hub):
         (REPO, {"revision": "words"}, r"has no Parquet files: choose another revision"),
         (REPO, {"revision": "none"}, r'^someone/abstracts has no revision "none" on the Hub'),
         ("someone/shards", {"revision": "several"}, r"has several configurations; choose one: one, two\."),
-        ("someone/nothing", {}, r"^someone/nothing does not exist as a dataset on the Hub, or is private: check the name"),
-        ("someone/gated", {}, r"^someone/gated is gated, and your account does not have access: .*/datasets/someone/gated,"),
+        (
+            "someone/nothing",
+            {},
+            r"^someone/nothing does not exist as a dataset on the Hub, or is private: check the name",
+        ),
+        (
+            "someone/gated",
+            {},
+            r"^someone/gated is gated, and your account does not have access: .*/datasets/someone/gated,",
+        ),
     ],
 )
 def test_what_the_hub_does_not_have_is_said_in_one_line(hub, repo, choice, message):

@@ -437,7 +437,10 @@ def test_a_second_corpus_of_the_same_name_takes_its_own_inventory(tmp_path):
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ({}, r"No abstract in .*n0001\.xml\.gz and 1 more files has anything to mark for the chosen kinds; is senses\.csv .*"),
+        (
+            {},
+            r"No abstract in .*n0001\.xml\.gz and 1 more files has anything to mark for the chosen kinds; is senses\.csv .*",
+        ),
         ({"inventory": None}, "The kinds medal and substituted need an inventory of long forms to look for"),
         (
             {"inventory": None, "kinds": ("defined",)},

@@ -160,7 +160,11 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("own.json", '{"RA": [["right atrium"]]}', "'RA' has [[\"right atrium\"]], not a list of long forms"),
         ("own.json", '{"RA": null}', "'RA' has null, not a list of long forms"),
         ("own.json", '[{"short": "RA"}]', 'entry 1 is {"short": "RA"}; it needs short_form and long_form'),
-        ("own.json", '[{"short_form": "RA", "long_form": "x", "count": [1]}]', "entry 1: count [1] is not a whole number"),
+        (
+            "own.json",
+            '[{"short_form": "RA", "long_form": "x", "count": [1]}]',
+            "entry 1: count [1] is not a whole number",
+        ),
         ("valid_adam.txt", MEDAL + "CT\tCT:1\n", "line 5: 2 columns instead of 3"),
         ("adam", ADAM + "CT\tCT:1\n", "line 6: 2 columns instead of ADAM's 5"),
         ("adam", ADAM + "CT\tCT:1\tx:1:0\t0\tmany\n", "line 6: count 'many' is not a whole number"),

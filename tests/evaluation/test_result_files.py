@@ -68,7 +68,8 @@ def test_another_shape_is_refused_in_one_line_that_names_the_file_and_the_key(fo
 def test_a_file_that_holds_no_json_object_is_refused(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(
-        ValueError, match=r"metrics\.json (is not valid JSON|does not contain a JSON object).*Remove it and run `medalist evaluate`"
+        ValueError,
+        match=r"metrics\.json (is not valid JSON|does not contain a JSON object).*Remove it and run `medalist evaluate`",
     ):
         read_metrics(tmp_path)
 

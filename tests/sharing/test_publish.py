@@ -260,7 +260,7 @@ def test_a_repository_changed_meanwhile_is_not_overwritten(run, hub):
 
     hub._mode = meanwhile
     (run.folder / "trained_senses.csv").unlink()
-    with pytest.raises(ValueError, match="Someone else changed .* in the meantime"):
+    with pytest.raises(ValueError, match=r"Someone else changed .* in the meantime"):
         publish(open_run(run.folder), "me/small", **NAMED)
     assert "theirs.txt" in repo.files
 

@@ -230,7 +230,11 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
             " is damaged or truncated (",
         ),
         ("train.csv.gz", HEADER, " is damaged or truncated (Not a gzipped file"),
-        ("train.zip", b"PK\x03\x04 and no more", " is damaged or truncated (File is not a zip file). Download it again."),
+        (
+            "train.zip",
+            b"PK\x03\x04 and no more",
+            " is damaged or truncated (File is not a zip file). Download it again.",
+        ),
     ],
 )
 def test_a_file_that_is_no_table_of_medals_is_told_in_one_short_line(tmp_path, name, content, told):

@@ -184,7 +184,8 @@ def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_pat
     path = pubmed(tmp_path, *(article(n, f"text {n * n * n}") for n in range(2_000)))
     path.write_bytes(path.read_bytes()[:-2_000])
     with pytest.raises(
-        ValueError, match=r"pubmed25n0001\.xml\.gz is damaged or truncated after line [\d,]{5,} .*\. Download it again\.$"
+        ValueError,
+        match=r"pubmed25n0001\.xml\.gz is damaged or truncated after line [\d,]{5,} .*\. Download it again\.$",
     ):
         list(read_records(path, Quarantine()))
     plain = pubmed(tmp_path, article(1, "a"), article(2, "b"), name="plain.xml")
