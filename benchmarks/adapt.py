@@ -5,7 +5,8 @@ notes, and tested on the other half and on its own test split. The notes are an 
 for this table, and must not be scored on the notes otherwise. The locked half is not used.
 
     python benchmarks/adapt.py --parent runs/demo
-    python benchmarks/adapt.py --parent runs/demo --arm "data.replay=0.25 training.learning_rate=1e-3" --arm "data.replay=0"
+    python benchmarks/adapt.py --parent runs/demo --arm "data.replay=0.25 training.learning_rate=1e-3" --arm
+    "data.replay=0"
 
 Each arm is a training run with these overrides, in `adapt/`; existing results are reused. The two default arms take an
 estimated 14 minutes on 2 cores. Result: Markdown on stdout; progress on stderr.

@@ -30,24 +30,38 @@ SCRIPTS = {
 """Name -> options."""
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did the
-same work. Passages are MeDAL-shaped: made from the embedded sample corpus, with 194 words, 4 mentions and 15 candidates
-each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it faster, and what did not help.
+Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did
+the same work. Passages are MeDAL-shaped: made from the embedded sample corpus, with 194 words, 4 mentions and 15
+candidates
+each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it faster, and
+what did not help.
 "On a GPU" is from a machine that `make bench` does not reach.
 """
 GPU = HERE / "gpu.md"
 """A section written by hand from the results of benchmarks/gpu.py."""
 GOALS = """## Goals, and what limits them
 
-![Where the time goes in scoring and training: matrix products, attention, elementwise work, the rest](benchmarks-profile.png)
+![Where the time goes in scoring and training: matrix products, attention, elementwise work, the
+rest](benchmarks-profile.png)
 
 | goal | result | what limits it |
 |---|---|---|
-| training 8x `trl` | first table | Tokens: the ratio of tokens in rows to tokens in trees (first column) limits what sharing can gain. The control in the last row shows a gain without sharing, which comes on top: on a CPU, `trl` projects every position onto the vocabulary, according to its source code (not profiled). More mentions per passage, or adapting only the upper layers, raise the ratio further. |
-| ranking 8x row by row with a KV cache | second table | Tokens again: with the cache, a mention's candidates do not read the passage again, but each mention still reads it once, and its candidates run as a small padded batch. More mentions per passage would raise the ratio. |
-| ranking 60x generation | second table | A token takes about as much computation either way; generation is slow because it reads all weights for each token. The ratio grows with the length of the answer, here at most the article's 128 tokens. |
-| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention takes a large share of the time (figure), because the CPU's kernel also computes pairs of nodes that do not attend to each other. The matrix products inside the model stay below the peak (last row of the profile's table); elementwise work and dispatch take the rest. Adapters are small products, which are the least efficient, so adapting only the upper half does better. |
-| MeDAL's rows within 4x of polars, faster than `datasets` | rows in MeDAL's format | Both convert rows as they are; Medalist writes them twice, to partitions and to shards, and looks up every word and label in Python. |
+| training 8x `trl` | first table | Tokens: the ratio of tokens in rows to tokens in trees (first column) limits what
+sharing can gain. The control in the last row shows a gain without sharing, which comes on top: on a CPU, `trl` projects
+every position onto the vocabulary, according to its source code (not profiled). More mentions per passage, or adapting
+only the upper layers, raise the ratio further. |
+| ranking 8x row by row with a KV cache | second table | Tokens again: with the cache, a mention's candidates do not
+read the passage again, but each mention still reads it once, and its candidates run as a small padded batch. More
+mentions per passage would raise the ratio. |
+| ranking 60x generation | second table | A token takes about as much computation either way; generation is slow because
+it reads all weights for each token. The ratio grows with the length of the answer, here at most the article's 128
+tokens. |
+| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention takes a large share of the time
+(figure), because the CPU's kernel also computes pairs of nodes that do not attend to each other. The matrix products
+inside the model stay below the peak (last row of the profile's table); elementwise work and dispatch take the rest.
+Adapters are small products, which are the least efficient, so adapting only the upper half does better. |
+| MeDAL's rows within 4x of polars, faster than `datasets` | rows in MeDAL's format | Both convert rows as they are;
+Medalist writes them twice, to partitions and to shards, and looks up every word and label in Python. |
 """
 
 

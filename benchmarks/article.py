@@ -8,8 +8,8 @@ steps (one sequence of 512 tokens each), which learn as much as the time allows.
 article; Medalist's are greedy. Medalist's recipes train the choice among listed long forms and hardly teach free
 answers, so here they weight the gold's likelihood as much as the choice.
 
-    python benchmarks/article.py                                # the embedded sample corpus, 10 to 15 minutes on 2 cores
-    python benchmarks/article.py --abstracts abstracts.jsonl.gz --inventory valid_adam.txt --passages 200
+    python benchmarks/article.py                                # the embedded sample corpus, 10 to 15 minutes on 2
+    cores python benchmarks/article.py --abstracts abstracts.jsonl.gz --inventory valid_adam.txt --passages 200
 """
 
 from __future__ import annotations

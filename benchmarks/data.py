@@ -55,8 +55,9 @@ from pathlib import Path
 from medalist.corpora.medal import MedalSettings, prepare_medal
 if __name__ == "__main__":
     out = Path(sys.argv[2]) / "corpus"
-    account = prepare_medal([Path(sys.argv[1])], out, MedalSettings(inventory=Path(sys.argv[3])), workers=int(sys.argv[4]))
-    print(sum(account["mentions"].values()), sum(account["passages"].values()), account["rows_quarantined"])
+    account = prepare_medal([Path(sys.argv[1])], out, MedalSettings(inventory=Path(sys.argv[3])),
+    workers=int(sys.argv[4])) print(sum(account["mentions"].values()), sum(account["passages"].values()),
+    account["rows_quarantined"])
 """,
 }
 
@@ -179,7 +180,8 @@ def marking(folder: Path) -> str:
             (kind, f"{len(sections) / taken:,.0f}", f"{np.mean([len(' '.join(s).split()) for s in sections]):.0f}")
         )
     return (
-        "## Marking abstracts\n\nOne process, an inventory of MeDAL's size (24,005 senses). `medal` reads the first section, as "
+        "## Marking abstracts\n\nOne process, an inventory of MeDAL's size (24,005 senses). `medal` reads the "
+        "first section, as "
         "published: a third of the words.\n\n" + table(("kind", "abstracts/s", "words per abstract"), lines)
     )
 

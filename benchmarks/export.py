@@ -78,7 +78,9 @@ class LlamaCpp:
         return found
 
     def tree(self, tree: TokenTree) -> Floats:
-        """Summed log-probability of each candidate, ``[C]``: a node belongs to the sequences of all candidates below it."""
+        """Summed log-probability of each candidate, ``[C]``: a node belongs to the sequences of all candidates below
+        it.
+        """
         last = {int(c): int(n) for c, n in zip(tree.predict_candidate, tree.predict_node, strict=True)}
         ends = tree.subtree_end.tolist()
         assert len(last) <= MAX_SEQUENCES

@@ -262,9 +262,11 @@ def report(shape: str, planned: Plan, phases: list[Phase], failed: str) -> str:
     header = ("", "seconds", "planned", "peak RSS, GB", "of which anonymous", "planned, GB", "planned / peak", "")
     ended = f" {failed}" if failed else ""
     return (
-        f"## {datetime.datetime.now(tz=datetime.UTC).date()}  {shape}: the true shape, random weights, NF4, one step, one scoring pass\n"
+        f"## {datetime.datetime.now(tz=datetime.UTC).date()}  {shape}: the true shape, random weights, NF4, "
+        f"one step, one scoring pass\n"
         f"{planned.shape.parameters / 1e9:.2f} billion weights, {planned.largest.nodes} tokens in the step's tree, "
-        f"{work.forward / 1e12:.1f} + {work.backward / 1e12:.1f} TFLOP; the probe saw {rates.forward / 1e9:.0f} GFLOP/s forward, "
+        f"{work.forward / 1e12:.1f} + {work.backward / 1e12:.1f} TFLOP; the probe saw "
+        f"{rates.forward / 1e9:.0f} GFLOP/s forward, "
         f"{rates.backward / 1e9:.0f} backward. {machine()}.{ended}\n\n{table(header, rows)}\n"
     )
 

@@ -48,9 +48,10 @@ STAGES = {
     "qlora": Stage(module="training", function="run_quantised", weight=60),
     "attention": Stage(module="attention", weight=80),
 }
-"""In order of importance; the weights are seconds out of 8 minutes, and what `device` leaves goes to all. On an H200, `device`
-took 12 and `laws` 77; 102 for `8b`, 40 for `scoring` and 60 for `attention` were too few, the first 15 of each for loading. A
-stage that tunes a real base goes here too, as a module with `run(options, notes)`."""
+"""In order of importance; the weights are seconds out of 8 minutes, and what `device` leaves goes to all. On an H200,
+`device` took 12 and `laws` 77; 102 for `8b`, 40 for `scoring` and 60 for `attention` were too few, the first 15 of each
+for
+loading. A stage that tunes a real base goes here too, as a module with `run(options, notes)`."""
 
 RESERVE = 5.0
 """Seconds reserved for the end."""

@@ -2,8 +2,8 @@
 
     python benchmarks/reader_data.py --shared FOLDER --out DATA
 
-FOLDER holds `medical_texts.jsonl.gz`, PubMed abstracts, MeDAL's table and sample, ADAM and GLADIS under the names below; none of
-them is in the repository. A lesson is `<name>.parquet` and `<name>.inventory.csv`.
+FOLDER holds `medical_texts.jsonl.gz`, PubMed abstracts, MeDAL's table and sample, ADAM and GLADIS under the names
+below; none of them is in the repository. A lesson is `<name>.parquet` and `<name>.inventory.csv`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def measured(shared: Path, abstracts: Abstracts) -> set[str]:
 
 
 def note_lessons(shared: Path, abstracts: Abstracts, avoid: set[str], *, turns: int) -> list[Passage]:
-    """Chunks of public text and the written passages, typed as notes several times each, and the notes with look-alikes."""
+    """Chunks of public text and the written passages, typed as notes several times each, and the notes with
+    look-alikes.
+    """
     shortener = Shortener(reader.inventory(), reader.equivalents(), seed=SEED)
     texts = list(read_texts(shared / TEXTS))
     common = lower_case_words(text for _, text, _ in texts)

@@ -2,8 +2,8 @@
 
     python benchmarks/reader_fit.py --data DATA --scores OUT --write calibration.json
 
-DATA is what `reader_data.py` made, OUT what `reader.py` left. Figures are cross-validated over notes (ten folds), so no note is
-answered with weights that it helped to fit; what is written is fitted on all of them.
+DATA is what `reader_data.py` made, OUT what `reader.py` left. Figures are cross-validated over notes (ten folds), so no
+note is answered with weights that it helped to fit; what is written is fitted on all of them.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def main() -> None:
     declined = [not p if row.item.gold is None else p and r for (row, _), p, r in zip(told, passed, right, strict=True)]
     needless = [not p for (row, _), p in zip(told, passed, strict=True) if row.item.gold is not None]
     print(
-        f"look-alikes left alone: {np.mean(alike < from_):.3f} from {from_:.3f}; needless declines {np.mean(needless):.3f}"
+        f"look-alikes left alone: {np.mean(alike < from_):.3f} from {from_:.3f}; needless declines "
+        f"{np.mean(needless):.3f}"
     )
     print(f"right when free to decline: {np.mean(declined):.3f} of {len(told)}")
     print(

@@ -1,4 +1,5 @@
-"""Measures the shipped reader on a half of the clinical notes, as `Expander` answers: accuracy, what it declines, what it offers.
+"""Measures the shipped reader on a half of the clinical notes, as `Expander` answers: accuracy, what it declines, what
+it offers.
 
     python benchmarks/reader_test.py clinical-development
     python benchmarks/reader_test.py clinical-locked     # once per reported reader; log it in benchmarks/LOG.md
@@ -122,7 +123,9 @@ def figure(rows: Sequence[Row], keep: Callable[[Row], bool], good: Callable[[Row
 
 
 def better(rows: Sequence[Row], one: Callable[[Row], bool], other: Callable[[Row], bool]) -> str:
-    """How far one answerer is ahead of another, paired, with interval and a two-sided p from the bootstrap over notes."""
+    """How far one answerer is ahead of another, paired, with interval and a two-sided p from the bootstrap over
+    notes.
+    """
     notes = sorted({row.item.passage.id for row in rows})
     place = {name: number for number, name in enumerate(notes)}
     gain, counts = np.zeros(len(notes)), np.zeros(len(notes))
@@ -133,7 +136,10 @@ def better(rows: Sequence[Row], one: Callable[[Row], bool], other: Callable[[Row
     drawn = gain[draw].sum(1) / counts[draw].sum(1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     below = (np.sum(drawn <= 0) + 1) / (RESAMPLES + 1)
-    return f"{100 * gain.sum() / counts.sum():+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), p = {min(1, 2 * below):.3f}"
+    return (
+        f"{100 * gain.sum() / counts.sum():+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}), p = "
+        f"{min(1, 2 * below):.3f}"
+    )
 
 
 def usual(row: Row) -> bool:

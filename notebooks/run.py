@@ -39,7 +39,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
 
 
 def cleaned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook without warnings, progress on the way, versions of the kernel, and what an editor leaves in cells."""
+    """The notebook without warnings, progress on the way, kernel versions, and what an editor leaves in cells."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({})

@@ -120,7 +120,8 @@ def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def fresh_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tiny run with the evaluation of its own test split alone: other tests add more to the shared one."""
+    """A copy of the tiny run with the evaluation of its own test split alone: other tests add more to the shared
+    one."""
     own = tmp_path_factory.mktemp("fresh") / tiny_run.name
     shutil.copytree(tiny_run, own, ignore=shutil.ignore_patterns("checkpoint-*", "figures", "report.html"))
     for folder in (own / "evaluation").iterdir():

@@ -70,9 +70,12 @@ def whole(tmp_path_factory):
         ("device", {"card", "versions", "matmul peak", "copy", "bitsandbytes"}),
         ("laws", {f"random Llama, {kind}, sdpa, {layout}" for kind in ("float32", "nf4", "int8")
                   for layout in ("alone", "one after another", "side by side")}),
-        ("attention", {"toy, alone, 64 tokens, sdpa", "toy, packed, 128 tokens, side by side", "toy, packed: the quickest"}),
-        ("8b", {"model made on the device", "trees, 4k, sdpa", "rows, 4k, right-padded, flash", "trees over plain rows"}),
-        ("scoring", {"trees, 4k, sdpa", "generation, 1 at once", "generation, 8 at once", "scoring over generation, 1 at once"}),
+        ("attention", {"toy, alone, 64 tokens, sdpa", "toy, packed, 128 tokens, side by side",
+                       "toy, packed: the quickest"}),
+        ("8b", {"model made on the device", "trees, 4k, sdpa", "rows, 4k, right-padded, flash",
+                "trees over plain rows"}),
+        ("scoring", {"trees, 4k, sdpa", "generation, 1 at once", "generation, 8 at once",
+                     "scoring over generation, 1 at once"}),
         ("qlora", {"model made on the device", "one tree, sdpa, checkpointing, NF4"}),
     ],
 )  # fmt: skip
@@ -142,14 +145,21 @@ def test_no_stage_begins_when_the_time_is_over(tmp_path):
 
 
 def test_the_sizes_of_the_8b_are_those_of_llama_3():
-    code = "from gpu_stages.models import LLAMA_3_8B as s; from medalist.planning.shapes import KNOWN; k = KNOWN['meta-llama/Meta-Llama-3-8B']; \
-print(s.linear_weights == k.layers * sum(l.inputs * l.outputs for l in k.linears), s.adapter_weights(16) == k.layers * k.adapter(16))"
+    code = (
+        "from gpu_stages.models import LLAMA_3_8B as s; from medalist.planning.shapes import KNOWN; "
+        "k = KNOWN['meta-llama/Meta-Llama-3-8B']; "
+        "print(s.linear_weights == k.layers * sum(l.inputs * l.outputs for l in k.linears), "
+        "s.adapter_weights(16) == k.layers * k.adapter(16))"
+    )
     assert in_benchmarks(code) == "True True"
 
 
 def test_it_imports_no_more_than_training_needs():
     modules = "device, laws, attention, training, scoring, planned"
-    code = f"import sys; import gpu; from gpu_stages import {modules}; import medalist.planning.memory, medalist.models.load; import peft, bitsandbytes"
+    code = (
+        f"import sys; import gpu; from gpu_stages import {modules}; import medalist.planning.memory, "
+        f"medalist.models.load; import peft, bitsandbytes"
+    )
     code += f"; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert in_benchmarks(code) == "[]"
 

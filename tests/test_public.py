@@ -8,8 +8,8 @@ import medalist
 
 def test_the_public_names_are_these():
     assert medalist.__all__ == [
-        "Expander", "Expansion", "HeldOut", "Inventory", "MedalSettings", "Mention", "Passage", "Plan", "PubmedSettings",
-        "Question", "Recipe", "Sense", "TokenTree", "build_tree", "check_claims", "evaluate_base", "evaluate_run",
+        "Expander", "Expansion", "HeldOut", "Inventory", "MedalSettings", "Mention", "Passage", "Plan",
+        "PubmedSettings", "Question", "Recipe", "Sense", "TokenTree", "build_tree", "check_claims", "evaluate_base", "evaluate_run",
         "export_gguf", "export_merged", "find_definitions", "further_recipe", "load_base", "load_recipe", "make_plan",
         "open_run", "prepare", "prepare_medal", "prepare_pubmed", "publish", "pull", "read_passages", "train",
         "write_jsonl", "write_parquet", "write_report",
@@ -22,8 +22,12 @@ def test_every_public_name_imports_and_is_documented():
 
 
 def test_a_public_name_is_never_the_module_of_that_name():
-    """Were there a module medalist.prepare, importing it would set the package's attribute of that name to the module."""
-    code = "import medalist, medalist.runs.prepare; from medalist import prepare; print(callable(prepare), callable(medalist.prepare))"
+    """Were there a module medalist.prepare, importing it would set the package's attribute of that name to the
+    module."""
+    code = (
+        "import medalist, medalist.runs.prepare; from medalist import prepare; print(callable(prepare), "
+        "callable(medalist.prepare))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True True"
 

@@ -1,7 +1,8 @@
-"""Which kernel for which size: forward and backward through four layers, trees of 256 to 16,384 tokens, alone and packed.
+"""Which kernel for which size: forward and backward through four layers, trees of 256 to 16,384 tokens, alone and
+packed.
 
-The layers have Llama 3 8B's shape, then SmolLM2-135M's. Weights are frozen and the input wants a gradient, as under LoRA, so
-each layer costs what it costs there without the adapters. The mask is made in every pass, as in training.
+The layers have Llama 3 8B's shape, then SmolLM2-135M's. Weights are frozen and the input wants a gradient, as under
+LoRA, so each layer costs what it costs there without the adapters. The mask is made in every pass, as in training.
 """
 
 from __future__ import annotations

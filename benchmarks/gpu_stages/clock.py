@@ -70,7 +70,9 @@ def forget_peak(device: str) -> None:
 
 
 def peak_memory(device: str) -> dict[str, float]:
-    """Highest bytes since `forget_peak`: of tensors (`allocated`), of the allocator (`reserved`), and of the device now."""
+    """Highest bytes since `forget_peak`: of tensors (`allocated`), of the allocator (`reserved`), and of the device
+    now.
+    """
     if device != "cuda":
         return {"allocated": 0.0, "reserved": 0.0, "device": 0.0}
     free, total = torch.cuda.mem_get_info()
@@ -84,7 +86,9 @@ def peak_memory(device: str) -> dict[str, float]:
 def matmul_rate(
     device: str, rows: int, inner: int, columns: int, *, repeats: int = 20, dtype: torch.dtype | None = None
 ) -> float:
-    """FLOP/s of ``[rows, inner] @ [inner, columns]`` on random numbers, the median; bfloat16 on CUDA, float32 on a CPU."""
+    """FLOP/s of ``[rows, inner] @ [inner, columns]`` on random numbers, the median; bfloat16 on CUDA, float32 on a
+    CPU.
+    """
     dtype = dtype or (torch.bfloat16 if device == "cuda" else torch.float32)
     a = torch.randn(rows, inner, device=device, dtype=dtype)
     b = torch.randn(columns, inner, device=device, dtype=dtype)  # as a linear layer keeps it

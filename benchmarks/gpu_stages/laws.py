@@ -1,8 +1,8 @@
 """Law 1 on this device: scores and gradients of token trees against plain sequences, for every kernel and dtype.
 
 The reference are the same token ids as plain sequences, one by one, with SDPA's causal attention in the same dtype. For
-bfloat16 both are also held against float32 with the same weights: what a tree adds to the dtype's own error. The gradient is
-that of a random weighted sum of all scores, in every weight that is not quantised.
+bfloat16 both are also held against float32 with the same weights: what a tree adds to the dtype's own error. The
+gradient is that of a random weighted sum of all scores, in every weight that is not quantised.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def _record(
 def _layouts(
     model: Any, trees: list[TokenTree], attention: str, device: str
 ) -> Iterator[tuple[str, Callable[[], Iterator[tuple[int, Tensor]]]]]:
-    """Ways to lay the trees out; each yields (first candidate, scores) of a forward pass, so that one graph lives at a time."""
+    """Ways to lay the trees out; each yields (first candidate, scores) of a forward pass, so that one graph lives at a
+    time.
+    """
 
     def alone() -> Iterator[tuple[int, Tensor]]:
         first = 0

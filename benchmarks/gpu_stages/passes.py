@@ -18,7 +18,8 @@ from medalist.trees.scoring import candidate_scores
 from medalist.trees.tree import TokenTree, build_tree, forest, padded, visible
 
 Mention = tuple[list[int], list[list[int]]]
-"""A question: its prompt's token ids, and those of each candidate; the first is the gold, the last the null candidate."""
+"""A question: its prompt's token ids, and those of each candidate; the first is the gold, the last the null
+candidate."""
 
 KERNELS = ("sdpa", "sdpa float", "flex")
 """SDPA with a dense bool mask, with the same mask as bfloat16 made once, FlexAttention with a block mask."""
@@ -176,7 +177,8 @@ def let_compile(*, dynamic: bool = True) -> None:
     It is compiled for every dtype and head count, and past PyTorch's own limit of such cases it would run uncompiled.
 
     Args:
-        dynamic: compile once for all lengths as soon as a second one comes, as PyTorch does by itself; else for each length.
+        dynamic: compile once for all lengths as soon as a second one comes, as PyTorch does by itself; else for each
+        length.
     """
     import torch._dynamo
 

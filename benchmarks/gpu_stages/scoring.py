@@ -1,7 +1,8 @@
-"""Scoring mentions with Llama 3 8B's true shape, beside generating an answer of 128 tokens for each, as the article does.
+"""Scoring mentions with Llama 3 8B's true shape, beside generating an answer of 128 tokens for each, as the article
+does.
 
-No gradients, no adapter beside the weights (medalist merges it). Every mention offers 15 candidates, MeDAL's mean. Generation is
-transformers' own, greedy, with a KV cache: one mention at a time, then eight.
+No gradients, no adapter beside the weights (medalist merges it). Every mention offers 15 candidates, MeDAL's mean.
+Generation is transformers' own, greedy, with a KV cache: one mention at a time, then eight.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def _scored(case: Case, model: Any, sizes: Sizes, peak: float, options: Options,
     share = sum(_operations(sizes, one) for one in work) / count / times.wall / peak
     memory = peak_memory(options.device)
     text = (
-        f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.4f} s a pass (host "
+        f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.4f} "
+        f"s a pass (host "
         f"{times.host:.4f}), {memory['allocated'] / GIB:.1f} GiB"
     )
     notes.record(
@@ -118,7 +120,9 @@ def _scored(case: Case, model: Any, sizes: Sizes, peak: float, options: Options,
 
 
 def _operations(sizes: Sizes, one: Pass) -> float:
-    """Of a forward pass without padding: 2 a weight and node, 4 a pair and width of the heads, the output layer where needed."""
+    """Of a forward pass without padding: 2 a weight and node, 4 a pair and width of the heads, the output layer where
+    needed.
+    """
     attended = sizes.layers * sizes.heads * sizes.head * one.pairs
     return 2 * sizes.linear_weights * one.nodes + 2 * sizes.vocab * sizes.hidden * len(one.rows) + 4 * attended
 

@@ -1,21 +1,24 @@
 """Llama 3 8B's true shape in training: token trees by several kernels and packings, beside plain rows.
 
-Weights are random and made on the device. LoRA r=16 on all linear layers, adapters in float32 under bfloat16 autocast, AdamW
-(fused), gradient norm clipped, as medalist trains. A step is one forward and backward pass and an optimiser step.
+Weights are random and made on the device. LoRA r=16 on all linear layers, adapters in float32 under bfloat16 autocast,
+AdamW (fused), gradient norm clipped, as medalist trains. A step is one forward and backward pass and an optimiser step.
 
-Operations of a step, for N nodes without padding, K of them with logits, A pairs of nodes that see each other, W weights of
-the linear layers, R of the adapters, V x H of the output layer, L layers whose heads are D wide together:
+Operations of a step, for N nodes without padding, K of them with logits, A pairs of nodes that see each other, W
+weights of the linear layers, R of the adapters, V x H of the output layer, L layers whose heads are D wide together:
 
     4 W N + 6 R N + 4 V H K + 12 A D L
 
-Frozen weights cost 2 forward and 2 for the gradient of their input, adapters 2 more for their own; attention costs 4 A D
-forward and twice that backward. What checkpointing or a kernel computes again is not counted, nor is padding or what a dense
-mask hides: so a share of the peak is what is useful of it.
+Frozen weights cost 2 forward and 2 for the gradient of their input, adapters 2 more for their own; attention costs 4 A
+D forward and twice that backward. What checkpointing or a kernel computes again is not counted, nor is padding or what
+a
+dense mask hides: so a share of the peak is what is useful of it.
 
-Plain rows are one sequence for each mention, passage, question and gold, with the loss on the gold's tokens: what a plain
-loop (`trl`'s SFTTrainer, say) makes of MeDAL. They are packed without padding, with a mask that keeps them apart, or sorted by
-length and padded on the right, where the causal flash kernel needs no mask; the quickest counts. Logits are computed at the
-answer alone, which is better than a stock loop does; one case has the stock loop's.
+Plain rows are one sequence for each mention, passage, question and gold, with the loss on the gold's tokens: what a
+plain loop (`trl`'s SFTTrainer, say) makes of MeDAL. They are packed without padding, with a mask that keeps them apart,
+or
+sorted by length and padded on the right, where the causal flash kernel needs no mask; the quickest counts. Logits are
+computed at
+the answer alone, which is better than a stock loop does; one case has the stock loop's.
 """
 
 from __future__ import annotations
@@ -162,7 +165,8 @@ def _stock_loss(core: Any, one: Pass) -> Tensor:
     """The loss of transformers itself, with the logits of all tokens and labels at the answers."""
     ids = one.tree.token_ids.view(one.sequences, one.length)
     labels = torch.full((len(one.tree),), -100, device=ids.device)
-    # The label of a node is its own token. An answer's last token is only predicted, so it has no node: one label a row is missing.
+    # The label of a node is its own token. An answer's last token is only predicted, so it has no node: one label a row
+    # is missing.
     inner = one.tree.predict_node[1:][one.tree.predict_candidate[1:] == one.tree.predict_candidate[:-1]]
     labels[inner] = one.tree.token_ids[inner]
     loss: Tensor = core(input_ids=ids, labels=labels.view(ids.shape), use_cache=False).loss
@@ -198,7 +202,8 @@ def _recorded(
     # The plan is for these kernels and for logits where they are needed.
     planned = planned_memory(case, work, weights, RANK) if case.kernel in ("flex", "sdpa") and not case.casts else {}
     text = (
-        f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} s a step (host "
+        f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} "
+        f"s a step (host "
         f"{times.host:.3f}), {memory['allocated'] / GIB:.1f} GiB"
     )
     if "peak" in planned and not options.tiny:

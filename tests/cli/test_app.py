@@ -33,7 +33,10 @@ def test_help_teaches_by_example(verb, capsys):
 
 def test_help_needs_no_torch():
     """Torch takes seconds to import; a quick --help never touches it."""
-    code = "import sys; from medalist.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    code = (
+        "import sys; from medalist.cli import main\ntry: main(['--help'])\nexcept SystemExit: "
+        "pass\nprint('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
 

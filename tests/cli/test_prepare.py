@@ -27,7 +27,7 @@ from pubmed_xml import article, pubmed
 
 INVENTORY = Inventory.of([("RA", "right atrium", 1, None), ("BP", "blood pressure", 1, None)])
 HEADER = "ABSTRACT_ID,TEXT,LOCATION,LABEL\n"
-PROGRESS = re.compile(r"[\w ,]+: [\d,]+/[\d,]+ in \d+ s.*|Going on with what .* holds")
+PROGRESS = re.compile(r"[\w ,]+: [\d,]+/[\d,]+ in \d+ s.*|Resuming from .*")
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, list[str]]:
@@ -71,25 +71,28 @@ def parquet(**columns: Any) -> bytes:
 
 GOOD = HEADER + "".join(f"{n},in RA,1,right atrium\n" for n in range(300))
 WRONG = {
-    "cut.csv.gz": (lambda: gz(GOOD, 30), "cut.csv.gz is damaged or cut short (Compressed file ended before"),
+    "cut.csv.gz": (lambda: gz(GOOD, 30), "cut.csv.gz is damaged or truncated (Compressed file ended before"),
     "cut.zip": (
         lambda: zipped(30, train_csv=GOOD),
-        "cut.zip is damaged or cut short (File is not a zip file). Fetch it",
+        "cut.zip is damaged or truncated (File is not a zip file). Download it",
     ),
-    "readme.zip": (lambda: zipped(README_md=GOOD), "readme.zip holds no CSV file, so it is none of MeDAL's archives"),
+    "readme.zip": (
+        lambda: zipped(README_md=GOOD),
+        "readme.zip contains no CSV file, so it is not one of MeDAL's archives",
+    ),
     "other.zip": (
         lambda: zipped(train_csv="id,body\n1,RA\n"),
         "other.zip, train.csv begins with ['id', 'body'], not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL",
     ),
     "other.csv": (lambda: b"id,body\n1,RA\n", "other.csv begins with ['id', 'body'], not with MeDAL's columns"),
-    "empty.csv": (lambda: b"", "empty.csv is empty; MeDAL's tables begin with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
+    "empty.csv": (lambda: b"", "empty.csv is empty; a MeDAL table begins with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
     "other.parquet": (
         lambda: parquet(id=[1], body=["in RA"]),
         "other.parquet has the columns id (int64), body (string), not abstract_id, text, location, label as MeDAL",
     ),
     "cut.parquet": (
         lambda: parquet(abstract_id=[1], text=["in RA"], location=[[1]], label=[["right atrium"]])[:-9],
-        "cut.parquet is no Parquet file, or is cut short (",
+        "cut.parquet is not a Parquet file, or is truncated (",
     ),
     "bad.csv": (
         lambda: (HEADER + "1,in RA,5,right atrium\n").encode(),
@@ -111,15 +114,15 @@ def test_a_damaged_or_other_table_is_one_line_and_leaves_no_corpus(here, capsys,
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("cut.xml.gz", None, "cut.xml.gz is damaged or cut short behind line"),
+        ("cut.xml.gz", None, "cut.xml.gz is damaged or truncated after line"),
         ("page.xml", b"<html></html>", "page.xml, line 1: found <html> instead of <PubmedArticleSet>; is it one of"),
         (
             "other.jsonl",
             b'{"title": "x"}\n',
             "1 of 1 rows are bad (limit 5%); the first: other.jsonl, row 1: no pmid or id.",
         ),
-        ("cut.jsonl.gz", gz('{"pmid": 1, "text": "blood pressure"}\n', 4), "cut.jsonl.gz is damaged or cut short ("),
-        ("notes.txt", b"BP", "notes.txt is of no known format. Known: .xml.gz, .xml, .jsonl.gz, .jsonl"),
+        ("cut.jsonl.gz", gz('{"pmid": 1, "text": "blood pressure"}\n', 4), "cut.jsonl.gz is damaged or truncated ("),
+        ("notes.txt", b"BP", "notes.txt has an unknown format. Known: .xml.gz, .xml, .jsonl.gz, .jsonl"),
     ],
 )
 def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(here, capsys, name, content, told):
@@ -149,7 +152,7 @@ def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(h
             "senses.csv is not ADAM's database: line 1: 1 columns instead of ADAM's 5",
         ),
         (["pubmed", "gone.xml", "--inventory", "senses.csv"], "gone.xml does not exist"),
-        (["pubmed", "good.jsonl"], "Kinds medal and substituted need an inventory of long forms to look for"),
+        (["pubmed", "good.jsonl"], "The kinds medal and substituted need an inventory of long forms to look for"),
         (
             ["pubmed", "good.jsonl", "--kinds", "defined,natural"],
             "--kinds defined,natural: unknown kind 'natural'. Known:",
@@ -226,8 +229,8 @@ def test_a_full_disk_is_one_line_that_says_where_and_how_to_go_on(on_a_full_disk
     for code, err in told:
         [line] = [line for line in err.splitlines() if not PROGRESS.fullmatch(line)]
         assert code == 1
-        assert "No room is left for " in line and f"/disk-{verb}/{verb} on its disk" in line
-        assert line.endswith("Make room and run the same command again: it goes on from here.")
+        assert "The disk is full: no space left for " in line and f"/disk-{verb}/{verb}. Free" in line
+        assert line.endswith("Free some space and run the same command again to resume.")
 
 
 @pytest.mark.parametrize("verb", ["medal", "pubmed"])

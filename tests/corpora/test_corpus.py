@@ -42,7 +42,7 @@ def test_an_account_is_read_as_it_stands(tmp_path):
 def test_an_account_of_another_shape_is_refused_in_one_line(tmp_path, change, key):
     (tmp_path / "corpus.json").write_text(json.dumps(ACCOUNT | change))
     with pytest.raises(
-        ValueError, match=rf"corpus\.json is not of the shape .*{key}.*Prepare the corpus again"
+        ValueError, match=rf"corpus\.json does not have the format .*{key}.*Prepare the corpus again"
     ) as error:
         read_account(tmp_path)
     assert "\n" not in str(error.value)

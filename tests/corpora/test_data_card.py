@@ -65,7 +65,7 @@ def medal_account(**parts: Any) -> dict[str, Any]:
 def test_a_card_of_medal_without_anything_to_tell_is_written_all_the_same(tmp_path):
     medal_card(medal_account(), tmp_path / "card.html")
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
-    assert "<b>–</b><small>of the answers are spelt out" in page
+    assert "<b>–</b><small>of answers are spelt out" in page
     assert "Rows set aside" not in page and "Junk senses" not in page
 
 
@@ -73,7 +73,7 @@ def test_a_card_of_medal_tells_what_was_mended_and_whether_junk_was_kept(tmp_pat
     junk = {"mentions": 1_300, "labels": 2, "examples": [["T3", "after", "after", 1_299], ["OD", "<i>", "<i>", 1]]}
     mended = medal_account()["mended"] | {"junk": junk}
     spread = {"1": 4, "9": 2, "10": 3, "31": 2}
-    for kept, told in ((False, "Mentions dropped, the passage kept"), (True, "Kept, as published.")):
+    for kept, told in ((False, "Mentions dropped; passages kept"), (True, "Kept, as published.")):
         account = medal_account(mended=mended, mentions_per_passage=spread, settings={"as_published": kept})
         medal_card(account, tmp_path / "card.html")
         page = (tmp_path / "card.html").read_text(encoding="utf-8")
@@ -100,6 +100,6 @@ def test_a_card_of_pubmed_names_five_files_and_counts_the_others(tmp_path):
     }
     pubmed_card(account, tmp_path / "card.html")
     page = (tmp_path / "card.html").read_text(encoding="utf-8")
-    assert "Read: 0.xml, 1.xml, 2.xml, 3.xml, 4.xml and 1,200 more files." in page
+    assert "Files read: 0.xml, 1.xml, 2.xml, 3.xml, 4.xml and 1,200 more files." in page
     assert "<b>1,001</b><small>abstracts kept" in page and "<b>15</b><small>short forms marked: defined" in page
     assert "a.csv + mined" in page and "no PMID" in page and "Kind: defined" in page

@@ -110,7 +110,7 @@ def test_always_breaking_at_the_same_place_ends(tmp_path):
     cuts = [Answer(cut=100_000)] * 50
     with (
         serving(Zenodo({"train.csv": BODY}, honours_range=False, faults=cuts)) as server,
-        pytest.raises(OSError, match=r"train\.csv could not be fetched .*try again later; 1 MB are kept"),
+        pytest.raises(OSError, match=r"train\.csv could not be downloaded .*try again later; the first 1 MB are kept"),
     ):
         fetch(server, tmp_path)
     assert 6 <= len(server.asked("/files/")) < 20
@@ -126,7 +126,7 @@ def test_a_server_in_trouble_is_asked_again_for_the_record_and_for_the_file(tmp_
 def test_a_server_that_stays_in_trouble_is_given_up_after_five_more_tries(tmp_path):
     with (
         serving(Zenodo({"train.csv": BODY}, faults=[Answer(500)] * 50)) as server,
-        pytest.raises(OSError, match=r"could not be fetched .*500 Internal Server Error.*try again later\."),
+        pytest.raises(OSError, match=r"could not be downloaded .*500 Internal Server Error.*try again later\."),
     ):
         fetch(server, tmp_path)
     assert len(server.asked("/files/")) == 6
@@ -148,14 +148,14 @@ def test_the_waits_between_tries_grow(tmp_path, monkeypatch):
 def test_no_server_at_all_gives_one_line(tmp_path):
     with serving(Zenodo({})) as server:
         pass
-    with pytest.raises(OSError, match=r"^the list of files could not be fetched from http.*ConnectError[^\n]*$"):
+    with pytest.raises(OSError, match=r"^the list of files could not be downloaded from http.*ConnectError[^\n]*$"):
         fetch(server, tmp_path)
 
 
 def test_an_address_that_cannot_be_right_is_not_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr("medalist.tools.retrying.time", None)  # no waiting
     with pytest.raises(
-        OSError, match=r"^the list of files could not be fetched from nowhere/4482922 \(Unsupp[^\n]*\)\.$"
+        OSError, match=r"^the list of files could not be downloaded from nowhere/4482922 \(Unsupp[^\n]*\)\.$"
     ):
         zenodo_file("train.csv", tmp_path, api="nowhere")
 
@@ -164,7 +164,7 @@ def test_an_address_that_cannot_be_right_is_not_tried_again(tmp_path, monkeypatc
 def test_a_refusal_is_final(tmp_path, status):
     with (
         serving(Zenodo({}, record_faults=[Answer(status)] * 50)) as server,
-        pytest.raises(OSError, match=rf"/records/7 answers {status} \w+( \w+)?: check that it exists and is open"),
+        pytest.raises(OSError, match=rf"/records/7 returned {status} \w+( \w+)?: check that it exists and is publicly"),
     ):
         fetch(server, tmp_path)
     assert len(server.requests) == 1
@@ -173,7 +173,7 @@ def test_a_refusal_is_final(tmp_path, status):
 def test_an_answer_that_is_no_record_says_so(tmp_path):
     with (
         serving(lambda _: Answer(body=b'{"id": 7}')) as server,
-        pytest.raises(OSError, match="not with a Zenodo record and its files"),
+        pytest.raises(OSError, match="did not return a Zenodo record with files"),
     ):
         fetch(server, tmp_path)
 
@@ -189,7 +189,7 @@ def test_a_name_that_the_record_does_not_list_shows_those_that_it_does(tmp_path)
 def test_a_wrong_checksum_leaves_nothing_behind(tmp_path):
     with (
         serving(Zenodo({"train.csv": BODY}, checksums={"train.csv": "0" * 32})) as server,
-        pytest.raises(OSError, match=r"train\.csv arrived damaged .*fetch it again"),
+        pytest.raises(OSError, match=r"train\.csv was damaged in transit .*download it again"),
     ):
         fetch(server, tmp_path)
     assert contents(tmp_path) == []
@@ -198,7 +198,7 @@ def test_a_wrong_checksum_leaves_nothing_behind(tmp_path):
 def test_a_beginning_of_something_else_does_not_get_into_the_file(tmp_path):
     (tmp_path / ".train.csv.part").write_bytes(bytes(HALF))
     with serving(Zenodo({"train.csv": BODY})) as server:
-        with pytest.raises(OSError, match="arrived damaged"):
+        with pytest.raises(OSError, match="was damaged in transit"):
             fetch(server, tmp_path)
         assert fetch(server, tmp_path).read_bytes() == BODY
 
@@ -220,7 +220,7 @@ def test_a_part_that_is_complete_is_only_checked(tmp_path):
 def test_too_little_disk_space_is_said_before_anything_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
     with serving(Zenodo({"train.csv": BODY})) as server:
-        with pytest.raises(OSError, match=r"train\.csv needs 3 MB in .*, where 2 MB are free: make room"):
+        with pytest.raises(OSError, match=r"train\.csv needs 3 MB in .*, where only 2 MB are free: free some space"):
             fetch(server, tmp_path)
         assert not server.asked("/files/")
         (tmp_path / ".train.csv.part").write_bytes(BODY[:HALF])  # what is there already needs no room
@@ -307,11 +307,19 @@ def test_the_usual_layouts_are_understood(hub):
             rf'^{REPO}@refs/convert/parquet has no split "validation"\. Known: test, train\.',
         ),
         (REPO, {"config": "large"}, r'has no configuration "large"\. Known: default\.'),
-        (REPO, {"revision": "words"}, r"holds no Parquet files: name another revision"),
+        (REPO, {"revision": "words"}, r"has no Parquet files: choose another revision"),
         (REPO, {"revision": "none"}, r'^someone/abstracts has no revision "none" on the Hub'),
-        ("someone/shards", {"revision": "several"}, r"has several configurations; name one: one, two\."),
-        ("someone/nothing", {}, r"^someone/nothing is no dataset on the Hub, or is private: check the name"),
-        ("someone/gated", {}, r"^someone/gated is gated, and the account .* has no access: .*/datasets/someone/gated,"),
+        ("someone/shards", {"revision": "several"}, r"has several configurations; choose one: one, two\."),
+        (
+            "someone/nothing",
+            {},
+            r"^someone/nothing does not exist as a dataset on the Hub, or is private: check the name",
+        ),
+        (
+            "someone/gated",
+            {},
+            r"^someone/gated is gated, and your account does not have access: .*/datasets/someone/gated,",
+        ),
     ],
 )
 def test_what_the_hub_does_not_have_is_said_in_one_line(hub, repo, choice, message):
@@ -324,10 +332,10 @@ def test_what_the_hub_does_not_have_is_said_in_one_line(hub, repo, choice, messa
 def test_a_hub_in_trouble_or_out_of_reach_is_said_in_one_line(tmp_path, monkeypatch):
     with serving(lambda _: Answer(500)) as server:
         use_hub(server.url, tmp_path, monkeypatch)
-        with pytest.raises(OSError, match=rf"^{REPO}: the Hub answers 500: try again later\.$"):
+        with pytest.raises(OSError, match=rf"^{REPO}: the Hub returned 500: try again later\.$"):
             hub_parquet(REPO)
     with pytest.raises(
-        OSError, match=rf"^{REPO}: the connection to the Hub broke or was never made \(ConnectError[^\n]*\)\.$"
+        OSError, match=rf"^{REPO}: the connection to the Hub failed or was lost \(ConnectError[^\n]*\)\.$"
     ):
         hub_parquet(REPO)
 

@@ -228,7 +228,8 @@ SENSES = (
 
 
 def abstract(number: int) -> str:
-    """An abstract with two definitions and what the inventory lists; its short forms and senses follow from the number."""
+    """An abstract with two definitions and what the inventory lists; its short forms and senses follow from the
+    number."""
     (first, one), (second, other) = SENSES[number % 6], SENSES[(number // 6 + number + 2) % 6]
     sections = [f"Of {words(number)}: {one} ({first}), with 12.5% blood pressure after {first}'s and {first}s."]
     sections.append(
@@ -363,7 +364,7 @@ def test_a_broken_file_costs_no_other_and_once_mended_only_it_is_read_again(tmp_
     sound = sources[1].read_bytes()
     break_off(sources[1])
     with pytest.raises(
-        ValueError, match=r"\A[^\n]*pubmed25n0002\.xml\.gz, line \d+: not well-formed XML \(.*Fetch it again\.\Z"
+        ValueError, match=r"\A[^\n]*pubmed25n0002\.xml\.gz, line \d+: not well-formed XML \(.*Download it again\.\Z"
     ):
         prepared(tmp_path / "out", *sources)
     work = tmp_path / ".out.work"
@@ -423,7 +424,7 @@ def test_other_settings_begin_anew_but_another_limit_does_not(tmp_path, monkeypa
     prepared(tmp_path / "out", *sources, max_bad_rows=0.5, seed=5)
     assert content(tmp_path / "whole") == content(tmp_path / "out")
     [row] = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines())
-    assert row["reason"] == "PMID 'x' is no number"
+    assert row["reason"] == "PMID 'x' is not a number"
 
 
 def test_a_second_corpus_of_the_same_name_takes_its_own_inventory(tmp_path):
@@ -437,11 +438,16 @@ def test_a_second_corpus_of_the_same_name_takes_its_own_inventory(tmp_path):
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ({}, r"No abstract of .*n0001\.xml\.gz and 1 more files has anything to mark in these ways; is senses\.csv .*"),
-        ({"inventory": None}, "Kinds medal and substituted need an inventory of long forms to look for"),
+        (
+            {},
+            r"No abstract in .*n0001\.xml\.gz and 1 more files has anything to mark for the chosen kinds; is "
+            r"senses\.csv .*",
+        ),
+        ({"inventory": None}, "The kinds medal and substituted need an inventory of long forms to look for"),
         (
             {"inventory": None, "kinds": ("defined",)},
-            r"No training abstract of .*n0001\.xml\.gz and 1 more files defines a short form; name an inventory of long forms",
+            r"No training abstract in .*n0001\.xml\.gz and 1 more files defines a short form; provide an "
+            r"inventory of long forms",
         ),
     ],
 )

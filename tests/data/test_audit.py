@@ -147,7 +147,7 @@ def test_prepared_folders_are_compared_shard_by_shard(tmp_path, capsys):
     assert (record["train_passages"], record["passages"]) == (len(TRAIN), len(EVALUATION))
     assert record["same_words"] == ["11"]
     assert exit_code("audit", str(tmp_path), folder, "--inventory", str(tmp_path / "own.csv")) == 1
-    assert "holds no shards of its train split" in capsys.readouterr().err
+    assert "has no shards of the train split" in capsys.readouterr().err
 
 
 def test_a_clean_split_does_not_take_the_place_of_what_is_read(tmp_path, capsys):
@@ -162,4 +162,4 @@ def test_a_clean_split_does_not_take_the_place_of_what_is_read(tmp_path, capsys)
 @pytest.mark.parametrize("name", ["clean.csv", "clean"])
 def test_a_clean_split_of_another_format_is_refused_before_anything_is_read(tmp_path, capsys, name):
     assert exit_code("audit", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / name)) == 1
-    assert "name a .jsonl or .parquet file" in capsys.readouterr().err
+    assert "must be a .jsonl or .parquet file" in capsys.readouterr().err

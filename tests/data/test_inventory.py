@@ -98,7 +98,8 @@ def test_auxiliary_meta_inventory_gives_counts_and_concepts_whatever_the_order_o
         ("own.csv", 'short_form,long_form,count,concept\nRA,"arthritis, rheumatoid",3,C0003873\nRA,right atrium,,\n'),
         (
             "own.csv",
-            '\ufefflong_form,short_form,concept,count\n"arthritis,\r\nrheumatoid",RA,C0003873,3\r\nright atrium,RA,,\r\n',
+            '\ufefflong_form,short_form,concept,count\n"arthritis,\r\nrheumatoid",RA,C0003873,3\r\nright '
+            "atrium,RA,,\r\n",
         ),
         (
             "own.tsv",
@@ -144,7 +145,7 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("own.csv", "short_form,long_form\n", "lists no senses"),
         ("own.csv", "short_form,long_form\nCT,ok\nRA,arthritis, rheumatoid\n", "line 3: more than 2 columns"),
         ("own.csv", "short_form,long_form\nRA\n", "line 2: no long_form"),
-        ("own.csv", "short_form,long_form,count\nRA,right atrium,many\n", "line 2: count 'many' is no whole number"),
+        ("own.csv", "short_form,long_form,count\nRA,right atrium,many\n", "line 2: count 'many' is not a whole number"),
         ("own.csv", b"short_form,long_form\nRA,caf\xe9\n", "line 2: not UTF-8"),
         (
             "cami.csv",
@@ -152,20 +153,24 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
             "line 7: more than 10 columns; put a cell with a |",
         ),
         ("cami.csv", CAMI + "G4|R6|CT\n", "line 7: no LF"),
-        ("cami.csv", CAMI_AUXILIARY + "scan|G|R||CT|S|ct|L||ADAM|||||1|few|\n", "count 'few' is no whole number"),
+        ("cami.csv", CAMI_AUXILIARY + "scan|G|R||CT|S|ct|L||ADAM|||||1|few|\n", "count 'few' is not a whole number"),
         ("cami.csv", CAMI.replace("|LF|", "|Long|"), "columns are GroupID|RecordID|SF|SFUI|NormSF|Long"),
         ("cami.csv", CAMI.encode("latin-1"), "line 6: not UTF-8"),
         ("own.json", "{", "Expecting property name"),
-        ("own.json", "5", "a JSON glossary is an object or a list"),
-        ("own.json", '{"RA": [["right atrium"]]}', "'RA' holds [[\"right atrium\"]], not a list of long forms"),
-        ("own.json", '{"RA": null}', "'RA' holds null, not a list of long forms"),
-        ("own.json", '[{"short": "RA"}]', 'entry 1 is {"short": "RA"}; it takes short_form and long_form'),
-        ("own.json", '[{"short_form": "RA", "long_form": "x", "count": [1]}]', "entry 1: count [1] is no whole number"),
+        ("own.json", "5", "a JSON glossary must be an object or a list"),
+        ("own.json", '{"RA": [["right atrium"]]}', "'RA' has [[\"right atrium\"]], not a list of long forms"),
+        ("own.json", '{"RA": null}', "'RA' has null, not a list of long forms"),
+        ("own.json", '[{"short": "RA"}]', 'entry 1 is {"short": "RA"}; it needs short_form and long_form'),
+        (
+            "own.json",
+            '[{"short_form": "RA", "long_form": "x", "count": [1]}]',
+            "entry 1: count [1] is not a whole number",
+        ),
         ("valid_adam.txt", MEDAL + "CT\tCT:1\n", "line 5: 2 columns instead of 3"),
         ("adam", ADAM + "CT\tCT:1\n", "line 6: 2 columns instead of ADAM's 5"),
-        ("adam", ADAM + "CT\tCT:1\tx:1:0\t0\tmany\n", "line 6: count 'many' is no whole number"),
-        ("adam.gz", gzip.compress(ADAM.encode(), mtime=0)[:-9], "adam.gz is damaged or cut short"),
-        ("adam.gz", b"ADAM", "adam.gz is damaged or cut short"),
+        ("adam", ADAM + "CT\tCT:1\tx:1:0\t0\tmany\n", "line 6: count 'many' is not a whole number"),
+        ("adam.gz", gzip.compress(ADAM.encode(), mtime=0)[:-9], "adam.gz is damaged or truncated"),
+        ("adam.gz", b"ADAM", "adam.gz is damaged or truncated"),
     ],
 )
 def test_glossary_that_cannot_be_read_is_refused_in_one_line_with_its_place(tmp_path, name, content, message):

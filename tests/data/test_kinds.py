@@ -56,7 +56,8 @@ def draws(monkeypatch):
 
 
 def test_medal_is_the_published_recipe_on_given_draws(draws):
-    """First section, lower case, letters only, hyphenated words fused; an occurrence is shortened on a draw below 0.15."""
+    """First section, lower case, letters only, hyphenated words fused; an occurrence is shortened on a draw below
+    0.15."""
     draws(0.149, 0.15, 0.0, 0.9, 0.1)
     passage = made(
         "medal",

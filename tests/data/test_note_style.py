@@ -8,7 +8,8 @@ from medalist.data.passages import Passage
 
 TEXT = (
     "The patient has [CHF=congestive heart failure] and was given three doses of [LASIX=furosemide] because of edema. "
-    "She had a hemoglobin below ten. There was no evidence of [PE=pulmonary embolism], and the pediatric tumor was small."
+    "She had a hemoglobin below ten. There was no evidence of [PE=pulmonary embolism], and the pediatric tumor "
+    "was small."
 )
 
 

@@ -99,10 +99,10 @@ def test_stray_spaces_in_a_label_are_dropped(tmp_path):
     [
         ("90,pain in RA,3,right atrium", "LOCATION 3 is outside the text (3 words)"),
         ("90,pain in RA,-1,right atrium", "LOCATION -1 is outside the text (3 words)"),
-        ("90,pain in RA,two,right atrium", "LOCATION 'two' is no number"),
-        ("90,pain in RA,1,right atrium", "'in' at LOCATION 1 is no short form of the inventory"),
-        ("90,pain in -- RA,2,right atrium", "'--' at LOCATION 2 is no short form of the inventory"),
-        ("90,pain in ... RA,2,right atrium", "LOCATION 2 points at '...', which is no short form"),
+        ("90,pain in RA,two,right atrium", "LOCATION 'two' is not a number"),
+        ("90,pain in RA,1,right atrium", "'in' at LOCATION 1 is not a short form in the inventory"),
+        ("90,pain in -- RA,2,right atrium", "'--' at LOCATION 2 is not a short form in the inventory"),
+        ("90,pain in ... RA,2,right atrium", "LOCATION 2 points at '...', which is not a short form"),
         ("90,pain in RA,2, ", "empty LABEL"),
         ("90,pain in RA,2", "3 columns instead of 4"),
         ("90,pain, in RA,2,right atrium", "5 columns instead of 4"),
@@ -142,7 +142,7 @@ def test_one_bad_row_in_twenty_is_read_past_and_two_stop_the_reading(tmp_path):
         read_passages(written(tmp_path, HEADER + bad * 2 + "".join(GOOD[:18])), INVENTORY)
     message = str(caught.value)
     assert message.startswith(
-        "2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION 'two' is no number."
+        "2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION 'two' is not a number."
     )
     assert "\n" not in message
 
@@ -176,7 +176,7 @@ def test_archive_of_two_tables_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "rows.zip", "w") as file:
         file.writestr("train.csv", HEADER)
         file.writestr("test.csv", HEADER)
-    with pytest.raises(ValueError, match="holds 2 CSV files; unpack it and name the one you mean"):
+    with pytest.raises(ValueError, match="contains 2 CSV files; unpack it and choose one"):
         read_passages(tmp_path / "rows.zip", INVENTORY)
 
 
@@ -215,11 +215,11 @@ def test_stray_carriage_return_costs_its_row_only(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.xlsx", "x", "rows.xlsx is of no known format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet"),
+        ("rows.xlsx", "x", "rows.xlsx has an unknown format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet"),
         ("rows.csv", "id,text\n1,RA\n", "not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL"),
-        ("rows.csv", "", "rows.csv is empty; MeDAL's tables begin with ABSTRACT_ID"),
-        ("rows.csv", HEADER, "rows.csv holds no passages"),
-        ("rows.jsonl", "\n", "rows.jsonl holds no passages"),
+        ("rows.csv", "", "rows.csv is empty; a MeDAL table begins with ABSTRACT_ID"),
+        ("rows.csv", HEADER, "rows.csv contains no passages"),
+        ("rows.jsonl", "\n", "rows.jsonl contains no passages"),
     ],
 )
 def test_file_of_another_kind_is_refused_in_one_line(tmp_path, name, content, message):
@@ -265,22 +265,22 @@ def test_json_lines_need_only_offsets(tmp_path):
         (b'{"id": "b", "text": "RA \\ud83d"}', "not UTF-8: surrogates not allowed"),
         (RECORD | {"id": "a0"}, "duplicate id 'a0'"),
         (RECORD | {"id": None}, "empty id"),
-        ({"text": "RA"}, "no field 'id'"),
-        ({"id": "b"}, "no field 'text'"),
+        ({"text": "RA"}, "missing field 'id'"),
+        ({"id": "b"}, "missing field 'text'"),
         ({"id": "b", "text": " "}, "empty text"),
         ({"id": "b", "text": 5}, "empty text"),
-        ({"id": "b", "text": "RA", "mentions": [{"start": 0}]}, "no field 'end'"),
+        ({"id": "b", "text": "RA", "mentions": [{"start": 0}]}, "missing field 'end'"),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 3}]},
             "mention 0-3 is outside the text (2 characters)",
         ),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": "2"}]},
-            "mention 0-'2': start and end are whole numbers",
+            "mention 0-'2': start and end must be whole numbers",
         ),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": 5}]},
-            "mention 0-2: short_form and long_form are text",
+            "mention 0-2: short_form and long_form must be strings",
         ),
         ({"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": " "}]}, "empty long form"),
         (
@@ -304,7 +304,7 @@ def test_malformed_json_line_is_quarantined_with_its_line_and_reason(tmp_path, l
 
 def test_parquet_without_the_columns_names_the_missing_one(tmp_path):
     pl.DataFrame({"id": ["a"], "body": ["pain in RA"]}).write_parquet(tmp_path / "rows.parquet")
-    with pytest.raises(TooManyBadRows, match=r"rows\.parquet, row 1: no field 'text'"):
+    with pytest.raises(TooManyBadRows, match=r"rows\.parquet, row 1: missing field 'text'"):
         read_passages(tmp_path / "rows.parquet", INVENTORY)
 
 
@@ -403,7 +403,7 @@ def test_parquet_opens_as_a_dataset(tmp_path):
 
 def test_medal_csv_refuses_a_mention_of_two_words_and_leaves_no_file(tmp_path):
     passages = [marked("pain in [RA=right atrium]"), marked("[RA IV|RA=right atrium] was", "p2")]
-    with pytest.raises(ValueError, match="passage p2: 'RA IV' is not inside one word"):
+    with pytest.raises(ValueError, match="passage p2: 'RA IV' is not within one word"):
         write_medal_csv(passages, tmp_path / "rows.csv")
     assert list(tmp_path.iterdir()) == []
 
@@ -427,4 +427,4 @@ def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_
     quarantine = Quarantine(limit=1)
     passages = read_passages(path, inventory, quarantine)
     assert [passage.id for passage in passages] == ["2", "3"]
-    assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is no short form of 'room air'"
+    assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is not a short form of 'room air'"

@@ -1,4 +1,5 @@
-"""`metrics.json` and `claims.json` read back: what has their shape is left as it is, what has not is refused in one line.
+"""`metrics.json` and `claims.json` read back: what has their shape is left as it is, what has not is refused in one
+line.
 
 Covers `results`, and `tools.shapes`.
 """
@@ -58,7 +59,7 @@ def test_a_file_of_before_results_had_a_kind_is_read(folder, tmp_path):
 def test_another_shape_is_refused_in_one_line_that_names_the_file_and_the_key(folder, change, key):
     rewrite(folder, change)
     with pytest.raises(
-        ValueError, match=rf"metrics\.json is not of the shape .*{key}.*Remove it and run `medalist evaluate`"
+        ValueError, match=rf"metrics\.json does not have the format .*{key}.*Remove it and run `medalist evaluate`"
     ) as error:
         read_metrics(folder)
     assert "\n" not in str(error.value)
@@ -68,7 +69,11 @@ def test_another_shape_is_refused_in_one_line_that_names_the_file_and_the_key(fo
 def test_a_file_that_holds_no_json_object_is_refused(tmp_path, text):
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(
-        ValueError, match=r"metrics\.json (is no JSON|holds no JSON object).*Remove it and run `medalist evaluate`"
+        ValueError,
+        match=(
+            r"metrics\.json (is not valid JSON|does not contain a JSON object).*Remove it and run `medalist "
+            r"evaluate`"
+        ),
     ):
         read_metrics(tmp_path)
 
@@ -93,7 +98,7 @@ def test_claims_of_another_shape_are_refused(folder):
     assert read_claims(folder) == claims
     (folder / "claims.json").write_text(json.dumps(claims | {"rows": [row | {"verdict": "splendid"}]}))
     with pytest.raises(
-        ValueError, match=r"claims\.json is not of the shape .*rows.0.verdict.*Remove it and run `medalist claims`"
+        ValueError, match=r"claims\.json does not have the format .*rows.0.verdict.*Remove it and run `medalist claims`"
     ):
         read_claims(folder)
 

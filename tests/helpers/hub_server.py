@@ -1,7 +1,7 @@
 """A stand-in for the part of the Hugging Face Hub that models are published to and pulled from, kept in memory.
 
-It speaks what `huggingface_hub` asks for without Xet: who am I, create, validate, preupload, LFS (in one piece or in parts),
-commit, model info, tree, files. As a program it prints its address and serves until it is stopped:
+It speaks what `huggingface_hub` asks for without Xet: who am I, create, validate, preupload, LFS (in one piece or in
+parts), commit, model info, tree, files. As a program it prints its address and serves until it is stopped:
 
     python tests/helpers/hub_server.py --port 8008 --user me --token hf_stand_in
     HF_ENDPOINT=http://127.0.0.1:8008 HF_TOKEN=hf_stand_in HF_HUB_DISABLE_XET=1 medalist publish RUN --repo me/name

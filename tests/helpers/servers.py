@@ -1,4 +1,5 @@
-"""Stand-ins for Zenodo and the Hugging Face Hub on this machine: they answer, remember what was asked, and break on demand."""
+"""Stand-ins for Zenodo and the Hugging Face Hub on this machine: they answer, remember what was asked, and break on
+demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What other libraries make of a run, offline and without medalist: peft opens the adapter, transformers the merged export.
+"""What other libraries make of a run, offline and without medalist: peft opens the adapter, transformers the merged
+export.
 
 The base stands in a Hub cache under its id, as on the machine of anybody who has used it.
 """
@@ -134,7 +135,8 @@ def test_the_adapter_names_its_base_by_hub_id_and_commit_and_no_local_path(run):
 
 
 def test_the_adapter_holds_what_vllm_loads_and_nothing_else(run):
-    """vLLM's `PEFTHelper` and `LoRAModel.from_local_checkpoint`: what they refuse, and what they would silently ignore."""
+    """vLLM's `PEFTHelper` and `LoRAModel.from_local_checkpoint`: what they refuse, and what they would silently
+    ignore."""
     adapter = run.folder / "adapter"
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["peft_type"] == "LORA"

@@ -1,4 +1,5 @@
-"""Llama 3: its real tokenizer against Meta's own, what the encoder makes of it, its end tokens, its scaled rotations."""
+"""Llama 3: its real tokenizer against Meta's own, what the encoder makes of it, its end tokens, its scaled
+rotations."""
 
 from dataclasses import replace
 
@@ -95,7 +96,8 @@ def test_a_passage_opens_with_one_bos_and_nothing_else_holds_one(tokenizer):
 
 
 def encoded_whole(tokenizer, texts, layouts):
-    """How many sequences of trees there are, each asserted to be the ids of text, prompt and candidate encoded in one."""
+    """How many sequences of trees there are, each asserted to be the ids of text, prompt and candidate encoded in
+    one."""
     count = 0
     for text, layout in zip(texts, layouts, strict=True):
         scored = iter(sequences(layout.tree))

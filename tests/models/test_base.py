@@ -128,7 +128,7 @@ def test_a_licence_that_the_account_has_not_accepted_gets_its_own_message(gates_
     repository.gated, repository.gates_lists = True, gates_lists
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     told = refusal()
-    assert told.startswith(f"{REPO} is gated, and the account that you are logged in with has no access: accept")
+    assert told.startswith(f"{REPO} is gated, and your account does not have access: accept")
     assert f"{served.url}/{REPO}" in told
     repository.accepted = True
     assert load_base(REPO, device="cpu").identity.revision == COMMIT
@@ -147,7 +147,7 @@ def test_a_gated_model_ends_a_command_with_one_line(hub, capsys, tmp_path):
 def test_a_token_that_is_no_longer_valid_says_so(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_expired")
     assert refusal() == (
-        "The Hub does not take the token: it has expired or was revoked. Run `hf auth login` (Invalid credentials in "
+        "The Hub rejected the token: it has expired or was revoked. Run `hf auth login` (Invalid credentials in "
         "Authorization header)."
     )
 
@@ -155,12 +155,12 @@ def test_a_token_that_is_no_longer_valid_says_so(hub, monkeypatch):
 @pytest.mark.parametrize("revision", ["v9", "c" * 40])
 def test_a_revision_that_does_not_exist_says_where_to_look(revision, hub):
     told = refusal(revision=revision)
-    assert told.startswith(f'{REPO} has no revision "{revision}" on the Hub: its branches, tags and commits are at ')
+    assert told.startswith(f'{REPO} has no revision "{revision}" on the Hub: see its branches, tags and commits at ')
 
 
 def test_an_unknown_model_may_be_private(hub):
     assert refusal("some/model") == (
-        "some/model is no model on the Hub, or is private: check the name, or run `hf auth login`."
+        "some/model does not exist as a model on the Hub, or is private: check the name, or run `hf auth login`."
     )
 
 

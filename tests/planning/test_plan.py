@@ -248,7 +248,8 @@ def test_the_plan_is_for_the_attention_that_the_recipe_wants(attention):
 def test_the_peak_of_llama_3_8b_is_within_a_twentieth_of_what_an_h200_allocated(
     attention, nodes, kept, checkpointing, copied_layers, measured
 ):
-    """Measured by benchmarks/gpu.py, see the log; all but the first with peft's float32 copies, which training makes no more."""
+    """Measured by benchmarks/gpu.py, see the log; all but the first with peft's float32 copies, which training makes no
+    more."""
     shape = KNOWN[LLAMA]
     copies = 2 * (
         sum(linear.inputs for linear in shape.linears) - 2 * shape.hidden - shape.intermediate

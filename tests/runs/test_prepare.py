@@ -286,7 +286,10 @@ def test_data_without_a_marked_short_form_is_refused_and_leaves_nothing(tmp_path
     path = abstracts(tmp_path, ["nothing of the kind"])
     with pytest.raises(
         ValueError,
-        match=r"^No abstract of .*abstracts\.jsonl has anything to mark in these ways; is own\.csv the right inventory\?$",
+        match=(
+            r"^No abstract in .*abstracts\.jsonl has anything to mark for the chosen kinds; is own\.csv the "
+            r"right inventory\?$"
+        ),
     ):
         prepare(recipe(tmp_path, source="pubmed", path=path))
     write_jsonl([marked("nothing of the kind")], tmp_path / "table.jsonl")
@@ -460,7 +463,7 @@ def test_without_an_inventory_some_training_abstract_must_define_a_short_form(tm
         inventory=None,
     )
     with pytest.raises(
-        ValueError, match=r"^No training abstract of .*abstracts\.jsonl defines a short form; name an inv"
+        ValueError, match=r"^No training abstract in .*abstracts\.jsonl defines a short form; provide an inv"
     ):
         prepare(settings)
     assert left(tmp_path) == []
@@ -484,7 +487,7 @@ def test_an_account_of_another_shape_is_refused_in_one_line(tmp_path):
     assert open_prepared(folder).account == account
     (folder / "data.json").write_text(json.dumps(account | {"passages": 4}))
     with pytest.raises(
-        ValueError, match=r"data\.json is not of the shape .*passages.*Remove the folder and run"
+        ValueError, match=r"data\.json does not have the format .*passages.*Remove the folder and run"
     ) as error:
         open_prepared(folder)
     assert "\n" not in str(error.value)

@@ -113,7 +113,8 @@ def test_the_summary_says_gained_lost_or_chance_as_the_interval_does(figures, ve
         ),
         (
             (0.1, -0.02, 0.2),
-            "difference from that baseline, +10.0 points (95 % interval -2.0 to +20.0, p = 0.04), may be due to chance.",
+            "difference from that baseline, +10.0 points (95 % interval -2.0 to +20.0, p = 0.04), may be due "
+            "to chance.",
         ),
     ],
 )

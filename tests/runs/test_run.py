@@ -211,5 +211,5 @@ def test_a_corpus_folder_is_evaluated_by_its_test_split_and_golds_are_spelt_as_l
     passages, _ = read_marked(folder, inventory)
     assert [(p.id, p.mentions[0].long_form) for p in passages] == [("1", "room air"), ("2", "rheumatoid arthritides")]
     assert [p.id for p in read_marked(folder, inventory, 1)[0]] == ["1"]
-    with pytest.raises(ValueError, match="holds no shards of its test split"):
+    with pytest.raises(ValueError, match="has no shards of the test split"):
         read_marked(tmp_path, inventory)

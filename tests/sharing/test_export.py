@@ -39,7 +39,8 @@ from medalist.sharing.merging import write_merged
 
 @pytest.fixture(scope="module")
 def known_run(tiny_run, tmp_path_factory):
-    """A run whose tokenizer llama.cpp knows and whose rows are as long as 4-bit blocks; its adapter is drawn, not trained."""
+    """A run whose tokenizer llama.cpp knows and whose rows are as long as 4-bit blocks; its adapter is drawn, not
+    trained."""
     folder = tmp_path_factory.mktemp("known")
     base = folder / "base"
     embedded, _ = find_base(EMBEDDED)
@@ -195,7 +196,8 @@ def test_a_merge_that_costs_accuracy_is_refused_and_leaves_nothing(
     assert stop.value.code == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(
-        r"merged would lose \d+\.\d points of accuracy \(100\.0 to \d+\.\d % of \d+ questions, \d+ answers changed\), more than "
+        r"merged would lose \d+\.\d points of accuracy \(100\.0 to \d+\.\d % of \d+ questions, \d+ answers "
+        r"changed\), more than "
         r"--max-drop 0\.01 allows; nothing was written",
         last,
     )
@@ -204,7 +206,8 @@ def test_a_merge_that_costs_accuracy_is_refused_and_leaves_nothing(
 
 @pytest.fixture(scope="module")
 def own_answers(known_run, tmp_path_factory):
-    """Held-out passages with the run's own answers as gold: it is right everywhere, so what a broken export loses shows."""
+    """Held-out passages with the run's own answers as gold: it is right everywhere, so what a broken export loses
+    shows."""
     held = held_out(known_run, HeldOut(limit=3))
     found, _ = score_texts(
         load_tuned(known_run), held.texts, held.inventory, known_run.recipe.prompt, max_nodes=4096, label="Answering"

@@ -97,7 +97,8 @@ def test_a_run_on_own_text_is_not_published_unasked(own_run, capsys):
     with pytest.raises(SystemExit):
         main(["publish", str(own_run.folder), "--repo", "me/own", "--base-id", "t/t", "--license", "mit", "--dry-run"])
     assert capsys.readouterr().err.strip() == (
-        f"{own_run.folder} is not published by default: it was made from your own data (data.source table), and weights "
+        f"{own_run.folder} is not published by default: it was made from your own data (data.source table), "
+        f"and weights "
         "can reproduce words of their training data. Add --own-data to confirm that you may publish them and want to."
     )
 

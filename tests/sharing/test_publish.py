@@ -1,4 +1,5 @@
-"""Publishing to a stand-in of the Hub with its real client, and pulling back: what arrives, what breaks, what is never sent.
+"""Publishing to a stand-in of the Hub with its real client, and pulling back: what arrives, what breaks, what is never
+sent.
 
 Covers `pull`, `cli.share`, `cli.share_tables` and `tools.hub_client` too.
 """
@@ -112,8 +113,8 @@ def test_what_is_published_is_what_lies_here_in_one_commit(run, hub):
     assert done.commit == repo.oid()
     sent = {name: content for name, content in repo.files.items() if name != ".gitattributes"}
     assert sent.keys() == {
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "evaluation/test/metrics.json", "inventory.csv",
-        "recipe.yaml", "tokenizer.json", "tokenizer_config.json", "trained_senses.csv",
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "evaluation/test/metrics.json",
+        "inventory.csv", "recipe.yaml", "tokenizer.json", "tokenizer_config.json", "trained_senses.csv",
     }  # fmt: skip
     for name in ("adapter_model.safetensors", "tokenizer.json"):
         assert sent[name] == (run.tuned / name).read_bytes()
@@ -186,7 +187,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(run, hub):
 def test_trouble_that_stays_ends_in_one_line(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(503))] * 20
     message = one_line(capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit")
-    assert message == "me/small: the Hub answers 503: try again later."
+    assert message == "me/small: the Hub returned 503: try again later."
     assert len(hub.faults) == 20 - 1 - len(hub_client.WAITS)
 
 
@@ -216,12 +217,15 @@ def test_what_has_arrived_is_not_sent_again(run, hub):
 @pytest.mark.parametrize(
     ("token", "repo", "message"),
     [
-        ("hf_expired", "me/small", "The Hub does not take the token: it has expired or was revoked. Run `hf auth login`."),
-        (TOKEN, "you/small", "The token may not write to you/small (You don't have the rights to create a model under the "
-         "namespace 'you'): take a name of your own, or a token with write permission (`hf auth login`)."),
-        (TOKEN, "you/theirs", "The token may not write to you/theirs (you must use a write token with access to this repository"),
+        ("hf_expired", "me/small", "The Hub rejected the token: it has expired or was revoked. Run `hf auth login`."),
+        (TOKEN, "you/small", "The token does not have write access to you/small (You don't have the rights to create a "
+         "model under the namespace 'you'): choose a name under your own account, or log in with a token that has "
+         "write permission (`hf auth login`)."),
+        (TOKEN, "you/theirs", "The token does not have write access to you/theirs (you must use a write token with "
+         "access to this repository"),
         (TOKEN, "me/other", "me/other already contains another model (model.safetensors): name another repository."),
-        (TOKEN, "small", '"small" is not a valid Hub repository: use user/name, with letters, digits, "-", "_" and "."'),
+        (TOKEN, "small", '"small" is not a valid Hub repository: use user/name, with letters, digits, "-", "_" and '
+         '"."'),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_line_and_nothing_is_written(run, hub, capsys, monkeypatch, token, repo, message):
@@ -237,11 +241,11 @@ def test_a_refusal_is_one_line_and_nothing_is_written(run, hub, capsys, monkeypa
 def test_without_a_token_and_without_a_server_it_says_so(run, hub, capsys, monkeypatch, tmp_path):
     arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit"]
     monkeypatch.delenv("HF_TOKEN")
-    assert one_line(capsys, *arguments) == "No token for the Hub: run `hf auth login`, or set HF_TOKEN."
+    assert one_line(capsys, *arguments) == "No Hub token found: run `hf auth login`, or set HF_TOKEN."
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     use_hub("http://127.0.0.1:9", tmp_path / "hf", monkeypatch)
-    assert "the connection to the Hub broke or was never made (ConnectError" in one_line(capsys, *arguments)
-    assert "the connection to the Hub broke or was never made" in one_line(
+    assert "the connection to the Hub failed or was lost (ConnectError" in one_line(capsys, *arguments)
+    assert "the connection to the Hub failed or was lost" in one_line(
         capsys, "pull", "me/small", "--out", tmp_path / "x"
     )
 
@@ -258,7 +262,7 @@ def test_a_repository_changed_meanwhile_is_not_overwritten(run, hub):
 
     hub._mode = meanwhile
     (run.folder / "trained_senses.csv").unlink()
-    with pytest.raises(ValueError, match="changed by someone else meanwhile"):
+    with pytest.raises(ValueError, match=r"Someone else changed .* in the meantime"):
         publish(open_run(run.folder), "me/small", **NAMED)
     assert "theirs.txt" in repo.files
 
@@ -414,7 +418,7 @@ def test_a_pull_that_is_cut_leaves_no_run_and_goes_on_where_it_was(run, hub, mod
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (None, "me/x is no model on the Hub, or is private: check the name, or run `hf auth login`."),
+        (None, "me/x does not exist as a model on the Hub, or is private: check the name, or run `hf auth login`."),
         ({"config.json": b"{}"}, "me/x was not published by Medalist: it has no recipe.yaml"),
         (
             {"recipe.yaml": b"steps: 3"},
@@ -440,7 +444,7 @@ def test_a_revision_is_pulled_by_name_and_an_unknown_one_is_told(run, hub, model
     pulled = pull("me/small", revision=first, out=tmp_path / "runs/first", base=str(model_folder))
     assert (pulled.folder / "evaluation/test/metrics.json").exists()
     message = one_line(capsys, "pull", "me/small", "--revision", "v9", "--out", tmp_path / "runs/v9")
-    assert message.startswith('me/small has no revision "v9" on the Hub: its branches, tags and commits are at ')
+    assert message.startswith('me/small has no revision "v9" on the Hub: see its branches, tags and commits at ')
     assert message.endswith("/me/small/commits/main.")
 
 

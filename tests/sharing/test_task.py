@@ -1,4 +1,5 @@
-"""The task file for lm-eval: the harness itself asks what Medalist asks, token for token, and finds the same accuracy."""
+"""The task file for lm-eval: the harness itself asks what Medalist asks, token for token, and finds the same
+accuracy."""
 
 import json
 import shutil
@@ -170,7 +171,8 @@ def test_a_text_comes_back_as_it_was(tmp_path):
     ids=["words as Llama 3 has them", "lines"],
 )
 def test_tokens_that_join_over_the_seam_are_noticed(words, expected):
-    """Llama 3 joins a full stop to the line breaks behind it, where no seam is; a tokenizer that knows no words joins all."""
+    """Llama 3 joins a full stop to the line breaks behind it, where no seam is; a tokenizer that knows no words joins
+    all."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
         [

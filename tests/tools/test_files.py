@@ -64,7 +64,7 @@ def test_plain_and_gzipped_files_read_alike(tmp_path):
 def test_a_gzipped_file_that_is_cut_short_is_named(tmp_path):
     path = tmp_path / "notes.txt.gz"
     path.write_bytes(gzip.compress(b"rheumatoid arthritis")[:-6])
-    with pytest.raises(ValueError, match=r"notes\.txt\.gz is damaged or cut short"):
+    with pytest.raises(ValueError, match=r"notes\.txt\.gz is damaged or truncated"):
         read_bytes(path)
 
 

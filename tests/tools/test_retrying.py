@@ -33,7 +33,7 @@ def in_passing(error):
 def test_trouble_in_passing_is_tried_again_after_each_wait(waited, capsys):
     assert retrying(failing(OSError(), OSError()), waits=(1, 3), in_passing=in_passing) == "done"
     assert waited == [1, 3]
-    assert capsys.readouterr().err.splitlines() == ["busy; trying again in 1 s", "busy; trying again in 3 s"]
+    assert capsys.readouterr().err.splitlines() == ["busy; retrying in 1 s", "busy; retrying in 3 s"]
 
 
 def test_the_last_error_is_raised_when_no_try_is_left(waited):

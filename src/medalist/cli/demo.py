@@ -19,8 +19,10 @@ from .data_tables import prepared_table
 from .result_tables import expansions_table, metrics_tables
 
 NOTE = (
-    "Seen on the ward today. Oxygen saturation is 93 percent on RA and HR is 84. Echocardiography shows a dilated RA and RV "
-    "with severe pulmonary hypertension. CT angiography excluded PE. Her joints are quiet: RA is controlled with methotrexate."
+    "Seen on the ward today. Oxygen saturation is 93 percent on RA and HR is 84. Echocardiography shows a "
+    "dilated RA and RV "
+    "with severe pulmonary hypertension. CT angiography excluded PE. Her joints are quiet: RA is controlled "
+    "with methotrexate."
 )
 
 
@@ -54,7 +56,8 @@ def run_demo(output: Path, out: Console) -> None:
         out.print(table)
     cells = metrics["slices"]["all"]
     out.print(
-        f"\nAccuracy on held-out passages: [bold]{per_cent(right(cells, 'base'))} -> {per_cent(right(cells, 'tuned'))}[/]"
+        f"\nAccuracy on held-out passages: [bold]{per_cent(right(cells, 'base'))} -> "
+        f"{per_cent(right(cells, 'tuned'))}[/]"
     )
     out.print(f"Report: {report}", soft_wrap=True)
     out.print(f'Next:   medalist expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)

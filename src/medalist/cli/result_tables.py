@@ -191,7 +191,10 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
         table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
     yield table
     if plan.step_seconds is not None and plan.steps is not None:
-        yield f"Training, looks at validation aside: {plan.steps:,} steps, {plan.steps * plan.step_seconds / 3600:,.1f} hours."
+        yield (
+            f"Training, looks at validation aside: {plan.steps:,} steps, "
+            f"{plan.steps * plan.step_seconds / 3600:,.1f} hours."
+        )
     if plan.step_seconds is not None and hours is not None:
         fit = int(hours * 3600 / plan.step_seconds)
         yield f"In {hours:g} hours: training.max_steps={fit}" if fit else f"In {hours:g} hours: not one step."

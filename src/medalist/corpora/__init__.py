@@ -1,1 +1,1 @@
-"""Corpora too large for memory: MeDAL, PubMed, downloads, data cards, mending."""
+"""Corpora too large for memory: MeDAL and PubMed, downloads, label repair, data cards."""

@@ -1,10 +1,10 @@
-"""The shape of `corpus.json`: what a corpus was made of, and what was kept, repaired and left out."""
+"""The schema of `corpus.json`: what a corpus was made from, and what was kept, repaired and left out."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from typing_extensions import TypedDict  # that of `typing` cannot be checked before Python 3.12
+from typing_extensions import TypedDict  # pydantic supports the one in `typing` only from Python 3.12 on
 
 from ..data.kinds import Kind
 from ..data.rows import QuarantinedRow
@@ -12,7 +12,7 @@ from ..data.splits import Split
 
 
 class InventoryCounts(TypedDict):
-    """The inventory that lies beside the passages."""
+    """Counts of the inventory stored next to the passages."""
 
     origin: str
     short_forms: int
@@ -20,10 +20,10 @@ class InventoryCounts(TypedDict):
 
 
 class CorpusAccount(TypedDict):
-    """What all accounts tell."""
+    """The fields that all accounts share."""
 
     read: list[str]
-    """Names of the files."""
+    """Names of the files that were read."""
     rows_read: int
     rows_quarantined: dict[str, int]
     """Reason -> rows that could not be read."""
@@ -32,7 +32,7 @@ class CorpusAccount(TypedDict):
 
 
 class MedalInventory(InventoryCounts):
-    """MeDAL's inventory, as offered and as read."""
+    """MeDAL's inventory, as offered for candidates and as read."""
 
     senses_read: int
     variant_groups: int
@@ -45,23 +45,23 @@ class Mended(TypedDict):
     mentions: int
     labels: int
     examples: list[tuple[str, str, str, int]]
-    """(short form, label, spelt now, mentions), the most frequent first."""
+    """(short form, label, new spelling, mentions), most frequent first."""
 
 
 class Leaks(TypedDict):
-    """How often the answer is spelt out elsewhere in the passage."""
+    """How often the passage spells out the answer elsewhere."""
 
     mentions: int
     leaks: int
 
 
 class MedalAccount(CorpusAccount):
-    """Of a corpus made of MeDAL's tables."""
+    """The account of a corpus made from MeDAL's tables."""
 
     source: Literal["medal"]
     inventory: MedalInventory
     adam_scores: dict[str, list[int]] | None
-    """Junk and other senses by ADAM's score; see `data_card`."""
+    """Counts of junk and other senses by ADAM score; see `data_card`."""
     passages: dict[Split, int]
     mentions: dict[Split, int]
     shared_with_training: dict[str, int]
@@ -71,25 +71,25 @@ class MedalAccount(CorpusAccount):
     leaks_in_sample: Leaks
     mentions_per_passage: dict[str, int]
     short_forms: list[tuple[str, int]]
-    """The most frequent."""
+    """The most frequent short forms."""
 
 
 class PubmedInventory(InventoryCounts):
-    """The senses offered, and those that were mined before merging."""
+    """The senses offered as candidates, and those mined before merging."""
 
     mined_short_forms: int
     mined_senses: int
 
 
 class PassageCounts(TypedDict):
-    """Of one kind and split."""
+    """Counts for one kind and split."""
 
     passages: int
     mentions: int
 
 
 class Revisions(TypedDict):
-    """Records that do not count."""
+    """Records that were left out."""
 
     revisions_replaced: int
     deleted: int
@@ -98,14 +98,14 @@ class Revisions(TypedDict):
 
 
 class PubmedAccount(CorpusAccount, Revisions):
-    """Of a corpus made of PubMed abstracts."""
+    """The account of a corpus made from PubMed abstracts."""
 
     source: Literal["pubmed"]
     inventory: PubmedInventory
     abstracts: dict[Split, int]
     kinds: dict[Kind, dict[Split, PassageCounts]]
     short_forms: dict[Kind, list[tuple[str, int]]]
-    """The most frequent of each kind."""
+    """The most frequent short forms of each kind."""
 
 
 Account = MedalAccount | PubmedAccount

@@ -1,9 +1,9 @@
-"""A corpus on disk: Parquet shards by split, the inventory, an account; built in a work folder that outlives a kill.
+"""A corpus on disk: Parquet shards per split, an inventory and an account; interrupted builds can be resumed.
 
     OUT/train-00000-of-00056.parquet ...   or   OUT/<kind>/train-00000-of-00012.parquet ...
         inventory.csv  quarantine.jsonl  corpus.json  card.html
 
-`datasets.load_dataset("parquet", data_dir=OUT)` opens it, split by split.
+`datasets.load_dataset("parquet", data_dir=OUT)` loads it with its splits.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ _ACCOUNT: TypeAdapter[Account] = TypeAdapter(Annotated[Account, Discriminator("s
 
 
 def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
-    """The folder in which `out` is built: `.OUT.work` beside it, with what an earlier, interrupted call has done.
+    """The folder in which `out` is built: `.OUT.work` next to it, with the results of an earlier, interrupted call.
 
     Args:
-        out: what the corpus will be called; it must not exist yet.
-        settings: everything that decides the result; work begun with others is thrown away.
+        out: the folder of the finished corpus; it must not exist yet.
+        settings: everything that determines the result; work started with other settings is discarded.
 
     Raises:
-        FileExistsError: `out` is there already.
+        FileExistsError: `out` already exists.
         ValueError: the shares of validation and test leave nothing to train on.
     """
     if float(str(settings["validation"])) + float(str(settings["test"])) >= 1:
         raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
     if out.exists():
-        raise FileExistsError(f"{out} exists already: name another folder, or remove it")
-    out = out.absolute()  # workers may stand in another folder
+        raise FileExistsError(f"{out} already exists: choose another folder, or remove it")
+    out = out.absolute()  # workers may have another working directory
     work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
     begun = work / "settings.json"
     if begun.exists() and begun.read_text(encoding="utf-8") == text:
-        say(f"Going on with what {work} holds")
+        say(f"Resuming from {work}")
         return work
     shutil.rmtree(work, ignore_errors=True)
     with replacing(begun) as file:
@@ -65,20 +65,20 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
 
 
 def write_account(account: Account, work: Path) -> None:
-    """Write the account: from now on the work is done, and only `finish` is left."""
+    """Write the account, which marks the work as complete; only `finish` remains to be called."""
     with replacing(work / ACCOUNT) as file:
         json.dump(account, file, indent=1, ensure_ascii=False)
 
 
 def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> Account:
-    """Drop what only the work needed, give the folder its name, and return the account."""
+    """Remove intermediate files, rename the work folder to `out`, and return the account."""
     for name in leave_out:
         path = work / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for left in list(work.rglob(".*")):  # half a file, by whoever was killed
+    for left in list(work.rglob(".*")):  # partial files left by killed workers
         left.unlink()
     work.rename(out)
-    (out / "settings.json").unlink()  # only now: until it has its name, the work can be gone on with
+    (out / "settings.json").unlink()  # only now: until the rename, the settings are needed to resume
     return read_account(out)
 
 
@@ -86,7 +86,7 @@ def read_account(folder: Path) -> Account:
     """The account of a corpus.
 
     Raises:
-        ValueError: it is no JSON, or of another shape.
+        ValueError: it is not valid JSON, or does not match the schema.
     """
     path, remedy = folder / ACCOUNT, "Prepare the corpus again, with `medalist prepare`."
     return checked(path, _ACCOUNT, json_object(path, remedy=remedy), remedy=remedy)
@@ -98,12 +98,12 @@ def is_corpus(folder: Path) -> bool:
 
 
 def corpus_inventory(folder: Path) -> Inventory:
-    """The candidates of a corpus, with what they were made of as their origin."""
+    """The inventory of a corpus, with the origin recorded in its account."""
     return replace(Inventory.read(folder / "inventory.csv"), origin=read_account(folder)["inventory"]["origin"])
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table whole or not at all; polars itself does not raise OSError when a disk is full."""
+    """Write a table atomically; polars itself does not raise OSError when the disk is full."""
     packed = io.BytesIO()
     frame.write_parquet(packed)
     with replacing(path, "wb") as file:
@@ -111,21 +111,21 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
 
 
 def content_key(text: str) -> int:
-    """64 bits that follow from the words of a text; see `content`."""
+    """A 64-bit hash of the words of a text; see `content`."""
     return int.from_bytes(hashlib.blake2b(content(text).encode(), digest_size=8).digest())
 
 
 def mixed(
     folder: Path, split: Split, inventory: Inventory, shares: Mapping[Kind, float], *, seed: int
 ) -> Iterator[Passage]:
-    """The passages of a split, each abstract once: in a kind drawn by (seed, id), or in the next that it has.
+    """The passages of a split, each abstract once: in a kind drawn at random, or else in the next kind that it has.
 
     Args:
-        folder: a corpus of several kinds.
-        split: which.
+        folder: a corpus with several kinds.
+        split: the split to read.
         inventory: as for `read_passages`.
         shares: kind -> relative share of the abstracts.
-        seed: decides, with the id.
+        seed: together with the abstract's id, determines the draw.
     """
     kinds = list(shares)
     for name in sorted({path.name for kind in kinds for path in shards(folder / kind, split)}):
@@ -134,7 +134,7 @@ def mixed(
             if (path := folder / kind / name).exists():
                 for passage in read_passages(path, inventory, Quarantine(limit=0)):
                     made.setdefault(passage.id, {})[kind] = passage
-        # Shuffled, so that a limit takes of every kind; a single kind keeps the order of its file.
+        # Shuffled, so that a limit takes passages of every kind; a single kind keeps the order of its file.
         order = made if len(kinds) == 1 else sorted(made, key=lambda name: hashlib.sha256(name.encode()).digest())
         for identifier in order:
             found = made[identifier]

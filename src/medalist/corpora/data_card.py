@@ -1,4 +1,4 @@
-"""The data card: what a corpus was made of, and what was repaired, merged and dropped on the way, as one HTML file."""
+"""The data card: one HTML file showing what a corpus was made from and what was repaired, merged and dropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ..tools.files import replacing
 from ..tools.pages import per_cent, template_environment
 from .accounts import MedalAccount, PassageCounts, PubmedAccount
 
-TERMS = "Courtesy of the U.S. National Library of Medicine; its terms hold for these texts. A corpus is for research, not for care."
+TERMS = (
+    "Courtesy of the U.S. National Library of Medicine, whose terms apply to these texts. "
+    "For research only, not for patient care."
+)
 
 MENDED = {
     "junk": "Junk senses",
@@ -26,7 +29,7 @@ MENDED = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A part of the card: bars, a table, or both."""
+    """A section of the card with bars, a table, or both."""
 
     title: str
     note: str = ""
@@ -36,7 +39,7 @@ class Section:
 
     @property
     def largest(self) -> int:
-        """The longest bar."""
+        """The value of the longest bar."""
         return max((value for _, value in self.bars), default=0) or 1
 
 
@@ -46,11 +49,11 @@ def write_data_card(
     """Write the card.
 
     Args:
-        path: of the HTML file.
-        title: of the page.
-        lead: a sentence or two below it.
-        numbers: the figures at the top: (what, value).
-        sections: shown in order; those with neither bars nor rows are left out.
+        path: the HTML file to write.
+        title: the title of the page.
+        lead: a sentence or two below the title.
+        numbers: the figures at the top, as (label, value).
+        sections: shown in order; sections with neither bars nor rows are left out.
     """
     shown = [section for section in sections if section.bars or section.rows]
     page = (
@@ -63,38 +66,38 @@ def write_data_card(
 
 
 def medal_card(account: MedalAccount, path: Path) -> None:
-    """The card of a corpus made of MeDAL's tables, from its account."""
+    """Write the card of a corpus made from MeDAL's tables, from its account."""
     passages, mentions = sum(account["passages"].values()), sum(account["mentions"].values())
     leaks, spread = account["leaks_in_sample"], account["mentions_per_passage"]
     kept = account["settings"]["as_published"]
     notes = {
-        "junk": "One word, common in these texts, whose letters do not fit the short form. "
-        + ("Kept, as published." if kept else "Mentions dropped, the passage kept where it has others."),
-        "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen, and are one sense now.",
-        "spaces": "The label had spaces at an end or several in a row, shown as ␣.",
-        "case": "The inventory lists the label in other case; it is spelt that way now.",
-        "spelling": "The inventory lists a variant of the label; it is spelt that way now.",
-        "not listed": "The inventory does not list the label under this short form; such a mention has no gold candidate.",
+        "junk": "A single word, common in these texts, whose letters do not fit the short form. "
+        + ("Kept, as published." if kept else "Mentions dropped; passages kept if they have other mentions."),
+        "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen and now form one sense.",
+        "spaces": "The label had leading, trailing or repeated spaces, shown as ␣.",
+        "case": "The inventory lists the label in a different case, which is used now.",
+        "spelling": "The inventory lists a variant of the label, which is used now.",
+        "not listed": "The inventory does not list the label under this short form; the mention has no gold candidate.",
     }
     more = sum(n for number, n in spread.items() if int(number) > 9)
     write_data_card(
         path,
         title="MeDAL, prepared",
-        lead="PubMed abstracts in which long forms were replaced by short forms (Wen, Lu and Reddy 2020); not clinical "
-        f"notes, not dialogues. Read: {', '.join(account['read'])}.",
+        lead="PubMed abstracts in which long forms were replaced by short forms (Wen, Lu and Reddy 2020); neither "
+        f"clinical notes nor dialogues. Files read: {', '.join(account['read'])}.",
         numbers=[
             ("rows read", f"{account['rows_read']:,}"),
             ("passages", f"{passages:,}"),
             ("short forms marked", f"{mentions:,}"),
             (
-                "of the answers are spelt out elsewhere in the text (sample)",
+                "of answers are spelt out elsewhere in the text (sample)",
                 per_cent(leaks["leaks"] / leaks["mentions"] if leaks["mentions"] else None),
             ),
         ],
         sections=[
             Section(
                 title="Splits",
-                note="Shared: the abstract stands in the training split too, by id or word for word.",
+                note="Shared: the abstract also appears in the training split, with the same id or word for word.",
                 columns=("split", "passages", "short forms", "shared"),
                 rows=[
                     (name, n, account["mentions"][name], account["shared_with_training"].get(name, 0))
@@ -110,23 +113,24 @@ def medal_card(account: MedalAccount, path: Path) -> None:
             ),
             Section(
                 title="Rows set aside",
-                note="All of them stand in quarantine.jsonl.",
+                note="All of them are listed in quarantine.jsonl.",
                 columns=("reason", "rows"),
                 rows=list(account["rows_quarantined"].items()),
             ),
             *(
                 Section(
-                    title=f"{title}: {account['mended'][name]['mentions']:,} mentions of {account['mended'][name]['labels']:,} labels",
+                    title=f"{title}: {account['mended'][name]['mentions']:,} mentions of "
+                    f"{account['mended'][name]['labels']:,} labels",
                     note=notes[name],
-                    columns=("short form", "label", "spelt now", "mentions"),
+                    columns=("short form", "label", "new spelling", "mentions"),
                     rows=[_mended_row(name, *example) for example in account["mended"][name]["examples"][:12]],
                 )
                 for name, title in MENDED.items()
             ),
             Section(
                 title="ADAM's scores of the senses",
-                note="How likely the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, was not found by score: "
-                "good terms score low too.",
+                note="How likely it is that the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, "
+                "was not identified by this score, because good terms score low too.",
                 columns=("senses", "0 to 0.2", "to 0.4", "to 0.6", "to 0.8", "to 1", "no score"),
                 rows=[(name, *row) for name, row in (account["adam_scores"] or {}).items()],
             ),
@@ -141,17 +145,17 @@ def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) 
 
 
 def pubmed_card(account: PubmedAccount, path: Path) -> None:
-    """The card of a corpus made of PubMed abstracts, from its account."""
+    """Write the card of a corpus made from PubMed abstracts, from its account."""
     inventory, kinds = account["inventory"], account["kinds"]
     notes: dict[Kind, str] = {
-        "medal": "The published recipe of MeDAL: first section, lower case, letters only.",
-        "substituted": "Cased text with punctuation and digits; every mention of a chosen long form is shortened.",
-        "defined": "Short forms as the authors wrote them; their definitions were taken out, so the answers are known.",
+        "medal": "MeDAL's published recipe: first section, lower case, letters only.",
+        "substituted": "Cased text with punctuation and digits; every mention of a chosen long form is abbreviated.",
+        "defined": "Short forms as the authors wrote them; the answers come from the definitions, now removed.",
     }
     write_data_card(
         path,
         title="PubMed abstracts, prepared",
-        lead=f"Marked by rule, not by hand. Read: {', '.join(account['read'][:5])}"
+        lead=f"Marked by rule, not by hand. Files read: {', '.join(account['read'][:5])}"
         + (f" and {len(account['read']) - 5:,} more files." if len(account["read"]) > 5 else "."),
         numbers=[
             ("records read", f"{account['rows_read']:,}"),
@@ -163,16 +167,16 @@ def pubmed_card(account: PubmedAccount, path: Path) -> None:
                 title="Left out",
                 columns=("reason", "records"),
                 rows=[
-                    ("an older revision of an abstract", account["revisions_replaced"]),
+                    ("older revision of an abstract", account["revisions_replaced"]),
                     ("deleted by PubMed", account["deleted"]),
                     ("without text", account["without_text"]),
-                    ("the same words as another abstract", account["duplicates"]),
+                    ("same words as another abstract", account["duplicates"]),
                     *account["rows_quarantined"].items(),
                 ],
             ),
             Section(
                 title="Inventory",
-                note=f"From {inventory['origin']}. Mined: defined by the authors of training abstracts.",
+                note=f"From {inventory['origin']}. Mined senses are those that authors define in training abstracts.",
                 columns=("", "short forms", "senses"),
                 rows=[
                     ("offered as candidates", inventory["short_forms"], inventory["senses"]),

@@ -1,4 +1,4 @@
-"""Files from Zenodo and datasets from the Hugging Face Hub: resumable, verified; used only when the user names one."""
+"""Resumable, verified downloads from Zenodo and the Hugging Face Hub, made only when the user asks for one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ..tools.progress import tracking
 from ..tools.retrying import named_error, retrying
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as broken."""
+"""Seconds without data after which a connection counts as lost."""
 WAITS = (1, 2, 4, 8, 16)
-"""Seconds before each new try; the count begins anew whenever a try has brought new bytes."""
+"""Seconds to wait before each retry; the count starts again whenever an attempt has received new bytes."""
 _MENDABLE = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.HTTPStatusError)
 _PARQUET = re.compile(
     r"(?:(?P<config>.+?)/)??(?P<split>[^/]+?)(?:/\d+|-\d{5}-of-\d{5}(?:-[0-9a-f]+)?)?\.parquet", re.ASCII
@@ -44,22 +44,22 @@ class _Remote:
 def zenodo_file(
     name: str, folder: Path, *, record: str = "4482922", api: str = "https://zenodo.org/api/records"
 ) -> Path:
-    """A file of a Zenodo record, fetched unless the folder has it already; either way its checksum is compared.
+    """Download a file of a Zenodo record unless the folder already has it, and verify its checksum in either case.
 
-    A download that was broken off stays in `folder/.NAME.part` and is gone on with by the next call.
+    An interrupted download is kept in `folder/.NAME.part` and resumed by the next call.
 
     Args:
-        name: as the record lists it, such as `train.csv`.
-        folder: made if need be.
-        record: its number; the default is MeDAL's.
-        api: where records are asked for.
+        name: the file's name in the record, such as `train.csv`.
+        folder: created if it does not exist.
+        record: number of the record; the default is MeDAL's.
+        api: base URL for record requests.
 
     Returns:
-        `folder/name`, complete.
+        The path of the complete file, `folder/name`.
 
     Raises:
         ValueError: the record has no such file.
-        FileExistsError: `folder/name` is there and is not the record's file; it is left alone.
+        FileExistsError: `folder/name` exists but is not the record's file; it is left unchanged.
         OSError: no connection, no such record, not enough disk space, or a wrong checksum.
     """
     files = _zenodo_files(f"{api}/{record}")
@@ -73,19 +73,19 @@ def zenodo_file(
             return target
         raise FileExistsError(
             f"{target} ({_size(target):,} bytes) is not {name} of Zenodo record {record} ({remote.size:,} bytes, "
-            f"md5 {remote.md5}): move it away, or name another folder."
+            f"md5 {remote.md5}): move it away, or choose another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{name}.part"
-    if _size(part) > remote.size:  # of another file
+    if _size(part) > remote.size:  # part of a different file
         part.unlink()
     if _size(part) < remote.size:
         _fetch(remote, part, name)
     if (found := _md5(part, name)) != remote.md5:
         part.unlink()
         raise OSError(
-            f"{name} arrived damaged (md5 {found}, where Zenodo record {record} says {remote.md5}) and was deleted: "
-            "fetch it again."
+            f"{name} was damaged in transit (md5 {found}; Zenodo record {record} lists {remote.md5}) and was deleted: "
+            "download it again."
         )
     part.replace(target)
     return target
@@ -108,27 +108,27 @@ def _zenodo_files(url: str) -> dict[str, _Remote]:
             for file in response.json()["files"]
         }
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise OSError(f"{url} answered, but not with a Zenodo record and its files: is the record open?") from None
+        raise OSError(f"{url} did not return a Zenodo record with files: is the record open?") from None
 
 
 def _fetch(remote: _Remote, part: Path, name: str) -> None:
-    """Bring what is missing of a file; `part` holds its beginning, or does not exist."""
+    """Download the missing rest of a file; `part` contains its beginning, or does not exist."""
     need, free = remote.size - _size(part), shutil.disk_usage(part.parent).free
     if need > free:
         raise OSError(
-            f"{name} needs {_megabytes(need):,} MB in {part.parent}, where {_megabytes(free):,} MB are free: "
-            "make room, or name another folder."
+            f"{name} needs {_megabytes(need):,} MB in {part.parent}, where only {_megabytes(free):,} MB are free: "
+            "free some space, or choose another folder."
         )
-    with _tracking_bytes(f"Fetching {name}", remote.size) as at:
+    with _tracking_bytes(f"Downloading {name}", remote.size) as at:
         at(_size(part))
 
-        def go_on() -> None:
+        def resume() -> None:
             have = _size(part)
             headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
             with get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT) as response:
                 _check(response)
                 if response.status_code != httpx2.codes.PARTIAL_CONTENT:
-                    have = 0  # the server sends all of it, whatever it was asked for
+                    have = 0  # the server ignored the range and sends the whole file
                 with part.open("ab" if have else "wb") as file:
                     for chunk in response.iter_bytes():
                         file.write(chunk)
@@ -139,11 +139,11 @@ def _fetch(remote: _Remote, part: Path, name: str) -> None:
             if have < remote.size:
                 raise httpx2.RemoteProtocolError(f"closed after {have:,} of {remote.size:,} bytes")
 
-        _retrying(go_on, what=name, url=remote.url, reached=lambda: _size(part))
+        _retrying(resume, what=name, url=remote.url, reached=lambda: _size(part))
 
 
 def _retrying(attempt: Callable[[], _T], *, what: str, url: str, reached: Callable[[], int]) -> _T:
-    """What `attempt` returns, tried again after a broken connection or a server's error; `reached` counts its bytes."""
+    """Call `attempt`, retrying after lost connections and server errors; `reached` counts the bytes received."""
 
     def in_passing(error: Exception) -> str | None:
         return f"{what}: {_reason(error)}" if isinstance(error, _MENDABLE) else None
@@ -151,20 +151,20 @@ def _retrying(attempt: Callable[[], _T], *, what: str, url: str, reached: Callab
     try:
         return retrying(attempt, waits=WAITS, in_passing=in_passing, reached=reached)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        failed = f"{what} could not be fetched from {url} ({_reason(error)})"
+        failed = f"{what} could not be downloaded from {url} ({_reason(error)})"
         if not isinstance(error, _MENDABLE):
             raise OSError(f"{failed}.") from None
-        kept = f"; {_megabytes(reached()):,} MB are kept" if reached() else ""
+        kept = f"; the first {_megabytes(reached()):,} MB are kept" if reached() else ""
         raise OSError(f"{failed}: try again later{kept}.") from None
 
 
 def _check(response: httpx2.Response) -> None:
-    """Raise an error that is worth another try if the server has trouble, and one that is not if it refuses."""
+    """Raise a retryable error for a server failure, and a final one if the server refuses the request."""
     if response.status_code == httpx2.codes.TOO_MANY_REQUESTS or response.is_server_error:
         response.raise_for_status()
     if not response.is_success:
         answer = f"{response.status_code} {response.reason_phrase}".rstrip()
-        raise OSError(f"{response.url} answers {answer}: check that it exists and is open to everyone.")
+        raise OSError(f"{response.url} returned {answer}: check that it exists and is publicly accessible.")
 
 
 def _reason(error: Exception) -> str:
@@ -174,7 +174,7 @@ def _reason(error: Exception) -> str:
 
 
 def _size(path: Path) -> int:
-    """Bytes; 0 if there is no such file."""
+    """Size in bytes; 0 if the file does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
@@ -188,13 +188,13 @@ def _md5(path: Path, label: str) -> str:
 
 
 def _megabytes(size: int) -> int:
-    """Bytes as MB of 10^6, rounded up."""
+    """Bytes as megabytes (10^6 bytes), rounded up."""
     return -(-size // 1_000_000)
 
 
 @contextmanager
 def _tracking_bytes(label: str, size: int) -> Iterator[Callable[[int], None]]:
-    """Show progress in MB; call what is yielded with the number of bytes there are by now, which may fall."""
+    """Show progress in MB. Call the yielded function with the current number of bytes, which may decrease."""
     shown = 0
     with tracking(f"{label}, MB", _megabytes(size)) as advance:
 
@@ -210,18 +210,18 @@ def _tracking_bytes(label: str, size: int) -> Iterator[Callable[[int], None]]:
 def hub_parquet(
     repo: str, *, split: str = "train", config: str | None = None, revision: str = "refs/convert/parquet"
 ) -> list[Path]:
-    """The Parquet files of one split of a dataset on the Hugging Face Hub, in order, in the Hub's local cache.
+    """Download the Parquet files of one split of a dataset on the Hugging Face Hub to the local Hub cache, in order.
 
     Args:
-        repo: such as `McGill-NLP/medal`.
-        split: files are `SPLIT/0000.parquet`, `SPLIT-00000-of-00002.parquet` or `SPLIT.parquet`.
-        config: the folder that holds the split; without it the only one, or `default`.
-        revision: branch, tag or commit; the default is the Hub's own conversion to Parquet. All files are of the
-            commit that it stands for at the time of the call.
+        repo: the dataset, such as `McGill-NLP/medal`.
+        split: its files are `SPLIT/0000.parquet`, `SPLIT-00000-of-00002.parquet` or `SPLIT.parquet`.
+        config: the folder that contains the split; by default the only one, or `default`.
+        revision: branch, tag or commit; the default is the Hub's own conversion to Parquet. All files come from the
+            commit to which it resolves at the time of the call.
 
     Raises:
         ValueError: no such repository, revision, configuration or split, or a gated repository without access.
-        OSError: the Hub cannot be reached or has trouble.
+        OSError: the Hub cannot be reached or fails.
     """
     with hub_errors(repo, kind="dataset", revision=revision):
         info = HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
@@ -237,12 +237,12 @@ def _files_of_split(names: Iterable[str], where: str, split: str, config: str | 
             found[match["config"] or ""][match["split"]].append(name)
     if not found:
         raise ValueError(
-            f"{where} holds no Parquet files: name another revision, such as main or refs/convert/parquet."
+            f"{where} has no Parquet files: choose another revision, such as main or refs/convert/parquet."
         )
     if config is None:
         config = next(iter(found)) if len(found) == 1 else "default"
         if config not in found:
-            raise ValueError(f"{where} has several configurations; name one: {', '.join(found)}.")
+            raise ValueError(f"{where} has several configurations; choose one: {', '.join(found)}.")
     if config not in found:
         raise ValueError(f'{where} has no configuration "{config}". Known: {", ".join(found)}.')
     if split not in found[config]:
@@ -251,11 +251,11 @@ def _files_of_split(names: Iterable[str], where: str, split: str, config: str | 
 
 
 def named_tables(source: str, downloads: Path) -> list[Table]:
-    """The tables of a source that a user names: a file, `zenodo:FILE`, or `hub:OWNER/NAME` with its three splits.
+    """The tables of a user's source: a file, `zenodo:FILE`, or `hub:OWNER/NAME` with its three splits.
 
     Args:
-        source: what the user named; only the last two use the network.
-        downloads: folder for files of Zenodo.
+        source: the source; only the last two forms use the network.
+        downloads: folder for files from Zenodo.
     """
     if source.startswith("zenodo:"):
         return tables(zenodo_file(source.removeprefix("zenodo:"), downloads))

@@ -1,6 +1,6 @@
-"""MeDAL at full size: shuffled rows become passages with all their mentions, in little memory, in an interruptible way.
+"""Prepares the full MeDAL data set: groups shuffled rows into passages, with little memory and resumable.
 
-Rows go to partitions on disk by a hash of their abstract's id; each partition is small enough to be grouped at once.
+Rows are distributed over partitions on disk by a hash of the abstract's id; each partition fits in memory for grouping.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from .medal_rows import distribute, partition_rows, text_size
 from .mending import Mending, is_junk, variant_groups
 
 PARTITION_MB = 32
-"""Text of one partition, about; grouping it takes some ten times as much memory."""
+"""Approximate size of the text in a partition; grouping it takes about ten times as much memory."""
 COMMON_SHARE, COMMON_TEXTS = 0.005, 5
-"""A word is common that stands in this share of the texts, and in so many."""
+"""A word is common if it appears in at least this share of the texts and in at least this many texts."""
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "valid": "validation",
@@ -50,50 +50,51 @@ _SPLITS: dict[str, Split] = {
 
 @dataclass(frozen=True, kw_only=True)
 class MedalSettings:
-    """How MeDAL's rows become a corpus."""
+    """How to turn MeDAL's rows into a corpus."""
 
     inventory: Path
-    """Sense table: MeDAL's own, or another."""
+    """Sense inventory: MeDAL's own table, or another."""
     adam: Path | None = None
-    """ADAM's database: the data card then shows its scores of junk and other senses."""
+    """The ADAM database; if given, the data card shows its scores for junk and other senses."""
     as_published: bool = False
-    """Keep variants of a sense apart and keep junk senses, so that results compare with published ones."""
+    """Keep variants of a sense separate and keep junk senses, so that results are comparable with published ones."""
     validation: float = 0.01
-    """Share of the passages of a table that is none of train, valid, test."""
+    """Validation share of the passages from tables other than train, valid and test."""
     test: float = 0.02
-    """As `validation`."""
+    """Test share of the same passages."""
     max_bad_rows: float = 0.05
-    """More malformed rows than this share stop the work."""
+    """Abort if the share of malformed rows exceeds this."""
     seed: int = 0
-    """Decides the split of passages that MeDAL has not split itself."""
+    """Determines the split of passages that MeDAL itself does not split."""
 
 
 def prepare_medal(
     sources: Sequence[Path | Table], out: Path, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
 ) -> MedalAccount:
-    """Turn MeDAL's tables into a corpus; see `corpus` for what it holds. Broken off, the same call goes on.
+    """Turn MeDAL's tables into a corpus, laid out as described in `corpus`. If interrupted, call it again to resume.
 
     Args:
-        sources: tables or archives. What train, valid and test hold is the split of that name; others are split by id.
-        out: the corpus's folder; it must not exist.
-        settings: how.
-        workers: processes; the result is the same bytes for any number.
-        ray: address of a Ray cluster to work on instead; see `parallel`.
+        sources: tables or archives. The train, valid and test tables become the splits of those names; other tables
+            are split by id.
+        out: the corpus folder; it must not exist.
+        settings: how to prepare the corpus.
+        workers: number of processes; the output is byte-identical for any number.
+        ray: address of a Ray cluster to run on instead; see `parallel`.
 
     Returns:
-        The account, as `corpus.json` has it.
+        The account, as stored in `corpus.json`.
 
     Raises:
         FileNotFoundError: a file is missing.
-        FileExistsError: `out` is there.
-        ValueError: a file is damaged, is none of MeDAL's, or has too many bad rows.
+        FileExistsError: `out` already exists.
+        ValueError: a file is damaged, is not one of MeDAL's, or has too many bad rows.
     """
     found = [t for source in sources for t in ([source] if isinstance(source, Table) else tables(source))]
     if not found:
-        raise ValueError("No table of MeDAL's is named")
+        raise ValueError("No MeDAL table was given")
     published = Inventory.read(settings.inventory)
     if settings.adam is not None:
-        adam_scores(settings.adam)  # a wrong file is told now, not when everything else is done
+        adam_scores(settings.adam)  # report a wrong file now, not after everything else is done
     parts = max(1, math.ceil(sum(text_size(table) for table in found) / (PARTITION_MB * 1e6)))
     files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
     recorded = {
@@ -142,7 +143,7 @@ def _build(
 
 
 class _Part(TypedDict):
-    """What one partition came to."""
+    """The result of one partition."""
 
     passages: dict[Split, int]
     mentions: dict[Split, int]
@@ -154,7 +155,7 @@ class _Part(TypedDict):
 
 
 def _write_common_words(work: Path, tables_read: int) -> None:
-    """The words that stand in many of the first partition's texts."""
+    """Write the words that appear in many texts of the first partition."""
     texts = {row.text for n in range(tables_read) for row in partition_rows(work / "rows" / str(n) / "00000", "")}
     counts = Counter(word for text in texts for word in set(text.split()))
     least = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
@@ -163,10 +164,10 @@ def _write_common_words(work: Path, tables_read: int) -> None:
 
 
 def _group_partition(number: int, *, work: Path, total: int, tables: list[Table], settings: MedalSettings) -> int:
-    """Group one partition, write its shards and, last, its account; returns the number of passages."""
+    """Group one partition, write its shards and finally its account; return the number of passages."""
     published, listed, common = _inventories(work)
     quarantine, mending = Quarantine(limit=1.0), Mending(published, listed, common, settings.as_published)
-    # By split, not by table: rows of an abstract may stand in several tables of a split.
+    # By split, not by table, because the rows of an abstract may be spread over several tables of a split.
     found: dict[Split, list[MedalRow]] = {split: [] for split in SPLITS}
     for place, table in enumerate(tables):
         named = _SPLITS.get(table.name)
@@ -201,7 +202,7 @@ def _group_partition(number: int, *, work: Path, total: int, tables: list[Table]
 
 
 def _write_keys(splits: dict[Split, list[Passage]], path: Path) -> None:
-    """What tells shared abstracts: of each passage the split, whether its id is in the training split, and its words."""
+    """Write what identifies shared abstracts: split, whether the id is in the training split, and content hash."""
     ids = {p.id.split("#")[0] for p in splits["train"]}
     rows = [(split, p.id.split("#")[0] in ids, content_key(p.text)) for split, part in splits.items() for p in part]
     schema = {"split": pl.String, "by_id": pl.Boolean, "words": pl.UInt64}
@@ -209,7 +210,7 @@ def _write_keys(splits: dict[Split, list[Passage]], path: Path) -> None:
 
 
 def _shared(work: Path, parts: int) -> dict[str, int]:
-    """How many passages stand in the training split too, by id or word for word."""
+    """How many passages also appear in the training split, with the same id or word for word."""
     table = pl.concat([pl.read_parquet(_keys_path(work, number)) for number in range(parts)])
     train = table.filter(pl.col("split") == "train").select("words", known=True).unique()
     found = table.join(train, on="words", how="left").filter(pl.col("by_id") | pl.col("known"))
@@ -217,7 +218,7 @@ def _shared(work: Path, parts: int) -> dict[str, int]:
 
 
 def _leaks(work: Path, inventory: Inventory) -> Leaks:
-    """How often the answer is spelt out elsewhere in the passage, on each split's first shard."""
+    """How often a passage spells out the answer elsewhere, measured on the first shard of each split."""
     firsts = [path for split in SPLITS for path in shards(work, split)[:1]]
     passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
     items = make_items(passages[:2_000], inventory)
@@ -225,7 +226,7 @@ def _leaks(work: Path, inventory: Inventory) -> Leaks:
 
 
 def _inventories(work: Path) -> tuple[Inventory, Inventory, frozenset[str]]:
-    """As read, as offered, and the common words."""
+    """The inventory as read, the inventory of candidates, and the common words."""
     return _read_inventories(work, (work / "common.json").stat().st_mtime_ns)
 
 
@@ -236,13 +237,13 @@ def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, 
 
 
 EXAMPLES = 30
-"""Kept in the account of each kind of repair, the most frequent first."""
+"""How many examples of each kind of repair the account keeps, most frequent first."""
 
 
 def _summary(
     accounts: list[_Part], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[str]
 ) -> MedalAccount:
-    """Everything that the partitions report, added up."""
+    """Sum up the accounts of all partitions."""
     published, listed, common = _inventories(work)
     mended: dict[str, Counter[tuple[str, str, str]]] = {name: Counter() for name in MENDED}
     short_forms: Counter[str] = Counter()
@@ -296,7 +297,7 @@ def _pairs(inventory: Inventory) -> Iterator[tuple[str, str]]:
 
 
 def _adam_scores(path: Path, listed: Inventory, common: frozenset[str]) -> dict[str, list[int]]:
-    """Junk and other senses by ADAM's score in steps of a fifth: lowest first, those without a score last."""
+    """Counts of junk and other senses by ADAM score, in bins of 0.2: lowest first, senses without a score last."""
     scores = {(short, equivalence_key(long)): score for (short, long), score in adam_scores(path).items()}
     found = {"junk": [0] * 6, "others": [0] * 6}
     for short_form, long_form in _pairs(listed):

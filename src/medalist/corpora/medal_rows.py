@@ -1,4 +1,4 @@
-"""MeDAL's rows, distributed over partitions on disk by a hash of their abstract's id, and read back one partition at a time."""
+"""Distributes MeDAL's rows over partitions on disk by a hash of the abstract's id, and reads single partitions back."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _BUFFER = 512 * 1024
 
 
 class ReadTable(TypedDict):
-    """What reading a table came to."""
+    """The result of reading a table."""
 
     total: int
-    """Its rows."""
+    """Number of rows in the table."""
     rows: list[QuarantinedRow]
-    """Those that could not be read."""
+    """Rows that could not be read."""
 
 
 def text_size(table: Table) -> int:
-    """Bytes of text, about."""
+    """Approximate size of the text in bytes."""
     if table.member is not None:
         with zipfile.ZipFile(table.path) as archive:
             return archive.getinfo(table.member).file_size
@@ -36,7 +36,7 @@ def text_size(table: Table) -> int:
 
 
 def distribute(table: Table, number: int, work: Path, parts: int) -> ReadTable:
-    """Distribute a table's rows over the partitions; done before, its record is read again."""
+    """Distribute a table's rows over the partitions; if this was done before, only read the stored result."""
     done = work / "rows" / f"{number}.json"
     if done.exists():
         return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]  # as written below
@@ -79,7 +79,7 @@ def _append(folder: Path, part: int, waiting: list[list[str]], sizes: list[int])
 
 
 def partition_rows(path: Path, table: str) -> Iterator[MedalRow]:
-    """The rows of one table in one partition, as `distribute` wrote them; none where it wrote none."""
+    """The rows of one table in one partition, as written by `distribute`; empty if it wrote none."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""MeDAL's labels mended: golds spelt as the inventory lists them, senses that were found by chance dropped, both counted."""
+"""Repairs MeDAL's labels: respells golds as the inventory lists them, drops chance senses, and counts both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .data_card import MENDED
 
 
 class Mending:
-    """Respells golds as the inventory lists them and drops junk senses, and counts both.
+    """Respells golds as the inventory lists them, drops junk senses, and counts both.
 
     Args:
         published: the inventory as read.
-        listed: the candidates; their spelling counts.
+        listed: the inventory of candidates, whose spelling is used.
         common: words that are common in these texts.
         as_published: keep junk senses.
     """
@@ -28,10 +28,10 @@ class Mending:
         self._known: dict[tuple[str, str], tuple[str, str | None]] = {}
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
         self.stray: Counter[tuple[str, str]] = Counter()
-        """Labels with stray spaces, by short form; `sources.medal.group` drops the spaces and counts here."""
+        """Labels with stray spaces, by short form; `sources.medal.group` removes the spaces and counts them here."""
 
     def __call__(self, passage: Passage) -> Passage:
-        """The passage with its golds respelt, without junk."""
+        """Return the passage with its golds respelt and junk senses dropped."""
         kept: list[Mention] = []
         for mention in passage.mentions:
             assert mention.long_form is not None
@@ -54,7 +54,7 @@ class Mending:
         return spelt, "case" if spelt.casefold() == long_form.casefold() else "spelling"
 
     def account(self) -> dict[str, list[tuple[str, str, str, int]]]:
-        """Reason -> (short form, label, spelt now, mentions), most frequent first."""
+        """Reason -> (short form, label, new spelling, mentions), most frequent first."""
         found: dict[str, list[tuple[str, str, str, int]]] = {name: [] for name in MENDED}
         stray = Counter({("spaces", *key, tidy(key[1])): count for key, count in self.stray.items()})
         for (reason, short_form, label, spelt), count in sorted(
@@ -65,12 +65,12 @@ class Mending:
 
 
 def is_junk(short_form: str, long_form: str, common: frozenset[str]) -> bool:
-    """A sense that is one common word whose letters do not fit its short form: "after" for T3, "development" for OD."""
+    """Whether a sense is one common word whose letters do not fit the short form: "after" for T3, for example."""
     return long_form in common and not fits(short_form, long_form)
 
 
 def variant_groups(inventory: Inventory) -> int:
-    """Groups of two or more long forms of a short form that differ in spelling, plural or hyphen only."""
+    """Number of groups of two or more long forms of a short form that differ only in spelling, plural or hyphen."""
     return sum(
         sum(n > 1 for n in Counter(equivalence_key(sense.long_form) for sense in senses).values())
         for senses in inventory.senses.values()

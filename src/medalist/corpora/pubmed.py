@@ -1,7 +1,7 @@
-"""PubMed abstracts as a corpus: files of any number become marked passages of several kinds, and an inventory is mined.
+"""Prepares PubMed abstracts as a corpus: marked passages of several kinds, and an inventory mined from the text.
 
-Each file is worked on by itself, so processes or a cluster can share them; only which revision of an abstract counts is
-decided over all of them. Whatever the number of workers, the corpus has the same bytes.
+Each file is processed independently, so processes or a cluster can share the work; only the choice of each abstract's
+valid revision considers all files. The corpus is byte-identical for any number of workers.
 """
 
 from __future__ import annotations
@@ -34,53 +34,55 @@ from .data_card import pubmed_card
 
 @dataclass(frozen=True, kw_only=True)
 class PubmedSettings:
-    """How abstracts become a corpus."""
+    """How to turn abstracts into a corpus."""
 
     inventories: tuple[Path, ...] = ()
-    """Sense inventories; merged they are the candidates. The first one is what the kind `medal` shortens."""
+    """Sense inventories, merged to give the candidates. The kind `medal` abbreviates the long forms of the first."""
     kinds: tuple[Kind, ...] = KINDS
-    """Kinds of passages to make of every abstract; see `kinds`."""
+    """Kinds of passages to make from every abstract; see `kinds`."""
     probability: dict[Kind, float] = field(default_factory=lambda: {"medal": 0.15, "substituted": 0.4})
-    """Of an occurrence (`medal`; published: 0.15) or of a long form of an abstract (`substituted`)."""
+    """Probability of abbreviating one occurrence (`medal`; published: 0.15) or all of one long form (`substituted`)."""
     all_sections: bool = False
-    """Give the kind `medal` the whole abstract; the published recipe takes its first section."""
+    """Use the whole abstract for the kind `medal`; the published recipe uses the first section."""
     min_count: int = 1
-    """A pair of short and long form is mined when so many training abstracts define it."""
+    """Minimum number of training abstracts that must define a pair of short and long form for it to be mined."""
     validation: float = 0.05
-    """Share of the abstracts, by a hash of the PMID."""
+    """Validation share of the abstracts, by a hash of the PMID."""
     test: float = 0.1
-    """As `validation`."""
+    """Test share of the abstracts, likewise."""
     max_bad_rows: float = 0.05
-    """More malformed records than this share stop the work."""
+    """Abort if the share of malformed records exceeds this."""
     seed: int = 0
-    """Decides splits and substitutions."""
+    """Determines splits and substitutions."""
 
 
 def prepare_pubmed(
     sources: Sequence[Path], out: Path, settings: PubmedSettings, *, workers: int = 1, ray: str | None = None
 ) -> PubmedAccount:
-    """Turn PubMed files or JSON Lines into a corpus, one folder per kind. Broken off, the same call goes on.
+    """Turn PubMed files or JSON Lines into a corpus, one folder per kind. If interrupted, call it again to resume.
 
     Args:
-        sources: files or folders, the baseline before the updates: of two revisions with the same version the later counts.
-        out: the corpus's folder; it must not exist.
-        settings: how.
-        workers: processes; the result is the same bytes for any number.
-        ray: address of a Ray cluster to work on instead; see `parallel`.
+        sources: files or folders, the baseline before the updates: if two revisions have the same version, the later
+            one is used.
+        out: the corpus folder; it must not exist.
+        settings: how to prepare the corpus.
+        workers: number of processes; the output is byte-identical for any number.
+        ray: address of a Ray cluster to run on instead; see `parallel`.
 
     Returns:
-        The account, as `corpus.json` has it.
+        The account, as stored in `corpus.json`.
 
     Raises:
         FileNotFoundError: a file is missing.
-        FileExistsError: `out` is there.
-        ValueError: a file is broken (the others are read nevertheless, and kept), or too many records are malformed.
+        FileExistsError: `out` already exists.
+        ValueError: a file is damaged (the others are still read, and the results kept), or too many records are
+            malformed.
     """
     if not settings.inventories and set(settings.kinds) - {"defined"}:
-        raise ValueError("Kinds medal and substituted need an inventory of long forms to look for")
-    files = [file.absolute() for file in input_files(sources)]  # workers may stand in another folder
+        raise ValueError("The kinds medal and substituted need an inventory of long forms to look for")
+    files = [file.absolute() for file in input_files(sources)]  # workers may have another working directory
     if not files:
-        raise ValueError("No file of PubMed's is named")
+        raise ValueError("No PubMed file was given")
     inventories = [Inventory.read(path) for path in settings.inventories]
     recorded = {
         **{name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"},
@@ -98,7 +100,7 @@ def prepare_pubmed(
 
 
 def _forget_changed(work: Path, files: list[Path]) -> None:
-    """Drop what was read of files that have changed since, and all that was made of it; the other files stay read."""
+    """Discard the results of files that have changed since they were read, and everything derived from them."""
     marks = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     noted = work / "files.json"
     before = _load(noted) if noted.exists() else [None] * len(files)
@@ -124,7 +126,7 @@ def _build(
     numbers = range(len(files))
 
     def stage(function: Any, folder: str, label: str, **fixed: Any) -> None:
-        """Run a stage for every file whose result is not there yet."""
+        """Run a stage for every file that does not have a result yet."""
         todo = [n for n in numbers if not (work / folder / f"{n:05}.json").exists()]
         job = partial(function, work=work, settings=settings, **fixed)
         for _ in run_jobs(job, todo, workers=workers, ray=ray, label=label, name=lambda n: files[n].name):
@@ -145,7 +147,7 @@ def _build(
     listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
     if not listed.senses:
         raise ValueError(
-            f"No training abstract of {_named(files)} defines a short form; name an inventory of long forms"
+            f"No training abstract in {_named(files)} defines a short form; provide an inventory of long forms"
         )
     listed.write(work / "inventory.csv")
     (inventories[0] if inventories else listed).write(work / "first.csv")
@@ -183,7 +185,7 @@ def _build(
     }
     if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
         hint = f"; is {origin} the right inventory?" if inventories else ""
-        raise ValueError(f"No abstract of {_named(files)} has anything to mark in these ways{hint}")
+        raise ValueError(f"No abstract in {_named(files)} has anything to mark for the chosen kinds{hint}")
     pubmed_card(account, work / "card.html")
     write_account(account, work)
 
@@ -215,16 +217,16 @@ _READ: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 class _ReadFile(TypedDict):
-    """What reading a file came to, beside its abstracts."""
+    """The result of reading a file, apart from its abstracts."""
 
     total: int
-    """Its records."""
+    """Number of records in the file."""
     bad: list[QuarantinedRow]
     deleted: list[str]
 
 
 def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list[Path]) -> None:
-    """Stage 1: a file's abstracts as a table, its deletions and bad records as JSON, written last."""
+    """Stage 1: write a file's abstracts as a table and, last, its deletions and bad records as JSON."""
     quarantine, deleted = Quarantine(limit=1.0), []
     columns: dict[str, list[Any]] = {name: [] for name in _READ}
     for record in read_records(files[number], quarantine):
@@ -241,7 +243,10 @@ def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list
 
 
 def _choose(work: Path, files: int, read: list[_ReadFile]) -> Revisions:
-    """Which rows count: the last revision of each PMID that is not deleted later, with text, the first of equal texts."""
+    """Choose the rows to keep.
+
+    These are the last revision of each PMID that is not deleted later, if it has text, and the first of equal texts.
+    """
     folder = work / "kept"
     done = folder / "done.json"
     if done.exists():
@@ -281,7 +286,7 @@ def _choose(work: Path, files: int, read: list[_ReadFile]) -> Revisions:
 
 
 def _abstracts(number: int, work: Path, settings: PubmedSettings) -> Iterator[tuple[str, list[str], Split]]:
-    """The rows of a file that count: PMID, sections, split."""
+    """The PMID, sections and split of each row of a file that was kept."""
     rows = pl.read_parquet(work / "kept" / f"{number:05}.parquet")["row"]
     table = pl.read_parquet(work / "read" / f"{number:05}.parquet", columns=["pmid", "sections"])[rows]
     for pmid, sections in table.iter_rows():
@@ -289,14 +294,14 @@ def _abstracts(number: int, work: Path, settings: PubmedSettings) -> Iterator[tu
 
 
 def _mine_file(number: int, *, work: Path, settings: PubmedSettings) -> None:
-    """Stage 2: the definitions of a file's training abstracts, counted."""
+    """Stage 2: count the definitions in a file's training abstracts."""
     texts = (" ".join(sections) for _, sections, split in _abstracts(number, work, settings) if split == "train")
     counts = definition_counts(texts)
     _save([[*pair, count] for pair, count in counts.items()], work / "mined" / f"{number:05}.json")
 
 
 def _mined(parts: list[list[list[Any]]], min_count: int) -> Inventory:
-    """What all files define, variants united before the rare ones are left out."""
+    """The inventory that all files define together; variants are merged before rare senses are dropped."""
     rows = [(short_form, long_form, count, None) for part in parts for short_form, long_form, count in part]
     united = Inventory.merged([Inventory.of(rows)], "mined")
     kept = {key: tuple(s for s in senses if s.count >= min_count) for key, senses in united.senses.items()}
@@ -304,7 +309,7 @@ def _mined(parts: list[list[list[Any]]], min_count: int) -> Inventory:
 
 
 def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int) -> None:
-    """Stage 3: the passages of a file, a shard for each kind and split; its account is written last."""
+    """Stage 3: write the passages of a file, one shard for each kind and split, and finally its account."""
     written = (work / "inventory.csv").stat().st_mtime_ns
     maker = _maker(work, written, tuple(sorted(settings.probability.items())), settings.seed)
     made: dict[Kind, dict[Split, list[Passage]]] = {kind: {split: [] for split in SPLITS} for kind in settings.kinds}

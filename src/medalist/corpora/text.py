@@ -1,8 +1,8 @@
-"""Plain medical text as a corpus: chunks that together show every listed sense, shortened and typed as notes are.
+"""Turns plain medical text into training passages that together cover every listed sense, typed like clinical notes.
 
-A text is cut at lines and sentences into chunks of 30 to 120 words. All long forms of the inventory are found; chunks are
-chosen so that each sense of an ambiguous short form is seen up to a number of times, rare ones first; then their long forms
-are shortened, some are rendered as notes, and look-alikes are marked as what they are.
+Texts are cut at lines and sentences into chunks of 30 to 120 words, in which listed long forms are found.
+Chunks are chosen so that each sense of an ambiguous short form appears up to a given number of times, rare ones first.
+Then long forms are abbreviated, some chunks are rendered as notes, and look-alikes are marked as such.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ..tools.files import open_text
 
 _UNIT = re.compile(r"[^\n]*?(?:[.!?](?=\s+[A-Z0-9(\"'•-])|\n+|$)", re.DOTALL)
 _LABELLED = re.compile(
-    r"\b(?:[Vv]itamins?|[Hh]epatitis|[Gg]roup|[Tt]ype|[Cc]lass|[Ff]actor|[Ss]tage|[Gg]rade|[Pp]hase|[Ll]evel|[Ss]egment|"
-    r"[Bb]lood type|[Ll]eads?|[Ss]chedule|[Pp]art|[Mm]odel|[Ff]igure|[Tt]able) ((?:[A-E]|K|[IVX]{1,4})\b)"
+    r"\b(?:[Vv]itamins?|[Hh]epatitis|[Gg]roup|[Tt]ype|[Cc]lass|[Ff]actor|[Ss]tage|[Gg]rade|[Pp]hase|[Ll]evel|"
+    r"[Ss]egment|[Bb]lood type|[Ll]eads?|[Ss]chedule|[Pp]art|[Mm]odel|[Ff]igure|[Tt]able) ((?:[A-E]|K|[IVX]{1,4})\b)"
 )
-"""A letter or roman numeral that only numbers something: vitamin D, stage II."""
+"""A letter or Roman numeral that only labels or numbers something: vitamin D, stage II."""
 
 
 _SMALL_WORDS = frozenset(
@@ -58,12 +58,15 @@ _SMALL_WORDS = frozenset(
         "until",
     ]
 )
-"""Long forms of "@", "c̄" or "→" that stand in every sentence: shortened one time in eight, else little else would be left."""
+"""Long forms of symbols such as "@", "c̄" or "→" that occur in nearly every sentence.
+
+They are abbreviated only an eighth as often; otherwise they would crowd out everything else.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """A stretch of a text and the long forms in it."""
+    """A chunk of a text and the long forms in it."""
 
     id: str
     text: str
@@ -72,14 +75,14 @@ class Chunk:
 
     @property
     def long_forms(self) -> frozenset[str]:
-        """Those that it spells out."""
+        """The long forms that the chunk spells out."""
         return frozenset(match.long_form for match in self.matches)
 
 
 def read_texts(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(id, text, source) of each text of JSON Lines, plain or gzipped, or of a folder of .txt files.
+    """Yield (id, text, source) for each text in JSON Lines, plain or gzipped, or in a folder of .txt files.
 
-    Abstracts (`sections` instead of `text`) are taken as one text.
+    The sections of an abstract (`sections` instead of `text`) are joined into one text.
     """
     if path.is_dir():
         for each in sorted(path.glob("*.txt")):
@@ -94,7 +97,7 @@ def read_texts(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: int = 120) -> Iterator[str]:
-    """Chunks of a text in its order, cut at lines and sentences, of a length drawn for each; a short rest goes with the last."""
+    """Cut a text into chunks at lines and sentences, with lengths drawn at random; a short remainder is dropped."""
     draw = random.Random(f"{seed}:cut:{identifier}")
     units = [unit for match in _UNIT.finditer(text) if (unit := match[0]).strip()]
     pending: list[str] = []
@@ -114,7 +117,7 @@ def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: i
 
 
 def _joined(units: Sequence[str]) -> str:
-    """Units as one chunk: line breaks kept, runs of white space folded, at most the first 130 words of a long sentence."""
+    """Join units into one chunk of at most 130 words, keeping line breaks and collapsing runs of white space."""
     text = re.sub(r"\s*\n\s*", "\n", "".join(units).strip())
     text = re.sub(r"[ \t]+", " ", text)
     words = list(re.finditer(r"\S+", text))
@@ -122,12 +125,12 @@ def _joined(units: Sequence[str]) -> str:
 
 
 class Shortener:
-    """Puts short forms where a chunk spells long forms out, in the proportions in which an inventory says they are used.
+    """Replaces the long forms in a chunk with short forms, in proportion to their frequency in an inventory.
 
     Args:
-        inventory: short forms and senses; counts say how usual a short form is for a sense.
-        equivalents: other wordings of a long form, each -> the inventory's own wording.
-        seed: with a chunk's id, decides every draw.
+        inventory: short forms and senses; the counts say how common a short form is for a sense.
+        equivalents: alternative wording of a long form -> the inventory's own wording.
+        seed: together with a chunk's id, determines every draw.
     """
 
     def __init__(self, inventory: Inventory, equivalents: Mapping[str, str], *, seed: int) -> None:
@@ -139,7 +142,7 @@ class Shortener:
 
     @cached_property
     def _usual(self) -> dict[str, list[tuple[str, str, float]]]:
-        """Long form in lower case -> (short form, long form as listed, how usual) of each short form that lists it."""
+        """Lower-case long form -> (short form, long form as listed, weight) for each short form that lists it."""
         found: dict[str, list[tuple[str, str, float]]] = {}
         for short_form, senses in self.inventory.senses.items():
             for sense in senses:
@@ -148,7 +151,7 @@ class Shortener:
         return found
 
     def find(self, text: str) -> tuple[Match, ...]:
-        """The long forms of a text, each under the inventory's own wording in lower case; their short form is open."""
+        """Find the long forms in a text, in the inventory's own wording in lower case, with empty short forms."""
         found = []
         for match in self._finder.find(text):
             name = match.long_form.lower()
@@ -158,7 +161,7 @@ class Shortener:
         return tuple(found)
 
     def __call__(self, chunk: Chunk, *, probability: float, turn: int = 0) -> Passage:
-        """The chunk with its long forms shortened and marked; `turn` gives other draws for the same chunk."""
+        """Return the chunk with long forms abbreviated and marked; each `turn` draws anew for the same chunk."""
         draw = random.Random(f"{self._seed}:shorten:{chunk.id}:{turn}")
         chosen: dict[str, tuple[str, str]] = {}
         for name in dict.fromkeys(match.long_form for match in chunk.matches):
@@ -182,15 +185,15 @@ class Shortener:
         return Passage(id=f"{chunk.id}#{turn}", text="".join(pieces), mentions=tuple(mentions), source=chunk.source)
 
     def mark_look_alikes(self, passage: Passage, *, rate: float, common: Counter[str]) -> Passage:
-        """Mark words that only look like a short form; their gold is none of these.
+        """Mark words that only look like a short form; their gold is `NONE_OF_THESE`.
 
-        All that stand in capitals and all that only number something (stage II), and of ordinary words in lower case `rate` a
-        passage, rarer ones first.
+        Labels such as the numeral in "stage II" are all marked and ordinary words in capitals usually are; of the other
+        ordinary words, `rate` are marked per passage on average, preferably rarer ones.
 
         Args:
-            passage: rendered.
-            rate: ordinary words marked per passage, on average.
-            common: how often each word stands in lower case in all the text: what makes it ordinary.
+            passage: the rendered passage.
+            rate: average number of ordinary words to mark per passage.
+            common: how often each word appears in lower case in the whole text, which decides whether it is ordinary.
         """
         draw = random.Random(f"{self._seed}:alike:{passage.id}")
         taken = [(mention.start, mention.end) for mention in passage.mentions]
@@ -216,7 +219,7 @@ class Shortener:
 
 
 def chunks(texts: Iterable[tuple[str, str, str]], shortener: Shortener, *, seed: int) -> Iterator[Chunk]:
-    """The chunks of texts that hold a listed long form; those that repeat another's words are left out."""
+    """Yield the chunks that contain a listed long form, except those that begin like an earlier chunk."""
     seen: set[bytes] = set()
     for identifier, text, source in texts:
         for number, part in enumerate(cut(text, identifier, seed=seed)):
@@ -230,7 +233,7 @@ def chunks(texts: Iterable[tuple[str, str, str]], shortener: Shortener, *, seed:
 
 
 def covering(found: Sequence[Chunk], inventory: Inventory, *, times: int, seed: int) -> list[Chunk]:
-    """Chunks chosen so that each long form with a choice is seen up to `times` times, rare ones first."""
+    """Choose chunks so that each long form of an ambiguous short form appears up to `times` times, rare ones first."""
     ambiguous = {sense.long_form.lower() for senses in inventory.senses.values() if len(senses) > 1 for sense in senses}
     where: dict[str, list[int]] = {}
     for number, chunk in enumerate(found):
@@ -253,7 +256,7 @@ def _wanted(names: frozenset[str], seen: Counter[str], times: int) -> int:
 
 
 def thinned(passages: Sequence[Passage], *, most: int, seed: int) -> list[Passage]:
-    """Marks of senses that are marked more than `most` times taken away at random, down to about that number."""
+    """Randomly remove marks of senses that are marked more than `most` times, leaving about that many."""
     counts = Counter((m.short_form, m.long_form) for passage in passages for m in passage.mentions)
 
     def kept(passage: Passage, number: int, mention: Mention) -> bool:
@@ -266,14 +269,14 @@ def thinned(passages: Sequence[Passage], *, most: int, seed: int) -> list[Passag
 
 
 def typed(shortener: Shortener, chunk: Chunk, *, turn: int, seed: int, common: Counter[str]) -> Passage:
-    """One training passage of a chunk: shortened, perhaps as a note, look-alikes marked."""
+    """Make one training passage from a chunk: abbreviated, possibly rendered as a note, with look-alikes marked."""
     draw = random.Random(f"{seed}:typed:{chunk.id}:{turn}")
     passage = shortener(chunk, probability=draw.choice((0.6, 0.95, 0.95)), turn=turn)
     return shortener.mark_look_alikes(as_note(passage, seed=seed), rate=0.8, common=common)
 
 
 def lower_case_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in lower case."""
+    """Count how often each word appears in lower case."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(re.findall(r"\b[a-z]+\b", text))

@@ -1,1 +1,1 @@
-"""Passages, inventories, and how text becomes marked text."""
+"""Passages, sense inventories, and the marking of short forms in text."""

@@ -1,7 +1,8 @@
-"""What an evaluation shares with training data: the same or nearly the same passages, answers spelt out, senses unseen.
+"""Checks evaluation data for overlap with training data, for answers spelt out in the text, and for unseen senses.
 
-Near-duplicates are found by MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
-chapter 3) and confirmed by their exact Jaccard similarity. Only the evaluation is held in memory; training data streams by.
+Near-duplicates are found by MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
+Datasets, chapter 3) and confirmed by their exact Jaccard similarity. Only the evaluation data is held in memory; the
+training data is streamed.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from .shards import marked_passages
 from .splits import content, shared_key
 
 SHINGLE = 2
-"""Words in a run. Two, so that two versions of one abstract with different words abbreviated remain alike."""
+"""Words per shingle. Two, so that versions of an abstract with different words abbreviated remain similar."""
 BANDS, ROWS = 25, 5
-"""A pair of Jaccard similarity s is looked at with probability 1 - (1 - s^5)^25: at 0.8, all but one in 20,000."""
+"""A pair with Jaccard similarity s is compared with probability 1 - (1 - s^5)^25: at 0.8, all but one in 20,000."""
 CHUNK = 2_000
 """Training passages compared at a time."""
 _DRAW = np.random.default_rng(0)
@@ -40,28 +41,28 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Audit:
-    """What was found; ids and mentions are those of the evaluation."""
+    """The result of an audit; ids and mentions are those of the evaluation data."""
 
     train_passages: int
     passages: int
     mentions: int
-    """With a gold long form that the inventory lists."""
+    """Mentions with a gold long form that the inventory lists."""
     same_id: frozenset[str]
-    """Passages whose id stands in the training data, from the same source."""
+    """Passages whose id also appears in the training data, from the same source."""
     same_words: frozenset[str]
-    """Passages whose words do, up to case, punctuation and digits."""
+    """Passages whose words also appear there, ignoring case, punctuation and digits."""
     similar: dict[str, tuple[str, float]]
-    """Passage -> the most similar training passage and their Jaccard similarity, from the threshold up."""
+    """Passage -> (most similar training passage, Jaccard similarity), if the similarity reaches the threshold."""
     answer_leaks: frozenset[tuple[str, int]]
-    """Mentions whose gold, or a variant of it, is spelt out elsewhere in their passage: (passage, number)."""
+    """Mentions whose gold, or a variant of it, is spelt out elsewhere in the passage: (passage, number)."""
     unseen_senses: int
-    """Mentions whose sense no training mention has."""
+    """Mentions whose sense does not occur in the training data."""
     unseen_short_forms: int
-    """Mentions whose short form none has."""
+    """Mentions whose short form does not occur there."""
 
     @property
     def shared(self) -> frozenset[str]:
-        """Passages that stand in the training data, in one way or another."""
+        """Passages that overlap with the training data in any of these ways."""
         return self.same_id | self.same_words | self.similar.keys()
 
     def record(self) -> dict[str, object]:
@@ -84,13 +85,13 @@ class Audit:
 def audit(
     train: Iterable[Passage], evaluation: Sequence[Passage], inventory: Inventory, *, threshold: float = 0.8
 ) -> Audit:
-    """Compare an evaluation with the data that a model was trained on.
+    """Compare evaluation data with the data that a model was trained on.
 
     Args:
-        train: marked training passages; read once, not kept.
+        train: marked training passages; read once and not stored.
         evaluation: marked passages.
-        inventory: the candidates, which say whether a gold counts.
-        threshold: least Jaccard similarity, of runs of two words, that makes a near-duplicate.
+        inventory: the candidates, which determine whether a gold counts.
+        threshold: minimum Jaccard similarity, over runs of two words, for a near-duplicate.
     """
     ids: set[str] = set()
     contents: set[str] = set()
@@ -124,23 +125,23 @@ def audit(
 def audit_files(
     train: Path, evaluation: Path, inventory: Path | None = None, *, threshold: float = 0.8, out: Path | None = None
 ) -> Audit:
-    """Compare an evaluation on disk with training data on disk, and write what is left of it without what they share.
+    """Compare evaluation data on disk with training data on disk, and optionally write the evaluation data cleaned.
 
     Args:
-        train: marked passages: a file, or a folder of shards, of which one at a time is in memory.
+        train: marked passages: a file, or a folder of shards, of which one at a time is held in memory.
         evaluation: likewise.
-        inventory: as for `Inventory.read`; None: the sample's.
+        inventory: as for `Inventory.read`; None means the sample's.
         threshold: as for `audit`.
-        out: a .jsonl or .parquet file for what is left; None: it is not written.
+        out: a .jsonl or .parquet file for the cleaned evaluation data; None means that it is not written.
 
     Raises:
-        ValueError: `out` is of another kind, or one of the files to be read; or as for `marked_passages`.
-        FileNotFoundError: there is no such file.
+        ValueError: `out` has another file extension or is one of the input files; or as for `marked_passages`.
+        FileNotFoundError: a file does not exist.
     """
     if out is not None and out.suffix not in (".jsonl", ".parquet"):
-        raise ValueError(f"--out {out}: name a .jsonl or .parquet file")
+        raise ValueError(f"--out {out}: must be a .jsonl or .parquet file")
     if out is not None and out.resolve() in (train.resolve(), evaluation.resolve()):
-        raise ValueError(f"--out {out} is one of the files to be read: name another")
+        raise ValueError(f"--out {out} is one of the input files: choose another")
     senses = sample.inventory() if inventory is None else Inventory.read(inventory)
     passages = list(marked_passages(evaluation, "test", senses))
     found = audit(marked_passages(train, "train", senses), passages, senses, threshold=threshold)
@@ -151,7 +152,7 @@ def audit_files(
 
 
 def clean(evaluation: Iterable[Passage], found: Audit) -> Iterator[Passage]:
-    """The evaluation without shared passages and without mentions whose answer is spelt out; none of it is empty."""
+    """Yield the non-overlapping passages without mentions whose answer is spelt out, if they have any mentions left."""
     for passage in evaluation:
         if passage.id in found.shared:
             continue
@@ -161,11 +162,11 @@ def clean(evaluation: Iterable[Passage], found: Audit) -> Iterator[Passage]:
 
 
 class SimilarPassages:
-    """Finds, for each of its passages, the most similar of those that it is shown.
+    """Finds, for each of its passages, the most similar of the passages given to `compare`.
 
     Args:
-        passages: kept as hashes, 8 bytes for each run of words and 300 for the bands.
-        threshold: least Jaccard similarity.
+        passages: stored as hashes, with 8 bytes for each run of words and 300 for the bands.
+        threshold: minimum Jaccard similarity.
     """
 
     def __init__(self, passages: Sequence[Passage], *, threshold: float) -> None:
@@ -176,7 +177,7 @@ class SimilarPassages:
         self._order = [np.argsort(keys[:, band], kind="stable") for band in range(BANDS)]
         self._keys = [keys[order, band] for band, order in enumerate(self._order)]
         self.found: dict[str, tuple[str, float]] = {}
-        """Passage -> (id of the most similar one, Jaccard similarity)."""
+        """Passage id -> (id of the most similar passage, Jaccard similarity)."""
 
     def compare(self, others: Sequence[Passage]) -> None:
         """Look for near-duplicates among other passages."""
@@ -196,23 +197,23 @@ class SimilarPassages:
 
 
 def shingles(text: str) -> Hashes:
-    """The runs of `SHINGLE` words of a text, up to case, as sorted hashes; a shorter text is one run."""
+    """The runs of `SHINGLE` words in a text, ignoring case, as sorted hashes; a shorter text is a single run."""
     words = re.findall(r"\w+", text.lower())
     runs = {" ".join(words[n : n + SHINGLE]) for n in range(max(len(words) - SHINGLE + 1, 1))}
     return np.unique(np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint64))
 
 
 def jaccard(a: Hashes, b: Hashes) -> float:
-    """Shared runs of two texts as a share of all of theirs, from `shingles`."""
+    """The Jaccard similarity of two texts, given their `shingles`."""
     common = len(np.intersect1d(a, b, assume_unique=True))
     return common / (len(a) + len(b) - common)
 
 
 def _band_keys(sets: Sequence[Hashes]) -> Hashes:
-    """``[N, BANDS]`` a hash of each band of the MinHash signature of each set."""
+    """``[N, BANDS]``: a hash of each band of the MinHash signature of each set."""
     keys = np.empty((len(sets), BANDS), dtype=np.uint64)
     for row, hashes in enumerate(sets):
-        # Multiply-shift hashing modulo 2^64: the high half is the hash.
+        # Multiply-shift hashing modulo 2^64; the high half is the hash.
         signature = ((hashes[:, None] * _FACTORS + _TERMS) >> np.uint64(32)).min(axis=0)
         keys[row] = (signature.reshape(BANDS, ROWS) * _MIXERS).sum(axis=1, dtype=np.uint64)
     return keys

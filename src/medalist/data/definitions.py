@@ -1,7 +1,7 @@
-"""Definitions in running text: "rheumatoid arthritis (RA)" and "RA (rheumatoid arthritis)".
+"""Finds definitions of short forms in running text: "rheumatoid arthritis (RA)" and "RA (rheumatoid arthritis)".
 
-The method of Schwartz and Hearst (2003), with three additions: both orders, the reading in which every letter of the
-short form begins a word is preferred, and plurals are told ("RAs" defines RA).
+This is the method of Schwartz and Hearst (2003) with three additions: both orders are recognised, a match in which
+every letter of the short form begins a word is preferred, and plurals are handled ("RAs" defines RA).
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]| (?=\S))*", r
 _WORD = re.compile(r"\S+")
 _SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n")
 _DOUBTFUL = re.compile(
-    r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|left|"
-    r"right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
+    r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
+    r"left|right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b"
+    r"[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
 )
-"""Mostly something else in parentheses: a short form only where each of its letters begins a word of the long form."""
+"""Usually not a short form in parentheses; accepted only if each of its letters begins a word of the long form."""
 _WINDOW = 200
-"""Characters before a parenthesis in which its long form is looked for."""
+"""Number of characters before a parenthesis in which to look for the long form."""
 _EDGES = " \t\n,;:.\"'“”‘’"
 LONGEST_SHORT_FORM = 10
-"""Characters; longer ones are names."""
+"""Maximum number of characters; anything longer is a name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Definition:
-    """A long form and its short form, as an author defined it."""
+    """A long form and its short form, as the author defined it."""
 
     start: int
-    """First character of the whole stretch, long form and parenthesis."""
+    """First character of the whole definition, including long form and parenthesis."""
     end: int
     """One past the closing parenthesis."""
     short_form: str
-    """Without a plural s, where the long form is a plural too."""
+    """Without the plural s, if the long form is plural too."""
     long_form: str
-    """As written there, white space folded, without a plural s where the short form lost its own."""
+    """As written, with white space collapsed, and singular if the plural s of the short form was removed."""
     short: tuple[int, int]
-    """Where the short form stands: first character, one past the last (a plural s included)."""
+    """Position of the short form: first character, one past the last (including a plural s)."""
 
 
 def find_definitions(text: str) -> list[Definition]:
-    """The definitions of a text, in order and without overlap.
+    """Find the definitions in a text, in order and without overlap.
 
     Source: A. S. Schwartz and M. A. Hearst, A simple algorithm for identifying abbreviation definitions in biomedical
     text, PSB 2003.
@@ -59,14 +60,14 @@ def find_definitions(text: str) -> list[Definition]:
 
 
 def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
-    """A short form in parentheses, at their beginning: long form (SF), long form (SF, more), long form (SF; more)."""
+    """A short form at the start of the parentheses: long form (SF), long form (SF, more), long form (SF; more)."""
     inside = re.split(r"[;,]\s|\s?[=:]", match[1], maxsplit=1)[0]
     surface = inside.strip(_EDGES)
     if not is_short_form(surface):
         return None
     before = text[max(floor, match.start() - _WINDOW) : match.start()]
     if match.start() - floor > _WINDOW:
-        before = before.partition(" ")[2]  # the first word may be cut
+        before = before.partition(" ")[2]  # the first word may be cut off
     if cuts := list(_SENTENCE_END.finditer(before)):
         before = before[cuts[-1].end() :]
     words = list(_WORD.finditer(before))[-min(len(surface) + 5, 2 * len(surface)) :]
@@ -121,7 +122,7 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
 
 
 def is_short_form(surface: str) -> bool:
-    """Whether a stretch of text could be a short form: 2 to 10 characters, at most two words, a capital or a digit in it."""
+    """Whether a string could be a short form: 2 to 10 characters, at most two words, with a capital or a digit."""
     if not 2 <= len(surface) <= LONGEST_SHORT_FORM or len(surface.split()) > 2:
         return False
     if not _SHORT_FORM.fullmatch(surface):
@@ -134,10 +135,11 @@ def _is_doubtful(short_form: str) -> bool:
 
 
 def _long_form_start(short_form: str, before: str, *, initials: bool) -> int | None:
-    """Where in `before` the long form begins that ends at its end; None if the letters do not fit.
+    """The position in `before` where the long form at its end begins; None if the letters do not match.
 
-    First choice: each letter or digit of the short form begins a word, and no word is left over but small ones. Else,
-    unless only `initials` will do, the letters are matched from the right, the first one at the beginning of a word.
+    The preferred match is one in which each letter or digit of the short form begins a word and only small words are
+    skipped. Otherwise, unless `initials` requires such a match, the letters are matched from the right, and the first
+    one must be at the beginning of a word.
     """
     letters = [c.lower() for c in short_form if c.isalnum()]
     lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in before)
@@ -159,16 +161,16 @@ def _long_form_start(short_form: str, before: str, *, initials: bool) -> int | N
 
 
 def fits(short_form: str, long_form: str) -> bool:
-    """Whether the letters of a short form stand in the long form in order, the first one at its beginning.
+    """Whether the letters of a short form appear in the long form in order, starting with its first letter.
 
-    The x of "Bx" and "Tx" is a custom of writing, not a letter of the word. What does not fit is no mistake by itself, but a
-    single word that does not ("after" for T3) was most likely found by chance.
+    The x of "Bx" and "Tx" is a convention, not a letter of the word, and is ignored. A mismatch is not an error in
+    itself, but a single word that does not match ("after" for T3) was most likely found by chance.
     """
     letters = short_form[:-1] if len(short_form) > 1 and short_form.endswith("x") else short_form
     return _long_form_start(letters, tidy(long_form), initials=False) == 0
 
 
-# Words in a row are easier to read and to add to than a list of strings: hence SIM905.
+# A string of words is easier to read and extend than a list of strings, hence the SIM905 exceptions.
 _SMALL = frozenset("a an and at by de for from in la of on or the to with".split())  # noqa: SIM905
 _NO_BEGINNING = _SMALL | frozenset(
     "are as is its our than that their these this those using was we were which who".split()  # noqa: SIM905
@@ -176,7 +178,7 @@ _NO_BEGINNING = _SMALL | frozenset(
 
 
 def _initials_start(letters: list[str], before: str) -> int | None:
-    """Where the words begin whose initials are the letters: small words may be skipped, nothing else."""
+    """The position where the words with these initials begin; only small words may be skipped."""
     words = [m.span() for m in re.finditer(r"[^\W_]+", before)]
     number, first = len(letters) - 1, None
     for start, end in reversed(words):
@@ -203,14 +205,14 @@ def _plausible(short_form: str, long_form: str) -> bool:
 
 
 def _singulars(surface: str) -> tuple[str, ...]:
-    """What a short form as written may be short for: "RAs" first RA, then RAs."""
+    """The possible singulars of a short form as written: for "RAs", first RA, then RAs."""
     if len(surface) > 2 and surface[-1] == "s" and surface[-2].isupper():
         return surface[:-1], surface
     return (surface,)
 
 
 def _aligned(surface: str, short_form: str, long_form: str) -> tuple[str, str]:
-    """Singular both: "lymph nodes (LNs)" defines LN, lymph node; "computed tomographies (CTs)" keeps what it has."""
+    """Make the long form singular if the short form was: "lymph nodes (LNs)" defines LN as lymph node."""
     if surface == short_form:
         return short_form, long_form
     *others, last = re.split(r"(\s+)", long_form)

@@ -1,6 +1,6 @@
-"""Finds known short forms in free text; whether each really is one, the model's null candidate decides.
+"""Finds known short forms in free text; the model's null candidate decides whether each really is a short form.
 
-Training passages get marks on ordinary words too, so that it learns to decline.
+Ordinary words in training passages are marked too, so that the model learns to decline.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 
 class ShortFormFinder:
-    """Finds the short forms of an inventory in running text: whole words, plural s allowed, leftmost longest.
+    """Finds the short forms of an inventory in running text: whole words, optional plural s, leftmost-longest match.
 
     Args:
         inventory: the short forms to look for.
-        any_case: also take "copd" for "COPD"; notes in lower case need it, and it finds words too ("as", "all").
+        any_case: also match "copd" for "COPD"; lower-case notes need this, but it also matches words ("as", "all").
     """
 
     def __init__(self, inventory: Inventory, *, any_case: bool = False) -> None:
@@ -35,7 +35,7 @@ class ShortFormFinder:
         self._automaton.make_automaton()
 
     def find(self, text: str) -> tuple[Mention, ...]:
-        """The short forms of a text in order, without overlap; their long forms are None."""
+        """Find the short forms in a text, in order and without overlap; their long forms are None."""
         if not len(self._automaton):
             return ()
         found: list[Mention] = []
@@ -43,12 +43,12 @@ class ShortFormFinder:
             start, end = last + 1 - length, last + 1
             if (start and inside_word(text[start - 1])) or not _ends(text, end):
                 continue
-            if text[start:end] in self._senses:  # as written: "Pt" is not "PT" where the inventory has both
+            if text[start:end] in self._senses:  # exact case wins: "Pt" is not "PT" if the inventory has both
                 short_form = text[start:end]
             if text[end : end + 1] == "s":
                 end += 1
             found.append(Mention(start=start, end=end, short_form=short_form))
-        # Of several readings of one stretch, the one in the text's own case: "TMs" is two of TM, not TMS.
+        # If a string has several readings, prefer the one in the text's own case: "TMs" is the plural of TM, not TMS.
         found.sort(key=lambda m: (m.start, -m.end, not text.startswith(m.short_form, m.start), -len(m.short_form)))
         return tuple(without_overlap(found))
 
@@ -60,13 +60,13 @@ def _ends(text: str, end: int) -> bool:
 
 
 def mark_distractors(passage: Passage, inventory: Inventory, *, rate: float, seed: int) -> Passage:
-    """Mark ordinary lower-case words that the inventory would take for a short form ("as", "all"); their gold is none.
+    """Mark lower-case words that look like a short form in the inventory ("as", "all"), with gold `NONE_OF_THESE`.
 
     Args:
-        passage: marked already.
-        inventory: what would take them for short forms.
-        rate: how many per passage on average, as far as it has any.
-        seed: with the passage's id, decides which.
+        passage: the passage, with its short forms already marked.
+        inventory: the short forms that the words look like.
+        rate: average number of words to mark per passage, if it has enough.
+        seed: together with the passage's id, determines which words.
     """
     draw = random.Random(f"{seed}:distractors:{passage.id}")
     count = int(rate) + (draw.random() < rate % 1)

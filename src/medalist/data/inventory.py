@@ -1,6 +1,6 @@
 """The sense inventory: which long forms each short form can stand for.
 
-`inventory_files` reads the formats that inventories come in; `spelling` says which long forms are variants of one another.
+`inventory_files` reads the file formats; `spelling` determines which long forms are variants of each other.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Sense:
 
     long_form: str
     count: int = 0
-    """How often it was seen where the inventory comes from; 0 where nobody counted."""
+    """How often the sense was seen in the inventory's source; 0 if there are no counts."""
     concept: str | None = None
-    """A UMLS CUI, SNOMED CT or MeSH id, carried through as it came."""
+    """A UMLS CUI, SNOMED CT or MeSH id, passed through unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Inventory:
 
     senses: Mapping[str, tuple[Sense, ...]]
     origin: str = ""
-    """Where it came from, for people: a file name, "sample", "mined from ..."."""
+    """A human-readable source: a file name, "sample", "mined from ..."."""
     _folded: dict[str, str] = field(init=False, repr=False, compare=False)
     _listed: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -49,7 +49,7 @@ class Inventory:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str, int, str | None]], origin: str = "") -> Inventory:
-        """Build from rows (short form, long form, count, concept); duplicates add up, white space is tidied."""
+        """Build from rows (short form, long form, count, concept); duplicates are summed, white space is normalised."""
         table: dict[str, dict[str, tuple[int, str | None]]] = {}
         for short_form, long_form, count, concept in rows:
             short_form, long_form = tidy(short_form), tidy(long_form)
@@ -71,7 +71,7 @@ class Inventory:
 
     @classmethod
     def mined(cls, passages: Iterable[Passage], origin: str = "") -> Inventory:
-        """The short forms and gold long forms of marked passages, counted. Give it the training split only."""
+        """Count the short forms and gold long forms of marked passages. Pass the training split only."""
         return cls.of(
             (
                 (mention.short_form, mention.long_form, 1, None)
@@ -84,22 +84,22 @@ class Inventory:
 
     @classmethod
     def merged(cls, inventories: Iterable[Inventory], origin: str = "") -> Inventory:
-        """One inventory of several: short forms joined, long forms that share `equivalence_key` made one sense.
+        """Merge several inventories; long forms of a short form that share an `equivalence_key` become one sense.
 
         Args:
-            inventories: in order of preference; of spellings that are equally frequent the first given stays.
-            origin: where the result came from, for people.
+            inventories: in order of preference; among equally frequent spellings, the first is kept.
+            origin: a human-readable source for the result.
 
         Returns:
-            Senses with their counts added up, the first concept known, and the spelling with most of its words apart
-            ("area under curve", not MeDAL's "areaundercurve"), of those the most frequent.
+            Senses with summed counts, the first known concept, and the spelling with the most separate words ("area
+            under curve", not MeDAL's "areaundercurve"); among those, the most frequent.
         """
         table: dict[str, dict[str, _Merged]] = {}
         for inventory in inventories:
             for short_form, senses in inventory.senses.items():
                 known = table.setdefault(short_form, {})
                 for sense in senses:
-                    # "+" and "-" have no key: they are themselves, not one another
+                    # "+" and "-" have an empty key and must stay distinct
                     one = known.setdefault(equivalence_key(sense.long_form) or sense.long_form, _Merged())
                     one.counts[sense.long_form] = one.counts.get(sense.long_form, 0) + sense.count
                     one.concept = one.concept or sense.concept
@@ -119,14 +119,14 @@ class Inventory:
 
     @classmethod
     def read(cls, path: Path) -> Inventory:
-        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary; all also as `.gz`.
+        """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary, plain or `.gz`.
 
-        A glossary is CSV, TSV or JSON. A CSV one has the columns `short_form`, `long_form` and, if known, `count` and
-        `concept`; a JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with those fields.
+        A glossary is CSV, TSV or JSON. A CSV glossary has the columns `short_form`, `long_form` and, if known, `count`
+        and `concept`; a JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with these fields.
 
         Raises:
-            ValueError: the file is of none of these forms, is damaged or not UTF-8, or lists nothing.
-            FileNotFoundError: there is no such file.
+            ValueError: the file has none of these formats, is damaged or not UTF-8, or lists nothing.
+            FileNotFoundError: the file does not exist.
         """
         must_exist(path)
         raw = read_bytes(path)
@@ -158,7 +158,7 @@ class Inventory:
         return len(self.senses)
 
     def long_forms(self, short_form: str) -> tuple[str, ...]:
-        """Long forms of a key, most frequent first; none if the short form is unknown."""
+        """Long forms of a short form, most frequent first; empty if the short form is unknown."""
         return tuple(sense.long_form for sense in self.senses.get(short_form, ()))
 
     def count(self, short_form: str, long_form: str) -> int:
@@ -166,16 +166,16 @@ class Inventory:
         return next((s.count for s in self.senses.get(short_form, ()) if s.long_form == long_form), 0)
 
     def log_priors(self, short_form: str) -> tuple[float, ...]:
-        """Log of how often a short form stands for each of its long forms, from the counts; all alike where nobody counted."""
+        """Log prior probability of each long form of a short form, from the counts; uniform if there are no counts."""
         counts = [sense.count + 0.5 for sense in self.senses.get(short_form, ())]
         return tuple(math.log(count / sum(counts)) for count in counts)
 
     def belongs_elsewhere(self, short_form: str, long_form: str) -> bool:
-        """Whether a long form is listed, but only under other short forms than this one."""
+        """Whether a long form is listed, but only under other short forms."""
         return long_form in self._listed and long_form not in self.long_forms(short_form)
 
     def key(self, surface: str) -> str | None:
-        """The inventory's key for a short form as written: "CTs" -> "CT", "copd" -> "COPD"; None if it has none."""
+        """The inventory's key for a short form as written, "CTs" -> "CT" or "copd" -> "COPD"; None if there is none."""
         if surface in self.senses:
             return surface
         singular = re.sub(r"(?<=\w)['’]?s$", "", surface)
@@ -186,7 +186,7 @@ class Inventory:
 
 @dataclass(kw_only=True, slots=True)
 class _Merged:
-    """Spellings of one sense, in the order in which they were given."""
+    """The spellings of one sense, in the order in which they were seen."""
 
     counts: dict[str, int] = field(default_factory=dict)
     concept: str | None = None
@@ -200,5 +200,5 @@ def _fold(short_form: str) -> str:
     return re.sub(r"[\s.\-]", "", short_form).casefold()
 
 
-NO_SENSES = Inventory(senses={}, origin="none: choice questions bring their answers")
-"""What choice questions have in place of an inventory."""
+NO_SENSES = Inventory(senses={}, origin="none: choice questions include their answers")
+"""The empty inventory used for choice questions."""

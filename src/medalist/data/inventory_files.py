@@ -1,8 +1,8 @@
-"""The file formats that sense inventories come in, each read into rows.
+"""Reads the file formats of sense inventories into rows.
 
-MeDAL's table, the ADAM database, the Clinical Abbreviation Meta-Inventory (Grossman et al. 2021), CASI (the annotated
-notes of the University of Minnesota's Clinical Abbreviation Sense Inventory, Moon et al. 2014), and plain CSV, TSV or JSON
-glossaries.
+The formats are MeDAL's table, the ADAM database, the Clinical Abbreviation Meta-Inventory (Grossman et al. 2021), CASI
+(the annotated notes of the University of Minnesota's Clinical Abbreviation Sense Inventory, Moon et al. 2014), GLADIS
+(Chen et al. 2023), and plain CSV, TSV or JSON glossaries.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 CAMI_COLUMNS = {"RecordID", "SF", "LF"}
 CASI_COLUMNS = ("short form", "long form", "short form as written", "start", "end", "section", "text")
 CASI_UNUSABLE = frozenset({"unsured sense", "mistake"})
-"""CASI's labels, in lower case, of rows that say nothing."""
+"""CASI labels, in lower case, for rows without usable information."""
 CASI_ORDINARY = frozenset({"general english", "name"})
-"""Its labels of ordinary words and people's names, which only look like short forms."""
+"""CASI labels for ordinary words and people's names, which only look like short forms."""
 GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
 
 Entry = tuple[str, str, int, str | None]
-"""Short form, long form, how often it was seen (0: nobody counted), concept."""
+"""Short form, long form, count (0 if unknown), concept."""
 
 
 def inventory_rows(text: str, name: str) -> Iterator[Entry]:
-    """The senses of a file, as it lists them.
+    """Yield the senses of a file, in the order listed.
 
     Args:
         text: the file's content.
-        name: its name without `.gz`; `.json` and `.tsv` say the format, all others are told by their first line.
+        name: its name without `.gz`; `.json` and `.tsv` determine the format, others are recognised by the first line.
 
     Raises:
-        ValueError: a row is malformed (the message says which), or the columns are of no known format.
-        csv.Error: the text is no CSV.
+        ValueError: a row is malformed (the message says which), or the columns do not match a known format.
+        csv.Error: the text is not valid CSV.
     """
     lines = text.splitlines()
     if lines and '"short_term"' in lines[0]:
@@ -76,7 +76,7 @@ def adam_scores(path: Path) -> dict[tuple[str, str], float]:
     """ADAM's score of each (short form, long form), 0 to 1: how likely the long form is a phrase (Zhou et al. 2006).
 
     Args:
-        path: ADAM's database, also as `.gz`.
+        path: the ADAM database, plain or `.gz`.
 
     Raises:
         ValueError: the file is not ADAM's, or is damaged.
@@ -89,19 +89,19 @@ def adam_scores(path: Path) -> dict[tuple[str, str], float]:
 
 
 def _adam_cells(lines: Iterable[str]) -> Iterator[tuple[int, str, str, str, str]]:
-    """Line, short form, long form, score and count of each record."""
+    """Line number, short form, long form, score and count of each record."""
     for number, line in enumerate(lines, 1):
         if line.startswith("#") or not line.strip():
             continue
         cells = line.rstrip("\r\n").split("\t")
         if len(cells) != 5:
             raise ValueError(f"line {number:,}: {len(cells)} columns instead of ADAM's 5")
-        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, the commonest first.
+        # "Nitric oxide:23:0.8715|nitric oxides:2:0.8": variants of one long form, most frequent first.
         yield number, cells[0], cells[2].split("|")[0].rsplit(":", 2)[0], cells[3], cells[4]
 
 
 def _variant_count(variants: str) -> int:
-    """MeDAL's counts: "CT:18|Ct:3" -> 21."""
+    """Sum MeDAL's counts: "CT:18|Ct:3" -> 21."""
     return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
 
 
@@ -109,16 +109,16 @@ def _count(value: Any, place: str) -> int:
     try:
         return int(value or 0)
     except (ValueError, TypeError):
-        raise ValueError(f"{place}: count {value!r} is no whole number") from None
+        raise ValueError(f"{place}: count {value!r} is not a whole number") from None
 
 
 def _cami_rows(text: str) -> Iterator[Entry]:
     for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
-        yield short_form, long_form, count, None if concept == "null" else concept  # as one of its sources says it
+        yield short_form, long_form, count, None if concept == "null" else concept  # one of its sources writes "null"
 
 
 def _gladis_rows(lines: list[str]) -> Iterator[Entry]:
-    """GLADIS, JSON Lines: what its sentences' acronyms stand for."""
+    """Senses from GLADIS, JSON Lines of sentences with one acronym each."""
     for number, line in enumerate(lines, 1):
         match json.loads(line):
             case {"short_term": str(short_form), "long_term": str(long_form)}:
@@ -128,25 +128,25 @@ def _gladis_rows(lines: list[str]) -> Iterator[Entry]:
 
 
 def is_casi(line: str) -> bool:
-    """Whether a file's first line is a row of CASI, which has no header: seven columns, the offsets in their place."""
+    """Whether a file's first line is a row of CASI, which has no header: seven columns, with offsets where expected."""
     cells = line.split("|", len(CASI_COLUMNS) - 1)
     return len(cells) == len(CASI_COLUMNS) and all(cell.strip().isdecimal() for cell in cells[3:5])
 
 
 def holds_casi(path: Path) -> bool:
-    """Whether a file (also `.gz`) is CASI by its first line.
+    """Whether a file (plain or `.gz`) is CASI, judging by its first line.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the file is damaged.
     """
     return is_casi(_first_line(path))
 
 
 def is_glossary(path: Path) -> bool:
-    """Whether a file (also `.gz`) is a plain CSV, TSV or JSON glossary: anybody's own, where the other forms were published.
+    """Whether a file (plain or `.gz`) is a user's own CSV, TSV or JSON glossary, not one of the published formats.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the file is damaged.
     """
     line = _first_line(path).rstrip("\r\n")
     medal, adam, cami = line.split("\t") == MEDAL_HEADER, line.startswith("####"), set(line.split("|")) >= CAMI_COLUMNS
@@ -159,9 +159,9 @@ def _first_line(path: Path) -> str:
 
 
 def casi_text(raw: bytes) -> str:
-    """The content of a CASI file: windows-1252 as it is published, or UTF-8 where somebody saved it so.
+    """Decode a CASI file: windows-1252 as published, or UTF-8 if someone re-saved it that way.
 
-    A byte that windows-1252 does not have becomes U+FFFD, so that every offset keeps its place.
+    A byte that is undefined in windows-1252 becomes U+FFFD, so that all offsets remain valid.
     """
     try:
         return raw.decode("utf-8-sig")
@@ -170,16 +170,16 @@ def casi_text(raw: bytes) -> str:
 
 
 def casi_cells(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CASI file with their line numbers, blank lines left out; the text, the last cell, may hold "|"."""
+    """Yield the non-blank rows of a CASI file with line numbers; the text, the last cell, may contain "|"."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield number, line.removesuffix("\r").split("|", len(CASI_COLUMNS) - 1)
 
 
 def casi_sense(label: str) -> str:
-    """The long form that a label of CASI names, or one of its words for none in lower case.
+    """The long form that a CASI label names, or in lower case one of its labels that name none.
 
-    Behind a colon annotators noted what should have been written: "aspirin:ASA" is aspirin, "MISTAKE:TIA" a mistake.
+    Annotators noted after a colon what should have been written: "aspirin:ASA" is aspirin, "MISTAKE:TIA" a mistake.
     """
     head, _, _ = label.partition(":")
     if (word := " ".join(head.casefold().split())) in CASI_UNUSABLE | CASI_ORDINARY:
@@ -201,20 +201,20 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
     if not set(GLOSSARY_COLUMNS[:2]) <= set(columns):
         raise ValueError(
             f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
-            "count, concept"
+            "count and concept"
         )
     return _table_rows(text, separator, GLOSSARY_COLUMNS)
 
 
 def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Entry]:
-    """A table with a header; `names` are its columns for short form, long form, count and concept, in any order."""
+    """Rows of a table with a header; `names` are the columns for short form, long form, count and concept."""
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     width = len(reader.fieldnames or [])
     mark = {",": "comma", "\t": "tab"}.get(separator, separator)
     for row in reader:
         place = f"line {reader.line_num:,}"
-        if None in row:  # under which `csv` files what has no column: a comma without quotation marks
-            raise ValueError(f"{place}: more than {width} columns; put a cell with a {mark} in quotation marks")
+        if None in row:  # `csv` puts surplus cells under the key None: probably an unquoted comma
+            raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a {mark}")
         short_form, long_form, count, concept = (row.get(name) for name in names)
         if short_form is None or long_form is None:
             raise ValueError(f"{place}: no {names[1]}")
@@ -226,7 +226,7 @@ def _json_rows(data: object) -> Iterator[Entry]:
         for short_form, listed in data.items():
             long_forms = [listed] if isinstance(listed, str) else listed
             if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
-                raise ValueError(f"{short_form!r} holds {json.dumps(listed)[:80]}, not a list of long forms")
+                raise ValueError(f"{short_form!r} has {json.dumps(listed)[:80]}, not a list of long forms")
             for long_form in long_forms:
                 yield short_form, long_form, 0, None
     elif isinstance(data, list):
@@ -235,6 +235,6 @@ def _json_rows(data: object) -> Iterator[Entry]:
                 case {"short_form": str(short_form), "long_form": str(long_form)}:
                     yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
                 case _:
-                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it takes short_form and long_form")
+                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it needs short_form and long_form")
     else:
-        raise ValueError("a JSON glossary is an object or a list")
+        raise ValueError("a JSON glossary must be an object or a list")

@@ -1,8 +1,8 @@
-"""What is asked of a model, one item each: the marked mentions of passages, or the choice questions of quizzes.
+"""The items that a model answers: marked mentions in passages, or choice questions in quizzes.
 
-A mention counts towards accuracy when its gold is listed and there is a choice: two candidates or more. The others are
-told apart by kind: `single` (nothing to choose), `absent` (the gold is not listed), `unlisted` (the short form is not),
-`distractor` (no short form at all).
+A mention counts towards accuracy if its gold is listed and there are at least two candidates (kind `choice`). The
+other kinds are `single` (only one candidate), `absent` (the gold is not listed), `unlisted` (the short form is not
+listed) and `distractor` (not a short form at all).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def text_around(passage: Passage, mention: Mention) -> str:
 
 
 class Place(TypedDict, total=False):
-    """What the predictions say of an item beside its key."""
+    """The fields that the predictions record for an item besides its key."""
 
     start: int
     end: int
@@ -40,14 +40,14 @@ class Item:
 
     passage: Passage
     number: int
-    """Of the mention in its passage."""
+    """Index of the mention in its passage."""
     candidates: tuple[str, ...]
-    """Without the null candidate."""
+    """The candidates, without the null candidate."""
     gold: int | None
     kind: str
     """`choice`, `single`, `absent`, `unlisted` or `distractor`."""
     leak: bool
-    """The gold, or an equivalent of it, stands elsewhere in the passage."""
+    """Whether the gold, or an equivalent of it, appears elsewhere in the passage."""
 
     @property
     def mention(self) -> Mention:
@@ -56,30 +56,30 @@ class Item:
 
     @property
     def key(self) -> tuple[str, int]:
-        """Where its scores are found."""
+        """The key of its scores."""
         return self.passage.id, self.number
 
     @property
     def listed_gold(self) -> int:
-        """Index of the gold among the candidates, of an item that lists it."""
+        """Index of the gold among the candidates; the gold must be listed."""
         assert self.gold is not None, "the gold is listed"
         return self.gold
 
     @property
     def gold_answer(self) -> str:
-        """The gold long form, of an item that lists it."""
+        """The gold long form; it must be listed."""
         return self.candidates[self.listed_gold]
 
     def best(self, scores: NDArray[np.float64]) -> int:
-        """The candidate with the best of ``scores[C + 1]``; the null candidate does not compete."""
+        """Index of the candidate with the highest of ``scores[C + 1]``, ignoring the null candidate."""
         return int(scores[:-1].argmax())
 
     def declined_without_gold(self, scores: NDArray[np.float64]) -> bool:
-        """Whether, of ``scores[C + 1]``, the null candidate's is the best once the gold is hidden."""
+        """Whether the null candidate has the highest of ``scores[C + 1]`` once the gold is hidden."""
         return bool(np.delete(scores[:-1], self.listed_gold).max() < scores[-1])
 
     def place(self) -> Place:
-        """Where it stands, for the predictions."""
+        """The fields recorded in the predictions besides the key."""
         return {"start": self.mention.start, "end": self.mention.end, "kind": self.kind, "gold": self.gold}
 
 
@@ -89,10 +89,10 @@ class ChoiceItem:
 
     quiz: Quiz
     number: int
-    """Of the choice in its quiz."""
+    """Index of the choice in its quiz."""
 
     kind: str = "choice"
-    """As of an `Item`: it always has a gold among two candidates or more."""
+    """As for `Item`: there is always a gold among at least two candidates."""
 
     @property
     def choice(self) -> Choice:
@@ -106,25 +106,25 @@ class ChoiceItem:
 
     @property
     def gold(self) -> int:
-        """Index of the right one."""
+        """Index of the correct option."""
         return self.choice.gold
 
     @property
     def key(self) -> tuple[str, int]:
-        """Where its scores are found."""
+        """The key of its scores."""
         return self.quiz.id, self.number
 
     def best(self, scores: NDArray[np.float64]) -> int:
-        """The option with the best of ``scores[C]``."""
+        """Index of the option with the highest of ``scores[C]``."""
         return int(scores.argmax())
 
     def place(self) -> Place:
-        """What the predictions say of it beside its key."""
+        """The fields recorded in the predictions besides the key."""
         return {"kind": self.kind, "gold": self.gold}
 
 
 def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
-    """All mentions that have a gold answer."""
+    """Make an item of every mention that has a gold answer."""
     items = []
     for passage in passages:
         for number, mention in enumerate(passage.mentions):
@@ -145,11 +145,11 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
 
 
 def make_choice_items(quizzes: Sequence[Quiz]) -> list[ChoiceItem]:
-    """All choice questions."""
+    """Make an item of every choice question."""
     return [ChoiceItem(quiz=quiz, number=number) for quiz in quizzes for number in range(len(quiz.choices))]
 
 
 def passage_numbers(items: Sequence[Item | ChoiceItem]) -> list[int]:
-    """Which passage or quiz each item is about, as a number: what the bootstrap resamples."""
+    """The number of the passage or quiz of each item, which is the unit that the bootstrap resamples."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(item.key[0], len(numbers)) for item in items]

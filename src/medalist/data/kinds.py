@@ -1,9 +1,9 @@
-"""Three ways to make marked passages of an abstract: `medal`, `substituted` and `defined`.
+"""Three ways of making marked passages from an abstract: `medal`, `substituted` and `defined`.
 
-`medal` is the published recipe, so that results compare: the first section, lower case, letters only, each spelt-out long
-form shortened on its own draw. `substituted` is the same idea mended: the whole cased text, every mention of a chosen long
-form shortened. `defined` has the short forms that the authors wrote: their definitions are taken out, and what the short
-form stands for further on is known from them.
+`medal` is the published recipe, for comparable results: the first section, in lower case, letters only, with an
+independent draw for abbreviating each occurrence of a long form. `substituted` improves on it: it keeps the whole cased
+text and abbreviates every mention of a chosen long form. `defined` uses the short forms that the authors wrote: their
+definitions give the gold answers and are removed from the text.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from .substitution import Substituter, lower
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 USES = 3
-"""Uses of one sense that are marked in a passage (`substituted`, `defined`); more of the same would teach little."""
+"""Maximum number of marked uses per sense and passage (`substituted`, `defined`); more would teach little."""
 
 
 class KindMaker:
-    """Makes passages of a kind from an abstract, the same ones every time for a (seed, id).
+    """Makes passages of the given kind from an abstract, deterministically for each (seed, id).
 
     Args:
-        listed: the candidates: what `substituted` shortens, and how every gold is spelt.
-        published: what `medal` shortens; None: the same.
-        probability: of an occurrence (`medal`; published: 0.15) or of a long form of an abstract (`substituted`).
-        seed: with the abstract's id, decides every draw.
+        listed: the candidates; `substituted` abbreviates their long forms, and every gold is spelt as they are.
+        published: the inventory whose long forms `medal` abbreviates; None means `listed`.
+        probability: of abbreviating an occurrence (`medal`; published: 0.15) or a long form of an abstract
+            (`substituted`).
+        seed: together with the abstract's id, determines every draw.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class KindMaker:
         return Substituter(inventory, mode="mended", probability=probability, seed=self._seed)
 
     def make(self, kind: Kind, identifier: str, sections: Sequence[str]) -> Passage:
-        """A marked passage; without mentions where the abstract has nothing to mark in this way."""
+        """Make a marked passage; it has no mentions if the abstract has nothing to mark for this kind."""
         text = sections[0] if kind == "medal" else " ".join(sections)
         plain = Passage(id=identifier, text=text, source=f"pubmed-{kind}")
         if kind == "defined":
@@ -67,14 +68,14 @@ class KindMaker:
 
 
 def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:
-    """Take the authors' definitions out and mark the later uses of the short forms; their golds are known.
+    """Remove the authors' definitions and mark the other uses of the short forms with the golds that these define.
 
-    Where "rheumatoid arthritis (RA)" stood, "RA" is left, unmarked; what is marked is text as it was written. Long forms
-    that stay spelt out elsewhere are shortened too, unmarked, so that the answer is not in the text.
+    "rheumatoid arthritis (RA)" is replaced by an unmarked "RA"; only text as the authors wrote it is marked. Long forms
+    that are spelt out elsewhere are abbreviated too, unmarked, so that the text does not contain the answer.
 
     Args:
-        passage: plain; marks that it has are dropped.
-        inventory: a gold is spelt as it lists it, if it lists an equivalent.
+        passage: the plain passage; existing marks are dropped.
+        inventory: if it lists an equivalent of a gold, the gold takes its spelling.
     """
     definitions = _consistent(find_definitions(passage.text))
     if not definitions:
@@ -90,7 +91,7 @@ def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:
 
 
 def _first_uses(mentions: Iterable[Mention]) -> tuple[Mention, ...]:
-    """At most `USES` of each sense."""
+    """The first mentions of each sense, at most `USES`."""
     seen: Counter[tuple[str, str | None]] = Counter()
     kept = []
     for mention in mentions:
@@ -101,7 +102,7 @@ def _first_uses(mentions: Iterable[Mention]) -> tuple[Mention, ...]:
 
 
 def without_junk(inventory: Inventory) -> Inventory:
-    """The inventory without senses that are one word whose letters do not fit the short form: "after" for T3."""
+    """Drop the senses that are a single word whose letters do not fit the short form, such as "after" for T3."""
     return Inventory(
         senses={
             short_form: tuple(s for s in senses if len(s.long_form.split()) > 1 or fits(short_form, s.long_form))
@@ -112,7 +113,7 @@ def without_junk(inventory: Inventory) -> Inventory:
 
 
 def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
-    """How many texts define each pair (short form, long form), in their last spelling; what an inventory is mined from."""
+    """Count the texts that define each (short form, long form), as spelt last in each; used to mine inventories."""
     counts: dict[tuple[str, str], int] = {}
     for text in texts:
         for pair in {d.short_form: d.long_form for d in _consistent(find_definitions(text))}.items():
@@ -121,7 +122,7 @@ def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
 
 
 def listed_spelling(short_form: str, long_form: str, inventory: Inventory | None) -> str:
-    """The long form as the inventory spells it under that short form; unchanged where it lists no equivalent."""
+    """The long form as the inventory spells it for the short form; unchanged if no equivalent is listed."""
     if inventory is None:
         return long_form
     listed = inventory.long_forms(short_form)
@@ -132,7 +133,7 @@ def listed_spelling(short_form: str, long_form: str, inventory: Inventory | None
 
 
 def as_listed(passage: Passage, inventory: Inventory) -> Passage:
-    """The passage with its golds spelt as the inventory lists them, where it lists an equivalent."""
+    """The passage with its golds spelt as in the inventory, if an equivalent is listed."""
     return replace(
         passage,
         mentions=tuple(
@@ -143,7 +144,7 @@ def as_listed(passage: Passage, inventory: Inventory) -> Passage:
 
 
 def _consistent(definitions: Iterable[Definition]) -> list[Definition]:
-    """Those whose short form the text does not define as something else too."""
+    """Keep the definitions whose short form has only one meaning in the text."""
     meanings: dict[str, set[str]] = {}
     definitions = list(definitions)
     for definition in definitions:
@@ -152,7 +153,7 @@ def _consistent(definitions: Iterable[Definition]) -> list[Definition]:
 
 
 def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[str, list[bool]]:
-    """The text with short forms where it defined or spelt them out, and which of its characters the author wrote there."""
+    """Put short forms in place of definitions and long forms; also say which characters the author wrote in place."""
     cuts = [(d.start, d.end, text[d.short[0] : d.short[1]]) for d in definitions]
     folded = lower(text)
     for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
@@ -173,7 +174,7 @@ def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[
 
 
 def _uses(text: str, short_forms: Iterable[str]) -> list[tuple[str, int, int]]:
-    """(short form, start, end) of each use, plural s included; of two that begin together, the longer."""
+    """(short form, start, end) of each use, including a plural s; at the same start, the longer short form wins."""
     names = sorted(short_forms, key=lambda name: (-len(name), name))
     pattern = re.compile(rf"(?<![^\W_])({'|'.join(map(re.escape, names))})(?:['’]?s)?(?![^\W_])")
     return [(match[1], match.start(), match.end()) for match in pattern.finditer(text)]

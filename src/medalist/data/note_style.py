@@ -1,6 +1,6 @@
-"""Renders prose as notes are typed: terse, slashed, often in lower case or British spelling, with some words in capitals.
+"""Renders prose in the style of typed notes: terse, with slashes, lower case, British spelling or words in capitals.
 
-Marks stay where they are. Every choice is a function of (seed, passage id).
+The marked short forms are preserved. Every choice is a function of (seed, passage id).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from .passages import Mention, Passage
 _ARTICLES = re.compile(r"\b(?:a|an|the)\s+", re.IGNORECASE)
 _AUXILIARIES = re.compile(r"\b(?:is|are|was|were|has been|have been|had been|has|had)\s+(?=\w)", re.IGNORECASE)
 _SUBJECT = re.compile(
-    r"(?:(?<=[.!?]\s)|^)(?:he|she|they|this patient|the patient|patient)\s+(?:is|was|has|had|also|reports that|states that)?\s*(?=\w)",
+    r"(?:(?<=[.!?]\s)|^)(?:he|she|they|this patient|the patient|patient)\s+"
+    r"(?:is|was|has|had|also|reports that|states that)?\s*(?=\w)",
     re.IGNORECASE,
 )
 _PHRASES = (
@@ -66,7 +67,7 @@ _BRITISH = tuple(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Manner:
-    """How one note is typed."""
+    """The style in which one note is typed."""
 
     terse: bool
     lower: bool
@@ -78,12 +79,12 @@ class _Manner:
 
 
 def as_note(passage: Passage, *, seed: int, share: float = 0.6) -> Passage:
-    """The passage as it might be typed on a ward, or unchanged.
+    """Render the passage as it might be typed on a ward, or leave it unchanged.
 
     Args:
-        passage: with its short forms in place and marked.
-        seed: with the passage's id, decides everything.
-        share: of passages that are made terse; a few of the others get capitals or British spelling alone.
+        passage: the passage, with its short forms in place and marked.
+        seed: together with the passage's id, determines every choice.
+        share: share of passages made terse; some of the others only get capitals or British spelling.
     """
     draw = random.Random(f"{seed}:note:{passage.id}")
     terse = draw.random() < share
@@ -125,7 +126,7 @@ def _retyped(passage: Passage, manner: _Manner, draw: random.Random) -> Passage:
 
 
 def _typed(text: str, manner: _Manner, draw: random.Random) -> str:
-    """A stretch without marks in the note's manner; its first and last characters stay spaces where they were."""
+    """Render unmarked text in the note's style; a space at either end is kept."""
     if manner.british:
         for american, british in _BRITISH:
             text = american.sub(british, text)

@@ -1,4 +1,4 @@
-"""The files that hold marked passages: reading all formats, writing JSON Lines and Parquet."""
+"""Reads marked passages from all supported formats, and writes them as JSON Lines and Parquet."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ PARQUET_SCHEMA = pa.schema(
 
 
 def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
-    """Read marked passages from MeDAL's CSV (also `.gz`, `.zip`), JSON Lines (also `.gz`), Parquet or CASI (also `.gz`).
+    """Read marked passages from MeDAL's CSV, JSON Lines, Parquet, CASI or GLADIS.
+
+    All but Parquet may be gzipped (`.gz`), and MeDAL's CSV may also be in a `.zip`.
 
     Args:
-        path: the file; its name says the format, and a `.txt` is CASI if its first line is.
-        inventory: finds the short form of a mention that does not name its own, from the text that it marks.
-        quarantine: collects malformed rows; without one, the default limit of 5 % holds.
+        path: the file; its name determines the format, and a `.txt` is CASI if its first line is a CASI row.
+        inventory: determines the short form of a mention without one, from the text that it marks.
+        quarantine: collects malformed rows; the default has a limit of 5 %.
 
     Raises:
-        ValueError: the format is unknown, the file is damaged, or `TooManyBadRows`.
-        FileNotFoundError: there is no such file.
+        ValueError: the format is unknown, the file is damaged, or there are too many bad rows (`TooManyBadRows`).
+        FileNotFoundError: the file does not exist.
     """
     quarantine = quarantine or Quarantine()
     must_exist(path)
@@ -53,10 +55,10 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
     elif name.endswith(gladis.ENDINGS):
         passages = gladis.read_gladis(path, quarantine)
     else:
-        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, .txt of CASI, .json of GLADIS"
-        raise ValueError(f"{path} is of no known format. Known: {known}")
+        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, .txt (CASI), .json (GLADIS)"
+        raise ValueError(f"{path} has an unknown format. Known: {known}")
     if not passages and not quarantine.rows:
-        raise ValueError(f"{path} holds no passages")
+        raise ValueError(f"{path} contains no passages")
     quarantine.check()
     return passages
 
@@ -69,7 +71,7 @@ def write_jsonl(passages: Iterable[Passage], path: Path) -> None:
 
 
 def write_parquet(passages: Iterable[Passage], path: Path) -> None:
-    """Write passages as Parquet that `datasets.load_dataset("parquet", ...)` opens; the schema is `PARQUET_SCHEMA`."""
+    """Write Parquet with the schema `PARQUET_SCHEMA`, which `datasets.load_dataset("parquet", ...)` can load."""
     passages = list(passages)
     mentions = [mention for passage in passages for mention in passage.mentions]
     ends = list(accumulate((len(passage.mentions) for passage in passages), initial=0))
@@ -110,7 +112,7 @@ def _from_records(
                 id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
             )
         except KeyError as error:
-            quarantine.add(path, line, f"no field {error}", record)
+            quarantine.add(path, line, f"missing field {error}", record)
         except (ValueError, TypeError) as error:
             quarantine.add(path, line, str(error), record)
         else:
@@ -119,12 +121,12 @@ def _from_records(
 
 
 def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Mention:
-    """The offset check: what the offsets mark must be the short form that the record or the inventory names."""
+    """Read a mention and check that its offsets mark the short form that the record or the inventory names."""
     start, end, short_form, long_form = raw["start"], raw["end"], raw.get("short_form"), raw.get("long_form")
     if not isinstance(start, int) or not isinstance(end, int):
-        raise ValueError(f"mention {start!r}-{end!r}: start and end are whole numbers")
+        raise ValueError(f"mention {start!r}-{end!r}: start and end must be whole numbers")
     if not all(name is None or isinstance(name, str) for name in (short_form, long_form)):
-        raise ValueError(f"mention {start}-{end}: short_form and long_form are text")
+        raise ValueError(f"mention {start}-{end}: short_form and long_form must be strings")
     if not 0 <= start < end <= len(text):
         raise ValueError(f"mention {start}-{end} is outside the text ({len(text):,} characters)")
     surface = text[start:end]
@@ -137,6 +139,6 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
 
 
 def marks(surface: str, short_form: str) -> bool:
-    """Whether a stretch of text is the short form, up to case, plural and surrounding punctuation."""
+    """Whether a piece of text is the short form, ignoring case, plural and surrounding punctuation."""
     wanted, found = short_form.casefold(), surface.casefold()
     return found in (wanted, f"{wanted}s", f"{wanted}'s", f"{wanted}’s") or found.strip(".,;:()[]'\"") == wanted

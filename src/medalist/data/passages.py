@@ -1,6 +1,6 @@
-"""Passages with marked short forms. `passage_files` reads and writes them.
+"""Passages with marked short forms; `passage_files` reads and writes them.
 
-Every source ends here: whatever it counted in (MeDAL counts words), a `Mention` counts characters of the text.
+All sources are converted to this form: whatever a source counts (MeDAL counts words), a `Mention` counts characters.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ class Mention:
     """One marked short form."""
 
     start: int
-    """First character of the short form in the passage's text."""
+    """Index of the first character of the short form in the passage's text."""
     end: int
     """One past its last character."""
     short_form: str
-    """The inventory's key: the text may read "CTs" where this reads "CT"."""
+    """The inventory's key, which may differ from the text: "CT" where the text says "CTs"."""
     long_form: str | None = None
-    """The gold answer; None where it is not known."""
+    """The gold answer; None if unknown."""
 
 
 class Span(Protocol):
-    """A stretch of a text."""
+    """A span of text."""
 
     @property
     def start(self) -> int:
-        """Its first character."""
+        """Index of its first character."""
 
     @property
     def end(self) -> int:
-        """One past its last."""
+        """One past its last character."""
 
 
 AnySpan = TypeVar("AnySpan", bound=Span)
 
 
 def without_overlap(spans: Iterable[AnySpan]) -> list[AnySpan]:
-    """Of spans by their start, the first one and each that begins behind the one taken last."""
+    """Given spans sorted by start, keep the first and every later one that does not overlap the last one kept."""
     chosen: list[AnySpan] = []
     for span in spans:
         if not chosen or span.start >= chosen[-1].end:
@@ -54,13 +54,13 @@ def without_overlap(spans: Iterable[AnySpan]) -> list[AnySpan]:
 
 
 def words_around(text: str, span: Span, words: int, *, besides_rest: bool = False) -> tuple[int, int]:
-    """Where a span with so many words on either side begins and ends.
+    """The start and end of a span extended by a number of words on either side.
 
     Args:
-        text: holds the span.
-        span: such as a mention.
-        words: as far as the text has them.
-        besides_rest: the rest of the word that the span is inside of, of "(RA)," say, comes on top of them.
+        text: the text that contains the span.
+        span: the span, such as a mention.
+        words: number of words on either side, as far as the text has them.
+        besides_rest: do not count the rest of a word that contains the span, such as "(" and ")," in "(RA),".
     """
     left = [match.start() for match in WORD.finditer(text, 0, span.start)]
     right = [match.end() for match in WORD.finditer(text, span.end)]
@@ -91,7 +91,7 @@ class Passage:
 
     @property
     def num_questions(self) -> int:
-        """How many short forms are marked."""
+        """Number of marked short forms."""
         return len(self.mentions)
 
     def surface(self, mention: Mention) -> str:
@@ -99,7 +99,7 @@ class Passage:
         return self.text[mention.start : mention.end]
 
     def record(self) -> dict[str, object]:
-        """Its content, for JSON."""
+        """The passage's content, for JSON."""
         mentions = [
             {"start": m.start, "end": m.end, "short_form": m.short_form, "long_form": m.long_form}
             for m in self.mentions
@@ -108,14 +108,14 @@ class Passage:
 
 
 class Recorded(Protocol):
-    """What has content for JSON: a `Passage`, or a `quizzes.Quiz`."""
+    """An object with content for JSON: a `Passage` or a `quizzes.Quiz`."""
 
     def record(self) -> dict[str, object]:
-        """Its content."""
+        """The object's content."""
 
 
 def fingerprint(texts: Iterable[Recorded]) -> str:
-    """SHA-256 of the texts' content, in order: the dataset fingerprint that runs and evaluations record."""
+    """SHA-256 of the content of the texts, in order: the data fingerprint that runs and evaluations record."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(json.dumps(text.record(), sort_keys=True).encode())

@@ -1,6 +1,6 @@
-"""Texts with choice questions about them, such as PubMedQA's, and the Parquet that a prepared folder keeps them in.
+"""Texts with choice questions, such as PubMedQA's, and their Parquet format in a prepared folder.
 
-A `Quiz` is for a question what a `Passage` is for a short form: `prompt.Encoder` makes token trees of both.
+A `Quiz` is to questions what a `Passage` is to short forms: `prompt.Encoder` builds token trees from both.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """One question with a closed set of answers, of which one is right."""
+    """One question with a fixed set of answers, one of which is correct."""
 
     question: str
-    """Empty where the text is itself the question."""
+    """The question; empty if the text itself is the question."""
     options: tuple[str, ...]
-    """At least two, all different."""
+    """At least two distinct answers."""
     gold: int
-    """Index of the right one."""
+    """Index of the correct option."""
     subject: str = ""
-    """What it is about, if the file says."""
+    """The subject, if the file gives one."""
 
     def __post_init__(self) -> None:
         if len(self.options) < 2:
@@ -42,13 +42,13 @@ class Choice:
         if not all(option.strip() for option in self.options):
             raise ValueError("an option is empty")
         if len({option.casefold() for option in self.options}) < len(self.options):
-            raise ValueError("an option stands twice")
+            raise ValueError("an option appears twice")
         assert 0 <= self.gold < len(self.options)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quiz:
-    """A text and choice questions about it; a question that comes without a text is a text of its own."""
+    """A text and choice questions about it; a question without a text serves as the text itself."""
 
     id: str
     text: str
@@ -57,20 +57,20 @@ class Quiz:
 
     @property
     def num_questions(self) -> int:
-        """How many questions it holds."""
+        """Number of questions."""
         return len(self.choices)
 
     def record(self) -> dict[str, object]:
-        """Its content, for JSON."""
+        """The quiz's content, for JSON."""
         return asdict(self)
 
 
 Text = Passage | Quiz
-"""What questions are about. Both have an `id`, unique within their `source`, a `text`, `num_questions` and a `record`."""
+"""A text with questions. Both types have an `id` that is unique per `source`, `text`, `num_questions` and `record`."""
 
 
 def fixed_options(quizzes: Iterable[Quiz]) -> tuple[str, ...] | None:
-    """The options that every question offers, in the same order ("yes", "no", "maybe"); None where they differ."""
+    """The options, such as ("yes", "no", "maybe"), if every question has the same ones in the same order, else None."""
     found = {choice.options for quiz in quizzes for choice in quiz.choices}
     return found.pop() if len(found) == 1 else None
 
@@ -83,7 +83,7 @@ def write_quizzes(quizzes: Sequence[Quiz], path: Path) -> None:
 
 
 def read_quizzes(path: Path) -> list[Quiz]:
-    """Read what `write_quizzes` wrote."""
+    """Read the Parquet written by `write_quizzes`."""
     return [
         Quiz(
             id=row["id"],

@@ -1,4 +1,4 @@
-"""Rows of a file, one by one, and the quarantine of those that could not be read."""
+"""Reads files row by row, and quarantines the rows that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import (
-    Any,
-    NotRequired,  # those of `typing` cannot be checked before Python 3.12
-)
+from typing import Any, NotRequired
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic supports the one in `typing` only from Python 3.12 on
 
 from ..tools.files import open_bytes, replacing, undamaged
 
@@ -27,29 +24,30 @@ class QuarantinedRow(TypedDict):
     line: int
     reason: str
     row: object
-    """Its content, as far as it could be read."""
+    """The row's content, as far as it could be read."""
     bad: NotRequired[bool]
-    """False: sound, but of no use."""
+    """False for a valid row that is of no use."""
 
 
 class TooManyBadRows(ValueError):
-    """More rows were quarantined than the setting allows."""
+    """The share of quarantined rows exceeds the limit."""
 
 
 @dataclass(kw_only=True)
 class Quarantine:
-    """Rows that could not be read: kept with their place and reason, counted, and limited to a share of all rows."""
+    """Collects unreadable rows with their position and reason, and limits their share of all rows."""
 
     limit: float = 0.05
-    """Largest share of bad rows, 0 to 1; `check` raises beyond it."""
+    """Maximum share of bad rows, 0 to 1; `check` raises an error above it."""
     rows: list[QuarantinedRow] = field(default_factory=list)
     total: int = 0
-    """Rows seen, good or bad; the reader counts them."""
+    """Number of rows seen, good or bad; the reader counts them."""
 
     def add(self, path: Path, line: int, reason: str, row: object = None, *, bad: bool = True) -> None:
-        """Set one row aside. `line` counts from 1 and includes the header, as an editor shows it.
+        """Quarantine one row. `line` counts from 1 and includes the header, as in an editor.
 
-        A row that is sound but of no use, its annotators being unsure, say, is not `bad`: the limit leaves it out.
+        A valid row that is of no use, for example because its annotators were unsure, is not `bad` and does not count
+        towards the limit.
         """
         found: QuarantinedRow = {"file": path.name, "line": line, "reason": reason, "row": row}
         if not bad:
@@ -57,17 +55,18 @@ class Quarantine:
         self.rows.append(found)
 
     def check(self) -> None:
-        """Raise `TooManyBadRows` when the share of bad rows passes the limit."""
+        """Raise `TooManyBadRows` if the share of bad rows exceeds the limit."""
         bad = [row for row in self.rows if row.get("bad", True)]
         if len(bad) > self.limit * self.total:
             first = bad[0]
             raise TooManyBadRows(
-                f"{len(bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: {first['file']}, row "
-                f"{first['line']:,}: {first['reason']}. Mend the file or raise the limit (data.max_bad_rows, --max-bad-rows)."
+                f"{len(bad):,} of {self.total:,} rows are bad (limit {self.limit:.0%}); the first: {first['file']}, "
+                f"row {first['line']:,}: {first['reason']}. "
+                "Fix the file or raise the limit (data.max_bad_rows, --max-bad-rows)."
             )
 
     def summary(self) -> dict[str, int]:
-        """Reason -> number of rows, most frequent first; figures in a reason are folded."""
+        """Reason -> number of rows, most frequent first; numbers and quoted text in a reason are masked."""
         counts: dict[str, int] = {}
         for row in self.rows:
             reason = re.sub(r"\d[\d,]*|'[^']*'", "…", row["reason"])
@@ -75,7 +74,7 @@ class Quarantine:
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def examples(self, most: int) -> list[QuarantinedRow]:
-        """The first rows, with the beginning of what they hold, as an account shows them."""
+        """The first rows, with their content truncated, for an account."""
         return [{**row, "row": str(row["row"])[:120]} for row in self.rows[:most]]
 
     def write(self, path: Path) -> None:
@@ -94,11 +93,11 @@ def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, d
             quarantine.total += 1
             yield line, record
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
+        raise ValueError(f"{path} is not a Parquet file, or is truncated ({error})") from None
 
 
 def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Objects of a JSON Lines file (also `.gz`) with their line numbers; lines that are none are quarantined."""
+    """Objects of a JSON Lines file (plain or `.gz`) with line numbers; lines that are not objects are quarantined."""
     with undamaged(path), open_bytes(path) as file:
         for line, raw in enumerate(file, 1):
             if not raw.strip():
@@ -106,7 +105,7 @@ def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict
             quarantine.total += 1
             try:
                 record = json.loads(raw.decode("utf-8-sig"))
-                json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair can be read, but not written
+                json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read, but not written
                 if not isinstance(record, dict):
                     raise ValueError(f"found a {type(record).__name__}")
             except (UnicodeDecodeError, UnicodeEncodeError) as error:

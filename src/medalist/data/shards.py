@@ -1,4 +1,4 @@
-"""The splits of a folder as Parquet shards: written one by one, read with one in memory at a time."""
+"""Reads and writes the splits of a folder as Parquet shards, with one shard in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .splits import Split
 
 
 def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:
-    """Write one shard whole or not at all; nothing where there are no passages."""
+    """Write one shard atomically; without passages, write nothing."""
     if passages:
         write_parquet(passages, folder / f"{split}-{number:05}-of-{total:05}.parquet")
 
@@ -24,7 +24,7 @@ def shards(folder: Path, split: Split) -> list[Path]:
 
 
 def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: str | None = None) -> Iterator[Passage]:
-    """The passages of a split, shard by shard; of a kind, where the corpus has several."""
+    """Yield the passages of a split, shard by shard; `kind` selects one if the corpus has several."""
     for path in shards(folder / kind if kind else folder, split):
         yield from read_passages(path, inventory, Quarantine(limit=0))
 
@@ -32,14 +32,14 @@ def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: s
 def marked_passages(
     path: Path, split: Split, inventory: Inventory, quarantine: Quarantine | None = None
 ) -> Iterable[Passage]:
-    """The passages of a file, or of a split in a corpus's folder, one shard in memory at a time.
+    """The passages of a file, or of a split in a corpus folder with one shard in memory at a time.
 
     Raises:
-        ValueError: the folder holds no shards of that split; or as `read_passages`.
-        FileNotFoundError: there is no such file.
+        ValueError: the folder has no shards of that split; or as for `read_passages`.
+        FileNotFoundError: the file does not exist.
     """
     if not path.is_dir():
         return read_passages(path, inventory, quarantine)
     if not shards(path, split):
-        raise ValueError(f"{path} holds no shards of its {split} split ({split}-00000-of-...parquet)")
+        raise ValueError(f"{path} has no shards of the {split} split ({split}-00000-of-...parquet)")
     return corpus_passages(path, split, inventory)

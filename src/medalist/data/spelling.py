@@ -1,4 +1,4 @@
-"""When two spellings are one: white space, plurals, UK and US words, hyphens and case."""
+"""Decides when two spellings are equivalent: white space, plurals, UK and US spelling, hyphens and case."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
 
 def tidy(text: str) -> str:
-    """White space folded and trimmed: 278 of MeDAL's labels carry stray spaces and match nothing as they are."""
+    """Collapse and trim white space: 278 of MeDAL's labels have stray spaces and would otherwise match nothing."""
     return " ".join(text.split())
 
 
-# British spellings, as ordered rewrites of a lower-case word.
+# Rewrites of British spellings in a lower-case word, applied in order.
 _SPELLING = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -57,12 +57,12 @@ _SPELLING = tuple(
 
 @lru_cache(maxsize=200_000)
 def equivalence_key(long_form: str) -> str:
-    """What is left of a long form when UK/US spelling, plurals, hyphens, apostrophes and case are set aside.
+    """A normal form of a long form that ignores UK/US spelling, plurals, hyphens, apostrophes and case.
 
-    Long forms of one short form with one key are an equivalence group: lenient accuracy counts them as one answer.
+    Long forms of a short form with the same key are an equivalence group: lenient accuracy counts them as one answer.
     """
-    # Between digits a mark means something: 1,2-dichloroethane is not 12-dichloroethane. A space goes where a mark does:
-    # low density is low-density.
+    # Punctuation between digits is significant: 1,2-dichloroethane is not 12-dichloroethane. Elsewhere spaces are
+    # removed just like punctuation: low density is low-density.
     words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", long_form.casefold()).split()
     return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(map(_plain_word, words)))
 
@@ -75,7 +75,7 @@ def _plain_word(word: str) -> str:
 
 
 def singular(word: str) -> str:
-    """The singular of an English word, by its ending; the word itself where that is none of a plural."""
+    """The singular of an English word, judging by its ending; the word itself if it does not end like a plural."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")) and not re.search("(?<![eo])aches$", word):
@@ -86,10 +86,10 @@ def singular(word: str) -> str:
 
 
 def plain_words(text: str) -> str:
-    """A text as words up to spelling, plural, hyphen and case, a space before and after each."""
+    """The words of a text as equivalence keys, with a space before and after each."""
     return " " + " ".join(filter(None, (equivalence_key(word) for word in _TOKEN.findall(text)))) + " "
 
 
 def spelt_out(words: str, candidates: Sequence[str]) -> list[int]:
-    """Which candidates stand in a text, given as `plain_words`."""
+    """The indices of the candidates that appear in a text, which is given as `plain_words`."""
     return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]

@@ -1,4 +1,4 @@
-"""Splits by passage: a function of the passage's id alone, so they stay put when data is added."""
+"""Splits passages by id alone, so that the split of a passage does not change when data is added."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ AnyText = TypeVar("AnyText", bound=Text)
 
 
 def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) -> Split:
-    """The split of a passage id; shares are fractions, 0 to 1, and the rest is for training.
+    """The split of a passage id; the shares are fractions from 0 to 1, and the rest is for training.
 
-    Ids that differ only behind a "#" (versions of one abstract) share their split.
+    Ids that differ only after a "#" (versions of one abstract) are in the same split.
     """
     root = identifier.split("#")[0]
     position = _position(f"{seed}:{root}")
@@ -30,16 +30,16 @@ def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) 
 
 
 def _position(name: str) -> float:
-    """A place between 0 and 1 that follows from a name."""
+    """A hash of a name as a number from 0 to 1."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
 def split_passages(
     texts: Iterable[AnyText], *, validation: float, test: float, seed: int = 0
 ) -> dict[Split, list[AnyText]]:
-    """Texts by split, in their order. Those that share words or id go together, where the first belongs."""
+    """Group texts by split, keeping their order. Texts with the same words or id all go to the split of the first."""
     texts = list(texts)
-    parent: dict[str, str] = {}  # ids and contents, each pointing towards the first of its group
+    parent: dict[str, str] = {}  # union-find over ids and contents; each points towards the first of its group
 
     def group(key: str) -> str:
         while parent.setdefault(key, key) != key:
@@ -61,14 +61,14 @@ def split_passages(
 def hold_out(
     passage: Passage, split: Split, what: Literal["senses", "short_forms"], *, share: float, seed: int = 0
 ) -> Passage:
-    """Marks of held-out senses or short forms taken away, or in the test split those of all others.
+    """Remove the marks of held-out senses or short forms, or, in the test split, the marks of all others.
 
     Args:
-        passage: marked.
-        split: where it belongs.
-        what: whether whole short forms are held out, or senses of them. Spelling variants of a sense go together.
-        share: of them that are held out, 0 to 1.
-        seed: decides which, by a hash of their names.
+        passage: a marked passage.
+        split: the split to which it belongs.
+        what: whether to hold out senses or whole short forms. Spelling variants of a sense are held out together.
+        share: share of senses or short forms to hold out, 0 to 1.
+        seed: determines which are held out, by a hash of their names.
     """
 
     def held(mention: Mention) -> bool:
@@ -81,7 +81,7 @@ def hold_out(
 
 
 def shared_passages(train: Iterable[Text], evaluation: Iterable[Text]) -> set[str]:
-    """Ids of evaluation texts that stand in the training data too: same id, or same words."""
+    """Ids of evaluation texts that also appear in the training data, with the same id or the same words."""
     ids: set[str] = set()
     contents: set[str] = set()
     for text in train:
@@ -91,16 +91,16 @@ def shared_passages(train: Iterable[Text], evaluation: Iterable[Text]) -> set[st
 
 
 def shared_key(text: Text) -> str:
-    """What versions of one abstract have in common: its source and its id before any "#".
+    """A key shared by all versions of an abstract: its source and its id before any "#".
 
-    Every kind of passage that is made of PubMed's abstracts, and PubMedQA, counts as one source: the id is the PMID.
+    All kinds of passages made from PubMed abstracts, and PubMedQA, count as one source, because the id is the PMID.
     """
     source = "pubmed" if text.source.startswith("pubmed-") else text.source
     return f"{source}:{text.id.split('#')[0]}"
 
 
 def content(text: str) -> str:
-    """A text up to case, punctuation, digits and white space."""
-    if text.isascii():  # nearly all are, and this is much faster
+    """The letters of a text in lower case, without punctuation, digits and white space."""
+    if text.isascii():  # true of nearly all texts, and much faster
         return text.lower().encode().translate(None, _NO_LETTERS).decode()
     return "".join(character for character in text.lower() if character.isalpha())

@@ -1,8 +1,8 @@
-"""Reverse substitution: put short forms where a text spells the long form out, and remember what stood there.
+"""Reverse substitution: replaces long forms in a text with short forms and records the long forms as gold answers.
 
-`medal` is the published recipe (Wen et al. 2020): lower case, letters only, each occurrence on its own draw. It leaves
-other mentions of the same long form spelt out, so the answer often stands in the text. `mended` keeps the text as it is
-and replaces every mention of a chosen long form, plurals included.
+`medal` is the published recipe (Wen et al. 2020): lower case, letters only, with an independent draw for each
+occurrence. It leaves other mentions of the same long form spelt out, so the text often contains the answer. `mended`
+keeps the text as it is and replaces every mention of a chosen long form, including plurals.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Match:
 
     start: int
     end: int
-    """One past its last character, a plural s included."""
+    """One past its last character, including a plural s."""
     short_form: str
     long_form: str
     plural: bool
 
 
 class LongFormFinder:
-    """Finds the long forms of an inventory in running text: whole words, any case, leftmost longest."""
+    """Finds the long forms of an inventory in running text: whole words, any case, leftmost-longest match."""
 
     def __init__(self, inventory: Inventory, *, letters_only: bool = False) -> None:
         self._automaton = ahocorasick.Automaton()
@@ -43,8 +43,8 @@ class LongFormFinder:
         for short_form, senses in inventory.senses.items():
             for place, sense in enumerate(senses):
                 pattern = " ".join(letters(sense.long_form).split()) if letters_only else lower(sense.long_form)
-                # A long form listed under several short forms goes to the one that it is most often shortened to; where
-                # nobody counted, to the one of which it is the commoner sense.
+                # A long form listed under several short forms gets its most frequent short form; without counts, the
+                # short form for which it ranks highest among the senses.
                 weight = (sense.count, 0 if sense.count else -place)
                 if pattern and (pattern not in best or weight > best[pattern][0]):
                     best[pattern] = (weight, short_form, sense.long_form)
@@ -53,10 +53,10 @@ class LongFormFinder:
         self._automaton.make_automaton()
 
     def find(self, text: str) -> list[Match]:
-        """Matches in order, without overlap; a longer match wins over those that it covers or begins before."""
+        """Find matches in order, without overlap; an earlier match wins, and of two that start together, the longer."""
         if not len(self._automaton):
             return []
-        # Of two as long, the one that the text holds as it is, not the plural of another.
+        # Of two equally long matches, prefer a long form as listed to the plural of another.
         found = sorted(self._candidates(lower(text)), key=lambda match: (match.start, -match.end, match.plural))
         return without_overlap(found)
 
@@ -74,13 +74,13 @@ class LongFormFinder:
 
 
 class Substituter:
-    """Turns a plain passage into one with marked short forms, the same way every time for a (seed, passage id).
+    """Turns a plain passage into one with marked short forms, deterministically for each (seed, passage id).
 
     Args:
-        inventory: which long forms to look for, and their short forms.
-        mode: `medal` or `mended`; see the module.
-        probability: of one occurrence (`medal`; published: 0.15) or of one long form of a passage (`mended`).
-        seed: with the passage's id, decides every draw.
+        inventory: the long forms to look for, and their short forms.
+        mode: `medal` or `mended`; see the module docstring.
+        probability: of replacing one occurrence (`medal`; published: 0.15) or one long form of a passage (`mended`).
+        seed: together with the passage's id, determines every draw.
     """
 
     def __init__(self, inventory: Inventory, *, mode: Mode, probability: float, seed: int) -> None:
@@ -88,7 +88,7 @@ class Substituter:
         self._mode, self._probability, self._seed = mode, probability, seed
 
     def __call__(self, passage: Passage) -> Passage:
-        """A new passage with the short forms in place; marks that it had before are dropped with its old text."""
+        """Return a new passage with short forms substituted and marked; existing marks are dropped."""
         draw = random.Random(f"{self._seed}:{passage.id}").random
         if self._mode == "medal":
             text = " ".join(letters(passage.text).split())
@@ -114,18 +114,18 @@ def _replaced(passage: Passage, text: str, matches: Iterable[Match]) -> Passage:
 
 
 def letters(text: str) -> str:
-    """Lower case with everything but letters and white space removed, as MeDAL's texts are: hyphenated words fuse."""
+    """Lower-case a text and keep only letters and white space, as in MeDAL's texts; hyphenated words are fused."""
     return _NOT_LETTERS.sub("", text.lower())
 
 
 def lower(text: str) -> str:
-    """Lower case that keeps the length, so that offsets hold: a few letters lower to two characters and stay."""
+    """Lower-case a text without changing its length, so that offsets stay valid; letters that would expand are kept."""
     whole = text.lower()
-    if len(whole) == len(text) and "Σ" not in text:  # whose lower case depends on its neighbours
+    if len(whole) == len(text) and "Σ" not in text:  # the lower case of Σ depends on its neighbours
         return whole
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def inside_word(character: str) -> bool:
-    """Whether a character, or none at the end of a text, goes on with a word."""
+    """Whether a character belongs to a word; the empty string, as at the end of a text, does not."""
     return character.isalnum()

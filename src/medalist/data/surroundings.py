@@ -1,4 +1,4 @@
-"""What a text shows of a short form without any model: whether it looks like a word, a number, a place or a name there."""
+"""Model-free signs, from the surrounding text, that a short form is really a word, a number, a place or a name."""
 
 from __future__ import annotations
 
@@ -92,34 +92,34 @@ _REGIONS = frozenset(
 """States of the United States, provinces of Canada, and a few larger places."""
 _NEIGHBOURS = 3
 _COMMON = 500
-"""Occurrences in running text from which a word is taken for nothing else."""
+"""Minimum number of occurrences in running text for a word to be taken only as a word."""
 _ORDINARY = 50
-"""Occurrences in running text from which a word counts as ordinary."""
+"""A word with more occurrences in running text than this counts as ordinary."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """Signs that a surface is a short form, or only looks like one; each a number, for a linear rule."""
+    """Numeric signs, for a linear rule, that a surface form is a short form or only looks like one."""
 
     word: float
-    """Decimal logarithm of how often it stands in running text as a word in lower case; 0 for no word."""
+    """Base-10 logarithm of (1 + its count as a lower-case word in running text); 0 if it is not a word."""
     shouted_word: float
-    """The same where it is in capitals, else 0."""
+    """The same if it is in capitals, else 0."""
     lower_word: float
-    """The same where it is in lower case, else 0."""
+    """The same if it is in lower case, else 0."""
     capitals: float
-    """Share of its neighbours that are ordinary words in capitals."""
+    """Share of the neighbouring words that are ordinary words in capitals."""
     numbered: float
-    """1 behind a word that is numbered with letters or roman numerals: stage, vitamin, lead."""
+    """1 after a word that takes a letter or Roman numeral: stage, vitamin, lead."""
     region: float
     """1 if it is the code of a state, province or country."""
     place: float
-    """1 if it also stands where a place would."""
+    """1 if it is such a code and appears where a place name would."""
     name: float
-    """1 behind a title or a relative."""
+    """1 after a title or a word for a relative."""
 
     def values(self) -> tuple[float, ...]:
-        """All of them, in the order of `SIGNS`."""
+        """All signs, in the order of `SIGNS`."""
         return astuple(self)
 
 
@@ -127,10 +127,9 @@ SIGNS = tuple(field.name for field in fields(Surroundings))
 
 
 def is_ordinary_word(text: str, mention: Mention) -> bool:
-    """Whether a mention is a word that running text is full of, in lower case or with a capital as a sentence begins with, and
-    no short form is written like it.
+    """Whether a mention is a very common word, in lower case or capitalised, and not spelt exactly like the short form.
 
-    Where any case is taken for a short form, "to" and "On" need no model to be left alone.
+    When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model.
     """
     surface = text[mention.start : mention.end]
     common = reader.word_counts().get(surface.lower(), 0) >= _COMMON
@@ -138,7 +137,7 @@ def is_ordinary_word(text: str, mention: Mention) -> bool:
 
 
 def surroundings(text: str, mention: Mention) -> Surroundings:
-    """The signs at a mention of a text."""
+    """Compute the signs for a mention in a text."""
     surface = text[mention.start : mention.end]
     before, after = text[max(0, mention.start - 120) : mention.start], text[mention.end : mention.end + 120]
     word = _commonness(surface)

@@ -78,7 +78,8 @@ def refuse_sharded(quantization: Quantization) -> None:
     """Raise `ValueError` if weights are quantised: those are no tensors that FSDP can cut."""
     if quantization != "none":
         raise ValueError(
-            f"training.parallel=fsdp does not work with model.quantization={quantization}: set model.quantization=none, or "
+            f"training.parallel=fsdp does not work with model.quantization={quantization}: set "
+            f"model.quantization=none, or "
             "training.parallel=ddp, which keeps the quantised model whole on each device"
         )
 

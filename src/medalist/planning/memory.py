@@ -81,7 +81,9 @@ class Place:
         return "flex_attention" if self.device == "cuda" and self.wanted == "flex" else "sdpa"
 
     def padded(self, one: Pass) -> Pass:
-        """The pass as it is computed on a GPU: SDPA's trees as rows of a batch, FlexAttention's padded to a multiple."""
+        """The pass as it is computed on a GPU: SDPA's trees as rows of a batch, FlexAttention's padded to a
+        multiple.
+        """
         if self.device == "cpu":
             return one
         rows, nodes = 1, math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
@@ -143,8 +145,8 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
 
     A norm saves its input in float32; a linear layer the input of whatever is trained in it; attention its queries,
     keys and values (repeated for every head if a dense mask is used), output and log-sums; the gated product three
-    tensors. Beside float16 weights, where autocast is off, peft casts its input to the dtype of its float32 weights, so each
-    adapted layer saves a copy of its own.
+    tensors. Beside float16 weights, where autocast is off, peft casts its input to the dtype of its float32 weights, so
+    each adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
@@ -281,7 +283,9 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 
 
 def mask(one: Pass, place: Place) -> float:
-    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, what it takes to find the empty blocks."""
+    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, what it takes to find the empty
+    blocks.
+    """
     if place.attention == "sdpa":
         return one.nodes**2 / one.rows * place.width
     return 3.0 * one.nodes**2

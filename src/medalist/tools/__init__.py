@@ -1,1 +1,1 @@
-"""Help that knows nothing of medicine or models: files put in place whole, progress, workers, the Hub's client, pages."""
+"""Utilities independent of medicine and models: atomic file writes, progress, workers, the Hub client, pages."""

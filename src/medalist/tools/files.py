@@ -1,4 +1,4 @@
-"""Files as such: written whole or not at all, and named when they turn out to be damaged."""
+"""Reading files with clear errors for damaged ones, and writing files and folders atomically."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from typing import IO, Any, Literal, TextIO, cast
 
 
 def must_exist(path: Path, note: str = "") -> None:
-    """Raise `FileNotFoundError` if there is no such file or folder; `note` says more of it, such as its key in the recipe."""
+    """Raise `FileNotFoundError` if the file or folder does not exist; `note` adds context, such as its recipe key."""
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist{note and f' ({note})'}")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading; of a gzipped one (`.gz`), its unpacked content."""
+    """Open a file for reading; a gzipped file (`.gz`) is decompressed."""
     return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def open_text(path: Path, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
-    """Open a text file for reading; of a gzipped one (`.gz`), its unpacked content."""
+    """Open a text file for reading; a gzipped file (`.gz`) is decompressed."""
     return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; of a gzipped one (`.gz`), unpacked.
+    """Read a file; a gzipped file (`.gz`) is decompressed.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the file is damaged.
     """
     with undamaged(path), open_bytes(path) as file:
         return file.read()
@@ -44,7 +44,7 @@ def read_bytes(path: Path) -> bytes:
 
 @contextmanager
 def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path`, for text or bytes; it takes the name `path` only if the block ends well."""
+    """Open a temporary text or binary file next to `path`; it is renamed to `path` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -57,19 +57,19 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)
         Path(name).replace(path)
-    except BaseException:  # Ctrl-C too leaves no half file behind; raised again below
+    except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
         Path(name).unlink(missing_ok=True)
         raise
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, or what a user may take of it, is full."""
+    """Whether an error means that the disk is full or the user's quota is exhausted."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def enough_room(path: Path) -> Iterator[None]:
-    """Say which disk it is, and that work can go on, when there is no room left for what is written to `path`."""
+    """If the disk fills up while writing `path`, raise an error that names the path and says how to resume."""
     try:
         yield
     except OSError as error:
@@ -77,22 +77,22 @@ def enough_room(path: Path) -> Iterator[None]:
             raise
         raise OSError(
             error.errno,
-            f"No room is left for {path} on its disk. Make room and run the same command again: it goes on from here.",
+            f"The disk is full: no space left for {path}. Free some space and run the same command again to resume.",
         ) from None
 
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """Say which file it was when a compressed one cannot be unpacked."""
+    """Name the file in the error when a compressed file cannot be decompressed."""
     try:
         yield
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is damaged or cut short ({error}). Fetch it again.") from None
+        raise ValueError(f"{path} is damaged or truncated ({error}). Download it again.") from None
 
 
 @contextmanager
 def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None) -> Iterator[Path]:
-    """A new folder beside `path` to write in; it takes the name `path`, as `put_in_place` does, only if the block ends well."""
+    """Yield a new folder next to `path` to write in; `put_in_place` renames it to `path` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
         begun = Path(aside) / path.name
@@ -102,12 +102,13 @@ def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None)
 
 
 def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] | None = None) -> None:
-    """Sync a finished folder to disk and give it its name.
+    """Sync a finished folder to disk and rename it to its final name.
 
     Args:
-        source: on the same disk as `target`.
-        target: replaced, if there is an older folder of that name.
-        keep_if: for content that follows from the name: an older folder of which this is true is left, `source` too.
+        source: the finished folder, on the same disk as `target`.
+        target: the final name; an existing folder of that name is replaced.
+        keep_if: for content determined by its name: an existing folder for which this returns true is kept, and
+            `source` stays where it is.
     """
     for path in (*source.rglob("*"), source):
         _sync(path)
@@ -122,7 +123,7 @@ def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] 
         try:
             source.rename(target)
         except OSError:
-            if not keep_if(target):  # else another process was first
+            if not keep_if(target):  # otherwise another process got there first
                 raise
     _sync(target.parent)
 

@@ -1,4 +1,4 @@
-"""What the report, the card and the data card have in common: their templates, and figures as they are printed."""
+"""Code shared by the report, the card and the data card: the template environment and number formatting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 class Measured(TypedDict):
-    """What is printed of a figure: itself and its 95 % interval."""
+    """A figure as it is printed: its value and 95 % interval."""
 
     value: float
     low: float
@@ -16,7 +16,7 @@ class Measured(TypedDict):
 
 
 def template_environment() -> Environment:
-    """Where the package's templates are, HTML escaped, with figures formatted as everywhere."""
+    """The Jinja environment for the package's templates, with HTML escaping and the shared number filters."""
     environment = Environment(
         loader=PackageLoader("medalist"),
         autoescape=lambda name: (name or "").endswith(".html"),
@@ -29,7 +29,7 @@ def template_environment() -> Environment:
 
 
 def per_cent(cell: Measured | float | None) -> str:
-    """A fraction as per cent: "83.5 %"; a dash where there is none."""
+    """A fraction as a percentage, "83.5 %"; a dash if there is no value."""
     if cell is None:
         return "–"
     return f"{100 * (cell if isinstance(cell, int | float) else cell['value']):.1f} %"
@@ -41,6 +41,6 @@ def interval(cell: Measured | None) -> str:
 
 
 def points(difference: Measured) -> str:
-    """A gain in points of per cent with its interval: "+12.2 (8.0 to 16.1)"."""
+    """A gain in percentage points with its interval: "+12.2 (8.0 to 16.1)"."""
     value, low, high = (f"{100 * end:+.1f}" for end in (difference["value"], difference["low"], difference["high"]))
     return f"{value} ({low} to {high})"

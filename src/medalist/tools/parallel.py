@@ -1,4 +1,4 @@
-"""The same work on local processes or on a Ray cluster: the only place that knows."""
+"""Runs jobs on local processes or on a Ray cluster; callers need not know which."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """What a job without a result came to."""
+    """The outcome of a job that failed."""
 
     error: BaseException
     killed: bool = False
-    """Its worker died, so the job itself has not said that it cannot be done."""
+    """The worker died, so the failure may not be the job's own fault."""
     trace: str = ""
-    """Where it happened, when that was in another process."""
+    """The traceback, if the job ran in another process."""
 
 
-Outcomes = Generator[tuple[int, R | _Failed], None, None]  # the number of each job, as it ends, and its result
+Outcomes = Generator[tuple[int, R | _Failed], None, None]  # (job number, result), in the order in which jobs finish
 
 
 def run_jobs(
@@ -51,29 +51,30 @@ def run_jobs(
     retries: int = 2,
     name: Callable[[J], str] = str,
 ) -> Iterator[tuple[int, R]]:
-    """Do a piece of work for each job; every job runs to its end, even when others fail, unless a disk is full.
+    """Run `work` for each job; every job runs to completion even if others fail, unless a disk is full.
 
-    A job whose worker is killed is done again, so `work` must be safe to repeat: it writes a file under another name
-    and renames it. Results travel between processes and should be small: a count, a path. A script that uses workers
-    keeps its own start behind ``if __name__ == "__main__":``, because every worker imports it.
+    A job whose worker is killed runs again, so `work` must be idempotent: it should write to a temporary file and then
+    rename it. Results are sent between processes and should be small, such as a count or a path. A script that uses
+    workers must guard its entry point with ``if __name__ == "__main__":``, because every worker imports it.
 
     Args:
-        work: a function of a module that the workers can import, or a `functools.partial` of one.
-        jobs: one argument of `work` each.
-        workers: processes, which share out the cores of this machine; 1 works in this process, in order.
-        ray: where to work instead: ``local`` (a cluster started here, with `workers` CPUs, and stopped at the end),
-            ``auto``, ``host:6379`` or ``ray://host:10001`` (a running one, with all the CPUs that it has).
+        work: a function in a module that the workers can import, or a `functools.partial` of one.
+        jobs: the arguments to `work`, one per job.
+        workers: number of processes, which share the machine's cores; 1 runs the jobs in this process, in order.
+        ray: a Ray cluster to use instead: ``local`` (started here with `workers` CPUs and stopped at the end), or
+            ``auto``, ``host:6379`` or ``ray://host:10001`` (an existing cluster, using all of its CPUs).
         label: what the jobs are, for the progress bar.
-        retries: how often a job is begun again after its worker was killed.
-        name: what to call a job in an error.
+        retries: how many times to rerun a job after its worker was killed.
+        name: returns the name of a job for error messages.
 
     Yields:
-        The number of a job, from 0, and its result, as jobs end, in any order.
+        The number of a job, counted from 0, and its result, as jobs finish, in any order.
 
     Raises:
-        ValueError: a wrong argument, no such cluster, or no Ray installed.
-        RuntimeError: a job killed all workers that it was given to.
-        Exception: whatever `work` raised. Of several failures, the one with the lowest number, with a note on the others.
+        ValueError: an argument is invalid, the cluster cannot be reached, or Ray is not installed.
+        RuntimeError: a job killed its worker on every attempt.
+        Exception: whatever `work` raised; if several jobs failed, the error of the lowest-numbered one, with a note
+            on the others.
     """
     if workers < 1 or retries < 0:
         raise ValueError(f"{workers} workers and {retries} retries: there must be at least 1 worker and 0 retries")
@@ -100,14 +101,14 @@ def run_jobs(
             if outcome.killed:
                 deaths[number] += 1
                 if deaths[number] <= retries:
-                    waiting.append(number)  # to the end, when fewer others share the memory
+                    waiting.append(number)  # at the end of the queue, when fewer jobs compete for memory
                     continue
                 what = f"job {number} ({name(jobs[number])})"
-                error = RuntimeError(f"{what} killed its worker {deaths[number]} times, out of memory?")
+                error = RuntimeError(f"{what} killed its worker {deaths[number]} times; did it run out of memory?")
                 error.__cause__ = outcome.error
             failures[number] = error
             if is_full(error):
-                waiting.clear()  # who begins now would find no room either
+                waiting.clear()  # further jobs would run out of space too
             advance(note=f"{len(failures)} failed")
     if failures:
         first, *others = sorted(failures)
@@ -118,7 +119,7 @@ def run_jobs(
 
 
 def _here(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]) -> Outcomes[R]:
-    """Do the jobs that wait in this process, in order."""
+    """Run the waiting jobs in this process, in order."""
     while waiting:
         number = waiting.popleft()
         try:
@@ -129,10 +130,10 @@ def _here(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]) -> Out
 
 
 def _on_processes(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int], workers: int) -> Outcomes[R]:
-    """Do the jobs that wait, and those put back meanwhile, on processes of this machine.
+    """Run the waiting jobs, and those requeued in the meantime, on local processes.
 
-    Each worker is a pool of one with one job at a time: when it dies, it is clear whose fault it was, and nobody else
-    has to start again. Workers are spawned, since the threads of torch and polars do not survive a fork.
+    Each worker is a pool of one process with one job at a time: when it dies, the job responsible is known and no other
+    job has to restart. Workers are spawned because the threads of torch and polars do not survive a fork.
     """
     context = get_context("spawn")
     watched, held = context.Pipe(duplex=False)
@@ -150,7 +151,7 @@ def _on_processes(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]
                     number, worker = waiting.popleft(), idle.pop()
                     try:
                         future = worker.submit(_attempt, work, jobs[number])
-                    except BrokenProcessPool:  # killed by its last job, or while it had none
+                    except BrokenProcessPool:  # killed by its last job, or while idle
                         worker = hire()
                         future = worker.submit(_attempt, work, jobs[number])
                     busy[future] = number, worker
@@ -160,12 +161,12 @@ def _on_processes(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int]
                 idle.append(worker)
                 yield number, future.result() if error is None else _Failed(error, isinstance(error, BrokenProcessPool))
         except BaseException:
-            held.close()  # whoever is still at work ends now, and is not waited for
+            held.close()  # makes the workers that are still busy exit now, without waiting for them
             raise
 
 
 def _prepare_worker(watched: Connection, threads: int) -> None:
-    """Make a spawned process leave Ctrl-C to its parent, end with it, and take its share of the cores."""
+    """Set up a spawned process to ignore Ctrl-C, exit with its parent, and use only its share of the cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(watched,), daemon=True).start()
     for variable in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
@@ -174,29 +175,29 @@ def _prepare_worker(watched: Connection, threads: int) -> None:
 
 def _end_with_parent(watched: Connection) -> None:
     with suppress(EOFError, OSError):
-        watched.recv()  # nothing is ever sent: this returns when the other end is closed, by the parent or its death
+        watched.recv()  # nothing is ever sent: this ends when the parent closes its end of the pipe or dies
     os._exit(1)
 
 
 def _attempt(work: Callable[[J], R], job: J) -> R | _Failed:
-    """Do one job in a worker; what it raises comes back as a value that can be pickled."""
+    """Run one job in a worker; an exception is returned as a picklable value."""
     try:
         return work(job)
     except Exception as error:
         failure: Exception = error
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # pickling runs the error's own code, which can raise anything; its words still come back
+        except Exception:  # pickling runs the error's own code, which can raise anything; keep at least its message
             failure = RuntimeError(f"{type(error).__name__}: {error}")
         return _Failed(failure, trace=traceback.format_exc())
 
 
 def _on_ray(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int], address: str, workers: int) -> Outcomes[R]:
-    """Do the jobs that wait, and those put back meanwhile, on a Ray cluster."""
+    """Run the waiting jobs, and those requeued in the meantime, on a Ray cluster."""
     with ray_cluster(address, workers) as ray:
         lost = ray.exceptions
         deaths = (lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError)
-        # Ray would begin a job that fills the memory again for ever; here, one rule counts for processes and clusters.
+        # Ray would retry a job that runs out of memory forever; `run_jobs` applies the same limit to both backends.
         task = ray.remote(_attempt).options(max_retries=0)
         shared = ray.put(work)
         busy: dict[Any, int] = {}
@@ -212,39 +213,41 @@ def _on_ray(work: Callable[[J], R], jobs: Sequence[J], waiting: deque[int], addr
                     outcome = ray.get(ended[0])
                 except deaths as error:
                     outcome = _Failed(error, killed=True)
-                except lost.RayTaskError as error:  # the result cannot travel, or the worker has no such module
+                except lost.RayTaskError as error:  # the result cannot be pickled, or the worker lacks the module
                     outcome = _Failed(error.cause)
                 yield number, outcome
         finally:
-            with suppress(lost.RayError):  # what has ended, or a cluster that is gone
+            with suppress(lost.RayError):  # the task has already finished, or the cluster is gone
                 for reference in busy:
                     ray.cancel(reference, force=True)
 
 
 @contextmanager
 def ray_cluster(address: str, workers: int) -> Iterator[Any]:
-    """The module `ray`, connected to a cluster as `run_jobs` says; one connected before stays so, any other is left.
+    """Yield the module `ray`, connected to a cluster as `run_jobs` describes.
+
+    An existing connection is used and kept open; a new one is closed at the end.
 
     Raises:
-        ValueError: Ray is not installed, or no cluster answers.
+        ValueError: Ray is not installed, or the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # else deaths of workers are printed on standard output
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # otherwise worker deaths are printed to standard output
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError:
-        raise ValueError("Work on a Ray cluster needs the extra: pip install 'medalist[ray]'") from None
+        raise ValueError("Running on a Ray cluster requires an extra: pip install 'medalist[ray]'") from None
     if ray.is_initialized():
         yield ray
         return
     start = {"num_cpus": workers, "include_dashboard": False} if address == "local" else {}
     try:
         place = urlsplit(address if "://" in address else f"//{address}")
-        if place.port:  # Ray itself would try for minutes
+        if place.port:  # Ray itself would keep trying for minutes
             socket.create_connection((place.hostname, place.port), timeout=10).close()
         ray.init(address, log_to_driver=False, logging_level="error", **start)
     except (OSError, ValueError) as error:
-        advice = "start one with `ray start --head`, set RAY_AUTH_MODE=token if it wants a token, or name local"
+        advice = "start one with `ray start --head`, set RAY_AUTH_MODE=token if it requires a token, or use local"
         raise ValueError(f'No Ray cluster at "{address}" ({error}): {advice}') from None
     try:
         yield ray

@@ -1,4 +1,4 @@
-"""Progress on long work: a bar on a terminal, plain lines where the output is a file."""
+"""Progress of long-running work: a bar on a terminal, plain lines when the output is a file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False)
-"""Progress and remarks go to standard error; results go to standard output."""
+"""Progress and messages go to standard error; results go to standard output."""
 
 
 @contextmanager
 def tracking(label: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show progress; call what is yielded with the number of items done, and `note="..."` for a remark beside the bar."""
+    """Show progress. Call the yielded function with the number of items done; `note="..."` is shown next to the bar."""
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
@@ -51,5 +51,5 @@ def tracking(label: str, total: int) -> Iterator[Callable[..., None]]:
 
 
 def say(text: str) -> None:
-    """A remark on standard error."""
+    """Print a message to standard error."""
     console.print(text)

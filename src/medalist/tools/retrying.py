@@ -1,4 +1,4 @@
-"""Doing again what failed for a reason that may pass, such as a broken connection."""
+"""Retries operations that failed for a transient reason, such as a lost connection."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def retrying(
     in_passing: Callable[[Exception], str | None],
     reached: Callable[[], int] = lambda: 0,
 ) -> _T:
-    """What `attempt` returns, tried again after trouble in passing; it must be harmless to repeat.
+    """Call `attempt`, retrying after transient failures, and return its result; it must be idempotent.
 
     Args:
-        attempt: what is tried.
-        waits: seconds before each new try.
-        in_passing: what the trouble is, for people; None: another try would not help.
-        reached: how far the work has come; once it comes further, the count of tries begins anew.
+        attempt: the operation to try.
+        waits: seconds to wait before each retry.
+        in_passing: describes a transient error for the user; None means that a retry would not help.
+        reached: how far the work has got; whenever it gets further, the count of failures starts again at zero.
 
     Raises:
-        Exception: the last that `attempt` raised, when another try would not help or none is left.
+        Exception: the last error of `attempt`, if a retry would not help or none is left.
     """
     failures, best = 0, reached()
     while True:
@@ -39,11 +39,11 @@ def retrying(
             reason = in_passing(error)
             if reason is None or failures == len(waits):
                 raise
-        say(f"{reason}; trying again in {waits[failures]} s")
+        say(f"{reason}; retrying in {waits[failures]} s")
         time.sleep(waits[failures])
         failures += 1
 
 
 def named_error(error: BaseException) -> str:
-    """An error in one line: its kind, and the first line of what it says."""
+    """An error in one line: its type and the first line of its message."""
     return f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")

@@ -1,4 +1,4 @@
-"""JSON that this or another version of Medalist wrote: read back, and refused in one line if it has another shape."""
+"""Reads JSON written by this or another version of Medalist and reports an unexpected schema in one line."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ Read = TypeVar("Read")
 
 
 def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
-    """The object in a JSON file.
+    """Read the object in a JSON file.
 
     Args:
-        path: of the file.
-        remedy: what the user should do if it is none; a sentence.
+        path: the file.
+        remedy: a sentence that tells the user what to do if the file is invalid.
 
     Raises:
-        ValueError: the file is no JSON, or holds no object.
+        ValueError: the file is not valid JSON, or does not contain an object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # no JSON, or not UTF-8
-        raise ValueError(f"{path} is no JSON ({error}). {remedy}") from None
+    except ValueError as error:  # invalid JSON, or not UTF-8
+        raise ValueError(f"{path} is not valid JSON ({error}). {remedy}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object. {remedy}")
+        raise ValueError(f"{path} does not contain a JSON object. {remedy}")
     return found
 
 
 def checked(path: Path, shape: TypeAdapter[Read], found: object, *, remedy: str) -> Read:
-    """What was read from a file, left as it is, with the order of its keys and those that the shape does not name.
+    """Validate what was read from a file and return it unchanged, including key order and keys not in the schema.
 
     Raises:
-        ValueError: it is of another shape.
+        ValueError: the content does not match the schema.
     """
     try:
-        shape.validate_json(json.dumps(found), strict=True)  # in which a list may be a tuple
+        shape.validate_json(json.dumps(found), strict=True)  # strict JSON validation accepts a list for a tuple
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise ValueError(
-            f"{path} is not of the shape that this version of Medalist reads ({key}: {first['msg']}). {remedy}"
+            f"{path} does not have the format that this version of Medalist expects ({key}: {first['msg']}). {remedy}"
         ) from None
     return cast("Read", found)

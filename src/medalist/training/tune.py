@@ -94,9 +94,10 @@ def tune(
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard_model(base, model, recipe.model.attention)
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
-    # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and autocast
-    # a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and round in the other
-    # dtype, so with dropout the copies stay.
+    # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and
+    # autocast a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and
+    # round in the
+    # other dtype, so with dropout the copies stay.
     without_copies = disable_input_dtype_casting(model, active=arguments.bf16 and not settings.dropout)
     with tracking("Training", steps) as advance, without_copies:
         trainer = TreeTrainer(

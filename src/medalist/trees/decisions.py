@@ -1,8 +1,8 @@
 """From the scores of a question to an answer, in two decisions: is this a short form here, and which sense is it then.
 
 C senses are listed. The second decision weighs what the text says against how usual each sense is:
-``score(sense) = evidence * log p(sense | text) + prior * log p(sense | short form)``. The first is a logistic rule on what the
-model says of "none of these" and on what the text shows at a glance (`data.surroundings`).
+``score(sense) = evidence * log p(sense | text) + prior * log p(sense | short form)``. The first is a logistic rule on
+what the model says of "none of these" and on what the text shows at a glance (`data.surroundings`).
 """
 
 from __future__ import annotations

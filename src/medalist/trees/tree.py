@@ -189,7 +189,8 @@ class Rows:
 
 
 def pack_rows(sizes: Sequence[int], multiple: int = 64) -> tuple[int, int, list[int]]:
-    """Share trees out among rows as long as the longest of them: the longest first, each into the first row that has room.
+    """Share trees out among rows as long as the longest of them: the longest first, each into the first row that has
+    room.
 
     Args:
         sizes: nodes of each tree.

@@ -105,7 +105,8 @@ def test_the_datasheet_gives_the_figures_of_the_data():
     )
     marks = sum(len(p.mentions) for p in reader.look_alikes())
     for line in (
-        f"| inventory | {len(INVENTORY):,} short forms, {len(ROWS):,} senses; {len(ambiguous):,} short forms with a choice "
+        f"| inventory | {len(INVENTORY):,} short forms, {len(ROWS):,} senses; {len(ambiguous):,} short forms "
+        f"with a choice "
         f"of {sum(map(len, ambiguous)):,} senses |",
         f"| passages | {len(reader.passages()):,} ({', '.join(f'{n:,} {s}s' for s, n in sorted(styles.items()))}) |",
         f"| notes with look-alikes | {len(reader.look_alikes()):,}, {marks:,} marks |",

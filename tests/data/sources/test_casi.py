@@ -173,9 +173,9 @@ def test_rows_that_annotators_were_unsure_of_are_set_aside_and_do_not_stop_the_r
         (row(start="x"), "start 'x' and end '10' are not both whole numbers"),
         (row(start=-2), "start '-2' and end '10' are not both whole numbers"),
         (row(end=""), "start '9' and end '' are not both whole numbers"),
-        (row(""), "'RA' stands neither at 9 nor as a word elsewhere in the text"),
-        (row("the rate of RAs"), "'RA' stands neither at 9 nor as a word elsewhere in the text"),
-        (row(written="ra"), "'ra' stands neither at 9 nor as a word elsewhere in the text"),
+        (row(""), "'RA' appears neither at 9 nor as a word elsewhere in the text"),
+        (row("the rate of RAs"), "'RA' appears neither at 9 nor as a word elsewhere in the text"),
+        (row(written="ra"), "'ra' appears neither at 9 nor as a word elsewhere in the text"),
     ],
 )
 def test_malformed_row_is_quarantined_with_its_line_and_reason(tmp_path, line, reason):
@@ -203,7 +203,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         lambda: read_casi(path, Quarantine()),
         lambda: read_passages(path, Inventory.of([]), Quarantine(limit=1)),
     ):
-        with pytest.raises(ValueError, match=r"casi\.txt\.gz is damaged or cut short"):
+        with pytest.raises(ValueError, match=r"casi\.txt\.gz is damaged or truncated"):
             read()
 
 
@@ -215,7 +215,7 @@ def test_read_passages_knows_the_layout_by_the_first_line(tmp_path, name):
 
 @pytest.mark.parametrize("first", ["", "hello", "RA|room air|RA|nine|ten|EXAM|on RA", "RA|room air|RA|9|10|EXAM"])
 def test_text_of_another_layout_is_of_no_known_format(tmp_path, first):
-    with pytest.raises(ValueError, match=r"notes\.txt is of no known format\. Known: .*\.parquet, \.txt of CASI"):
+    with pytest.raises(ValueError, match=r"notes\.txt has an unknown format\. Known: .*\.parquet, \.txt \(CASI\)"):
         read_passages(written(tmp_path, first, *GOOD, name="notes.txt"), Inventory.of([]))
 
 

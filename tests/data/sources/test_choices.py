@@ -84,7 +84,7 @@ def test_medmcqa_counts_from_0_or_from_1_as_its_file_does(tmp_path):
 
     assert answers(0, 1, 3) == ["Ulnar nerve", "Musculocutaneous nerve", "Radial nerve"]
     assert answers(4, 1, 3) == ["Radial nerve", "Ulnar nerve", "Axillary nerve"]
-    with pytest.raises(ValueError, match="never 0 and never 4, so it cannot be told"):
+    with pytest.raises(ValueError, match="never 0 and never 4, so it is unclear"):
         answers(1, 2, 3)
     with pytest.raises(ValueError, match="0 in some rows and 4 in others"):
         answers(0, 4)
@@ -130,18 +130,18 @@ PLAIN = {"question": "Which?", "options": ["left", "right"], "answer": "left"}
     ("row", "reason"),
     [
         (PLAIN | {"question": " "}, "empty question"),
-        ({"options": ["left", "right"], "answer": "left"}, "no field 'question'"),
+        ({"options": ["left", "right"], "answer": "left"}, "missing field 'question'"),
         (PLAIN | {"options": ["left"]}, "fewer than two options"),
-        (PLAIN | {"options": ["left", "Left", "right"], "answer": "right"}, "an option stands twice"),
+        (PLAIN | {"options": ["left", "Left", "right"], "answer": "right"}, "an option appears twice"),
         (PLAIN | {"options": ["left", ""]}, "empty option"),
-        (PLAIN | {"options": 7}, "options are a list of up to 26"),
-        (PLAIN | {"answer": "up"}, "answer 'up' is no option and no option's letter"),
+        (PLAIN | {"options": 7}, "options must be a list of up to 26"),
+        (PLAIN | {"answer": "up"}, "answer 'up' is neither an option nor the letter of one"),
         (PLAIN | {"answer": None}, "no answer"),
         (PLAIN | {"options": ["B", "A"], "answer": "A"}, "names several options: 'A'"),
         (PLAIN | {"answer": "left", "answer_idx": "B"}, "names several options: 'B', 'left'"),
-        (PLAIN | {"context": 5}, "context is no text"),
+        (PLAIN | {"context": 5}, "context is neither a string"),
         (PUBMEDQA | {"answer": "perhaps"}, "is not yes, no or maybe, and there are no options"),
-        (PUBMEDQA | {"pmid": "1", "context": "Another text."}, "id '1' has another text already"),
+        (PUBMEDQA | {"pmid": "1", "context": "Another text."}, "id '1' already has a different text"),
         (MEDMCQA | {"cop": 5}, "cop '5' is not 0 to 3"),
         (MEDMCQA | {"cop": -1}, "cop '-1' is not 0 to 3"),
         (["a", "list"], "not a JSON object"),
@@ -169,10 +169,10 @@ def test_a_csv_row_with_too_few_fields_is_set_aside(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("own.txt", b"question", "is of no known format"),
-        ("own.jsonl", b"", "holds no questions"),
+        ("own.txt", b"question", "has an unknown format"),
+        ("own.jsonl", b"", "contains no questions"),
         ("own.csv", b"question,options,answer\n\xff,a|b,a\n", "is not UTF-8"),
-        ("own.jsonl.gz", b"\x1f\x8b\x08\x00 cut short", "is damaged or cut short"),
+        ("own.jsonl.gz", b"\x1f\x8b\x08\x00 cut short", "is damaged or truncated"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(name, content, message, tmp_path):

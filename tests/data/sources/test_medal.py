@@ -99,7 +99,7 @@ def test_one_bad_entry_of_a_list_does_not_cost_the_others(tmp_path):
     quarantine = Quarantine(limit=1)
     [passage] = read(written(tmp_path, content), quarantine)
     assert golds(passage) == [("CT", "x"), ("RA", "right atrium")]
-    assert reasons(quarantine) == [("train.csv", 2, "'of' at LOCATION 1 is no short form of the inventory")]
+    assert reasons(quarantine) == [("train.csv", 2, "'of' at LOCATION 1 is not a short form in the inventory")]
 
 
 def test_a_bar_in_a_table_with_ids_is_a_character_like_others(tmp_path):
@@ -178,7 +178,7 @@ def test_parquet_of_other_columns_is_refused_with_those_that_it_has(tmp_path, ty
 def test_parquet_that_was_cut_short_is_named(tmp_path):
     path = hub(tmp_path, (7, "in RA", [1], ["right atrium"]))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"0000\.parquet is no Parquet file, or is cut short"):
+    with pytest.raises(ValueError, match=r"0000\.parquet is not a Parquet file, or is truncated"):
         read(path)
 
 
@@ -218,7 +218,7 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("train.csv", "", " is empty; MeDAL's tables begin with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
+        ("train.csv", "", " is empty; a MeDAL table begins with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
         ("train.csv", "id,body\n1,RA\n", " begins with ['id', 'body'], not with MeDAL's columns ABSTRACT_ID,TEXT,"),
         ("train.csv", "TEXT,LOCATION\n", " begins with ['TEXT', 'LOCATION'], not with MeDAL's columns"),
         ("train.csv", "x" * 10_000 + "\n1\n", f" begins with ['{'x' * 78}, not with MeDAL's columns"),
@@ -227,10 +227,14 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
         (
             "train.csv.gz",
             gzip.compress((HEADER + "5,in RA,1,a\n" * 999).encode(), mtime=0)[:-9],
-            " is damaged or cut short (",
+            " is damaged or truncated (",
         ),
-        ("train.csv.gz", HEADER, " is damaged or cut short (Not a gzipped file"),
-        ("train.zip", b"PK\x03\x04 and no more", " is damaged or cut short (File is not a zip file). Fetch it again."),
+        ("train.csv.gz", HEADER, " is damaged or truncated (Not a gzipped file"),
+        (
+            "train.zip",
+            b"PK\x03\x04 and no more",
+            " is damaged or truncated (File is not a zip file). Download it again.",
+        ),
     ],
 )
 def test_a_file_that_is_no_table_of_medals_is_told_in_one_short_line(tmp_path, name, content, told):
@@ -242,7 +246,7 @@ def test_a_file_that_is_no_table_of_medals_is_told_in_one_short_line(tmp_path, n
 
 
 def test_an_archive_of_another_layout_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"other\.zip holds no CSV file, so it is none of MeDAL's archives"):
+    with pytest.raises(ValueError, match=r"other\.zip contains no CSV file, so it is not one of MeDAL's archives"):
         tables(archive(tmp_path, "other.zip"))
     [table] = tables(archive(tmp_path, "columns.zip", train="id,body\n1,RA\n"))
     with pytest.raises(ValueError, match=r"columns\.zip, pretrain_subset/train\.csv begins with \['id', 'body'\], not"):
@@ -254,7 +258,7 @@ def test_a_damaged_member_of_an_archive_is_named(tmp_path):
     content = bytearray(path.read_bytes())
     content[2_000:2_010] = b"\xff" * 10
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"pretrain_subset\.zip is damaged or cut short \(.*\)\. Fetch it again\."):
+    with pytest.raises(ValueError, match=r"pretrain_subset\.zip is damaged or truncated \(.*\)\. Download it again\."):
         list(rows(tables(path)[0], Quarantine()))
 
 

@@ -152,9 +152,9 @@ def test_book_chapters_are_passed_over(tmp_path):
         (article(None, "a"), "no PMID"),
         ("  <PubmedArticle><PubmedData/></PubmedArticle>\n", "no PMID"),
         (article(" ", "a"), "the PMID is empty"),
-        (article("PMC7", "a"), "PMID 'PMC7' is no number"),
-        (article(7, "a", version="last"), "Version 'last' of the PMID is no whole number"),
-        (article(7, "a &drug; b"), "the entity &drug; is not one of XML's own, and others are not looked up"),
+        (article("PMC7", "a"), "PMID 'PMC7' is not a number"),
+        (article(7, "a", version="last"), "Version 'last' of the PMID is not a whole number"),
+        (article(7, "a &drug; b"), "the entity &drug; is not one of XML's own, and others are not resolved"),
         (deleted(""), "the PMID is empty"),
     ],
 )
@@ -184,13 +184,14 @@ def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_pat
     path = pubmed(tmp_path, *(article(n, f"text {n * n * n}") for n in range(2_000)))
     path.write_bytes(path.read_bytes()[:-2_000])
     with pytest.raises(
-        ValueError, match=r"pubmed25n0001\.xml\.gz is damaged or cut short behind line [\d,]{5,} .*\. Fetch it again\.$"
+        ValueError,
+        match=r"pubmed25n0001\.xml\.gz is damaged or truncated after line [\d,]{5,} .*\. Download it again\.$",
     ):
         list(read_records(path, Quarantine()))
     plain = pubmed(tmp_path, article(1, "a"), article(2, "b"), name="plain.xml")
     plain.write_bytes(plain.read_bytes()[: -len("</PubmedArticleSet>\n")])
     with pytest.raises(
-        ValueError, match=r"plain\.xml, line 36: not well-formed XML \(Premature end .* Fetch it again\.$"
+        ValueError, match=r"plain\.xml, line 36: not well-formed XML \(Premature end .* Download it again\.$"
     ):
         list(read_records(plain, Quarantine()))
 
@@ -201,7 +202,7 @@ def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_pat
         (b"<PubmedArticleSet>\n<PubmedArticle>\n<PMID>1</PMIDS>\n", r"bad\.xml, line 3: not well-formed XML \(Opening"),
         (b"<PubmedArticleSet>\n<PubmedArticle>1 < 2", r"bad\.xml, line 2: not well-formed XML \(StartTag"),
         (b"<PubmedArticleSet>\n\n\xff\n</PubmedArticleSet>", r"bad\.xml, line 3: not well-formed XML"),
-        (b"", r"bad\.xml, line 1: not well-formed XML \(no element found\)\. Fetch it again\."),
+        (b"", r"bad\.xml, line 1: not well-formed XML \(no element found\)\. Download it again\."),
         (b'{"pmid": 1}\n', r"bad\.xml, line 1: not well-formed XML \(Start tag expected"),
         (
             b"<?xml version='1.0'?>\n<!-- -->\n<html><PubmedArticleSet/></html>",
@@ -218,7 +219,7 @@ def test_a_file_that_is_none_of_pubmeds_is_refused_with_what_was_found(tmp_path,
         list(read_records(path, Quarantine()))
     path = tmp_path / "bad.xml.gz"
     path.write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match=r"bad\.xml\.gz is damaged or cut short .*\. Fetch it again\."):
+    with pytest.raises(ValueError, match=r"bad\.xml\.gz is damaged or truncated .*\. Download it again\."):
         list(read_records(path, Quarantine()))
 
 
@@ -278,7 +279,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 def test_a_file_of_another_format_is_refused(tmp_path):
     (tmp_path / "abstracts.csv").write_text("pmid\n")
-    with pytest.raises(ValueError, match=r"abstracts\.csv is of no known format\. Known: \.xml, \.xml\.gz, \.jsonl,"):
+    with pytest.raises(ValueError, match=r"abstracts\.csv has an unknown format\. Known: \.xml, \.xml\.gz, \.jsonl,"):
         read_records(tmp_path / "abstracts.csv", Quarantine())
 
 
@@ -290,9 +291,9 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
     found = input_files([tmp_path / "baseline", later])
     assert [path.name for path in found] == ["pubmed25n0002.xml.gz", "pubmed25n0003.xml.gz", "pubmed25n0001.xml.gz"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty holds no file that ends in \.xml\.gz, \.xml, \.jsonl\.gz, \.jsonl"):
+    with pytest.raises(ValueError, match=r"empty has no file that ends in \.xml\.gz, \.xml, \.jsonl\.gz, \.jsonl"):
         input_files([tmp_path / "empty"])
-    with pytest.raises(ValueError, match=r"md5 is of no known format\. Known: "):
+    with pytest.raises(ValueError, match=r"md5 has an unknown format\. Known: "):
         input_files([tmp_path / "baseline" / "pubmed25n0002.xml.gz.md5"])
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         input_files([tmp_path / "nowhere"])

@@ -1,1 +1,1 @@
-"""Where passages come from: each source is a module that yields them."""
+"""Readers for the data sources, one module each."""

@@ -1,6 +1,7 @@
-"""Marked notes of CASI, the University of Minnesota's Clinical Abbreviation Sense Inventory (Moon et al. 2014).
+"""Reads the annotated notes of CASI, the University of Minnesota's Clinical Abbreviation Sense Inventory.
 
-37,500 stretches of clinical notes, each with one short form that annotators explained; one row is one passage.
+The data set (Moon et al. 2014) has 37,500 excerpts from clinical notes, each with one annotated short form; one row is
+one passage.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ def read_casi(path: Path, quarantine: Quarantine) -> list[Passage]:
     """Read CASI's rows: short form|long form|short form as written|start|end|section|text, windows-1252, also `.gz`.
 
     Ordinary words and people's names that only look like short forms (GENERAL ENGLISH, NAME) have the gold answer
-    `NONE_OF_THESE`. Rows of which the annotators were unsure, or that they called a mistake, are set aside with that
-    reason; they do not count towards the quarantine's limit.
+    `NONE_OF_THESE`. Rows about which the annotators were unsure, or that they called a mistake, are quarantined with
+    that reason; they do not count towards the quarantine's limit.
 
     Returns:
-        One passage a row, its id "<short form>-<line number>", its source "casi".
+        One passage per row, with the id "<short form>-<line number>" and the source "casi".
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged, or too many rows are malformed (`TooManyBadRows`).
     """
     must_exist(path)
@@ -70,10 +71,10 @@ def _passage(line: int, cells: list[str], sense: str) -> Passage:
 
 
 def _standing(text: str, written: str, start: int) -> int:
-    """Where the short form stands. Copies of the file differ in what they count, so the text has the last word."""
+    """The position of the short form. Copies of the file count offsets differently, so the text is authoritative."""
     if text.startswith(written, start):
         return start
     places = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(written)}(?!\w)", text)]
     if not places:
-        raise ValueError(f"{written!r} stands neither at {start:,} nor as a word elsewhere in the text")
+        raise ValueError(f"{written!r} appears neither at {start:,} nor as a word elsewhere in the text")
     return min(places, key=lambda place: abs(place - start))

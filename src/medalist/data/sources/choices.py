@@ -1,6 +1,6 @@
-"""Choice questions: PubMedQA, MedMCQA, MedQA, and files of your own, as the authors or the Hub lay them out.
+"""Reads choice questions: PubMedQA, MedMCQA and MedQA in their authors' or the Hub's formats, and your own files.
 
-A row is an object of JSON Lines, of a JSON list, of Parquet, or a line of CSV:
+A row is an object in JSON Lines, a JSON list or Parquet, or a line of CSV:
 
     PubMedQA  {"pmid" or "pubid", "question", "context", "answer" or "final_decision": yes, no or maybe}
               or one JSON object {PMID: {"QUESTION", "CONTEXTS", "final_decision"}}
@@ -31,14 +31,14 @@ _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
 
 NumberedRow = tuple[int, dict[str, Any]]
-"""Line number, fields."""
+"""(line number, fields)."""
 
 
 def is_choices(path: Path) -> bool:
-    """Whether the first row of a file is a choice question: it has a question, and passages have none.
+    """Whether the first row of a file is a choice question, that is, has a question, which passages do not.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     must_exist(path)
     if path.is_dir() or not path.name.lower().endswith(_ENDINGS):
@@ -46,21 +46,22 @@ def is_choices(path: Path) -> bool:
     try:
         with _readable(path):
             first = next(_rows(path, Quarantine()), None)
-    except ValueError:  # whoever reads it in earnest says what is wrong
+    except ValueError:  # the actual reader will report what is wrong
         return False
     return first is not None and "question" in first[1]
 
 
 def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]:
-    """Read choice questions; those about the same text become one `Quiz`, in the place of the first.
+    """Read choice questions; those about the same text become one `Quiz`, at the position of the first.
 
     Args:
-        path: `.jsonl`, `.json`, `.csv` (also `.gz`) or `.parquet`; see the module for the fields.
-        quarantine: collects malformed rows; without one, the default limit of 5 % holds.
+        path: `.jsonl`, `.json`, `.csv` (each plain or `.gz`) or `.parquet`; see the module docstring for the fields.
+        quarantine: collects malformed rows; the default has a limit of 5 %.
 
     Raises:
-        ValueError: the format is unknown, the file is damaged, its answers are ambiguous, or `TooManyBadRows`.
-        FileNotFoundError: there is no such file.
+        ValueError: the format is unknown, the file is damaged, its answers are ambiguous, or there are too many bad
+            rows (`TooManyBadRows`).
+        FileNotFoundError: the file does not exist.
     """
     quarantine = Quarantine() if quarantine is None else quarantine
     must_exist(path)
@@ -73,9 +74,9 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
         try:
             quiz = _quiz(row, path.name.split(".")[0], line, first_option)
             if ids.setdefault(quiz.id, quiz.text) != quiz.text:
-                raise ValueError(f"id {quiz.id!r} has another text already")
+                raise ValueError(f"id {quiz.id!r} already has a different text")
         except KeyError as error:
-            quarantine.add(path, line, f"no field {error}", row)
+            quarantine.add(path, line, f"missing field {error}", row)
             continue
         except (ValueError, TypeError) as error:
             quarantine.add(path, line, str(error), row)
@@ -89,13 +90,13 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
         else:
             found[quiz.text] = replace(known, choices=(*known.choices, choice))
     if not found and not quarantine.rows:
-        raise ValueError(f"{path} holds no questions")
+        raise ValueError(f"{path} contains no questions")
     quarantine.check()
     return list(found.values())
 
 
 def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
-    """The objects of a file; PubMedQA's upper-case fields are given the names of the others."""
+    """Yield the objects of a file; PubMedQA's upper-case fields are renamed like those of the other formats."""
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         yield from parquet_records(path, quarantine)
@@ -111,26 +112,26 @@ def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
             if "QUESTION" in row:
                 row = {"question": row["QUESTION"], "context": row.get("CONTEXTS"), **row}
             yield number, row if key is None else {"pmid": key, **row}
-    elif name.endswith((".json", ".jsonl")):  # MedMCQA calls its JSON Lines .json
+    elif name.endswith((".json", ".jsonl")):  # MedMCQA uses the extension .json for JSON Lines
         yield from json_records(path, quarantine)
     else:
-        raise ValueError(f"{path} is of no known format. Known: {', '.join(_ENDINGS)}")
+        raise ValueError(f"{path} has an unknown format. Known: {', '.join(_ENDINGS)}")
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Say which file it was that is damaged, not UTF-8 or no CSV."""
+    """Name the file in the error if it is damaged, not UTF-8 or not valid CSV."""
     try:
         with undamaged(path):
             yield
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
     except csv.Error as error:
-        raise ValueError(f"{path} is no CSV ({error})") from None
+        raise ValueError(f"{path} is not valid CSV ({error})") from None
 
 
 def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
-    """A file that is one JSON list or one object of objects; None for JSON Lines, even if it is a single one."""
+    """The content of a file that is one JSON list or one object of objects; None for JSON Lines, even a single line."""
     with open_text(path, encoding="utf-8-sig", newline="") as file:
         try:
             whole = json.load(file)
@@ -153,26 +154,26 @@ def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
 
 
 def _first_option(path: Path, answers: Iterable[object]) -> int:
-    """Whether MedMCQA's `cop` counts from 1, as the authors' JSON does, or from 0, as the Hub's copy does.
+    """Whether MedMCQA's `cop` counts from 1, as in the authors' JSON, or from 0, as in the Hub's copy.
 
     Raises:
-        ValueError: the file has answers of both ways, or none that tells.
+        ValueError: the answers fit neither way of counting, or do not tell them apart.
     """
     found = {str(answer).strip() for answer in answers} & set("01234")
     if not found:
-        return 0  # nothing to tell
+        return 0  # there is no answer to interpret
     if {"0", "4"} <= found:
         raise ValueError(f"{path}: cop is 0 in some rows and 4 in others, so it counts from neither 0 nor 1")
     if found.isdisjoint({"0", "4"}):
         raise ValueError(
-            f"{path}: cop is never 0 and never 4, so it cannot be told whether it counts from 0 or from 1; put the right "
-            'option\'s letter into a field "answer" instead of it'
+            f"{path}: cop is never 0 and never 4, so it is unclear whether it counts from 0 or from 1; replace it with "
+            'a field "answer" that has the letter of the correct option'
         )
     return 0 if "0" in found else 1
 
 
 def _quiz(row: dict[str, Any], stem: str, line: int, first_option: int) -> Quiz:
-    """The quiz of one question."""
+    """Make a quiz with one question from a row."""
     question, context = _words(row["question"], "question"), _context(row.get("context"))
     if "opa" in row or "options" in row:
         named = _named_options([row[key] for key in _MEDMCQA_OPTIONS] if "opa" in row else row["options"])
@@ -197,29 +198,29 @@ def _words(value: object, name: str) -> str:
 
 
 def _context(value: object) -> str:
-    """A text, or the sections of one; none at all is fine."""
+    """Read a context, which may be a text, its sections, or missing."""
     if isinstance(value, dict):
         value = value.get("contexts")
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         value = " ".join(value)
     if value is not None and not isinstance(value, str):
-        raise ValueError("context is no text and no list of texts")
+        raise ValueError("context is neither a string nor a list of strings")
     return (value or "").strip()
 
 
 def _named_options(value: object) -> dict[str, str]:
-    """Options by their letters: those of an object are named already, those of a list or of "one|two" count from A."""
+    """Options by letter: an object already has letters; the items of a list or of "one|two" are lettered from A."""
     if isinstance(value, str):
         value = value.split("|")
     if isinstance(value, list):
         value = dict(zip(string.ascii_uppercase, value, strict=False)) if len(value) <= 26 else None
     if not isinstance(value, dict):
-        raise ValueError('options are a list of up to 26, an object {"A": ...}, or "one|two|three"')
+        raise ValueError('options must be a list of up to 26, an object {"A": ...}, or "one|two|three"')
     return {str(key).strip(): _words(text, "option") for key, text in value.items()}
 
 
 def _named_gold(row: dict[str, Any], named: dict[str, str]) -> int:
-    """The right option, from its letter or its own words; where a row gives both, they must agree."""
+    """Index of the correct option, from its letter or its text; if a row gives both, they must agree."""
     given = [str(row[key]).strip() for key in ("answer_idx", "answer") if row.get(key) not in (None, "")]
     if not given:
         raise ValueError("no answer")
@@ -228,7 +229,7 @@ def _named_gold(row: dict[str, Any], named: dict[str, str]) -> int:
     for answer in given:
         found = {places.index(x) for places, x in ((letters, answer), (words, tidy(answer).casefold())) if x in places}
         if not found:
-            raise ValueError(f"answer {answer!r} is no option and no option's letter")
+            raise ValueError(f"answer {answer!r} is neither an option nor the letter of one")
         meant |= found
     if len(meant) > 1:
         raise ValueError(f"the answer names several options: {', '.join(repr(answer) for answer in given)}")

@@ -1,4 +1,4 @@
-"""GLADIS (Chen et al. 2023): sentences with one natural acronym each, as JSON Lines of tokens."""
+"""Reads GLADIS (Chen et al. 2023): sentences with one naturally occurring acronym each, as JSON Lines of tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDINGS = (".json", ".json.gz")
 
 
 def read_gladis(path: Path, quarantine: Quarantine) -> list[Passage]:
-    """Read `{"short_term", "long_term", "tokens"}` a line; the tokens are joined by spaces, the first use is marked.
+    """Read one `{"short_term", "long_term", "tokens"}` per line; join the tokens with spaces and mark the first use.
 
     Raises:
         ValueError: the file is damaged, or too many lines are malformed (`TooManyBadRows`).
@@ -22,7 +22,7 @@ def read_gladis(path: Path, quarantine: Quarantine) -> list[Passage]:
         try:
             found.append(_passage(record, line))
         except (KeyError, TypeError, ValueError) as error:
-            reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            reason = f"missing field {error}" if isinstance(error, KeyError) else str(error)
             quarantine.add(path, line, reason, record)
     return found
 
@@ -30,9 +30,9 @@ def read_gladis(path: Path, quarantine: Quarantine) -> list[Passage]:
 def _passage(record: dict[str, Any], line: int) -> Passage:
     short_form, long_form, tokens = record["short_term"], record["long_term"], record["tokens"]
     if not isinstance(tokens, list) or not all(isinstance(part, str) for part in (short_form, long_form, *tokens)):
-        raise ValueError("short_term and long_term are text, tokens a list of texts")
+        raise ValueError("short_term and long_term must be strings, tokens a list of strings")
     if short_form not in tokens:
-        raise ValueError(f"{short_form!r} is none of the tokens")
+        raise ValueError(f"{short_form!r} is not among the tokens")
     start = sum(len(token) + 1 for token in tokens[: tokens.index(short_form)])
     mention = Mention(start=start, end=start + len(short_form), short_form=short_form, long_form=long_form)
     return Passage(id=f"gladis-{line}", text=" ".join(tokens), mentions=(mention,), source="gladis")

@@ -1,6 +1,7 @@
-"""MeDAL's files: train, valid and test (a row per short form), full_data (a row per abstract, lists joined by "|"), Parquet.
+"""Reads MeDAL's files and converts their word positions to the character offsets of a `Mention`.
 
-What they count in words, a `Mention` counts in characters.
+The files are train, valid and test (one row per short form), full_data (one row per abstract, with lists joined by
+"|"), and the Hub's Parquet.
 """
 
 from __future__ import annotations
@@ -34,35 +35,35 @@ class MedalRow(NamedTuple):
     """One row: an abstract with one short form, or with all of its short forms."""
 
     line: int
-    """Where it ends, counted from 1 with the header, as an editor shows it; in Parquet, the row."""
+    """The line on which the row ends, from 1 including the header, as in an editor; in Parquet, the row number."""
     abstract: str
     text: str
     locations: str
-    """Index of the word, or several joined by "|"."""
+    """Index of the word, or several indices joined by "|"."""
     labels: str
-    """Long form, or several joined by "|"."""
+    """Long form, or several long forms joined by "|"."""
     file: str
-    """The name of the table's file, for whoever looks for the row."""
+    """The name of the table's file, so that the row can be located."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One of MeDAL's tables: a file, or a file of an archive."""
+    """One of MeDAL's tables: a file, or a file in an archive."""
 
     path: Path
     member: str | None = None
-    """Its name in the archive."""
+    """The table's name in the archive."""
     split: str | None = None
-    """What it is called where its file's name does not say: one of the Hub's."""
+    """The table's split, if the file name does not say it, as for the Hub's files."""
 
     @property
     def name(self) -> str:
-        """The name of its split, or the file's without folder and endings: "train"."""
+        """The name of the split, or the file name without folder and extensions: "train"."""
         return self.split or self.file.split(".")[0].lower()
 
     @property
     def file(self) -> str:
-        """The name of its file, in an archive or not, without folder."""
+        """The file name, in an archive or not, without the folder."""
         return Path(self.member or self.path).name
 
     def __str__(self) -> str:
@@ -70,11 +71,11 @@ class Table:
 
 
 def tables(path: Path) -> list[Table]:
-    """The tables of a file: one, or those of an archive (pretrain_subset.zip holds three).
+    """The tables in a file: one, or all of those in an archive (pretrain_subset.zip has three).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the archive is damaged or holds no CSV file.
+        FileNotFoundError: the file does not exist.
+        ValueError: the archive is damaged or contains no CSV file.
     """
     must_exist(path)
     if path.suffix != ".zip":
@@ -82,19 +83,19 @@ def tables(path: Path) -> list[Table]:
     with undamaged(path), zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
     if not members:
-        raise ValueError(f"{path} holds no CSV file, so it is none of MeDAL's archives")
+        raise ValueError(f"{path} contains no CSV file, so it is not one of MeDAL's archives")
     return [Table(path, member) for member in sorted(members)]
 
 
 def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
-    """Passages of a table, one per (abstract, text), for the short forms may be substituted differently.
+    """Read the passages of a table, one per (abstract, text), as the texts of an abstract may differ in substitutions.
 
     Raises:
-        ValueError: the file is damaged, or none of MeDAL's.
+        ValueError: the file is damaged, or is not one of MeDAL's.
     """
     found = tables(path)
     if len(found) > 1:
-        raise ValueError(f"{path} holds {len(found)} CSV files; unpack it and name the one you mean")
+        raise ValueError(f"{path} contains {len(found)} CSV files; unpack it and choose one")
     return group(rows(found[0], quarantine), inventory, quarantine)
 
 
@@ -104,20 +105,20 @@ def group(
     quarantine: Quarantine,
     stray: Counter[tuple[str, str]] | None = None,
 ) -> list[Passage]:
-    """Rows as passages, in the order of their first rows; malformed rows and duplicates are set aside.
+    """Group rows into passages, in the order of their first rows; malformed rows and duplicates are quarantined.
 
-    Of a row with several short forms those are kept that can be read.
+    If some of a row's short forms cannot be read, the others are kept.
 
     Args:
         found: the rows.
-        inventory: knows the short forms.
-        quarantine: collects what is set aside.
-        stray: counts labels with stray spaces, by (short form, label); the spaces themselves are dropped.
+        inventory: lists the short forms.
+        quarantine: collects the malformed and duplicate rows.
+        stray: counts labels with stray spaces, by (short form, label); the spaces themselves are removed.
     """
     texts: dict[tuple[str, str], dict[tuple[int, int], Mention]] = {}
     for row in found:
         known = texts.setdefault((row.abstract, row.text), {})
-        # Only a table without ids joins its lists; elsewhere a "|" is a character like others.
+        # Only tables without ids join lists; in the others, "|" is an ordinary character.
         joined = not row.abstract.isdigit() and "|" in row.locations + row.labels
         locations = row.locations.split("|") if joined else [row.locations]
         labels = row.labels.split("|") if joined else [row.labels]
@@ -148,7 +149,7 @@ def group(
         numbers[abstract] += 1
         identifier = abstract if numbers[abstract] == 1 else f"{abstract}#{numbers[abstract]}"
         mentions = tuple(sorted(marked.values(), key=lambda m: m.start))
-        # The source is not the file's name: an id means the same abstract in all of MeDAL's files.
+        # The source is not the file name, because an id identifies the same abstract in all of MeDAL's files.
         passages.append(Passage(id=identifier, text=text, mentions=mentions, source="medal"))
     return passages
 
@@ -158,10 +159,10 @@ def _twice(earlier: Mention, later: Mention) -> str:
 
 
 def word_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
-    """MeDAL's word index as character offsets; the word, without its punctuation, is the short form.
+    """Convert MeDAL's word index to character offsets; the word without its punctuation is the short form.
 
     Raises:
-        ValueError: the index or the label is wrong, or the word is no short form of the label.
+        ValueError: the index or the label is wrong, or the word is not a short form of the label.
     """
     long_form = tidy(label)
     if not long_form:
@@ -169,7 +170,7 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory) -> 
     try:
         index = int(location)
     except ValueError:
-        raise ValueError(f"LOCATION {location!r} is no number") from None
+        raise ValueError(f"LOCATION {location!r} is not a number") from None
     parts = text.split(None, index) if index >= 0 else []
     if len(parts) <= index or not parts:
         raise ValueError(f"LOCATION {index:,} is outside the text ({len(text.split()):,} words)")
@@ -179,15 +180,15 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory) -> 
     if surface not in inventory.senses:
         core = surface.strip(_PUNCTUATION)
         if not core:
-            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is no short form")
+            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is not a short form")
         start += surface.index(core)
         surface = core
     short_form = inventory.key(surface)
     if short_form is None:
-        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of the inventory")
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is not a short form in the inventory")
     if not surface.startswith(short_form) and inventory.belongs_elsewhere(short_form, long_form):
-        # "was" is not WAS when the label is a sense of RA: LOCATION points at an ordinary word.
-        raise ValueError(f"{surface!r} at LOCATION {index:,} is no short form of {long_form!r}")
+        # "was" is not WAS if the label is a sense of RA: LOCATION points at an ordinary word.
+        raise ValueError(f"{surface!r} at LOCATION {index:,} is not a short form of {long_form!r}")
     return Mention(start=start, end=start + len(surface), short_form=short_form, long_form=long_form)
 
 
@@ -210,7 +211,7 @@ def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
         elif isinstance(names, list) and set(COLUMNS[1:]) <= set(names) <= {*COLUMNS, ""}:
             columns = [names.index(name) if name in names else -1 for name in COLUMNS]  # full_data has no ids
         elif header is None:
-            raise ValueError(f"{table} is empty; MeDAL's tables begin with {','.join(COLUMNS)}")
+            raise ValueError(f"{table} is empty; a MeDAL table begins with {','.join(COLUMNS)}")
         else:
             raise ValueError(f"{table} begins with {str(header)[:80]}, not with MeDAL's columns {','.join(COLUMNS)}")
         a, b, c, d = columns
@@ -226,12 +227,12 @@ def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
 
 
 def text_id(text: str) -> str:
-    """An id for an abstract of a table that has none: it follows from the text."""
+    """An id for an abstract in a table without ids, derived from the text."""
     return f"t{hashlib.sha256(text.encode()).hexdigest()[:15]}"
 
 
 def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """CSV records with the line that each ends on; blank lines are left out. Nearly all hold no quotation mark."""
+    """Yield CSV records with the line on which each ends, skipping blank lines. Lines without quotes are split fast."""
     lines, number = iter(lines), 0
     for raw in lines:
         number += 1
@@ -243,7 +244,7 @@ def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | csv.Erro
         reader = csv.reader(map(_text, chain([raw], lines)))
         try:
             quoted = next(reader)
-        except csv.Error as error:  # an open quotation mark or a stray carriage return; it goes on behind it
+        except csv.Error as error:  # an open quotation mark or a stray carriage return; reading continues after it
             number += reader.line_num - 1
             yield number, error
         else:
@@ -253,7 +254,7 @@ def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, list[str] | csv.Erro
 
 
 def _text(raw: bytes) -> str:
-    # Bad bytes become U+FFFD, so that the row around them keeps its place and can be set aside by it.
+    # Invalid bytes become U+FFFD, by which the row can be recognised and quarantined later.
     return raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
 
 
@@ -269,7 +270,7 @@ def _opened(table: Table) -> Iterator[IO[bytes]]:
 
 
 def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
-    """The Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
+    """Rows of the Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
     path, place, line = table.path, Path(table.file), 0
     try:
         file = pq.ParquetFile(path)
@@ -287,17 +288,17 @@ def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
                 elif len(locations) != len(labels):
                     quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs", row)
                 else:
-                    # -1: full_data, which has no ids. Several short forms of a row go to rows of their own.
+                    # The id -1 means full_data, which has no ids. Each short form of a row gets its own row.
                     known = abstract is not None and abstract >= 0
                     identifier = str(abstract) if known else text_id(text)
                     for location, label in zip(locations, labels, strict=True):
                         yield MedalRow(line, identifier, text, str(location), label, place.name)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is no Parquet file, or is cut short ({error})") from None
+        raise ValueError(f"{path} is not a Parquet file, or is truncated ({error})") from None
 
 
 def _is_medal(schema: pa.Schema) -> bool:
-    """Whether the Hub's columns are there, of their types; lists and strings may be large ones."""
+    """Whether the Hub's columns are present with the right types; lists and strings may be of the large types."""
     if not set(HUB_COLUMNS) <= set(schema.names):
         return False
     types = [schema.field(name).type for name in HUB_COLUMNS]
@@ -313,7 +314,7 @@ def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
     """Write MeDAL's own CSV, one row per mention that has a gold answer.
 
     Raises:
-        ValueError: a mention spans several words, which MeDAL's word index cannot say.
+        ValueError: a mention spans several words, which MeDAL's word index cannot express.
     """
     with replacing(path) as file:
         writer = csv.writer(file)
@@ -323,6 +324,6 @@ def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
             for mention in passage.mentions:
                 index = next((i for i, (a, b) in enumerate(words) if a <= mention.start and mention.end <= b), None)
                 if index is None:
-                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not inside one word")
+                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not within one word")
                 if mention.long_form is not None:
                     writer.writerow([passage.id, passage.text, index, mention.long_form])

@@ -1,6 +1,6 @@
-"""PubMed abstracts: its own XML files, baseline and updates, and JSON Lines of one abstract each.
+"""Reads PubMed abstracts from PubMed's own XML files, baseline and updates, or from JSON Lines of one abstract each.
 
-A line of the latter is `{"pmid", "sections": [...]}` or `{"id", "text"}`, either with an optional `"year"`.
+A line is `{"pmid", "sections": [...]}` or `{"id", "text"}`, either with an optional `"year"`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..rows import Quarantine, json_records
 from ..spelling import tidy
 
 CHUNK = 1 << 16
-"""Bytes that the XML parser is given at a time."""
+"""Number of bytes passed to the XML parser at a time."""
 YEARS = (
     "Article/Journal/JournalIssue/PubDate/Year",
     "Article/Journal/JournalIssue/PubDate/MedlineDate",
     "Article/ArticleDate/Year",
 )
-"""Where a citation may tell its year, the best place first; a MedlineDate reads "1998 Dec-1999 Jan"."""
+"""Where a citation may give its year, best source first; a MedlineDate reads "1998 Dec-1999 Jan"."""
 LAST_EXACT_LINE = 65_535
-"""libxml2 notes the line of an element in 16 bits; see `_line`."""
+"""libxml2 stores the line of an element in 16 bits; see `_line`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,33 +38,33 @@ class Abstract:
     pmid: str
     """Digits in PubMed's files; any id in JSON Lines."""
     version: int
-    """Of the citation, from 1; nearly always 1."""
+    """Version of the citation, counted from 1; nearly always 1."""
     year: int | None
-    """Of publication."""
+    """Year of publication."""
     sections: tuple[str, ...]
-    """Plain text without labels; none where the article has no abstract, or has lost it."""
+    """Plain text without labels; empty if the article has no abstract, or no longer has one."""
 
 
 def read_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]:
-    """Stream what a file says, in its order: an `Abstract` for each article, a PMID for each deletion.
+    """Stream the records of a file in order: an `Abstract` for each article, a PMID for each deletion.
 
-    Book chapters (PubmedBookArticle) are passed over. Memory does not grow with an XML file; of JSON Lines the ids are
-    kept, for a second record of an id is malformed there.
+    Book chapters (PubmedBookArticle) are skipped. Memory use does not grow with the size of an XML file; for JSON Lines
+    the ids are kept, because a second record with the same id is malformed there.
 
     Args:
         path: `.xml`, `.xml.gz`, `.jsonl` or `.jsonl.gz`.
         quarantine: collects malformed records and counts all; the caller checks the limit.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the format is unknown or another than the name says, or the file is damaged or cut short.
+        FileNotFoundError: the file does not exist.
+        ValueError: the format is unknown or does not match the name, or the file is damaged or truncated.
     """
     must_exist(path)
     if path.name.endswith((".xml", ".xml.gz")):
         return _xml_records(path, quarantine)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
         return _json_abstracts(path, quarantine)
-    raise ValueError(f"{path} is of no known format. Known: .xml, .xml.gz, .jsonl, .jsonl.gz")
+    raise ValueError(f"{path} has an unknown format. Known: .xml, .xml.gz, .jsonl, .jsonl.gz")
 
 
 def _json_abstracts(path: Path, quarantine: Quarantine) -> Iterator[Abstract]:
@@ -105,16 +105,16 @@ def _xml_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]
                 quarantine.add(path, _line(row), str(error), etree.tostring(row, encoding="unicode")[:200])
             else:
                 yield record
-        # Memory: what stands before is read. The parser may still write behind the element itself, so it stays for now.
+        # Free the elements already read. Keep this one for now, because the parser may still append text after it.
         while (parent := element.getparent()) is not None and parent[0] is not element:
             del parent[0]
 
 
 def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterator[etree._Element]:
-    """Elements of an XML file (also `.gz`) as they begin or end; nothing that the file names is looked up or fetched.
+    """Yield the elements of an XML file (plain or `.gz`) as they begin or end, without resolving external references.
 
     Raises:
-        ValueError: the file is damaged or cut short.
+        ValueError: the file is damaged or truncated.
     """
     parser = etree.XMLPullParser(
         events=(event,),
@@ -139,16 +139,16 @@ def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterato
     except etree.XMLSyntaxError as error:
         reason = re.sub(r", line \d+, column \d+$", "", error.msg)
         raise ValueError(
-            f"{path}, line {error.lineno or 1:,}: not well-formed XML ({reason}). Fetch it again."
+            f"{path}, line {error.lineno or 1:,}: not well-formed XML ({reason}). Download it again."
         ) from None
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is damaged or cut short behind line {line:,} ({error}). Fetch it again.") from None
+        raise ValueError(f"{path} is damaged or truncated after line {line:,} ({error}). Download it again.") from None
 
 
 def _line(element: etree._Element) -> int:
-    """The line that an element begins on.
+    """The line on which an element begins.
 
-    Of lines beyond 16 bits libxml2 tells the one on which the first text inside ends.
+    For line numbers beyond 16 bits, libxml2 reports the line on which the first text inside the element ends.
     """
     line = element.sourceline or 1
     return line if line <= LAST_EXACT_LINE else line - next(element.itertext(), "").count("\n")
@@ -160,10 +160,10 @@ def _abstract(article: etree._Element) -> Abstract:
     if citation is None or number is None:
         raise ValueError("no PMID")
     if (entity := next(citation.iter(etree.Entity), None)) is not None:
-        raise ValueError(f"the entity {entity.text} is not one of XML's own, and others are not looked up")
+        raise ValueError(f"the entity {entity.text} is not one of XML's own, and others are not resolved")
     version = number.get("Version", "1")
     if not version.isdecimal():
-        raise ValueError(f"Version {version!r} of the PMID is no whole number")
+        raise ValueError(f"Version {version!r} of the PMID is not a whole number")
     texts = ("".join(text.itertext()) for text in citation.iterfind("Article/Abstract/AbstractText"))
     return Abstract(
         pmid=_pmid(number),
@@ -176,12 +176,12 @@ def _abstract(article: etree._Element) -> Abstract:
 def _pmid(element: etree._Element) -> str:
     pmid = tidy(element.text or "")
     if not pmid.isdecimal():
-        raise ValueError(f"PMID {pmid!r} is no number" if pmid else "the PMID is empty")
+        raise ValueError(f"PMID {pmid!r} is not a number" if pmid else "the PMID is empty")
     return pmid
 
 
 def _first_year(texts: Iterable[str | None]) -> int | None:
-    """Four digits in a row, from the first text that has them."""
+    """The first four consecutive digits in the first text that has them."""
     found = (re.search("[0-9]{4}", text) for text in texts if text)
     return next((int(match.group()) for match in found if match), None)
 
@@ -190,11 +190,11 @@ ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")
 
 
 def input_files(sources: Sequence[Path]) -> list[Path]:
-    """The files of the sources, in order; a folder gives those that it holds, by name.
+    """The files of the sources, in order; a folder is expanded to its files, sorted by name.
 
     Raises:
-        FileNotFoundError: a source is missing.
-        ValueError: a folder holds no file of a known kind, or a file is of no known kind.
+        FileNotFoundError: a source does not exist.
+        ValueError: a folder has no file of a known format, or a file has an unknown format.
     """
     found: list[Path] = []
     for source in sources:
@@ -202,10 +202,10 @@ def input_files(sources: Sequence[Path]) -> list[Path]:
         if source.is_dir():
             inside = sorted(path for path in source.iterdir() if path.name.endswith(ENDINGS))
             if not inside:
-                raise ValueError(f"{source} holds no file that ends in {', '.join(ENDINGS)}")
+                raise ValueError(f"{source} has no file that ends in {', '.join(ENDINGS)}")
             found += inside
         elif not source.name.endswith(ENDINGS):
-            raise ValueError(f"{source} is of no known format. Known: {', '.join(ENDINGS)}")
+            raise ValueError(f"{source} has an unknown format. Known: {', '.join(ENDINGS)}")
         else:
             found.append(source)
     return found

@@ -1,6 +1,6 @@
-"""Texts that only measure, never train: notes in which a wrong long form would do harm, and plain English.
+"""Texts for evaluation only: notes in which a wrong long form would do harm, and general English.
 
-Written for this project, CC0; `DATASHEET.md` beside this file says what they are and are not.
+Written for this project, CC0; see `DATASHEET.md` in this folder for what they are and are not.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ HERE = Path(__file__).parent
 
 
 def dangerous_pairs() -> tuple[list[Passage], Inventory]:
-    """Notes with one marked short form each, and its two or three senses that must not be taken for one another."""
+    """Notes with one marked short form each, and the two or three senses that must not be confused."""
     inventory = Inventory.read(HERE / "dangerous_pairs.csv")
     return read_passages(HERE / "dangerous_pairs.jsonl", inventory), inventory
 
 
 def general_english() -> list[str]:
-    """Paragraphs about anything but medicine."""
+    """Paragraphs about topics other than medicine."""
     return (HERE / "general_english.txt").read_text(encoding="utf-8").strip().split("\n\n")

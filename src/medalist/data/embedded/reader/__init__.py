@@ -1,7 +1,7 @@
-"""What the reader of notes was taught with: a graded inventory of clinical short forms, passages written to teach their
-senses, notes with look-alikes; and the adapter that was tuned on them.
+"""The note reader's adapter and the data it was tuned on.
 
-Written for this project, CC0; `DATASHEET.md` beside this file says what it is and is not.
+The data is a graded inventory of clinical short forms, passages written to teach their senses, and notes with
+look-alikes. Written for this project, CC0; see `DATASHEET.md` in this folder for what it is and is not.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ WINDOW, MAX_NODES = 768, 1024
 """The prompt settings that the adapter was tuned with."""
 
 WEIGHTS = {1: 1000, 2: 250, 3: 60, 4: 15, 5: 4}
-"""Grade -> how often a sense is met, relative to the others: 1 many times a day, 2 most weeks, 3 most months, 4 once a
-year, 5 hardly ever. They stand for counts, which nobody made."""
+"""Grade -> relative frequency of a sense, used in place of real counts, which do not exist.
+
+The grades mean: 1 many times a day, 2 most weeks, 3 most months, 4 once a year, 5 hardly ever.
+"""
 
 _LOOK_ALIKE = re.compile(r"\[\[(.+?)\]\]")
 
@@ -43,26 +45,26 @@ def inventory() -> Inventory:
 
 
 def equivalents() -> dict[str, str]:
-    """Other wordings of long forms -> the inventory's own: "three times daily" -> "three times a day"."""
+    """Alternative wording of a long form -> the inventory's own: "three times daily" -> "three times a day"."""
     return {wording: row["long_form"] for row in _rows() for wording in row["equivalent"].split("|") if wording}
 
 
 @cache
 def word_counts() -> dict[str, int]:
-    """How often a word stands in lower case in 3.7 million words of public medical text; words seen 50 times or more."""
+    """How often a word appears in lower case in 3.7 million words of public medical text, for counts of at least 50."""
     with (HERE / "word_counts.tsv").open(encoding="utf-8", newline="") as file:
         return {row["word"]: int(row["count"]) for row in csv.DictReader(file, delimiter="\t")}
 
 
 def passages() -> list[Passage]:
-    """The written passages, long forms spelt out, nothing marked."""
+    """The passages, with long forms spelt out and nothing marked."""
     with (HERE / "passages.jsonl").open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     return [Passage(id=record["id"], text=record["text"], source="reader") for record in records]
 
 
 def look_alikes() -> list[Passage]:
-    """Notes in which words that only look like a short form of the inventory are marked; their gold is none of these."""
+    """Notes in which words that only look like a short form are marked; their gold is `NONE_OF_THESE`."""
     senses, found = inventory(), []
     with (HERE / "look_alikes.jsonl").open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]

@@ -1,6 +1,6 @@
 """The embedded sample corpus: original passages with long forms spelt out, and an inventory of clinical English.
 
-Written for this project, CC0; `DATASHEET.md` beside this file says what it is and is not.
+Written for this project, CC0; see `DATASHEET.md` in this folder for what it is and is not.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ FILES = (HERE / "passages.jsonl", HERE / "inventory.csv")
 
 
 def passages() -> list[Passage]:
-    """The passages, long forms spelt out, nothing marked."""
+    """The passages, with long forms spelt out and nothing marked."""
     with FILES[0].open(encoding="utf-8") as file:
         records = [json.loads(line) for line in file]
     return [Passage(id=record["id"], text=record["text"], source="sample") for record in records]
 
 
 def inventory() -> Inventory:
-    """The sample's sense inventory, everyday senses first."""
+    """The sample's sense inventory, most common senses first."""
     found = Inventory.read(FILES[1])
     return Inventory(senses=found.senses, origin="sample")
 
 
 def usual_short_forms() -> Inventory:
-    """The inventory with each long form under one short form: the one that substitution puts in its place."""
+    """The inventory with each long form under a single short form, the one that substitution uses."""
     with FILES[1].open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     listed = Counter(row["long_form"].lower() for row in rows)
@@ -42,7 +42,7 @@ def usual_short_forms() -> Inventory:
 
 @cache
 def do_not_use() -> dict[tuple[str, str], str]:
-    """(notation, what it means) -> why safety bodies say not to write it so, and what to write instead."""
+    """(notation, meaning) -> why safety bodies advise against it, and what to write instead."""
     with (HERE / "do_not_use.csv").open(encoding="utf-8", newline="") as file:
         return {
             (row["notation"], row["means"]): f"{row['why']}; write: {row['instead']} ({row['listed_by']})"
