@@ -155,7 +155,7 @@ def test_a_clean_split_does_not_take_the_place_of_what_is_read(tmp_path, capsys)
     write_jsonl(EVALUATION, path)
     before = path.read_bytes()
     assert exit_code("audit", str(tmp_path / "train.jsonl"), str(path), "--out", str(path)) == 1
-    assert "name another" in capsys.readouterr().err
+    assert "choose another" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 

@@ -150,7 +150,7 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         (
             "cami.csv",
             CAMI + "G4|R6|CT|S4|ct|scan|head|L5||ADAM|\n",
-            "line 7: more than 10 columns; put a cell with a |",
+            "line 7: more than 10 columns; put quotation marks around a cell with a |",
         ),
         ("cami.csv", CAMI + "G4|R6|CT\n", "line 7: no LF"),
         ("cami.csv", CAMI_AUXILIARY + "scan|G|R||CT|S|ct|L||ADAM|||||1|few|\n", "count 'few' is not a whole number"),

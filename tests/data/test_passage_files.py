@@ -191,7 +191,7 @@ def test_file_that_was_cut_short_is_named(tmp_path, name):
     else:
         path.write_bytes(gzip.compress((HEADER + "".join(GOOD)).encode()))
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(ValueError, match=rf"{name} is .*cut short"):
+    with pytest.raises(ValueError, match=rf"{name} is .*truncated"):
         read_passages(path, INVENTORY, Quarantine(limit=1))
 
 
