@@ -45,6 +45,7 @@ def test_each_sign_is_seen_where_it_stands_and_not_elsewhere(text, surface, sign
 def test_a_region_s_letters_alone_are_no_place():
     found = signs("main PA is wide", "PA")
     assert (found.region, found.place) == (1, 0)
+    assert signs("moved from CABG", "CABG").place == 0
 
 
 def test_values_are_in_the_order_of_their_names():
