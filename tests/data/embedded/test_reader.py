@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -113,3 +114,9 @@ def test_the_datasheet_gives_the_figures_of_the_data():
     ):
         assert line in sheet, line
     assert re.search(r"H200", sheet)
+
+
+def test_the_readme_gives_the_figures_of_the_inventory():
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    assert f"an inventory of {len(INVENTORY):,} short forms lists (RA alone has eleven)" in " ".join(readme.split())
+    assert len(INVENTORY.long_forms("RA")) == 11
