@@ -3,8 +3,8 @@
     python benchmarks/reader_fit.py --data DATA --scores OUT --write calibration.json
 
 DATA is what `reader_data.py` made, OUT what `reader.py` left. Figures are cross-validated over notes (ten folds), so no
-note is answered with weights that it helped to fit; what is written is fitted on all of them. The two thresholds are set
-on those same answers, so the shares that they aim at are reached by construction.
+note is answered with weights that it helped to fit; what is written is fitted on all of them. The two thresholds are
+set on those same answers, so the shares that they aim at are reached by construction.
 """
 
 from __future__ import annotations
