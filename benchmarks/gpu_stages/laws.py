@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medalist.trees.scoring import TOLERANCE, candidate_scores, score_tree, tree_inputs
+from medalist.trees.scoring import TOLERANCE, score_pass, score_tree, tree_pass
 from medalist.trees.tree import TokenTree, build_tree, forest, sequences
 
 from .models import TOY, Sizes, base_model, in_bfloat16, quantised, random_llama, rounded
@@ -150,15 +150,14 @@ def _layouts(
     def alone() -> Iterator[tuple[int, Tensor]]:
         first = 0
         for tree in trees:
-            yield first, score_tree(model, tree.to(device), attention)
+            yield first, score_tree(model, tree, attention)
             first += tree.num_candidates
 
     def shipped() -> Iterator[tuple[int, Tensor]]:
-        yield 0, score_tree(model, forest(trees).to(device), attention)
+        yield 0, score_tree(model, forest(trees), attention)
 
     def together() -> Iterator[tuple[int, Tensor]]:
-        joined = forest(trees).to(device)
-        yield 0, candidate_scores(model(**tree_inputs(joined, attention, model.dtype)).logits[0], joined)
+        yield 0, score_pass(model, tree_pass(forest(trees), attention, "cpu").to(device))
 
     def beside() -> Iterator[tuple[int, Tensor]]:
         one = side_by_side(trees, "sdpa", device)
