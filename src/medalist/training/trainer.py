@@ -8,7 +8,7 @@ It differs from the stock Trainer in this: the loss is divided by the number of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,8 @@ class TreeTrainer(Trainer):
         text_ids = seen.text_ids
         if seen.on_all_ranks:
             text_ids = [name for names in self._ranks.gathered(text_ids) for name in names]
-        raise NonFiniteError(
-            f"{seen.what} became {seen.value} at step {seen.step}, passages {', '.join(text_ids)}. {self._resume_hint()}"
-        )
+        where = f"at step {seen.step}, passages {', '.join(text_ids)}"
+        raise NonFiniteError(f"{seen.what} became {seen.value} {where}. {self._resume_hint()}")
 
     def _resume_hint(self) -> str:
         return resume_hint(Path(self.args.output_dir))

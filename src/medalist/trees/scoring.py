@@ -169,7 +169,7 @@ def score_pass(model: Any, one: TreePass) -> Tensor:
 
 
 def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
-    """Summed log-probability of each candidate of a tree or forest on the CPU, ``[C]`` float32 on the model's device."""
+    """Summed log-probability of each candidate, ``[C]`` float32 on the model's device; the tree is on the CPU."""
     return score_pass(model, tree_pass(tree, attention, model.device).to(model.device))
 
 
