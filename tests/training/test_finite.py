@@ -146,3 +146,10 @@ def test_the_host_asks_after_some_steps_even_if_nothing_is_logged():
     assert asked[:-1] == [None] * (MOST_STEPS - 1)
     assert (asked[-1].what, asked[-1].step, asked[-1].text_ids) == ("Loss", 3, ["text 3"])
     assert check.bad == 1
+
+
+def test_a_gpu_is_asked_for_log_lines_every_tenth_step_unless_the_recipe_wants_more(as_on_a_gpu, loaded, tmp_path):
+    for name, more, lines in (("ten", {}, 1), ("five", {"log_every": 5}, 2)):
+        run_tune(loaded, tmp_path / name, max_steps=10, evaluate_every=100, passages_per_pass=8, **more)
+        assert len(log_lines(tmp_path / name, "loss")) == lines
+        loaded.model = loaded.model.unload()

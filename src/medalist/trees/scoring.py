@@ -78,8 +78,9 @@ class TreePass:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TreePass:
-        names = [field.name for field in fields(self) if field.name != "attention"]
-        return replace(self, **{name: change(getattr(self, name)) for name in names})
+        tensors = [field.name for field in fields(self) if field.name != "attention"]
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in tensors}
+        return replace(self, **changed)
 
 
 def tree_pass(tree: TokenTree, attention: Attention, device: torch.device | str) -> TreePass:
