@@ -7,18 +7,28 @@ import io
 import json
 import math
 import sys
+from typing import Any
 
 import pytest
 import torch
 from peft.helpers import disable_input_dtype_casting
 from rich.console import Console
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    PretrainedConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from medalist.cli.app import main
 from medalist.cli.result_tables import plan_tables
 from medalist.models.adapters import add_adapter
 from medalist.models.base import ModelError, local_base
-from medalist.models.load import load_base
+from medalist.models.load import load_base, longest_sequence
 from medalist.planning.compute import scoring_work, training_work
 from medalist.planning.devices import device_memory, parse_memory
 from medalist.planning.memory import (
@@ -44,8 +54,11 @@ LLAMA = "meta-llama/Meta-Llama-3-8B"
 TREE = build_tree(list(range(5, 105)), [(list(range(7)), [[1, 2, 3], [1, 4], [5, 6, 7]]), ([9, 8], [[7], [6, 5]])])
 
 
-def config_of(shape: ModelShape) -> LlamaConfig:
-    return LlamaConfig(
+def config_of(shape: ModelShape) -> PretrainedConfig:
+    """Of the family that is built so."""
+    kinds = {(2, False): Qwen2Config if shape.attention_bias else LlamaConfig, (2, True): Qwen3Config}
+    return kinds.get((shape.norms, shape.head_norms), Gemma3TextConfig)(
+        head_dim=shape.head,
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers,
@@ -57,17 +70,36 @@ def config_of(shape: ModelShape) -> LlamaConfig:
     )
 
 
-def small(layers: int = 2, *, tied: bool = False) -> ModelShape:
-    return ModelShape(
-        name="small", hidden=64, intermediate=176, layers=layers, heads=8, kv_heads=2, vocab=200, tied=tied
-    )
+def small(layers: int = 2, **more: Any) -> ModelShape:
+    return ModelShape(name="small", hidden=64, intermediate=176, layers=layers, heads=8, kv_heads=2, vocab=200, **more)
+
+
+QWEN_3 = {"head_norms": True, "head_dim": 16}
+GEMMA_3 = QWEN_3 | {"norms": 4}
 
 
 @pytest.mark.parametrize("shape", {shape.parameters: shape for shape in KNOWN.values()}.values(), ids=lambda s: s.name)
 def test_the_table_has_as_many_parameters_as_the_model(shape):
     with torch.device("meta"):
-        model = LlamaForCausalLM(config_of(shape))
+        model = AutoModelForCausalLM.from_config(config_of(shape))
     assert model.num_parameters() == shape.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("mistralai/Mistral-7B-v0.3", 7.25),
+        ("Qwen/Qwen2.5-0.5B", 0.49),
+        ("Qwen/Qwen2.5-7B-Instruct", 7.62),
+        ("Qwen/Qwen2.5-72B", 72.7),
+        ("Qwen/Qwen3-0.6B", 0.6),
+        ("Qwen/Qwen3-8B-Base", 8.2),
+        ("Qwen/Qwen3-32B", 32.8),
+        ("google/gemma-3-1b-it", 1.0),
+    ],
+)
+def test_a_known_shape_has_the_weights_that_its_model_card_names(name, billions):
+    assert KNOWN[name].parameters / 1e9 == pytest.approx(billions, rel=0.01)
 
 
 def test_a_config_and_a_gguf_file_give_the_shape_of_the_model(model_folder, tmp_path):
@@ -76,13 +108,26 @@ def test_a_config_and_a_gguf_file_give_the_shape_of_the_model(model_folder, tmp_
     assert gguf.parameters == find_shape("smollm2-135m").parameters == 134_515_008
     assert find_shape("some/model", config=model_folder).hidden == 32
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ModelError, match="llama, mistral, qwen2, not gpt2"):
+    with pytest.raises(ModelError, match="llama, mistral, qwen2, qwen3, gemma3_text, not gpt2"):
         find_shape(str(tmp_path))
 
 
+@pytest.mark.parametrize("family", [LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, Gemma3TextConfig])
+def test_a_config_of_every_family_gives_the_parameters_of_its_model(family, tmp_path):
+    sizes = {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = family(**sizes, num_key_value_heads=2, head_dim=32, vocab_size=200, sliding_window=100)
+    config.save_pretrained(tmp_path)
+    shape = find_shape(str(tmp_path))
+    with torch.device("meta"):
+        assert AutoModelForCausalLM.from_config(config).num_parameters() == shape.parameters
+    assert shape.max_positions == longest_sequence(config)
+
+
 def test_an_unknown_id_gets_an_error_that_says_what_to_give():
-    with pytest.raises(ModelError, match="--config PATH"):
+    with pytest.raises(ModelError, match=r"give --config PATH .*\. Known by name: SmolLM2, .* and Gemma 3 up to 1b\.$"):
         find_shape("nobody/knows-this")
+    with pytest.raises(ModelError, match=r"Known and alike: Qwen/Qwen3-8B-Base, .*\.$"):
+        find_shape("Qwen/Qwen3-8B-base")
 
 
 @pytest.mark.parametrize("settings", [{"rank": 4}, {"rank": 8, "upper_layers": 1}])
@@ -123,9 +168,9 @@ def test_a_quantised_layer_has_the_bytes_that_bitsandbytes_allocates(kind):
     assert stored(linear, place) == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) -> int:
+def autograd_keeps(shape: ModelShape, settings: TrainingSettings, dtype: str, loaded) -> int:
     """Bytes of the tensors that autograd saves in a forward pass over `TREE`, not counting weights."""
-    model = LlamaForCausalLM(config_of(small(layers))).to(getattr(torch, dtype))
+    model = AutoModelForCausalLM.from_config(config_of(shape)).to(getattr(torch, dtype))
     loaded.model = model
     model = add_adapter(loaded, settings).train()
     if settings.activation_checkpointing:
@@ -150,10 +195,11 @@ def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.1}, {"method": "full"}], ids=["lora", "dropout", "full"])
-def test_the_plan_counts_what_autograd_keeps_of_a_block_to_the_byte(settings, dtype, loaded):
+@pytest.mark.parametrize("family", [{}, QWEN_3, GEMMA_3], ids=["llama", "qwen3", "gemma3"])
+def test_the_plan_counts_what_autograd_keeps_of_a_block_to_the_byte(family, settings, dtype, loaded):
     wanted = TrainingSettings(rank=4, **settings)
-    kept = autograd_keeps(3, wanted, dtype, loaded) - autograd_keeps(2, wanted, dtype, loaded)
-    assert kept == saved_by_block(small(), len(TREE), wanted, Place(device="cpu", dtype=dtype))
+    more, less = (autograd_keeps(small(layers, **family), wanted, dtype, loaded) for layers in (3, 2))
+    assert more - less == saved_by_block(small(**family), len(TREE), wanted, Place(device="cpu", dtype=dtype))
 
 
 def work_of(settings: TrainingSettings, loaded, shape: ModelShape) -> tuple[int, int]:

@@ -3,7 +3,15 @@
 import pytest
 import torch
 from torch.testing import assert_close
-from transformers import AutoModelForCausalLM, BloomConfig, LlamaConfig, MistralConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from medalist.trees import scoring
 from medalist.trees.prompt import Layout, Question
@@ -33,6 +41,8 @@ SIZES = {
 FAMILIES = {
     "llama": LlamaConfig(**SIZES),
     "qwen2": Qwen2Config(**SIZES),
+    "qwen3": Qwen3Config(**SIZES, head_dim=16),
+    "gemma3": Gemma3TextConfig(**SIZES | {"num_hidden_layers": 7}, head_dim=16, sliding_window=512),
     "smollm": LlamaConfig(**SIZES | {"num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 72}),
 }
 QUESTION_A = ([10, 11, 12], [[13, 14, 15], [13, 16], [17, 18]])

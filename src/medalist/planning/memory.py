@@ -125,7 +125,7 @@ def stored(linear: Linear, place: Place) -> float:
 
 def block_weights(shape: ModelShape, place: Place) -> float:
     """Bytes of one block's weights."""
-    return sum(stored(linear, place) for linear in shape.linears) + 2 * shape.hidden * place.width
+    return sum(stored(linear, place) for linear in shape.linears) + shape.norm_weights * place.width
 
 
 def adapted_layers(shape: ModelShape, settings: TrainingSettings) -> int:
@@ -143,20 +143,21 @@ def trainable(shape: ModelShape, settings: TrainingSettings) -> int:
 def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, place: Place) -> int:
     """Bytes that autograd saves from one trained block for its backward pass.
 
-    A norm saves its input in float32; a linear layer the input of whatever is trained in it; attention its queries,
-    keys and values (repeated for every head if a dense mask is used), output and log-sums; the gated product three
-    tensors. Beside float16 weights, where autocast is off, peft casts its input to the dtype of its float32 weights, so
-    each adapted layer saves a copy of its own.
+    A norm saves its input in float32, Gemma's also its weight plus one; a linear layer the input of whatever is trained
+    in it; attention its queries, keys and values (repeated for every head if a dense mask is used), output and
+    log-sums; the gated product three tensors. Beside float16 weights, where autocast is off, peft casts its input to the
+    dtype of its float32 weights, so each adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
-    width = place.width
-    norms = 2 * FLOAT * (hidden + 1)
+    width, gemma = place.width, shape.norms == 4
+    head_norms = attend + shape.kv_heads * shape.head if shape.head_norms else 0
+    norms = FLOAT * (shape.norms * (hidden + 1) + head_norms + bool(head_norms) * (shape.heads + shape.kv_heads))
     attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
     product = 3 * width * middle
     if settings.method == "full":
-        # For each of the two norms, what its weight multiplies and its output; then the input of the down projection.
-        kept = width * (2 * hidden + 2 * hidden + middle)
+        # What each norm's weight multiplies; the output of those before a linear layer; the down projection's input.
+        kept = (FLOAT if gemma else width) * (shape.norms * hidden + head_norms) + width * (2 * hidden + middle)
     else:
         # The adapter's own products have `width`, except beside float16, where autocast is off: there they are float32.
         inner = FLOAT if place.dtype == "float16" else width
@@ -171,6 +172,7 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
             kept += inner * inputs
     # In bfloat16, autocast keeps a bfloat16 copy of the adapter's weights.
     copies = width * shape.adapter(settings.rank) if settings.method == "lora" and place.dtype == "bfloat16" else 0
+    copies += FLOAT * shape.norm_weights if gemma else 0
     return nodes * (norms + attention + product + kept) + copies
 
 

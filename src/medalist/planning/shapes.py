@@ -1,7 +1,8 @@
-"""Sizes of Llama-family models, found without their weights: in a config, a GGUF header, or a table of known models."""
+"""Sizes of models built like Llama, without their weights: from a config, a GGUF header, or a table of known ones."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ class Linear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelShape:
-    """The sizes that decide how much memory and compute a Llama-family model needs."""
+    """The sizes that decide how much memory and compute a model built like Llama needs."""
 
     name: str
     hidden: int
@@ -50,6 +51,10 @@ class ModelShape:
     output_bias: bool = False
     """Whether the attention's output projection has a bias."""
     mlp_bias: bool = False
+    norms: int = 2
+    """Norms of a block's input and output; Gemma also has two behind attention and MLP."""
+    head_norms: bool = False
+    """Whether the queries and keys of every head are normalised."""
 
     @property
     def head(self) -> int:
@@ -78,7 +83,12 @@ class ModelShape:
     @property
     def block(self) -> int:
         """Parameters of one block."""
-        return sum(linear.parameters for linear in self.linears) + 2 * self.hidden
+        return sum(linear.parameters for linear in self.linears) + self.norm_weights
+
+    @property
+    def norm_weights(self) -> int:
+        """Parameters of the norms of one block."""
+        return self.norms * self.hidden + (2 * self.head if self.head_norms else 0)
 
     @property
     def embedding(self) -> int:
@@ -104,10 +114,26 @@ def _known(*names: str, **sizes: Any) -> dict[str, ModelShape]:
     return {name: ModelShape(name=name, **sizes) for name in names}
 
 
+def _sizes(*numbers: int) -> dict[str, int]:
+    return dict(zip(("hidden", "intermediate", "layers", "heads", "kv_heads"), numbers, strict=True))
+
+
+def _with_variant(variant: str, family: dict[str, Any], sizes: Mapping[str, dict[str, Any]]) -> dict[str, ModelShape]:
+    """A family's models by name, each also with its variant: "-Instruct" behind the name, say."""
+    return {
+        name: ModelShape(name=name, **family | own)
+        for stem, own in sizes.items()
+        for name in (stem, f"{stem}{variant}")
+    }
+
+
 _LLAMA = {"hidden": 4096, "intermediate": 14336, "layers": 32, "heads": 32, "kv_heads": 8, "vocab": 128256}
 _LLAMA_70B = _LLAMA | {"hidden": 8192, "intermediate": 28672, "layers": 80, "heads": 64}
 _SMALL = {"vocab": 128256, "tied": True, "kv_heads": 8, "max_positions": 131072}
 _SMOL = {"vocab": 49152, "tied": True}
+_MISTRAL = {**_sizes(4096, 14336, 32, 32, 8), "max_positions": 32768}
+_QWEN = {"vocab": 151936, "max_positions": 32768}
+_GEMMA = {"vocab": 262144, "tied": True, "max_positions": 512, "norms": 4, "head_norms": True}
 
 KNOWN: Mapping[str, ModelShape] = {
     **_known(
@@ -157,10 +183,47 @@ KNOWN: Mapping[str, ModelShape] = {
         **_LLAMA_70B,
         max_positions=131072,
     ),
+    **_known(
+        "mistralai/Mistral-7B-v0.1",
+        "mistralai/Mistral-7B-Instruct-v0.1",
+        **_MISTRAL | {"max_positions": 4096},
+        vocab=32000,
+    ),
+    **_known("mistralai/Mistral-7B-Instruct-v0.2", **_MISTRAL, vocab=32000),
+    **_known("mistralai/Mistral-7B-v0.3", "mistralai/Mistral-7B-Instruct-v0.3", **_MISTRAL, vocab=32768),
+    **_with_variant(
+        "-Instruct",
+        _QWEN | {"attention_bias": True},
+        {
+            "Qwen/Qwen2.5-0.5B": _sizes(896, 4864, 24, 14, 2) | {"tied": True},
+            "Qwen/Qwen2.5-1.5B": _sizes(1536, 8960, 28, 12, 2) | {"tied": True},
+            "Qwen/Qwen2.5-3B": _sizes(2048, 11008, 36, 16, 2) | {"tied": True},
+            "Qwen/Qwen2.5-7B": _sizes(3584, 18944, 28, 28, 4) | {"vocab": 152064},
+            "Qwen/Qwen2.5-14B": _sizes(5120, 13824, 48, 40, 8) | {"vocab": 152064},
+            "Qwen/Qwen2.5-32B": _sizes(5120, 27648, 64, 40, 8) | {"vocab": 152064},
+            "Qwen/Qwen2.5-72B": _sizes(8192, 29568, 80, 64, 8) | {"vocab": 152064},
+        },
+    ),
+    **_with_variant(
+        "-Base",
+        _QWEN | {"head_dim": 128, "head_norms": True},
+        {
+            "Qwen/Qwen3-0.6B": _sizes(1024, 3072, 28, 16, 8) | {"tied": True},
+            "Qwen/Qwen3-1.7B": _sizes(2048, 6144, 28, 16, 8) | {"tied": True},
+            "Qwen/Qwen3-4B": _sizes(2560, 9728, 36, 32, 8) | {"tied": True},
+            "Qwen/Qwen3-8B": _sizes(4096, 12288, 36, 32, 8),
+            "Qwen/Qwen3-14B": _sizes(5120, 17408, 40, 40, 8),
+        },
+    ),
+    **_known("Qwen/Qwen3-32B", **_QWEN, **_sizes(5120, 25600, 64, 64, 8), head_dim=128, head_norms=True),
+    **_known("google/gemma-3-270m", "google/gemma-3-270m-it", **_GEMMA, **_sizes(640, 2048, 18, 4, 1), head_dim=256),
+    **_known("google/gemma-3-1b-pt", "google/gemma-3-1b-it", **_GEMMA, **_sizes(1152, 6912, 26, 4, 1), head_dim=256),
 }
-"""Published sizes of models, from each model's own config.json, by Hub id; they need no download."""
+"""Published sizes of models, from each model's own config.json, by Hub id; they need no download. Those with a sliding
+window read no farther than it (`longest_sequence`)."""
 
-_FAMILIES = ("llama", "mistral", "qwen2")
+_KNOWN_FAMILIES = "SmolLM2, TinyLlama, Llama 3 to 3.3, Mistral 7B, Qwen2.5, Qwen3 and Gemma 3 up to 1b"
+_FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 
 
 def find_shape(source: str, *, revision: str | None = None, config: Path | None = None) -> ModelShape:
@@ -172,7 +235,7 @@ def find_shape(source: str, *, revision: str | None = None, config: Path | None 
         config: a config.json, or its folder, to use instead.
 
     Raises:
-        ModelError: the sizes are not known, or the model is not of the Llama family.
+        ModelError: the sizes are not known, or the model is not of a family that is counted.
     """
     if config is not None:
         return _from_config(config / "config.json" if config.is_dir() else config, source)
@@ -187,9 +250,10 @@ def find_shape(source: str, *, revision: str | None = None, config: Path | None 
             return _from_config(Path(cached), source)
         if source in KNOWN:
             return KNOWN[source]
+    near = difflib.get_close_matches(source, KNOWN, n=3, cutoff=0.75)
     raise ModelError(
         f"The sizes of {source} are not known: give --config PATH (its config.json), or a folder as model.base. "
-        f"Known sizes: {EMBEDDED}, {', '.join(KNOWN)}."
+        + (f"Known and alike: {', '.join(near)}." if near else f"Known by name: {_KNOWN_FAMILIES}.")
     )
 
 
@@ -202,7 +266,9 @@ def _from_config(path: Path, name: str) -> ModelShape:
         family = values["model_type"]
         if family not in _FAMILIES:
             raise ModelError(f"{path}: the plan supports the families {', '.join(_FAMILIES)}, not {family}")
-        bias = bool(values.get("attention_bias", False))
+        bias, gemma = bool(values.get("attention_bias", False)), family.startswith("gemma")
+        longest = values.get("max_position_embeddings") or 2048
+        window = values.get("sliding_window") if values.get("use_sliding_window", True) else None
         return ModelShape(
             name=name,
             hidden=values["hidden_size"],
@@ -211,12 +277,14 @@ def _from_config(path: Path, name: str) -> ModelShape:
             heads=values["num_attention_heads"],
             kv_heads=values.get("num_key_value_heads") or values["num_attention_heads"],
             vocab=values["vocab_size"],
-            tied=bool(values.get("tie_word_embeddings", False)),
-            max_positions=values.get("max_position_embeddings") or 2048,
+            tied=bool(values.get("tie_word_embeddings", gemma)),
+            max_positions=min(longest, window or longest),
             head_dim=values.get("head_dim") or 0,
             attention_bias=bias or family == "qwen2",
             output_bias=bias,
             mlp_bias=bool(values.get("mlp_bias", False)),
+            norms=4 if gemma else 2,
+            head_norms=family in ("qwen3", "gemma3_text"),
         )
     except KeyError as error:
         raise ModelError(f"{path} has no {error.args[0]}, so it is not the config of a language model") from None
