@@ -36,7 +36,8 @@ from safetensors.torch import save_file
 from medalist.expansion.expander import Expander
 from medalist.models import base as loading
 from medalist.models.load import load_base
-from medalist.planning.plan import Plan, make_plan
+from medalist.planning.plan import make_plan
+from medalist.planning.result import Plan
 from medalist.planning.shapes import KNOWN, ModelShape
 from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe

@@ -30,7 +30,8 @@ from common import machine, progress, recipe_in, table, write_medal_shaped
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from medalist.models.load import load_base
-from medalist.planning.plan import NO_HOLES, Plan, make_plan
+from medalist.planning.plan import make_plan
+from medalist.planning.result import NO_HOLES, Plan
 from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
 from medalist.runs.prepare import prepare

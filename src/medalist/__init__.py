@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .data.passages import Mention, Passage
     from .expansion.expander import Expander, Expansion
     from .models.load import load_base
-    from .planning.plan import Plan, make_plan
+    from .planning.plan import make_plan
+    from .planning.result import Plan
     from .recipe import Recipe, load_recipe
     from .runs.claims import check_claims
     from .runs.evaluate import evaluate_base, evaluate_run
@@ -41,7 +42,7 @@ _HOME = {
     "MedalSettings": "corpora.medal",
     "Mention": "data.passages",
     "Passage": "data.passages",
-    "Plan": "planning.plan",
+    "Plan": "planning.result",
     "PubmedSettings": "corpora.pubmed",
     "Question": "trees.prompt",
     "Recipe": "recipe",

@@ -1,12 +1,13 @@
 """The plan: its sizes, memory and work are compared with what is loaded and measured.
 
-Covers `compute`, `devices`, `memory`, `shapes` and `tree_sizes` too.
+Covers every module of `planning`.
 """
 
 import io
 import json
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ from transformers import (
 
 from medalist.cli.app import main
 from medalist.cli.result_tables import plan_tables
+from medalist.data.embedded import sample
+from medalist.data.splits import split_passages
 from medalist.models.adapters import add_adapter
 from medalist.models.base import ModelError, local_base
 from medalist.models.load import load_base, longest_sequence
@@ -42,9 +45,11 @@ from medalist.planning.memory import (
     trainable,
     training_peaks,
 )
-from medalist.planning.plan import Plan, make_plan
+from medalist.planning.plan import make_plan
+from medalist.planning.result import Plan
 from medalist.planning.shapes import KNOWN, Linear, ModelShape, find_shape
 from medalist.planning.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
+from medalist.planning.whole_run import UTILISATION
 from medalist.recipe import TrainingSettings, parse_recipe
 from medalist.trees.scoring import score_pass, tree_inputs, tree_logits, tree_pass
 from medalist.trees.tree import build_tree, forest
@@ -417,11 +422,63 @@ def test_at_a_rate_that_it_is_told_the_plan_says_how_long_and_what_fits(capsys):
     assert found["step_seconds"] == pytest.approx(work / 300e12) and found["steps"] == 60000 // 16
     shown = shown_plan(capsys, "--tflops", "300", "--hours", "0.5")
     hours = 3750 * found["step_seconds"] / 3600
-    assert "seconds at 300 TFLOP/s" in shown and f"3,750 steps, {hours:,.1f} hours" in shown
+    assert "seconds at 300 TFLOP/s" in shown and f"training {hours:,.2f} 3,750 steps" in shown
     assert f"In 0.5 hours: training.max_steps={int(1800 / found['step_seconds'])}" in shown
     assert "say --tflops" in shown_plan(capsys, "--hours", "2")
     shared = json.loads(shown_plan(capsys, "--tflops", "300", "--devices", "2", "--json"))
     assert shared["step_seconds"] == pytest.approx(found["step_seconds"] / 2)
+
+
+def test_the_whole_run_is_the_sum_of_its_parts(capsys):
+    found = json.loads(shown_plan(capsys, "--tflops", "300", "--json", "--mbits", "100"))
+    parts = {part["name"]: part for part in found["parts"]}
+    assert list(parts) == ["download", "preparation", "training", "looks at validation", "both evaluations"]
+    assert found["whole_seconds"] == pytest.approx(sum(part["seconds"] for part in parts.values()))
+    assert parts["download"]["seconds"] == pytest.approx((2 * KNOWN[LLAMA].parameters + 5.9e9) * 8 / 100e6)
+    assert parts["preparation"]["seconds"] == pytest.approx(5_000_000 / 42_725)
+    assert parts["training"]["seconds"] == pytest.approx(3750 * found["step_seconds"])
+    scored = found["scoring_seconds_per_1000_mentions"]
+    assert parts["looks at validation"]["seconds"] == pytest.approx(15 * 500 * MENTIONS / 1000 * scored)
+    assert parts["both evaluations"]["seconds"] == pytest.approx(2 * 2000 * MENTIONS / 1000 * scored)
+    shown = shown_plan(capsys, "--tflops", "300")
+    assert "data/medal is not there yet; assumed: typical MeDAL passages" in shown
+    assert "22.0 GB at 200 Mbit/s" in shown and "preparation 0.03 5,000,000 rows" in shown
+
+
+def test_what_is_not_known_is_left_out_of_the_total_and_named(capsys):
+    limits = ("data.limit_test=null", "data.limit_validation=null")
+    shown = shown_plan(capsys, "--tflops", "300", *limits)
+    assert "both evaluations ? set data.limit_test" in shown
+    assert "total" in shown and "without looks at validation, both evaluations" in shown
+    untimed = shown_plan(capsys, "data.limit=null")
+    assert "training ? set data.limit or training.max_steps" in untimed
+    assert "total ? without training, looks at validation, both evaluations" in untimed
+
+
+def test_the_embedded_sample_needs_no_download_and_its_texts_are_counted():
+    mine = parse_recipe({}, [])
+    found = make_plan(mine, device="cuda", memory=80e9, with_probe=False, tflops=10.0)
+    shares = {"validation": mine.data.validation, "test": mine.data.test}
+    whole = split_passages(sample.passages(), **shares, seed=mine.seed)
+    assert found.steps == math.ceil(len(whole["train"]) / mine.training.passages_per_step)
+    assert (found.around.download, found.parts[0].how, found.parts[1].seconds) == (0, "everything is here", 0)
+    assert found.around.tested == pytest.approx(len(whole["test"]) * found.mentions / mine.training.passages_per_step)
+
+
+def test_common_cards_are_planned_at_a_third_of_their_published_peak(capsys):
+    found = gpu("data.limit=1600", "data.limit_test=10", "data.limit_validation=10", memory="80GB")
+    cards = {card.name: card for card in found.cards}
+    assert {card.memory for card in found.cards} == {24e9, 40e9, 80e9}
+    a100 = cards["A100, 80 GB"]
+    told = replace(found, tflops=UTILISATION * 312)
+    assert found.tflops is None and a100.step_seconds == pytest.approx(told.step_seconds)
+    assert a100.seconds == pytest.approx(sum(part.seconds for part in told.parts[2:]))
+    assert (a100.verdict, a100.total) == (gpu(memory="80GB").verdict, found.total)
+    assert cards["L4, 24 GB"].verdict == gpu(memory="24GB").verdict == "does not fit"
+    on_cpu = make_plan(recipe("data.limit=1600"), device="cpu", memory=1e12, with_probe=False)
+    assert [card.total for card in on_cpu.cards] == [card.total for card in found.cards], "cards are planned as GPUs"
+    shown = shown_plan(capsys)
+    assert f"A100, 80 GB {UTILISATION * 312:,.0f}" in shown and "33% of their published peak" in shown
 
 
 def test_the_steps_are_those_of_training():

@@ -22,7 +22,8 @@ from ..evaluation.results import (
     right,
 )
 from ..expansion.expander import Expansion
-from ..planning.plan import Plan
+from ..planning.result import Plan
+from ..planning.whole_run import UTILISATION
 from .tables import gain_text, new_table, share_text
 
 
@@ -190,11 +191,8 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
         seconds = (plan.step_seconds, plan.training_seconds, plan.scoring_seconds)
         table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
     yield table
-    if plan.step_seconds is not None and plan.steps is not None:
-        yield (
-            f"Training, looks at validation aside: {plan.steps:,} steps, "
-            f"{plan.steps * plan.step_seconds / 3600:,.1f} hours."
-        )
+    yield _whole_run(plan)
+    yield from _on_cards(plan)
     if plan.step_seconds is not None and hours is not None:
         fit = int(hours * 3600 / plan.step_seconds)
         yield f"In {hours:g} hours: training.max_steps={fit}" if fit else f"In {hours:g} hours: not one step."
@@ -222,6 +220,34 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
                 one.verdict,
             )
         yield table
+
+
+def _whole_run(plan: Plan) -> RenderableType:
+    """The parts of the run, and their sum."""
+    table = new_table("The whole run", "", "hours", "")
+    table.columns[2].justify = "left"
+    for part in plan.parts:
+        table.add_row(part.name, "?" if part.seconds is None else f"{part.seconds / 3600:,.2f}", part.how)
+    whole, missing = plan.whole_seconds, [part.name for part in plan.parts if part.seconds is None]
+    without = f"without {', '.join(missing)}" if missing else ""
+    table.add_row("total", "?" if whole is None else f"{whole / 3600:,.2f}", without, style="bold")
+    return table
+
+
+def _on_cards(plan: Plan) -> Iterator[RenderableType]:
+    """The run on common GPUs."""
+    many = f" ({plan.place.devices} of them)" if plan.place.devices > 1 else ""
+    table = new_table(f"On common cards{many}", "", "TFLOP/s", "s a step", "hours", "peak GB", "")
+    for card in plan.cards:
+        hours = "?" if card.seconds is None else f"{card.seconds / 3600:,.2f}"
+        figures = (f"{card.tflops:,.0f}", f"{card.step_seconds:,.2f}", hours, f"{card.total / 1e9:,.1f}")
+        table.add_row(card.name, *figures, card.verdict)
+    if plan.cards:
+        yield table
+        yield Text(
+            f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with Llama 3 "
+            "8B's shape; small models were not measured. Hours: of training, looks at validation and both evaluations."
+        )
 
 
 def _answer(expansion: Expansion) -> str:

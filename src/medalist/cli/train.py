@@ -77,6 +77,9 @@ def plan(
         float | None,
         typer.Option(min=0.001, help="What a device sustains, in TFLOP/s, instead of measuring this one."),
     ] = None,
+    mbits: Annotated[
+        float, typer.Option(min=0.001, help="Speed of the connection, in Mbit/s, for the time of downloads.")
+    ] = 200.0,
     hours: Annotated[
         float | None, typer.Option(min=0, help="Also say how many steps fit into this many hours.")
     ] = None,
@@ -101,6 +104,7 @@ def plan(
         config=config,
         with_probe=probe,
         tflops=tflops,
+        mbits=mbits,
     )
     if as_json:
         print(json.dumps(result.record(), indent=1, ensure_ascii=False))

@@ -145,8 +145,8 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
 
     A norm saves its input in float32, Gemma's also its weight plus one; a linear layer the input of whatever is trained
     in it; attention its queries, keys and values (repeated for every head if a dense mask is used), output and
-    log-sums; the gated product three tensors. Beside float16 weights, where autocast is off, peft casts its input to the
-    dtype of its float32 weights, so each adapted layer saves a copy of its own.
+    log-sums; the gated product three tensors. Beside float16 weights, where autocast is off, peft casts its input to
+    the dtype of its float32 weights, so each adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head

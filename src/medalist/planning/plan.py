@@ -9,7 +9,7 @@ import math
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,128 +18,13 @@ import torch
 from ..models.precision import choose_dtype, refuse_sharded
 from ..recipe import Recipe, dump_recipe, parse_recipe
 from ..tools.number_formats import DType, FloatType
-from .compute import Rates, Work, probe, scoring_work, training_work
+from .compute import Work, probe, scoring_work, training_work
 from .devices import device_memory
-from .memory import BASELINE, SLACK, Pass, Peak, Place, scoring_peak, training_peaks
+from .memory import BASELINE, Place, scoring_peak, training_peaks
+from .result import NO_HOLES, Advice, Device, OnCard, Plan
 from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass
-
-ERROR = 0.2
-"""Relative error of the predicted peak, enforced by benchmarks/plan.py."""
-OVERHEAD = 1.3
-"""Time of a pass divided by that of its matrix products; measured on a CPU by benchmarks/plan.py."""
-NO_HOLES = "MALLOC_MMAP_THRESHOLD_=131072"
-"""Environment setting that makes glibc map every tensor separately: no fragmentation, slower steps (mallopt(3))."""
-
-Device = Literal["cpu", "cuda"]
-Verdict = Literal["fits", "may not fit", "does not fit", "unknown"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Advice:
-    """A change that saves memory."""
-
-    overrides: tuple[str, ...]
-    """As typed after the recipe; an environment variable goes before the command."""
-    devices: int
-    """Number of devices with the change."""
-    total: float
-    """Bytes per device with the change."""
-    saved: float
-    """Bytes per device that the change saves."""
-    verdict: Verdict
-    """Verdict on the plan with the change."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What a recipe needs."""
-
-    name: str
-    shape: ModelShape
-    place: Place
-    trees: str
-    """Where the sizes of the trees come from."""
-    baseline: float
-    peaks: tuple[Peak, ...]
-    """The moments at which memory may peak, highest first; without the baseline."""
-    memory: float | None
-    """Bytes of the device; None if they are not known."""
-    largest: Pass
-    """The largest training pass."""
-    passes: int
-    """Forward passes of a device in an optimiser step."""
-    tokens: float
-    """Nodes of the trees of an optimiser step, over all devices."""
-    mentions: float
-    """Questions of an optimiser step, over all devices."""
-    work: Work
-    """Operations of an optimiser step, over all devices."""
-    scoring: float
-    """Operations to score the mentions of one average validation tree."""
-    scored: float
-    """Mentions of that tree."""
-    steps: int | None
-    """Optimiser steps of the run; None where the recipe bounds neither steps nor passages."""
-    tflops: float | None = None
-    """What one device sustains, in 10^12 operations per second, as it was told; None: see `rates`."""
-    rates: Rates | None = None
-    """Speeds measured by the probe; None if there was none."""
-    untimed: str | None = None
-    """Why the probe could not run although it was wanted."""
-    advice: tuple[Advice, ...] = ()
-    """Changes that save memory, and how much; the last one is a combination that fits, if there is one."""
-
-    @property
-    def total(self) -> float:
-        """Peak memory of a device, in bytes."""
-        return self.baseline + self.peaks[0].total * SLACK[self.place.device]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the peak fits, allowing for the plan's own error."""
-        if self.memory is None:
-            return "unknown"
-        if self.total > self.memory:
-            return "does not fit"
-        return "fits" if self.total * (1 + ERROR) <= self.memory else "may not fit"
-
-    @property
-    def training_seconds(self) -> float | None:
-        """Seconds to train on 1,000 mentions."""
-        seconds = self._seconds(self.work.forward, self.work.backward)
-        return None if seconds is None else seconds / self.place.devices / self.mentions * 1000
-
-    @property
-    def scoring_seconds(self) -> float | None:
-        """Seconds to score 1,000 mentions on one device."""
-        seconds = self._seconds(self.scoring)
-        return None if seconds is None else seconds / self.scored * 1000
-
-    @property
-    def step_seconds(self) -> float | None:
-        """Seconds of an optimiser step."""
-        return None if self.training_seconds is None else self.training_seconds * self.mentions / 1000
-
-    def _seconds(self, forward: float, backward: float = 0.0) -> float | None:
-        """Seconds of this many operations on one device."""
-        if self.tflops is not None:
-            return (forward + backward) / (self.tflops * 1e12)
-        if self.rates is None:
-            return None
-        return OVERHEAD * (forward / self.rates.forward + backward / self.rates.backward)
-
-    def record(self) -> dict[str, object]:
-        """Everything in machine-readable form; in bytes, seconds and operations."""
-        return asdict(self) | {
-            "peaks": [asdict(peak) | {"total": peak.total} for peak in self.peaks],
-            "parameters": self.shape.parameters,
-            "total": self.total,
-            "verdict": self.verdict,
-            "training_seconds_per_1000_mentions": self.training_seconds,
-            "scoring_seconds_per_1000_mentions": self.scoring_seconds,
-            "step_seconds": self.step_seconds,
-        }
+from .whole_run import CARDS, MBITS, UTILISATION, around, known_total
 
 
 def make_plan(
@@ -151,6 +36,7 @@ def make_plan(
     config: Path | None = None,
     with_probe: bool = True,
     tflops: float | None = None,
+    mbits: float = MBITS,
 ) -> Plan:
     """Estimate what tuning with a recipe needs.
 
@@ -162,6 +48,7 @@ def make_plan(
         config: the base's config.json or its folder, if its sizes are not known.
         with_probe: measure this device's speed to estimate times.
         tflops: what a device sustains, in 10^12 operations per second; given, nothing is measured.
+        mbits: speed of the connection, in 10^6 bits per second, for the time of downloads.
 
     Raises:
         ValueError: the base's sizes are not known, or the settings contradict each other.
@@ -185,7 +72,25 @@ def make_plan(
         except ImportError:  # the memory of quantised weights is counted without what quantises them
             quantization = recipe.model.quantization
             untimed = f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]"
-    return replace(found, advice=advice, rates=rates, untimed=untimed, tflops=tflops)
+    cards = tuple(_on_cards(recipe, devices, where))
+    return replace(found, advice=advice, cards=cards, rates=rates, untimed=untimed, tflops=tflops, mbits=mbits)
+
+
+def _on_cards(recipe: Recipe, devices: int, where: _Where) -> Iterator[OnCard]:
+    """The same plan on common GPUs."""
+    there = _planned(recipe, devices, replace(where, kind="cuda", memory=None, holes=False))
+    for card in CARDS:
+        mine = replace(there, memory=card.memory, tflops=UTILISATION * card.peak)
+        assert mine.step_seconds is not None
+        yield OnCard(
+            name=card.name,
+            memory=card.memory,
+            tflops=UTILISATION * card.peak,
+            total=mine.total,
+            verdict=mine.verdict,
+            step_seconds=mine.step_seconds,
+            seconds=known_total(mine.parts[2:]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,16 +150,18 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         ),
         scoring=scoring_work(where.shape, place, scored),
         scored=questions,
-        steps=_steps(recipe),
+        steps=(steps := _steps(recipe, where.trees)),
+        around=around(recipe, where.shape, where.trees.counts, steps=steps, mentions=mentions),
     )
 
 
-def _steps(recipe: Recipe) -> int | None:
-    """Optimiser steps of the run, if `max_steps` or `data.limit` decides them."""
+def _steps(recipe: Recipe, trees: TreeSource) -> int | None:
+    """Optimiser steps of the run, if `max_steps`, `data.limit` or the number of passages decides them."""
     settings = recipe.training
-    if settings.max_steps or not recipe.data.limit:
+    passages = trees.counts("train", recipe.data.limit)
+    if settings.max_steps or not passages:
         return settings.max_steps
-    return math.ceil(math.ceil(recipe.data.limit / settings.passages_per_step) * settings.epochs)
+    return math.ceil(math.ceil(passages / settings.passages_per_step) * settings.epochs)
 
 
 def _dtype(wanted: DType, kind: Device) -> FloatType:

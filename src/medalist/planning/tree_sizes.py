@@ -18,10 +18,11 @@ from ..data.embedded import sample
 from ..data.inventory import Inventory
 from ..data.passages import Mention, Passage
 from ..data.quizzes import Text
+from ..data.splits import Split
 from ..models.base import cache_folder, local_base
 from ..recipe import Recipe
 from ..runs.prepare import data_folder, prepare
-from ..runs.prepared import is_prepared, open_prepared
+from ..runs.prepared import Prepared, is_prepared, open_prepared
 from ..training.batches import TreeDataset, with_gold
 from ..trees.prompt import Encoder, Layout
 from ..trees.tree import TokenTree, forest
@@ -108,14 +109,17 @@ class TreeSource:
         tokenizer = find_tokenizer(recipe)
         self._tokenizer = tokenizer or EstimatedTokenizer()
         found = _own_texts(recipe)
+        self._train: Sequence[Text]
         validation: Sequence[Text]
-        self._train, validation, self._inventory = found or typical_passages()
+        if isinstance(found, str):
+            self._counts: dict[Split, int] = {}
+            self._train, validation, self._inventory = typical_passages()
+            typical = f"typical MeDAL passages ({WORDS} words, {MENTIONS} mentions, {CANDIDATES} candidates each)"
+            whose = f"{found}; assumed: {typical}"
+        else:
+            self._train, validation, self._inventory, self._counts = found
+            whose = f"{len(self._train)} texts from {recipe.data.source}"
         self._validation = validation or self._train  # if not scored during training, then after it
-        whose = (
-            f"{len(self._train)} texts from {recipe.data.source}"
-            if found
-            else f"assumed: typical MeDAL passages ({WORDS} words, {MENTIONS} mentions, {CANDIDATES} candidates each)"
-        )
         how = (
             "counted by the model's tokenizer"
             if tokenizer
@@ -123,6 +127,11 @@ class TreeSource:
         )
         self.origin = f"{whose}; tokens {how}"
         """Where the sizes come from, for display."""
+
+    def counts(self, split: Split, limit: int | None) -> int | None:
+        """Texts of a split, at most `limit`; of texts that were not all read, the limit; None if there is none."""
+        there = self._counts.get(split)
+        return limit if there is None else min(there, limit or there)
 
     def sizes(self, recipe: Recipe) -> TreeSizes:
         """Sizes of the trees that a recipe makes from these passages; computed once for equal settings."""
@@ -155,28 +164,36 @@ def _size(layouts: Sequence[Layout]) -> tuple[Pass, int]:
     return one, sum(len(layout.questions) for layout in layouts)
 
 
-def _own_texts(recipe: Recipe) -> tuple[Sequence[Text], Sequence[Text], Inventory] | None:
-    """Some training and validation texts from the recipe's own data, if it is on this machine and small or prepared."""
+def _own_texts(recipe: Recipe) -> tuple[Sequence[Text], Sequence[Text], Inventory, dict[Split, int]] | str:
+    """Some training and validation texts from the recipe's own data, if it is on this machine and small or prepared.
+
+    Returns:
+        The texts, their inventory, and how many texts a split has where all were counted; or why there are none.
+    """
     settings = recipe.data
-    try:
-        folder = data_folder(recipe)
-        if is_prepared(folder):
-            prepared = open_prepared(folder)
-            return _spread(prepared.texts("train")), _spread(prepared.texts("validation")), prepared.inventory
-        if settings.source != "sample" and _bytes(Path(settings.path or "")) > SMALL:
-            return None
+    for path in (settings.path, *settings.inventories):
+        if path is not None and not Path(path).exists():  # a shipped recipe names files that a new user has not yet
+            return f"{path} is not there yet"
+    folder = data_folder(recipe)
+    if is_prepared(folder):
+        return _some(open_prepared(folder), whole=True)
+    if settings.source != "sample" and _bytes(Path(settings.path or "")) > SMALL:
+        return f"{settings.path} is large and not read for a plan"
+    few = settings
+    if settings.source != "sample":
+        limits = {"limit": settings.limit, "limit_validation": settings.limit_validation}
         few = settings.model_copy(
-            update={
-                "limit": min(settings.limit or SAMPLE, SAMPLE),
-                "limit_validation": min(settings.limit_validation or SAMPLE, SAMPLE),
-                "limit_test": 1,
-            }
+            update={name: min(limit or SAMPLE, SAMPLE) for name, limit in limits.items()} | {"limit_test": 1}
         )
-        with tempfile.TemporaryDirectory() as place:
-            prepared = prepare(recipe.model_copy(update={"data": few, "output": str(Path(place) / "runs")}))
-            return prepared.texts("train"), prepared.texts("validation"), prepared.inventory
-    except FileNotFoundError:  # a shipped recipe names files that a new user does not have yet
-        return None
+    with tempfile.TemporaryDirectory() as place:
+        prepared = prepare(recipe.model_copy(update={"data": few, "output": str(Path(place) / "runs")}))
+        return _some(prepared, whole=settings.source == "sample")
+
+
+def _some(prepared: Prepared, *, whole: bool) -> tuple[Sequence[Text], Sequence[Text], Inventory, dict[Split, int]]:
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    counts = {split: len(prepared.texts(split)) for split in splits} if whole else {}
+    return _spread(prepared.texts("train")), _spread(prepared.texts("validation")), prepared.inventory, counts
 
 
 def _bytes(path: Path) -> int:
