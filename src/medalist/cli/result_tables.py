@@ -245,8 +245,8 @@ def _on_cards(plan: Plan) -> Iterator[RenderableType]:
     if plan.cards:
         yield table
         yield Text(
-            f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with Llama 3 "
-            "8B's shape; small models were not measured. Hours: of training, looks at validation and both evaluations."
+            f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with "
+            "Llama 3 8B's shape; small models: not measured. Hours: of training, looks at validation, both evaluations."
         )
 
 
