@@ -28,10 +28,10 @@ from transformers.utils import logging
 from medalist.models.adapters import add_adapter
 from medalist.models.load import load_base
 from medalist.recipe import TrainingSettings
-from medalist.training.batches import TREE_FIELDS, TreeDataset, collate
+from medalist.training.batches import TreeDataset, collate
 from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import candidate_scores, score_tree, tree_inputs
+from medalist.trees.scoring import score_pass, score_tree
 from medalist.trees.tree import TokenTree
 
 FIGURE = Path(__file__).parents[1] / "docs" / "benchmarks-profile.png"
@@ -172,8 +172,8 @@ def training(passages: int, upper_layers: int | None) -> Workload:
     texts, inventory = medal_shaped(passages)
     encoder = Encoder(base.tokenizer, PromptSettings(), max_depth=base.max_depth)
     dataset = TreeDataset(texts, encoder, inventory, settings, seed=0)
-    batches = [collate([dataset[number]]) for number in range(len(dataset))]
-    trees = [TokenTree(**{field: batch[field] for field in TREE_FIELDS}) for batch in batches]
+    items = [dataset[number] for number in range(len(dataset))]
+    batches, trees = [collate([item]) for item in items], [item.layouts[0].tree for item in items]
     config = base.model.config
     torch.manual_seed(0)
     model = add_adapter(base, settings)
@@ -182,11 +182,10 @@ def training(passages: int, upper_layers: int | None) -> Workload:
     optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     def run(count: int) -> None:
-        for number, (tree, batch) in enumerate(zip(trees[:count], batches[:count], strict=True), start=1):
-            logits = model(**tree_inputs(tree, "sdpa", torch.float32)).logits[0]
+        for number, batch in enumerate(batches[:count], start=1):
             losses = question_losses(
-                candidate_scores(logits, tree),
-                tree.candidate_question,
+                score_pass(model, batch["trees"]),
+                batch["trees"].candidate_question,
                 batch["gold"],
                 batch["null"],
                 likelihood_weight=settings.likelihood_weight,

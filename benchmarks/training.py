@@ -39,6 +39,7 @@ from medalist.models.adapters import add_adapter
 from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TrainingItem, collate
+from medalist.training.ranks import Ranks
 from medalist.training.trainer import TreeTrainer
 from medalist.trees.prompt import Choose, Encoder, Layout, PromptSettings, sampled_candidates
 from medalist.trees.scoring import score_tree
@@ -238,8 +239,9 @@ def tree_trainer(
         train_dataset=list(items),
         data_collator=collate,
         settings=settings,
-        attention=base.attention,
+        late=False,
         validate=lambda _: {},
+        ranks=Ranks(),
     )
 
 

@@ -13,7 +13,7 @@ from medalist.data.rows import Quarantine
 from medalist.data.sources.pubmed import read_records
 from medalist.models.adapters import add_adapter
 from medalist.recipe import TrainingSettings
-from medalist.trees.scoring import candidate_scores, tree_inputs
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import build_tree, forest
 
 HERE = Path(__file__).parent.parent / "benchmarks"
@@ -75,7 +75,7 @@ def test_the_counted_flops_of_matrix_products_are_those_that_torch_executes(tiny
         model = add_adapter(loaded, TrainingSettings(rank=rank, upper_layers=upper_layers))
         model.train()
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(bool(rank)):
-        scores = candidate_scores(model(**tree_inputs(tree, "sdpa", torch.float32)).logits[0], tree)
+        scores = score_tree(model, tree, "sdpa")
         if rank:
             scores.sum().backward()
     counted = counter.get_flop_counts()["Global"]

@@ -1,7 +1,7 @@
 """Which kernel for which size: forward and backward through four layers, trees of 256 to 16,384 tokens, alone and
 packed.
 
-The layers have Llama 3 8B's shape, then SmolLM2-135M's. Weights are frozen and the input wants a gradient, as under
+The layers have SmolLM2-135M's shape, then Llama 3 8B's. Weights are frozen and the input wants a gradient, as under
 LoRA, so each layer costs what it costs there without the adapters. The mask is made in every pass, as in training.
 """
 
@@ -19,13 +19,13 @@ from .passes import (
     KERNELS,
     Pass,
     Text,
+    as_shipped,
     attention_mask,
     compiled,
     let_compile,
     medal_like,
     one_after_another,
     packs,
-    side_by_side,
     use_kernel,
 )
 
@@ -40,7 +40,7 @@ NEEDS = 3
 
 def run(options: Options, notes: Notes) -> None:
     let_compile()
-    shapes = [("Llama 3 8B", LLAMA_3_8B), ("SmolLM2-135M", SMOLLM2_135M)]
+    shapes = [("SmolLM2-135M", SMOLLM2_135M), ("Llama 3 8B", LLAMA_3_8B)]
     if options.tiny:
         shapes = [("toy", TOY)]
     for name, sizes in shapes:
@@ -94,7 +94,7 @@ def _passes(length: int, kernels: list[str], options: Options) -> list[tuple[str
     trees = packs([text.tree() for text in small], length)[0]
     for kernel in kernels:
         found.append(("packed", kernel, one_after_another(trees, kernel, options.device, length=length)))
-    found.append(("packed", "side by side", side_by_side(trees, "sdpa", options.device)))
+    found.append(("packed", "side by side", as_shipped(trees, options.device)))
     return found
 
 
@@ -118,14 +118,14 @@ def _measured(model: Any, one: Pass, title: str, place: dict[str, str], options:
     def work() -> None:
         mask = attention_mask(one, model.dtype)
         out = model(
-            inputs_embeds=embedded, position_ids=one.tree.depth.view(shape), attention_mask=mask, use_cache=False
+            inputs_embeds=embedded, position_ids=one.laid.depth, attention_mask=mask, use_cache=False
         ).last_hidden_state
         torch.autograd.grad(out, embedded, above)
 
     before = compiled()
     first = measure(work, options.device, repeats=1, warmup=0).wall
     forget_peak(options.device)
-    repeats = 2 if options.tiny else 8 if one.length * one.sequences <= 4096 else 4
+    repeats = 2 if options.tiny else 8 if one.computed <= 4096 else 4
     times = measure(work, options.device, repeats=repeats)
     masks = measure(lambda: attention_mask(one, model.dtype), options.device, repeats=3).median
     rate = one.nodes / times.median
@@ -134,7 +134,7 @@ def _measured(model: Any, one: Pass, title: str, place: dict[str, str], options:
         f"{rate:,.0f}",
         **place,
         nodes=one.nodes,
-        computed_nodes=one.length * one.sequences,
+        computed_nodes=one.computed,
         pairs=one.pairs,
         tokens_per_second=rate,
         seconds=times.median,

@@ -9,7 +9,7 @@ from medalist.trees.tree import TokenTree
 
 from .models import Sizes
 from .notes import Options
-from .passes import FLEX_BLOCK, Pass, medal_like, one_after_another, packs, side_by_side
+from .passes import FLEX_BLOCK, Pass, as_shipped, medal_like, one_after_another, packs, side_by_side
 
 STEPS = 20
 FEWER = 8
@@ -26,7 +26,7 @@ class Case:
     """Nodes of a pass; 0: one tree."""
     kernel: str = "flex"
     beside: bool = False
-    """Trees or rows padded side by side instead of one after another."""
+    """Rows padded side by side instead of one after another."""
     checkpoint: bool = False
     casts: bool = False
     """peft's float32 copies of each adapted layer's input, which medalist's training does without."""
@@ -35,29 +35,48 @@ class Case:
     steps: int = FEWER
 
 
+FIRST = (
+    Case(name="trees, 4k, as shipped", kernel="shipped", steps=STEPS),
+    Case(name="trees, 8k, as shipped, checkpointing", limit=8192, kernel="shipped", checkpoint=True),
+    Case(name="trees, 8k, as shipped", limit=8192, kernel="shipped"),
+)
+"""What `model.attention=auto` takes; nothing of it is measured yet."""
 CASES = (
+    Case(name="rows, 4k, right-padded, flash", rows=True, kernel="causal", beside=True),
+    Case(name="one tree, as shipped", limit=0, kernel="shipped", steps=STEPS),
+    Case(name="trees, 4k, as shipped, checkpointing", kernel="shipped", checkpoint=True),
     Case(name="trees, 4k, flex", steps=STEPS),
-    Case(name="rows, 4k, right-padded, flash", rows=True, kernel="causal", beside=True, steps=STEPS),
-    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
     Case(name="trees, 4k, sdpa", kernel="sdpa"),
     Case(name="trees, 8k, flex, checkpointing", limit=8192, checkpoint=True),
-    Case(name="one tree, sdpa", limit=0, kernel="sdpa", steps=STEPS),
     Case(name="rows, 4k, packed, flex", rows=True),
     Case(name="trees, 4k, flex, peft's float32 copies", casts=True),
     Case(name="one tree, flex", limit=0, steps=STEPS),
     Case(name="trees, 8k, flex", limit=8192),
     Case(name="rows, 4k, packed, sdpa", rows=True, kernel="sdpa"),
     Case(name="rows, 4k, right-padded, flash, all logits", rows=True, kernel="causal", beside=True, stock=True),
-    Case(name="trees, 2k, flex", limit=2048),
+    Case(name="trees, 2k, as shipped", limit=2048, kernel="shipped"),
     Case(name="trees, 4k, flex, checkpointing", checkpoint=True),
     Case(name="trees, 4k, sdpa float", kernel="sdpa float"),
 )
 QUANTISED_CASES = (
+    Case(name="trees, 4k, as shipped, NF4", kernel="shipped"),
+    Case(name="one tree, as shipped, checkpointing, NF4", limit=0, kernel="shipped", checkpoint=True),
+    Case(name="trees, 8k, as shipped, checkpointing, NF4", limit=8192, kernel="shipped", checkpoint=True),
+    Case(name="one tree, as shipped, NF4", limit=0, kernel="shipped"),
     Case(name="trees, 4k, flex, NF4"),
-    Case(name="trees, 8k, flex, checkpointing, NF4", limit=8192, checkpoint=True),
-    Case(name="one tree, sdpa, NF4", limit=0, kernel="sdpa"),
-    Case(name="one tree, sdpa, checkpointing, NF4", limit=0, kernel="sdpa", checkpoint=True),
 )
+SCORING_CASES = (
+    Case(name="trees, 4k, as shipped", kernel="shipped"),
+    Case(name="trees, 8k, as shipped", limit=8192, kernel="shipped"),
+    Case(name="one tree, as shipped", limit=0, kernel="shipped"),
+    Case(name="trees, 16k, as shipped", limit=16384, kernel="shipped"),
+    Case(name="trees, 8k, flex", limit=8192),
+    Case(name="trees, 4k, sdpa", kernel="sdpa"),
+    Case(name="one tree, flex", limit=0),
+    Case(name="trees, 16k, flex", limit=16384),
+)
+NEEDS = {"flex": 12, "shipped": 6, "causal": 6, "sdpa": 6, "sdpa float": 6}
+"""Seconds of a case by kernel; FlexAttention's compile."""
 
 
 def passes(case: Case, sizes: Sizes, options: Options, *, candidates: int = 8) -> list[Pass]:
@@ -69,12 +88,13 @@ def passes(case: Case, sizes: Sizes, options: Options, *, candidates: int = 8) -
     trees = [tree for text in texts for tree in (text.rows() if case.rows else [text.tree()])]
     if case.beside:
         trees.sort(key=len)
-    if case.beside:
         taken = _padded_packs(trees, limit)
         # They are sorted by length: some of every length.
         chosen = sorted({int((number + 0.5) * len(taken) / 4) for number in range(4)})
         return [side_by_side(taken[number], case.kernel, options.device) for number in chosen]
     taken = packs(trees, limit)[:4] if limit else [[tree] for tree in trees[:4]]
+    if case.kernel == "shipped":
+        return [as_shipped(pack, options.device) for pack in taken]
     length = 0
     if case.kernel == "flex":  # compiled for one length
         longest = max(sum(map(len, pack)) for pack in taken)

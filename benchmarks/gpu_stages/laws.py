@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medalist.trees.scoring import TOLERANCE, candidate_scores, score_tree, tree_inputs
+from medalist.trees.scoring import TOLERANCE, score_pass, score_tree, tree_pass
 from medalist.trees.tree import TokenTree, build_tree, forest, sequences
 
 from .models import TOY, Sizes, base_model, in_bfloat16, quantised, random_llama, rounded
 from .notes import Notes, Options
-from .passes import attention_mask, let_compile, medal_like, scores, side_by_side, use_kernel
+from .passes import as_shipped, let_compile, medal_like, scores, use_kernel
 
 SMALL = Sizes(hidden=256, intermediate=704, layers=4, heads=8, kv_heads=4, head=64, vocab=2048)
 GRADIENT = {torch.float32: 1e-3, torch.bfloat16: 0.05}
@@ -50,9 +50,6 @@ def run(options: Options, notes: Notes) -> None:
         with notes.attempt("base"):
             model = base_model(options.base, options.device)
             _laws(model, "base", uneven_trees(1000, options.tiny), options, notes)
-    if options.device == "cuda":
-        with notes.attempt("the check at load, as shipped"):
-            _check_at_load(small, notes)
 
 
 def uneven_trees(vocab: int, tiny: bool) -> list[TokenTree]:
@@ -150,22 +147,17 @@ def _layouts(
     def alone() -> Iterator[tuple[int, Tensor]]:
         first = 0
         for tree in trees:
-            yield first, score_tree(model, tree.to(device), attention)
+            yield first, score_tree(model, tree, attention)
             first += tree.num_candidates
 
     def shipped() -> Iterator[tuple[int, Tensor]]:
-        yield 0, score_tree(model, forest(trees).to(device), attention)
+        yield 0, score_tree(model, forest(trees), attention)
 
     def together() -> Iterator[tuple[int, Tensor]]:
-        joined = forest(trees).to(device)
-        yield 0, candidate_scores(model(**tree_inputs(joined, attention, model.dtype)).logits[0], joined)
+        yield 0, score_pass(model, tree_pass(forest(trees), attention, "cpu").to(device))
 
     def beside() -> Iterator[tuple[int, Tensor]]:
-        one = side_by_side(trees, "sdpa", device)
-        mask = attention_mask(one, model.dtype)
-        if device == "cpu":  # where medalist turns a bool mask into this one
-            mask = torch.zeros(mask.shape, dtype=model.dtype).masked_fill_(~mask, -torch.inf)
-        yield 0, scores(model, one, mask)
+        yield 0, scores(model, as_shipped(trees, device))
 
     yield "alone", alone
     yield "together, as shipped", shipped
@@ -207,13 +199,28 @@ def _computed(model: Any, compute: Callable[[], Iterator[tuple[int, Tensor]]]) -
     return Found(scores=torch.cat(found).cpu(), gradient=gradient)
 
 
-def _check_at_load(sizes: Sizes, notes: Notes) -> None:
-    """What `load_base` does on a GPU: how long its check takes, and what it decides for."""
-    from medalist.models.load import choose_attention
+def check_at_load(options: Options, notes: Notes) -> None:
+    """The stage `load`: what `load_base` does on this device, how long its check takes, and what it decides for."""
+    from medalist.models.load import choose_attention, load_base
 
-    model = random_llama(sizes, "cuda", torch.bfloat16, spread=0.05).eval()
-    began = time.perf_counter()
-    attention, error = choose_attention(model)
-    seconds = time.perf_counter() - began
-    text = f"{attention}, {error:.2g} nats, {seconds:.0f} s"
-    notes.record("the check at load, as shipped", text, attention=attention, nats=error, seconds=seconds)
+    title = "a random Llama"
+    with notes.attempt(title):
+        dtype = torch.bfloat16 if options.device == "cuda" else torch.float32
+        model = random_llama(TOY if options.tiny else SMALL, options.device, dtype, spread=0.05).eval()
+        began = time.perf_counter()
+        attention, error = choose_attention(model)
+        _loaded(notes, title, attention, error, time.perf_counter() - began, model.dtype)
+    if options.base is None:
+        notes.record("the real base", "skipped: no --base was given", skipped=True)
+        return
+    for wanted in ("auto", "flex") if options.device == "cuda" else ("auto",):
+        title = f"the real base, attention={wanted}"
+        with notes.attempt(title):
+            began = time.perf_counter()
+            base = load_base(str(options.base), device=options.device, attention=wanted)
+            _loaded(notes, title, base.attention, base.tree_error, time.perf_counter() - began, base.model.dtype)
+
+
+def _loaded(notes: Notes, title: str, attention: str, error: float, seconds: float, dtype: torch.dtype) -> None:
+    text = f"{attention}, {dtype}, {error:.2g} nats, {seconds:.0f} s"
+    notes.record(title, text, attention=attention, dtype=str(dtype), nats=error, seconds=seconds)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from medalist.trees.losses import question_losses
-from medalist.trees.scoring import candidate_scores
+from medalist.trees.scoring import TreePass, candidate_scores, score_pass, tree_inputs, tree_pass
 from medalist.trees.tree import TokenTree, build_tree, forest, padded, visible
 
 Mention = tuple[list[int], list[list[int]]]
@@ -22,7 +22,7 @@ Mention = tuple[list[int], list[list[int]]]
 candidate."""
 
 KERNELS = ("sdpa", "sdpa float", "flex")
-"""SDPA with a dense bool mask, with the same mask as bfloat16 made once, FlexAttention with a block mask."""
+"""SDPA with a dense bool mask, with an additive one made once (as medalist does), FlexAttention with a block mask."""
 FLEX_BLOCK = 128
 """FlexAttention's block of the mask."""
 
@@ -94,53 +94,80 @@ def packs(trees: Sequence[TokenTree], limit: int) -> list[list[TokenTree]]:
 class Pass:
     """Some trees as one forward pass."""
 
-    tree: TokenTree
-    """All of them, with padding nodes; its numbers count through B sequences of equal length."""
-    sequences: int
-    """B: 1 for trees one after another."""
+    laid: TreePass
+    """All of them, on the device."""
     kernel: str
-    """One of `KERNELS`, or "causal": no mask at all, for plain rows padded on the right."""
+    """One of `KERNELS`, "causal" (no mask at all, for plain rows padded on the right), or "shipped": as medalist does,
+    SDPA with several trees in a row."""
     nodes: int
     """Without padding."""
     pairs: int
     """Of nodes that see each other."""
-    rows: Tensor
-    """``[K]`` distinct nodes that predict something."""
     gold: Tensor
     """``[Q]`` index of each question's gold among all candidates."""
     null: Tensor
     """``[Q]`` the same for the null candidate."""
 
     @property
+    def sequences(self) -> int:
+        """B: 1 for trees one after another."""
+        return self.laid.token_ids.shape[0]
+
+    @property
     def length(self) -> int:
         """Nodes of one sequence, padding included."""
-        return len(self.tree) // self.sequences
+        return self.laid.token_ids.shape[1]
+
+    @property
+    def computed(self) -> int:
+        """Nodes of all sequences, padding included."""
+        return self.laid.token_ids.numel()
+
+
+def as_shipped(trees: Sequence[TokenTree], device: str) -> Pass:
+    """What medalist makes of them on a GPU with `model.attention=auto`; elsewhere too, so that a CPU can try it."""
+    return _pass(trees, tree_pass(forest(trees), "sdpa", "cuda"), "shipped", device)
 
 
 def one_after_another(trees: Sequence[TokenTree], kernel: str, device: str, *, length: int = 0) -> Pass:
     """A forest ``[1, N]``; N is `length` if that is enough, else what the kernel likes."""
-    joined = forest(trees)
     multiple = max(length, 0) or (FLEX_BLOCK if kernel == "flex" else 8)
-    return _pass(trees, padded(joined, multiple), 1, kernel, device)
+    return _pass(trees, _sequences(padded(forest(trees), multiple), 1, kernel), kernel, device)
 
 
 def side_by_side(trees: Sequence[TokenTree], kernel: str, device: str) -> Pass:
     """A batch ``[B, n]``, each tree padded on the right to the longest, n a multiple of 8."""
     longest = max(map(len, trees))
     longest += -longest % 8
-    return _pass(trees, forest([padded(tree, longest) for tree in trees]), len(trees), kernel, device)
+    joined = forest([padded(tree, longest) for tree in trees])
+    return _pass(trees, _sequences(joined, len(trees), kernel), kernel, device)
 
 
-def _pass(trees: Sequence[TokenTree], joined: TokenTree, sequences: int, kernel: str, device: str) -> Pass:
-    counts = joined.candidate_question.bincount()
+def _sequences(joined: TokenTree, count: int, kernel: str) -> TreePass:
+    """A forest whose nodes are those of so many sequences of equal length, as a pass."""
+    nodes, row = torch.unique(joined.predict_node, return_inverse=True)
+    starts = torch.arange(count)[:, None] * (len(joined) // count)
+    return TreePass(
+        attention="flex_attention" if kernel == "flex" else "sdpa",
+        token_ids=joined.token_ids.view(count, -1),
+        depth=joined.depth.view(count, -1),
+        subtree_end=joined.subtree_end.view(count, -1) - starts,
+        wanted=nodes,
+        predict_row=row,
+        predict_token=joined.predict_token,
+        predict_candidate=joined.predict_candidate,
+        candidate_question=joined.candidate_question,
+    )
+
+
+def _pass(trees: Sequence[TokenTree], laid: TreePass, kernel: str, device: str) -> Pass:
+    counts = laid.candidate_question.bincount()
     first = counts.cumsum(0) - counts
     return Pass(
-        tree=joined.to(device),
-        sequences=sequences,
+        laid=laid.to(device),
         kernel=kernel,
         nodes=sum(map(len, trees)),
         pairs=sum(int(tree.depth.sum()) + len(tree) for tree in trees),
-        rows=torch.unique(joined.predict_node).to(device),
         gold=first.to(device),
         null=(first + counts - 1).to(device),
     )
@@ -150,25 +177,9 @@ def attention_mask(one: Pass, dtype: torch.dtype) -> Any:
     """The mask of a pass, made on its device: ``[B, 1, n, n]`` or a `BlockMask`; None for "causal"."""
     if one.kernel == "causal":
         return None
-    if one.kernel == "flex":
-        from torch.nn.attention.flex_attention import create_block_mask
-
-        assert one.sequences == 1
-        ends, size = one.tree.subtree_end, one.length
-        return create_block_mask(
-            lambda _batch, _head, query, key: (key <= query) & (query < ends[key]),
-            B=None,
-            H=None,
-            Q_LEN=size,
-            KV_LEN=size,
-            device=ends.device.type,
-        )
-    starts = torch.arange(one.sequences, device=one.tree.subtree_end.device)[:, None] * one.length
-    ends = one.tree.subtree_end.view(one.sequences, -1) - starts
-    mask = torch.stack([visible(row) for row in ends])[:, None]
-    if one.kernel == "sdpa float":
-        return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
-    return mask
+    if one.kernel == "sdpa":  # a bool mask, of which the kernel makes its own in every layer
+        return visible(one.laid.subtree_end)[:, None]
+    return tree_inputs(one.laid, dtype)["attention_mask"]
 
 
 def let_compile(*, dynamic: bool = True) -> None:
@@ -199,34 +210,34 @@ def use_kernel(model: Any, kernel: str) -> None:
     model.set_attn_implementation("flex_attention" if kernel == "flex" else "sdpa")
 
 
-def scores(model: Any, one: Pass, mask: Any) -> Tensor:
+def scores(model: Any, one: Pass) -> Tensor:
     """Log-probability of every candidate, ``[C]`` float32; the output layer is computed at the nodes that predict only.
 
     Args:
         model: `LlamaForCausalLM` (peft's wrapper taken off: the adapters are in its layers).
         one: what to compute.
-        mask: from `attention_mask`.
     """
-    shape = (one.sequences, one.length)
+    if one.kernel == "shipped":
+        return score_pass(model, one.laid)
+    mask = attention_mask(one, model.dtype)
     hidden = model.get_decoder()(
-        input_ids=one.tree.token_ids.view(shape),
+        input_ids=one.laid.token_ids,
         # Positions that start anew would have transformers make a mask of its own.
-        position_ids=None if mask is None else one.tree.depth.view(shape),
+        position_ids=None if mask is None else one.laid.depth,
         attention_mask=mask,
         use_cache=False,
     ).last_hidden_state
-    logits = model.lm_head(hidden.reshape(-1, hidden.shape[-1])[one.rows])
-    return candidate_scores(logits, one.tree)
+    return candidate_scores(model.lm_head(hidden.flatten(0, 1)[one.laid.wanted]), one.laid)
 
 
 def tree_loss(found: Tensor, one: Pass) -> Tensor:
     """Medalist's loss with its default weights, the mean over questions."""
     losses = question_losses(
-        found, one.tree.candidate_question, one.gold, one.null, likelihood_weight=0.1, hidden_gold_weight=0.1
+        found, one.laid.candidate_question, one.gold, one.null, likelihood_weight=0.1, hidden_gold_weight=0.1
     )
     return losses.mean()
 
 
 def row_loss(found: Tensor, one: Pass) -> Tensor:
     """What a plain loop trains: the likelihood of the answer's tokens, mean over tokens."""
-    return -found.sum() / len(one.tree.predict_token)
+    return -found.sum() / len(one.laid.predict_token)

@@ -21,10 +21,14 @@ def planned_memory(case: Any, work: list[Pass], weights: str, rank: int) -> dict
         from medalist.planning.shapes import KNOWN
         from medalist.recipe import TrainingSettings
 
-        largest = max(work, key=lambda one: len(one.tree))
-        nodes = len(largest.tree)
-        one = PlannedPass(nodes=nodes, kept=len(largest.rows), seen=largest.pairs / nodes**2, rows=largest.sequences)
-        place = Place(device="cuda", dtype="bfloat16", quantization=weights, wanted=case.kernel)  # type: ignore[arg-type]
+        largest = max(work, key=lambda one: one.computed)
+        nodes = largest.computed
+        one = PlannedPass(
+            nodes=nodes, kept=len(largest.laid.wanted), seen=largest.pairs / nodes**2, rows=largest.sequences
+        )
+        place = Place(
+            device="cuda", dtype="bfloat16", quantization=weights, wanted="flex" if case.kernel == "flex" else "sdpa"
+        )  # type: ignore[arg-type]
         settings = TrainingSettings(rank=rank, alpha=2 * rank, activation_checkpointing=case.checkpoint)
         shape = KNOWN["meta-llama/Meta-Llama-3-8B"]
         highest = max(training_peaks(shape, settings, place, one, accumulates=False), key=lambda peak: peak.total)

@@ -12,21 +12,13 @@ from typing import Any
 
 import torch
 
-from .cases import Case, passes
+from .cases import NEEDS, SCORING_CASES, Case, passes
 from .clock import GIB, forget_peak, matmul_peak, measure, peak_memory
 from .models import Sizes, llama_8b
 from .notes import Notes, Options
-from .passes import Pass, attention_mask, let_compile, scores, use_kernel
+from .passes import Pass, let_compile, scores, use_kernel
 
 CANDIDATES = 15
-CASES = (
-    Case(name="trees, 8k, flex", limit=8192),
-    Case(name="one tree, sdpa", limit=0, kernel="sdpa"),
-    Case(name="trees, 4k, side by side, sdpa", kernel="sdpa", beside=True),
-    Case(name="trees, 4k, sdpa", kernel="sdpa"),
-    Case(name="one tree, flex", limit=0),
-    Case(name="trees, 16k, flex", limit=16384),
-)
 NEW_TOKENS = 128
 PROMPT = 340
 
@@ -36,16 +28,16 @@ def run(options: Options, notes: Notes) -> None:
     sizes, model = llama_8b(options.device, options.tiny)
     model.eval()
     peak = matmul_peak(options.device, options.tiny)
-    rates = _cases(CASES[:2], model, sizes, peak, options, notes)
+    rates = _cases(SCORING_CASES[:3], model, sizes, peak, options, notes)
     generated: dict[int, float] = {}
-    for batch in (1, 8):
+    for batch in (8, 1):
         name = f"generation, {batch} at once"
         place = {"table": "Scoring", "row": name, "column": "what"}
-        if notes.fits(name, needs=0 if options.tiny else 8, **place):
+        if notes.fits(name, needs=0 if options.tiny else 10 if batch > 1 else 16, **place):
             with notes.attempt(name, **place):
                 generated[batch] = _generated(model, sizes, batch, options, notes)
     _compared(rates, generated, notes, ", so far")
-    rates |= _cases(CASES[2:], model, sizes, peak, options, notes)
+    rates |= _cases(SCORING_CASES[3:], model, sizes, peak, options, notes)
     _compared(rates, generated, notes, "")
 
 
@@ -58,7 +50,7 @@ def _cases(
         if options.device != "cuda" and case.kernel == "flex":
             continue
         place = {"table": "Scoring", "row": case.name, "column": "what"}
-        if not notes.fits(case.name, needs=0 if options.tiny else 5, **place):
+        if not notes.fits(case.name, needs=0 if options.tiny else NEEDS[case.kernel], **place):
             continue
         with notes.attempt(case.name, **place):
             rates[case.name] = _scored(case, model, sizes, peak, options, notes)
@@ -85,7 +77,7 @@ def _scored(case: Case, model: Any, sizes: Sizes, peak: float, options: Options,
         one = work[turn % len(work)]
         turn += 1
         with torch.no_grad():
-            scores(model, one, attention_mask(one, model.dtype))
+            scores(model, one)
 
     forget_peak(options.device)
     first = measure(step, options.device, repeats=1, warmup=0).wall
@@ -124,7 +116,7 @@ def _operations(sizes: Sizes, one: Pass) -> float:
     needed.
     """
     attended = sizes.layers * sizes.heads * sizes.head * one.pairs
-    return 2 * sizes.linear_weights * one.nodes + 2 * sizes.vocab * sizes.hidden * len(one.rows) + 4 * attended
+    return 2 * sizes.linear_weights * one.nodes + 2 * sizes.vocab * sizes.hidden * len(one.laid.wanted) + 4 * attended
 
 
 def _generated(model: Any, sizes: Sizes, batch: int, options: Options, notes: Notes) -> float:

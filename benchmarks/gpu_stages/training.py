@@ -30,11 +30,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cases import CASES, QUANTISED_CASES, Case, passes
+from .cases import CASES, FIRST, NEEDS, QUANTISED_CASES, Case, passes
 from .clock import GIB, Times, forget_peak, matmul_peak, measure, peak_memory
 from .models import Sizes, checkpointing, input_casts, llama_8b, quantised, with_lora
 from .notes import Notes, Options
-from .passes import Pass, attention_mask, compiled, let_compile, row_loss, scores, tree_loss, use_kernel
+from .own_loop import own_loop
+from .passes import Pass, compiled, let_compile, row_loss, scores, tree_loss, use_kernel
 from .planned import planned_memory
 
 RANK = 16
@@ -44,14 +45,14 @@ def run(options: Options, notes: Notes) -> None:
     """The stage `8b`."""
     sizes, model = _adapted(options, notes, quantise=False)
     peak = matmul_peak(options.device, options.tiny)
-    rates = _cases(CASES[:2], model, sizes, peak, "none", options, notes)
-    _compared(rates, notes, "trees over plain rows, so far")
-    rates |= _cases(CASES[2:], model, sizes, peak, "none", options, notes)
-    _compared(rates, notes, "trees over plain rows")
-    title = "profile of a step"
-    if notes.fits(title, needs=15):
+    rates = _cases(FIRST, model, sizes, peak, "none", options, notes)
+    title = "medalist's own loop"
+    if notes.fits(title, needs=0 if options.tiny else 20):
         with notes.attempt(title):
-            _profile(model, sizes, options, notes)
+            own_loop(model, sizes, options, notes)
+        model.zero_grad(set_to_none=True)
+    rates |= _cases(CASES, model, sizes, peak, "none", options, notes)
+    _compared(rates, notes, "trees over plain rows")
 
 
 def _compared(rates: dict[str, float], notes: Notes, title: str) -> None:
@@ -106,7 +107,7 @@ def _cases(
         if options.device != "cuda" and case.kernel == "flex":
             continue
         place = {"table": "Training", "row": case.name, "column": "what"}
-        if not notes.fits(case.name, needs=0 if options.tiny else 12, **place):
+        if not notes.fits(case.name, needs=0 if options.tiny else NEEDS[case.kernel], **place):
             continue
         with notes.attempt(case.name, **place):
             rates[case.name] = _trained(case, model, sizes, peak, weights, options, notes)
@@ -148,10 +149,7 @@ def _stepper(case: Case, model: Any, core: Any, work: list[Pass], options: Optio
         turn += 1
         cast = torch.autocast("cuda", torch.bfloat16) if options.device == "cuda" else nullcontext()
         with cast:
-            if case.stock:
-                loss = _stock_loss(core, one)
-            else:
-                loss = loss_of(scores(core, one, attention_mask(one, core.dtype)), one)
+            loss = _stock_loss(core, one) if case.stock else loss_of(scores(core, one), one)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimiser.step()
@@ -163,12 +161,12 @@ def _stepper(case: Case, model: Any, core: Any, work: list[Pass], options: Optio
 
 def _stock_loss(core: Any, one: Pass) -> Tensor:
     """The loss of transformers itself, with the logits of all tokens and labels at the answers."""
-    ids = one.tree.token_ids.view(one.sequences, one.length)
-    labels = torch.full((len(one.tree),), -100, device=ids.device)
+    ids, labels = one.laid.token_ids, torch.full((one.computed,), -100, device=one.laid.token_ids.device)
     # The label of a node is its own token. An answer's last token is only predicted, so it has no node: one label a row
     # is missing.
-    inner = one.tree.predict_node[1:][one.tree.predict_candidate[1:] == one.tree.predict_candidate[:-1]]
-    labels[inner] = one.tree.token_ids[inner]
+    places = one.laid.wanted[one.laid.predict_row]
+    inner = places[1:][one.laid.predict_candidate[1:] == one.laid.predict_candidate[:-1]]
+    labels[inner] = ids.flatten()[inner]
     loss: Tensor = core(input_ids=ids, labels=labels.view(ids.shape), use_cache=False).loss
     return loss
 
@@ -177,7 +175,7 @@ def operations(sizes: Sizes, one: Pass) -> float:
     """Of a training step; the module has the formula."""
     attended = sizes.layers * sizes.heads * sizes.head * one.pairs
     linear = 4 * sizes.linear_weights + 6 * sizes.adapter_weights(RANK)
-    return linear * one.nodes + 4 * sizes.vocab * sizes.hidden * len(one.rows) + 12 * attended
+    return linear * one.nodes + 4 * sizes.vocab * sizes.hidden * len(one.laid.wanted) + 12 * attended
 
 
 def _recorded(
@@ -198,9 +196,13 @@ def _recorded(
     tokens = sum(one.nodes for one in work) / count / times.wall
     share = sum(operations(sizes, one) for one in work) / count / times.wall / peak
     memory = peak_memory(options.device)
-    computed = sum(len(one.tree) for one in work) / count
+    computed = sum(one.computed for one in work) / count
     # The plan is for these kernels and for logits where they are needed.
-    planned = planned_memory(case, work, weights, RANK) if case.kernel in ("flex", "sdpa") and not case.casts else {}
+    planned = (
+        planned_memory(case, work, weights, RANK)
+        if case.kernel in ("flex", "sdpa", "shipped") and not case.casts
+        else {}
+    )
     text = (
         f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} "
         f"s a step (host "
@@ -224,7 +226,7 @@ def _recorded(
         steps=len(times.each),
         nodes=[one.nodes for one in work],
         computed_nodes=computed,
-        kept=[len(one.rows) for one in work],
+        kept=[len(one.laid.wanted) for one in work],
         memory=memory,
         planned=planned,
         first_step_seconds=first,
@@ -233,36 +235,3 @@ def _recorded(
         losses=[round(float(loss), 4) for loss in losses],
     )
     return mentions
-
-
-def _profile(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
-    """Where the time of a step goes, by kernel."""
-    from torch.profiler import ProfilerActivity, profile
-
-    case = CASES[0] if options.device == "cuda" else CASES[2]
-    core = model.get_base_model()
-    use_kernel(core, case.kernel)
-    checkpointing(core, False)
-    input_casts(core, case.casts)
-    step = _stepper(case, model, core, passes(case, sizes, options), options)
-    step()
-    activity = ProfilerActivity.CUDA if options.device == "cuda" else ProfilerActivity.CPU
-    with profile(activities=[activity]) as seen:
-        step()
-        if options.device == "cuda":
-            torch.cuda.synchronize()
-    spent = "self_device_time_total" if options.device == "cuda" else "self_cpu_time_total"
-    parts = sorted(seen.key_averages(), key=lambda part: -getattr(part, spent))
-    total = sum(getattr(part, spent) for part in parts) or 1
-    for part in parts[:16]:
-        here = getattr(part, spent)
-        notes.record(
-            f"profile: {part.key[:90]}",
-            f"{here / total:.1%}, {here / 1e3:.2f} ms, {part.count} times",
-            table=f"Profile of a step ({case.name})",
-            row=part.key[:90],
-            column="share",
-            share=here / total,
-            microseconds=here,
-            count=part.count,
-        )

@@ -36,7 +36,7 @@ from medalist.planning.plan import Plan, make_plan
 from medalist.planning.shapes import KNOWN, Linear, ModelShape, find_shape
 from medalist.planning.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
 from medalist.recipe import TrainingSettings, parse_recipe
-from medalist.trees.scoring import candidate_scores, side_by_side_logits, tree_inputs
+from medalist.trees.scoring import score_pass, tree_inputs, tree_logits, tree_pass
 from medalist.trees.tree import build_tree, forest
 
 ON_CPU = Place(device="cpu", dtype="float32")
@@ -143,7 +143,7 @@ def autograd_keeps(layers: int, settings: TrainingSettings, dtype: str, loaded) 
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False)
     without_copies = disable_input_dtype_casting(model, active=dtype == "bfloat16" and not settings.dropout)
     with mixed, without_copies, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        held = model(**tree_inputs(TREE, "sdpa", model.dtype)).logits
+        held = model(**tree_inputs(tree_pass(TREE, "sdpa", "cpu"), model.dtype)).logits
     assert held.requires_grad
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
@@ -165,7 +165,7 @@ def work_of(settings: TrainingSettings, loaded, shape: ModelShape) -> tuple[int,
     if settings.activation_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     with FlopCounterMode(display=False) as forward:
-        loss = candidate_scores(model(**tree_inputs(TREE, "sdpa", model.dtype)).logits[0], TREE).sum()
+        loss = score_pass(model, tree_pass(TREE, "sdpa", "cpu")).sum()
     with FlopCounterMode(display=False) as backward:
         loss.backward()
     return forward.get_total_flops(), backward.get_total_flops()
@@ -215,7 +215,7 @@ def test_on_a_gpu_the_plan_takes_the_rows_and_the_mask_that_sdpa_gets(tiny_llama
     trees = forest([build_tree(list(range(5, 5 + size)), [([3], [[4, 5], [6]])]) for size in sizes])
     seen = {}
     hook = tiny_llama.model.register_forward_pre_hook(lambda *inputs: seen.update(inputs[2]), with_kwargs=True)
-    side_by_side_logits(tiny_llama, trees, torch.float32)
+    tree_logits(tiny_llama, tree_pass(trees, "sdpa", "cuda"))
     hook.remove()
     one = Pass(nodes=len(trees), kept=10, trees=tuple(size + 2 for size in sizes))
     place = Place(device="cuda", dtype="float32")

@@ -195,14 +195,14 @@ def test_a_non_finite_loss_stops_the_run_and_keeps_the_last_good_checkpoint(bad,
 def test_a_non_finite_gradient_stops_the_run_before_the_weights_change(loaded, tmp_path, monkeypatch):
     import medalist.training.trainer as training
 
-    real = training.score_tree
+    real = training.score_pass
 
     def scores(*arguments):
         found = real(*arguments)
         found.register_hook(lambda gradient: gradient * float("nan"))
         return found
 
-    monkeypatch.setattr(training, "score_tree", scores)
+    monkeypatch.setattr(training, "score_pass", scores)
     with pytest.raises(NonFiniteError, match="Gradient norm became nan at step 1"):
         run_tune(loaded, tmp_path / "run")
     for name, weight in loaded.model.named_parameters():

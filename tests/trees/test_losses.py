@@ -27,14 +27,14 @@ def losses(scores, *, gold, null, likelihood_weight=0.0, hidden_gold_weight=0.0,
 def test_softmax_by_question_is_that_of_each_question_alone(offset):
     scores = torch.randn(8, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 5 + offset
     alone = torch.cat([part.log_softmax(0) for part in scores.split(SIZES)])
-    assert_close(log_softmax_by_question(scores, QUESTION), alone)
+    assert_close(log_softmax_by_question(scores, QUESTION, 3), alone)
 
 
 def test_softmax_by_question_has_the_gradient_of_each_question_alone():
     scores = torch.randn(8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     weights = torch.arange(8.0, dtype=torch.float64)
     grouped, alone = scores.clone().requires_grad_(), scores.clone().requires_grad_()
-    (log_softmax_by_question(grouped, QUESTION) * weights).sum().backward()
+    (log_softmax_by_question(grouped, QUESTION, 3) * weights).sum().backward()
     (torch.cat([part.log_softmax(0) for part in alone.split(SIZES)]) * weights).sum().backward()
     assert_close(grouped.grad, alone.grad)
 

@@ -14,10 +14,10 @@ from medalist.trees.scoring import (
     score_layouts,
     score_tree,
     separate_score,
-    side_by_side_logits,
     tolerances,
     tree_inputs,
     tree_logits,
+    tree_pass,
 )
 from medalist.trees.tree import build_tree, forest, sequences, side_by_side
 
@@ -69,7 +69,7 @@ def test_scores_are_the_sums_of_log_probabilities_of_separate_sequences(model):
 
 def test_the_vocabulary_projection_runs_only_at_nodes_that_predict(model):
     tree = build_tree(PASSAGE, [QUESTION_A])
-    logits = model(**tree_inputs(tree, "sdpa", torch.float32)).logits
+    logits = model(**tree_inputs(tree_pass(tree, "sdpa", "cpu"), torch.float32)).logits
     assert logits.shape == (1, len(tree.predict_node.unique()), 300)
     assert logits.shape[1] < len(tree)
 
@@ -90,7 +90,7 @@ def test_flex_attention_scores_as_sdpa_does_and_really_runs():
     tree = forest([build_tree(PASSAGE, [QUESTION_A, QUESTION_B]), build_tree(PASSAGE[:3], [QUESTION_B])])
     sdpa = random_model(FAMILIES["llama"])
     flex = random_model(FAMILIES["llama"], attention="flex_attention")
-    inputs = tree_inputs(tree, "flex_attention", torch.float32)
+    inputs = tree_inputs(tree_pass(tree, "flex_attention", "cuda"), torch.float32)
     assert type(inputs["attention_mask"]).__name__ == "BlockMask"
     assert inputs["input_ids"].shape[1] % 512 == 0, "few different lengths, since each is compiled separately"
     assert flex.config._attn_implementation == "flex_attention"
@@ -149,7 +149,8 @@ def test_trees_side_by_side_have_the_logits_and_gradients_of_one_sequence(model)
     assert 1 < len(side_by_side(trees).token_ids) < 6  # the short ones share rows
     weight = model.model.layers[0].self_attn.q_proj.weight
     found = []
-    for logits in (tree_logits(model, trees, "sdpa"), side_by_side_logits(model, trees, model.dtype)):
+    for device in ("cpu", "cuda"):
+        logits = tree_logits(model, tree_pass(trees, "sdpa", device))
         (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[:, 7].sum(), weight)
         found.append((logits.detach(), gradient))
     assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)

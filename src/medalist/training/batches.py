@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,9 +17,8 @@ from ..data.passages import NONE_OF_THESE, Passage
 from ..data.quizzes import Quiz, Text
 from ..recipe import TrainingSettings
 from ..trees.prompt import Encoder, Layout, sampled_candidates
-from ..trees.tree import TokenTree, forest
-
-TREE_FIELDS = tuple(f.name for f in fields(TokenTree))
+from ..trees.scoring import Attention, TreePass, tree_pass
+from ..trees.tree import forest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,18 +148,25 @@ def with_gold(text: Text, inventory: Inventory) -> Text:
     return Passage(id=text.id, text=text.text, mentions=kept, source=text.source)
 
 
-def collate(items: Sequence[TrainingItem]) -> dict[str, Tensor | list[str]]:
-    """A batch: the forest's tensors, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and the texts' ids.
+def collate(
+    items: Sequence[TrainingItem], *, attention: Attention = "sdpa", device: torch.device | str = "cpu"
+) -> dict[str, TreePass | Tensor | list[str]]:
+    """A batch, on the CPU: the pass, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and the texts' ids.
 
     ``prior[C]`` is added if the items have priors. A closed question has no null candidate; its null is its gold, which
     leaves out the loss with the gold hidden.
+
+    Args:
+        items: of the training set.
+        attention: the kernel that the pass is laid out for.
+        device: the device that it is laid out for.
     """
     layouts = [layout for item in items for layout in item.layouts]
-    batch: dict[str, Tensor | list[str]] = {"text_ids": [layout.text_id for layout in layouts]}
+    batch: dict[str, TreePass | Tensor | list[str]] = {"text_ids": [layout.text_id for layout in layouts]}
     if not layouts:
         return batch
     trees = forest([layout.tree for layout in layouts])
-    batch |= {name: getattr(trees, name) for name in TREE_FIELDS}
+    batch["trees"] = tree_pass(trees, attention, device)
     sizes = trees.candidate_question.bincount()
     first = sizes.cumsum(0) - sizes
     questions = [question for layout in layouts for question in layout.questions]

@@ -2,14 +2,13 @@
 
 It differs from the stock Trainer in this: the loss is divided by the number of questions in the whole optimiser step
 (law 5), checkpoints appear under their name only when complete (law 6), a non-finite loss or gradient stops the run
-(law 7), and a model that `sharding` has sharded is trained as it is.
+(law 7), and a model that `sharding` has sharded is trained as it is. On a GPU, no step makes the host wait for it.
 """
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,9 @@ from transformers.trainer_utils import rotate_checkpoints
 from ..recipe import TrainingSettings
 from ..tools.files import put_in_place
 from ..trees.losses import question_losses
-from ..trees.scoring import Attention, score_tree
-from ..trees.tree import TokenTree
-from .batches import TREE_FIELDS
+from ..trees.scoring import score_pass
 from .checkpoints import resume_hint
+from .finite import FiniteCheck, Seen
 from .ranks import Ranks
 from .sharding import is_sharded, load_optimizer, load_weights, whole_optimizer, whole_weights
 
@@ -43,13 +41,14 @@ class TreeTrainer(Trainer):
         self,
         *args: Any,
         settings: TrainingSettings,
-        attention: Attention,
+        late: bool,
         validate: Callable[[Any], dict[str, float]],
         ranks: Ranks,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._settings, self._attention, self._validate, self._ranks = settings, attention, validate, ranks
+        self._settings, self._validate, self._ranks = settings, validate, ranks
+        self._finite = FiniteCheck(late=late)
         # Makes the Trainer leave gradients to the model. Set before construction, it would refuse to save optimisers.
         self.is_distributed_loading_by_transformers = self._sharded = is_sharded(self.model)
         self.loss_is_scaled_for_ga = True
@@ -68,7 +67,8 @@ class TreeTrainer(Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         self._step_texts = [name for batch in batch_samples for name in batch["text_ids"]]
-        count = torch.tensor(sum(len(batch["gold"]) for batch in batch_samples if "gold" in batch), device=device)
+        questions = sum(len(batch["gold"]) for batch in batch_samples if "gold" in batch)
+        count = torch.full((), questions, device=device)  # not `tensor`, which copies from the host and waits
         if self.args.world_size > 1:
             count = self.accelerator.gather(count).sum()
         return count
@@ -86,10 +86,9 @@ class TreeTrainer(Trainer):
             ids = torch.zeros(1, 1, dtype=torch.int64, device=self.args.device)
             nothing: Tensor = model(input_ids=ids, use_cache=False).logits.sum() * 0.0
             return nothing
-        tree = TokenTree(**{name: inputs[name] for name in TREE_FIELDS})
         losses = question_losses(
-            score_tree(model, tree, self._attention),
-            tree.candidate_question,
+            score_pass(model, inputs["trees"]),
+            inputs["trees"].candidate_question,
             inputs["gold"],
             inputs["null"],
             prior=inputs.get("prior"),
@@ -106,25 +105,34 @@ class TreeTrainer(Trainer):
     # --- nothing non-finite reaches the weights ---
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass; a bad loss raises `NonFiniteError` before the optimiser step."""
+        """One forward and backward pass; a bad loss raises `NonFiniteError`, here or when the next steps are logged."""
         text_ids = inputs["text_ids"]
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not torch.isfinite(loss):
-            self._stop_non_finite(f"Loss became {loss.item()}", text_ids)
+        self._stop_if_bad(self._finite.loss(loss, self.state.global_step + 1, text_ids))
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Tensor:
         norm: Tensor = super()._clip_grad_norm(model)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        if not math.isfinite(float(norm)):  # the same on every rank
-            text_ids = [name for names in self._ranks.gathered(self._step_texts) for name in names]
-            self._stop_non_finite(f"Gradient norm became {float(norm)}", text_ids)
+        self._stop_if_bad(self._finite.gradients(norm, self.state.global_step + 1, self._step_texts))
+        if self._finite.late:
+            self.optimizer.optimizer.found_inf = self._finite.bad  # fused AdamW then leaves weights and state alone
         return norm
 
-    def _stop_non_finite(self, what: str, text_ids: Sequence[str]) -> None:
-        raise NonFiniteError(
-            f"{what} at step {self.state.global_step + 1}, passages {', '.join(text_ids)}. {self._resume_hint()}"
-        )
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        control = self.control
+        looked_at = control.should_log or control.should_evaluate or control.should_save or control.should_training_stop
+        self._stop_if_bad(self._finite.report(due=looked_at))
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+
+    def _stop_if_bad(self, seen: Seen | None) -> None:
+        if seen is None:
+            return
+        text_ids = seen.text_ids
+        if seen.on_all_ranks:
+            text_ids = [name for names in self._ranks.gathered(text_ids) for name in names]
+        where = f"at step {seen.step}, passages {', '.join(text_ids)}"
+        raise NonFiniteError(f"{seen.what} became {seen.value} {where}. {self._resume_hint()}")
 
     def _resume_hint(self) -> str:
         return resume_hint(Path(self.args.output_dir))

@@ -93,6 +93,7 @@ def tune(
     layouts = [layout for text in held_out for layout in encoder.encode(text, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard_model(base, model, recipe.model.attention)
+    device = base.model.device
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
     # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and
     # autocast a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and
@@ -105,9 +106,9 @@ def tune(
             args=arguments,
             train_dataset=dataset,
             eval_dataset=layouts or None,
-            data_collator=collate,
+            data_collator=partial(collate, attention=base.attention, device=device),
             settings=settings,
-            attention=base.attention,
+            late=runs_ahead(device),
             validate=partial(_validate, layouts=layouts, base=base, recipe=recipe),
             ranks=ranks,
             callbacks=[
@@ -136,10 +137,15 @@ def tune(
     }
 
 
+def runs_ahead(device: torch.device) -> bool:
+    """Whether the host goes on while the device computes, so that asking for a figure costs the wait for all before."""
+    return device.type != "cpu"
+
+
 def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, validated: bool) -> TrainingArguments:
     """The Trainer's arguments; all processes together take `per_pass` passages in one forward pass."""
     settings = recipe.training
-    on_cpu = base.model.device.type == "cpu"
+    on_cpu, ahead = base.model.device.type == "cpu", runs_ahead(base.model.device)
     workers = 0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0))  # build trees ahead of the GPU
     arguments = TrainingArguments(
         output_dir=str(run),
@@ -152,14 +158,14 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, v
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
-        optim="adamw_torch" if on_cpu else "adamw_torch_fused",
+        optim="adamw_torch_fused" if ahead else "adamw_torch",
         dataloader_num_workers=workers,
         dataloader_prefetch_factor=4 if workers else None,
         # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers they adapt. Without this,
         # each of them would keep its own float32 copy of its input for the backward pass.
         bf16=base.model.dtype == torch.bfloat16,
         seed=recipe.seed,
-        logging_steps=settings.log_every,
+        logging_steps=settings.log_every or (10 if ahead else 1),
         logging_nan_inf_filter=False,
         eval_strategy="steps" if validated else "no",
         eval_steps=settings.evaluate_every,
@@ -175,7 +181,8 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, v
         ddp_find_unused_parameters=False,
         use_cpu=on_cpu,
         remove_unused_columns=False,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=not on_cpu,
+        accelerator_config={"non_blocking": not on_cpu},
         disable_tqdm=True,
         log_level="error",
         log_level_replica="error",

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 
-def log_softmax_by_question(scores: Tensor, question: Tensor) -> Tensor:
-    """Log-softmax of ``scores[C]`` within each question: the log-probability ``[C]`` of each of its candidates."""
-    count = int(question[-1]) + 1
+def log_softmax_by_question(scores: Tensor, question: Tensor, count: int) -> Tensor:
+    """Log-softmax of ``scores[C]`` within each of `count` questions: the log-probability ``[C]`` of its candidates."""
     peak = torch.full((count,), -torch.inf, dtype=scores.dtype, device=scores.device)
     peak = peak.scatter_reduce(0, question, scores.detach(), "amax")
     shifted = scores - peak[question]
@@ -45,13 +44,12 @@ def question_losses(
         hidden_gold_weight: weight of the last term.
     """
     judged = scores if prior is None else scores + prior
-    loss = -log_softmax_by_question(judged, question)[gold]
+    loss = -log_softmax_by_question(judged, question, len(gold))[gold]
     if likelihood_weight:
         loss = loss - likelihood_weight * scores[gold]
     if hidden_gold_weight:
         answered = gold != null
-        hidden = torch.zeros_like(scores, dtype=torch.bool)
-        hidden[gold[answered]] = True
-        without = log_softmax_by_question(judged.masked_fill(hidden, -1e9), question)
+        hidden = torch.zeros_like(scores, dtype=torch.bool).scatter(0, gold, answered)
+        without = log_softmax_by_question(judged.masked_fill(hidden, -1e9), question, len(gold))
         loss = loss - hidden_gold_weight * without[null] * answered
     return loss

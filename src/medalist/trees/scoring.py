@@ -7,6 +7,7 @@ logits at selected nodes. No model family is trusted: `check_tree_attention` sco
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -42,15 +43,80 @@ class TreeAttentionError(ValueError):
     """The model does not score token trees as it scores separate sequences."""
 
 
-def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> dict[str, Any]:
-    """Keyword arguments for a causal LM's forward pass over a forest as one sequence; it returns ``[1, K, V]`` logits.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreePass:
+    """All that one forward pass over a forest reads, worked out on the CPU.
 
-    K is the number of distinct nodes that predict a candidate token; the logits are in ascending order of node.
+    R rows of L nodes; K distinct nodes predict a candidate token. How many there are decides shapes: asked of a GPU,
+    that would stop the host until the GPU has done all its work.
+    """
+
+    attention: Attention
+    token_ids: Tensor
+    """``[R, L]`` int64."""
+    depth: Tensor
+    """``[R, L]`` int64; the position id of each node."""
+    subtree_end: Tensor
+    """``[R, L]`` int64, within the row."""
+    wanted: Tensor
+    """``[K]`` int64, in ascending order of node; places in the flattened rows."""
+    predict_row: Tensor
+    """``[P]`` int64; which of the K nodes predicts the token."""
+    predict_token: Tensor
+    """``[P]`` int64."""
+    predict_candidate: Tensor
+    """``[P]`` int64."""
+    candidate_question: Tensor
+    """``[C]`` int64."""
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TreePass:
+        """The same on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> TreePass:
+        """The same in page-locked memory, from which a GPU reads without the host waiting; the data loader calls it."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> TreePass:
+        tensors = [field.name for field in fields(self) if field.name != "attention"]
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in tensors}
+        return replace(self, **changed)
+
+
+def tree_pass(tree: TokenTree, attention: Attention, device: torch.device | str) -> TreePass:
+    """Lay out a forest on the CPU for one forward pass on a device.
+
+    A dense mask over a forest as one sequence costs its length squared. On a GPU, SDPA therefore gets the trees as the
+    rows of a batch, side by side; a CPU takes one tree at a time anyway.
+    """
+    nodes, row = torch.unique(tree.predict_node, return_inverse=True)
+    if attention == "sdpa" and torch.device(device).type != "cpu":
+        rows = side_by_side(tree)
+        laid, nodes = (rows.token_ids, rows.depth, rows.subtree_end), rows.place[nodes]
+    else:
+        whole = padded(tree, FLEX_MULTIPLE) if attention == "flex_attention" else tree
+        laid = (whole.token_ids[None], whole.depth[None], whole.subtree_end[None])
+    return TreePass(
+        attention=attention,
+        token_ids=laid[0],
+        depth=laid[1],
+        subtree_end=laid[2],
+        wanted=nodes,
+        predict_row=row,
+        predict_token=tree.predict_token,
+        predict_candidate=tree.predict_candidate,
+        candidate_question=tree.candidate_question,
+    )
+
+
+def tree_inputs(one: TreePass, dtype: torch.dtype) -> dict[str, Any]:
+    """Keyword arguments for a causal LM's forward pass; the mask is made on the pass's device.
+
+    With one row, the model returns ``[1, K, V]`` logits; see `tree_logits` for several.
     """
     mask: Any
-    if attention == "flex_attention":
-        tree = padded(tree, FLEX_MULTIPLE)
-        ends, size = tree.subtree_end, len(tree)
+    if one.attention == "flex_attention":
+        ends, size = one.subtree_end[0], one.subtree_end.shape[1]
         mask = create_block_mask(
             lambda _batch, _head, query, key: (key <= query) & (query < ends[key]),
             B=None,
@@ -60,14 +126,9 @@ def tree_inputs(tree: TokenTree, attention: Attention, dtype: torch.dtype) -> di
             device=ends.device.type,
         )
     else:
-        mask = _additive(visible(tree.subtree_end)[None, None], dtype)
-    return {
-        "input_ids": tree.token_ids[None],
-        "position_ids": tree.depth[None],
-        "attention_mask": mask,
-        "logits_to_keep": torch.unique(tree.predict_node),
-        "use_cache": False,
-    }
+        mask = _additive(visible(one.subtree_end)[:, None], dtype)
+    inputs = {"input_ids": one.token_ids, "position_ids": one.depth, "attention_mask": mask, "use_cache": False}
+    return inputs | ({"logits_to_keep": one.wanted} if len(one.token_ids) == 1 else {})
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
@@ -75,53 +136,42 @@ def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
-def tree_logits(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
-    """Logits ``[K, V]`` at the K distinct nodes that predict a candidate token, in ascending order.
-
-    A dense mask over a forest as one sequence costs its length squared. On a GPU the trees therefore become the rows of
-    a batch, side by side; a CPU takes one tree at a time anyway.
-    """
-    dtype = getattr(model, "module", model).dtype
-    if attention != "sdpa" or tree.token_ids.device.type == "cpu":
-        logits: Tensor = model(**tree_inputs(tree, attention, dtype)).logits[0]
+def tree_logits(model: Any, one: TreePass) -> Tensor:
+    """Logits ``[K, V]`` at the K distinct nodes that predict a candidate token, in ascending order."""
+    whole = getattr(model, "module", model)
+    inputs = tree_inputs(one, whole.dtype)
+    if "logits_to_keep" in inputs:
+        logits: Tensor = model(**inputs).logits[0]
         return logits
-    return side_by_side_logits(model, tree, dtype)
 
-
-def side_by_side_logits(model: Any, tree: TokenTree, dtype: torch.dtype) -> Tensor:
-    """Like `tree_logits`, with the trees of a forest as the rows of a batch."""
-    rows = side_by_side(tree)
-    wanted = rows.place[torch.unique(tree.predict_node)]
-
-    def only_wanted(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0].flatten(0, 1)[wanted][None],)
+    def only_wanted(_: Any, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (hidden[0].flatten(0, 1)[one.wanted][None],)
 
     # `logits_to_keep` takes the same positions in every row, but the nodes that predict differ from row to row.
-    hook = getattr(model, "module", model).get_output_embeddings().register_forward_pre_hook(only_wanted)
+    hook = whole.get_output_embeddings().register_forward_pre_hook(only_wanted)
     try:
-        logits: Tensor = model(
-            input_ids=rows.token_ids,
-            position_ids=rows.depth,
-            attention_mask=_additive(visible(rows.subtree_end)[:, None], dtype),
-            use_cache=False,
-        ).logits[0]
+        logits = model(**inputs).logits[0]
     finally:
         hook.remove()
     return logits
 
 
-def candidate_scores(logits: Tensor, tree: TokenTree) -> Tensor:
+def candidate_scores(logits: Tensor, one: TreePass) -> Tensor:
     """Summed log-probability of each candidate, ``[C]`` float32, from the ``logits[K, V]`` of `tree_logits`."""
-    _, row = torch.unique(tree.predict_node, return_inverse=True)
     logits = logits.float()
-    token_scores = logits[row, tree.predict_token] - logits.logsumexp(-1)[row]
-    scores = torch.zeros(tree.num_candidates, dtype=torch.float32, device=logits.device)
-    return scores.index_add(0, tree.predict_candidate, token_scores)
+    token_scores = logits[one.predict_row, one.predict_token] - logits.logsumexp(-1)[one.predict_row]
+    scores = torch.zeros(len(one.candidate_question), dtype=torch.float32, device=logits.device)
+    return scores.index_add(0, one.predict_candidate, token_scores)
+
+
+def score_pass(model: Any, one: TreePass) -> Tensor:
+    """Summed log-probability of each candidate of a pass, ``[C]`` float32; on a GPU, the host does not wait for it."""
+    return candidate_scores(tree_logits(model, one), one)
 
 
 def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
-    """Summed log-probability of each candidate of a tree or forest, ``[C]`` float32."""
-    return candidate_scores(tree_logits(model, tree, attention), tree)
+    """Summed log-probability of each candidate, ``[C]`` float32 on the model's device; the tree is on the CPU."""
+    return score_pass(model, tree_pass(tree, attention, model.device).to(model.device))
 
 
 def score_layouts(
@@ -150,7 +200,7 @@ def score_layouts(
 
     def run() -> Iterator[tuple[Layout, list[Tensor]]]:
         with torch.no_grad():  # not inference mode: FSDP reuses in training the tensors that it allocates here
-            scores = score_tree(model, forest([layout.tree for layout in batch]).to(model.device), attention).cpu()
+            scores = score_tree(model, forest([layout.tree for layout in batch]), attention).cpu()
         at = 0
         for layout in batch:
             sizes = layout.tree.candidate_question.bincount().tolist()
@@ -197,7 +247,7 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
     with torch.no_grad():
         alone = [separate_score(model, ids, count) for tree in trees for ids, count in sequences(tree)]
         try:
-            together = score_tree(model, forest(trees).to(model.device), attention).cpu()
+            together = score_tree(model, forest(trees), attention).cpu()
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise TreeAttentionError(
                 f"{type(model).__name__} does not accept a tree mask ({str(error).splitlines()[0]}). "
@@ -228,4 +278,4 @@ def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
 
 def probabilities(scores: Tensor, temperature: float = 1.0) -> Tensor:
     """Softmax over one question's candidates, ``[C]``, null candidate included."""
-    return log_softmax_by_question(scores / temperature, torch.zeros(len(scores), dtype=torch.int64)).exp()
+    return log_softmax_by_question(scores / temperature, torch.zeros(len(scores), dtype=torch.int64), 1).exp()

@@ -212,15 +212,14 @@ def pack_rows(sizes: Sequence[int], multiple: int = 64) -> tuple[int, int, list[
 
 
 def side_by_side(tree: TokenTree) -> Rows:
-    """Pack the trees of a forest into rows as long as its longest tree, on the forest's device."""
-    depth = tree.depth.cpu()
-    starts = (depth == 0).nonzero().flatten()
-    sizes = torch.diff(starts, append=torch.tensor([len(depth)]))
+    """Pack the trees of a forest, which is on the CPU, into rows as long as its longest tree."""
+    starts = (tree.depth == 0).nonzero().flatten()
+    sizes = torch.diff(starts, append=torch.tensor([len(tree)]))
     rows, length, begins = pack_rows(sizes.tolist())
-    shift = (torch.tensor(begins) - starts).repeat_interleave(sizes).to(tree.depth.device)
-    place = torch.arange(len(depth), device=shift.device) + shift
+    shift = (torch.tensor(begins) - starts).repeat_interleave(sizes)
+    place = torch.arange(len(tree)) + shift
     flat = tree.token_ids.new_zeros(rows * length)
-    alone = torch.arange(1, length + 1, device=flat.device).repeat(rows)
+    alone = torch.arange(1, length + 1).repeat(rows)
 
     def laid(values: Tensor, empty: Tensor) -> Tensor:
         return empty.index_copy(0, place, values).view(rows, length)
