@@ -7,13 +7,15 @@ Meant for a GPU that is available for a limited time only.
 DATA holds `<name>.parquet` with marked passages and `<name>.inventory.csv` with their candidates: `notes` (the first
 lesson), further lessons, `validation` (with the candidates of `notes`), and `questions-<name>` to be scored. OUT
 receives the run folder's `adapter/` and `log.jsonl`, `scores-<name>.npz` (scores of all candidates of each question,
-with the null candidate last, and the model's scores for each short form without context), and `reader.json`.
+with the null candidate last, and the model's scores for each short form without context), and `reader.json`. With
+`--curve`, adapters are then tuned from nothing on so many passages of `notes`, and only the development notes scored.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,10 +70,10 @@ def main() -> None:
     _say(began, f"base loaded, {base.attention}, tree error {base.tree_error:.2g}")
     about: dict[str, Any] = {"device": _device(base), "attention": base.attention, "tree_error": base.tree_error}
     if options.score_base:
-        _score_all(base, recipe, options.data, out, "base", began)
+        _score_all(base, recipe, options.data, out, "base", began, "*")
     steps = options.steps
     if steps is None:
-        seconds = _seconds_a_step(base, recipe, lessons, out)
+        seconds = _seconds_a_step(base, recipe, lessons, options)
         left = options.minutes * 60 - (time.monotonic() - began) - options.keep
         steps = max(1, int(left / seconds))
         about["seconds_a_step"] = seconds
@@ -80,16 +82,20 @@ def main() -> None:
     epoch = sum(len(lesson.texts) for lesson in lessons) // recipe.training.passages_per_step
     steps = min(steps, int(epoch * options.epochs))
     at_work = time.monotonic()
-    found = _tune(base, recipe, lessons, validation, out / "reader", steps, evaluations=6)
+    found = _tune(base, recipe, lessons, validation, out / "reader", steps, options, evaluations=6)
     about |= found | {"seconds": time.monotonic() - at_work, "recipe": recipe.model_dump(mode="json")}
     if torch.cuda.is_available():
         about["peak_memory"] = torch.cuda.max_memory_allocated()
     (out / "reader.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     _say(began, f"tuned: {steps} steps, {json.dumps(found)}")
-    base = load_adapter(
-        load_base(str(options.base), device=options.device, dtype="float32"), out / "reader" / "adapter"
-    )
-    _score_all(base, recipe, options.data, out, "tuned", began)
+    _score_tuned(options, recipe, out / "reader", "tuned", "*", began)
+    for passages in options.curve:
+        texts = random.Random(0).sample(list(lessons[0].texts), passages)
+        few = [Lesson(texts=texts, inventory=lessons[0].inventory)]
+        steps = max(1, passages // recipe.training.passages_per_step)
+        options.start = None
+        _tune(_base(options), recipe, few, [], out / f"curve-{passages}", steps, options, evaluations=1)
+        _score_tuned(options, recipe, out / f"curve-{passages}", f"curve-{passages}", "development", began)
 
 
 def _options() -> argparse.Namespace:
@@ -102,9 +108,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--keep", type=float, default=60, help="seconds reserved for scoring")
     parser.add_argument("--steps", type=int, help="instead of as many as fit into the time")
     parser.add_argument("--epochs", type=float, default=1.0, help="at most this many passes over the lessons")
+    parser.add_argument("--start", type=Path, help="folder of an adapter to begin with")
+    parser.add_argument("--curve", type=int, nargs="*", default=[], metavar="PASSAGES", help="numbers of passages")
     parser.add_argument("--score-base", action="store_true", help="score the question sets with the base too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     return parser.parse_args()
+
+
+def _score_tuned(
+    options: argparse.Namespace, recipe: Recipe, run: Path, name: str, questions: str, began: float
+) -> None:
+    """Score question sets with a tuned adapter on the base in float32."""
+    base = load_adapter(load_base(str(options.base), device=options.device, dtype="float32"), run / "adapter")
+    _score_all(base, recipe, options.data, options.out, name, began, questions)
 
 
 def _say(began: float, text: str) -> None:
@@ -134,11 +150,11 @@ def _read(path: Path) -> tuple[list[Passage], Inventory]:
     return read_passages(path, inventory), inventory
 
 
-def _seconds_a_step(base: LoadedModel, recipe: Recipe, lessons: list[Lesson], out: Path) -> float:
+def _seconds_a_step(base: LoadedModel, recipe: Recipe, lessons: list[Lesson], options: argparse.Namespace) -> float:
     """Seconds per step, from the second half of a short run, so that start-up does not count."""
     marks: list[float] = []
     hook = base.model.register_forward_pre_hook(lambda *_: marks.append(time.monotonic()))
-    _tune(base, recipe, lessons, [], out / "calibration", CALIBRATION, evaluations=1)
+    _tune(base, recipe, lessons, [], options.out / "calibration", CALIBRATION, options, evaluations=1)
     hook.remove()
     passes = len(marks) // CALIBRATION
     half = marks[len(marks) // 2 :]
@@ -152,6 +168,7 @@ def _tune(
     validation: list[Passage],
     run: Path,
     steps: int,
+    options: argparse.Namespace,
     *,
     evaluations: int,
 ) -> dict[str, Any]:
@@ -166,11 +183,14 @@ def _tune(
         inventory=lessons[0].inventory,
         beside=lessons[1:],
         run=run,
+        start=options.start,
     )
 
 
-def _score_all(base: LoadedModel, recipe: Recipe, data: Path, out: Path, name: str, began: float) -> None:
-    for path in sorted(data.glob("questions-*.parquet")):
+def _score_all(
+    base: LoadedModel, recipe: Recipe, data: Path, out: Path, name: str, began: float, questions: str
+) -> None:
+    for path in sorted(data.glob(f"questions-{questions}.parquet")):
         passages, inventory = _read(path)
         asked = {mention.short_form for passage in passages for mention in passage.mentions}
         alone = [_alone(short_form) for short_form in sorted(asked & set(inventory.senses))]

@@ -84,15 +84,19 @@ class KindSettings(_Section):
 class DataSettings(_Section):
     """Where passages and inventory come from, and how they are split."""
 
-    source: Literal["sample", "medal", "pubmed", "table", "choices"] = "sample"
-    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `table`: marked JSONL or
-    Parquet; `choices`: choice questions instead of short forms, such as PubMedQA's, which need no inventory."""
+    source: Literal["sample", "medal", "pubmed", "text", "table", "choices"] = "sample"
+    """`sample`: embedded; `medal`: MeDAL's CSV; `pubmed`: abstracts as XML or JSON Lines; `text`: plain texts, in which
+    long forms are found and typed as short forms; `table`: marked JSONL or Parquet; `choices`: choice questions instead
+    of short forms, such as PubMedQA's, which need no inventory."""
     path: str | None = None
-    """The source's file; not needed for `sample`. For `medal` and `pubmed` it can also be a folder made by
-    `medalist prepare`, for `pubmed` a folder of files."""
+    """The source's file; not needed for `sample`. For `medal`, `pubmed` and `text` it can also be a folder made by
+    `medalist prepare`, for `pubmed` and `text` a folder of files."""
+    beside: tuple[str, ...] = ()
+    """More folders made by `medalist prepare`, whose training passages are also trained on, each with the candidates of
+    its own inventory."""
     inventory: str | tuple[str, ...] | None = None
     """Sense inventory: MeDAL's table, ADAM, CAMI, CASI, or a CSV or JSON glossary; several are merged. None: the one
-    that belongs to the sample, or to a prepared folder."""
+    that belongs to the sample, or to a prepared folder; for `text`, the note reader's."""
     substitution: SubstitutionSettings = SubstitutionSettings()
     kinds: KindSettings = KindSettings()
     hold_out: Literal["nothing", "senses", "short_forms"] = "nothing"

@@ -1,22 +1,23 @@
 """Plain medical text becomes chunks that cover the listed senses, shortened and marked."""
 
-import gzip
-import json
 from collections import Counter
 
+from marking import marked
 from medalist.corpora.text import (
     Chunk,
     Shortener,
     chunks,
     covering,
     cut,
+    different,
     lower_case_words,
-    read_texts,
+    once,
     thinned,
     typed,
 )
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention, Passage
+from medalist.data.sources.texts import PlainText
 
 INVENTORY = Inventory.of(
     [
@@ -60,8 +61,9 @@ def test_chunks_cover_their_text_in_order_within_the_length_and_only_once():
     assert " ".join(parts) == text
     assert all(len(part.split()) <= 120 for part in parts)
     assert len({len(part.split()) for part in parts}) > 2
-    twice = list(chunks([("a", text, "s"), ("b", text, "s")], SHORTENER, seed=0))
-    assert {one.id.split(".")[0] for one in twice} == {"a"}
+    twice = list(chunks([PlainText("a", text, "s"), PlainText("b", text, "s")], SHORTENER, seed=0))
+    assert {one.id.split("#")[0] for one in twice} == {"a", "b"}
+    assert {one.id.split("#")[0] for one in different(twice)} == {"a"}
 
 
 def test_rare_senses_are_covered_first_and_common_ones_only_so_often():
@@ -112,10 +114,14 @@ def test_marks_of_a_common_sense_are_thinned_and_rare_ones_kept():
     assert len(found) == 1001
 
 
-def test_texts_are_read_from_lines_gzip_and_folders(tmp_path):
-    lines = [json.dumps({"id": "a", "text": "One."}), json.dumps({"pmid": 7, "sections": ["Two.", "Three."]})]
-    with gzip.open(tmp_path / "t.jsonl.gz", "wt", encoding="utf-8") as file:
-        file.write("\n".join(lines))
-    assert list(read_texts(tmp_path / "t.jsonl.gz")) == [("a", "One.", "t"), ("7", "Two. Three.", "t")]
-    (tmp_path / "b.txt").write_text("Four.", encoding="utf-8")
-    assert [text for _, text, _ in read_texts(tmp_path)] == ["Four."]
+def test_only_the_first_mark_of_a_sense_is_kept_and_every_look_alike():
+    passage = marked(
+        "[RA=right atrium], [RA=rheumatoid arthritis], [RA=right atrium], [at|AT=none of these] [at|AT=none of these]"
+    )
+    kept = [(m.short_form, m.long_form) for m in once(passage).mentions]
+    assert kept == [
+        ("RA", "right atrium"),
+        ("RA", "rheumatoid arthritis"),
+        ("AT", NONE_OF_THESE),
+        ("AT", NONE_OF_THESE),
+    ]

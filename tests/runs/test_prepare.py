@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from marking import marked
 from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
+from medalist.corpora.text_corpus import TextSettings, prepare_text
+from medalist.data.embedded import reader
 from medalist.data.embedded import sample as corpus
 from medalist.data.inventory import Inventory, Sense
 from medalist.data.passage_files import write_jsonl
@@ -491,3 +494,53 @@ def test_an_account_of_another_shape_is_refused_in_one_line(tmp_path):
     ) as error:
         open_prepared(folder)
     assert "\n" not in str(error.value)
+
+
+def letters(folder: Path, text: str, number: int = 60) -> str:
+    """Plain texts that differ in a name."""
+    names = ["".join(chr(ord("a") + int(digit)) for digit in str(n)) for n in range(number)]
+    lines = ({"id": f"l{n}", "text": text.format(name)} for n, name in enumerate(names))
+    path = folder / "letters.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+LETTER = (
+    "Letter {0} about ward {0}. The right atrium was large on computed tomography. He slept well and ate his "
+    "breakfast, and nothing else of note was found when we looked again that day."
+)
+
+
+def test_plain_texts_are_typed_as_passages_with_the_look_alikes_that_they_have(tmp_path):
+    prepared = prepare(recipe(tmp_path, source="text", path=letters(tmp_path, LETTER), test=0.2, validation=0.1))
+    found = {split: prepared.passages(split) for split in SPLITS}
+    assert all(found.values())
+    golds = Counter(m.long_form for part in found.values() for p in part for m in p.mentions)
+    assert {"right atrium", "computed tomography"} <= set(golds)
+    assert not (prepared.folder / "corpus").exists()
+    with pytest.raises(ValueError, match=r"substitution\.mode does not apply to source text"):
+        prepare(recipe(tmp_path, "data.substitution.mode=mended", source="text", path=letters(tmp_path, LETTER)))
+
+
+def test_without_an_inventory_plain_texts_are_read_with_the_note_reader_s(tmp_path, monkeypatch):
+    monkeypatch.setattr("medalist.runs.reading.TextSettings", partial(TextSettings, written=False))
+    prepared = prepare(recipe(tmp_path, source="text", path=letters(tmp_path, LETTER), inventory=None))
+    assert prepared.inventory.senses.keys() == reader.inventory().senses.keys()
+
+
+def test_folders_beside_are_taught_with_the_candidates_of_their_own(tmp_path):
+    own = Inventory.of([("RA", "right atrium", 1, None), ("LV", "left ventricle", 1, None)])
+    own.write(tmp_path / "beside.csv")
+    path = letters(tmp_path, LETTER.replace("computed tomography", "this view of the left ventricle"))
+    prepare_text([Path(path)], tmp_path / "corpus", TextSettings(inventory=tmp_path / "beside.csv", validation=0))
+    settings = recipe(tmp_path, source="table", path=table(tmp_path), beside=[str(tmp_path / "corpus")])
+    prepared = prepare(settings)
+    [(passages, inventory)] = prepared.beside()
+    assert inventory.senses.keys() == {"RA", "LV"}
+    assert prepared.inventory.senses.keys() == INVENTORY.senses.keys()
+    assert len(passages) == prepared.account["beside"][0]["passages"] > 5
+    assert fingerprint(passages) == prepared.account["fingerprint"]["beside-1"]
+    assert prepared.folder != data_folder(recipe(tmp_path, source="table", path=table(tmp_path)))
+    assert prepare(recipe(tmp_path, source="table", path=table(tmp_path))).beside() == []
+    with pytest.raises(ValueError, match=r"own\.csv was not made by `medalist prepare"):
+        prepare(recipe(tmp_path, source="table", path=table(tmp_path), beside=[str(tmp_path / "own.csv")]))

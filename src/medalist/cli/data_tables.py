@@ -55,11 +55,13 @@ def prepared_table(account: DataAccount) -> RenderableType:
         lines.append(
             f"{account['replay']['passages']:,} of the parent's training passages are used for training again."
         )
+    for number, beside in enumerate(account.get("beside", []), 1):
+        lines.append(f"Beside them, folder {number}: {beside['passages']:,} passages, {beside['mentions']:,} marks.")
     return Group(table, *lines, *remarks)
 
 
 def corpus_table(account: Account) -> RenderableType:
-    """What `medalist prepare medal` or `pubmed` wrote and left out; the data card has the details."""
+    """What `medalist prepare medal`, `pubmed` or `text` wrote and left out; the data card has the details."""
     table = new_table(f"Prepared from {account['source']}", "", "passages", "short forms")
     left_out: list[tuple[int, str]] = []
     mended: dict[str, Mended] = {}
@@ -76,8 +78,19 @@ def corpus_table(account: Account) -> RenderableType:
     else:
         for split, count in account["passages"].items():
             table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}")
+    if account["source"] == "medal":
         left_out.append((account["passages_without_mentions"], "passages were left without a short form"))
         mended = account["mended"]
+    if account["source"] == "text":
+        taught = account["taught_at_least"]
+        left_out += [
+            (account["chunks_shared_with_measured"], "chunks share eight words in a row with a test set"),
+            (
+                account["ambiguous_senses"],
+                f"senses belong to a short form with several; {taught['1']:,} of them are taught, "
+                f"{taught['6']:,} six times or more",
+            ),
+        ]
     inventory = account["inventory"]
     lines = [
         f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses."

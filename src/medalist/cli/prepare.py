@@ -1,4 +1,4 @@
-"""`medalist prepare`: a recipe's data, MeDAL's tables, or PubMed files. A thin layer, like `app`."""
+"""`medalist prepare`: a recipe's data, MeDAL's tables, PubMed files, or plain texts. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     cls=_RecipeByDefault,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Make marked passages from a recipe's data, MeDAL's tables or PubMed files.\n\n"
+    help="Make marked passages from a recipe's data, MeDAL's tables, PubMed files or plain texts.\n\n"
     "Example: `medalist prepare recipes/smollm2-135m-sample.yaml`",
 )
 
@@ -187,4 +187,73 @@ def pubmed(
         seed=seed,
     )
     remarks.print(corpus_table(prepare_pubmed(sources, out, settings, workers=workers, ray=ray)))
+    print(out)
+
+
+@app.command()
+def text(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Texts: .jsonl, .parquet or .csv (a field text, note, sections ...), .txt, folders of them, or "
+            "public:NAME to download public texts: medquad, mts-dialog or aci-bench (needs git).",
+            show_default=False,
+        ),
+    ],
+    out: Out,
+    inventory: Annotated[
+        Path | None,
+        typer.Option(help="Sense inventory; by default the note reader's, with its passages.", show_default=False),
+    ] = None,
+    written: Annotated[
+        bool,
+        typer.Option("--written/--no-written", help="Also teach with the note reader's own passages and notes."),
+    ] = True,
+    avoid: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Texts that you will measure on: nothing that shares eight words in a row with them is taught. "
+            "Repeat the option for several.",
+            show_default=False,
+        ),
+    ] = None,
+    times: Annotated[
+        int, typer.Option(min=1, help="Choose chunks so that each sense of an ambiguous short form occurs this often.")
+    ] = 40,
+    turns: Annotated[int, typer.Option(min=1, help="Renderings of each chunk, with other short forms and style.")] = 3,
+    most: Annotated[int, typer.Option(min=1, help="Marks of one sense, at most about this many.")] = 300,
+    validation: Validation = 0.02,
+    test: Test = 0.05,
+    max_bad_rows: MaxBadRows = 0.05,
+    seed: Annotated[int, typer.Option(help="Seed of splits, chunks and renderings.")] = 0,
+    downloads: Annotated[Path, typer.Option(help="Folder for texts downloaded with public:NAME.")] = Path("downloads"),
+    workers: Workers = 1,
+    ray: Ray = None,
+) -> None:
+    """Make marked passages from plain medical texts, typed like notes, and write a data card.
+
+    Long forms that the inventory lists are found and abbreviated; chunks are chosen so that together they cover every
+    sense, rare ones first. The card says how often each sense is taught. If interrupted, run it again to resume.
+
+    Example: `medalist prepare text public:medquad letters/ --out data/texts --workers 2`
+    """
+    from ..corpora.public_texts import named_texts
+    from ..corpora.text_corpus import TextSettings, prepare_text
+    from .data_tables import corpus_table
+
+    settings = TextSettings(
+        inventory=inventory,
+        written=written,
+        avoid=tuple(avoid or ()),
+        times=times,
+        turns=turns,
+        most=most,
+        validation=validation,
+        test=test,
+        max_bad_rows=max_bad_rows,
+        seed=seed,
+    )
+    paths = [named_texts(source, downloads) for source in sources]
+    remarks.print(corpus_table(prepare_text(paths, out, settings, workers=workers, ray=ray)))
     print(out)

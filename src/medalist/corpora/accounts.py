@@ -108,4 +108,32 @@ class PubmedAccount(CorpusAccount, Revisions):
     """The most frequent short forms of each kind."""
 
 
-Account = MedalAccount | PubmedAccount
+class TextAccount(CorpusAccount):
+    """The account of a corpus made from plain texts."""
+
+    source: Literal["text"]
+    inventory: InventoryCounts
+    texts: dict[str, int]
+    """Source -> texts."""
+    words: int
+    chunks: int
+    """Chunks with a listed long form, without those that begin like another."""
+    chunks_shared_with_measured: int
+    """Chunks left out because they share words with a text that something is measured on."""
+    chunks_chosen: int
+    """Chunks chosen for training."""
+    passages: dict[Split, int]
+    mentions: dict[Split, int]
+    """Marks, including look-alikes."""
+    look_alikes: dict[Split, int]
+    ambiguous_senses: int
+    """Senses of short forms with more than one."""
+    taught_at_least: dict[str, int]
+    """Number of times -> ambiguous senses that are marked at least that often in the training split."""
+    coverage: list[tuple[str, str, int]]
+    """(short form, long form, marks in the training split) of each ambiguous sense."""
+    short_forms: list[tuple[str, int]]
+    """The most frequent short forms."""
+
+
+Account = MedalAccount | PubmedAccount | TextAccount

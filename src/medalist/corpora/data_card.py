@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ..data.kinds import Kind
 from ..data.splits import Split
 from ..tools.files import replacing
 from ..tools.pages import per_cent, template_environment
-from .accounts import MedalAccount, PassageCounts, PubmedAccount
+from .accounts import MedalAccount, PassageCounts, PubmedAccount, TextAccount
 
 TERMS = (
     "Courtesy of the U.S. National Library of Medicine, whose terms apply to these texts. "
@@ -44,7 +46,13 @@ class Section:
 
 
 def write_data_card(
-    path: Path, *, title: str, lead: str, numbers: Sequence[tuple[str, str]], sections: Sequence[Section]
+    path: Path,
+    *,
+    title: str,
+    lead: str,
+    numbers: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    terms: str = TERMS,
 ) -> None:
     """Write the card.
 
@@ -54,12 +62,13 @@ def write_data_card(
         lead: a sentence or two below the title.
         numbers: the figures at the top, as (label, value).
         sections: shown in order; sections with neither bars nor rows are left out.
+        terms: the terms of the texts.
     """
     shown = [section for section in sections if section.bars or section.rows]
     page = (
         template_environment()
         .get_template("data_card.html")
-        .render(title=title, lead=lead, numbers=numbers, sections=shown, terms=TERMS)
+        .render(title=title, lead=lead, numbers=numbers, sections=shown, terms=terms)
     )
     with replacing(path) as file:
         file.write(page)
@@ -199,3 +208,78 @@ def pubmed_card(account: PubmedAccount, path: Path) -> None:
 
 def _mentions(splits: dict[Split, PassageCounts]) -> int:
     return sum(cell["mentions"] for cell in splits.values())
+
+
+def text_card(account: TextAccount, path: Path) -> None:
+    """Write the card of a corpus made from plain texts, from its account."""
+    inventory, ambiguous = account["inventory"], account["ambiguous_senses"]
+    taught = {int(times): count for times, count in account["taught_at_least"].items()}
+    steps = sorted(taught)
+    doses = [("never", ambiguous - taught[steps[0]])]
+    for low, high in pairwise(steps):
+        doses.append((f"{low} to {high - 1} times" if high - 1 > low else f"{low} times", taught[low] - taught[high]))
+    doses.append((f"{steps[-1]} times or more", taught[steps[-1]]))
+    rare = sorted((row for row in account["coverage"] if row[2] > 0), key=lambda row: (row[2], row[:2]))
+    write_data_card(
+        path,
+        title="Texts, prepared",
+        lead="Long forms of the inventory were found by rule, replaced by short forms and typed like notes. "
+        f"Files read: {', '.join(account['read'][:5])}"
+        + (f" and {len(account['read']) - 5:,} more." if len(account["read"]) > 5 else "."),
+        terms="The terms of the texts named above apply. For research only, not for patient care.",
+        numbers=[
+            ("words read", f"{account['words']:,}"),
+            ("passages", f"{sum(account['passages'].values()):,}"),
+            ("short forms marked", f"{sum(account['mentions'].values()):,}"),
+            ("senses taught six times or more", f"{taught[6]:,} of {ambiguous:,}"),
+        ],
+        sections=[
+            Section(
+                title="Texts",
+                columns=("source", "texts"),
+                rows=Counter(account["texts"]).most_common(),
+            ),
+            Section(
+                title="How often each sense is taught",
+                note="Senses of short forms that have more than one, by their marks in the training split.",
+                bars=doses,
+            ),
+            Section(
+                title="Splits",
+                note="Look-alikes are words that only look like a short form; their answer is “none of these”.",
+                columns=("split", "passages", "marks", "of these look-alikes"),
+                rows=[
+                    (split, count, account["mentions"][split], account["look_alikes"][split])
+                    for split, count in account["passages"].items()
+                ],
+            ),
+            Section(
+                title="Chunks",
+                columns=("", "chunks"),
+                rows=[
+                    ("with a listed long form", account["chunks"]),
+                    ("left out: eight words in a row also occur in a test set", account["chunks_shared_with_measured"]),
+                    ("chosen for training", account["chunks_chosen"]),
+                ],
+            ),
+            Section(
+                title="Inventory",
+                note=f"From {inventory['origin']}.",
+                columns=("short forms", "senses", "senses of a short form with several"),
+                rows=[(inventory["short_forms"], inventory["senses"], ambiguous)],
+            ),
+            Section(
+                title="Taught least",
+                note="More text with these would help most. The whole list is in corpus.json.",
+                columns=("short form", "sense", "marks"),
+                rows=rare[:40],
+            ),
+            Section(title="Most frequent short forms", bars=account["short_forms"][:20]),
+            Section(
+                title="Records set aside",
+                note="All of them are listed in quarantine.jsonl.",
+                columns=("reason", "records"),
+                rows=list(account["rows_quarantined"].items()),
+            ),
+        ],
+    )

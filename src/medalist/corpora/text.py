@@ -8,21 +8,19 @@ Then long forms are abbreviated, some chunks are rendered as notes, and look-ali
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory, Sense
 from ..data.note_style import as_note
 from ..data.passages import NONE_OF_THESE, Mention, Passage
+from ..data.sources.texts import PlainText
 from ..data.substitution import LongFormFinder, Match
-from ..tools.files import open_text
 
 _UNIT = re.compile(r"[^\n]*?(?:[.!?](?=\s+[A-Z0-9(\"'•-])|\n+|$)", re.DOTALL)
 _LABELLED = re.compile(
@@ -77,23 +75,6 @@ class Chunk:
     def long_forms(self) -> frozenset[str]:
         """The long forms that the chunk spells out."""
         return frozenset(match.long_form for match in self.matches)
-
-
-def read_texts(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield (id, text, source) for each text in JSON Lines, plain or gzipped, or in a folder of .txt files.
-
-    The sections of an abstract (`sections` instead of `text`) are joined into one text.
-    """
-    if path.is_dir():
-        for each in sorted(path.glob("*.txt")):
-            yield each.stem, each.read_text(encoding="utf-8"), path.name
-        return
-    with open_text(path) as file:
-        for number, line in enumerate(file):
-            record = json.loads(line)
-            identifier = str(record.get("id") or record.get("pmid") or number)
-            text = record["text"] if "text" in record else " ".join(map(str, record["sections"]))
-            yield identifier, text, str(record.get("source") or path.name.split(".")[0])
 
 
 def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: int = 120) -> Iterator[str]:
@@ -182,7 +163,7 @@ class Shortener:
             length, copied = start + len(surface), match.end
             mentions.append(Mention(start=start, end=length, short_form=short_form, long_form=listed))
         pieces.append(chunk.text[copied:])
-        return Passage(id=f"{chunk.id}#{turn}", text="".join(pieces), mentions=tuple(mentions), source=chunk.source)
+        return Passage(id=f"{chunk.id}.{turn}", text="".join(pieces), mentions=tuple(mentions), source=chunk.source)
 
     def mark_look_alikes(self, passage: Passage, *, rate: float, common: Counter[str]) -> Passage:
         """Mark words that only look like a short form; their gold is `NONE_OF_THESE`.
@@ -218,36 +199,44 @@ class Shortener:
         return replace(passage, mentions=mentions)
 
 
-def chunks(texts: Iterable[tuple[str, str, str]], shortener: Shortener, *, seed: int) -> Iterator[Chunk]:
-    """Yield the chunks that contain a listed long form, except those that begin like an earlier chunk."""
-    seen: set[bytes] = set()
+def chunks(texts: Iterable[PlainText], shortener: Shortener, *, seed: int) -> Iterator[Chunk]:
+    """Yield the chunks that contain a listed long form."""
     for identifier, text, source in texts:
         for number, part in enumerate(cut(text, identifier, seed=seed)):
-            key = hashlib.md5(" ".join(re.findall(r"[a-z]+", part.lower())[:25]).encode()).digest()
-            if key in seen:
-                continue
+            if matches := shortener.find(part):
+                yield Chunk(id=f"{identifier}#{number}", text=part, source=source, matches=matches)
+
+
+def different(found: Iterable[Chunk]) -> Iterator[Chunk]:
+    """Leave out chunks whose first 25 words are those of an earlier one."""
+    seen: set[bytes] = set()
+    for chunk in found:
+        key = hashlib.md5(" ".join(re.findall(r"[a-z]+", chunk.text.lower())[:25]).encode()).digest()
+        if key not in seen:
             seen.add(key)
-            matches = shortener.find(part)
-            if matches:
-                yield Chunk(id=f"{identifier}.{number}", text=part, source=source, matches=matches)
+            yield chunk
 
 
 def covering(found: Sequence[Chunk], inventory: Inventory, *, times: int, seed: int) -> list[Chunk]:
-    """Choose chunks so that each long form of an ambiguous short form appears up to `times` times, rare ones first."""
-    ambiguous = {sense.long_form.lower() for senses in inventory.senses.values() if len(senses) > 1 for sense in senses}
+    """Choose chunks so that each long form of an ambiguous short form appears up to `times` times, rare ones first.
+
+    In an inventory without an ambiguous short form, every long form counts.
+    """
+    several = [senses for senses in inventory.senses.values() if len(senses) > 1]
+    wanted = {sense.long_form.lower() for senses in several or inventory.senses.values() for sense in senses}
     where: dict[str, list[int]] = {}
     for number, chunk in enumerate(found):
-        for name in chunk.long_forms & ambiguous:
+        for name in chunk.long_forms & wanted:
             where.setdefault(name, []).append(number)
     rank = [hashlib.sha256(f"{seed}:{chunk.id}".encode()).digest() for chunk in found]
     seen: Counter[str] = Counter()
     chosen: set[int] = set()
     for name in sorted(where, key=lambda name: (len(where[name]), name)):
         free = [number for number in where[name] if number not in chosen]
-        free.sort(key=lambda number: (-_wanted(found[number].long_forms & ambiguous, seen, times), rank[number]))
+        free.sort(key=lambda number: (-_wanted(found[number].long_forms & wanted, seen, times), rank[number]))
         for number in free[: max(times - seen[name], 0)]:
             chosen.add(number)
-            seen.update(found[number].long_forms & ambiguous)
+            seen.update(found[number].long_forms & wanted)
     return [found[number] for number in sorted(chosen)]
 
 
@@ -266,6 +255,18 @@ def thinned(passages: Sequence[Passage], *, most: int, seed: int) -> list[Passag
     return [
         replace(p, mentions=tuple(m for number, m in enumerate(p.mentions) if kept(p, number, m))) for p in passages
     ]
+
+
+def once(passage: Passage) -> Passage:
+    """Keep only the first mark of each sense; every look-alike stays marked."""
+    seen: set[tuple[str, str | None]] = set()
+    kept = []
+    for mention in passage.mentions:
+        key = (mention.short_form, mention.long_form)
+        if key not in seen or mention.long_form == NONE_OF_THESE:
+            kept.append(mention)
+        seen.add(key)
+    return replace(passage, mentions=tuple(kept))
 
 
 def typed(shortener: Shortener, chunk: Chunk, *, turn: int, seed: int, common: Counter[str]) -> Passage:

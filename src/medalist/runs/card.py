@@ -185,7 +185,7 @@ def _data_name(run: Run, name: str) -> str:
     """The display name of an evaluation's data."""
     if name != "test":
         return f"Medalist clinical notes, {name.split('-')[1]} half" if name in clinical.NOTES else name
-    named = {"sample": "Medalist sample corpus", "medal": "MeDAL", "pubmed": "PubMed abstracts"}
+    named = {"sample": "Medalist sample corpus", "medal": "MeDAL", "pubmed": "PubMed abstracts", "text": "plain texts"}
     return f"{named.get(run.recipe.data.source, 'own data')}, held-out passages"
 
 

@@ -3,6 +3,7 @@
     data/<source>-<hash of the settings>/
         train.parquet validation.parquet test.parquet  inventory.csv  quarantine.jsonl  data.json
         replay.parquet (only if the run is tuned further: training passages of its parent)
+        beside-1.parquet beside-1.inventory.csv ... (only with data.beside: more to train on)
 
 For choice questions, the splits hold quizzes and there is no inventory.
 
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from ..corpora.accounts import PassageCounts
 from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.detection import mark_distractors
 from ..data.embedded import sample
@@ -34,7 +36,7 @@ from ..recipe import DataSettings, Recipe
 from ..tools.files import must_exist, replacing, writing_folder
 from .parents import parent_run, replayed
 from .prepared import DataAccount, Prepared, PreparedSettings, ShortFormAccount, is_prepared, open_prepared
-from .reading import read_sources
+from .reading import read_beside, read_sources
 from .run import Run
 
 
@@ -126,7 +128,9 @@ def _write(recipe: Recipe, folder: Path) -> None:
                 if not passage.mentions:
                     without += 1
                     continue
-            marked = mark_distractors(passage, inventory, rate=settings.substitution.distractors, seed=recipe.seed)
+            marked = passage
+            if settings.source != "text":  # whose look-alikes are marked already
+                marked = mark_distractors(passage, inventory, rate=settings.substitution.distractors, seed=recipe.seed)
             if settings.hold_out == "short_forms":  # a held-out short form must not be a training distractor either
                 marked = kept(marked, split, settings.hold_out)
             if not marked.mentions:
@@ -159,7 +163,19 @@ def _write(recipe: Recipe, folder: Path) -> None:
         write_parquet(replay, folder / "replay.parquet")
         more["replay"] = {"passages": len(replay), "mentions": sum(len(p.mentions) for p in replay)}
         more["fingerprint"] = {"replay": fingerprint(replay)}
+    _write_beside(recipe, folder, more)
     _write_account(recipe, folder, splits, quarantine, more)
+
+
+def _write_beside(recipe: Recipe, folder: Path, more: ShortFormAccount) -> None:
+    """Write the passages of `data.beside` with their inventories, and add them to the account."""
+    for number, (inventory, passages) in enumerate(read_beside(recipe), 1):
+        found = list(passages)
+        write_parquet(found, folder / f"beside-{number}.parquet")
+        inventory.write(folder / f"beside-{number}.inventory.csv")
+        counts: PassageCounts = {"passages": len(found), "mentions": sum(len(p.mentions) for p in found)}
+        more["beside"] = [*more.get("beside", []), counts]
+        more["fingerprint"] = more.get("fingerprint", {}) | {f"beside-{number}": fingerprint(found)}
 
 
 def _replay(recipe: Recipe, parent: Run, inventory: Inventory, splits: Mapping[Split, list[Passage]]) -> list[Passage]:
@@ -175,6 +191,7 @@ def _file_marks(settings: DataSettings) -> list[tuple[str, int, int]]:
     if settings.source == "sample":
         marks = [(path.name, path.stat().st_size, 0) for path in sample.FILES]
     names = [("path", settings.path)] if settings.path is not None else []
+    names += [("beside", name) for name in settings.beside]
     for key, name in [*names, *(("inventory", name) for name in settings.inventories)]:
         path = Path(name)
         must_exist(path, f"key data.{key}")

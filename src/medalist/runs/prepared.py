@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from ..corpora.accounts import InventoryCounts
+from ..corpora.accounts import InventoryCounts, PassageCounts
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.passage_files import read_passages
 from ..data.passages import Passage
@@ -28,13 +28,6 @@ class PreparedSettings(TypedDict):
     source: str
 
 
-class ReplayCounts(TypedDict):
-    """How many of the parent's training passages are replayed."""
-
-    passages: int
-    mentions: int
-
-
 class ShortFormAccount(TypedDict, total=False):
     """The part of the account that only passages have, not quizzes."""
 
@@ -42,10 +35,12 @@ class ShortFormAccount(TypedDict, total=False):
     distractors: dict[Split, int]
     """Mentions that are ordinary words, not short forms."""
     passages_without_mentions: int
-    replay: ReplayCounts
-    """Only for a run that is tuned further."""
+    replay: PassageCounts
+    """Of the parent's training passages; only for a run that is tuned further."""
+    beside: list[PassageCounts]
+    """For each folder of `data.beside`."""
     fingerprint: dict[str, str]
-    """By split; replayed passages are under "replay"."""
+    """By split; replayed passages are under "replay", those of `data.beside` under "beside-1" and so on."""
 
 
 class DataAccount(ShortFormAccount):
@@ -94,6 +89,14 @@ class Prepared:
         if not self.account.get("replay", {"passages": 0})["passages"]:
             return []
         return read_passages(self.folder / "replay.parquet", self.inventory)
+
+    def beside(self) -> list[tuple[list[Passage], Inventory]]:
+        """The passages and the inventory of each folder of `data.beside`."""
+        found = []
+        for number in range(1, len(self.account.get("beside", [])) + 1):
+            inventory = Inventory.read(self.folder / f"beside-{number}.inventory.csv")
+            found.append((read_passages(self.folder / f"beside-{number}.parquet", inventory), inventory))
+        return found
 
 
 def is_prepared(folder: Path) -> bool:

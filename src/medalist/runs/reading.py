@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..corpora.corpus import corpus_inventory, is_corpus, mixed, read_account
 from ..corpora.pubmed import PubmedSettings, prepare_pubmed
-from ..data.embedded import sample
+from ..corpora.text_corpus import TextSettings, prepare_text
+from ..data.embedded import reader, sample
 from ..data.inventory import Inventory
 from ..data.kinds import KINDS
 from ..data.passage_files import read_passages
@@ -31,6 +32,8 @@ def load_inventory(settings: DataSettings) -> Inventory:
         return sample.inventory()
     if settings.path is not None and is_corpus(Path(settings.path)):
         return corpus_inventory(Path(settings.path))
+    if settings.source == "text":
+        return reader.inventory()
     raise ValueError(f"data.inventory is not set: source {settings.source} needs a sense inventory")
 
 
@@ -52,20 +55,24 @@ def read_sources(
     if settings.source != "sample" and settings.path is None:
         raise ValueError(f"data.path is not set: source {settings.source} reads a file")
     path = Path(settings.path or "")
-    if settings.source == "pubmed" and settings.substitution.mode in ("medal", "mended"):
+    if settings.source in ("pubmed", "text") and settings.substitution.mode in ("medal", "mended"):
+        instead = ": use data.kinds.shares to choose what is made from abstracts, such as {medal: 1}"
         raise ValueError(
-            "data.substitution.mode does not apply to source pubmed: use data.kinds.shares to choose what is made from "
-            "abstracts, such as {medal: 1}"
+            f"data.substitution.mode does not apply to source {settings.source}"
+            + (instead if settings.source == "pubmed" else ", whose long forms are always replaced")
         )
     if settings.path is not None and is_corpus(path):
         account = read_account(path)
         if account["source"] != settings.source:
             raise ValueError(f"{path} was prepared from {account['source']}, but data.source is {settings.source}")
         return _corpus(recipe, path, _offered(recipe))
-    if settings.source == "pubmed":
+    if settings.source in ("pubmed", "text"):
         built = folder / "corpus"
-        made = prepare_pubmed([path], built, _pubmed_settings(recipe))
-        quarantine.total = made["rows_read"]
+        if settings.source == "pubmed":
+            read = prepare_pubmed([path], built, _pubmed_settings(recipe))["rows_read"]
+        else:
+            read = prepare_text([path], built, _text_settings(recipe))["rows_read"]
+        quarantine.total = read
         # Not `splitlines`, which also splits at other line separators.
         with (built / "quarantine.jsonl").open(encoding="utf-8") as file:
             quarantine.rows = [json.loads(line) for line in file]
@@ -102,6 +109,37 @@ def _pubmed_settings(recipe: Recipe) -> PubmedSettings:
         max_bad_rows=settings.max_bad_rows,
         seed=recipe.seed,
     )
+
+
+def _text_settings(recipe: Recipe) -> TextSettings:
+    settings = recipe.data
+    if len(settings.inventories) > 1:
+        raise ValueError("data.inventory names several files: source text takes one")
+    return TextSettings(
+        inventory=Path(settings.inventories[0]) if settings.inventories else None,
+        validation=settings.validation,
+        test=settings.test,
+        max_bad_rows=settings.max_bad_rows,
+        seed=recipe.seed,
+    )
+
+
+def read_beside(recipe: Recipe) -> Iterator[tuple[Inventory, Iterable[Passage]]]:
+    """The inventory and the training passages of each folder of `data.beside`; passages are read lazily.
+
+    Raises:
+        ValueError: a folder was not made by `medalist prepare`.
+    """
+    for path in map(Path, recipe.data.beside):
+        if not is_corpus(path):
+            raise ValueError(f"{path} was not made by `medalist prepare medal`, `pubmed` or `text` (key data.beside)")
+        inventory = corpus_inventory(path)
+        there = [kind for kind in KINDS if (path / kind).exists()]
+        if there:
+            shares = {kind: recipe.data.kinds.shares.get(kind, 1.0) for kind in there}
+            yield inventory, mixed(path, "train", inventory, shares, seed=recipe.seed)
+        else:
+            yield inventory, corpus_passages(path, "train", inventory)
 
 
 def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:

@@ -51,7 +51,8 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
         attention=settings.attention,
         place=whole,
     )
-    trained = Inventory.mined(prepared.passages("train"), "training split")
+    taught = [*prepared.passages("train"), *(passage for texts, _ in prepared.beside() for passage in texts)]
+    trained = Inventory.mined(taught, "training split")
     if parent is not None:
         parents.check_base(parent, base.identity)
         trained = parents.senses_as_listed([parent.trained, trained], prepared.inventory)
@@ -95,6 +96,7 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
         RecipeError: the existing run was started with a different recipe.
         ValueError: data or model are invalid; see `prepare`, `load_base`, `tune`.
     """
+    from ..training.batches import Lesson
     from ..training.tune import tune  # slow to import: transformers' Trainer
 
     if parent is not None:
@@ -118,6 +120,7 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
             train=[*prepared.texts("train"), *prepared.replayed()],
             validation=prepared.texts("validation"),
             inventory=prepared.inventory,
+            beside=[Lesson(texts=texts, inventory=inventory) for texts, inventory in prepared.beside()],
             run=run.folder,
             resume=resume,
             ranks=ranks,

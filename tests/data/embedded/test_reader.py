@@ -71,7 +71,7 @@ def test_passages_are_many_different_and_of_a_passage_s_length():
 
 
 def test_look_alikes_are_marked_where_they_stand_and_are_none_of_the_senses():
-    found = reader.look_alikes()
+    found = reader.notes()
     assert len(found) >= 300
     marks = [(p.text[m.start : m.end], m) for p in found for m in p.mentions]
     assert len(marks) >= 750
@@ -82,7 +82,7 @@ def test_look_alikes_are_marked_where_they_stand_and_are_none_of_the_senses():
 
 @pytest.mark.parametrize("half", clinical.NOTES)
 def test_nothing_that_is_taught_is_measured(half):
-    taught = [*reader.passages(), *reader.look_alikes()]
+    taught = [*reader.passages(), *reader.notes()]
     measured = {run for note in [*notes(half), *probes.dangerous_pairs()[0]] for run in runs(note.text, 8)}
     assert measured
     assert [p.id for p in taught if runs(p.text, 8) & measured] == []
@@ -104,13 +104,13 @@ def test_the_datasheet_gives_the_figures_of_the_data():
     styles = Counter(
         json.loads(line)["style"] for line in (reader.HERE / "passages.jsonl").read_text(encoding="utf-8").splitlines()
     )
-    marks = sum(len(p.mentions) for p in reader.look_alikes())
+    marks = sum(len(p.mentions) for p in reader.notes())
     for line in (
         f"| inventory | {len(INVENTORY):,} short forms, {len(ROWS):,} senses; {len(ambiguous):,} short forms "
         f"with a choice "
         f"of {sum(map(len, ambiguous)):,} senses |",
         f"| passages | {len(reader.passages()):,} ({', '.join(f'{n:,} {s}s' for s, n in sorted(styles.items()))}) |",
-        f"| notes with look-alikes | {len(reader.look_alikes()):,}, {marks:,} marks |",
+        f"| notes with look-alikes | {len(reader.notes()):,}, {marks:,} marks |",
     ):
         assert line in sheet, line
     assert re.search(r"H200", sheet)

@@ -7,6 +7,7 @@ look-alikes. Written for this project, CC0; see `DATASHEET.md` in this folder fo
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from functools import cache
@@ -28,7 +29,14 @@ WEIGHTS = {1: 1000, 2: 250, 3: 60, 4: 15, 5: 4}
 The grades mean: 1 many times a day, 2 most weeks, 3 most months, 4 once a year, 5 hardly ever.
 """
 
-_LOOK_ALIKE = re.compile(r"\[\[(.+?)\]\]")
+_MARK = re.compile(r"\{\{(?P<short>[^{}|]+)\|(?P<long>[^{}|]+)\}\}|\[\[(?P<alike>[^\[\]]+)\]\]")
+"""How notes are marked: {{short form|long form}}, or [[word]] where it only looks like a short form."""
+
+
+def fingerprint() -> str:
+    """A hash of the inventory, the passages and the notes."""
+    files = (HERE / name for name in ("inventory.csv", "passages.jsonl", "notes.jsonl"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 @cache
@@ -63,19 +71,38 @@ def passages() -> list[Passage]:
     return [Passage(id=record["id"], text=record["text"], source="reader") for record in records]
 
 
-def look_alikes() -> list[Passage]:
-    """Notes in which words that only look like a short form are marked; their gold is `NONE_OF_THESE`."""
-    senses, found = inventory(), []
-    with (HERE / "look_alikes.jsonl").open(encoding="utf-8") as file:
-        records = [json.loads(line) for line in file]
-    for record in records:
-        text, mentions, at = "", [], 0
-        for match in _LOOK_ALIKE.finditer(record["text"]):
-            text += record["text"][at : match.start()]
-            start, at = len(text), match.end()
-            text += match[1]
-            if key := senses.key(match[1]):
-                mentions.append(Mention(start=start, end=len(text), short_form=key, long_form=NONE_OF_THESE))
-        text += record["text"][at:]
-        found.append(Passage(id=record["id"], text=text, mentions=tuple(mentions), source="reader"))
-    return found
+def notes() -> list[Passage]:
+    """Notes as they are typed, in which short forms are marked with their senses and look-alikes as `NONE_OF_THESE`.
+
+    Words without a mark are not labelled. Marks that the inventory does not list are left out.
+    """
+    with (HERE / "notes.jsonl").open(encoding="utf-8") as file:
+        return [_marked(json.loads(line)) for line in file]
+
+
+def _marked(record: dict[str, str]) -> Passage:
+    """A note without its marks' brackets, and what they say."""
+    senses, text, mentions, at = inventory(), "", [], 0
+    for match in _MARK.finditer(record["text"]):
+        text += record["text"][at : match.start()]
+        surface = match["short"] or match["alike"]
+        start, at = len(text), match.end()
+        text += surface
+        if (key := senses.key(surface)) is None:
+            continue
+        long_form = _as_listed(key, match["long"]) if match["long"] else NONE_OF_THESE
+        if long_form is not None:
+            mentions.append(Mention(start=start, end=len(text), short_form=key, long_form=long_form))
+    text += record["text"][at:]
+    return Passage(id=record["id"], text=text, mentions=tuple(mentions), source="reader")
+
+
+def _as_listed(short_form: str, long_form: str) -> str | None:
+    """A long form as the inventory words it for a short form; None if it does not list it."""
+    wordings = {long_form.casefold(), _own_wording().get(long_form.casefold(), "").casefold()}
+    return next((listed for listed in inventory().long_forms(short_form) if listed.casefold() in wordings), None)
+
+
+@cache
+def _own_wording() -> dict[str, str]:
+    return {wording.casefold(): own for wording, own in equivalents().items()}
