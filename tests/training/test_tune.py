@@ -5,12 +5,14 @@ Covers `batches`, `checkpoints` and `trainer` too.
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,9 +20,11 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 import made_passages
+import medalist.training.tune as tuning
 from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention, Passage
+from medalist.recipe import Recipe
 from medalist.tools.files import put_in_place
 from medalist.training.batches import Lesson, TreeDataset, collate
 from medalist.training.checkpoints import last_checkpoint
@@ -207,6 +211,24 @@ def test_a_non_finite_gradient_stops_the_run_before_the_weights_change(loaded, t
         run_tune(loaded, tmp_path / "run")
     for name, weight in loaded.model.named_parameters():
         assert torch.isfinite(weight).all(), name
+
+
+# What a GPU gets
+
+
+@pytest.mark.parametrize(
+    ("device", "cpus", "workers"), [("cuda", 16, 12), ("cuda", 4, 2), ("cuda", 1, 0), ("cpu", 16, 0)]
+)
+def test_a_gpu_gets_batches_from_workers_in_pinned_memory_and_a_fused_optimiser(device, cpus, workers, monkeypatch):
+    monkeypatch.setattr(tuning, "TrainingArguments", lambda **given: SimpleNamespace(n_gpu=1, **given))
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    model = SimpleNamespace(device=torch.device(device), dtype=torch.bfloat16)
+    recipe = Recipe(name="t", output="runs", training=settings())
+    found = tuning._arguments(recipe, Path("runs/t"), SimpleNamespace(model=model), per_pass=1, validated=False)
+    on_gpu = device == "cuda"
+    assert (found.dataloader_num_workers, found.dataloader_prefetch_factor) == (workers, 4 if workers else None)
+    assert (found.dataloader_pin_memory, found.accelerator_config) == (on_gpu, {"non_blocking": on_gpu})
+    assert (found.optim, found.logging_steps) == (("adamw_torch_fused", 10) if on_gpu else ("adamw_torch", 1))
 
 
 # The data

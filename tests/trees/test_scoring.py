@@ -1,7 +1,11 @@
 """Scoring token trees: forward passes, batching, the check on loading."""
 
+from dataclasses import fields
+from functools import partial
+
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 from torch.testing import assert_close
 from transformers import (
     AutoModelForCausalLM,
@@ -12,6 +16,7 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.integrations.flex_attention import WrappedFlexAttention
 
 from medalist.trees import scoring
 from medalist.trees.prompt import Layout, Question
@@ -20,6 +25,7 @@ from medalist.trees.scoring import (
     check_tree_attention,
     probabilities,
     score_layouts,
+    score_pass,
     score_tree,
     separate_score,
     tolerances,
@@ -181,3 +187,42 @@ def test_a_model_in_half_precision_is_still_refused_for_a_wrong_score(bad, monke
     monkeypatch.setattr(scoring, "score_tree", lambda *arguments: score_tree(*arguments) + bad)
     with pytest.raises(TreeAttentionError, match=r"away from separate sequences \(limit 0\."):
         check_tree_attention(half, "sdpa")
+
+
+def long_tree(nodes, number):
+    return build_tree([5 + place * number % 290 for place in range(nodes)], [([10, 11], [[12, 13], [14, 15 + number]])])
+
+
+def test_flex_attention_is_compiled_once_for_a_length_and_once_for_all_others(monkeypatch):
+    """Its compiled CPU kernels crash on some machines, so the graph runs as it is; what is counted are the graphs."""
+    graphs = CompileCounter()
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=graphs))
+    monkeypatch.setattr(WrappedFlexAttention, "_instance", None)  # it keeps what it compiled
+    model, lengths, compiled = random_model(FAMILIES["llama"], attention="flex_attention"), set(), []
+    for number, nodes in enumerate((300, 400, 700, 900, 1100, 1600, 300, 900), 1):
+        one = tree_pass(long_tree(nodes, number), "flex_attention", "cuda")
+        with torch.no_grad():
+            score_pass(model, one)
+        lengths.add(one.token_ids.shape[1])
+        compiled.append(graphs.frame_count)
+    assert lengths == {512, 1024, 1536, 2048}
+    assert compiled == [1, 1, 2, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "flex_attention"])
+def test_a_pass_moves_whole_and_its_mask_is_made_where_it_is(attention, monkeypatch):
+    made_on = []
+    monkeypatch.setattr(
+        scoring, "create_block_mask", lambda *_, device, **more: made_on.append((device, more["Q_LEN"]))
+    )
+    one = tree_pass(uneven_forest(), attention, "cuda")
+    assert all(getattr(one, field.name).device.type == "cpu" for field in fields(one) if field.name != "attention")
+    there = one.to("meta")
+    assert all(getattr(there, field.name).device.type == "meta" for field in fields(there) if field.name != "attention")
+    mask = tree_inputs(there, torch.float32)["attention_mask"]
+    if attention == "sdpa":
+        rows, length = one.token_ids.shape
+        assert (mask.device.type, mask.shape) == ("meta", (rows, 1, length, length))
+    else:
+        assert made_on == [("meta", 512)]
