@@ -1,6 +1,6 @@
 """The plan: its sizes, memory and work are compared with what is loaded and measured.
 
-Covers every module of `planning`.
+Covers `compute`, `devices`, `memory`, `result`, `shapes`, `tree_sizes` and `whole_run` too.
 """
 
 import io
