@@ -82,7 +82,7 @@ def main() -> None:
     epoch = sum(len(lesson.texts) for lesson in lessons) // recipe.training.passages_per_step
     steps = min(steps, int(epoch * options.epochs))
     at_work = time.monotonic()
-    found = _tune(base, recipe, lessons, validation, out / "reader", steps, options, evaluations=6)
+    found = _tune(base, recipe, lessons, validation, out / "reader", steps, options, evaluations=3)
     about |= found | {"seconds": time.monotonic() - at_work, "recipe": recipe.model_dump(mode="json")}
     if torch.cuda.is_available():
         about["peak_memory"] = torch.cuda.max_memory_allocated()
