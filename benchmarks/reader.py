@@ -82,7 +82,7 @@ def main() -> None:
     epoch = sum(len(lesson.texts) for lesson in lessons) // recipe.training.passages_per_step
     steps = min(steps, int(epoch * options.epochs))
     at_work = time.monotonic()
-    found = _tune(base, recipe, lessons, validation, out / "reader", steps, options, evaluations=6)
+    found = _tune(base, recipe, lessons, validation, out / "reader", steps, options, evaluations=3)
     about |= found | {"seconds": time.monotonic() - at_work, "recipe": recipe.model_dump(mode="json")}
     if torch.cuda.is_available():
         about["peak_memory"] = torch.cuda.max_memory_allocated()
@@ -109,6 +109,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="instead of as many as fit into the time")
     parser.add_argument("--epochs", type=float, default=1.0, help="at most this many passes over the lessons")
     parser.add_argument("--start", type=Path, help="folder of an adapter to begin with")
+    parser.add_argument("--cast", action="store_true", help="check the base in float32, then cast it to bfloat16")
     parser.add_argument("--curve", type=int, nargs="*", default=[], metavar="PASSAGES", help="numbers of passages")
     parser.add_argument("--score-base", action="store_true", help="score the question sets with the base too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
@@ -128,7 +129,11 @@ def _say(began: float, text: str) -> None:
 
 
 def _base(options: argparse.Namespace) -> LoadedModel:
-    return load_base(str(options.base), device=options.device)
+    if not options.cast:
+        return load_base(str(options.base), device=options.device)
+    base = load_base(str(options.base), device=options.device, dtype="float32")
+    base.model.to(torch.bfloat16)
+    return base
 
 
 def _device(base: LoadedModel) -> str:

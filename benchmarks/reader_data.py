@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import random
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,11 +104,17 @@ def main() -> None:
                 prepare_pubmed([taught], out / f"{name}-{seed}", settings, workers=options.workers)
     inventory = reader.inventory()
     write(out, "notes", corpus_passages(out / "texts", "train", inventory), inventory)
-    write(out, "validation", list(corpus_passages(out / "texts", "validation", inventory))[:400], inventory)
+    held = list(corpus_passages(out / "texts", "validation", inventory))
+    write(out, "validation", random.Random(0).sample(held, 400), inventory)
     for name, kinds in (("medal", ("medal",)), ("pubmed", ("substituted", "defined"))):
         listed = corpus_inventory(out / f"{name}-{SEEDS[0]}")
-        folders = [(out / f"{name}-{seed}", kind) for seed in SEEDS for kind in kinds]
-        write(out, name, (p for f, kind in folders for p in corpus_passages(f, "train", listed, kind=kind)), listed)
+        several = (
+            replace(passage, id=f"{passage.id}#{kind}-{seed}")
+            for seed in SEEDS
+            for kind in kinds
+            for passage in corpus_passages(out / f"{name}-{seed}", "train", listed, kind=kind)
+        )
+        write(out, name, several, listed)
     write_questions(shared, out, everything)
 
 

@@ -12,6 +12,7 @@ from medalist.corpora.text import (
     different,
     lower_case_words,
     once,
+    styled,
     thinned,
     typed,
 )
@@ -125,3 +126,20 @@ def test_only_the_first_mark_of_a_sense_is_kept_and_every_look_alike():
         ("AT", NONE_OF_THESE),
         ("AT", NONE_OF_THESE),
     ]
+
+
+def test_a_mark_whose_style_makes_it_another_short_form_has_that_one_s_senses_or_goes():
+    listed = Inventory.of(
+        [
+            ("pre-op", "preoperative", 1, None),
+            ("preop", "preoperative", 1, None),
+            ("Ab", "antibody", 1, None),
+            ("ab", "abortion", 1, None),
+        ]
+    )
+    passage = marked("Seen [PreOp|pre-op=preoperative] for [Ab=antibody] of the kind that was known.", "p")
+    found = {m.short_form for seed in range(40) for m in styled(passage, listed, seed=seed).mentions}
+    notes = [styled(passage, listed, seed=seed) for seed in range(40)]
+    assert found == {"pre-op", "preop", "Ab"}
+    assert all(listed.key(p.surface(m)) == m.short_form for p in notes for m in p.mentions)
+    assert all(m.long_form in listed.long_forms(m.short_form) for p in notes for m in p.mentions)

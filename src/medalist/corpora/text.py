@@ -257,6 +257,17 @@ def thinned(passages: Sequence[Passage], *, most: int, seed: int) -> list[Passag
     ]
 
 
+def styled(passage: Passage, inventory: Inventory, *, seed: int) -> Passage:
+    """Render a passage as a note; a mark that then stands for another short form is kept if that lists its sense."""
+    note = as_note(passage, seed=seed)
+    kept = []
+    for mention in note.mentions:
+        key = inventory.key(note.surface(mention))
+        if key is not None and mention.long_form in (NONE_OF_THESE, *inventory.long_forms(key)):
+            kept.append(replace(mention, short_form=key))
+    return replace(note, mentions=tuple(kept))
+
+
 def once(passage: Passage) -> Passage:
     """Keep only the first mark of each sense; every look-alike stays marked."""
     seen: set[tuple[str, str | None]] = set()
@@ -273,7 +284,8 @@ def typed(shortener: Shortener, chunk: Chunk, *, turn: int, seed: int, common: C
     """Make one training passage from a chunk: abbreviated, possibly rendered as a note, with look-alikes marked."""
     draw = random.Random(f"{seed}:typed:{chunk.id}:{turn}")
     passage = shortener(chunk, probability=draw.choice((0.6, 0.95, 0.95)), turn=turn)
-    return shortener.mark_look_alikes(as_note(passage, seed=seed), rate=0.8, common=common)
+    note = styled(passage, shortener.inventory, seed=seed)
+    return shortener.mark_look_alikes(note, rate=0.8, common=common)
 
 
 def lower_case_words(texts: Iterable[str]) -> Counter[str]:

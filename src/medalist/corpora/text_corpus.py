@@ -19,7 +19,6 @@ import polars as pl
 
 from ..data.embedded import reader
 from ..data.inventory import Inventory
-from ..data.note_style import as_note
 from ..data.passage_files import read_passages, write_parquet
 from ..data.passages import NONE_OF_THESE, Passage
 from ..data.rows import Quarantine
@@ -33,7 +32,7 @@ from .accounts import TextAccount
 from .corpus import finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
-from .text import Chunk, Shortener, chunks, covering, different, lower_case_words, once, thinned, typed
+from .text import Chunk, Shortener, chunks, covering, different, lower_case_words, once, styled, thinned, typed
 
 TEXTS_PER_BLOCK, CHUNKS_PER_BLOCK = 1_000, 4_000
 WRITTEN_TURNS = 3
@@ -302,9 +301,9 @@ def _splits(
         split = _split(note.id, settings)
         for turn in range(settings.turns * WRITTEN_TURNS if split == "train" else 1):
             named = replace(note, id=f"{note.id}#{turn}")
-            styled = as_note(named, seed=turn) if turn else named
-            if not word_runs(styled.text) & runs:
-                splits[split].append(styled)
+            typed_note = styled(named, inventory, seed=turn) if turn else named
+            if not word_runs(typed_note.text) & runs:
+                splits[split].append(typed_note)
     return {split: [p for p in map(once, passages) if p.mentions] for split, passages in splits.items()}
 
 
