@@ -100,7 +100,11 @@ def kill(_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-FAULTS = {"killed": kill, "not-finite": lambda losses: losses * float("nan")}
+def bad(losses: Any) -> Any:
+    return losses * float("nan")
+
+
+FAULTS = {"killed": kill, "not-finite": bad, "not-finite-as-on-a-gpu": bad}
 
 
 def break_off(fault: str) -> None:
@@ -120,6 +124,8 @@ if __name__ == "__main__":
         from medalist.cli.app import main
 
         break_off(sys.argv[1])
+        if sys.argv[1].endswith("as-on-a-gpu"):
+            tuning.runs_ahead = lambda _: True
         main(sys.argv[2:])
     else:
         folder, model, tied = sys.argv[1:]

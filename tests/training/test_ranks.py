@@ -73,9 +73,13 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_the_run_resumes(recipe, al
     assert (run / "adapter/README.md").exists()
 
 
-def test_an_error_that_one_rank_has_ends_all_with_its_line(recipe, alone):
-    run = alone.parent / "not-finite"
-    done = launch(FAULTY, "not-finite", "train", recipe, "name=not-finite")
+@pytest.mark.parametrize(
+    ("fault", "parallel"),
+    [("not-finite", "ddp"), ("not-finite-as-on-a-gpu", "ddp"), ("not-finite-as-on-a-gpu", "fsdp")],
+)
+def test_an_error_that_one_rank_has_ends_all_with_its_line(fault, parallel, recipe, alone):
+    run = alone.parent / f"{fault}-{parallel}"
+    done = launch(FAULTY, fault, "train", recipe, f"name={run.name}", f"training.parallel={parallel}")
     assert done.returncode != 0
     (line,) = said(done.stderr)
     assert re.fullmatch(
