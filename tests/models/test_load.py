@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, MistralConfig, Qwen2Config
 from medalist.models import base, load
 from medalist.models.base import ModelError, weights_sha256
 from medalist.models.load import load_base
-from medalist.trees.scoring import TreeAttentionError
+from medalist.trees import scoring
+from medalist.trees.scoring import TreeAttentionError, check_tree_attention
 
 
 def save_random(config, tokenizer, folder):
@@ -70,7 +71,7 @@ def test_the_embedded_package_is_found_without_importing_it():
     assert spec is not None, "`make test` installs it"
 
 
-def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path_factory):
+def test_the_embedded_model_converts_once_and_completes_medical_english(monkeypatch):
     """The real 135M model: slow to convert (half a minute), so everything about it is tested here."""
     loaded = load_base("smollm2-135m")
     assert loaded.identity.id == "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -85,6 +86,16 @@ def test_the_embedded_model_converts_once_and_completes_medical_english(tmp_path
     assert loaded.tokenizer.decode(logits[0, -1].argmax()).strip() == "Paris"
     assert loaded.tokenizer("word").input_ids[0] != loaded.tokenizer.bos_token_id, "names a BOS but adds none"
     assert_close(torch.tensor(loaded.tree_error), torch.tensor(0.0), atol=1e-4, rtol=0)
+    half = again.model.bfloat16()
+    assert 0.05 < check_tree_attention(half, "sdpa") < 0.5, "as far apart as its sequences are alone and in a batch"
+    with monkeypatch.context() as wrong:
+        wrong.setattr(scoring, "visible", lambda ends: torch.ones(*ends.shape, ends.shape[-1]).tril().bool())
+        with pytest.raises(TreeAttentionError, match="does not follow the tree's mask"):
+            check_tree_attention(half, "sdpa")
+    inputs = scoring.tree_inputs
+    monkeypatch.setattr(scoring, "tree_inputs", lambda *arguments: inputs(*arguments) | {"position_ids": None})
+    with pytest.raises(TreeAttentionError, match="does not follow the tree's mask or positions"):
+        check_tree_attention(half, "sdpa")
 
 
 class OnGpu:
