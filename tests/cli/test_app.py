@@ -140,6 +140,13 @@ def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, cap
     _, out, _ = run(capsys, "evaluate", tiny_run)
     for part in ("no leak", "majority (training counts)", "copy, else majority", "95 % interval", "gain (p)"):
         assert part in out
+    metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
+    for name in ("first listed sense", "prior alone (uniform: no counts)"):
+        cells = metrics["slices"]["no leak"]
+        shown = f"{100 * cells[name]['value']:.1f} ({100 * cells[name]['low']:.1f}-{100 * cells[name]['high']:.1f})"
+        gain = cells["from_baselines"][name]
+        share, ahead = (line for line in out.splitlines() if line.startswith(name))
+        assert shown in share and f"{100 * gain['value']:+.1f} (p={gain['p']:.2g})" in ahead
 
 
 def test_training_over_an_existing_run_is_refused(tiny_run, capsys):

@@ -10,17 +10,8 @@ from rich.text import Text
 from ..data.embedded.sample import do_not_use
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
-from ..evaluation.results import (
-    Adaptation,
-    ChoiceMetrics,
-    Claims,
-    Metrics,
-    ShortFormMetrics,
-    answerers,
-    distinct_slices,
-    on_label,
-    right,
-)
+from ..evaluation.results import Adaptation, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
+from ..evaluation.shares import answerers, distinct_slices, right
 from ..expansion.expander import Expansion
 from ..planning.plan import Plan
 from .tables import gain_text, new_table, share_text
@@ -50,6 +41,11 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
         table.add_row("tuned minus the strongest baseline (p)", *gains)
     yield table
+    if all("from_baselines" in metrics["slices"][part] for part in parts):
+        table = new_table("Tuned minus each baseline (p)", "", *parts)
+        for name in baselines:
+            table.add_row(name, *(gain_text(metrics["slices"][part]["from_baselines"][name]) for part in parts))
+        yield table
     table = new_table("Beyond accuracy", "", *models)
     if metrics["kind"] == "short forms":
         of_short_forms = metrics["models"].values()

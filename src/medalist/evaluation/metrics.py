@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .results import BaselineDifference, Bin, Difference, ProbabilityFigures, Share, Slice
+from .results import Bin, ProbabilityFigures
+from .shares import BaselineDifference, Difference, Share, Slice
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -124,9 +125,9 @@ def compare_answerers(
 ) -> dict[str, Slice]:
     """Every answerer's share right on each slice that is not empty, and the differences of the tuned model, if present.
 
-    `difference` is tuned minus base, `from_parent` is tuned minus the parent of a run that was tuned further, and
-    `from_baseline` is tuned minus the baseline that is strongest on these very questions, a choice that favours the
-    baseline.
+    `difference` is tuned minus base, `from_parent` is tuned minus the parent of a run that was tuned further,
+    `from_baselines` is tuned minus each baseline, and `from_baseline` is tuned minus the baseline that is strongest on
+    these very questions, a choice that favours the baseline.
 
     Args:
         bootstrap: resamples the passages of the questions.
@@ -147,8 +148,9 @@ def compare_answerers(
                 cells["from_parent"] = _difference(bootstrap, correct, "parent", chosen)
             if baselines:
                 strongest = max(baselines, key=lambda baseline: float(np.mean(correct[baseline][chosen])))
-                gain = _difference(bootstrap, correct, strongest, chosen)
-                cells["from_baseline"] = BaselineDifference(**gain, baseline=strongest)
+                gains = {baseline: _difference(bootstrap, correct, baseline, chosen) for baseline in baselines}
+                cells["from_baseline"] = BaselineDifference(**gains[strongest], baseline=strongest)
+                cells["from_baselines"] = gains
         found[name] = cells
     return found
 

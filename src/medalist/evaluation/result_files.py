@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import Discriminator, TypeAdapter
 
 from ..tools.shapes import checked, json_object
-from .results import Claims, LabelFigures, Metrics, Share, answerers, on_label, right
+from .results import Claims, LabelFigures, Metrics, on_label
+from .shares import Share, answerers, right
 
 METRICS_FILE = "metrics.json"
 CLAIMS_FILE = "claims.json"

@@ -14,9 +14,16 @@ from ..data.passages import Passage
 from ..data.quizzes import Quiz, Text
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
-from .baselines import BagOfWords, copy_else_majority, majority
+from .baselines import (
+    BagOfWords,
+    copy_else_majority,
+    has_counts,
+    inventory_baselines,
+    majority,
+)
 from .metrics import (
     Bools,
+    Floats,
     Integers,
     PassageBootstrap,
     compare_answerers,
@@ -26,7 +33,8 @@ from .metrics import (
     softmax,
 )
 from .predictions import Scores
-from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary, Slice
+from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
+from .shares import Slice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,21 +77,22 @@ def summarise(
         raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
     bootstrap = PassageBootstrap(passage_numbers(choice), resamples=resamples)
     answers = {name: _answers(choice, found) for name, found in scores.items()}
-    answers |= _baseline_answers(choice, inventory, knowledge)
     gold = np.array([item.gold for item in choice])
-    correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
+    right = {name: np.asarray(answer == gold) for name, answer in answers.items()}
+    baselines = inventory_baselines(choice, inventory) | {
+        name: (answer == gold).astype(float) for name, answer in _baseline_answers(choice, inventory, knowledge).items()
+    }
+    correct = {name: answer.astype(float) for name, answer in right.items()} | baselines
     return {
         "kind": "short forms",
         "counts": _counts(items, scored, knowledge),
-        "baselines": {
-            name: {"accuracy": share_cell(bootstrap, correct[name])} for name in answers if name not in scores
-        },
+        "baselines": {name: {"accuracy": share_cell(bootstrap, values)} for name, values in baselines.items()},
         "models": {
-            name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
+            name: _model_figures(choice, scores[name], answers[name], right[name], bootstrap) for name in scores
         },
         "slices": compare_answerers(bootstrap, correct, _slices(choice, knowledge)),
         "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
-        "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
+        "short_forms": _by_short_form(choice, right),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
 
@@ -94,27 +103,25 @@ def _answers(items: Sequence[Item], found: Scores) -> Integers:
 
 
 def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Integers]:
-    """Baselines by name. Majority and copy come once per source of counts: training data, and inventory if counted."""
-    sources: dict[str, tuple[Inventory, ...]] = {}
-    if knowledge.trained is not None:
-        sources["training"] = (knowledge.trained, inventory)
-    if any(sense.count for senses in inventory.senses.values() for sense in senses):
-        sources["inventory"] = (inventory,)
-    answers: dict[str, Integers] = {}
+    """Answers of the baselines that read the text or know the training data, by name."""
     words = [plain_words(text_around(item.passage, item.mention)) for item in items]
-    for name, counts in (sources or {"inventory": (inventory,)}).items():
-        answers[f"majority ({name} counts)"] = np.array(
-            [majority(item.mention.short_form, item.candidates, *counts) for item in items]
-        )
-        answers[f"copy, else majority ({name} counts)"] = np.array(
-            [
-                copy_else_majority(text, item.mention.short_form, item.candidates, *counts)
-                for item, text in zip(items, words, strict=True)
-            ]
-        )
+
+    def copied(*counts: Inventory) -> Integers:
+        pairs = zip(items, words, strict=True)
+        return np.array([copy_else_majority(text, i.mention.short_form, i.candidates, *counts) for i, text in pairs])
+
+    answers: dict[str, Integers] = {}
+    if knowledge.trained is not None:
+        counts = knowledge.trained, inventory
+        fallback = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
+        answers["majority (training counts)"] = fallback
+        answers["copy, else majority (training counts)"] = copied(*counts)
+    if has_counts(inventory):
+        answers["copy, else prior alone"] = copied(inventory)
+    elif knowledge.trained is None:
+        answers["copy, else first listed sense"] = copied(inventory)
     if knowledge.train and knowledge.trained is not None:
         bag = BagOfWords(knowledge.train, {item.mention.short_form for item in items})
-        fallback = answers["majority (training counts)"]
         found = [bag.answer(item.passage, item.mention, item.candidates) for item in items]
         answers["bag of words, else majority"] = np.array(
             [default if answer is None else answer for answer, default in zip(found, fallback, strict=True)]
@@ -183,16 +190,21 @@ def _expansion(
     """How an expander would do on the texts: the gold is right if it is listed, and otherwise "none of these".
 
     The null candidate competes everywhere here, and short forms with a single listed sense count too. A short form that
-    no inventory lists would not be found in a text, so it does not count. The baseline always expands, to the majority
-    sense.
+    no inventory lists would not be found in a text, so it does not count. The baselines always expand: to the first
+    listed sense, to the most frequent one by the inventory's counts, or by those of the training data ("majority").
     """
     items = [item for item in scored if item.candidates]
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
     wanted = np.array([len(item.candidates) if item.gold is None else item.gold for item in items])
-    counts = (inventory,) if knowledge.trained is None else (knowledge.trained, inventory)
-    right = {name: np.array([int(found[i.key].argmax()) for i in items]) == wanted for name, found in scores.items()}
-    always = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
-    right["majority"] = always == wanted
+    right: dict[str, Floats] = {
+        name: (np.array([int(found[i.key].argmax()) for i in items]) == wanted).astype(float)
+        for name, found in scores.items()
+    }
+    right |= inventory_baselines(items, inventory)
+    if knowledge.trained is not None:
+        counts = knowledge.trained, inventory
+        usual = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
+        right["majority"] = (usual == wanted).astype(float)
     kinds = np.array([item.kind for item in items])
     slices = {
         "all": np.ones(len(items), dtype=bool),

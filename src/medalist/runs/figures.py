@@ -9,7 +9,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..evaluation.results import AdaptationRow, ModelFigures, Slice, right
+from ..evaluation.results import AdaptationRow, ModelFigures
+from ..evaluation.shares import Slice, right
 from ..tools.pages import Measured
 
 BASE, PARENT, TUNED, BASELINE, GRID = "#8a94a6", "#7a5195", "#0b6e6e", "#c26a1b", "#e3e7ec"

@@ -16,14 +16,16 @@ from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passages import NONE_OF_THESE, words_around
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
+from ..evaluation.baselines import FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import softmax
 from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
-from ..evaluation.results import Adaptation, Difference, Metrics, answerers, distinct_slices, right, strongest_baseline
+from ..evaluation.results import Adaptation, Metrics
+from ..evaluation.shares import Difference, answerers, distinct_slices, right, strongest_baseline
 from ..recipe import dump_recipe
 from ..tools.files import replacing
-from ..tools.pages import per_cent, template_environment
+from ..tools.pages import per_cent, points, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
@@ -80,6 +82,9 @@ def write_report(run: Run) -> Path:
                 "metrics": metrics,
                 "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
                 "summary": plain_summary(metrics),
+                "strongest": {
+                    name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()
+                },
                 "before": _before(metrics["models"]),
                 "gained": _most_changed(metrics),
                 "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
@@ -90,7 +95,8 @@ def write_report(run: Run) -> Path:
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
     environment = template_environment()
-    environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers}
+    environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers, "points": points}
+    environment.tests["inventory_alone"] = lambda name: name in (FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR)
     page = environment.get_template("report.html").render(
         run=run,
         record=run.record,

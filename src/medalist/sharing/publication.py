@@ -22,7 +22,8 @@ from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.embedded import clinical
 from ..evaluation.comparison import Export
 from ..evaluation.result_files import METRICS_FILE, read_metrics
-from ..evaluation.results import About, Metrics, without_words
+from ..evaluation.results import About, Metrics
+from ..evaluation.shares import without_words
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
 from ..recipe import dump_recipe
