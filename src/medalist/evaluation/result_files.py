@@ -32,6 +32,8 @@ def read_metrics(folder: Path) -> Metrics:
     slices = [*metrics["slices"].values()]
     if metrics["kind"] == "short forms":
         slices += metrics["expansion"].values()
+        if "calibrated" in metrics:
+            slices += [*metrics["calibrated"]["slices"].values(), *metrics["calibrated"]["expansion"].values()]
     for cells in slices:
         checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)}, remedy=remedy)
     if metrics["kind"] == "choices":

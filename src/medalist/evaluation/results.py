@@ -205,6 +205,39 @@ class Adaptation(TypedDict):
     """The keys of the evaluations that the rows come from; see `About`."""
 
 
+class Offered(TypedDict):
+    """What is offered without a question mark: the chosen point of the risk-coverage curve."""
+
+    coverage: Share
+    """The share of all mentions that it is."""
+    precision: Share | None
+    """The share right among those; None if nothing is offered."""
+
+
+class Calibrated(TypedDict):
+    """What the tuned model answers with its calibration, over all mentions with a listed sense; see `offers`."""
+
+    target: float
+    """The precision that the threshold was set for."""
+    evidence: float
+    prior: float
+    short_form_from: float
+    offered_from: float
+    fitted_on: int | None
+    """Number of validation mentions that the calibration was fitted on."""
+    slices: dict[str, Slice]
+    """Among the listed senses of ambiguous short forms, "all" and "no leak", beside the baselines."""
+    expansion: dict[str, Slice]
+    """Free to decline; the baselines always answer."""
+    offered: dict[str, Offered]
+    """"all" and "no leak"."""
+    left_alone: Share | None
+    """Look-alikes that are not answered; None if none is marked."""
+    needless_declines: Share | None
+    """Mentions with a listed gold that are not answered."""
+    risk_coverage: RiskCoverage
+
+
 class ShortFormSummary(TypedDict):
     """All figures of an evaluation on short forms."""
 
@@ -215,6 +248,8 @@ class ShortFormSummary(TypedDict):
     slices: dict[str, Slice]
     expansion: dict[str, Slice]
     """Slices in which the null candidate competes."""
+    calibrated: NotRequired[Calibrated]
+    """Only for a tuned model that has a calibration."""
     short_forms: dict[str, dict[str, int]]
     """Short form -> "count", and the number of right answers for each model."""
     confusions: dict[str, list[Confusion]]

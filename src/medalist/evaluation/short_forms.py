@@ -14,6 +14,7 @@ from ..data.passages import Passage
 from ..data.quizzes import Quiz, Text
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
+from ..trees.decisions import Calibration
 from .baselines import (
     BagOfWords,
     copy_else_majority,
@@ -21,6 +22,7 @@ from .baselines import (
     inventory_baselines,
     majority,
 )
+from .calibration import make_cases
 from .metrics import (
     Bools,
     Floats,
@@ -32,6 +34,7 @@ from .metrics import (
     share_cell,
     softmax,
 )
+from .offers import calibrated_figures
 from .predictions import Scores
 from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
 from .shares import Slice
@@ -61,6 +64,7 @@ def summarise(
     knowledge: Knowledge,
     *,
     resamples: int,
+    calibration: Calibration | None = None,
 ) -> ShortFormSummary:
     """All figures of an evaluation on short forms, as stored in `metrics.json`.
 
@@ -70,6 +74,7 @@ def summarise(
         inventory: the candidates, with counts if it has any.
         knowledge: what is known about the training data.
         resamples: number of bootstrap resamples over passages.
+        calibration: that of the tuned model, if it has one.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
     choice = [item for item in scored if item.kind == "choice"]
@@ -83,7 +88,7 @@ def summarise(
         name: (answer == gold).astype(float) for name, answer in _baseline_answers(choice, inventory, knowledge).items()
     }
     correct = {name: answer.astype(float) for name, answer in right.items()} | baselines
-    return {
+    summary: ShortFormSummary = {
         "kind": "short forms",
         "counts": _counts(items, scored, knowledge),
         "baselines": {name: {"accuracy": share_cell(bootstrap, values)} for name, values in baselines.items()},
@@ -95,6 +100,17 @@ def summarise(
         "short_forms": _by_short_form(choice, right),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
+    if calibration is not None and "tuned" in scores:
+        cases = make_cases(scored, scores["tuned"], inventory)
+        summary["calibrated"] = calibrated_figures(
+            cases,
+            [case.decided(calibration) for case in cases],
+            calibration,
+            among_listed=baselines,
+            always=_always([case.item for case in cases], inventory, knowledge),
+            resamples=resamples,
+        )
+    return summary
 
 
 def _answers(items: Sequence[Item], found: Scores) -> Integers:
@@ -200,11 +216,7 @@ def _expansion(
         name: (np.array([int(found[i.key].argmax()) for i in items]) == wanted).astype(float)
         for name, found in scores.items()
     }
-    right |= inventory_baselines(items, inventory)
-    if knowledge.trained is not None:
-        counts = knowledge.trained, inventory
-        usual = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
-        right["majority"] = (usual == wanted).astype(float)
+    right |= _always(items, inventory, knowledge)
     kinds = np.array([item.kind for item in items])
     slices = {
         "all": np.ones(len(items), dtype=bool),
@@ -213,6 +225,16 @@ def _expansion(
         "no short form": kinds == "distractor",
     }
     return compare_answerers(bootstrap, right, slices)
+
+
+def _always(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Floats]:
+    """The baselines that always expand: name -> the share right on each item."""
+    right = inventory_baselines(items, inventory)
+    if knowledge.trained is not None:
+        counts = knowledge.trained, inventory
+        usual = [majority(item.mention.short_form, item.candidates, *counts) for item in items]
+        right["majority"] = np.array([n == item.gold for n, item in zip(usual, items, strict=True)], dtype=float)
+    return right
 
 
 def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
