@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from medalist.cli.result_tables import metrics_tables
+from medalist.cli.tables import gain_text, share_text
 from medalist.data.items import make_items
 from medalist.evaluation.calibration import fit, make_cases
+from medalist.evaluation.offers import wrong_at
 from medalist.evaluation.predictions import score_texts
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.recipe import parse_recipe
 from medalist.runs.calibrate import calibrated
+from medalist.runs.card import card_text
 from medalist.runs.evaluate import RunModels, evaluate_run
+from medalist.runs.figures import offered_curve
 from medalist.runs.held_out import HeldOut
+from medalist.runs.report import write_report
 from medalist.runs.run import load_tuned, open_run
 from medalist.runs.train import train
+from medalist.tools.pages import interval, per_cent
 from medalist.trees.decisions import Calibration
 
 
@@ -123,3 +132,67 @@ def test_notes_are_evaluated_with_the_calibration_of_the_run(folder, tmp_path):
     data.write_text(json.dumps({"id": "1", "text": text, "mentions": mentions}) + "\n")
     metrics, _ = evaluate_run(open_run(folder), HeldOut(data=data))
     assert metrics["calibrated"]["fitted_on"] == open_run(folder).calibration.mentions
+
+
+@pytest.fixture(scope="module")
+def figures(folder):
+    return read_metrics(folder / "evaluation/test")["calibrated"]
+
+
+def test_the_report_draws_the_curve_with_the_chosen_point_and_says_it_in_words(folder, figures):
+    page = write_report(open_run(folder)).read_text(encoding="utf-8")
+    offered = figures["offered"]["all"]
+    assert "chosen threshold" in page and "always the first listed" in page, "both are in the figure's legend"
+    assert (folder / "figures/test-offered.png").exists()
+    assert (
+        f"At its threshold, set for a precision of 60 %, the tuned model offers {per_cent(offered['coverage'])} of all "
+        f"mentions as sure; {per_cent(offered['precision'])} of those are right "
+        f"(95 % interval {interval(offered['precision'])})."
+    ) in page
+    assert f"<td>right among those</td><td>{per_cent(offered['precision'])}<small>" in page
+    assert f"<td>{offered['precision']['count']:,}</td>" in page
+    free = figures["expansion"]["all"]
+    table = page[page.index(f"<th>free to decline ({free['count']:,})</th>") :]
+    tuned, first, ahead = table[: table.index("</table>")].splitlines()[1:4]
+    assert f"<td>{per_cent(free['tuned'])}<small>{interval(free['tuned'])}</small></td></tr>" in tuned
+    assert f"<td>{per_cent(free['first listed sense'])}<small>{interval(free['first listed sense'])}</small>" in first
+    assert f"<td>{100 * free['from_baselines']['first listed sense']['value']:+.1f}<small>(" in ahead
+
+
+def test_the_point_is_drawn_where_the_figures_say(figures):
+    [axes] = offered_curve(figures).axes
+    [bars] = axes.containers
+    offered = figures["offered"]["all"]
+    x, y = bars.lines[0].get_xydata()[0]
+    assert x == pytest.approx(100 * offered["coverage"]["value"])
+    assert y == pytest.approx(100 - 100 * offered["precision"]["value"])
+    never = figures | {"offered": {"all": offered | {"precision": None}}}
+    assert offered_curve(never).axes[0].containers == [], "nothing is offered, so there is no point"
+
+
+def test_the_card_gives_the_curve_and_the_chosen_point_in_numbers(folder, figures):
+    card = card_text(open_run(folder))
+    offered = figures["offered"]["all"]
+    share = f"{per_cent(offered['precision'])} ({interval(offered['precision'])})".replace(" %", "")
+    assert f"| right among those | {share} | {offered['precision']['count']:,} |" in card
+    assert f"{per_cent(figures['risk_coverage']['risk'][-1])} if 100 % of the mentions are answered." in card
+    assert "| free to decline |" in card and "The\nthreshold was set there for 60 % right" in card
+
+
+def test_the_terminal_shows_what_is_offered_beside_the_baselines(folder, figures):
+    console = Console(file=io.StringIO(), width=160)
+    for table in metrics_tables(read_metrics(folder / "evaluation/test")):
+        console.print(table)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    offered = figures["offered"]["all"]
+    assert share_text(offered["precision"]) in next(line for line in lines if line.startswith("right among those"))
+    free = figures["expansion"]["all"]
+    at = lines.index("With its calibration: right, %")
+    tuned, first, ahead = lines[at + 2 : at + 5]
+    assert tuned.endswith(share_text(free["tuned"])) and first.endswith(share_text(free["first listed sense"]))
+    assert ahead.endswith(gain_text(free["from_baselines"]["first listed sense"]))
+
+
+def test_the_curve_is_read_at_the_largest_share_that_is_not_above_the_wanted_one():
+    figures = {"risk_coverage": {"coverage": [0.2, 0.4, 1.0], "risk": [0.0, 0.1, 0.3]}}
+    assert [wrong_at(figures, share) for share in (0.1, 0.2, 0.5, 1.0)] == [0.0, 0.0, 0.1, 0.3]

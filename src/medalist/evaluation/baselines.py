@@ -21,7 +21,8 @@ _LEARNT = r"\b[^\W\d]{2,}\b"
 
 
 FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR = "first listed sense", "prior alone", "prior alone (uniform: no counts)"
-"""Names of the baselines that know the inventory alone; the third stands for the second where nothing was counted."""
+INVENTORY_ALONE = (FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR)
+"""The baselines that know the inventory alone; the third stands for the second where nothing was counted."""
 
 
 def has_counts(inventory: Inventory) -> bool:

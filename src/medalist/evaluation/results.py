@@ -309,6 +309,11 @@ class Claims(ClaimsBasis):
     rows: list[ClaimRow]
 
 
+def calibrated_of(metrics: Metrics) -> Calibrated | None:
+    """What an evaluation says of the tuned model with its calibration; None if it has none."""
+    return metrics.get("calibrated") if metrics["kind"] == "short forms" else None
+
+
 def on_label(cells: Label, model: str) -> LabelFigures:
     """How a model did on a label."""
     return cast("dict[str, LabelFigures]", cells)[model]
