@@ -149,6 +149,24 @@ def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, cap
         assert shown in share and f"{100 * gain['value']:+.1f} (p={gain['p']:.2g})" in ahead
 
 
+def test_the_reader_is_evaluated_by_name_into_a_folder_beside_the_package(loaded, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("medalist.runs.reader.load_reader", lambda: loaded)
+    code, out, err = run(capsys, "evaluate", "reader", "--limit", 1)
+    assert code == 0, err
+    assert out.splitlines()[-1] == "runs/reader/evaluation/clinical-development"
+    assert "right among those" in out and "prior alone" in out
+    code, out, _ = run(capsys, "evaluate", "reader", "--limit", 1, "--out", "elsewhere", "--json")
+    assert code == 0 and json.loads(out)["about"]["run"] == "reader"
+    assert (tmp_path / "elsewhere/evaluation/clinical-development/metrics.json").exists()
+
+
+def test_a_run_s_results_stay_with_the_run(tiny_run, capsys, tmp_path):
+    code, _, err = run(capsys, "evaluate", tiny_run, "--out", tmp_path / "elsewhere")
+    assert code == 1 and "go to its own folder: leave out --out" in " ".join(err.split())
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_training_over_an_existing_run_is_refused(tiny_run, capsys):
     code, _, err = run(capsys, "train", tiny_run / "recipe.yaml")
     assert code == 1

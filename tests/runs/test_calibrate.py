@@ -188,7 +188,9 @@ def test_the_terminal_shows_what_is_offered_beside_the_baselines(folder, figures
     assert share_text(offered["precision"]) in next(line for line in lines if line.startswith("right among those"))
     free = figures["expansion"]["all"]
     at = lines.index("With its calibration: right, %")
-    tuned, first, ahead = lines[at + 2 : at + 5]
+    tuned, first, ahead, prior, ahead_of_prior = lines[at + 2 : at + 7]
+    assert prior.startswith("prior alone (uniform: no counts)")
+    assert ahead_of_prior.endswith(gain_text(free["from_baselines"]["prior alone (uniform: no counts)"]))
     assert tuned.endswith(share_text(free["tuned"])) and first.endswith(share_text(free["first listed sense"]))
     assert ahead.endswith(gain_text(free["from_baselines"]["first listed sense"]))
 
