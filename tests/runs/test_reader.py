@@ -10,12 +10,14 @@ from marking import marked
 from medalist.data.embedded import clinical, reader
 from medalist.data.items import make_items
 from medalist.evaluation.calibration import make_cases
-from medalist.evaluation.predictions import read_scores
+from medalist.evaluation.predictions import prediction_key, read_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
+from medalist.models.base import weights_sha256
 from medalist.runs.held_out import read_marked
 from medalist.runs.reader import evaluate_reader, in_listed_words
 from medalist.trees.decisions import Calibration
+from medalist.trees.prompt import PromptSettings
 
 PACKAGED = Calibration.read(reader.HERE / "calibration.json")
 
@@ -44,6 +46,15 @@ def test_it_is_measured_with_its_calibration_beside_the_baselines(tiny, tmp_path
     assert {"first listed sense", "prior alone"} <= metrics["calibrated"]["slices"]["all"]["from_baselines"].keys()
     assert metrics["counts"]["passages_in_training_data"] == 0
     assert metrics["about"]["data"] == "clinical-development", "the locked half only if it is named"
+
+
+def test_it_is_asked_with_the_wording_and_window_that_it_was_tuned_with(tiny, tmp_path):
+    metrics, _ = evaluate_reader(limit=1, output=tmp_path)
+    inventory = reader.inventory()
+    [passage], _ = read_marked(clinical.NOTES["clinical-development"], inventory, 1)
+    prompt = PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES)
+    key = prediction_key(weights_sha256(reader.ADAPTER), [in_listed_words(passage, inventory)], inventory, prompt)
+    assert metrics["about"]["keys"] == {"tuned": key}
 
 
 def test_own_text_is_measured_with_own_senses(tiny, tmp_path):
