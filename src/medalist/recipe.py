@@ -208,6 +208,9 @@ class EvaluationSettings(_Section):
 
     bootstrap: int = Field(2000, ge=100)
     """Bootstrap resamples of the passages for every interval and p-value."""
+    precision: float = Field(0.95, gt=0, lt=1)
+    """The share of the answers offered without a question mark that is to be right; the first evaluation sets their
+    threshold for it on the validation split (`calibration.json` in the run's folder; remove it to set it again)."""
     max_nodes: int = Field(16384, ge=256)
     """Most tokens in one forward pass on a GPU; a CPU takes one tree at a time."""
 

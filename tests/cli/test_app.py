@@ -140,6 +140,31 @@ def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, cap
     _, out, _ = run(capsys, "evaluate", tiny_run)
     for part in ("no leak", "majority (training counts)", "copy, else majority", "95 % interval", "gain (p)"):
         assert part in out
+    metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
+    for name in ("first listed sense", "prior alone (uniform: no counts)"):
+        cells = metrics["slices"]["no leak"]
+        shown = f"{100 * cells[name]['value']:.1f} ({100 * cells[name]['low']:.1f}-{100 * cells[name]['high']:.1f})"
+        gain = cells["from_baselines"][name]
+        share, ahead, _ = (line for line in out.splitlines() if line.startswith(name))
+        assert shown in share and f"{100 * gain['value']:+.1f} (p={gain['p']:.2g})" in ahead
+
+
+def test_the_reader_is_evaluated_by_name_into_a_folder_beside_the_package(loaded, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("medalist.runs.reader.load_reader", lambda: loaded)
+    code, out, err = run(capsys, "evaluate", "reader", "--limit", 1)
+    assert code == 0, err
+    assert out.splitlines()[-1] == "runs/reader/evaluation/clinical-development"
+    assert "right among those" in out and "prior alone" in out
+    code, out, _ = run(capsys, "evaluate", "reader", "--limit", 1, "--out", "elsewhere", "--json")
+    assert code == 0 and json.loads(out)["about"]["run"] == "reader"
+    assert (tmp_path / "elsewhere/evaluation/clinical-development/metrics.json").exists()
+
+
+def test_a_run_s_results_stay_with_the_run(tiny_run, capsys, tmp_path):
+    code, _, err = run(capsys, "evaluate", tiny_run, "--out", tmp_path / "elsewhere")
+    assert code == 1 and "go to its own folder: leave out --out" in " ".join(err.split())
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_training_over_an_existing_run_is_refused(tiny_run, capsys):

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from marking import marked
-from medalist.data.inventory import Inventory
-from medalist.data.items import text_around
+from medalist.data.inventory import Inventory, Sense
+from medalist.data.items import make_items, text_around
 from medalist.data.spelling import plain_words, spelt_out
-from medalist.evaluation.baselines import BagOfWords, copy_else_majority, majority
+from medalist.evaluation.baselines import BagOfWords, copy_else_majority, inventory_baselines, majority
 
 SENSES = ("rheumatoid arthritis", "right atrium", "room air")
 
@@ -15,11 +15,26 @@ def counted(**counts):
     return Inventory.of(("RA", name.replace("_", " "), count, None) for name, count in counts.items())
 
 
+# An inventory sorts by count, so the first listed sense differs from the most counted one only if it is built by hand.
+TIED = Inventory(
+    senses={"RA": tuple(Sense(long_form=name, count=count) for name, count in zip(SENSES, (1, 4, 4), strict=True))}
+)
+
+
 def copied(text, candidates, *counts):
     """The answer of the copy baseline for the one mention of a marked text."""
     passage = marked(text)
     words = plain_words(text_around(passage, passage.mentions[0]))
     return candidates[copy_else_majority(words, passage.mentions[0].short_form, candidates, *counts)]
+
+
+def test_the_prior_alone_is_the_most_counted_sense_and_the_first_listed_of_equals():
+    items = make_items([marked("[RA=right atrium] and [RA=room air] and [RA=none of these]")], TIED)
+    found = inventory_baselines(items, TIED)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "first listed sense": [0, 0, 0],
+        "prior alone": [1, 0, 0],
+    }
 
 
 def test_majority_is_the_sense_counted_most_often():

@@ -87,7 +87,7 @@ def test_baselines_are_constant_answers_and_chance():
     assert values(summary(train=TRAIN))["most frequent answer in training"] == 1 / 5, "no, of which there is one"
     assert values(summary(train=[quiz("t", 0, options=("true", "false"))])) == values(summary())
     assert set(summary()["slices"]["all"]) == {
-        "count", "base", "tuned", "difference", "from_baseline", "most frequent answer here", "chance"
+        "count", "base", "tuned", "difference", "from_baseline", "from_baselines", "most frequent answer here", "chance"
     }  # fmt: skip
 
 

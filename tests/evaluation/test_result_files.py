@@ -1,7 +1,7 @@
 """`metrics.json` and `claims.json` read back: what has their shape is left as it is, what has not is refused in one
 line.
 
-Covers `results`, and `tools.shapes`.
+Covers `results` and `shares`, and `tools.shapes`.
 """
 
 import json
@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from medalist.evaluation.result_files import read_claims, read_metrics
-from medalist.evaluation.results import Slice, answerers, right, strongest_baseline
+from medalist.evaluation.shares import Slice, answerers, right, strongest_baseline
 from small_results import CHOICES, SHARE
 
 

@@ -83,7 +83,7 @@ def test_an_expander_is_right_with_the_gold_or_where_there_is_none_with_declinin
             cells["count"],
             cells["base"]["value"],
             cells["tuned"]["value"],
-            cells["majority"]["value"],
+            cells["prior alone"]["value"],
         )
         for name, cells in summary()["expansion"].items()
     }
@@ -111,11 +111,41 @@ def test_slices_part_the_mentions():
 
 def test_every_slice_shows_the_baselines():
     rows = summary()["slices"]["no leak"]
-    assert rows["majority (inventory counts)"]["value"] == 3 / 4
-    assert rows["copy, else majority (inventory counts)"]["value"] == 3 / 4
+    assert rows["prior alone"]["value"] == rows["first listed sense"]["value"] == 3 / 4
+    assert rows["copy, else prior alone"]["value"] == 3 / 4
     baselines = summary()["baselines"]
-    assert baselines["majority (inventory counts)"]["accuracy"]["value"] == 3 / 5
-    assert baselines["copy, else majority (inventory counts)"]["accuracy"]["value"] == 4 / 5  # the leak
+    assert baselines["prior alone"]["accuracy"]["value"] == 3 / 5
+    assert baselines["copy, else prior alone"]["accuracy"]["value"] == 4 / 5  # the leak
+
+
+def test_the_tuned_model_is_compared_with_every_baseline():
+    cells = summary()["slices"]["all"]
+    assert cells["from_baselines"].keys() == summary()["baselines"].keys()
+    for name, gain in cells["from_baselines"].items():
+        assert gain["value"] == pytest.approx(cells["tuned"]["value"] - cells[name]["value"])
+        assert gain["low"] <= gain["value"] <= gain["high"] and gain["count"] == 5
+    same = {key: value for key, value in cells["from_baseline"].items() if key != "baseline"}
+    assert same == cells["from_baselines"][cells["from_baseline"]["baseline"]]
+    assert "from_baselines" not in summary(base=BASE)["slices"]["all"], "there is no tuned model"
+
+
+def test_without_counts_the_prior_is_uniform_and_is_named_so():
+    uncounted = Inventory.of(
+        [(s, sense.long_form, 0, None) for s, senses in INVENTORY.senses.items() for sense in senses]
+    )
+    items = make_items(PASSAGES, uncounted)
+    found = summarise(items, {"base": scores_of(BASE)}, uncounted, NOTHING, resamples=100)
+    choice = [item for item in items if item.kind == "choice"]
+    chance = np.mean([1 / len(item.candidates) for item in choice])
+    assert found["baselines"]["prior alone (uniform: no counts)"]["accuracy"]["value"] == pytest.approx(chance)
+    assert found["baselines"].keys() == {
+        "first listed sense",
+        "prior alone (uniform: no counts)",
+        "copy, else first listed sense",
+    }
+    # An expander that guesses is never right where no listed sense is.
+    assert found["expansion"]["no short form"]["prior alone (uniform: no counts)"]["value"] == 0
+    assert found["expansion"]["no short form"]["first listed sense"]["value"] == 0
 
 
 def test_base_and_tuned_are_compared_question_by_question():
@@ -137,7 +167,7 @@ def test_each_slice_has_its_own_strongest_baseline():
     found = {
         name: (cells["from_baseline"]["baseline"], cells["from_baseline"]["value"]) for name, cells in slices.items()
     }
-    plain, copy = "majority (inventory counts)", "copy, else majority (inventory counts)"
+    plain, copy = "first listed sense", "copy, else prior alone"
     assert found == {
         "all": (copy, pytest.approx(3 / 5 - 4 / 5)),
         "no leak": (plain, 0),  # as good as copying there, and named first
@@ -160,8 +190,9 @@ def test_training_data_adds_baselines_and_slices():
     assert baselines == {
         "majority (training counts)": 3 / 5,  # contractions for CT, and the inventory's counts for RA
         "copy, else majority (training counts)": 4 / 5,
-        "majority (inventory counts)": 3 / 5,
-        "copy, else majority (inventory counts)": 4 / 5,
+        "first listed sense": 3 / 5,
+        "prior alone": 3 / 5,
+        "copy, else prior alone": 4 / 5,
         "bag of words, else majority": 4 / 5,  # both CT by their words, RA by the inventory's counts
     }
     slices = {name: rows["count"] for name, rows in result["slices"].items()}

@@ -144,7 +144,7 @@ def test_perplexity_is_worse_when_it_rises():
     assert change_text(row) == "+25.0 % (+25.0 to +25.0)"
 
 
-def test_the_baseline_of_other_texts_is_the_better_of_majority_and_copy():
+def test_the_baseline_of_other_texts_is_the_best_of_list_prior_majority_and_copy():
     spelt_out = Passage(
         id="c",
         text="room air: on RA now",
@@ -152,7 +152,11 @@ def test_the_baseline_of_other_texts_is_the_better_of_majority_and_copy():
     )
     seen = Inventory.of([("RA", "right atrium", 5, None)])
     items = make_items([*NOTES, spelt_out], INVENTORY)
-    assert module._strongest_baseline(items, seen, INVENTORY) == "20.0 (copy, else majority)"
+    assert module._strongest_baseline(items, seen, INVENTORY) == "100.0 (first listed sense)"
+    turned = Inventory.of([("RA", "right atrium", 2, None), ("RA", "room air", 1, None)])
+    assert module._strongest_baseline(make_items([*NOTES, spelt_out], turned), seen, turned) == (
+        "20.0 (copy, else majority)"
+    )
     assert module._strongest_baseline(ITEMS, Inventory.of([("RA", "room air", 5, None)])) == "100.0 (majority)"
 
 

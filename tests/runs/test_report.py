@@ -3,11 +3,17 @@
 Covers `figures` and `tools.pages` too.
 """
 
+import io
 import json
 import re
+import shutil
 
 import pytest
+from rich.console import Console
 
+from medalist.cli.result_tables import metrics_tables
+from medalist.evaluation.result_files import read_metrics
+from medalist.runs.card import card_text
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
 from medalist.runs.held_out import HeldOut
@@ -45,6 +51,19 @@ def test_every_promised_part_is_there(page, fresh_run):
     assert figures == expected
 
 
+def test_the_page_compares_the_tuned_model_with_every_baseline(page, fresh_run):
+    metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
+    table = page[page.index("<h3>Simple baselines</h3>") :]
+    table = table[: table.index("</table>")]
+    assert {"first listed sense", "prior alone (uniform: no counts)"} <= metrics["baselines"].keys()
+    assert "This inventory has no counts, so its prior is uniform" in table
+    for name in metrics["baselines"]:
+        row = next(line for line in table.splitlines() if line.startswith(f"<tr><td>{name}</td>"))
+        for part in ("all", "no leak"):
+            gain = metrics["slices"][part]["from_baselines"][name]
+            assert f"{100 * gain['value']:+.1f}<small>({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})" in row
+
+
 def test_the_figures_in_the_page_are_those_of_the_metrics(page, fresh_run):
     metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
     for model in ("base", "tuned"):
@@ -64,6 +83,13 @@ def test_text_with_markup_is_shown_and_not_run(fresh_run, tmp_path):
     page = write_report(run).read_text(encoding="utf-8")
     assert "<script>" not in page
     assert "odd" in page
+
+
+def _printed(tables):
+    console = Console(file=io.StringIO(), width=200)
+    for table in tables:
+        console.print(table)
+    return console.file.getvalue()
 
 
 def cell(value, spread=0.05):
@@ -125,9 +151,24 @@ def test_the_summary_says_how_far_the_strongest_baseline_is(interval, verdict):
     assert verdict in " ".join(plain_summary(metrics))
 
 
-def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):
-    import shutil
+def test_results_of_before_the_inventory_s_own_baselines_are_shown(fresh_run, tmp_path):
+    run = shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*", "odd"))
+    path = run / "evaluation/test/metrics.json"
+    metrics = json.loads(path.read_text())
+    new = {name for name in metrics["baselines"] if name.startswith(("first listed", "prior alone"))}
+    metrics["baselines"] = {name: cell for name, cell in metrics["baselines"].items() if name not in new}
+    for part in ("slices", "expansion"):
+        for cells in metrics[part].values():
+            for name in (*new, "from_baselines"):
+                cells.pop(name)
+    path.write_text(json.dumps(metrics))
+    page = write_report(open_run(run)).read_text(encoding="utf-8")
+    assert "majority (training counts)" in page and "first listed sense" not in page
+    assert "this model minus it" not in card_text(open_run(run))
+    assert "tuned minus the strongest baseline" in _printed(metrics_tables(read_metrics(path.parent)))
 
+
+def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):
     shutil.copytree(fresh_run, tmp_path / "bare", ignore=shutil.ignore_patterns("evaluation"))
     with pytest.raises(FileNotFoundError, match=r"has no evaluation yet; run `medalist evaluate"):
         write_report(open_run(tmp_path / "bare"))

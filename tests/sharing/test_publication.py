@@ -1,6 +1,6 @@
 """What goes out and what stays at home (law 9): nothing of a user's own text without a flag, no local path ever.
 
-Covers `terms` too.
+Covers `cleaning` and `terms` too.
 """
 
 import csv

@@ -16,6 +16,8 @@ import yaml
 
 from hub_server import ModelHub
 from medalist.cli.app import main
+from medalist.data.embedded import reader
+from medalist.evaluation.result_files import read_metrics
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.run import open_run
@@ -24,6 +26,7 @@ from medalist.sharing.export import export_merged
 from medalist.sharing.publish import publish
 from medalist.sharing.pull import pull, repeat_evaluations
 from medalist.tools import hub_client
+from medalist.trees.decisions import Calibration
 from servers import Answer, direct_connections, serving, use_hub
 
 TOKEN = "hf_stand_in"
@@ -349,6 +352,23 @@ def numbers(value):
             yield from numbers(inner)
     elif isinstance(value, int | float):
         yield value
+
+
+def test_a_calibration_goes_along_and_comes_back(run, hub, model_folder, tmp_path):
+    shutil.copyfile(reader.HERE / "calibration.json", run.folder / "calibration.json")
+    metrics, _ = evaluate_run(open_run(run.folder))
+    publish(open_run(run.folder), "me/small", **NAMED)
+    assert hub.repos["me/small"].files["calibration.json"] == (reader.HERE / "calibration.json").read_bytes()
+    pulled = pull("me/small", out=tmp_path / "runs/again", base=str(model_folder))
+    assert pulled.calibration == Calibration.read(reader.HERE / "calibration.json")
+    assert read_metrics(pulled.folder / "evaluation/test")["calibrated"] == metrics["calibrated"]
+    (repeated,) = repeat_evaluations(pulled)
+    assert repeated.largest < 1e-4
+    (pulled.folder / "calibration.json").write_text(
+        (reader.HERE / "calibration.json").read_text().replace('"evidence": 0.5', '"evidence": 0.1')
+    )
+    (repeated,) = repeat_evaluations(open_run(pulled.folder))
+    assert repeated.largest > 1e-3 and repeated.where.startswith("calibrated."), "its figures are checked too"
 
 
 def test_a_pulled_run_that_gives_other_figures_is_told(run, hub, model_folder, tmp_path, capsys):

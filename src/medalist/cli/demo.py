@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..evaluation.results import right
+from ..evaluation.shares import right
 from ..expansion.expander import Expander
 from ..recipe import DataSettings, Recipe, TrainingSettings
 from ..runs.evaluate import evaluate_run

@@ -17,7 +17,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN_OR_MODEL",
-            help="A run's folder or a base model: smollm2-135m, a model folder, a .gguf file, package:NAME, a Hub id.",
+            help="A run's folder; reader, the one that comes with the package; or a base model: smollm2-135m, a model "
+            "folder, a .gguf file, package:NAME, a Hub id.",
             show_default=False,
         ),
     ],
@@ -30,22 +31,37 @@ def evaluate(
     revision: Annotated[str | None, typer.Option(help="For a base model: commit, branch or tag of a Hub id.")] = None,
     quantization: Annotated[Quantization, typer.Option(help="For a base model: quantization of its weights.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on this many passages only.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="For the reader or a base model: folder for the results. Default: runs/reader, or evaluation/MODEL. "
+            "A run's go to its own folder.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Evaluate a run (base and tuned, on the same rows) or a base model on held-out passages, with baselines.
+    """Evaluate a run (base and tuned, on the same rows), the reader or a base model on held-out passages.
 
     Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are recognised by their content.
 
-    Examples: `medalist evaluate runs/demo`,
+    Examples: `medalist evaluate runs/demo`, `medalist evaluate reader`,
     `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
     """
     from ..runs.evaluate import evaluate_base, evaluate_run
     from ..runs.held_out import HeldOut
+    from ..runs.reader import READER, evaluate_reader
     from ..runs.run import is_run, open_run
     from .result_tables import metrics_tables
 
     if is_run(Path(target)):
+        if to is not None:
+            raise ValueError(f"The results of {target}, a run, go to its own folder: leave out --out")
         metrics, folder = evaluate_run(open_run(Path(target)), HeldOut.named(data, inventory, limit))
+    elif target == READER:
+        metrics, folder = evaluate_reader(
+            data or Path("clinical-development"), inventory=inventory, limit=limit, output=to or Path("runs/reader")
+        )
     elif data is None:
         raise ValueError(f"{target} is not a run, so name the data to evaluate it on: --data FILE")
     else:
@@ -57,6 +73,7 @@ def evaluate(
             inventory=inventory,
             train=train,
             limit=limit,
+            output=to or Path("evaluation"),
         )
     if as_json:
         print(json.dumps(metrics, indent=1, ensure_ascii=False))

@@ -10,17 +10,9 @@ from rich.text import Text
 from ..data.embedded.sample import do_not_use
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
-from ..evaluation.results import (
-    Adaptation,
-    ChoiceMetrics,
-    Claims,
-    Metrics,
-    ShortFormMetrics,
-    answerers,
-    distinct_slices,
-    on_label,
-    right,
-)
+from ..evaluation.offers import offer_rows, right_rows
+from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
+from ..evaluation.shares import answerers, distinct_slices, right
 from ..expansion.expander import Expansion
 from ..planning.result import Plan
 from ..planning.whole_run import UTILISATION
@@ -51,6 +43,11 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
         table.add_row("tuned minus the strongest baseline (p)", *gains)
     yield table
+    if all("from_baselines" in metrics["slices"][part] for part in parts):
+        table = new_table("Tuned minus each baseline (p)", "", *parts)
+        for name in baselines:
+            table.add_row(name, *(gain_text(metrics["slices"][part]["from_baselines"][name]) for part in parts))
+        yield table
     table = new_table("Beyond accuracy", "", *models)
     if metrics["kind"] == "short forms":
         of_short_forms = metrics["models"].values()
@@ -71,6 +68,8 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     yield table
     if metrics["kind"] == "short forms":
         yield _expansion_table(metrics, both)
+        if "calibrated" in metrics:
+            yield from _calibrated_tables(metrics["calibrated"])
     elif metrics["labels"]:
         yield _label_table(metrics)
     yield from _remarks(metrics, asked, where)
@@ -108,12 +107,29 @@ def _label_table(metrics: ChoiceMetrics) -> RenderableType:
 
 
 def _expansion_table(metrics: ShortFormMetrics, both: bool) -> RenderableType:
-    names = answerers(metrics["expansion"]["all"])
-    table = new_table('Expansion, "none of these" allowed: right, %', "", "n", *names, *(["gain (p)"] if both else []))
-    for name, cells in metrics["expansion"].items():
-        row = [name, f"{cells['count']:,}", *(share_text(right(cells, answerer)) for answerer in names)]
-        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+    slices = metrics["expansion"]
+    heads = (f"{name} ({cells['count']:,})" for name, cells in slices.items())
+    table = new_table('Expansion, "none of these" allowed: right, %', "", *heads)
+    for answerer in answerers(slices["all"]):
+        table.add_row(answerer, *(share_text(right(cells, answerer)) for cells in slices.values()))
+    if both:
+        table.add_row("gain (p)", *(gain_text(cells["difference"]) for cells in slices.values()))
     return table
+
+
+def _calibrated_tables(figures: Calibrated) -> Iterator[RenderableType]:
+    """What the tuned model answers, declines and offers with its calibration."""
+    rows = right_rows(figures)
+    table = new_table("With its calibration: right, %", "", *(f"{row.name} ({row.tuned['count']:,})" for row in rows))
+    table.add_row("tuned, calibrated", *(share_text(row.tuned) for row in rows))
+    for number, (name, _, _) in enumerate(rows[0].baselines):
+        table.add_row(name, *(share_text(row.baselines[number][1]) for row in rows))
+        table.add_row("  tuned minus it (p)", *(gain_text(row.baselines[number][2]) for row in rows))
+    yield table
+    table = new_table(f"Declined and offered (threshold set for {100 * figures['target']:g} % right)", "", "n", "%")
+    for name, cell in offer_rows(figures):
+        table.add_row(name, f"{cell['count']:,}" if cell else "", share_text(cell))
+    yield table
 
 
 def adaptation_table(adapted: Adaptation) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ..evaluation.results import Difference, Share
+from ..evaluation.shares import Difference, Share
 
 
 def share_text(cell: Share | None) -> str:

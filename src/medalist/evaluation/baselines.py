@@ -1,6 +1,7 @@
-"""Baselines that a model must beat: the majority sense, copying from the text, and a bag-of-words classifier.
+"""Baselines that a model must beat: the list's order, the prior, the majority sense, copying, and a bag of words.
 
-Each answers with the index of a candidate, so that it is scored like a model.
+Each answers with the index of a candidate, so that it is scored like a model; a uniform prior answers with none, so its
+expected share of right answers is what is measured.
 """
 
 from __future__ import annotations
@@ -8,12 +9,41 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..data.inventory import Inventory
-from ..data.items import text_around
+from ..data.items import Item, text_around
 from ..data.passages import Mention, Passage
 from ..data.spelling import spelt_out
+from .metrics import Floats
 
 _LEARNT = r"\b[^\W\d]{2,}\b"
+
+
+FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR = "first listed sense", "prior alone", "prior alone (uniform: no counts)"
+INVENTORY_ALONE = (FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR)
+"""The baselines that know the inventory alone; the third stands for the second where nothing was counted."""
+
+
+def has_counts(inventory: Inventory) -> bool:
+    """Whether the inventory has a count for any sense, and so a prior that is not uniform."""
+    return any(sense.count for senses in inventory.senses.values() for sense in senses)
+
+
+def inventory_baselines(items: Sequence[Item], inventory: Inventory) -> dict[str, Floats]:
+    """By baseline, ``[M]``: the share right on each question, knowing the inventory alone.
+
+    "First listed sense" answers with the list's first; "prior alone" with the most frequent by the inventory's counts,
+    the first listed of several. Without any counts the prior is uniform, and the expected share is one over the number
+    of candidates. A question whose gold is not listed is never right.
+    """
+    wanted = np.array([-1 if item.gold is None else item.gold for item in items])
+    first: Floats = (wanted == 0).astype(float)
+    if not has_counts(inventory):
+        uniform = [0.0 if item.gold is None else 1 / len(item.candidates) for item in items]
+        return {FIRST_LISTED: first, UNIFORM_PRIOR: np.array(uniform)}
+    usual = np.array([majority(item.mention.short_form, item.candidates, inventory) for item in items])
+    return {FIRST_LISTED: first, PRIOR_ALONE: (usual == wanted).astype(float)}
 
 
 def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from ..data.items import Item, passage_numbers
 from .metrics import Floats, PassageBootstrap
-from .results import Better, ClaimRow, Claims, Difference, Share, Slice, Verdict, right, strongest_baseline
+from .results import Better, ClaimRow, Claims, Verdict
+from .shares import Difference, Share, Slice, right, strongest_baseline
 
 _FORMAT = {"%": (100, 1), "words": (1, 1), "perplexity": (1, 1), "s": (1, 2)}
 """Unit -> (scale, number of decimals)."""

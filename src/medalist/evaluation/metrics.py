@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .results import BaselineDifference, Bin, Difference, ProbabilityFigures, Share, Slice
+from .results import Bin, ProbabilityFigures, RiskCoverage
+from .shares import BaselineDifference, Difference, Share, Slice
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -124,9 +125,9 @@ def compare_answerers(
 ) -> dict[str, Slice]:
     """Every answerer's share right on each slice that is not empty, and the differences of the tuned model, if present.
 
-    `difference` is tuned minus base, `from_parent` is tuned minus the parent of a run that was tuned further, and
-    `from_baseline` is tuned minus the baseline that is strongest on these very questions, a choice that favours the
-    baseline.
+    `difference` is tuned minus base, `from_parent` is tuned minus the parent of a run that was tuned further,
+    `from_baselines` is tuned minus each baseline, and `from_baseline` is tuned minus the baseline that is strongest on
+    these very questions, a choice that favours the baseline.
 
     Args:
         bootstrap: resamples the passages of the questions.
@@ -147,8 +148,9 @@ def compare_answerers(
                 cells["from_parent"] = _difference(bootstrap, correct, "parent", chosen)
             if baselines:
                 strongest = max(baselines, key=lambda baseline: float(np.mean(correct[baseline][chosen])))
-                gain = _difference(bootstrap, correct, strongest, chosen)
-                cells["from_baseline"] = BaselineDifference(**gain, baseline=strongest)
+                gains = {baseline: _difference(bootstrap, correct, baseline, chosen) for baseline in baselines}
+                cells["from_baseline"] = BaselineDifference(**gains[strongest], baseline=strongest)
+                cells["from_baselines"] = gains
         found[name] = cells
     return found
 
@@ -176,14 +178,12 @@ def probability_figures(
         confidence: ``[M]``, the probability of the chosen answer.
         correct: ``[M]``, whether the chosen answer is right.
     """
-    coverage, risk = risk_coverage(confidence, correct)
-    keep = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
     likelihood = [np.log(max(p[n], 1e-300)) for p, n in zip(probabilities, gold, strict=True)]
     return {
         "nll": float(-np.mean(likelihood)),
         "calibration_error": expected_calibration_error(confidence, correct),
         "reliability": reliability(confidence, correct),
-        "risk_coverage": {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()},
+        "risk_coverage": thinned_risk_coverage(confidence, correct),
         "area_under_risk_coverage": area_under_risk_coverage(confidence, correct),
     }
 
@@ -245,6 +245,13 @@ def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats]:
     answered = np.arange(1, len(order) + 1)
     last_of_ties = np.append(np.diff(confidence[order]) != 0, True)
     return (answered / len(order))[last_of_ties], (wrong / answered)[last_of_ties]
+
+
+def thinned_risk_coverage(confidence: Floats, correct: Bools, *, most: int = 200) -> RiskCoverage:
+    """At most that many points of the risk-coverage curve, evenly spread, as JSON values."""
+    coverage, risk = risk_coverage(confidence, correct)
+    keep = np.unique(np.linspace(0, len(coverage) - 1, most).astype(int))
+    return {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()}
 
 
 def area_under_risk_coverage(confidence: Floats, correct: Bools) -> float:

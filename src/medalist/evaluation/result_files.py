@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import Discriminator, TypeAdapter
 
 from ..tools.shapes import checked, json_object
-from .results import Claims, LabelFigures, Metrics, Share, answerers, on_label, right
+from .results import Claims, LabelFigures, Metrics, on_label
+from .shares import Share, answerers, right
 
 METRICS_FILE = "metrics.json"
 CLAIMS_FILE = "claims.json"
@@ -31,6 +32,8 @@ def read_metrics(folder: Path) -> Metrics:
     slices = [*metrics["slices"].values()]
     if metrics["kind"] == "short forms":
         slices += metrics["expansion"].values()
+        if "calibrated" in metrics:
+            slices += [*metrics["calibrated"]["slices"].values(), *metrics["calibrated"]["expansion"].values()]
     for cells in slices:
         checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)}, remedy=remedy)
     if metrics["kind"] == "choices":

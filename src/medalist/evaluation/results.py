@@ -3,55 +3,18 @@
     metrics.json   Metrics: `kind` says whether it is about short forms or choice questions
     claims.json    Claims
 
-Results are plain dictionaries, so a file holds exactly what a function returns; the types define their keys. A model of
-`MODELS`, or a baseline known by its name, is an *answerer*. A `Slice` holds both the answerers' shares (see `answerers`
-and `right`) and comparisons of the tuned model with others (its declared keys).
+Results are plain dictionaries, so a file holds exactly what a function returns; the types define their keys. They are
+made of the shares and slices of `shares`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Literal, NotRequired, cast, final
 
 from pydantic import with_config
 from typing_extensions import TypedDict  # pydantic cannot check that of `typing` before Python 3.12
 
-
-class Share(TypedDict):
-    """A share of right answers, or another figure, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-    """Number of questions that it is based on."""
-
-
-class Difference(Share):
-    """The difference between two answerers on the same questions."""
-
-    p: float
-    """Two-sided."""
-
-
-class BaselineDifference(Difference):
-    """The difference between the tuned model and the strongest baseline."""
-
-    baseline: str
-    """The baseline's name."""
-
-
-@with_config({"extra": "allow"})  # the answerers; see `right`
-class Slice(TypedDict):
-    """A subset of the questions: each answerer's `Share` under its name, and comparisons of the tuned model."""
-
-    count: int
-    difference: NotRequired[Difference]
-    """Tuned minus base."""
-    from_parent: NotRequired[Difference]
-    """Tuned minus the parent of a run that was tuned further."""
-    from_baseline: NotRequired[BaselineDifference]
-    """Tuned minus the baseline that is strongest on these very questions."""
+from .shares import Difference, Share, Slice
 
 
 class BaselineFigures(TypedDict):
@@ -242,6 +205,39 @@ class Adaptation(TypedDict):
     """The keys of the evaluations that the rows come from; see `About`."""
 
 
+class Offered(TypedDict):
+    """What is offered without a question mark: the chosen point of the risk-coverage curve."""
+
+    coverage: Share
+    """The share of all mentions that it is."""
+    precision: Share | None
+    """The share right among those; None if nothing is offered."""
+
+
+class Calibrated(TypedDict):
+    """What the tuned model answers with its calibration, over all mentions with a listed sense; see `offers`."""
+
+    target: float
+    """The precision that the threshold was set for."""
+    evidence: float
+    prior: float
+    short_form_from: float
+    offered_from: float
+    fitted_on: int | None
+    """Number of validation mentions that the calibration was fitted on."""
+    slices: dict[str, Slice]
+    """Among the listed senses of ambiguous short forms, "all" and "no leak", beside the baselines."""
+    expansion: dict[str, Slice]
+    """Free to decline; the baselines always answer."""
+    offered: dict[str, Offered]
+    """"all" and "no leak"."""
+    left_alone: Share | None
+    """Look-alikes that are not answered; None if none is marked."""
+    needless_declines: Share | None
+    """Mentions with a listed gold that are not answered."""
+    risk_coverage: RiskCoverage
+
+
 class ShortFormSummary(TypedDict):
     """All figures of an evaluation on short forms."""
 
@@ -252,6 +248,8 @@ class ShortFormSummary(TypedDict):
     slices: dict[str, Slice]
     expansion: dict[str, Slice]
     """Slices in which the null candidate competes."""
+    calibrated: NotRequired[Calibrated]
+    """Only for a tuned model that has a calibration."""
     short_forms: dict[str, dict[str, int]]
     """Short form -> "count", and the number of right answers for each model."""
     confusions: dict[str, list[Confusion]]
@@ -311,35 +309,11 @@ class Claims(ClaimsBasis):
     rows: list[ClaimRow]
 
 
-def answerers(cells: Slice) -> list[str]:
-    """The answerers that a slice holds figures for: models, then baselines."""
-    return [name for name in cells if name not in Slice.__annotations__]
-
-
-def right(cells: Slice | ClaimRow, answerer: str) -> Share:
-    """An answerer's share right on a slice, or a model's figure in a row of the claims table."""
-    return cast("dict[str, Share]", cells)[answerer]
+def calibrated_of(metrics: Metrics) -> Calibrated | None:
+    """What an evaluation says of the tuned model with its calibration; None if it has none."""
+    return metrics.get("calibrated") if metrics["kind"] == "short forms" else None
 
 
 def on_label(cells: Label, model: str) -> LabelFigures:
     """How a model did on a label."""
     return cast("dict[str, LabelFigures]", cells)[model]
-
-
-def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
-    """The baseline that is right most often on a slice; the first one if there is a tie."""
-    return max(baselines, key=lambda name: right(cells, name)["value"])
-
-
-def distinct_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
-    """The slices without those that equal an earlier one; "no leak" is always shown, since it is worth stating."""
-    shown: dict[str, Slice] = {}
-    for name, cells in slices.items():
-        if name == "no leak" or cells not in shown.values():
-            shown[name] = cells
-    return shown
-
-
-def without_words(slices: Mapping[str, Slice]) -> dict[str, Slice]:
-    """The slices that the program names itself, without those named by the data, such as "subject: renal"."""
-    return {name: cells for name, cells in slices.items() if ": " not in name}

@@ -14,9 +14,18 @@ from ..data.passages import Passage
 from ..data.quizzes import Quiz, Text
 from ..data.spelling import equivalence_key, plain_words
 from ..data.splits import shared_passages
-from .baselines import BagOfWords, copy_else_majority, majority
+from ..trees.decisions import Calibration
+from .baselines import (
+    BagOfWords,
+    copy_else_majority,
+    has_counts,
+    inventory_baselines,
+    majority,
+)
+from .calibration import make_cases
 from .metrics import (
     Bools,
+    Floats,
     Integers,
     PassageBootstrap,
     compare_answerers,
@@ -25,8 +34,10 @@ from .metrics import (
     share_cell,
     softmax,
 )
+from .offers import calibrated_figures
 from .predictions import Scores
-from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary, Slice
+from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
+from .shares import Slice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +64,7 @@ def summarise(
     knowledge: Knowledge,
     *,
     resamples: int,
+    calibration: Calibration | None = None,
 ) -> ShortFormSummary:
     """All figures of an evaluation on short forms, as stored in `metrics.json`.
 
@@ -62,6 +74,7 @@ def summarise(
         inventory: the candidates, with counts if it has any.
         knowledge: what is known about the training data.
         resamples: number of bootstrap resamples over passages.
+        calibration: that of the tuned model, if it has one.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
     choice = [item for item in scored if item.kind == "choice"]
@@ -69,23 +82,35 @@ def summarise(
         raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to measure")
     bootstrap = PassageBootstrap(passage_numbers(choice), resamples=resamples)
     answers = {name: _answers(choice, found) for name, found in scores.items()}
-    answers |= _baseline_answers(choice, inventory, knowledge)
     gold = np.array([item.gold for item in choice])
-    correct = {name: np.asarray(answer == gold) for name, answer in answers.items()}
-    return {
+    right = {name: np.asarray(answer == gold) for name, answer in answers.items()}
+    baselines = inventory_baselines(choice, inventory) | {
+        name: (answer == gold).astype(float) for name, answer in _baseline_answers(choice, inventory, knowledge).items()
+    }
+    correct = {name: answer.astype(float) for name, answer in right.items()} | baselines
+    summary: ShortFormSummary = {
         "kind": "short forms",
         "counts": _counts(items, scored, knowledge),
-        "baselines": {
-            name: {"accuracy": share_cell(bootstrap, correct[name])} for name in answers if name not in scores
-        },
+        "baselines": {name: {"accuracy": share_cell(bootstrap, values)} for name, values in baselines.items()},
         "models": {
-            name: _model_figures(choice, scores[name], answers[name], correct[name], bootstrap) for name in scores
+            name: _model_figures(choice, scores[name], answers[name], right[name], bootstrap) for name in scores
         },
         "slices": compare_answerers(bootstrap, correct, _slices(choice, knowledge)),
         "expansion": _expansion(scored, scores, inventory, knowledge, resamples=resamples),
-        "short_forms": _by_short_form(choice, {name: correct[name] for name in scores}),
+        "short_forms": _by_short_form(choice, right),
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
+    if calibration is not None and "tuned" in scores:
+        cases = make_cases(scored, scores["tuned"], inventory)
+        summary["calibrated"] = calibrated_figures(
+            cases,
+            [case.decided(calibration) for case in cases],
+            calibration,
+            among_listed=baselines,
+            always=_always([case.item for case in cases], inventory, knowledge),
+            resamples=resamples,
+        )
+    return summary
 
 
 def _answers(items: Sequence[Item], found: Scores) -> Integers:
@@ -94,27 +119,25 @@ def _answers(items: Sequence[Item], found: Scores) -> Integers:
 
 
 def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Integers]:
-    """Baselines by name. Majority and copy come once per source of counts: training data, and inventory if counted."""
-    sources: dict[str, tuple[Inventory, ...]] = {}
-    if knowledge.trained is not None:
-        sources["training"] = (knowledge.trained, inventory)
-    if any(sense.count for senses in inventory.senses.values() for sense in senses):
-        sources["inventory"] = (inventory,)
-    answers: dict[str, Integers] = {}
+    """Answers of the baselines that read the text or know the training data, by name."""
     words = [plain_words(text_around(item.passage, item.mention)) for item in items]
-    for name, counts in (sources or {"inventory": (inventory,)}).items():
-        answers[f"majority ({name} counts)"] = np.array(
-            [majority(item.mention.short_form, item.candidates, *counts) for item in items]
-        )
-        answers[f"copy, else majority ({name} counts)"] = np.array(
-            [
-                copy_else_majority(text, item.mention.short_form, item.candidates, *counts)
-                for item, text in zip(items, words, strict=True)
-            ]
-        )
+
+    def copied(*counts: Inventory) -> Integers:
+        pairs = zip(items, words, strict=True)
+        return np.array([copy_else_majority(text, i.mention.short_form, i.candidates, *counts) for i, text in pairs])
+
+    answers: dict[str, Integers] = {}
+    if knowledge.trained is not None:
+        counts = knowledge.trained, inventory
+        fallback = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
+        answers["majority (training counts)"] = fallback
+        answers["copy, else majority (training counts)"] = copied(*counts)
+    if has_counts(inventory):
+        answers["copy, else prior alone"] = copied(inventory)
+    elif knowledge.trained is None:
+        answers["copy, else first listed sense"] = copied(inventory)
     if knowledge.train and knowledge.trained is not None:
         bag = BagOfWords(knowledge.train, {item.mention.short_form for item in items})
-        fallback = answers["majority (training counts)"]
         found = [bag.answer(item.passage, item.mention, item.candidates) for item in items]
         answers["bag of words, else majority"] = np.array(
             [default if answer is None else answer for answer, default in zip(found, fallback, strict=True)]
@@ -183,16 +206,17 @@ def _expansion(
     """How an expander would do on the texts: the gold is right if it is listed, and otherwise "none of these".
 
     The null candidate competes everywhere here, and short forms with a single listed sense count too. A short form that
-    no inventory lists would not be found in a text, so it does not count. The baseline always expands, to the majority
-    sense.
+    no inventory lists would not be found in a text, so it does not count. The baselines always expand: to the first
+    listed sense, to the most frequent one by the inventory's counts, or by those of the training data ("majority").
     """
     items = [item for item in scored if item.candidates]
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
     wanted = np.array([len(item.candidates) if item.gold is None else item.gold for item in items])
-    counts = (inventory,) if knowledge.trained is None else (knowledge.trained, inventory)
-    right = {name: np.array([int(found[i.key].argmax()) for i in items]) == wanted for name, found in scores.items()}
-    always = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
-    right["majority"] = always == wanted
+    right: dict[str, Floats] = {
+        name: (np.array([int(found[i.key].argmax()) for i in items]) == wanted).astype(float)
+        for name, found in scores.items()
+    }
+    right |= _always(items, inventory, knowledge)
     kinds = np.array([item.kind for item in items])
     slices = {
         "all": np.ones(len(items), dtype=bool),
@@ -201,6 +225,16 @@ def _expansion(
         "no short form": kinds == "distractor",
     }
     return compare_answerers(bootstrap, right, slices)
+
+
+def _always(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Floats]:
+    """The baselines that always expand: name -> the share right on each item."""
+    right = inventory_baselines(items, inventory)
+    if knowledge.trained is not None:
+        counts = knowledge.trained, inventory
+        usual = [majority(item.mention.short_form, item.candidates, *counts) for item in items]
+        right["majority"] = np.array([n == item.gold for n, item in zip(usual, items, strict=True)], dtype=float)
+    return right
 
 
 def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:

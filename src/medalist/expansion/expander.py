@@ -22,7 +22,7 @@ from ..models.base import EMBEDDED
 from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings
 from ..runs.run import load_tuned, open_run
-from ..trees.decisions import Calibration, decide
+from ..trees.decisions import CALIBRATION_FILE, Calibration, decide
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.scoring import probabilities, score_layouts
 
@@ -91,7 +91,13 @@ class Expander:
         opened = open_run(Path(run))
         if not opened.inventory.senses:
             raise ValueError(f"{run} was trained on choice questions, so it lists no short forms to expand")
-        return cls(load_tuned(opened), opened.inventory, opened.recipe.prompt, any_case=bool(any_case))
+        return cls(
+            load_tuned(opened),
+            opened.inventory,
+            opened.recipe.prompt,
+            any_case=bool(any_case),
+            calibration=opened.calibration,
+        )
 
     @classmethod
     def _reader(cls, *, any_case: bool) -> Expander:
@@ -101,7 +107,7 @@ class Expander:
             reader.inventory(),
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
             any_case=any_case,
-            calibration=Calibration.read(reader.HERE / "calibration.json"),
+            calibration=Calibration.read(reader.HERE / CALIBRATION_FILE),
         )
 
     def __call__(self, text: str) -> list[Expansion]:

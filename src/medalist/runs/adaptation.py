@@ -6,8 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from ..evaluation.claims_table import parent_row
+from ..evaluation.metrics import MODELS
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import Adaptation, AdaptationRow, ShortFormMetrics
+from ..evaluation.shares import answerers
 from .run import Run
 
 
@@ -69,7 +71,8 @@ def _rows(place: str, where: str, metrics: ShortFormMetrics) -> list[AdaptationR
     asked = {"right": (slices.get(FRESH, slices["all"]), baselines)}
     if "no leak" in slices and slices["no leak"]["count"] not in (0, slices["all"]["count"]):
         asked["right, no answer leak"] = slices["no leak"], baselines
-    asked["right, may decline"] = metrics["expansion"]["all"], ["majority"]
+    expanded = metrics["expansion"]["all"]
+    asked["right, may decline"] = expanded, [name for name in answerers(expanded) if name not in MODELS]
     return [
         {**parent_row("adaptability", f"{where}: {measure}", cells, names), "place": place, "measure": measure}
         for measure, (cells, names) in asked.items()

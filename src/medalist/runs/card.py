@@ -15,8 +15,10 @@ from ..data.passages import NONE_OF_THESE, Mention
 from ..data.quizzes import Choice
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.comparison import Export
+from ..evaluation.offers import offer_rows, right_rows, wrong_at
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
-from ..evaluation.results import ClaimRow, Metrics, distinct_slices, right, strongest_baseline, without_words
+from ..evaluation.results import Calibrated, ClaimRow, Metrics, calibrated_of
+from ..evaluation.shares import Slice, distinct_slices, right, strongest_baseline, without_words
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
@@ -57,6 +59,7 @@ class Evaluation(TypedDict):
     strongest: dict[str, str]
     """Slice -> the strongest baseline there."""
     claims: dict[str, list[ClaimRow]]
+    calibrated: Calibrated | None
 
 
 def write_card(run: Run) -> Path | None:
@@ -99,10 +102,12 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
                 "answerers": [*metrics["models"], *metrics["baselines"]],
                 "strongest": strongest,
                 "claims": claims_by_heading(claims) if claims else {},
+                "calibrated": calibrated_of(metrics),
             }
         )
     environment = template_environment()
-    environment.filters |= {"cell": cell_text, "change": change_text, "points": points}
+    environment.filters |= {"cell": cell_text, "change": change_text, "points": points, "ahead_of": _ahead_of}
+    environment.filters |= {"right_rows": right_rows, "offer_rows": offer_rows, "wrong_at": wrong_at}
     lora = run.is_adapter and export is None
     mention = Mention(start=_EXAMPLE.index("RA"), end=_EXAMPLE.index("RA") + 2, short_form="RA", long_form=None)
     page = environment.get_template("card.md").render(
@@ -124,6 +129,13 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
         else mention_question(_EXAMPLE, mention, _EXAMPLE_SENSES, run.recipe.prompt),
     )
     return f"---\n{_metadata(run, destination, evaluations, lora=lora)}\n---\n\n{page}"
+
+
+def _ahead_of(cells: Slice, answerer: str) -> str:
+    """The tuned model minus another answerer on a slice, in points; a dash where they were not compared."""
+    others = {"base": cells.get("difference"), "parent": cells.get("from_parent")}
+    found = others.get(answerer) or cells.get("from_baselines", {}).get(answerer)
+    return points(found) if found else "–"
 
 
 def _metadata(run: Run, destination: Destination, evaluations: list[Evaluation], *, lora: bool) -> str:

@@ -20,7 +20,7 @@ from ..data.items import Item, make_items, text_around
 from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
 from ..data.spelling import plain_words
-from ..evaluation.baselines import copy_else_majority, majority
+from ..evaluation.baselines import copy_else_majority, inventory_baselines, majority
 from ..evaluation.claims_table import make_row, row_of_values, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
@@ -186,8 +186,9 @@ def _generation_rows(
 
 
 def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
-    """The better of majority sense and copying from the text, for mentions that are no slice of the evaluation."""
-    right = dict.fromkeys(("majority", "copy, else majority"), 0)
+    """The best baseline on mentions that are no slice of the evaluation: of the inventory, majority, or copying."""
+    right = dict.fromkeys(("majority", "copy, else majority"), 0.0)
+    right |= {name: float(values.sum()) for name, values in inventory_baselines(items, counts[-1]).items()}
     for item in items:
         short_form, words = item.mention.short_form, plain_words(text_around(item.passage, item.mention))
         right["majority"] += majority(short_form, item.candidates, *counts) == item.gold

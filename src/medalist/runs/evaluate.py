@@ -25,8 +25,10 @@ from ..recipe import Recipe
 from ..tools.files import replacing
 from ..tools.number_formats import Quantization
 from ..tools.progress import say
+from ..trees.decisions import Calibration
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
+from .calibrate import calibrated
 from .card import write_card
 from .held_out import OWN_TEST, HeldOut, held_out, named_data, read_marked
 from .parents import parent_of
@@ -35,11 +37,11 @@ from .run import Run, load_run_base, load_tuned, use_threads
 
 
 class RunModels:
-    """The models of a run, loaded on demand. Load the base first: the others are applied to it and so modify it."""
+    """The models of a run, loaded on demand, the last one kept. Load the base first: the others are applied to it."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._parent = run, parent_of(run)
-        self._base: LoadedModel | None = None
+        self._last: tuple[str, LoadedModel] | None = None
         self.weights = {"base": run.base.sha256}
         """Model -> the hash that identifies its weights, for each model that exists."""
         if self._parent is not None and self._parent.tuned is not None:
@@ -49,16 +51,19 @@ class RunModels:
 
     def load(self, name: str) -> LoadedModel:
         """Load the model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
-        run = {"tuned": self._run, "parent": self._parent}.get(name)
-        if run is not None:
-            base, self._base = self._base, None
-            return load_tuned(run, base)
-        self._base = self._base or load_run_base(self._run)
-        return self._base
+        (last, loaded), self._last = self._last or (None, None), None
+        if last != name or loaded is None:
+            run = {"tuned": self._run, "parent": self._parent}.get(name)
+            base = loaded if last == "base" else None
+            loaded = load_run_base(self._run) if run is None else load_tuned(run, base)
+        self._last = name, loaded
+        return loaded
 
 
 def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
     """Evaluate a run's base and tuned model on the same questions, and its parent too if it was tuned further.
+
+    The first evaluation also fits the run's calibration; see `calibrate`.
 
     Args:
         run: a trained run; before training has finished, only the models that it starts from are evaluated.
@@ -87,6 +92,7 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
         resamples=run.recipe.evaluation.bootstrap,
         quarantine=held.quarantine,
         about=held.about,
+        calibration=partial(calibrated, run, partial(models.load, "tuned")),
         earlier=None if before is None else {"base": (before, "base"), "parent": (before, "tuned")},
     )
     if on.data is None and parent is not None and run.tuned is not None and _has_test(parent):
@@ -175,6 +181,7 @@ def evaluate(
     resamples: int,
     quarantine: Quarantine,
     about: DataAbout,
+    calibration: Callable[[], Calibration | None] = lambda: None,
     earlier: Mapping[str, tuple[Path, str]] | None = None,
 ) -> Metrics:
     """Score texts with each model, summarise, and write `metrics.json` and `predictions.parquet`.
@@ -193,6 +200,7 @@ def evaluate(
         resamples: number of bootstrap resamples.
         quarantine: rows of the data that could not be read; if there are any, they are written beside the metrics.
         about: what else the metrics should record about the evaluation.
+        calibration: what gives the tuned model's calibration; asked for once everything is scored.
         earlier: model -> another evaluation's folder that may hold its predictions, and the model's name there.
 
     Returns:
@@ -231,7 +239,7 @@ def evaluate(
         metrics = {"about": made, **summarise_choices(choices, scores, knowledge.texts, cut=cut, resamples=resamples)}
     else:
         items = mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
-        summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples)
+        summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples, calibration=calibration())
         metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..evaluation.results import AdaptationRow, ModelFigures, Slice, right
+from ..evaluation.baselines import FIRST_LISTED
+from ..evaluation.results import AdaptationRow, Calibrated, ModelFigures
+from ..evaluation.shares import Slice, right
 from ..tools.pages import Measured
 
 BASE, PARENT, TUNED, BASELINE, GRID = "#8a94a6", "#7a5195", "#0b6e6e", "#c26a1b", "#e3e7ec"
@@ -156,6 +159,39 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
         axes.set(xlabel="questions answered, %", ylabel="wrong among them, %")
         axes.set(xlim=(0, 102), ylim=(0, 1.15 * max([*steady, 1.0])))
         axes.legend(loc="upper left", fontsize=9)
+        return figure
+
+
+def offered_curve(figures: Calibrated) -> Figure:
+    """The risk-coverage curve of the calibrated model over all mentions, with the chosen point and its intervals."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.5, 3.4), layout="constrained")
+        axes: Axes = figure.subplots()
+        curve, offered = figures["risk_coverage"], figures["offered"]["all"]
+        xs, ys = [100 * x for x in curve["coverage"]], [100 * y for y in curve["risk"]]
+        axes.plot(xs, ys, color=TUNED, linewidth=2, label="tuned, calibrated")
+        axes.axhline(100 * (1 - figures["target"]), color="#b8c0ca", linestyle="--", linewidth=1)
+        always = 100 - 100 * right(figures["expansion"]["all"], FIRST_LISTED)["value"]
+        axes.plot(100, always, "s", color=BASELINE, markersize=7, label="always the first listed", clip_on=False)
+        if (precision := offered["precision"]) is not None:
+            coverage, wrong = offered["coverage"], 1 - precision["value"]
+            across = [[coverage["value"] - coverage["low"]], [coverage["high"] - coverage["value"]]]
+            upright = [[precision["high"] - precision["value"]], [precision["value"] - precision["low"]]]
+            axes.errorbar(
+                100 * coverage["value"],
+                100 * wrong,
+                xerr=100 * np.maximum(across, 0),
+                yerr=100 * np.maximum(upright, 0),
+                fmt="D",
+                color=WORSE,
+                capsize=3,
+                markersize=7,
+                label="chosen threshold",
+                zorder=3,
+            )
+        axes.set(xlabel="mentions answered, %", ylabel="wrong among them, %")
+        axes.set(xlim=(0, 102), ylim=(0, 1.3 * max(always, *(y for x, y in zip(xs, ys, strict=True) if x > 10), 1.0)))
+        axes.legend(loc="upper left", fontsize=9, frameon=True, framealpha=1, edgecolor="none")
         return figure
 
 

@@ -16,14 +16,17 @@ from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passages import NONE_OF_THESE, words_around
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
+from ..evaluation.baselines import INVENTORY_ALONE
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import softmax
+from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
-from ..evaluation.results import Adaptation, Difference, Metrics, answerers, distinct_slices, right, strongest_baseline
+from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
+from ..evaluation.shares import Difference, answerers, distinct_slices, right, strongest_baseline
 from ..recipe import dump_recipe
 from ..tools.files import replacing
-from ..tools.pages import per_cent, template_environment
+from ..tools.pages import interval, per_cent, points, template_environment
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
@@ -73,6 +76,9 @@ def write_report(run: Run) -> Path:
             f"{folder.name}-reliability": figures.reliability_diagram(metrics["models"]),
             f"{folder.name}-risk-coverage": figures.risk_coverage_curve(metrics["models"]),
         }
+        calibrated = calibrated_of(metrics)
+        if calibrated is not None:
+            own[f"{folder.name}-offered"] = figures.offered_curve(calibrated)
         drawn |= own
         sections.append(
             {
@@ -80,6 +86,12 @@ def write_report(run: Run) -> Path:
                 "metrics": metrics,
                 "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
                 "summary": plain_summary(metrics),
+                "calibrated": calibrated,
+                "right_rows": right_rows(calibrated) if calibrated else [],
+                "offer_rows": offer_rows(calibrated) if calibrated else [],
+                "strongest": {
+                    name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()
+                },
                 "before": _before(metrics["models"]),
                 "gained": _most_changed(metrics),
                 "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
@@ -90,7 +102,8 @@ def write_report(run: Run) -> Path:
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
     environment = template_environment()
-    environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers}
+    environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers, "points": points}
+    environment.tests["inventory_alone"] = lambda name: name in INVENTORY_ALONE
     page = environment.get_template("report.html").render(
         run=run,
         record=run.record,
@@ -135,11 +148,24 @@ def plain_summary(metrics: Metrics) -> list[str]:
         if "from_baseline" in cells:
             line += f" {_verdict_on_baseline(cells['from_baseline'])}"
         lines.append(line)
+    if (calibrated := calibrated_of(metrics)) is not None:
+        lines.append(_offers_in_words(calibrated))
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
         lines.append("The answer is not spelt out elsewhere in any of these passages.")
     if shared := counts["passages_in_training_data"]:
         lines.append(f"Warning: {shared:,} of these passages are also in the training data.")
     return lines
+
+
+def _offers_in_words(figures: Calibrated) -> str:
+    offered = figures["offered"]["all"]
+    if offered["precision"] is None:
+        return "At its threshold, the tuned model offers no answer as sure."
+    return (
+        f"At its threshold, set for a precision of {100 * figures['target']:g} %, the tuned model offers "
+        f"{per_cent(offered['coverage'])} of all mentions as sure; {per_cent(offered['precision'])} of those are right "
+        f"(95 % interval {interval(offered['precision'])})."
+    )
 
 
 def adaptation_summary(adapted: Adaptation) -> list[str]:

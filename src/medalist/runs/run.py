@@ -16,6 +16,7 @@ from ..models.base import BaseIdentity
 from ..models.load import LoadedModel, load_base
 from ..recipe import Recipe, dump_recipe, load_recipe
 from ..tools.files import replacing
+from ..trees.decisions import CALIBRATION_FILE, Calibration
 from .prepared import Prepared, is_prepared, open_prepared
 
 
@@ -31,6 +32,9 @@ class Run:
     """The candidates that it was trained with; empty for choice questions, which come with their own options."""
     trained: Inventory
     """Sense counts of its training mentions and its parent's; empty for a pulled run published without them."""
+
+    calibration: Calibration | None
+    """How the tuned model's scores become answers; None if it was not fitted (see `calibrate`)."""
 
     @property
     def base(self) -> BaseIdentity:
@@ -78,19 +82,21 @@ def open_run(folder: Path) -> Run:
 
     Raises:
         FileNotFoundError: it is not a run folder.
+        ValueError: one of its files is damaged.
     """
     if not is_run(folder):
         raise FileNotFoundError(f"{folder} is not a run: it has no recipe.yaml")
     values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     recipe = load_recipe(folder / "recipe.yaml")
     listed = recipe.data.source != "choices"
-    trained = folder / "trained_senses.csv"
+    trained, calibration = folder / "trained_senses.csv", folder / CALIBRATION_FILE
     return Run(
         folder=folder,
         recipe=recipe,
         record=values.get("record", {}),
         inventory=Inventory.read(folder / "inventory.csv") if listed else NO_SENSES,
         trained=Inventory.read(trained) if trained.exists() else NO_SENSES,
+        calibration=Calibration.read(calibration) if calibration.exists() else None,
     )
 
 

@@ -6,29 +6,22 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
-from ..corpora.corpus import ACCOUNT, is_corpus
-from ..data.embedded import clinical
 from ..evaluation.comparison import Export
 from ..evaluation.result_files import METRICS_FILE, read_metrics
-from ..evaluation.results import About, Metrics, without_words
-from ..models.base import EMBEDDED, weights_sha256
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
-from ..recipe import dump_recipe
 from ..runs.card import Destination, card_text
 from ..runs.run import Run
-from .merging import TOKENIZER
+from ..trees.decisions import CALIBRATION_FILE
+from .cleaning import WEIGHTS, as_json, shared_metrics, shared_recipe, shared_weights
 from .terms import terms_of_run, words_of
 
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
@@ -40,30 +33,20 @@ PARTS: dict[Part, str] = {
 }
 """Parts that are published only if the data's terms allow it or the user asks for them with `--include`."""
 
-_WEIGHTS = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    *TOKENIZER,
-)
 WRITTEN = (
     "README.md",
     "recipe.yaml",
     "inventory.csv",
     "trained_senses.csv",
+    CALIBRATION_FILE,
     NOTICE,
     LICENCE,
     "evaluation/*/metrics.json",
     "evaluation/*/claims.json",
     "evaluation/*/predictions.parquet",
-    *_WEIGHTS,
+    *WEIGHTS,
 )
 """Patterns of all files that can be published: only safetensors, never pickle."""
-_LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
-_RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +117,7 @@ def plan_publication(
     )
     assert destination.licence is not None
     weights = export.path if export else tuned
-    files: dict[str, bytes | Path] = _weights(weights, destination)
+    files: dict[str, bytes | Path] = shared_weights(weights, destination)
     if (text := licence_file(destination.licence, _base_folder(run), given=license_file)) is not None:
         files[LICENCE] = text.read_bytes()
     if destination.licence.notice:
@@ -150,19 +133,23 @@ def plan_publication(
         files["inventory.csv"] = (run.folder / "inventory.csv").read_bytes()
     if (run.folder / "trained_senses.csv").exists() and allowed("senses", "trained_senses.csv", terms.words):
         files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
+    if (run.folder / CALIBRATION_FILE).exists():  # numbers alone
+        files[CALIBRATION_FILE] = (run.folder / CALIBRATION_FILE).read_bytes()
     with_words = set()
     for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
         name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
         words = allowed("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
         with_words |= {path.parent.name} if words else set()
-        files[f"{name}/metrics.json"] = _json(_shared_metrics(metrics, destination.base_id, words=words))
+        files[f"{name}/metrics.json"] = as_json(shared_metrics(metrics, destination.base_id, words=words))
         if (path.parent / "claims.json").exists():
             files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
         predictions = path.parent / "predictions.parquet"
         remade = "`medalist evaluate` makes them again if the data is available"
         if predictions.exists() and allowed("predictions", f"{name}/predictions.parquet", remade):
             files[f"{name}/predictions.parquet"] = predictions
-    files["recipe.yaml"] = _recipe(run, destination, weights, "adapter" if "adapter_config.json" in files else "model")
+    files["recipe.yaml"] = shared_recipe(
+        run, destination, weights, "adapter" if "adapter_config.json" in files else "model"
+    )
     files["README.md"] = card_text(run, export, replace(destination, with_words=frozenset(with_words))).encode()
     _check_no_local_names(files, run)
     return Publication(run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(left_out))
@@ -221,117 +208,6 @@ def _base_folder(run: Run) -> Path | None:
         return None
     found = try_to_load_from_cache(source, "config.json", revision=run.base.revision)
     return Path(found).parent if isinstance(found, str) else None
-
-
-def _weights(folder: Path, destination: Destination) -> dict[str, bytes | Path]:
-    """The weights and the tokenizer, without settings that describe this machine."""
-    files: dict[str, bytes | Path] = {}
-    for path in sorted(folder.iterdir()):
-        if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _WEIGHTS):
-            continue
-        files[path.name] = path
-        if path.name.endswith("config.json"):
-            settings = json.loads(path.read_text(encoding="utf-8"))
-            if path.name == "adapter_config.json":
-                settings |= {"base_model_name_or_path": destination.base_id, "revision": destination.base_revision}
-            files[path.name] = _json({key: value for key, value in settings.items() if key not in _LOCAL_KEYS})
-    return files
-
-
-def _json(values: Any) -> bytes:
-    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
-    """Metrics without local names, and without words of the data unless those may be published."""
-    about = metrics["about"]
-    named = {str(path.resolve()): name for name, path in clinical.NOTES.items()}
-    file, inventory_file = about.get("file"), about.get("inventory_file")
-    shown = file and named.get(file, Path(file).name)
-    quarantined = sum(about["rows_quarantined"].values())
-    cleaned: About = {
-        "data": shown or "test split",
-        "file": shown,
-        "inventory_file": inventory_file and Path(inventory_file).name,
-        "run": about["run"],
-        "base": base_id,
-        "fingerprint": about["fingerprint"],
-        "inventory": Path(about["inventory"]).name,
-        "keys": about["keys"],
-        "rows_quarantined": {"left out": quarantined} if quarantined else {},
-    }
-    slices = metrics["slices"] if words else without_words(metrics["slices"])
-    if metrics["kind"] == "choices":
-        return {
-            "about": cleaned,
-            "kind": metrics["kind"],
-            "counts": metrics["counts"],
-            "baselines": metrics["baselines"],
-            "models": metrics["models"],
-            "slices": slices,
-            "labels": metrics["labels"] if words else None,
-        }
-    return {
-        "about": cleaned,
-        "kind": metrics["kind"],
-        "counts": metrics["counts"],
-        "baselines": metrics["baselines"],
-        "models": metrics["models"],
-        "expansion": metrics["expansion"],
-        "slices": slices,
-        "short_forms": metrics["short_forms"] if words else {},
-        "confusions": metrics["confusions"] if words else {name: [] for name in metrics["models"]},
-    }
-
-
-def _recipe(run: Run, destination: Destination, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
-    """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id."""
-    settings, record, base = run.recipe.data, run.record, run.base
-    values = _names_only(dump_recipe(run.recipe))
-    embedded = base.source == EMBEDDED
-    values["model"] |= {"base": EMBEDDED if embedded else destination.base_id, "revision": destination.base_revision}
-    values["output"] = "runs"
-    source = EMBEDDED if embedded else destination.base_id
-    if base.source.endswith(".gguf"):  # its weights are not the ones on the Hub
-        source = Path(base.source).name
-    fingerprints = {
-        Path(name).name: _fingerprint(Path(name)) for name in (settings.path, *settings.inventories) if name
-    }
-    values["record"] = {
-        "base": {
-            "id": destination.base_id,
-            "revision": destination.base_revision,
-            "source": source,
-            "sha256": base.sha256,
-        },
-        "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
-        **{key: record[key] for key in _RECORDED if key in record},
-        "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},
-        "published": {
-            "kind": kind,
-            "weights": weights_sha256(weights),
-            "inventory": _fingerprint(run.folder / "inventory.csv"),
-        },
-    }
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
-
-
-def _names_only(value: Any) -> Any:
-    """Nested values with every path reduced to its last component."""
-    if isinstance(value, dict):
-        return {key: _names_only(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_names_only(inner) for inner in value]
-    return value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if isinstance(value, str) else value
-
-
-def _fingerprint(path: Path) -> str | None:
-    """SHA-256 of a file, or of a corpus's account; None if it is missing or another kind of folder."""
-    file = path / ACCOUNT if is_corpus(path) else path
-    if not file.is_file():
-        return None
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _check_no_local_names(files: Mapping[str, bytes | Path], run: Run) -> None:

@@ -24,6 +24,7 @@ from ..runs.run import Run, open_run, write_recipe
 from ..tools.files import writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
+from ..trees.decisions import CALIBRATION_FILE
 from .publication import WRITTEN, check_repo_name, is_written
 
 TOLERANCE = 1e-4
@@ -79,7 +80,7 @@ def pull(
             name = path.relative_to(snapshot).as_posix()
             if not is_written(name) or name == "recipe.yaml":
                 continue
-            beside = "/" in name or name in ("inventory.csv", "trained_senses.csv")
+            beside = "/" in name or name in ("inventory.csv", "trained_senses.csv", CALIBRATION_FILE)
             target = (folder if beside else weights) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -241,5 +242,5 @@ def _figures(metrics: Metrics) -> Iterator[tuple[str, float]]:
             yield path, float(value)
 
     for part, value in metrics.items():
-        if part in ("counts", "baselines", "models", "slices", "expansion"):
+        if part in ("counts", "baselines", "models", "slices", "expansion", "calibrated"):
             yield from walk(value, part)

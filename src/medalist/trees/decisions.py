@@ -19,10 +19,12 @@ from torch import Tensor
 from ..data.surroundings import SIGNS, Surroundings
 from ..tools.files import replacing
 
+CALIBRATION_FILE = "calibration.json"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """How scores become answers; fitted on development data and kept beside an adapter as `calibration.json`."""
+    """How scores become answers; fitted on validation data and kept beside an adapter as `calibration.json`."""
 
     evidence: float
     """Weight of the model's log-probabilities."""
@@ -34,6 +36,10 @@ class Calibration:
     """Least probability of being a short form for an answer."""
     offered_from: float
     """Least probability of an answer that is offered without a question mark."""
+    target: float = 0.95
+    """The share of the offered answers that was to be right when `offered_from` was set."""
+    mentions: int | None = None
+    """Number of mentions that it was fitted on, if it was recorded."""
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -46,7 +52,7 @@ class Calibration:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
             missing = {"constant", "model", *SIGNS} ^ set(found.is_short_form)
             values = [*found.is_short_form.values(), found.evidence, found.prior]
-            finite = all(map(math.isfinite, [*values, found.short_form_from, found.offered_from]))
+            finite = all(map(math.isfinite, [*values, found.short_form_from, found.offered_from, found.target]))
         except (TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a calibration: {error}") from None
         if missing or not finite:

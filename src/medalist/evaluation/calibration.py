@@ -1,0 +1,195 @@
+"""Fits how a model's scores become answers, on validation data; `trees.decisions` is what applies it.
+
+M is the number of cases: marked mentions whose short form has at least one listed sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..data.inventory import Inventory
+from ..data.items import Item
+from ..data.surroundings import SIGNS, Surroundings, surroundings
+from ..trees.decisions import Calibration, Decision, decide, model_evidence
+from .metrics import Bools, Floats
+from .predictions import Scores
+
+GRID = [(evidence / 10, prior / 10) for evidence in range(2, 13) for prior in range(13)]
+"""Weights of the model's log-probabilities and of the log-priors to choose from."""
+LEFT_ALONE = 0.9
+"""Share of the look-alikes that the first decision is to leave alone."""
+NEEDLESS = 0.05
+"""Share of the real short forms that it may decline where too few look-alikes are marked to learn from."""
+FOLDS = 10
+LEAST_CHOICES, LEAST_LOOK_ALIKES, LEAST_OFFERED = 50, 20, 20
+"""Fewest mentions with a choice to fit anything, look-alikes to learn from, and offers to judge a threshold by."""
+NEVER = 2.0
+"""A threshold that no probability reaches."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A marked mention with at least one listed sense, and what a model and the text say of it."""
+
+    item: Item
+    scores: Floats
+    """``[C + 1]``, the null candidate last."""
+    log_priors: tuple[float, ...]
+    signs: Surroundings
+
+    def decided(self, calibration: Calibration) -> Decision:
+        """Both decisions about the mention."""
+        return decide(torch.from_numpy(self.scores), self.log_priors, self.signs, calibration)
+
+    def is_right(self, decision: Decision) -> bool:
+        """Whether the likeliest sense is the gold; never, where the gold is not listed."""
+        return int(np.argmax(decision.senses)) == self.item.gold
+
+    @property
+    def is_look_alike(self) -> bool:
+        """Whether it is marked as no short form at all."""
+        return self.item.kind == "distractor"
+
+
+def make_cases(items: Sequence[Item], scores: Scores, inventory: Inventory) -> list[Case]:
+    """Make a case of every item that has candidates and scores."""
+    return [
+        Case(
+            item=item,
+            scores=scores[item.key].astype(float),
+            log_priors=inventory.log_priors(item.mention.short_form),
+            signs=surroundings(item.passage.text, item.mention),
+        )
+        for item in items
+        if item.candidates and item.key in scores
+    ]
+
+
+def too_few(items: Sequence[Item]) -> str | None:
+    """What is missing to fit a calibration, for the user; None if nothing is."""
+    choices = [item for item in items if item.kind == "choice"]
+    passages = len({item.passage.id for item in choices})
+    if len(choices) < LEAST_CHOICES:
+        return f"{len(choices):,} short forms with a choice of listed meanings, {LEAST_CHOICES} are needed"
+    return f"{passages} passages, {FOLDS} are needed" if passages < FOLDS else None
+
+
+def fit(cases: Sequence[Case], *, precision: float) -> Calibration:
+    """Fit the weights of both decisions, and set their thresholds on answers with weights that the text had no part in.
+
+    The second decision's weights minimise the negative log-likelihood among the listed senses. The first is a logistic
+    rule (scikit-learn); with too few look-alikes it goes by the model alone. Thresholds are set on answers that are
+    cross-validated over passages: the first so that `LEFT_ALONE` of the look-alikes, or all but `NEEDLESS` of the real
+    short forms, fall on the right side; the second is the lowest at which `precision` of what is offered is right.
+
+    Args:
+        cases: of validation data.
+        precision: the share of the offered answers that is to be right, 0 to 1.
+
+    Raises:
+        ValueError: there are too few of them (`too_few`).
+    """
+    if (missing := too_few([case.item for case in cases])) is not None:
+        raise ValueError(f"too little validation data: {missing}")
+    return with_thresholds(_weights(cases), cases, cross_validated(cases), precision=precision)
+
+
+def cross_validated(cases: Sequence[Case]) -> list[Decision]:
+    """Decisions about each case with weights fitted on the other folds' passages."""
+    from sklearn.model_selection import GroupKFold  # slow to import
+
+    passages = [case.item.passage.id for case in cases]
+    decisions: dict[int, Decision] = {}
+    for train, test in GroupKFold(min(FOLDS, len(set(passages)))).split(cases, groups=passages):
+        calibration = _weights([cases[n] for n in train])
+        decisions |= {n: cases[n].decided(calibration) for n in test}
+    return [decisions[n] for n in range(len(cases))]
+
+
+def with_thresholds(
+    weights: Calibration, cases: Sequence[Case], decisions: Sequence[Decision], *, precision: float
+) -> Calibration:
+    """The weights with both thresholds set on the given decisions."""
+    short_form = np.array([decision.short_form for decision in decisions])
+    alike = np.array([case.is_look_alike for case in cases])
+    if _has_look_alikes(cases):
+        least = float(np.quantile(short_form[alike], LEFT_ALONE))
+    else:
+        listed = np.array([case.item.gold is not None for case in cases])
+        least = min(0.5, float(np.quantile(short_form[listed], NEEDLESS, method="lower")))
+    return replace(
+        weights,
+        short_form_from=round(least, 4),
+        offered_from=_offered_from(cases, decisions, short_form >= least, precision),
+        target=precision,
+        mentions=len(cases),
+    )
+
+
+def _offered_from(cases: Sequence[Case], decisions: Sequence[Decision], passed: Bools, precision: float) -> float:
+    """The lowest probability from which the target precision is reached; `NEVER` if it is nowhere."""
+    confidence = np.array([decision.short_form * max(decision.senses) for decision in decisions])
+    right = np.array([case.is_right(decision) for case, decision in zip(cases, decisions, strict=True)])
+    for threshold in np.unique(confidence[passed]):
+        offered = passed & (confidence >= threshold)
+        if offered.sum() < LEAST_OFFERED:
+            break
+        if right[offered].mean() >= precision:
+            return round(float(threshold), 4)
+    return NEVER
+
+
+def _has_look_alikes(cases: Sequence[Case]) -> bool:
+    alike = [case for case in cases if case.is_look_alike]
+    return len(alike) >= LEAST_LOOK_ALIKES and len({case.item.passage.id for case in alike}) >= FOLDS
+
+
+def _weights(cases: Sequence[Case]) -> Calibration:
+    """Weights of both decisions; the thresholds are set later."""
+    evidence, prior = _sense_weights([case for case in cases if case.item.kind == "choice"])
+    return Calibration(
+        evidence=evidence, prior=prior, is_short_form=_rule(cases), short_form_from=0.5, offered_from=0.5
+    )
+
+
+def _sense_weights(choices: Sequence[Case]) -> tuple[float, float]:
+    """The pair of the grid with the lowest negative log-likelihood; a prior that is uniform gets no weight."""
+    widest = max(len(case.log_priors) for case in choices)
+    listed = torch.full((len(choices), widest), -torch.inf, dtype=torch.float64)
+    priors = torch.zeros((len(choices), widest), dtype=torch.float64)
+    for row, case in enumerate(choices):
+        listed[row, : len(case.log_priors)] = torch.from_numpy(case.scores[:-1])
+        priors[row, : len(case.log_priors)] = torch.tensor(case.log_priors, dtype=torch.float64)
+    gold = torch.tensor([case.item.listed_gold for case in choices])[:, None]
+
+    def nll(pair: tuple[float, float]) -> float:
+        scores = pair[0] * listed + pair[1] * priors
+        return float((scores.logsumexp(1) - scores.gather(1, gold)[:, 0]).sum())
+
+    informative = any(len(set(case.log_priors)) > 1 for case in choices)
+    return min((pair for pair in GRID if informative or pair[1] == 0), key=nll)
+
+
+def _rule(cases: Sequence[Case]) -> dict[str, float]:
+    """Weights of the first decision; with too few look-alikes, one for the model's evidence and none for the signs."""
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
+    names = ("model", *SIGNS)
+    if not _has_look_alikes(cases):
+        return {"constant": 0.0} | dict.fromkeys(names, 0.0) | {"model": 1.0}
+    seen = np.array([_features(case) for case in cases])
+    spread = seen.std(0) + 1e-9
+    fitted = LogisticRegression(C=0.5, max_iter=5000).fit(seen / spread, [not case.is_look_alike for case in cases])
+    weights = dict(zip(names, (fitted.coef_[0] / spread).tolist(), strict=True))
+    return {"constant": float(fitted.intercept_[0]), **weights}
+
+
+def _features(case: Case) -> list[float]:
+    """What the first decision looks at."""
+    prior = torch.tensor(case.log_priors, dtype=torch.float64)
+    evidence = model_evidence(torch.from_numpy(case.scores[:-1]), prior, float(case.scores[-1]))
+    return [evidence, *case.signs.values()]

@@ -1,0 +1,81 @@
+"""Shares of right answers with their intervals, and slices of the questions: what every table of figures is made of.
+
+A model of `metrics.MODELS`, or a baseline known by its name, is an *answerer*. A `Slice` holds both the answerers'
+shares (see `answerers` and `right`) and comparisons of the tuned model with others (its declared keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NotRequired, cast
+
+from pydantic import with_config
+from typing_extensions import TypedDict  # pydantic cannot check that of `typing` before Python 3.12
+
+
+class Share(TypedDict):
+    """A share of right answers, or another figure, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    """Number of questions that it is based on."""
+
+
+class Difference(Share):
+    """The difference between two answerers on the same questions."""
+
+    p: float
+    """Two-sided."""
+
+
+class BaselineDifference(Difference):
+    """The difference between the tuned model and the strongest baseline."""
+
+    baseline: str
+    """The baseline's name."""
+
+
+@with_config({"extra": "allow"})  # the answerers; see `right`
+class Slice(TypedDict):
+    """A subset of the questions: each answerer's `Share` under its name, and comparisons of the tuned model."""
+
+    count: int
+    difference: NotRequired[Difference]
+    """Tuned minus base."""
+    from_parent: NotRequired[Difference]
+    """Tuned minus the parent of a run that was tuned further."""
+    from_baseline: NotRequired[BaselineDifference]
+    """Tuned minus the baseline that is strongest on these very questions."""
+    from_baselines: NotRequired[dict[str, Difference]]
+    """Tuned minus each baseline, by its name; earlier versions did not record it."""
+
+
+def answerers(cells: Slice) -> list[str]:
+    """The answerers that a slice holds figures for: models, then baselines."""
+    return [name for name in cells if name not in Slice.__annotations__]
+
+
+def right(cells: Mapping[str, object], answerer: str) -> Share:
+    """An answerer's share right on a slice, or a model's figure in a row of the claims table."""
+    return cast("Share", cells[answerer])
+
+
+def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
+    """The baseline that is right most often on a slice; the first one if there is a tie."""
+    return max(baselines, key=lambda name: right(cells, name)["value"])
+
+
+def distinct_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
+    """The slices without those that equal an earlier one; "no leak" is always shown, since it is worth stating."""
+    shown: dict[str, Slice] = {}
+    for name, cells in slices.items():
+        if name == "no leak" or cells not in shown.values():
+            shown[name] = cells
+    return shown
+
+
+def without_words(slices: Mapping[str, Slice]) -> dict[str, Slice]:
+    """The slices that the program names itself, without those named by the data, such as "subject: renal"."""
+    return {name: cells for name, cells in slices.items() if ": " not in name}

@@ -1,0 +1,98 @@
+"""Evaluates the note reader that comes with the package; nothing is written into the package."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..data.embedded import reader
+from ..data.inventory import Inventory
+from ..data.kinds import as_listed
+from ..data.passages import Passage
+from ..data.sources.choices import is_choices
+from ..evaluation.results import Metrics
+from ..evaluation.short_forms import Knowledge
+from ..models.adapters import load_adapter
+from ..models.base import EMBEDDED, weights_sha256
+from ..models.load import LoadedModel, load_base
+from ..recipe import EvaluationSettings
+from ..tools.progress import say
+from ..trees.decisions import CALIBRATION_FILE, Calibration
+from ..trees.prompt import PromptSettings
+from .evaluate import evaluate
+from .held_out import named_data, read_marked
+from .run import is_run
+
+READER = "reader"
+"""What `medalist evaluate` calls it."""
+
+
+def load_reader() -> LoadedModel:
+    """The embedded base model with the reader's adapter.
+
+    Raises:
+        ModelError: the embedded base model is not installed.
+    """
+    return load_adapter(load_base(EMBEDDED), reader.ADAPTER)
+
+
+def evaluate_reader(
+    data: Path = Path("clinical-development"),
+    *,
+    inventory: Path | None = None,
+    limit: int | None = None,
+    output: Path = Path("runs/reader"),
+) -> tuple[Metrics, Path]:
+    """Evaluate the reader, with its calibration; it is the model "tuned" of the results.
+
+    Of its training data only what ships with the package is at hand to be compared with the evaluated passages; see its
+    datasheet for what else it was trained on.
+
+    Args:
+        data: marked passages, or the embedded notes by name.
+        inventory: the candidates; None: the reader's own, which also knows other wordings of its long forms.
+        limit: the maximum number of passages; None: all.
+        output: the folder in which `evaluation/<data>/` is written.
+
+    Returns:
+        The metrics, and the folder that holds them.
+
+    Raises:
+        ValueError: the data consists of choice questions, or `output` is a run's folder.
+    """
+    if is_run(output):
+        raise ValueError(f"{output} is the folder of a run: name another one for the reader's results with --out")
+    name, file, _ = named_data(data, inventory)
+    if is_choices(file):
+        raise ValueError(f"{file} holds choice questions; the reader answers short forms")
+    if name == "clinical-development":
+        say("The reader's weights and thresholds were chosen on clinical-development: figures on it are optimistic")
+    candidates = reader.inventory() if inventory is None else Inventory.read(inventory)
+    passages, quarantine = read_marked(file, candidates, limit)
+    settings, folder = EvaluationSettings(), output / "evaluation" / name
+    metrics = evaluate(
+        {"tuned": (weights_sha256(reader.ADAPTER), load_reader)},
+        [in_listed_words(passage, candidates) for passage in passages],
+        candidates,
+        PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
+        folder,
+        knowledge=Knowledge(train=[*reader.passages(), *reader.look_alikes()]),
+        max_nodes=settings.max_nodes,
+        resamples=settings.bootstrap,
+        quarantine=quarantine,
+        about={"data": str(data), "run": READER, "base": EMBEDDED},
+        calibration=partial(Calibration.read, reader.HERE / CALIBRATION_FILE),
+    )
+    return metrics, folder
+
+
+def in_listed_words(passage: Passage, inventory: Inventory) -> Passage:
+    """The passage with golds that are not listed replaced by a listed wording of the same meaning, if there is one."""
+    known = reader.equivalents()
+
+    def listed(short_form: str, long_form: str | None) -> str | None:
+        return long_form if long_form in inventory.long_forms(short_form) else known.get(long_form or "", long_form)
+
+    mentions = tuple(replace(m, long_form=listed(m.short_form, m.long_form)) for m in passage.mentions)
+    return as_listed(replace(passage, mentions=mentions), inventory)

@@ -1,0 +1,149 @@
+"""Prepares what is published of a run for others: metrics, recipe and weights without the names of local files."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from ..corpora.corpus import ACCOUNT, is_corpus
+from ..data.embedded import clinical
+from ..evaluation.results import About, Metrics, ShortFormMetrics
+from ..evaluation.shares import without_words
+from ..models.base import EMBEDDED, weights_sha256
+from ..recipe import dump_recipe
+from ..runs.card import Destination
+from ..runs.run import Run
+from .merging import TOKENIZER
+
+WEIGHTS = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    *TOKENIZER,
+)
+"""Patterns of a model's files: only safetensors, never pickle."""
+_LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
+_RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
+
+
+def shared_weights(folder: Path, destination: Destination) -> dict[str, bytes | Path]:
+    """The weights and the tokenizer, without settings that describe this machine."""
+    files: dict[str, bytes | Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in WEIGHTS):
+            continue
+        files[path.name] = path
+        if path.name.endswith("config.json"):
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            if path.name == "adapter_config.json":
+                settings |= {"base_model_name_or_path": destination.base_id, "revision": destination.base_revision}
+            files[path.name] = as_json({key: value for key, value in settings.items() if key not in _LOCAL_KEYS})
+    return files
+
+
+def shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
+    """Metrics without local names, and without words of the data unless those may be published."""
+    about = metrics["about"]
+    named = {str(path.resolve()): name for name, path in clinical.NOTES.items()}
+    file, inventory_file = about.get("file"), about.get("inventory_file")
+    shown = file and named.get(file, Path(file).name)
+    quarantined = sum(about["rows_quarantined"].values())
+    cleaned: About = {
+        "data": shown or "test split",
+        "file": shown,
+        "inventory_file": inventory_file and Path(inventory_file).name,
+        "run": about["run"],
+        "base": base_id,
+        "fingerprint": about["fingerprint"],
+        "inventory": Path(about["inventory"]).name,
+        "keys": about["keys"],
+        "rows_quarantined": {"left out": quarantined} if quarantined else {},
+    }
+    slices = metrics["slices"] if words else without_words(metrics["slices"])
+    if metrics["kind"] == "choices":
+        return {
+            "about": cleaned,
+            "kind": metrics["kind"],
+            "counts": metrics["counts"],
+            "baselines": metrics["baselines"],
+            "models": metrics["models"],
+            "slices": slices,
+            "labels": metrics["labels"] if words else None,
+        }
+    shared: ShortFormMetrics = {
+        "about": cleaned,
+        "kind": metrics["kind"],
+        "counts": metrics["counts"],
+        "baselines": metrics["baselines"],
+        "models": metrics["models"],
+        "expansion": metrics["expansion"],
+        "slices": slices,
+        "short_forms": metrics["short_forms"] if words else {},
+        "confusions": metrics["confusions"] if words else {name: [] for name in metrics["models"]},
+    }
+    if "calibrated" in metrics:
+        shared["calibrated"] = metrics["calibrated"]
+    return shared
+
+
+def shared_recipe(run: Run, destination: Destination, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
+    """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id."""
+    settings, record, base = run.recipe.data, run.record, run.base
+    values = _names_only(dump_recipe(run.recipe))
+    embedded = base.source == EMBEDDED
+    values["model"] |= {"base": EMBEDDED if embedded else destination.base_id, "revision": destination.base_revision}
+    values["output"] = "runs"
+    source = EMBEDDED if embedded else destination.base_id
+    if base.source.endswith(".gguf"):  # its weights are not the ones on the Hub
+        source = Path(base.source).name
+    fingerprints = {
+        Path(name).name: _fingerprint(Path(name)) for name in (settings.path, *settings.inventories) if name
+    }
+    values["record"] = {
+        "base": {
+            "id": destination.base_id,
+            "revision": destination.base_revision,
+            "source": source,
+            "sha256": base.sha256,
+        },
+        "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
+        **{key: record[key] for key in _RECORDED if key in record},
+        "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},
+        "published": {
+            "kind": kind,
+            "weights": weights_sha256(weights),
+            "inventory": _fingerprint(run.folder / "inventory.csv"),
+        },
+    }
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
+
+
+def as_json(values: Any) -> bytes:
+    """Nested values as the content of a JSON file."""
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _names_only(value: Any) -> Any:
+    """Nested values with every path reduced to its last component."""
+    if isinstance(value, dict):
+        return {key: _names_only(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_names_only(inner) for inner in value]
+    return value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if isinstance(value, str) else value
+
+
+def _fingerprint(path: Path) -> str | None:
+    """SHA-256 of a file, or of a corpus's account; None if it is missing or another kind of folder."""
+    file = path / ACCOUNT if is_corpus(path) else path
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

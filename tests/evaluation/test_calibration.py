@@ -1,0 +1,110 @@
+"""What is fitted on validation data, and that thresholds are set on answers that it had no part in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from marking import marked
+from medalist.data.inventory import Inventory
+from medalist.data.items import make_items
+from medalist.data.surroundings import SIGNS
+from medalist.evaluation.calibration import NEVER, cross_validated, fit, make_cases, too_few
+
+SENSES = ("rheumatoid arthritis", "room air", "right atrium")
+COUNTED = Inventory.of([("RA", name, count, None) for name, count in zip(SENSES, (80, 15, 5), strict=True)])
+UNCOUNTED = Inventory.of([("RA", name, 0, None) for name in SENSES])
+
+
+def made(inventory=COUNTED, *, passages=80, look_alikes=True, read=2.0, seed=0):
+    """Cases of a model that reads so well: the gold's log-probability is that much above the others', on average."""
+    draw = np.random.default_rng(seed)
+    texts, scores = [], {}
+    for n in range(passages):
+        golds = draw.choice(SENSES, size=3, p=[0.8, 0.15, 0.05])
+        words = [f"seen for [RA={gold}]" for gold in golds] + ["from Dr [RA=none of these]"] * look_alikes
+        texts.append(marked(", ".join(words), str(n)))
+        for number, gold in enumerate([*golds, None][: len(words)]):
+            values = draw.normal(-6, 1, 4)
+            values[3 if gold is None else inventory.long_forms("RA").index(gold)] += read
+            scores[str(n), number] = values
+    return make_cases(make_items(texts, inventory), scores, inventory)
+
+
+def offered(cases, decisions, least_short_form, least):
+    return [
+        case.is_right(decision)
+        for case, decision in zip(cases, decisions, strict=True)
+        if decision.short_form >= least_short_form and decision.short_form * max(decision.senses) >= least
+    ]
+
+
+def test_the_prior_gets_weight_where_it_tells_something_and_none_where_it_is_uniform():
+    assert fit(made(), precision=0.9).prior >= 0.8, "the golds were drawn by the counts"
+    assert fit(made(UNCOUNTED), precision=0.9).prior == 0
+
+
+def test_a_model_that_reads_worse_weighs_less():
+    assert fit(made(read=0.3), precision=0.8).evidence < fit(made(read=3.0), precision=0.8).evidence
+
+
+def test_the_threshold_is_the_lowest_that_reaches_the_precision_on_other_folds_answers():
+    cases = made()
+    found, told = fit(cases, precision=0.9), cross_validated(cases)
+    right = offered(cases, told, found.short_form_from, found.offered_from - 1e-4)  # stored with four digits
+    assert len(right) > 100 and np.mean(right) == pytest.approx(0.9, abs=0.01)
+    assert np.mean(offered(cases, told, found.short_form_from, found.offered_from - 0.05)) < 0.9
+    assert found.target == 0.9 and found.mentions == len(cases) == 320
+    assert fit(cases, precision=0.97).offered_from > found.offered_from
+
+
+def test_nine_look_alikes_in_ten_are_left_alone():
+    cases = made()
+    found = fit(cases, precision=0.9)
+    alike = [d.short_form for case, d in zip(cases, cross_validated(cases), strict=True) if case.is_look_alike]
+    assert np.mean(np.array(alike) < found.short_form_from) == pytest.approx(0.9, abs=0.02)
+    assert found.is_short_form["name"] < 0 < found.is_short_form["model"], "each stands behind a title"
+
+
+def test_without_look_alikes_the_model_alone_decides_and_few_short_forms_are_declined():
+    cases = made(look_alikes=False)
+    found = fit(cases, precision=0.9)
+    assert found.is_short_form == {"constant": 0, "model": 1} | dict.fromkeys(SIGNS, 0)
+    declined = [decision.short_form < found.short_form_from for decision in cross_validated(cases)]
+    assert 0 < np.mean(declined) <= 0.05
+    assert found.short_form_from <= 0.5
+
+
+def test_no_passage_has_a_part_in_the_answers_about_it():
+    cases = made()
+
+    def turned(passages):
+        """The cases with look-alikes and short forms exchanged in these passages."""
+        kinds = {"distractor": "absent", "choice": "distractor"}
+        return [
+            replace(case, item=replace(case.item, kind=kinds[case.item.kind]))
+            if case.item.passage.id in passages
+            else case
+            for case in cases
+        ]
+
+    own = [n for n, case in enumerate(cases) if case.item.passage.id == "7"]
+    before, after = cross_validated(cases), cross_validated(turned({"7"}))
+    assert len(own) == 4 and [after[n] for n in own] == [before[n] for n in own]
+    others = cross_validated(turned({str(n) for n in range(0, 80, 3)} - {"7"}))
+    assert all(others[n] != before[n] for n in own), "the others do decide"
+
+
+def test_a_precision_that_is_never_reached_offers_nothing():
+    assert fit(made(read=0.0), precision=0.999).offered_from == NEVER
+
+
+def test_too_little_data_is_refused_with_what_is_missing():
+    assert too_few([case.item for case in made()]) is None
+    with pytest.raises(ValueError, match="27 short forms with a choice of listed meanings, 50 are needed"):
+        fit(made(passages=9), precision=0.9)
+    one = [replace(case, item=replace(case.item, passage=made()[0].item.passage)) for case in made()]
+    with pytest.raises(ValueError, match="1 passages, 10 are needed"):
+        fit(one, precision=0.9)
