@@ -77,7 +77,7 @@ def evaluate_reader(
         candidates,
         PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
         folder,
-        knowledge=Knowledge(train=[*reader.passages(), *reader.look_alikes()]),
+        knowledge=Knowledge(train=[*reader.passages(), *reader.notes()]),
         max_nodes=settings.max_nodes,
         resamples=settings.bootstrap,
         quarantine=quarantine,
