@@ -42,6 +42,8 @@ class Definition:
     """As written, with white space collapsed, and singular if the plural s of the short form was removed."""
     short: tuple[int, int]
     """Position of the short form: first character, one past the last (including a plural s)."""
+    long: tuple[int, int]
+    """Position of the long form: first character, one past the last."""
 
 
 def find_definitions(text: str) -> list[Definition]:
@@ -80,16 +82,19 @@ def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | N
         if begin is None:
             continue
         long_form = window[begin:].rstrip(_EDGES)
+        long_start = offset + words[0].start() + begin
+        long = long_start, long_start + len(long_form)
         if not _plausible(short_form, long_form):
             continue
         short_form, long_form = _aligned(surface, short_form, long_form)
         at = match.start(1) + match[1].index(surface)
         return Definition(
-            start=offset + words[0].start() + begin,
+            start=long_start,
             end=match.end(),
             short_form=short_form,
             long_form=tidy(long_form),
             short=(at, at + len(surface)),
+            long=long,
         )
     return None
 
@@ -109,6 +114,8 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
         begin = _long_form_start(short_form, long_form, initials=_is_doubtful(short_form))
         if begin != 0 or not _plausible(short_form, long_form):
             continue
+        long_start = match.start(1) + match[1].index(long_form)
+        long = long_start, long_start + len(long_form)
         short_form, long_form = _aligned(surface, short_form, long_form)
         start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
         return Definition(
@@ -117,6 +124,7 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
             short_form=short_form,
             long_form=tidy(long_form),
             short=(start, start + len(surface)),
+            long=long,
         )
     return None
 
