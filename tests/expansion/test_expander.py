@@ -9,7 +9,8 @@ import torch
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE
 from medalist.data.surroundings import SIGNS
-from medalist.expansion.expander import Expander, Expansion, expanded_text
+from medalist.expansion.expander import Expander
+from medalist.expansion.results import Expansion
 from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
 from medalist.trees.scoring import separate_score
@@ -89,7 +90,7 @@ def test_likeliest_long_form_is_the_answer(expander, answer_with):
             ("rheumatoid arthritis", pytest.approx(0.1)),
         ),
         evidence="model",
-        sure=True,
+        sure=False,
     )
 
 
@@ -108,7 +109,7 @@ def test_long_forms_together_do_not_outvote_the_null_candidate(expander, answer_
 
 def test_result_does_not_depend_on_the_company(expander, loaded):
     texts = [NOTE, "", "nothing here", "RA", "RA and CT. " * 12]
-    together = expander.expand(texts)
+    together = expander(texts)
     assert [len(found) for found in together] == [3, 0, 0, 1, 24]
     for text, found in zip(texts, together, strict=True):
         alone = Expander(loaded, INVENTORY)(text)
@@ -139,7 +140,7 @@ def test_short_forms_of_a_long_text_are_in_order_though_it_is_read_in_windows(lo
 
 
 def test_lower_case_short_forms_are_found_when_asked_for(loaded):
-    assert Expander(loaded, INVENTORY)("on ra") == []
+    assert list(Expander(loaded, INVENTORY)("on ra")) == []
     [expansion] = Expander(loaded, INVENTORY, any_case=True)("on ra")
     assert (expansion.start, expansion.end, expansion.short_form) == (3, 5, "RA")
 
@@ -156,32 +157,6 @@ def test_nothing_of_a_text_is_printed_logged_or_stored(expander, capsys, caplog,
 def test_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a run"):
         Expander.load(tmp_path)
-
-
-def expansion(start, end, long_form):
-    return Expansion(
-        start=start,
-        end=end,
-        short_form="RA",
-        long_form=long_form,
-        probability=0.5,
-        alternatives=(),
-        evidence="abstained" if long_form is None else "model",
-        sure=long_form is not None,
-    )
-
-
-def test_expanded_text_replaces_what_was_answered_and_nothing_else():
-    text = "RA, RA; RA."
-    expansions = [expansion(0, 2, "room air"), expansion(4, 6, None), expansion(8, 10, "right atrium")]
-    assert expanded_text(text, expansions) == "room air, RA; right atrium."
-    assert expanded_text(text, []) == text
-
-
-def test_expanded_text_replaces_a_plural_whole(expander, answer_with):
-    answer_with(0.6, 0.3, 0.1)
-    text = "Two CTs were made."
-    assert expanded_text(text, expander(text)) == "Two computed tomography were made."
 
 
 # With a calibration: a prior, and a decision of its own on whether it is a short form
@@ -214,10 +189,10 @@ def test_a_calibrated_expander_declines_what_only_looks_like_a_short_form(loaded
 
 def test_an_answer_that_is_not_sure_is_given_and_not_written(loaded):
     expander = calibrated(loaded, evidence=0.0, offered_from=0.995)
-    [expansion] = expander("on RA")
-    assert expansion.long_form == "rheumatoid arthritis"
-    assert not expansion.sure
-    assert expanded_text("on RA", [expansion]) == "on RA"
+    expanded = expander("on RA")
+    assert expanded[0].long_form == "rheumatoid arthritis"
+    assert not expanded[0].sure
+    assert expanded.replaced(unsure="leave") == "on RA"
 
 
 def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):

@@ -99,14 +99,14 @@ def test_law_2_training_evaluation_and_expansion_put_the_same_tokens_to_the_mode
 def test_law_8_alone_in_company_from_python_and_the_command_line_the_answer_is_the_same(tiny_run):
     expander = Expander.load(tiny_run)
     alone = expander(NOTE)
-    company = expander.expand(["Other text with CT and PE.", NOTE, "No short form here.", "MS again."])[1]
+    company = expander(["Other text with CT and PE.", NOTE, "No short form here.", "MS again."])[1]
     command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE, "--json"]
-    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["expansions"]
     assert len(alone) == len(company) == len(printed) > 3
     for one, other, said in zip(alone, company, printed, strict=True):
         assert [name for name, _ in one.alternatives] == [name for name, _ in other.alternatives]
         assert one.probability == pytest.approx(other.probability, abs=1e-4)
-        assert [name for name, _ in one.alternatives] == [name for name, _ in said["alternatives"]]
+        assert [name for name, _ in one.alternatives] == [other["long_form"] for other in said["alternatives"]]
         assert one.probability == pytest.approx(said["probability"], abs=1e-4)
 
 

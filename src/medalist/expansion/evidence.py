@@ -57,7 +57,8 @@ class Lexicon:
 
     def __init__(self, inventory: Inventory, glossary: Inventory, *, any_case: bool, skip_words: bool) -> None:
         self._glossary, self._any_case, self._skip_words = glossary, any_case, skip_words
-        kept = {key: senses for key, senses in inventory.senses.items() if key not in self._replaced(inventory)}
+        given_way = self._giving_way(inventory)
+        kept = {key: senses for key, senses in inventory.senses.items() if key not in given_way}
         self.senses = Inventory(senses=dict(glossary.senses) | kept, origin=inventory.origin)
         """Which long forms are offered for each short form."""
         self._finder = ShortFormFinder(self.senses, any_case=any_case)
@@ -77,11 +78,12 @@ class Lexicon:
         definitions: dict[str, list[Definition]] = {}
         for definition in find_definitions(text):
             definitions.setdefault(definition.short_form, []).append(definition)
-        known = Inventory.of((key, known.long_form, 0, None) for key, all_ in definitions.items() for known in all_)
+        known = Inventory.of((key, all_[0].long_form, 0, None) for key, all_ in definitions.items())
+        starts = {key: [definition.start for definition in all_] for key, all_ in definitions.items()}
         found = []
         for mention in ShortFormFinder(known, any_case=self._any_case).find(text):
             candidates = definitions[mention.short_form]
-            at = bisect_right([definition.start for definition in candidates], mention.start) - 1
+            at = bisect_right(starts[mention.short_form], mention.start) - 1
             if at >= 0 and not is_ordinary_word(text, mention):
                 long_form, span = candidates[at].long_form, candidates[at].long
                 found.append(Found(mention=mention, evidence="defined in text", long_form=long_form, definition=span))
@@ -100,7 +102,7 @@ class Lexicon:
             )
         return found
 
-    def _replaced(self, inventory: Inventory) -> set[str]:
+    def _giving_way(self, inventory: Inventory) -> set[str]:
         """Keys of the inventory that give way to a glossary entry.
 
         These are the same key and, if case does not count, those that differ from it in case only and have the same
