@@ -19,7 +19,7 @@ from .results import DoNotUse, Expansion
 _FILE = Path(__file__).with_suffix(".csv")
 _UNIT = r"(?:mg|mcg|[µμ]g|micrograms?|milligrams?|g|grams?|mL|ml|units?|[Uu]|IU|mEq|meq|mmol)"
 _PARTS = {
-    "<number>": r"(?<![\w.,])\d{1,7}(?:[.,]\d{1,6}){0,3}",
+    "<number>": r"(?<![\w.,])\.?\d{1,7}(?:[.,]\d{1,6}){0,3}",
     # of a drug, not of a laboratory result: 1 mg, 1 mg/kg, but not 1 mg/dL
     "<dose unit>": _UNIT + r"(?![\w%])(?!\s?/\s?(?:d|m|µ|μ|f)?[Ll]\b)",
     "<dose>": r"(?<![\w.,])(?:\d{1,7}(?:[.,-]\d{1,6}){0,3}|\.\d{1,6})\s?" + _UNIT + r"(?![\w%])",

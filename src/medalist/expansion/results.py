@@ -5,12 +5,16 @@ Offsets count characters (Python's, so code points) of the text exactly as it wa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstained", "unlisted"]
 """Where an answer comes from; see `Expansion.evidence`."""
+
+_OPENS = re.compile(r"""[\s,;:."'“”‘’]*[(\[][\s"'“”‘’]*""")
+"""What stands between a long form and its short form, or the other way round, where a text defines it."""
 
 Unsure = Literal["mark", "leave"]
 """What `ExpandedText.replaced` does with an answer that is not sure: mark it, or leave the short form alone."""
@@ -153,4 +157,4 @@ def _defines(text: str, expansion: Expansion) -> bool:
         return False
     start, end = expansion.definition
     between = text[end : expansion.start] if end <= expansion.start else text[expansion.end : start]
-    return len(between.strip()) <= 1 and between.strip() in ("(", "[")
+    return _OPENS.fullmatch(between) is not None

@@ -14,6 +14,11 @@ _MARKS = (
 """Byte order marks; that of UTF-32 begins like that of UTF-16, so it comes first."""
 
 
+def marked_encoding(raw: bytes) -> str | None:
+    """The encoding that a text's byte order mark names; None if it has none."""
+    return next((name for mark, name in _MARKS if raw.startswith(mark)), None)
+
+
 def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, str]:
     """Decode a text; line ends stay as they are.
 
@@ -28,7 +33,7 @@ def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, st
     Raises:
         ValueError: the encoding is unknown, or the bytes are not in it; the message does not quote them.
     """
-    marked = next((name for mark, name in _MARKS if raw.startswith(mark)), None)
+    marked = marked_encoding(raw)
     tried = [encoding] if encoding else [marked] if marked else ["utf-8", "cp1252"]
     for name in tried:
         try:
