@@ -123,8 +123,8 @@ def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
 
 
 def test_law_9_an_error_does_not_quote_the_text(tiny_run):
-    """A text that no tokenizer takes: half of a surrogate pair, from bytes that are no UTF-8."""
-    command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE.encode() + b" \xff RA"]
+    """A text that cannot be decoded: byte 0x81 is neither UTF-8 nor Windows-1252."""
+    command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE.encode() + b" \x81 RA"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0
     assert "secretphrase" not in done.stdout + done.stderr
