@@ -113,19 +113,13 @@ def test_expand_takes_a_glossary_first_and_prints_warnings(tiny_run, capsys, tmp
     assert (code, err) == (1, f"{tmp_path / 'gone.csv'} does not exist\n")
 
 
-@pytest.mark.parametrize(
-    ("raw", "options", "remark"),
-    [
-        ("37 °C on RA\r\n".encode("cp1252"), [], "read as Windows-1252"),
-        ("37 °C on RA\r\n".encode("cp437"), ["--encoding", "cp437"], ""),
-    ],
-)
-def test_expand_reads_any_encoding_and_gives_offsets_into_the_decoded_text(tiny_run, raw, options, remark):
+@pytest.mark.parametrize(("encoding", "options"), [("cp1252", []), ("cp437", ["--encoding", "cp437"])])
+def test_expand_reads_any_encoding_and_gives_offsets_into_the_decoded_text(tiny_run, encoding, options):
     command = [sys.executable, "-m", "medalist", "expand", tiny_run, "-", "--json", *options]
-    done = subprocess.run(command, input=raw, capture_output=True)
+    done = subprocess.run(command, input="37 °C on RA\r\n".encode(encoding), capture_output=True)
     assert done.returncode == 0, done.stderr
     assert [(e["start"], e["end"]) for e in json.loads(done.stdout)["expansions"]] == [(4, 5), (9, 11)]
-    assert remark in done.stderr.decode() and bool(remark) == bool(done.stderr)
+    assert (b"read as Windows-1252" in done.stderr) is not bool(options)
 
 
 def test_expand_asks_no_hub_about_what_may_be_a_text(capsys, monkeypatch, tmp_path):
