@@ -122,6 +122,30 @@ def test_expand_reads_any_encoding_and_gives_offsets_into_the_decoded_text(tiny_
     assert (b"read as Windows-1252" in done.stderr) is not bool(options)
 
 
+def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tmp_path):
+    (tmp_path / "note.txt").write_text("on RA")
+    [found] = json.loads(run(capsys, "expand", tiny_run, tmp_path / "note.txt", "--json")[1])["expansions"]
+    assert (found["start"], found["short_form"]) == (3, "RA")
+    (tmp_path / "notes.csv").write_text("key,body\nx,on RA\n")
+    code, _, err = run(capsys, "expand", tiny_run, tmp_path / "notes.csv")
+    assert (code, err) == (1, f"{tmp_path / 'notes.csv'} holds many notes: say where the results go with --out\n")
+    arguments = ["--text-column", "body", "--id-column", "key", "--out", tmp_path / "out.jsonl"]
+    code, out, _ = run(capsys, "expand", tiny_run, tmp_path / "notes.csv", *arguments)
+    assert code == 0
+    assert "short forms expanded" in out
+    record = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (record["id"], record["expansions"][0]["surface"]) == ("x", "RA")
+    (tmp_path / "note.docx").write_bytes(b"PK")
+    code, _, err = run(capsys, "expand", tiny_run, tmp_path / "note.docx")
+    assert code == 1 and "is not plain text: convert it first" in err
+    assert run(capsys, "expand", tiny_run, "on RA", "--out", tmp_path / "x.csv")[2].startswith("--out is for a file")
+
+
+def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):
+    code, out, _ = run(capsys, "expand", tiny_run, "on RA / " * 1000, "--replace", "--unsure", "leave")
+    assert code == 0 and out.startswith("on ")
+
+
 def test_expand_asks_no_hub_about_what_may_be_a_text(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("medalist.expansion.where.pull", lambda *_, **__: pytest.fail("the Hub was asked"))

@@ -24,7 +24,33 @@ def expand(
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="The text; - or nothing: standard input.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]",
+            help="The text, or its file, or notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt, which need --out. "
+            "- or nothing: standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", help="For a file of notes: where the results go, as .jsonl, .csv or .parquet."),
+    ] = None,
+    kind: Annotated[
+        Literal["jsonl", "csv", "parquet", "brat", "note-nlp"] | None,
+        typer.Option(
+            "--format", help="Of --out: also brat (a folder) or note-nlp (OMOP, as CSV). Default: by its name."
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column or field with the text. Default: text or note_text.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column or field with the id. Default: id or note_id, or else rows are numbered.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="For a file of notes: processes, each with its own model.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(help="For a file of notes: a Ray cluster instead: local, auto or its address.")
     ] = None,
     glossary: Annotated[
         Path | None,
@@ -62,23 +88,49 @@ def expand(
     Definitions in the text come first, then your glossary, then the inventory and the model. Notations that the Joint
     Commission or ISMP advises against are pointed out.
 
-    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`,
-    `medalist expand --glossary ours.csv < note.txt`
+    A file of notes is read shard by shard: run the same command again if it was stopped.
+
+    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo note.txt --glossary ours.csv`,
+    `medalist expand notes.csv --text-column note_text --id-column note_id --out expanded.parquet`
     """
+    from ..expansion.bulk import Reading, expand_notes
     from ..expansion.expander import Expander
+    from ..expansion.notes import NoteFile, holds_many, read_text
+    from ..expansion.outputs import format_of
     from ..expansion.where import is_hub_id
     from ..runs.run import is_run
     from ..tools.decoding import decoded
     from ..tools.progress import say
-    from .result_tables import expansions_table
+    from .result_tables import account_table, expansions_table
 
-    if run is not None and text is None and not Path(run).exists() and not _is_path(run):
-        run, text = None, run  # a single argument that is not a path is the text
+    if run is not None and text is None and not (is_run(Path(run)) if _exists(run) else _is_path(run)):
+        run, text = None, run  # a single argument that is not a run is the text or its file
     # "N/V" alone may be a text, which must not be looked up on the Hub
     if run is not None and not is_run(Path(run)) and (text is None or not is_hub_id(run)):
         raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
-    raw = sys.stdin.buffer.read() if text in (None, "-") else os.fsencode(str(text))
-    content, used = decoded(raw, "The text", encoding)
+    path = Path(text) if text is not None and _exists(text) else None
+    if path is not None and holds_many(path):
+        if output is None:
+            raise ValueError(f"{path} holds many notes: say where the results go with --out")
+        reading = Reading(
+            run=run,
+            glossary=glossary,
+            any_case=any_case,
+            min_probability=min_probability,
+            one_sense_per_text=one_sense_per_text,
+            replaced=unsure if replace else None,
+        )
+        source = NoteFile(path=path, text_column=text_column, id_column=id_column, encoding=encoding)
+        account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
+        out.print(account_table(account))
+        return
+    if output is not None:
+        raise ValueError("--out is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt")
+    if path is not None:
+        content, used = read_text(path, encoding)
+    else:
+        raw = sys.stdin.buffer.read() if text in (None, "-") else os.fsencode(str(text))
+        content, used = decoded(raw, "The text", encoding)
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
     if used == "cp1252" and encoding is None:
@@ -99,6 +151,13 @@ def expand(
             say(f"{len(expanded.warnings):,} notations are advised against: without --replace, they are listed.")
     else:
         out.print(expansions_table(expanded))
+
+
+def _exists(argument: str) -> bool:
+    try:
+        return Path(argument).exists()
+    except OSError:  # a text can be too long for a name
+        return False
 
 
 def _is_path(argument: str) -> bool:

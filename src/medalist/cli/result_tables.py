@@ -20,6 +20,7 @@ from ..evaluation.results import (
     on_label,
     right,
 )
+from ..expansion.bulk import Account
 from ..expansion.results import ExpandedText, Expansion
 from ..planning.plan import Plan
 from .tables import gain_text, new_table, share_text
@@ -261,3 +262,18 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
         line = f"Avoid {expanded.surface(warning)}: {warning.why}. Write: {warning.instead} ({warning.source})."
         advice.setdefault((warning.notation, warning.instead), line)
     return Group(*parts, *map(Text, advice.values()))
+
+
+def account_table(account: Account) -> RenderableType:
+    """What was expanded in a file of notes, and what was set aside."""
+    table = new_table("", "", "n")
+    for name, count in (
+        ("notes", account.notes),
+        ("short forms expanded", account.expansions),
+        ("of these sure", account.sure),
+        ("short forms that nothing lists", account.unlisted),
+        ("notations to avoid", account.warnings),
+        ("records set aside", account.num_set_aside),
+    ):
+        table.add_row(name, f"{count:,}")
+    return Group(table, *([Text(f"Set aside: see {account.set_aside}")] if account.set_aside else []))

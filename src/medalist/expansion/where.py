@@ -35,13 +35,11 @@ def is_hub_id(name: str | Path) -> bool:
 
     It is "user/name", and neither a path that exists nor in a folder that exists; "runs" is always taken for a folder.
     """
-    if isinstance(name, Path) or name.count("/") != 1 or Path(name).exists():
-        return False
-    user = name.split("/")[0]
-    if user in ("", ".", "..", "~", "runs") or Path(user).exists():
+    if isinstance(name, Path):
         return False
     try:
         check_repo_name(name)
     except ValueError:
         return False
-    return True
+    user = name.split("/")[0]
+    return user != "runs" and not Path(name).exists() and not Path(user).exists()
