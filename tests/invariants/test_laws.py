@@ -6,15 +6,19 @@ CONTRIBUTING.md states the laws and names the tests of each.
 import json
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
 from medalist.evaluation.predictions import score_texts
+from medalist.expansion.bulk import Reading, expand_notes
 from medalist.expansion.expander import Expander
+from medalist.expansion.notes import NoteFile
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TreeDataset
 from medalist.trees import scoring
@@ -108,6 +112,32 @@ def test_law_8_alone_in_company_from_python_and_the_command_line_the_answer_is_t
         assert one.probability == pytest.approx(other.probability, abs=1e-4)
         assert [name for name, _ in one.alternatives] == [other["long_form"] for other in said["alternatives"]]
         assert one.probability == pytest.approx(said["probability"], abs=1e-4)
+
+
+def test_law_8_a_file_of_clinical_notes_gets_the_answers_that_each_note_gets_alone(tiny_run, tmp_path):
+    """The first of the embedded notes, through a stream and through a file, against one call for each."""
+    with NOTES["clinical-development"].open(encoding="utf-8") as file:
+        notes = [json.loads(line) for line in islice(file, 6)]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"id": n["id"], "text": n["text"]}) + "\n" for n in notes))
+    expand_notes(
+        NoteFile(path=tmp_path / "notes.jsonl"),
+        tmp_path / "out.jsonl",
+        Reading(run=str(tiny_run), any_case=True),
+        "jsonl",
+    )
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    expander = Expander.load(tiny_run, any_case=True)
+    streamed = expander.pipe([note["text"] for note in notes], batch_size=4)
+    for note, record, one in zip(notes, records, streamed, strict=True):
+        alone = expander(note["text"])
+        assert record["id"] == note["id"]
+        assert len(alone) == len(one) == len(record["expansions"]) > 3
+        for found, in_stream, in_file in zip(alone, one, record["expansions"], strict=True):
+            ranking = [name for name, _ in found.alternatives]
+            assert ranking == [name for name, _ in in_stream.alternatives]
+            assert ranking == [other["long_form"] for other in in_file["alternatives"]]
+            assert found.probability == pytest.approx(in_stream.probability, abs=1e-4)
+            assert found.probability == pytest.approx(in_file["probability"], abs=1e-4)
 
 
 def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
