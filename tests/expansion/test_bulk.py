@@ -60,6 +60,16 @@ def test_every_note_gets_the_expansions_that_it_gets_alone(notes, tmp_path, smal
     }
 
 
+def test_shards_can_be_asked_for_again_and_in_any_order(notes, tmp_path):
+    parts = [tmp_path / f"{number}" for number in range(4)]
+    parts[1].touch()  # finished
+    shards = bulk._Shards(notes, parts)
+    asked = [[note.id for note in shards[index].notes] for index in (1, 0, 2, 2, 1)]
+    assert len(shards) == 3
+    third, first, last = ["n6", "n7", "n8"], ["n0", "n1", "n2"], ["n9", "n10"]
+    assert asked == [third, first, last, last, third]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "note-nlp"])
 def test_stopped_and_resumed_it_ends_with_the_same_bytes_and_repeats_no_finished_shard(
     notes, tmp_path, monkeypatch, kind

@@ -317,6 +317,14 @@ def test_one_sense_per_text_is_the_likeliest_on_average_of_those_that_are_answer
     assert dict(expanded[0].alternatives)["room air"] == pytest.approx(0.325)
 
 
+def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_with):
+    answer_with(0.1, 0.2, 0.6, 0.1)
+    expanded = Expander(loaded, INVENTORY, one_sense_per_text=True)("RA, RA; rectal ache (RA), RA")
+    answers = [(e.long_form, e.evidence, e.probability) for e in expanded]
+    assert answers[:2] == [("room air", "model", pytest.approx(0.6))] * 2
+    assert answers[2:] == [("rectal ache", "defined in text", 1.0)] * 2
+
+
 # With a calibration: a prior, and a decision of its own on whether it is a short form
 
 

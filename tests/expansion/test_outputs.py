@@ -59,6 +59,14 @@ def test_a_table_has_a_row_for_each_expansion_and_other_warning_in_the_order_of_
     ]
 
 
+def test_a_warning_about_an_expansion_stands_in_its_row(tmp_path):
+    warned = WARNING | {"start": 4, "end": 6, "surface": "A,"}
+    record = {"id": "a", "expansions": [RA | {"warning": warned}], "warnings": [warned]}
+    write_records([record], tmp_path / "out", "parquet", notes=NOTES, day="2026-11-30")
+    [row] = pq.read_table(tmp_path / "out").to_pylist()
+    assert (row["evidence"], row["warning"]) == ("model", "read as QOD")
+
+
 def test_brat_gets_text_and_annotations_side_by_side(tmp_path):
     folder = written(tmp_path, "brat")
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == [
