@@ -8,11 +8,11 @@ import medalist
 
 def test_the_public_names_are_these():
     assert medalist.__all__ == [
-        "Expander", "Expansion", "HeldOut", "Inventory", "MedalSettings", "Mention", "Passage", "Plan",
-        "PubmedSettings", "Question", "Recipe", "Sense", "TokenTree", "build_tree", "check_claims", "evaluate_base",
-        "evaluate_run", "export_gguf", "export_merged", "find_definitions", "further_recipe", "load_base",
-        "load_recipe", "make_plan", "open_run", "prepare", "prepare_medal", "prepare_pubmed", "publish", "pull",
-        "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
+        "DoNotUse", "ExpandedText", "Expander", "Expansion", "HeldOut", "Inventory", "MedalSettings", "Mention",
+        "Passage", "Plan", "PubmedSettings", "Question", "Recipe", "Sense", "TokenTree", "build_tree", "check_claims",
+        "evaluate_base", "evaluate_run", "export_gguf", "export_merged", "find_definitions", "further_recipe",
+        "load_base", "load_recipe", "make_plan", "open_run", "prepare", "prepare_medal", "prepare_pubmed", "publish",
+        "pull", "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
     ]  # fmt: skip
 
 

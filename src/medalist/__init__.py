@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .data.inventory import Inventory, Sense
     from .data.passage_files import read_passages, write_jsonl, write_parquet
     from .data.passages import Mention, Passage
-    from .expansion.expander import Expander, Expansion
+    from .expansion.expander import Expander
+    from .expansion.results import DoNotUse, ExpandedText, Expansion
     from .models.load import load_base
     from .planning.plan import make_plan
     from .planning.result import Plan
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from .trees.tree import TokenTree, build_tree
 
 _HOME = {
+    "DoNotUse": "expansion.results",
+    "ExpandedText": "expansion.results",
     "Expander": "expansion.expander",
-    "Expansion": "expansion.expander",
+    "Expansion": "expansion.results",
     "HeldOut": "runs.held_out",
     "Inventory": "data.inventory",
     "MedalSettings": "corpora.medal",
@@ -74,6 +77,8 @@ _HOME = {
 
 __version__ = "0.1.0"
 __all__ = [
+    "DoNotUse",
+    "ExpandedText",
     "Expander",
     "Expansion",
     "HeldOut",

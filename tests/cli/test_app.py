@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from medalist.cli.app import main, verbs
+from medalist.expansion.results import ExpandedText
 
 
 def run(capsys, *arguments):
@@ -78,19 +79,77 @@ def test_an_unknown_model_lists_what_is_known(capsys, tmp_path):
     assert err.startswith('No model "smollm3". Known: smollm2-135m, a folder, a .gguf file, package:NAME, or a Hub id')
 
 
+LEAVE = ["--unsure", "leave", "--min-probability", "1"]
+
+
 def test_expand_prints_json_for_machines_and_text_with_long_forms(tiny_run, capsys):
     text = "Seen with RA; blood pressure (BP) 150/90."
     code, out, _ = run(capsys, "expand", tiny_run, text, "--json")
     assert code == 0
-    found = json.loads(out)
+    found = json.loads(out)["expansions"]
     assert [text[e["start"] : e["end"]] for e in found] == ["RA", "BP"]
+    assert [e["evidence"] for e in found][1] == "defined in text"
     assert all(0 <= e["probability"] <= 1 for e in found)
-    code, out, _ = run(capsys, "expand", tiny_run, text, "--replace")
-    expected = text
-    for expansion in reversed(found):
-        if expansion["long_form"]:
-            expected = expected[: expansion["start"]] + expansion["long_form"] + expected[expansion["end"] :]
-    assert out == expected + "\n"
+    for option, expected in ((["--min-probability", "0"], "Seen with {long}"), (LEAVE, "Seen with RA")):
+        code, out, _ = run(capsys, "expand", tiny_run, text, "--replace", *option)
+        assert out == expected.format(long=found[0]["long_form"] or "RA") + text.removeprefix("Seen with RA") + "\n"
+    code, out, _ = run(capsys, "expand", tiny_run, text, "--replace", "--min-probability", "1")
+    mark = f" [{found[0]['long_form']}? {100 * found[0]['probability']:.0f} %]" if found[0]["long_form"] else ""
+    assert out == text.replace("RA", f"RA{mark}") + "\n"
+
+
+def test_expand_takes_a_glossary_first_and_prints_warnings(tiny_run, capsys, tmp_path):
+    (tmp_path / "ours.csv").write_text("short_form;long_form\nRA;reading aid\n")
+    arguments = ["expand", tiny_run, "RA, warfarin 5 mg QOD", "--glossary", tmp_path / "ours.csv"]
+    found = json.loads(run(capsys, *arguments, "--json")[1])
+    assert (found["expansions"][0]["long_form"], found["expansions"][0]["evidence"]) == ("reading aid", "glossary")
+    assert [w["notation"] for w in found["warnings"]] == ["QOD"]
+    _, out, _ = run(capsys, *arguments)
+    assert "Avoid QOD: read as QD or QID" in out
+    _, out, err = run(capsys, *arguments, "--replace")
+    assert out.startswith("reading aid, warfarin 5 mg ")
+    assert "1 notations are advised against" in err
+    code, _, err = run(capsys, *arguments[:-1], tmp_path / "gone.csv")
+    assert (code, err) == (1, f"{tmp_path / 'gone.csv'} does not exist\n")
+
+
+@pytest.mark.parametrize(("encoding", "options"), [("cp1252", []), ("cp437", ["--encoding", "cp437"])])
+def test_expand_reads_any_encoding_and_gives_offsets_into_the_decoded_text(tiny_run, encoding, options):
+    command = [sys.executable, "-m", "medalist", "expand", tiny_run, "-", "--json", *options]
+    done = subprocess.run(command, input="37 °C on RA\r\n".encode(encoding), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert [(e["start"], e["end"]) for e in json.loads(done.stdout)["expansions"]] == [(4, 5), (9, 11)]
+    assert (b"read as Windows-1252" in done.stderr) is not bool(options)
+
+
+def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tmp_path):
+    (tmp_path / "note.txt").write_text("on RA")
+    [found] = json.loads(run(capsys, "expand", tiny_run, tmp_path / "note.txt", "--json")[1])["expansions"]
+    assert (found["start"], found["short_form"]) == (3, "RA")
+    (tmp_path / "notes.csv").write_text("key,body\nx,on RA\n")
+    code, _, err = run(capsys, "expand", tiny_run, tmp_path / "notes.csv")
+    assert (code, err) == (1, f"{tmp_path / 'notes.csv'} holds many notes: say where the results go with --out\n")
+    arguments = ["--text-column", "body", "--id-column", "key", "--out", tmp_path / "out.jsonl"]
+    code, out, _ = run(capsys, "expand", tiny_run, tmp_path / "notes.csv", *arguments)
+    assert code == 0
+    assert "short forms expanded" in out
+    record = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (record["id"], record["expansions"][0]["surface"]) == ("x", "RA")
+    (tmp_path / "note.docx").write_bytes(b"PK")
+    code, _, err = run(capsys, "expand", tiny_run, tmp_path / "note.docx")
+    assert code == 1 and "is not plain text: convert it first" in err
+    assert run(capsys, "expand", tiny_run, "on RA", "--out", tmp_path / "x.csv")[2].startswith("--out is for a file")
+
+
+def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):
+    code, out, _ = run(capsys, "expand", tiny_run, "on RA / " * 1000, "--replace", "--unsure", "leave")
+    assert code == 0 and out.startswith("on ")
+
+
+def test_expand_asks_no_hub_about_what_may_be_a_text(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("medalist.expansion.where.pull", lambda *_, **__: pytest.fail("the Hub was asked"))
+    assert run(capsys, "expand", "N/V") == (1, "", "N/V is not a run: it has no recipe.yaml\n")
 
 
 def test_expand_reads_standard_input(tiny_run):
@@ -98,7 +157,7 @@ def test_expand_reads_standard_input(tiny_run):
         [sys.executable, "-m", "medalist", "expand", tiny_run, "--json"], input="RA.", capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert [e["short_form"] for e in json.loads(done.stdout)] == ["RA"]
+    assert [e["short_form"] for e in json.loads(done.stdout)["expansions"]] == ["RA"]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +173,8 @@ def test_expand_takes_one_argument_that_names_nothing_for_the_text_and_the_reade
 ):
     seen = []
 
-    def load(run, any_case):
-        return lambda text: seen.append((run, text, any_case)) or []
+    def load(run, any_case, **_):
+        return lambda text, **_: seen.append((run, text, any_case)) or ExpandedText(text=text, expansions=())
 
     monkeypatch.setattr("medalist.expansion.expander.Expander.load", load)
     arguments = [str(tiny_run) if argument == "RUN" else argument for argument in arguments]

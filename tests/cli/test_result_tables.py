@@ -10,7 +10,8 @@ import io
 from rich.console import Console
 
 from medalist.cli.result_tables import expansions_table
-from medalist.expansion.expander import Expansion
+from medalist.expansion.do_not_use import find_do_not_use
+from medalist.expansion.results import ExpandedText, Expansion
 
 
 def printed(text: str, *answers: tuple[str, str, str | None], sure: bool = True) -> str:
@@ -31,19 +32,40 @@ def printed(text: str, *answers: tuple[str, str, str | None], sure: bool = True)
             )
         )
         at += len(surface)
+    return shown(ExpandedText(text=text, expansions=tuple(expansions), warnings=find_do_not_use(text)))
+
+
+def shown(expanded: ExpandedText) -> str:
     console = Console(file=io.StringIO(), width=120)
-    console.print(expansions_table(text, expansions))
+    console.print(expansions_table(expanded))
     return console.file.getvalue()
 
 
-def test_a_dangerous_notation_is_pointed_out_once_and_only_in_its_dangerous_sense():
-    shown = printed(
-        "MS 4 mg, then MS 2 mg; known ms", *[("MS", "MS", "morphine sulfate")] * 2, ("ms", "MS", "multiple sclerosis")
+def test_a_dangerous_notation_is_pointed_out_once_whatever_the_model_says():
+    advice = "Avoid MS: can also be magnesium sulfate. Write: morphine sulfate or magnesium sulfate (Joint Commission"
+    assert printed("MS 4 mg, then MS 2 mg; known ms", ("MS", "MS", "multiple sclerosis")).count(advice) == 1
+    assert printed("MS 4 mg").count(advice) == 1
+    assert "Avoid" not in printed("known MS", ("MS", "MS", "morphine sulfate"))
+
+
+def test_markup_in_a_text_or_glossary_is_shown_as_it_is():
+    assert "[/b] [red]RA" in printed("[/b] [red]RA", ("RA", "RA", "benzo[a]pyrene"))
+    assert "benzo[a]pyrene" in printed("[/b] [red]RA", ("RA", "RA", "benzo[a]pyrene"))
+
+
+def test_what_nothing_lists_is_shown_without_a_probability():
+    unlisted = Expansion(
+        start=0,
+        end=3,
+        short_form="ZQI",
+        long_form=None,
+        probability=1.0,
+        alternatives=(),
+        evidence="unlisted",
+        sure=False,
     )
-    assert shown.count("Avoid writing") == 1
-    assert "Avoid writing MS for morphine sulfate: can also be magnesium sulfate; write: morphine sulfate" in shown
-    assert "Avoid writing" not in printed("on RA", ("RA", "RA", "room air"))
-    assert "Avoid writing" not in printed("on MS", ("MS", "MS", None))
+    table = shown(ExpandedText(text="ZQI", expansions=(unlisted,)))
+    assert "not listed" in table and "unlisted" in table and "%" not in table
 
 
 def test_an_answer_that_is_not_sure_has_a_question_mark():
@@ -53,4 +75,4 @@ def test_an_answer_that_is_not_sure_has_a_question_mark():
 
 def test_a_declined_short_form_says_so():
     assert "none of the listed senses" in printed("on RA", ("RA", "RA", None))
-    assert "No known short form." in printed("nothing here")
+    assert "No short form." in printed("nothing here")

@@ -33,6 +33,8 @@ def pieces(text: str) -> list[tuple[str, str]]:
         "rheumatoid arthritis (RA: five)",
         "RA (rheumatoid arthritis, n = 5)",
         "RA (rheumatoid arthritis; see text)",
+        "rheumatoid arthritis (RA, 1.2 [95 % CI 1.1-1.3])",
+        "RA (rheumatoid arthritis, 12 [5 %] of all)",
     ],
 )
 def test_a_definition_covers_long_form_and_parenthesis_and_tells_where_its_short_form_stands(covered):
@@ -61,6 +63,7 @@ def test_definitions_come_in_order_each_with_the_words_behind_the_one_before():
         ("gall bladder stress (GBS)", "GBS", "gall bladder stress", "GBS"),
         ("lymph nodes (LN)", "LN", "lymph nodes", "LN"),
         ("antinuclear antibodies (ANAs)", "ANA", "antinuclear antibody", "ANAs"),
+        ("cerebrovascular accidents (CVA's)", "CVA", "cerebrovascular accident", "CVA's"),
     ],
 )
 def test_plurals_of_both_become_singular_only_where_the_short_form_is_a_plural(text, short_form, long_form, written):
@@ -106,6 +109,27 @@ def test_hyphens_digits_and_letters_within_words_fit(text, short_form, long_form
 )
 def test_words_that_begin_with_the_letters_are_preferred_to_a_shorter_stretch_that_holds_them(text, long_form):
     assert [name for _, name in pairs(text)] == [long_form]
+
+
+def test_full_stops_belong_to_a_short_form_that_is_written_with_them():
+    assert pieces("normal saline (N.S.)") == [("normal saline (N.S.)", "N.S.")]
+    assert pairs("normal saline (N.S.), then") == [("N.S.", "normal saline")]
+    assert pairs("normal saline (NS.)") == [("NS", "normal saline")]
+
+
+@pytest.mark.parametrize("space", ["\n", "\r\n   ", " \n"])
+def test_a_wrapped_line_goes_on_and_a_new_line_does_not(space):
+    text = f"congestive heart{space}failure (CHF)"
+    assert pairs(text) == [("CHF", "congestive heart failure")]
+    assert pairs(f"congestive heart{space}Failure (CHF)") == []
+    [definition] = find_definitions(text)
+    assert text[definition.long[0] : definition.long[1]] == f"congestive heart{space}failure"
+
+
+def test_the_place_of_the_long_form_is_known_in_both_orders():
+    for text in ("Two lymph nodes, (LNs) seen", "LNs (lymph nodes; seen)", "LNs ( lymph nodes )"):
+        [definition] = find_definitions(text)
+        assert text[slice(*definition.long)] == "lymph nodes"
 
 
 def test_letters_within_words_are_matched_from_the_right():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,6 +95,42 @@ def test_short_forms_between_spaces_are_all_found(names):
 def test_any_case_reads_a_plural_where_the_case_says_so(names):
     inventory = Inventory.of([(name, "x", 0, None) for name in names])
     assert found("TMs TMS tms", any_case=True, inventory=inventory) == [("TMs", "TM"), ("TMS", "TMS"), ("tms", "TMS")]
+
+
+DOTTED = Inventory.of([(n, "x", 0, None) for n in ["COPD", "CT", "C", "D", "P", "IE", "US", "NS", "p.o.", "bid", "S"]])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Known C.O.P.D., had a C.T. scan.", [("C.O.P.D.", "COPD"), ("C.T.", "CT")]),
+        ("C.O.P.D and N.S. 500", [("C.O.P.D", "COPD"), ("N.S.", "NS")]),
+        ("Given N.S. Then p.o. b.i.d.", [("N.S", "NS"), ("p.o.", "p.o."), ("b.i.d", "bid")]),
+        ("two C.T.s", [("C.T.s", "CT")]),
+        ("in the U.S. and D.C.P. alone", []),
+        ("C. P. and (D)", [("C", "C"), ("P", "P"), ("D", "D")]),
+    ],
+)
+def test_letters_with_full_stops_are_one_short_form_and_never_several(text, expected):
+    assert found(text, inventory=DOTTED) == expected
+
+
+def test_any_case_reads_long_dotted_forms_and_leaves_latin_ones_alone():
+    text = "c.o.p.d., i.e. worse, B.I.D., P.O."
+    expected = [("c.o.p.d.", "COPD"), ("B.I.D.", "bid"), ("P.O.", "p.o.")]
+    assert found(text, any_case=True, inventory=DOTTED) == expected
+    assert found(text, inventory=DOTTED) == []
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_nothing_is_found_inside_a_word_whatever_its_normal_form(form):
+    inventory = Inventory.of([(name, "x", 0, None) for name in ("ET", "BEHC", "CT")])
+    assert found(unicodedata.normalize(form, "BEHÇET, CT́, ÉCT"), inventory=inventory) == []
+    assert found("❤️ET", inventory=inventory) == [("ET", "ET")], "an emoji with a variation selector is no word"
+
+
+def test_what_follows_an_apostrophe_within_a_word_is_no_short_form():
+    assert found("the CT's, it’s 's", any_case=True, inventory=DOTTED) == [("CT", "CT"), ("s", "S")]
 
 
 LOOKALIKES = Inventory.of(

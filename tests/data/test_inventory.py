@@ -319,3 +319,49 @@ def test_merging_prefers_the_spelling_with_its_words_apart_to_a_fused_one_howeve
     assert merged.long_forms("AUC") == ("area under curve",)
     assert merged.long_forms("CT") == ("Computed Tomography",)
     assert merged.count("AUC", "area under curve") == 900
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"short_form;long_form\nRA;rest, area\n",
+        b"Short form\tLong form\tWard\nRA\trest, area\t3\n",
+        '\ufeffshort_form,long_form\r\nRA,"rest, area"\r\n'.encode(),
+        'short_form,long_form,ward,ward\nRA,"rest, area",3,4\n'.encode("utf-16"),
+        b"ward|long_form|short_form\n3|rest, area|RA\n",
+    ],
+)
+def test_a_glossary_may_be_as_spreadsheets_write_it(tmp_path, raw):
+    (tmp_path / "own.csv").write_bytes(raw)
+    (tmp_path / "own.csv.gz").write_bytes(gzip.compress(raw))
+    for path in tmp_path.iterdir():
+        inventory = Inventory.read(path)
+        assert {key: inventory.long_forms(key) for key in inventory.senses} == {"RA": ("rest, area",)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (["RA,room air", 'CT,"computed tomography', "MS,multiple sclerosis"], 3),
+        (["RA,room air", 'CT,"computed tomography', 'MS,"multiple sclerosis"'], 3),
+        (['RA,"room" air'], 2),
+        ([*[f"A{n},name" for n in range(99)], '"RA,room air', *["CT,computed tomography"] * 9000], 101),
+    ],
+)
+def test_a_quotation_mark_that_is_not_closed_swallows_nothing(tmp_path, rows, line):
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["short_form,long_form", *rows]) + "\n")
+    with pytest.raises(ValueError, match=rf"own\.csv: line {line}: a quotation mark is not closed"):
+        Inventory.read(path)
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "own.csv").write_text("short_form,long_form,Long form\nRA,room air,right atrium\n")
+    with pytest.raises(ValueError, match=r"own\.csv: line 1: there are two columns long_form; remove one"):
+        Inventory.read(tmp_path / "own.csv")
+
+
+def test_json_that_is_none_names_the_line(tmp_path):
+    (tmp_path / "own.json").write_text('{"RA": ["room air"],\n "CT": }')
+    with pytest.raises(ValueError, match=r"own\.json: line 2: not JSON"):
+        Inventory.read(tmp_path / "own.json")

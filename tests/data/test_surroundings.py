@@ -59,3 +59,5 @@ def test_ordinary_words_are_left_alone_unless_in_capitals_and_not_when_listed_so
     assert not is_ordinary_word("TO Dr Pell", mention_of("TO Dr Pell", "TO"))
     assert not is_ordinary_word("bp 120/80", mention_of("bp 120/80", "bp", "BP"))
     assert not is_ordinary_word("went to bed", mention_of("went to bed", "to", "to"))
+    assert is_ordinary_word("had a scan", mention_of("had a scan", "a", "A"))
+    assert not is_ordinary_word("t 38.2", mention_of("t 38.2", "t", "T"))

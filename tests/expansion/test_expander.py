@@ -1,7 +1,13 @@
+"""The expander from text to answers.
+
+Covers `answers` too.
+"""
+
 from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +15,8 @@ import torch
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE
 from medalist.data.surroundings import SIGNS
-from medalist.expansion.expander import Expander, Expansion, expanded_text
+from medalist.expansion.expander import Expander
+from medalist.expansion.results import Expansion
 from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
 from medalist.trees.scoring import separate_score
@@ -89,7 +96,7 @@ def test_likeliest_long_form_is_the_answer(expander, answer_with):
             ("rheumatoid arthritis", pytest.approx(0.1)),
         ),
         evidence="model",
-        sure=True,
+        sure=False,
     )
 
 
@@ -108,7 +115,7 @@ def test_long_forms_together_do_not_outvote_the_null_candidate(expander, answer_
 
 def test_result_does_not_depend_on_the_company(expander, loaded):
     texts = [NOTE, "", "nothing here", "RA", "RA and CT. " * 12]
-    together = expander.expand(texts)
+    together = expander(texts)
     assert [len(found) for found in together] == [3, 0, 0, 1, 24]
     for text, found in zip(texts, together, strict=True):
         alone = Expander(loaded, INVENTORY)(text)
@@ -139,7 +146,7 @@ def test_short_forms_of_a_long_text_are_in_order_though_it_is_read_in_windows(lo
 
 
 def test_lower_case_short_forms_are_found_when_asked_for(loaded):
-    assert Expander(loaded, INVENTORY)("on ra") == []
+    assert list(Expander(loaded, INVENTORY)("on ra")) == []
     [expansion] = Expander(loaded, INVENTORY, any_case=True)("on ra")
     assert (expansion.start, expansion.end, expansion.short_form) == (3, 5, "RA")
 
@@ -158,30 +165,164 @@ def test_folder_that_is_no_run_is_refused(tmp_path):
         Expander.load(tmp_path)
 
 
-def expansion(start, end, long_form):
-    return Expansion(
-        start=start,
-        end=end,
-        short_form="RA",
-        long_form=long_form,
-        probability=0.5,
-        alternatives=(),
-        evidence="abstained" if long_form is None else "model",
-        sure=long_form is not None,
-    )
+# Several texts
 
 
-def test_expanded_text_replaces_what_was_answered_and_nothing_else():
-    text = "RA, RA; RA."
-    expansions = [expansion(0, 2, "room air"), expansion(4, 6, None), expansion(8, 10, "right atrium")]
-    assert expanded_text(text, expansions) == "room air, RA; right atrium."
-    assert expanded_text(text, []) == text
+def test_several_texts_come_as_a_list_and_one_is_never_read_letter_by_letter(expander):
+    assert [len(expanded) for expanded in expander(iter([NOTE, "RA"]))] == [3, 1]
+    assert expander("RA").text == "RA"
+    with pytest.raises(TypeError, match="not one text"):
+        expander.pipe("RA")
 
 
-def test_expanded_text_replaces_a_plural_whole(expander, answer_with):
-    answer_with(0.6, 0.3, 0.1)
-    text = "Two CTs were made."
-    assert expanded_text(text, expander(text)) == "Two computed tomography were made."
+def test_what_is_no_text_is_refused_without_being_shown(expander):
+    with pytest.raises(TypeError, match=r"^Text 2 is of type dict, not str$"):
+        expander(["RA", {"text": "secretphrase"}])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_a_stream_is_read_a_batch_at_a_time(expander, batch_size):
+    taken = []
+
+    def texts():
+        for number, text in enumerate(["RA", "CT and RA", "", "CT"]):
+            taken.append(number)
+            yield text
+
+    stream = expander.pipe(texts(), batch_size=batch_size)
+    assert taken == []
+    assert [e.short_form for e in next(stream)] == ["RA"]
+    assert len(taken) == min(batch_size, 4)
+    assert [[e.short_form for e in expanded] for expanded in stream] == [["CT", "RA"], [], ["CT"]]
+
+
+def test_a_stream_can_carry_anything_beside_the_texts(expander):
+    pairs = expander.pipe([("RA", 7), ("CT", None)], as_tuples=True, batch_size=1)
+    assert [(expanded[0].short_form, context) for expanded, context in pairs] == [("RA", 7), ("CT", None)]
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        expander.pipe([], batch_size=0)
+
+
+# Text as it comes
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["a\r\nb\r\n", "\t\x00\x07 ", "🫀👩‍⚕️ ", "e\u0301 ", "\ud83d ", "\ufeff", "\u2028", "İ Σ "],
+)
+def test_offsets_are_those_of_the_text_as_given(loaded, before):
+    text = f"{before}on RA, 10U; {before}"
+    expanded = Expander(loaded, INVENTORY, any_case=True, min_probability=1.0)(text)
+    assert expanded.text == text
+    assert [expanded.surface(found) for found in (*expanded, *expanded.warnings)] == ["RA", "10U"]
+    if expanded[0].long_form:
+        mark = f" [{expanded[0].long_form}? {100 * expanded[0].probability:.0f} %]"
+        assert expanded.replaced() == text.replace("RA", f"RA{mark}")
+
+
+def test_half_a_surrogate_pair_is_read_like_any_unknown_character(expander):
+    [one], [other] = expander(["\ud83d on RA", "\ufffd on RA"])
+    assert one == other
+
+
+def test_text_appended_changes_no_answer_of_an_earlier_full_window(loaded):
+    prompt = PromptSettings(window=64, max_nodes=256)
+    text = "The patient has RA and a CT. " * 12
+    before = Expander(loaded, INVENTORY, prompt)(text)
+    after = Expander(loaded, INVENTORY, prompt)(text + "Right axilla (RA) and RA. " * 9)
+    same = [one for one, other in zip(before, after, strict=False) if one == other]
+    assert len(same) >= len(before) - 6  # all but those of the last window
+    assert same[:18] == list(before)[:18]
+
+
+def test_a_question_that_does_not_fit_the_model_is_declined(loaded):
+    [expansion] = Expander(replace(loaded, max_depth=4), INVENTORY)("on RA")
+    assert (expansion.long_form, expansion.evidence, expansion.probability) == (None, "abstained", 1.0)
+    assert {name for name, _ in expansion.alternatives} == set(INVENTORY.long_forms("RA"))
+
+
+# Where answers come from
+
+
+def test_each_answer_names_its_evidence(loaded, answer_with):
+    answer_with(0.9, 0.1)
+    inventory = Inventory.of([("BP", "blood pressure", 0, None), ("CT", "contractions", 0, None)])
+    text = "rectal ache (RA), RA; BP, MTX, ZQI."
+    expanded = Expander(loaded, inventory, glossary={"MTX": "methotrexate"})(text)
+    assert [(e.short_form, e.long_form, e.evidence, e.sure) for e in expanded] == [
+        ("RA", "rectal ache", "defined in text", True),
+        ("RA", "rectal ache", "defined in text", True),
+        ("BP", "blood pressure", "inventory", False),
+        ("MTX", "methotrexate", "glossary", True),
+        ("ZQI", None, "unlisted", False),
+    ]
+    assert [e.short_form for e in expanded.unlisted] == ["ZQI"]
+    assert [e.probability for e in expanded] == [1, 1, pytest.approx(0.9), 1, 1]
+    assert expanded.replaced() == ("rectal ache (RA), rectal ache; BP [blood pressure? 90 %], methotrexate, ZQI.")
+
+
+def test_the_model_chooses_among_several_entries_of_the_glossary(loaded, answer_with):
+    answer_with(0.2, 0.7, 0.1)
+    expander = Expander(loaded, INVENTORY, glossary={"RA": ["reading aid", "rest area"]})
+    [expansion] = expander("on RA")
+    assert (expansion.long_form, expansion.evidence) == ("rest area", "glossary")
+    assert [name for name, _ in expansion.alternatives] == ["rest area", "reading aid"]
+    answer_with(0.2, 0.1, 0.7)
+    assert expander("on RA")[0].evidence == "abstained"
+
+
+def test_the_only_usual_sense_is_the_inventory_s(loaded, answer_with):
+    answer_with(0.9, 0.05, 0.05)
+    usual = Inventory.of([("RA", "room air", 1000, None), ("RA", "radial artery", 4, None)])
+    assert Expander(loaded, usual)("RA")[0].evidence == "inventory"
+    common = Inventory.of([("RA", "room air", 1000, None), ("RA", "radial artery", 40, None)])
+    assert Expander(loaded, common)("RA")[0].evidence == "model"
+    answer_with(0.05, 0.9, 0.05)
+    assert Expander(loaded, usual)("RA")[0].evidence == "model"
+
+
+def test_a_warning_comes_with_the_expansion_that_it_is_about(loaded):
+    listed = Inventory.of([("MS", "morphine sulfate", 0, None)])
+    expanded = Expander(loaded, listed)("MS 4 mg; known MS")
+    assert [e.warning.notation if e.warning else None for e in expanded] == ["MS", None]
+    assert [expanded.surface(w) for w in expanded.warnings] == ["MS"]
+
+
+# What is sure
+
+
+def test_an_answer_is_sure_from_the_least_probability_on(loaded, answer_with):
+    answer_with(0.1, 0.1, 0.75, 0.05)
+    assert not Expander(loaded, INVENTORY)("RA")[0].sure
+    assert Expander(loaded, INVENTORY, min_probability=0.7)("RA")[0].sure
+    assert not Expander(loaded, INVENTORY, min_probability=0.8)("RA")[0].sure
+    answer_with(0.02, 0.01, 0.96, 0.01)
+    assert Expander(loaded, INVENTORY)("RA")[0].sure
+    with pytest.raises(ValueError, match=r"min_probability is 95; it must be between 0 and 1"):
+        Expander(loaded, INVENTORY, min_probability=95)
+
+
+def test_one_sense_per_text_is_the_likeliest_on_average_of_those_that_are_answered(loaded, monkeypatch):
+    answers = iter([(0.1, 0.2, 0.6, 0.1), (0.8, 0.1, 0.05, 0.05), (0.05, 0.05, 0.1, 0.8)])
+
+    def score_layouts(_model, layouts, **_):
+        for layout in layouts:
+            yield layout, [torch.tensor(next(answers)).log() for _ in layout.questions]
+
+    monkeypatch.setattr("medalist.expansion.expander.score_layouts", score_layouts)
+    expanded = Expander(loaded, INVENTORY, one_sense_per_text=True, min_probability=0.4)("RA, RA, RA")
+    assert [e.long_form for e in expanded] == ["rheumatoid arthritis", "rheumatoid arthritis", None]
+    assert [e.probability for e in expanded] == [pytest.approx(p) for p in (0.45, 0.45, 0.8)]
+    assert [e.sure for e in expanded] == [True, True, False]
+    assert dict(expanded[0].alternatives)["room air"] == pytest.approx(0.325)
+
+
+def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_with):
+    answer_with(0.1, 0.2, 0.6, 0.1)
+    expanded = Expander(loaded, INVENTORY, one_sense_per_text=True)("RA, RA; rectal ache (RA), RA")
+    answers = [(e.long_form, e.evidence, e.probability) for e in expanded]
+    assert answers[:2] == [("room air", "model", pytest.approx(0.6))] * 2
+    assert answers[2:] == [("rectal ache", "defined in text", 1.0)] * 2
 
 
 # With a calibration: a prior, and a decision of its own on whether it is a short form
@@ -214,10 +355,10 @@ def test_a_calibrated_expander_declines_what_only_looks_like_a_short_form(loaded
 
 def test_an_answer_that_is_not_sure_is_given_and_not_written(loaded):
     expander = calibrated(loaded, evidence=0.0, offered_from=0.995)
-    [expansion] = expander("on RA")
-    assert expansion.long_form == "rheumatoid arthritis"
-    assert not expansion.sure
-    assert expanded_text("on RA", [expansion]) == "on RA"
+    expanded = expander("on RA")
+    assert expanded[0].long_form == "rheumatoid arthritis"
+    assert not expanded[0].sure
+    assert expanded.replaced(unsure="leave") == "on RA"
 
 
 def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):

@@ -6,15 +6,19 @@ CONTRIBUTING.md states the laws and names the tests of each.
 import json
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
 from medalist.evaluation.predictions import score_texts
+from medalist.expansion.bulk import Reading, expand_notes
 from medalist.expansion.expander import Expander
+from medalist.expansion.notes import NoteFile
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TreeDataset
 from medalist.trees import scoring
@@ -99,15 +103,41 @@ def test_law_2_training_evaluation_and_expansion_put_the_same_tokens_to_the_mode
 def test_law_8_alone_in_company_from_python_and_the_command_line_the_answer_is_the_same(tiny_run):
     expander = Expander.load(tiny_run)
     alone = expander(NOTE)
-    company = expander.expand(["Other text with CT and PE.", NOTE, "No short form here.", "MS again."])[1]
+    company = expander(["Other text with CT and PE.", NOTE, "No short form here.", "MS again."])[1]
     command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE, "--json"]
-    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["expansions"]
     assert len(alone) == len(company) == len(printed) > 3
     for one, other, said in zip(alone, company, printed, strict=True):
         assert [name for name, _ in one.alternatives] == [name for name, _ in other.alternatives]
         assert one.probability == pytest.approx(other.probability, abs=1e-4)
-        assert [name for name, _ in one.alternatives] == [name for name, _ in said["alternatives"]]
+        assert [name for name, _ in one.alternatives] == [other["long_form"] for other in said["alternatives"]]
         assert one.probability == pytest.approx(said["probability"], abs=1e-4)
+
+
+def test_law_8_a_file_of_clinical_notes_gets_the_answers_that_each_note_gets_alone(tiny_run, tmp_path):
+    """The first of the embedded notes, through a stream and through a file, against one call for each."""
+    with NOTES["clinical-development"].open(encoding="utf-8") as file:
+        notes = [json.loads(line) for line in islice(file, 6)]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps({"id": n["id"], "text": n["text"]}) + "\n" for n in notes))
+    expand_notes(
+        NoteFile(path=tmp_path / "notes.jsonl"),
+        tmp_path / "out.jsonl",
+        Reading(run=str(tiny_run), any_case=True),
+        "jsonl",
+    )
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    expander = Expander.load(tiny_run, any_case=True)
+    streamed = expander.pipe([note["text"] for note in notes], batch_size=4)
+    for note, record, one in zip(notes, records, streamed, strict=True):
+        alone = expander(note["text"])
+        assert record["id"] == note["id"]
+        assert len(alone) == len(one) == len(record["expansions"]) > 3
+        for found, in_stream, in_file in zip(alone, one, record["expansions"], strict=True):
+            ranking = [name for name, _ in found.alternatives]
+            assert ranking == [name for name, _ in in_stream.alternatives]
+            assert ranking == [other["long_form"] for other in in_file["alternatives"]]
+            assert found.probability == pytest.approx(in_stream.probability, abs=1e-4)
+            assert found.probability == pytest.approx(in_file["probability"], abs=1e-4)
 
 
 def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
@@ -123,8 +153,8 @@ def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
 
 
 def test_law_9_an_error_does_not_quote_the_text(tiny_run):
-    """A text that no tokenizer takes: half of a surrogate pair, from bytes that are no UTF-8."""
-    command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE.encode() + b" \xff RA"]
+    """A text that cannot be decoded: byte 0x81 is neither UTF-8 nor Windows-1252."""
+    command = [sys.executable, "-m", "medalist", "expand", tiny_run, NOTE.encode() + b" \x81 RA"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0
     assert "secretphrase" not in done.stdout + done.stderr

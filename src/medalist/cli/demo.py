@@ -50,7 +50,7 @@ def run_demo(output: Path, out: Console) -> None:
     metrics, _ = evaluate_run(run)
     report = write_report(run)
     say("[bold]5/5 Expand a short note[/]")
-    out.print(expansions_table(NOTE, Expander.load(run.folder)(NOTE)))
+    out.print(expansions_table(Expander.load(run.folder)(NOTE)))
     out.print()
     for table in metrics_tables(metrics):
         out.print(table)

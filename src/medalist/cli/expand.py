@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,13 +18,53 @@ def expand(
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="A run's folder. Default: the reader that comes with Medalist.",
+            help="A run's folder, or, if TEXT is given too, the Hub id of a published one. Default: the reader that "
+            "comes with Medalist.",
             show_default=False,
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="The text. Default: standard input.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]",
+            help="The text, or its file, or notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt, which need --out. "
+            "- or nothing: standard input.",
+            show_default=False,
+        ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--out", help="For a file of notes: where the results go, as .jsonl, .csv or .parquet."),
+    ] = None,
+    kind: Annotated[
+        Literal["jsonl", "csv", "parquet", "brat", "note-nlp"] | None,
+        typer.Option(
+            "--format", help="Of --out: also brat (a folder) or note-nlp (OMOP, as CSV). Default: by its name."
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column or field with the text. Default: text or note_text.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column or field with the id. Default: id or note_id, or else rows are numbered.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="For a file of notes: processes, each with its own model.")] = 1,
+    ray: Annotated[
+        str | None, typer.Option(help="For a file of notes: a Ray cluster instead: local, auto or its address.")
+    ] = None,
+    glossary: Annotated[
+        Path | None,
+        typer.Option(help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."),
+    ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            help="Least probability of an answer without a question mark. Default: the model's own threshold, or 0.95."
+        ),
+    ] = None,
+    one_sense_per_text: Annotated[
+        bool, typer.Option("--one-sense-per-text", help="Give all mentions of a short form the same meaning.")
+    ] = False,
     any_case: Annotated[
         bool | None,
         typer.Option(
@@ -34,31 +74,90 @@ def expand(
     replace: Annotated[
         bool, typer.Option("--replace", help="Print the text with short forms replaced where the answer is sure.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the expansions as JSON.")] = False,
+    unsure: Annotated[
+        Literal["mark", "leave"],
+        typer.Option(help='With --replace: mark an answer that is not sure, as "RA [room air? 74 %]", or leave it.'),
+    ] = "mark",
+    encoding: Annotated[
+        str | None, typer.Option(help="The text's encoding. Default: UTF-8, or Windows-1252 if it is not UTF-8.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print expansions and warnings as JSON.")] = False,
 ) -> None:
-    """Expand each known short form of a text in context; no part of the text is logged, stored or sent.
+    """Expand each short form of a text in context; no part of the text is logged, stored or sent.
 
-    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo "..."`,
-    `medalist expand < note.txt`
+    Definitions in the text come first, then your glossary, then the inventory and the model. Notations that the Joint
+    Commission or ISMP advises against are pointed out.
+
+    A file of notes is read shard by shard: run the same command again if it was stopped.
+
+    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo note.txt --glossary ours.csv`,
+    `medalist expand notes.csv --text-column note_text --id-column note_id --out expanded.parquet`
     """
-    from ..expansion.expander import Expander, expanded_text
+    from ..expansion.bulk import Reading, expand_notes
+    from ..expansion.expander import Expander
+    from ..expansion.notes import NoteFile, holds_many, read_text
+    from ..expansion.outputs import format_of
+    from ..expansion.where import is_hub_id
     from ..runs.run import is_run
-    from .result_tables import expansions_table
+    from ..tools.decoding import decoded
+    from ..tools.progress import say
+    from .result_tables import account_table, expansions_table
 
-    if run is not None and text is None and not Path(run).exists() and not _is_path(run):
-        run, text = None, run  # a single argument that is not a path is the text
-    if run is not None and not is_run(Path(run)):
+    if run is not None and text is None and not (is_run(Path(run)) if _exists(run) else _is_path(run)):
+        run, text = None, run  # a single argument that is not a run is the text or its file
+    # "N/V" alone may be a text, which must not be looked up on the Hub
+    if run is not None and not is_run(Path(run)) and (text is None or not is_hub_id(run)):
         raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
-    content = sys.stdin.read() if text is None else text
+    path = Path(text) if text is not None and _exists(text) else None
+    if path is not None and holds_many(path):
+        if output is None:
+            raise ValueError(f"{path} holds many notes: say where the results go with --out")
+        reading = Reading(
+            run=run,
+            glossary=glossary,
+            any_case=any_case,
+            min_probability=min_probability,
+            one_sense_per_text=one_sense_per_text,
+            replaced=unsure if replace else None,
+        )
+        source = NoteFile(path=path, text_column=text_column, id_column=id_column, encoding=encoding)
+        account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
+        out.print(account_table(account))
+        return
+    if output is not None:
+        raise ValueError("--out is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt")
+    if path is not None:
+        content, used = read_text(path, encoding)
+    else:
+        raw = sys.stdin.buffer.read() if text in (None, "-") else os.fsencode(str(text))
+        content, used = decoded(raw, "The text", encoding)
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
-    expansions = Expander.load(run, any_case=any_case)(content)
+    if used == "cp1252" and encoding is None:
+        say("The text is not UTF-8; it was read as Windows-1252 (--encoding names another).")
+    expander = Expander.load(
+        run,
+        glossary=glossary,
+        any_case=any_case,
+        min_probability=min_probability,
+        one_sense_per_text=one_sense_per_text,
+    )
+    expanded = expander(content, progress=True)
     if as_json:
-        print(json.dumps([asdict(expansion) for expansion in expansions], indent=1, ensure_ascii=False))
+        print(json.dumps(expanded.to_dict(), indent=1, ensure_ascii=False))
     elif replace:
-        print(expanded_text(content, expansions))
+        print(expanded.replaced(unsure=unsure))
+        if expanded.warnings:
+            say(f"{len(expanded.warnings):,} notations are advised against: without --replace, they are listed.")
     else:
-        out.print(expansions_table(content, expansions))
+        out.print(expansions_table(expanded))
+
+
+def _exists(argument: str) -> bool:
+    try:
+        return Path(argument).exists()
+    except OSError:  # a text can be too long for a name
+        return False
 
 
 def _is_path(argument: str) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..data.embedded.sample import do_not_use
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
 from ..evaluation.shares import answerers, distinct_slices, right
-from ..expansion.expander import Expansion
+from ..expansion.bulk import Account
+from ..expansion.results import ExpandedText, Expansion
 from ..planning.result import Plan
 from ..planning.whole_run import UTILISATION
 from .tables import gain_text, new_table, share_text
@@ -268,29 +268,54 @@ def _on_cards(plan: Plan) -> Iterator[RenderableType]:
 
 def _answer(expansion: Expansion) -> str:
     """The answer of an expansion, with a question mark if it is not sure."""
+    if expansion.evidence == "unlisted":
+        return "not listed"
     if expansion.long_form is None:
         return "none of the listed senses"
     return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
 
 
-def expansions_table(text: str, expansions: Sequence[Expansion]) -> RenderableType:
-    """The text with its short forms marked, and a line for each."""
-    shown = Text(text)
-    for expansion in expansions:
+def expansions_table(expanded: ExpandedText) -> RenderableType:
+    """The text with its short forms marked, a line for each, and the notations that it should not use."""
+    shown = Text(expanded.text)
+    for expansion in expanded:
         shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
-    if not expansions:
-        return Group(shown, "", "No known short form.")
-    table = new_table("", "short form", "stands for", "probability", "alternatives")
-    table.columns[1].justify = table.columns[3].justify = "left"
-    for expansion in expansions:
-        others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
-        table.add_row(
-            text[expansion.start : expansion.end],
-            _answer(expansion),
-            f"{expansion.probability:.0%}",
-            ", ".join(f"{name} {probability:.0%}" for name, probability in others),
-        )
-    listed = do_not_use()
-    cautions = {(text[e.start : e.end], e.long_form): listed.get((e.short_form, e.long_form or "")) for e in expansions}
-    lines = [f"Avoid writing {surface} for {name}: {why}." for (surface, name), why in cautions.items() if why]
-    return Group(shown, table, *lines)
+    for warning in expanded.warnings:
+        shown.stylize("red", warning.start, warning.end)
+    parts: list[RenderableType] = [shown]
+    if expanded:
+        table = new_table("", "short form", "stands for", "probability", "alternatives", "evidence")
+        for column in table.columns[1:]:
+            column.justify = "right" if column.header == "probability" else "left"
+        for expansion in expanded:
+            others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
+            table.add_row(
+                Text(expanded.surface(expansion)),
+                Text(_answer(expansion)),
+                "" if expansion.evidence == "unlisted" else f"{expansion.probability:.0%}",
+                Text(", ".join(f"{name} {probability:.0%}" for name, probability in others)),
+                expansion.evidence,
+            )
+        parts.append(table)
+    else:
+        parts += ["", "No short form."]
+    advice: dict[tuple[str, str], str] = {}
+    for warning in expanded.warnings:
+        line = f"Avoid {expanded.surface(warning)}: {warning.why}. Write: {warning.instead} ({warning.source})."
+        advice.setdefault((warning.notation, warning.instead), line)
+    return Group(*parts, *map(Text, advice.values()))
+
+
+def account_table(account: Account) -> RenderableType:
+    """What was expanded in a file of notes, and what was set aside."""
+    table = new_table("", "", "n")
+    for name, count in (
+        ("notes", account.notes),
+        ("short forms expanded", account.expansions),
+        ("of these sure", account.sure),
+        ("short forms that nothing lists", account.unlisted),
+        ("notations to avoid", account.warnings),
+        ("records set aside", account.num_set_aside),
+    ):
+        table.add_row(name, f"{count:,}")
+    return Group(table, *([Text(f"Set aside: see {account.set_aside}")] if account.set_aside else []))

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 from .spelling import singular, tidy
 
-_PARENTHESES = re.compile(r"[(\[]([^()\[\]]{2,160})[)\]]")
+_PARENTHESES = re.compile(r"[(\[]([^()\[\]]{2,160})(?:[(\[]\s?\d[^()\[\]]{0,60}[)\]][^()\[\]]{0,80})?[)\]]")
+"""Perhaps with figures in parentheses of their own: "(HR, 1.2 [95 % CI 1.1-1.3])"."""
 _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]| (?=\S))*", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
-_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n")
+_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n(?!\s*[a-z])")
+"""A line that goes on in lower case is the same sentence, wrapped."""
+_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _DOUBTFUL = re.compile(
     r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
     r"left|right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b"
@@ -42,6 +45,8 @@ class Definition:
     """As written, with white space collapsed, and singular if the plural s of the short form was removed."""
     short: tuple[int, int]
     """Position of the short form: first character, one past the last (including a plural s)."""
+    long: tuple[int, int]
+    """Position of the long form: first character, one past the last."""
 
 
 def find_definitions(text: str) -> list[Definition]:
@@ -63,6 +68,8 @@ def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | N
     """A short form at the start of the parentheses: long form (SF), long form (SF, more), long form (SF; more)."""
     inside = re.split(r"[;,]\s|\s?[=:]", match[1], maxsplit=1)[0]
     surface = inside.strip(_EDGES)
+    if _DOTTED.fullmatch(surface) and f"{surface}." in inside:  # the full stop of "N.S." is no edge
+        surface += "."
     if not is_short_form(surface):
         return None
     before = text[max(floor, match.start() - _WINDOW) : match.start()]
@@ -80,16 +87,19 @@ def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | N
         if begin is None:
             continue
         long_form = window[begin:].rstrip(_EDGES)
+        long_start = offset + words[0].start() + begin
+        long = long_start, long_start + len(long_form)
         if not _plausible(short_form, long_form):
             continue
         short_form, long_form = _aligned(surface, short_form, long_form)
         at = match.start(1) + match[1].index(surface)
         return Definition(
-            start=offset + words[0].start() + begin,
+            start=long_start,
             end=match.end(),
             short_form=short_form,
             long_form=tidy(long_form),
             short=(at, at + len(surface)),
+            long=long,
         )
     return None
 
@@ -109,6 +119,8 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
         begin = _long_form_start(short_form, long_form, initials=_is_doubtful(short_form))
         if begin != 0 or not _plausible(short_form, long_form):
             continue
+        long_start = match.start(1) + match[1].index(long_form)
+        long = long_start, long_start + len(long_form)
         short_form, long_form = _aligned(surface, short_form, long_form)
         start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
         return Definition(
@@ -117,6 +129,7 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
             short_form=short_form,
             long_form=tidy(long_form),
             short=(start, start + len(surface)),
+            long=long,
         )
     return None
 
@@ -205,9 +218,9 @@ def _plausible(short_form: str, long_form: str) -> bool:
 
 
 def _singulars(surface: str) -> tuple[str, ...]:
-    """The possible singulars of a short form as written: for "RAs", first RA, then RAs."""
-    if len(surface) > 2 and surface[-1] == "s" and surface[-2].isupper():
-        return surface[:-1], surface
+    """The possible singulars of a short form as written: for "RAs" or "RA's", first RA, then as written."""
+    if len(surface) > 2 and (plural := re.search(r"(?<=[A-Z])['’]?s$", surface)):
+        return surface[: plural.start()], surface
     return (surface,)
 
 

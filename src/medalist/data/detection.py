@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 import ahocorasick
 
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage, without_overlap
-from .substitution import inside_word, lower
+from .substitution import begins_inside_word, inside_word, lower
 
+_DOTTED = re.compile(r"(?<![\w.])(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?")
+"""Letters with full stops between them: "C.O.P.D.", "p.o", "N.S."."""
+_COUNTRY = frozenset({"US", "UK", "USA"})
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 
 class ShortFormFinder:
     """Finds the short forms of an inventory in running text: whole words, optional plural s, leftmost-longest match.
+
+    "C.O.P.D." is COPD unless the inventory lists it with its full stops; its letters are never short forms themselves.
 
     Args:
         inventory: the short forms to look for.
@@ -33,15 +40,20 @@ class ShortFormFinder:
             if pattern not in self._automaton:
                 self._automaton.add_word(pattern, (len(pattern), short_form))
         self._automaton.make_automaton()
+        self._any_case_keys: dict[str, str] = {}
+        for short_form in inventory.senses:
+            self._any_case_keys.setdefault(lower(short_form), short_form)
 
     def find(self, text: str) -> tuple[Mention, ...]:
         """Find the short forms in a text, in order and without overlap; their long forms are None."""
         if not len(self._automaton):
             return ()
-        found: list[Mention] = []
+        dotted = list(_DOTTED.finditer(text))
+        found = [mention for match in dotted if (mention := self._dotted(text, match))]
+        inside = _spans(dotted)
         for last, (length, short_form) in self._automaton.iter(lower(text) if self._any_case else text):
             start, end = last + 1 - length, last + 1
-            if (start and inside_word(text[start - 1])) or not _ends(text, end):
+            if begins_inside_word(text, start) or _clitic(text, start) or not _ends(text, end) or inside(start, end):
                 continue
             if text[start:end] in self._senses:  # exact case wins: "Pt" is not "PT" if the inventory has both
                 short_form = text[start:end]
@@ -51,6 +63,40 @@ class ShortFormFinder:
         # If a string has several readings, prefer the one in the text's own case: "TMs" is the plural of TM, not TMS.
         found.sort(key=lambda m: (m.start, -m.end, not text.startswith(m.short_form, m.start), -len(m.short_form)))
         return tuple(without_overlap(found))
+
+    def _dotted(self, text: str, match: re.Match[str]) -> Mention | None:
+        """The mention of a short form that is written with full stops and listed without them."""
+        letters = match[0].replace(".", "")
+        if letters[-1] == "s" and letters[:-1].isupper():  # "C.T.s"
+            letters = letters[:-1]
+        if letters in _COUNTRY or not _ends(text, match.end()):
+            return None
+        key = letters if letters in self._senses else None
+        if key is None and self._any_case and (len(letters) > 2 or letters.isupper()):  # "i.e." is not IE
+            key = self._any_case_keys.get(letters.lower())
+        if key is None:
+            return None
+        # The last full stop may end the sentence as well; then it is left to the sentence.
+        ends_sentence = match[0].endswith(".") and re.match(r"\s*(?:$|[\r\n]|[A-Z])", text[match.end() :][:20])
+        return Mention(start=match.start(), end=match.end() - bool(ends_sentence), short_form=key)
+
+
+def _spans(matches: Sequence[re.Match[str]]) -> Callable[[int, int], bool]:
+    """A test of whether a stretch lies inside one of the matches and is shorter than it, a final full stop aside."""
+    starts = [match.start() for match in matches]
+
+    def inside(start: int, end: int) -> bool:
+        at = bisect_right(starts, start) - 1
+        if at < 0 or end > matches[at].end():
+            return False
+        return start > starts[at] or end < matches[at].end() - matches[at][0].endswith(".")
+
+    return inside
+
+
+def _clitic(text: str, start: int) -> bool:
+    """Whether what begins here only continues a word behind an apostrophe: the s of "CVA's", the t of "don't"."""
+    return text[max(0, start - 1) : start] in ("'", "’") and begins_inside_word(text, start - 1)
 
 
 def _ends(text: str, end: int) -> bool:

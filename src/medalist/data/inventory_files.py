@@ -46,7 +46,10 @@ def inventory_rows(text: str, name: str) -> Iterator[Entry]:
     if lines and '"short_term"' in lines[0]:
         return _gladis_rows(lines)
     if name.endswith(".json"):
-        return _json_rows(json.loads(text))
+        try:
+            return _json_rows(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {error.lineno:,}: not JSON ({error.msg})") from None
     if lines and lines[0].split("\t") == MEDAL_HEADER:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):
@@ -197,21 +200,43 @@ def _casi_rows(text: str) -> Iterator[Entry]:
 
 
 def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
-    columns = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
-    if not set(GLOSSARY_COLUMNS[:2]) <= set(columns):
-        raise ValueError(
-            f"columns are {', '.join(columns) or 'missing'}; a glossary has short_form, long_form and, if known, "
-            "count and concept"
-        )
-    return _table_rows(text, separator, GLOSSARY_COLUMNS)
+    lines = text.splitlines()
+    header = lines[0] if lines else ""
+    for mark in (separator, ",", ";", "\t", "|"):
+        columns = [_column(name) for name in next(csv.reader([header], delimiter=mark), [])]
+        if set(GLOSSARY_COLUMNS[:2]) <= set(columns):
+            twice = next((name for name in GLOSSARY_COLUMNS if columns.count(name) > 1), None)
+            if twice:
+                raise ValueError(f"line 1: there are two columns {twice}; remove one")
+            return _table_rows(text, mark, GLOSSARY_COLUMNS, columns)
+    found = ", ".join(header.strip().split(separator))
+    raise ValueError(
+        f"columns are {found or 'missing'}; a glossary has short_form, long_form and, if known, count and concept"
+    )
 
 
-def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> Iterator[Entry]:
-    """Rows of a table with a header; `names` are the columns for short form, long form, count and concept."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+def _column(name: str) -> str:
+    """A column's name in the header of a glossary: "Short form" is short_form."""
+    return "_".join(name.split()).casefold()
+
+
+def _table_rows(
+    text: str, separator: str, names: tuple[str, str, str, str], columns: list[str] | None = None
+) -> Iterator[Entry]:
+    """Rows of a table with a header.
+
+    Args:
+        text: the table.
+        separator: between its cells.
+        names: the columns for short form, long form, count and concept.
+        columns: of a glossary: what to call the columns. A glossary is read strictly: nothing may follow a closing
+            quotation mark, and each must be closed.
+    """
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=columns is not None)
     width = len(reader.fieldnames or [])
-    mark = {",": "comma", "\t": "tab"}.get(separator, separator)
-    for row in reader:
+    reader.fieldnames = columns or reader.fieldnames
+    mark = {",": "comma", "\t": "tab", ";": "semicolon"}.get(separator, separator)
+    for row in _whole_rows(reader):
         place = f"line {reader.line_num:,}"
         if None in row:  # `csv` puts surplus cells under the key None: probably an unquoted comma
             raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a {mark}")
@@ -219,6 +244,19 @@ def _table_rows(text: str, separator: str, names: tuple[str, str, str, str]) -> 
         if short_form is None or long_form is None:
             raise ValueError(f"{place}: no {names[1]}")
         yield short_form, long_form, _count(count, place), concept or None
+
+
+def _whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str | None]]:
+    """Rows, with an error that names the line where a row begins that the reader cannot end."""
+    while True:
+        begins = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            raise ValueError(f"line {begins:,}: a quotation mark is not closed, or a cell goes on behind it") from None
+        if row is None:
+            return
+        yield row
 
 
 def _json_rows(data: object) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -63,7 +64,7 @@ class LongFormFinder:
     def _candidates(self, text: str) -> Iterator[Match]:
         for last, (length, short_form, long_form) in self._automaton.iter(text):
             start, end = last + 1 - length, last + 1
-            if start and inside_word(text[start - 1]):
+            if begins_inside_word(text, start):
                 continue
             plural = text[end : end + 1] == "s" and not inside_word(text[end + 1 : end + 2])
             if plural:
@@ -127,5 +128,16 @@ def lower(text: str) -> str:
 
 
 def inside_word(character: str) -> bool:
-    """Whether a character belongs to a word; the empty string, as at the end of a text, does not."""
-    return character.isalnum()
+    """Whether a character belongs to a word, as letters, digits and marks combined with them do.
+
+    The empty string, as at the end of a text, does not.
+    """
+    return character.isalnum() or (not character.isascii() and unicodedata.category(character).startswith("M"))
+
+
+def begins_inside_word(text: str, start: int) -> bool:
+    """Whether the character before a position belongs to a word; a combined mark, if what it is combined with does."""
+    before = start - 1
+    while before >= 0 and not text[before].isascii() and unicodedata.category(text[before]).startswith("M"):
+        before -= 1
+    return before >= 0 and text[before].isalnum()

@@ -127,13 +127,13 @@ SIGNS = tuple(field.name for field in fields(Surroundings))
 
 
 def is_ordinary_word(text: str, mention: Mention) -> bool:
-    """Whether a mention is a very common word, in lower case or capitalised, and not spelt exactly like the short form.
+    """Whether a mention is a very common word, not in capitals, and not spelt exactly like the short form.
 
     When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model.
     """
     surface = text[mention.start : mention.end]
     common = reader.word_counts().get(surface.lower(), 0) >= _COMMON
-    return common and len(surface) > 1 and surface[1:].islower() and surface != mention.short_form
+    return common and (surface == "a" or surface[1:].islower()) and surface != mention.short_form
 
 
 def surroundings(text: str, mention: Mention) -> Surroundings:

@@ -5,47 +5,37 @@ Its input is never logged, stored or sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, overload
 
 from torch import Tensor
 
-from ..data.detection import ShortFormFinder
 from ..data.embedded import reader
-from ..data.inventory import Inventory
-from ..data.passages import Mention, Passage
-from ..data.surroundings import is_ordinary_word, surroundings
+from ..data.inventory import NO_SENSES, Inventory
+from ..data.passages import Passage
 from ..models.adapters import load_adapter
 from ..models.base import EMBEDDED
 from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings
-from ..runs.run import load_tuned, open_run
-from ..trees.decisions import CALIBRATION_FILE, Calibration, decide
+from ..runs.run import load_tuned
+from ..tools.progress import tracking
+from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import Encoder, PromptSettings
-from ..trees.scoring import probabilities, score_layouts
+from ..trees.scoring import score_layouts
+from .answers import MIN_PROBABILITY, Answerer
+from .do_not_use import find_do_not_use, warned
+from .evidence import Found, Glossary, Lexicon, read_glossary
+from .results import ExpandedText
+from .where import find_run
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Expansion:
-    """What one short form of a text stands for."""
-
-    start: int
-    end: int
-    """Character offsets into the text."""
-    short_form: str
-    """The inventory's key."""
-    long_form: str | None
-    """The answer; None if none of the listed senses fits."""
-    probability: float
-    """Probability of the answer, 0 to 1; of "none of these" if there is no answer."""
-    alternatives: tuple[tuple[str, float], ...]
-    """All listed long forms with their probabilities, most likely first."""
-    evidence: Literal["model", "abstained"]
-    """Whether the model answered or abstained."""
-    sure: bool
-    """Whether the answer is likely enough to need no question mark; `expanded_text` inserts only such answers."""
+Context = TypeVar("Context")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_MANY = 200
+"""Progress is shown if a model is asked about more short forms than this."""
 
 
 class Expander:
@@ -55,9 +45,16 @@ class Expander:
         loaded: the model.
         inventory: the short forms to look for and their senses.
         prompt: the wording that the model was tuned with.
+        glossary: your own short forms, which win over the inventory's: a file, an `Inventory`, or a mapping.
         any_case: also read "copd" as "COPD".
         calibration: how scores become answers, with a prior and a separate decision on whether a mention is a short
             form at all; None: the most likely candidate, "none of these" included.
+        min_probability: least probability of a sure answer, 0 to 1; None: the calibration's, and 0.95 without one.
+        one_sense_per_text: let all mentions of a short form that the model answers have the sense that is likeliest on
+            average. Then every mention of a text counts, so text appended to it can change earlier answers.
+
+    Raises:
+        ValueError: the glossary is malformed, or `min_probability` is not a probability.
     """
 
     def __init__(
@@ -66,29 +63,58 @@ class Expander:
         inventory: Inventory,
         prompt: PromptSettings | None = None,
         *,
+        glossary: Glossary | None = None,
         any_case: bool = False,
         calibration: Calibration | None = None,
+        min_probability: float | None = None,
+        one_sense_per_text: bool = False,
     ) -> None:
-        self._loaded, self._inventory, self._calibration = loaded, inventory, calibration
-        self._finder = ShortFormFinder(inventory, any_case=any_case)
+        if min_probability is None:
+            min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
+        if not 0 <= min_probability <= 1:
+            raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
+        self._loaded, self._one_sense = loaded, one_sense_per_text
+        own = NO_SENSES if glossary is None else read_glossary(glossary)
+        lexicon = Lexicon(inventory, own, any_case=any_case, skip_words=calibration is not None)
+        self._answers = Answerer(lexicon=lexicon, calibration=calibration, min_probability=min_probability)
         self._encoder = Encoder(loaded.tokenizer, prompt or PromptSettings(), max_depth=loaded.max_depth)
 
     @classmethod
-    def load(cls, run: str | Path | None = None, *, any_case: bool | None = None) -> Expander:
+    def load(
+        cls,
+        run: str | Path | None = None,
+        *,
+        glossary: Glossary | None = None,
+        any_case: bool | None = None,
+        min_probability: float | None = None,
+        one_sense_per_text: bool = False,
+        revision: str | None = None,
+    ) -> Expander:
         """Load the tuned model of a run with its inventory and wording, or the reader that comes with the package.
 
         Args:
-            run: folder of a run; None: the reader.
+            run: folder of a run, or the Hub id of a published one, such as "me/shorthand", which is downloaded once;
+                None: the reader.
+            glossary: as for `Expander`.
             any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
+            min_probability: as for `Expander`.
+            one_sense_per_text: as for `Expander`.
+            revision: branch, tag or commit of a Hub id.
 
         Raises:
             FileNotFoundError: it is not a run, or its training has not finished.
-            ValueError: it was trained on choice questions.
+            ValueError: it was trained on choice questions, or the glossary is malformed.
+            OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed.
         """
+        options: dict[str, Any] = {
+            "glossary": None if glossary is None else read_glossary(glossary),  # fail before a model is loaded
+            "min_probability": min_probability,
+            "one_sense_per_text": one_sense_per_text,
+        }
         if run is None:
-            return cls._reader(any_case=any_case is not False)
-        opened = open_run(Path(run))
+            return cls._reader(any_case=any_case is not False, **options)
+        opened = find_run(run, revision=revision)
         if not opened.inventory.senses:
             raise ValueError(f"{run} was trained on choice questions, so it lists no short forms to expand")
         return cls(
@@ -97,79 +123,116 @@ class Expander:
             opened.recipe.prompt,
             any_case=bool(any_case),
             calibration=opened.calibration,
+            **options,
         )
 
     @classmethod
-    def _reader(cls, *, any_case: bool) -> Expander:
-        base = load_adapter(load_base(EMBEDDED), reader.ADAPTER)
+    def _reader(cls, **options: Any) -> Expander:
         return cls(
-            base,
+            load_adapter(load_base(EMBEDDED), reader.ADAPTER),
             reader.inventory(),
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
-            any_case=any_case,
             calibration=Calibration.read(reader.HERE / CALIBRATION_FILE),
+            **options,
         )
 
-    def __call__(self, text: str) -> list[Expansion]:
-        """Expand one text; the expansions are in text order."""
-        return self.expand([text])[0]
+    @property
+    def inventory(self) -> Inventory:
+        """The short forms that it knows, the glossary's included, with the senses that it offers for each."""
+        return self._answers.lexicon.senses
 
-    def expand(self, texts: Sequence[str]) -> list[list[Expansion]]:
-        """Expand several texts, in larger batches on a GPU; the result for a text does not depend on the others."""
-        passages = [Passage(id=str(n), text=text, mentions=self._mentions(text)) for n, text in enumerate(texts)]
-        layouts = [layout for passage in passages for layout in self._encoder.encode(passage, self._inventory)]
-        expanded: list[list[Expansion]] = [[] for _ in texts]
-        scored = score_layouts(
-            self._loaded.model,
-            layouts,
-            attention=self._loaded.attention,
-            max_nodes=EvaluationSettings().max_nodes,
-        )
-        for layout, scores in scored:
-            passage = passages[int(layout.text_id)]
-            for number, values in zip(layout.mentions, scores, strict=True):
-                expanded[int(layout.text_id)].append(self._expansion(passage, number, values))
-        return [sorted(expansions, key=lambda expansion: expansion.start) for expansions in expanded]
+    @overload  # mypy: a string is an iterable of strings too; the first signature that fits counts
+    def __call__(self, text: str, *, progress: bool = False) -> ExpandedText: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, text: Iterable[str], *, progress: bool = False) -> list[ExpandedText]: ...
+    def __call__(self, text: str | Iterable[str], *, progress: bool = False) -> ExpandedText | list[ExpandedText]:
+        """Expand one text, or each of several; the result for a text does not depend on the others.
 
-    def _mentions(self, text: str) -> tuple[Mention, ...]:
-        """Find the short forms of a text; a calibrated expander skips ordinary words in lower case."""
-        found = self._finder.find(text)
-        return found if self._calibration is None else tuple(m for m in found if not is_ordinary_word(text, m))
+        Args:
+            text: a text, or an iterable of texts.
+            progress: show progress on standard error if there is much to read.
 
-    def _expansion(self, passage: Passage, number: int, scores: Tensor) -> Expansion:
-        """Answer one mention from its scores ``[candidates]``, where the null candidate comes last."""
-        mention, calibration = passage.mentions[number], self._calibration
-        listed = self._inventory.long_forms(mention.short_form)
-        if calibration is None:
-            *senses, null = probabilities(scores).tolist()
-            least, offered = null, 0.0
-        else:
-            log_priors = self._inventory.log_priors(mention.short_form)
-            decision = decide(scores, log_priors, surroundings(passage.text, mention), calibration)
-            senses, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
-            least, offered = (
-                0.0 if decision.short_form >= calibration.short_form_from else 1.0,
-                calibration.offered_from,
+        Raises:
+            TypeError: it is neither.
+        """
+        if isinstance(text, str):
+            return self._expanded([text], progress)[0]
+        return self._expanded(list(text), progress)
+
+    @overload
+    def pipe(
+        self, texts: Iterable[str], *, batch_size: int = ..., as_tuples: Literal[False] = False
+    ) -> Iterator[ExpandedText]: ...
+    @overload
+    def pipe(
+        self, texts: Iterable[tuple[str, Context]], *, batch_size: int = ..., as_tuples: Literal[True]
+    ) -> Iterator[tuple[ExpandedText, Context]]: ...
+    def pipe(self, texts: Iterable[Any], *, batch_size: int = 32, as_tuples: bool = False) -> Iterator[Any]:
+        """Expand a stream of texts, one result for each, in order; only one batch is held in memory.
+
+        Args:
+            texts: an iterable of texts.
+            batch_size: texts read at a time, at least 1; larger batches are faster on a GPU and change no answer.
+            as_tuples: `texts` are pairs of a text and anything, such as its id; so are the results.
+
+        Raises:
+            TypeError: `texts` is a single text.
+            ValueError: `batch_size` is below 1.
+        """
+        if isinstance(texts, str):
+            raise TypeError("pipe takes an iterable of texts, not one text: call the expander itself with it")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        return self._piped(iter(texts), batch_size, as_tuples)
+
+    def _piped(self, texts: Iterator[Any], batch_size: int, as_tuples: bool) -> Iterator[Any]:
+        while batch := list(islice(texts, batch_size)):
+            expanded = self._expanded([text for text, _ in batch] if as_tuples else batch)
+            yield from zip(expanded, (context for _, context in batch), strict=True) if as_tuples else expanded
+
+    def _expanded(self, texts: Sequence[str], progress: bool = False) -> list[ExpandedText]:
+        for number, text in enumerate(texts, 1):
+            if not isinstance(text, str):
+                raise TypeError(f"Text {number:,} is of type {type(text).__name__}, not str")
+        readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # of the same length; tokenizers take no half
+        found = [self._answers.lexicon.find(text) for text in readable]
+        scores = self._scores(readable, found, progress)
+        return [
+            self._result(text, readable[number], found[number], scores[number]) for number, text in enumerate(texts)
+        ]
+
+    def _scores(
+        self, texts: Sequence[str], found: Sequence[Sequence[Found]], progress: bool
+    ) -> list[dict[int, Tensor]]:
+        """For each text, the scores of the mentions that a model is to be asked about, by the mention's start."""
+        passages = [
+            Passage(id=str(number), text=text, mentions=tuple(one.mention for one in all_ if one.evidence is None))
+            for number, (text, all_) in enumerate(zip(texts, found, strict=True))
+        ]
+        asked = sum(passage.num_questions for passage in passages)
+        scores: list[dict[int, Tensor]] = [{} for _ in texts]
+        with tracking("Expand", asked) if progress and asked > _MANY else nullcontext(lambda _: None) as advance:
+            scored = score_layouts(
+                self._loaded.model,
+                (layout for passage in passages for layout in self._encoder.encode(passage, self.inventory)),
+                attention=self._loaded.attention,
+                max_nodes=EvaluationSettings().max_nodes,
+                progress=advance,
             )
-        ranked = sorted(zip(listed, senses, strict=True), key=lambda pair: -pair[1])
-        answered = bool(ranked) and ranked[0][1] > least
-        return Expansion(
-            start=mention.start,
-            end=mention.end,
-            short_form=mention.short_form,
-            long_form=ranked[0][0] if answered else None,
-            probability=ranked[0][1] if answered else null,
-            alternatives=tuple(ranked),
-            evidence="model" if answered else "abstained",
-            sure=answered and ranked[0][1] >= offered,
-        )
+            for layout, values in scored:
+                number = int(layout.text_id)
+                mentions = passages[number].mentions
+                scores[number] |= {mentions[n].start: value for n, value in zip(layout.mentions, values, strict=True)}
+        return scores
 
-
-def expanded_text(text: str, expansions: Sequence[Expansion]) -> str:
-    """Replace each short form of a text by its long form where that is sure; leave the others unchanged."""
-    pieces, at = [], 0
-    for expansion in expansions:
-        if expansion.long_form is not None and expansion.sure:
-            pieces += [text[at : expansion.start], expansion.long_form]
-            at = expansion.end
-    return "".join([*pieces, text[at:]])
+    def _result(self, text: str, readable: str, found: Sequence[Found], scores: dict[int, Tensor]) -> ExpandedText:
+        expansions = [
+            self._answers.known(one)
+            if one.evidence is not None
+            else self._answers.asked(readable, one, scores.get(one.start))
+            for one in found
+        ]
+        if self._one_sense:
+            expansions = self._answers.one_sense(expansions)
+        warnings = find_do_not_use(readable)
+        return ExpandedText(text=text, expansions=warned(expansions, warnings), warnings=warnings)

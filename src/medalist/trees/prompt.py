@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -205,9 +206,10 @@ class Encoder:
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
         """Each window with the mentions answered in it: those that are more central there than in any other window."""
         windows = text_windows(passage.text, self._token_offsets(passage.text), limit=self.settings.window)
+        starts, ends = [window.start for window in windows], [window.end for window in windows]  # both ascending
         homes: dict[Window, list[int]] = {}
         for number, mention in enumerate(passage.mentions):
-            holding = [w for w in windows if w.start <= mention.start and mention.end <= w.end]
+            holding = windows[bisect_left(ends, mention.end) : bisect_right(starts, mention.start)]
             if not holding:
                 self.dropped += 1
                 continue

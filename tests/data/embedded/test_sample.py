@@ -102,16 +102,6 @@ def test_each_long_form_has_one_usual_short_form():
     assert usual == dict.fromkeys({row["long_form"].lower() for row in ROWS}, 1)
 
 
-def test_dangerous_notations_say_why_and_name_a_listed_sense():
-    found = sample.do_not_use()
-    for notation in ("U", "IU", "QD", "QOD", "MS", "MSO4", "MgSO4"):
-        assert any(short_form == notation for short_form, _ in found), notation
-    numbers = {pair for pair in found if pair[0].endswith(" mg")}
-    assert numbers == {("1.0 mg", "1 mg"), (".5 mg", "0.5 mg")}
-    assert [pair for pair in found.keys() - numbers if pair[1] not in INVENTORY.long_forms(pair[0])] == []
-    assert "magnesium sulfate" in found["MS", "morphine sulfate"]
-
-
 @pytest.mark.parametrize("name", ["passages", "specialities", "ambiguous short forms taught", "inventory"])
 def test_the_datasheet_gives_the_figures_of_the_data(name):
     sheet = (sample.HERE / "DATASHEET.md").read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 from ...inventory import Inventory
@@ -38,13 +37,3 @@ def usual_short_forms() -> Inventory:
     listed = Counter(row["long_form"].lower() for row in rows)
     kept = [row for row in rows if row["usual"] or listed[row["long_form"].lower()] == 1]
     return Inventory.of(((row["short_form"], row["long_form"], 0, None) for row in kept), "sample")
-
-
-@cache
-def do_not_use() -> dict[tuple[str, str], str]:
-    """(notation, meaning) -> why safety bodies advise against it, and what to write instead."""
-    with (HERE / "do_not_use.csv").open(encoding="utf-8", newline="") as file:
-        return {
-            (row["notation"], row["means"]): f"{row['why']}; write: {row['instead']} ({row['listed_by']})"
-            for row in csv.DictReader(file)
-        }

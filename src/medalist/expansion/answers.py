@@ -1,0 +1,129 @@
+"""From the scores of a model to expansions: the two decisions, and one sense per text if that is wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ..data.inventory import Inventory
+from ..data.surroundings import surroundings
+from ..trees.decisions import Calibration, decide
+from ..trees.scoring import probabilities
+from .evidence import Found, Lexicon
+from .results import Evidence, Expansion
+
+MIN_PROBABILITY = 0.95
+"""Least probability of a sure answer of a model without a calibration."""
+USUAL = 0.99
+"""A sense that is this large a share of its short form's counts is the usual one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answerer:
+    """How scores and prior knowledge become expansions."""
+
+    lexicon: Lexicon
+    calibration: Calibration | None
+    """None: the likeliest candidate wins, "none of these" included."""
+    min_probability: float
+    """Least probability of a sure answer."""
+
+    def known(self, found: Found) -> Expansion:
+        """The expansion of a short form that no model was asked about."""
+        answered = found.long_form is not None
+        assert found.evidence is not None
+        return Expansion(
+            start=found.start,
+            end=found.end,
+            short_form=found.mention.short_form,
+            long_form=found.long_form,
+            probability=1.0,
+            alternatives=((found.long_form, 1.0),) if found.long_form is not None else (),
+            evidence=found.evidence,
+            sure=answered,
+            definition=found.definition,
+        )
+
+    def asked(self, text: str, found: Found, scores: Tensor | None) -> Expansion:
+        """The expansion of a short form that a model was asked about.
+
+        Args:
+            text: the text that contains it.
+            found: the short form.
+            scores: ``[C + 1]`` log-probability of each of the C listed senses and, last, of the null candidate; None
+                if the question did not fit the model.
+        """
+        mention, senses = found.mention, self.lexicon.senses
+        listed = senses.long_forms(mention.short_form)
+        if scores is None:
+            shares, null, least = [0.0] * len(listed), 1.0, 1.0
+        elif self.calibration is None:
+            *shares, null = probabilities(scores).tolist()
+            least = null
+        else:
+            log_priors = senses.log_priors(mention.short_form)
+            decision = decide(scores, log_priors, surroundings(text, mention), self.calibration)
+            shares, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
+            least = 0.0 if decision.short_form >= self.calibration.short_form_from else 1.0
+        ranked = sorted(zip(listed, shares, strict=True), key=lambda pair: -pair[1])
+        answer, probability = ranked[0] if ranked and ranked[0][1] > least else (None, null)
+        return Expansion(
+            start=found.start,
+            end=found.end,
+            short_form=mention.short_form,
+            long_form=answer,
+            probability=probability,
+            alternatives=tuple(ranked),
+            evidence="abstained" if answer is None else self._evidence(mention.short_form, answer),
+            sure=answer is not None and probability >= self.min_probability,
+        )
+
+    def _evidence(self, short_form: str, answer: str) -> Evidence:
+        if self.lexicon.in_glossary(short_form):
+            return "glossary"
+        return "inventory" if is_only_usual(self.lexicon.senses, short_form, answer) else "model"
+
+    def one_sense(self, expansions: Sequence[Expansion]) -> list[Expansion]:
+        """Give all mentions of a short form that the model answered the same sense: the likeliest on average.
+
+        Source: Gale, Church and Yarowsky, One sense per discourse, 1992.
+        """
+        groups: dict[str, list[Expansion]] = {}
+        for expansion in filter(_was_chosen, expansions):
+            groups.setdefault(expansion.short_form, []).append(expansion)
+        averages = {short_form: _average(group) for short_form, group in groups.items()}
+        return [self._agreed(one, averages[one.short_form]) if _was_chosen(one) else one for one in expansions]
+
+    def _agreed(self, expansion: Expansion, average: tuple[tuple[str, float], ...]) -> Expansion:
+        answer, probability = average[0]
+        return replace(
+            expansion,
+            long_form=answer,
+            probability=probability,
+            alternatives=average,
+            evidence=self._evidence(expansion.short_form, answer),
+            sure=probability >= self.min_probability,
+        )
+
+
+def _was_chosen(expansion: Expansion) -> bool:
+    """Whether a model chose the answer among several."""
+    return expansion.long_form is not None and len(expansion.alternatives) > 1
+
+
+def _average(group: Sequence[Expansion]) -> tuple[tuple[str, float], ...]:
+    """The mean probability of each alternative, most likely first."""
+    totals: dict[str, float] = {}
+    for expansion in group:
+        for name, share in expansion.alternatives:
+            totals[name] = totals.get(name, 0.0) + share / len(group)
+    return tuple(sorted(totals.items(), key=lambda pair: -pair[1]))
+
+
+def is_only_usual(inventory: Inventory, short_form: str, long_form: str) -> bool:
+    """Whether a sense is the only one listed for its short form, or all others together are rare by their counts."""
+    at = inventory.long_forms(short_form).index(long_form)
+    return inventory.log_priors(short_form)[at] >= math.log(USUAL)

@@ -1,0 +1,230 @@
+"""Expands a file or folder of notes, shard by shard, so that stopping costs no more than the shards in progress.
+
+Shards hold the same notes whatever happens, so the result of a run that was stopped and resumed has the same bytes as
+that of an unbroken one. Beside the result stands a work folder while there is work to do. It holds expansions and short
+forms, no other text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..data.embedded import reader
+from ..models.base import weights_sha256
+from ..tools.files import replacing
+from ..tools.parallel import run_jobs
+from ..tools.progress import say
+from .evidence import read_glossary
+from .expander import Expander
+from .notes import Note, NoteFile
+from .outputs import Format, Record, write_records
+from .results import DoNotUse, ExpandedText, Expansion, Unsure
+from .where import find_run
+
+SHARD = 64
+"""Notes in a shard."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How notes are read; the options of `Expander.load`."""
+
+    run: str | None = None
+    glossary: Path | None = None
+    any_case: bool | None = None
+    min_probability: float | None = None
+    one_sense_per_text: bool = False
+    replaced: Unsure | None = None
+    """Also give the text with its short forms replaced, as `ExpandedText.replaced` does; None: do not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """What was done."""
+
+    notes: int
+    expansions: int
+    """Short forms with an answer."""
+    sure: int
+    unlisted: int
+    warnings: int
+    set_aside: Path | None
+    """Where the records that are no notes are listed, by place, id and reason; None if there are none."""
+    num_set_aside: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shard:
+    part: Path
+    """Where its records go."""
+    notes: tuple[Note, ...]
+
+
+class _Shards(Sequence[_Shard]):
+    """The shards that are still to do, read from the source when asked for, best in order."""
+
+    def __init__(self, source: NoteFile, parts: Sequence[Path]) -> None:
+        self._source, self._parts = source, parts
+        self._to_do = [number for number, part in enumerate(parts) if not part.exists()]
+        self._notes, self._next = iter(source), 0
+
+    def __len__(self) -> int:
+        return len(self._to_do)
+
+    def __getitem__(self, index: Any) -> Any:
+        number = self._to_do[index]
+        if number < self._next:
+            self._notes, self._next = iter(self._source), 0
+        skipped = (number - self._next) * SHARD
+        notes = tuple(islice(self._notes, skipped, skipped + SHARD))
+        self._next = number + 1
+        return _Shard(part=self._parts[number], notes=notes)
+
+
+def expand_notes(
+    source: NoteFile, out: Path, reading: Reading, kind: Format, *, workers: int = 1, ray: str | None = None
+) -> Account:
+    """Expand each note of a file and write the results to `out`.
+
+    If it is stopped, run it again with the same arguments: finished shards are kept. If anything that decides the
+    result has changed since (the notes, the model, the glossary, an option), it starts anew.
+
+    Args:
+        source: the notes.
+        out: the file, or for BRAT the folder, to create.
+        reading: the model and how it is used.
+        kind: the format of `out`.
+        workers: number of processes, each with the model loaded once.
+        ray: a Ray cluster instead, as for `tools.parallel.run_jobs`.
+
+    Raises:
+        FileExistsError: `out` exists.
+        ValueError: there are no notes, or one of the arguments is wrong.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists already: name another with --out, or remove it")
+    if reading.replaced and kind != "jsonl":
+        raise ValueError(f"Only .jsonl holds whole texts with their short forms replaced, not {kind}")
+    if reading.glossary:
+        read_glossary(reading.glossary)
+    settings, count = _settings(source, reading)
+    if not count:
+        raise ValueError(f"{source.path} holds no notes{_aside_in_words(source)}")
+    set_aside = list(source.set_aside)
+    work = out.with_name(f".{out.name}.work")
+    day = _open_work(work, settings)
+    parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // SHARD))]
+    shards = _Shards(source, parts)
+    if len(shards) < len(parts):
+        say(f"{len(parts) - len(shards):,} of {len(parts):,} shards are finished already")
+    for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label="Shards", name=_name):
+        pass
+    totals = dict.fromkeys(("expansions", "sure", "unlisted", "warnings"), 0)
+    write_records(_records(parts, totals), out, kind, notes=source, day=day)
+    listed = out.with_name(f"{out.name}.set-aside.jsonl") if set_aside else None
+    if listed:
+        with replacing(listed) as file:
+            file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in set_aside)
+    shutil.rmtree(work)
+    return Account(notes=count, set_aside=listed, num_set_aside=len(set_aside), **totals)
+
+
+def _name(shard: _Shard) -> str:
+    return shard.part.name
+
+
+def _aside_in_words(source: NoteFile) -> str:
+    return f"; the first of {len(source.set_aside):,} bad records: {source.set_aside[0]}" if source.set_aside else ""
+
+
+def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:
+    """What decides the result, and the number of notes."""
+    digest, count = hashlib.sha256(), 0
+    for note in source:
+        digest.update(json.dumps([note.id, note.text]).encode())
+        count += 1
+    tuned = reader.ADAPTER if reading.run is None else find_run(reading.run).trained_to_end()
+    own = reading.glossary and hashlib.sha256(reading.glossary.read_bytes()).hexdigest()
+    options = {key: value for key, value in asdict(reading).items() if key not in ("run", "glossary")}
+    settings = {"medalist": __version__, "shard": SHARD, "notes": digest.hexdigest(), "glossary": own}
+    return settings | {"model": weights_sha256(tuned)} | options, count
+
+
+def _open_work(work: Path, settings: dict[str, Any]) -> str:
+    """Make the work folder, readable by its owner only, or take up an earlier one; the day on which it was begun."""
+    manifest = work / "settings.json"
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        day = str(found.pop("day"))
+    except (OSError, ValueError, KeyError):
+        found = None
+    if found == settings:
+        return day
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    work.chmod(0o700)
+    day = date.today().isoformat()
+    with replacing(manifest) as file:
+        json.dump(settings | {"day": day}, file)
+    return day
+
+
+@lru_cache(maxsize=1)  # in each process, the model is loaded for its first shard
+def _expander(reading: Reading) -> Expander:
+    return Expander.load(
+        reading.run,
+        glossary=reading.glossary,
+        any_case=reading.any_case,
+        min_probability=reading.min_probability,
+        one_sense_per_text=reading.one_sense_per_text,
+    )
+
+
+def _expand_shard(reading: Reading, shard: _Shard) -> None:
+    """Write the records of one shard; runs in a worker."""
+    expanded = _expander(reading)([note.text for note in shard.notes])
+    with replacing(shard.part) as file:
+        for note, one in zip(shard.notes, expanded, strict=True):
+            file.write(json.dumps(_record(note, one, reading.replaced)) + "\n")
+
+
+def _record(note: Note, expanded: ExpandedText, replaced: Unsure | None) -> Record:
+    def with_surface(one: Expansion | DoNotUse) -> Record:
+        return one.to_dict() | {"surface": expanded.surface(one)}
+
+    record: Record = {
+        "id": note.id,
+        "expansions": [_rounded(with_surface(one)) for one in expanded],
+        "warnings": [with_surface(one) for one in expanded.warnings],
+    }
+    return record if replaced is None else record | {"expanded_text": expanded.replaced(unsure=replaced)}
+
+
+def _rounded(record: Record) -> Record:
+    """Probabilities to 6 digits: those beyond depend on the number of threads."""
+    others = [one | {"probability": round(one["probability"], 6)} for one in record["alternatives"]]
+    return record | {"probability": round(record["probability"], 6), "alternatives": others}
+
+
+def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:
+    """The records of all parts, in order; what they hold is added to the totals."""
+    for part in parts:
+        with part.open(encoding="utf-8") as file:
+            for line in file:
+                record = json.loads(line)
+                found = record["expansions"]
+                totals["expansions"] += sum(one["long_form"] is not None for one in found)
+                totals["sure"] += sum(one["sure"] for one in found)
+                totals["unlisted"] += sum(one["evidence"] == "unlisted" for one in found)
+                totals["warnings"] += len(record["warnings"])
+                yield record

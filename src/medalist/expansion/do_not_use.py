@@ -1,0 +1,85 @@
+"""Finds notations that safety bodies advise against, in the raw text and without any model.
+
+The rules are in `do_not_use.csv`, in words of our own, after the Joint Commission's "Do Not Use" list and ISMP's list
+of error-prone abbreviations: those entries of the lists that can be told from their surroundings. Laboratory results
+(1.0 mg/dL, 40 U/L) are exempt, as they are for the Joint Commission.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from .results import DoNotUse, Expansion
+
+_FILE = Path(__file__).with_suffix(".csv")
+_UNIT = r"(?:mg|mcg|[µμ]g|micrograms?|milligrams?|g|grams?|mL|ml|units?|[Uu]|IU|mEq|meq|mmol)"
+_PARTS = {
+    "<number>": r"(?<![\w.,])\.?\d{1,7}(?:[.,]\d{1,6}){0,3}",
+    # of a drug, not of a laboratory result: 1 mg, 1 mg/kg, but not 1 mg/dL
+    "<dose unit>": _UNIT + r"(?![\w%])(?!\s?/\s?(?:d|m|µ|μ|f)?[Ll]\b)",
+    "<dose>": r"(?<![\w.,])(?:\d{1,7}(?:[.,-]\d{1,6}){0,3}|\.\d{1,6})\s?" + _UNIT + r"(?![\w%])",
+    "<route>": r"(?:IV|IM|SC|SQ|PO|iv|im|sc|po|i\.v\.|p\.o\.)(?:\s?(?:push|bolus|drip|PCA))?(?!\w)",
+    # up to two words may come between: "drops in OD", "gtt 1 OU"
+    "<drops>": r"(?i:\b(?:gtts?|drops?|ointment|ung)\b)(?:\s[\w%]{1,6}){0,2}\s",
+}
+"""What a pattern can name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rule:
+    notation: str
+    pattern: re.Pattern[str]
+    """Its first group is the notation; the rest is context."""
+    means: str
+    why: str
+    instead: str
+    listed_by: str
+
+
+@cache
+def _rules() -> tuple[_Rule, ...]:
+    with _FILE.open(encoding="utf-8", newline="") as file:
+        return tuple(_Rule(pattern=re.compile(_spelt_out(row.pop("pattern"))), **row) for row in csv.DictReader(file))
+
+
+def _spelt_out(pattern: str) -> str:
+    for name, part in _PARTS.items():
+        pattern = pattern.replace(name, part)
+    return pattern
+
+
+def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
+    """The notations in a text that the Joint Commission or ISMP advises against, in order; they may overlap.
+
+    Some fit two rules: ".5U" lacks a zero and abbreviates unit.
+    """
+    found = [
+        DoNotUse(
+            start=match.start(1),
+            end=match.end(1),
+            notation=rule.notation,
+            means=rule.means,
+            why=rule.why,
+            instead=rule.instead,
+            source=rule.listed_by,
+        )
+        for rule in _rules()
+        for match in rule.pattern.finditer(text)
+    ]
+    return tuple(sorted(found, key=lambda warning: (warning.start, warning.end)))
+
+
+def warned(expansions: Sequence[Expansion], warnings: Sequence[DoNotUse]) -> tuple[Expansion, ...]:
+    """Expansions with the first warning that covers a part of each; both are in the order of the text."""
+    result, first = [], 0
+    for expansion in expansions:
+        while first < len(warnings) and warnings[first].end <= expansion.start:
+            first += 1
+        overlaps = first < len(warnings) and warnings[first].start < expansion.end
+        result.append(replace(expansion, warning=warnings[first]) if overlaps else expansion)
+    return tuple(result)

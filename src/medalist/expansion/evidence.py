@@ -1,0 +1,162 @@
+"""What is known about the short forms of a text before a model is asked: definitions, glossary, inventory, nothing.
+
+`Lexicon.find` gives each short form its place and, where no model is needed, its answer, in the order of precedence
+that `results.Expansion.evidence` states.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..data.definitions import Definition, find_definitions
+from ..data.detection import ShortFormFinder
+from ..data.inventory import Inventory
+from ..data.passages import Mention, without_overlap
+from ..data.surroundings import is_ordinary_word, surroundings
+from .results import Evidence
+
+Glossary = Inventory | str | Path | Mapping[str, str | Sequence[str]]
+"""A user's own short forms: an inventory, the path of a CSV, TSV or JSON file, or short form -> long form or forms."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A short form of a text, with its answer if no model is needed."""
+
+    mention: Mention
+    evidence: Evidence | None = None
+    """None: a model is to choose among the senses that `Lexicon.senses` lists."""
+    long_form: str | None = None
+    definition: tuple[int, int] | None = None
+    """Where the text spells the short form out."""
+
+    @property
+    def start(self) -> int:
+        """First character of the short form."""
+        return self.mention.start
+
+    @property
+    def end(self) -> int:
+        """One past its last character."""
+        return self.mention.end
+
+
+class Lexicon:
+    """An inventory and a user's glossary, which wins where it lists a short form.
+
+    Args:
+        inventory: the senses to offer for short forms that the glossary does not list.
+        glossary: the user's own entries.
+        any_case: also read "copd" as "COPD".
+        skip_words: leave out ordinary words in lower case that only look like a short form of the inventory.
+    """
+
+    def __init__(self, inventory: Inventory, glossary: Inventory, *, any_case: bool, skip_words: bool) -> None:
+        self._glossary, self._any_case, self._skip_words = glossary, any_case, skip_words
+        given_way = self._giving_way(inventory)
+        kept = {key: senses for key, senses in inventory.senses.items() if key not in given_way}
+        self.senses = Inventory(senses=dict(glossary.senses) | kept, origin=inventory.origin)
+        """Which long forms are offered for each short form."""
+        self._finder = ShortFormFinder(self.senses, any_case=any_case)
+
+    def in_glossary(self, short_form: str) -> bool:
+        """Whether the user's glossary lists a short form."""
+        return short_form in self._glossary.senses
+
+    def find(self, text: str) -> list[Found]:
+        """The short forms of a text in order, without overlap; the longest of those that begin together."""
+        ranked = [*self._defined(text), *self._listed(text)]
+        chosen = without_overlap(sorted(ranked, key=lambda found: (found.start, -found.end)))  # stable: definitions win
+        return sorted([*chosen, *_unlisted(text, chosen)], key=lambda found: found.start)
+
+    def _defined(self, text: str) -> list[Found]:
+        """Short forms that the text spells out, from where it does so; the last definition before a mention holds."""
+        definitions: dict[str, list[Definition]] = {}
+        for definition in find_definitions(text):
+            definitions.setdefault(definition.short_form, []).append(definition)
+        known = Inventory.of((key, all_[0].long_form, 0, None) for key, all_ in definitions.items())
+        starts = {key: [definition.start for definition in all_] for key, all_ in definitions.items()}
+        found = []
+        for mention in ShortFormFinder(known, any_case=self._any_case).find(text):
+            candidates = definitions[mention.short_form]
+            at = bisect_right(starts[mention.short_form], mention.start) - 1
+            if at >= 0 and not is_ordinary_word(text, mention):
+                long_form, span = candidates[at].long_form, candidates[at].long
+                found.append(Found(mention=mention, evidence="defined in text", long_form=long_form, definition=span))
+        return found
+
+    def _listed(self, text: str) -> list[Found]:
+        """Short forms that the glossary or the inventory lists."""
+        found = []
+        for mention in self._finder.find(text):
+            ours, listed = self.in_glossary(mention.short_form), self.senses.long_forms(mention.short_form)
+            if (ours or self._skip_words) and is_ordinary_word(text, mention):
+                continue
+            single = ours and len(listed) == 1
+            found.append(
+                Found(mention=mention, evidence="glossary", long_form=listed[0]) if single else Found(mention=mention)
+            )
+        return found
+
+    def _giving_way(self, inventory: Inventory) -> set[str]:
+        """Keys of the inventory that give way to a glossary entry.
+
+        These are the same key and, if case does not count, those that differ from it in case only and have the same
+        senses in the inventory: "ra" where the glossary has "RA".
+        """
+        ours = set(self._glossary.senses)
+        if not self._any_case:
+            return ours
+        folded = {key.lower(): set(inventory.long_forms(key)) for key in ours}
+        return ours | {key for key in inventory.senses if set(inventory.long_forms(key)) == folded.get(key.lower())}
+
+
+def read_glossary(glossary: Glossary) -> Inventory:
+    """A user's glossary as an inventory.
+
+    Raises:
+        FileNotFoundError: it is the path of a file that does not exist.
+        ValueError: it is malformed or lists nothing; the message says where.
+    """
+    if isinstance(glossary, Inventory):
+        return glossary
+    if isinstance(glossary, (str, Path)):
+        return Inventory.read(Path(glossary))
+    entries = {key: (names,) if isinstance(names, str) else names for key, names in glossary.items()}
+    read = Inventory.of(((key, name, 0, None) for key, names in entries.items() for name in names), "glossary")
+    if not read.senses:
+        raise ValueError("The glossary lists no senses")
+    return read
+
+
+def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:
+    """What looks like a short form outside the spans that are taken: short, mostly capitals, and not a word."""
+    starts = [found.start for found in taken]
+    for match in _LIKE_SHORT_FORM.finditer(text):
+        at = bisect_right(starts, match.start()) - 1
+        if (at >= 0 and taken[at].end > match.start()) or (at + 1 < len(taken) and starts[at + 1] < match.end()):
+            continue
+        mention = Mention(start=match.start(), end=match.end(), short_form=match[1])
+        if _looks_like_short_form(text, mention):
+            yield Found(mention=mention, evidence="unlisted")
+
+
+_LIKE_SHORT_FORM = re.compile(r"(?<![\w.@'’\u0300-\u036f])([A-Za-z][A-Za-z0-9]{1,7}?)s?(?![\w@\u0300-\u036f])")
+"""A word of two to eight letters and digits, perhaps with a plural s."""
+_NO_SHORT_FORM = re.compile(
+    r"[IVXLC]+|MON|TUES?|WED|THU(?:RS)?|FRI|SAT|SUN|JAN|FEB|MAR|APR|MAY|JUNE?|JULY?|AUG|SEPT?|OCT|NOV|DEC"
+)
+"""Roman numerals, days and months."""
+
+
+def _looks_like_short_form(text: str, mention: Mention) -> bool:
+    short_form = mention.short_form
+    letters, capitals = sum(map(str.isalpha, short_form)), sum(map(str.isupper, short_form))
+    if capitals < 2 or 2 * capitals < letters or 2 * letters < len(short_form) or _NO_SHORT_FORM.fullmatch(short_form):
+        return False
+    signs = surroundings(text, mention)
+    return not signs.word and not signs.name and signs.capitals < 0.5

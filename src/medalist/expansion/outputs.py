@@ -1,0 +1,192 @@
+"""Writes the expansions of many notes: JSON Lines, CSV, Parquet, BRAT's stand-off format, and OMOP's NOTE_NLP table.
+
+A record is `ExpandedText.to_dict()` with the note's `id`, the `surface` of each expansion and warning, and, if that was
+asked for, the `expanded_text`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..tools.files import replacing, writing_folder
+from .notes import Note
+
+Format = Literal["jsonl", "csv", "parquet", "brat", "note-nlp"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+Record = dict[str, Any]
+_ROWS_AT_A_TIME = 10_000
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("surface", pa.string()),
+        ("short_form", pa.string()),
+        ("long_form", pa.string()),
+        ("probability", pa.float64()),
+        ("sure", pa.bool_()),
+        ("evidence", pa.string()),
+        ("alternatives", pa.list_(pa.struct([("long_form", pa.string()), ("probability", pa.float64())]))),
+        ("warning", pa.string()),
+    ]
+)
+"""One row for each expansion, and one with the evidence `do not use` for each warning about anything else."""
+
+_NOTE_NLP = (
+    "note_nlp_id",
+    "note_id",
+    "section_concept_id",
+    "snippet",
+    "offset",
+    "lexical_variant",
+    "note_nlp_concept_id",
+    "note_nlp_source_concept_id",
+    "nlp_system",
+    "nlp_date",
+    "nlp_datetime",
+    "term_exists",
+    "term_temporal",
+    "term_modifiers",
+)
+"""The columns of OMOP's common data model, 5.4."""
+
+
+def format_of(out: Path, named: Format | None = None) -> Format:
+    """The format of a file to be written, by its name unless it is named.
+
+    Raises:
+        ValueError: the name says nothing.
+    """
+    if named is not None:
+        return named
+    by_name: dict[str, Format] = {".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+    if out.suffix.lower() not in by_name:
+        raise ValueError(f"{out}: its name says no format. Call it .jsonl, .csv or .parquet, or give --format")
+    return by_name[out.suffix.lower()]
+
+
+def write_records(records: Iterable[Record], out: Path, kind: Format, *, notes: Iterable[Note], day: str) -> None:
+    """Write the records of all notes, in order; `out` appears whole or not at all.
+
+    Args:
+        records: one for each note.
+        out: the file, or for BRAT the folder, to write.
+        kind: the format.
+        notes: the same notes; their text is only read for BRAT, which keeps it beside the annotations.
+        day: the date to give in NOTE_NLP, as 2026-11-30.
+    """
+    if kind == "brat":
+        with writing_folder(out) as folder:
+            for note, record in zip(notes, records, strict=True):
+                _write_brat(note, record, folder)
+    elif kind == "parquet":
+        with replacing(out, "wb") as file:
+            _write_parquet(records, file)
+    else:
+        write: dict[str, Callable[[Iterable[Record], IO[str]], None]] = {
+            "jsonl": _write_jsonl,
+            "csv": _write_csv,
+            "note-nlp": lambda records, file: _write_note_nlp(records, file, day),
+        }
+        with replacing(out) as file:
+            write[kind](records, file)
+
+
+def _write_jsonl(records: Iterable[Record], file: IO[str]) -> None:
+    for record in records:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _rows(record: Record) -> Iterator[Record]:
+    """The rows of one note, in the order of its text."""
+    rows = [
+        {name: one.get(name) for name in SCHEMA.names}
+        | {"id": record["id"], "warning": one["warning"] and one["warning"]["why"]}
+        for one in record["expansions"]
+    ]
+    spans = [(one["start"], one["end"]) for one in record["expansions"]]
+    for warning in record["warnings"]:
+        if not any(start < warning["end"] and warning["start"] < end for start, end in spans):
+            rows.append(
+                dict.fromkeys(SCHEMA.names)
+                | {name: warning[name] for name in ("start", "end", "surface")}
+                | {"id": record["id"], "short_form": warning["notation"], "sure": False}
+                | {"evidence": "do not use", "alternatives": [], "warning": warning["why"]}
+            )
+    return iter(sorted(rows, key=lambda row: (row["start"], row["end"])))
+
+
+def _write_csv(records: Iterable[Record], file: IO[str]) -> None:
+    names = [name for name in SCHEMA.names if name != "alternatives"]
+    writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerows(_rows(record))
+
+
+def _write_parquet(records: Iterable[Record], file: IO[bytes]) -> None:
+    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        waiting: list[Record] = []
+        for record in records:
+            waiting += _rows(record)
+            if len(waiting) >= _ROWS_AT_A_TIME:
+                writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+                waiting = []
+        writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+
+
+def _write_brat(note: Note, record: Record, folder: Path) -> None:
+    """`.txt` and `.ann` of one note: a text-bound annotation for each expansion or warning, and a note on it."""
+    target = folder / f"{note.id}.txt"
+    if folder.resolve() not in target.resolve().parents:
+        raise ValueError(f"Note {note.id} cannot be written in BRAT's format: its id leads out of the folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("w", encoding="utf-8", newline="") as file:
+        file.write(note.text)
+    lines = []
+    for number, row in enumerate(_rows(record), 1):
+        kind = "DoNotUse" if row["evidence"] == "do not use" else "ShortForm"
+        surface = " ".join(row["surface"].split("\n"))
+        lines.append(f"T{number}\t{kind} {row['start']} {row['end']}\t{surface}")
+        said = (
+            f"{row['long_form']} ({row['probability']:.2f}, {row['evidence']})" if row["long_form"] else row["evidence"]
+        )
+        lines.append(f"#{number}\tAnnotatorNotes T{number}\t{said}{'; ' + row['warning'] if row['warning'] else ''}")
+    target.with_suffix(".ann").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _write_note_nlp(records: Iterable[Record], file: IO[str], day: str) -> None:
+    """OMOP's NOTE_NLP: no snippet, so that no text but the short forms leaves the notes; no concepts (0)."""
+    writer = csv.DictWriter(file, _NOTE_NLP, restval="", lineterminator="\n")
+    writer.writeheader()
+    number = 0
+    for record in records:
+        for row in _rows(record):
+            if row["long_form"] is None:
+                continue
+            number += 1
+            writer.writerow(
+                {
+                    "note_nlp_id": number,
+                    "note_id": record["id"],
+                    "section_concept_id": 0,
+                    "offset": row["start"],
+                    "lexical_variant": row["surface"],
+                    "note_nlp_concept_id": 0,
+                    "note_nlp_source_concept_id": 0,
+                    "nlp_system": "medalist",
+                    "nlp_date": day,
+                    "term_exists": "Y",
+                    "term_modifiers": (
+                        f"long_form={row['long_form']},probability={row['probability']},evidence={row['evidence']}"
+                    ),
+                }
+            )

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import csv
+import time
+
+import pytest
+
+from medalist.expansion.do_not_use import _FILE, find_do_not_use, warned
+from medalist.expansion.results import Expansion
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(text[w.start : w.end], w.notation) for w in find_do_not_use(text)]
+
+
+def test_each_notation_of_a_list_of_drugs_is_found():
+    text = "warfarin 5 mg QOD; lorazepam 1.0 mg, digoxin .5 mg, insulin qd"
+    expected = [("QOD", "QOD"), ("1.0 mg", "trailing zero"), (".5 mg", "missing zero"), ("qd", "QD")]
+    assert found(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "notation", "surface"),
+    [
+        ("insulin 10U nocte", "U", "10U"),
+        ("heparin 5,000 u sc", "U", "5,000 u"),
+        ("insulin 2U/h", "U", "2U"),
+        ("vit D 400 IU", "IU", "400 IU"),
+        ("aspirin Q.D., then", "QD", "Q.D."),
+        ("aspirin q.d. Then", "QD", "q.d"),
+        ("warfarin q.o.d.", "QOD", "q.o.d"),
+        ("morphine 10.00mg", "trailing zero", "10.00mg"),
+        ("dose 1.0 mg/kg", "trailing zero", "1.0 mg"),
+        ("dose .25 mcg", "missing zero", ".25 mcg"),
+        ("MS 4 mg IV", "MS", "MS"),
+        ("4 mg of MS given", "MS", "MS"),
+        ("MS IV push", "MS", "MS"),
+        ("MSO4 2 mg", "MSO4", "MSO4"),
+        ("MgSO4 2 g", "MgSO4", "MgSO4"),
+        ("lidocaine 5 cc", "CC", "5 cc"),
+        ("digoxin 125 µg", "µg", "125 µg"),
+        ("digoxin 125 μg", "µg", "125 μg"),
+        ("heparin SQ", "SQ", "SQ"),
+        ("zolpidem 5 mg po hs", "HS", "hs"),
+        ("quetiapine qhs", "QHS", "qhs"),
+        ("tiw dressing", "TIW", "tiw"),
+        ("d/c'd home", "d/c", "d/c'd"),
+        ("gtt 1 OD", "OD", "OD"),
+        ("drops OU", "OU", "OU"),
+        ("midazolam 5 mg IN.", "IN", "IN"),
+        ("HCT 25 mg", "HCT", "HCT"),
+        ("on AZT", "AZT", "AZT"),
+        ("MTX weekly", "MTX", "MTX"),
+        ("regular insulin SSI", "SSI", "SSI"),
+    ],
+)
+def test_a_notation_is_found_where_it_is_dangerous(text, notation, surface):
+    assert (surface, notation) in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "known MS since 2004, MS plaques",
+        "HCT 38 %, Hct 40",
+        "creatinine 1.0 mg/dL, K 4.0 mmol/L, ALT 40 U/L, TSH 2.0 mIU/L",
+        "version 1.0, size 1.0 cm, 3.05 mg, 10.5 mg, 0.5 mg, 1 mg",
+        "U/A clean, type U, 10Units, 5 ug",
+        "OD on paracetamol, OS 12 months, IN the ward, HS dual, SC joint",
+        "5 mg IN 100 ml, 5 mg IN THE MORNING",
+        "SSI after surgery, PCA running, ccs, qdx, the day",
+        "c/d ratio, w/d/c, BIWEEKLY",
+        "",
+    ],
+)
+def test_what_only_looks_like_one_is_left_alone(text):
+    assert found(text) == []
+
+
+def test_a_warning_says_why_what_to_write_and_who_says_so():
+    [warning] = find_do_not_use("MS 4 mg")
+    assert warning.to_dict() == {
+        "start": 0,
+        "end": 2,
+        "notation": "MS",
+        "means": "morphine sulfate",
+        "why": "can also be magnesium sulfate",
+        "instead": "morphine sulfate or magnesium sulfate",
+        "source": "Joint Commission; ISMP",
+    }
+
+
+def test_one_place_can_break_two_rules():
+    assert sorted(found("insulin .5U")) == [(".5U", "U"), (".5U", "missing zero")]
+
+
+def test_every_rule_is_complete_and_names_its_source():
+    with _FILE.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 30
+    for row in rows:
+        assert all(row.values()), row
+        assert set(row["listed_by"].split("; ")) <= {"Joint Commission", "ISMP"}
+    official = {row["notation"] for row in rows if "Joint" in row["listed_by"]}
+    assert official == {"U", "IU", "QD", "QOD", "trailing zero", "missing zero", "MS", "MSO4", "MgSO4"}
+
+
+@pytest.mark.parametrize("part", ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x"])
+def test_time_is_linear_whatever_the_text(part):
+    began = time.perf_counter()
+    find_do_not_use(part * 50_000)
+    assert time.perf_counter() - began < 5
+
+
+def expansion(start, end):
+    return Expansion(
+        start=start,
+        end=end,
+        short_form="MS",
+        long_form=None,
+        probability=1.0,
+        alternatives=(),
+        evidence="abstained",
+        sure=False,
+    )
+
+
+def test_an_expansion_carries_the_warning_about_its_own_notation_only():
+    text = "MS, MS 4 mg, qd MS"
+    warnings = find_do_not_use(text)
+    first, dangerous, daily, last = warned(
+        [expansion(*span) for span in ((0, 2), (4, 6), (13, 15), (16, 18))], warnings
+    )
+    assert [first.warning, last.warning] == [None, None]
+    assert (dangerous.warning.notation, daily.warning.notation) == ("MS", "QD")

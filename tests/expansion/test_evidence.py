@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from medalist.data.inventory import NO_SENSES, Inventory
+from medalist.expansion.evidence import Lexicon, read_glossary
+
+INVENTORY = Inventory.of(
+    [
+        ("CHF", "congestive heart failure", 9, None),
+        ("RA", "room air", 5, None),
+        ("RA", "rheumatoid arthritis", 4, None),
+        ("Ra", "room air", 1, None),
+        ("Ra", "rheumatoid arthritis", 1, None),
+        ("ra", "radium", 1, None),
+        ("OR", "operating room", 1, None),
+    ]
+)
+
+
+def lexicon(glossary=None, *, any_case=False, skip_words=False):
+    own = NO_SENSES if glossary is None else read_glossary(glossary)
+    return Lexicon(INVENTORY, own, any_case=any_case, skip_words=skip_words)
+
+
+def found(text, *arguments, **options):
+    """(surface, evidence, long form) of each short form."""
+    all_ = lexicon(*arguments, **options).find(text)
+    return [(text[one.start : one.end], one.evidence, one.long_form) for one in all_]
+
+
+def test_the_definition_of_the_text_wins_here_and_behind_it():
+    text = "Congestive hepatic fibrosis (CHF) was seen; CHF progressed."
+    answer = ("CHF", "defined in text", "Congestive hepatic fibrosis")
+    assert found(text) == [answer, answer]
+    assert found(text, {"CHF": "something else"}) == [answer, answer]
+    spans = {text[slice(*one.definition)] for one in lexicon().find(text)}
+    assert spans == {"Congestive hepatic fibrosis"}
+
+
+def test_a_definition_does_not_reach_back_so_that_text_appended_changes_nothing_before_it():
+    text = "CHF worse. "
+    assert found(text) == [("CHF", None, None)]
+    assert found(text + "Congestive hepatic fibrosis (CHF).")[:1] == [("CHF", None, None)]
+
+
+def test_the_last_definition_before_a_mention_holds():
+    text = "Right atrium (RA), RA. Renal artery (RA), RA."
+    assert [name for _, _, name in found(text)] == ["Right atrium"] * 2 + ["Renal artery"] * 2
+
+
+def test_short_forms_that_nothing_lists_are_known_from_their_definition():
+    text = "zonal quality index (ZQI); later ZQIs rose"
+    assert [(surface, evidence) for surface, evidence, _ in found(text)] == [
+        ("ZQI", "defined in text"),
+        ("ZQIs", "defined in text"),
+    ]
+
+
+def test_a_single_entry_of_the_glossary_needs_no_model_and_several_do():
+    assert found("CHF", {"CHF": "chronic hydrofracture"}) == [("CHF", "glossary", "chronic hydrofracture")]
+    ours = lexicon({"CHF": ["first", "second"]})
+    assert [one.evidence for one in ours.find("CHF")] == [None]
+    assert ours.senses.long_forms("CHF") == ("first", "second")
+    assert ours.in_glossary("CHF") and not ours.in_glossary("RA")
+
+
+def test_a_glossary_adds_short_forms():
+    assert found("seen in ZQI", {"ZQI": "zonal quality index"}) == [("ZQI", "glossary", "zonal quality index")]
+
+
+def test_the_glossary_takes_over_spellings_that_mean_the_same_and_no_others():
+    glossary = {"RA": "reading aid"}
+    assert found("RA Ra ra", glossary, any_case=True) == [
+        ("RA", "glossary", "reading aid"),
+        ("Ra", "glossary", "reading aid"),
+        ("ra", None, None),  # radium, a short form of its own
+    ]
+    assert found("Ra", glossary) == [("Ra", None, None)]
+
+
+def test_ordinary_words_are_no_glossary_entries_and_can_be_skipped():
+    assert found("one or two; OR 3", {"OR": "operating room"}, any_case=True) == [("OR", "glossary", "operating room")]
+    assert [surface for surface, _, _ in found("one or two", any_case=True)] == ["or"]
+    assert found("one or two", any_case=True, skip_words=True) == []
+
+
+@pytest.mark.parametrize("surface", ["ZQI", "ZQIs", "eZQI", "ZQ1", "HbZ1c", "zQI"])
+def test_what_looks_like_a_short_form_and_is_not_listed_is_shown(surface):
+    assert found(f"raised {surface} today") == [(surface, "unlisted", None)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stage XIV, MON and DEC",
+        "patient McDonald",
+        "WAS SEEN TODAY WITH ZQI PAIN",
+        "id AB123456, a@ZQI.org, x_ZQI, www.ZQI",
+        "ABCDEFGHIJ",
+        "Zqi zqi Z",
+        "THE end",
+        "Dr ZQI",
+        "BEHÇET",
+        "ZQÏ ZQI\u0308",
+    ],
+)
+def test_what_does_not_look_like_one_is_not(text):
+    assert found(text) == []
+
+
+def test_nothing_overlaps_and_the_longest_of_those_that_begin_together_wins():
+    text = "right atrial index (RA-I); RA-I and RA"
+    assert [(surface, evidence) for surface, evidence, _ in found(text)] == [
+        ("RA-I", "defined in text"),
+        ("RA-I", "defined in text"),
+        ("RA", None),
+    ]
+
+
+def test_a_glossary_is_a_file_an_inventory_or_a_mapping(tmp_path):
+    path = tmp_path / "ours.csv"
+    path.write_text("short_form,long_form,ward\nZQI,zonal quality index,3\n")
+    expected = {"ZQI": ("zonal quality index",)}
+    for glossary in (path, str(path), {"ZQI": "zonal quality index"}, {"ZQI": ["zonal quality index"]}):
+        read = read_glossary(glossary)
+        assert {key: read.long_forms(key) for key in read.senses} == expected
+    assert read_glossary(INVENTORY) is INVENTORY
+    with pytest.raises(ValueError, match="lists no senses"):
+        read_glossary({})
+    with pytest.raises(FileNotFoundError, match=r"gone\.csv does not exist"):
+        read_glossary(tmp_path / "gone.csv")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from medalist.expansion.notes import NoteFile, holds_many, read_text
+
+NOTES = [("a", 'Pt "on" RA,\nnow; 37 °C'), ("b", ""), ("c", "x" * 200_000)]
+QUOTED = [(name, '"' + text.replace('"', '""') + '"') for name, text in NOTES]
+
+
+def csv_text(mark=","):
+    return f"note_id{mark}ward{mark}note_text\r\n" + "".join(f"{i}{mark}3{mark}{t}\r\n" for i, t in QUOTED)
+
+
+def read(path, **options):
+    source = NoteFile(path=path, **options)
+    return [(note.id, note.text) for note in source], [(s.place, s.id, s.reason) for s in source.set_aside]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_a_table_is_read_whatever_its_separator_and_encoding(tmp_path, mark, encoding):
+    path = tmp_path / "notes.csv"
+    path.write_bytes(csv_text(mark).encode(encoding))
+    assert read(path) == (NOTES, [])
+    path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert read(path.with_suffix(".csv.gz")) == (NOTES, [])
+
+
+def test_json_lines_and_parquet_are_read(tmp_path):
+    rows = [{"id": name, "text": text, "ward": 3} for name, text in NOTES]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
+    assert read(tmp_path / "notes.jsonl") == read(tmp_path / "notes.parquet") == (NOTES, [])
+
+
+def test_a_folder_is_read_in_order_with_its_line_ends(tmp_path):
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "b.txt").write_bytes(b"on RA\r\n")
+    (tmp_path / "ward" / "a.TXT").write_bytes("37 °C".encode("cp1252"))
+    (tmp_path / "c.txt").write_bytes(b"secret \x81")
+    (tmp_path / "other.md").write_text("no note")
+    found, aside = read(tmp_path)
+    assert found == [("b", "on RA\r\n"), ("ward/a", "37 °C")]
+    assert [place for place, _, _ in aside] == ["c.txt"]
+    assert "secret" not in aside[0][2]
+
+
+def test_columns_can_be_named_and_rows_without_ids_are_numbered(tmp_path):
+    path = tmp_path / "notes.csv"
+    path.write_text("text,body,key\none,two,k\nthree,four,l\n")
+    assert read(path)[0] == [("1", "one"), ("2", "three")]
+    assert read(path, text_column="body", id_column="key")[0] == [("k", "two"), ("l", "four")]
+    with pytest.raises(ValueError, match=r"has no column nope; it has text, body, key\. Name it with --text-column"):
+        read(path, text_column="nope")
+    with pytest.raises(ValueError, match="has no column nope"):
+        read(path, id_column="nope")
+
+
+def test_bad_records_are_set_aside_by_place_id_and_reason_and_never_with_their_text(tmp_path):
+    rows = [
+        '{"id": 1, "text": "fine"}',
+        '{"id": 1, "text": "secret"}',
+        '{"id": 2, "text": null}',
+        '{"id": 3, "text": ["secret"]}',
+        '{"text": "secret"}',
+        'secret"',
+        '{"id": 4, "text": "fine too"}',
+        '["secret"]',
+    ]
+    (tmp_path / "notes.jsonl").write_text("\n".join(rows))
+    found, aside = read(tmp_path / "notes.jsonl")
+    assert found == [("1", "fine"), ("4", "fine too")]
+    assert [(place, name) for place, name, _ in aside] == [
+        ("line 2", "1"),
+        ("line 3", "2"),
+        ("line 4", "3"),
+        ("line 5", None),
+        ("line 6", None),
+        ("line 8", None),
+    ]
+    assert "secret" not in json.dumps(aside)
+
+
+def test_a_row_with_too_many_or_too_few_cells_is_set_aside(tmp_path):
+    (tmp_path / "notes.csv").write_text("id,text\n1,a,b\n2\n\n3,c\n")
+    found, aside = read(tmp_path / "notes.csv")
+    assert found == [("3", "c")]
+    assert aside == [("line 2", "1", "3 columns instead of 2"), ("line 3", "2", "1 columns instead of 2")]
+
+
+def test_a_quotation_mark_that_is_not_closed_is_an_error_with_its_line(tmp_path):
+    (tmp_path / "notes.csv").write_text('id,text\n1,"a\nb"\n2,"c\n3,d\n')
+    with pytest.raises(ValueError, match=r"notes\.csv, line 4: a quotation mark is not closed"):
+        read(tmp_path / "notes.csv")
+
+
+def test_it_can_be_read_again_and_counts_what_it_sets_aside_once(tmp_path):
+    (tmp_path / "notes.csv").write_text("id,text\n1,a\n1,b\n")
+    source = NoteFile(path=tmp_path / "notes.csv")
+    assert list(source) == list(source)
+    assert len(source.set_aside) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("notes.xml", b"<a/>", "has an unknown format"),
+        ("notes.parquet", b"x", "is not a Parquet file"),
+        ("notes.csv", b"id,text\n1,\x81\n", "is not utf-8 or cp1252"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read(tmp_path / name)
+    assert "\n" not in str(error.value)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read(tmp_path / "gone.csv")
+
+
+def test_a_single_text_is_read_and_a_document_is_refused(tmp_path):
+    (tmp_path / "note.txt").write_bytes("37 °C\r\n".encode("utf-16"))
+    assert read_text(tmp_path / "note.txt") == ("37 °C\r\n", "utf-16")
+    for name, content in (("note.docx", b"PK"), ("note.pdf", b"%PDF"), ("note.dat", b"a\0b")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=r"note\.\w+ is not plain text: convert it first"):
+            read_text(tmp_path / name)
+    assert [holds_many(tmp_path / name) for name in (".", "note.txt", "x.csv", "x.jsonl.gz")] == [
+        True,
+        False,
+        True,
+        True,
+    ]

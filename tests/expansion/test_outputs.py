@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from medalist.expansion.notes import Note
+from medalist.expansion.outputs import format_of, write_records
+
+NOTES = [Note(id="a", text="on RA,\r\nqd"), Note(id="ward/b.1", text=""), Note(id="c", text="XKP")]
+WARNING = {"start": 8, "end": 10, "surface": "qd", "notation": "QD", "why": "read as QOD", "instead": "daily"}
+RA = {
+    "start": 3,
+    "end": 5,
+    "surface": "RA",
+    "short_form": "RA",
+    "long_form": "room air, indoors",
+    "probability": 0.9,
+    "sure": True,
+    "evidence": "model",
+    "alternatives": [{"long_form": "room air, indoors", "probability": 0.9}],
+    "definition": None,
+    "warning": None,
+}
+XKP = RA | {"start": 0, "end": 3, "surface": "XKP", "short_form": "XKP", "long_form": None, "evidence": "unlisted"}
+XKP |= {"sure": False, "probability": 1.0, "alternatives": []}
+RECORDS = [
+    {"id": "a", "expansions": [RA], "warnings": [WARNING]},
+    {"id": "ward/b.1", "expansions": [], "warnings": []},
+    {"id": "c", "expansions": [XKP], "warnings": []},
+]
+
+
+def written(tmp_path, kind, name="out"):
+    write_records(iter(RECORDS), tmp_path / name, kind, notes=NOTES, day="2026-11-30")
+    return tmp_path / name
+
+
+def test_json_lines_hold_one_record_for_each_note(tmp_path):
+    assert [json.loads(line) for line in written(tmp_path, "jsonl").read_text().splitlines()] == RECORDS
+
+
+def test_a_table_has_a_row_for_each_expansion_and_other_warning_in_the_order_of_the_text(tmp_path):
+    table = pq.read_table(written(tmp_path, "parquet")).to_pylist()
+    assert [(row["id"], row["surface"], row["long_form"], row["evidence"], row["warning"]) for row in table] == [
+        ("a", "RA", "room air, indoors", "model", None),
+        ("a", "qd", None, "do not use", "read as QOD"),
+        ("c", "XKP", None, "unlisted", None),
+    ]
+    assert table[0]["alternatives"] == RA["alternatives"]
+    with written(tmp_path, "csv", "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["start"], row["end"], row["long_form"]) for row in rows] == [
+        ("a", "3", "5", "room air, indoors"),
+        ("a", "8", "10", ""),
+        ("c", "0", "3", ""),
+    ]
+
+
+def test_a_warning_about_an_expansion_stands_in_its_row(tmp_path):
+    warned = WARNING | {"start": 4, "end": 6, "surface": "A,"}
+    record = {"id": "a", "expansions": [RA | {"warning": warned}], "warnings": [warned]}
+    write_records([record], tmp_path / "out", "parquet", notes=NOTES, day="2026-11-30")
+    [row] = pq.read_table(tmp_path / "out").to_pylist()
+    assert (row["evidence"], row["warning"]) == ("model", "read as QOD")
+
+
+def test_brat_gets_text_and_annotations_side_by_side(tmp_path):
+    folder = written(tmp_path, "brat")
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == [
+        "a.ann",
+        "a.txt",
+        "c.ann",
+        "c.txt",
+        "ward/b.1.ann",
+        "ward/b.1.txt",
+    ]
+    assert (folder / "a.txt").read_bytes() == b"on RA,\r\nqd"
+    assert (folder / "a.ann").read_text().splitlines() == [
+        "T1\tShortForm 3 5\tRA",
+        "#1\tAnnotatorNotes T1\troom air, indoors (0.90, model)",
+        "T2\tDoNotUse 8 10\tqd",
+        "#2\tAnnotatorNotes T2\tdo not use; read as QOD",
+    ]
+    assert (folder / "ward/b.1.ann").read_text() == ""
+
+
+def test_an_id_cannot_lead_out_of_the_folder(tmp_path):
+    with pytest.raises(ValueError, match="its id leads out of the folder"):
+        write_records([RECORDS[1]], tmp_path / "out", "brat", notes=[Note(id="../../evil", text="")], day="2026-11-30")
+    assert not (tmp_path / "out").exists()
+
+
+def test_note_nlp_has_omop_s_columns_and_only_what_was_answered(tmp_path):
+    with written(tmp_path, "note-nlp").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert row["note_id"] == "a"
+    assert (row["offset"], row["lexical_variant"], row["nlp_date"], row["snippet"]) == ("3", "RA", "2026-11-30", "")
+    assert row["term_modifiers"] == "long_form=room air, indoors,probability=0.9,evidence=model"
+    assert len(row) == 14
+
+
+def test_the_name_says_the_format_unless_it_is_given(tmp_path):
+    assert [format_of(tmp_path / name) for name in ("a.jsonl", "a.CSV", "a.parquet")] == ["jsonl", "csv", "parquet"]
+    assert format_of(tmp_path / "a", "brat") == "brat"
+    with pytest.raises(ValueError, match="its name says no format"):
+        format_of(tmp_path / "a.xlsx")
