@@ -82,9 +82,10 @@ def fit(cases: Sequence[Case], *, precision: float) -> Calibration:
     """Fit the weights of both decisions, and set their thresholds on answers with weights that the text had no part in.
 
     The second decision's weights minimise the negative log-likelihood among the listed senses. The first is a logistic
-    rule (scikit-learn); with too few look-alikes it goes by the model alone. Thresholds are set on answers that are
-    cross-validated over passages: the first so that `LEFT_ALONE` of the look-alikes, or all but `NEEDLESS` of the real
-    short forms, fall on the right side; the second is the lowest at which `precision` of what is offered is right.
+    rule (scikit-learn); with too few look-alikes it is the model's evidence alone, moved so that all but `NEEDLESS` of
+    the real short forms have a probability of one half or more. Thresholds are set on answers that are cross-validated
+    over passages: the first so that `LEFT_ALONE` of the look-alikes are below it, or at one half; the second is the
+    lowest at which `precision` of what is offered is right.
 
     Args:
         cases: of validation data.
@@ -116,11 +117,7 @@ def with_thresholds(
     """The weights with both thresholds set on the given decisions."""
     short_form = np.array([decision.short_form for decision in decisions])
     alike = np.array([case.is_look_alike for case in cases])
-    if _has_look_alikes(cases):
-        least = float(np.quantile(short_form[alike], LEFT_ALONE))
-    else:
-        listed = np.array([case.item.gold is not None for case in cases])
-        least = min(0.5, float(np.quantile(short_form[listed], NEEDLESS, method="lower")))
+    least = float(np.quantile(short_form[alike], LEFT_ALONE)) if _has_look_alikes(cases) else 0.5
     return replace(
         weights,
         short_form_from=round(least, 4),
@@ -175,13 +172,15 @@ def _sense_weights(choices: Sequence[Case]) -> tuple[float, float]:
 
 
 def _rule(cases: Sequence[Case]) -> dict[str, float]:
-    """Weights of the first decision; with too few look-alikes, one for the model's evidence and none for the signs."""
+    """Weights of the first decision; with too few look-alikes, of the model's evidence and none of the signs."""
     from sklearn.linear_model import LogisticRegression  # slow to import
 
     names = ("model", *SIGNS)
-    if not _has_look_alikes(cases):
-        return {"constant": 0.0} | dict.fromkeys(names, 0.0) | {"model": 1.0}
     seen = np.array([_features(case) for case in cases])
+    if not _has_look_alikes(cases):
+        evidence = seen[[case.item.gold is not None for case in cases], 0]
+        least = float(np.quantile(evidence, NEEDLESS, method="lower"))
+        return {"constant": -least} | dict.fromkeys(names, 0.0) | {"model": 1.0}
     spread = seen.std(0) + 1e-9
     fitted = LogisticRegression(C=0.5, max_iter=5000).fit(seen / spread, [not case.is_look_alike for case in cases])
     weights = dict(zip(names, (fitted.coef_[0] / spread).tolist(), strict=True))
