@@ -138,7 +138,9 @@ def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tm
     (tmp_path / "note.docx").write_bytes(b"PK")
     code, _, err = run(capsys, "expand", tiny_run, tmp_path / "note.docx")
     assert code == 1 and "is not plain text: convert it first" in err
-    assert run(capsys, "expand", tiny_run, "on RA", "--out", tmp_path / "x.csv")[2].startswith("--out is for a file")
+    for option in (("--out", "x.csv"), ("--workers", 2), ("--text-column", "x"), ("--format", "brat")):
+        assert run(capsys, "expand", tiny_run, "on RA", *option)[2].startswith(f"{option[0]} is for a file of notes")
+    assert run(capsys, "expand", tiny_run, tmp_path / "notes.csv", "--out", "x.csv", "--json")[0] == 1
 
 
 def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):

@@ -112,6 +112,8 @@ def expand(
     if path is not None and holds_many(path):
         if output is None:
             raise ValueError(f"{path} holds many notes: say where the results go with --out")
+        if as_json:
+            raise ValueError("--json is for a single text: call --out .jsonl instead")
         reading = Reading(
             run=run,
             glossary=glossary,
@@ -124,8 +126,16 @@ def expand(
         account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
         out.print(account_table(account))
         return
-    if output is not None:
-        raise ValueError("--out is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt")
+    for_notes = {
+        "--out": output,
+        "--format": kind,
+        "--text-column": text_column,
+        "--id-column": id_column,
+        "--workers": workers if workers != 1 else None,
+        "--ray": ray,
+    }
+    if given := next((name for name, value in for_notes.items() if value is not None), None):
+        raise ValueError(f"{given} is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt")
     if path is not None:
         content, used = read_text(path, encoding)
     else:
