@@ -3,7 +3,7 @@
 import pytest
 
 from medalist.data.passages import Mention
-from medalist.data.surroundings import SIGNS, is_ordinary_word, surroundings
+from medalist.data.surroundings import SIGNS, is_ordinary_word, is_unit, surroundings
 
 
 def mention_of(text, surface, short_form=None):
@@ -61,3 +61,17 @@ def test_ordinary_words_are_left_alone_unless_in_capitals_and_not_when_listed_so
     assert not is_ordinary_word("went to bed", mention_of("went to bed", "to", "to"))
     assert is_ordinary_word("had a scan", mention_of("had a scan", "a", "A"))
     assert not is_ordinary_word("t 38.2", mention_of("t 38.2", "t", "T"))
+
+
+def test_the_length_of_a_word_tells_and_that_of_other_letters_does_not():
+    assert signs("seen AIDS today", "AIDS").word_length == 4
+    assert signs("seen STARTED today", "STARTED").word_length == 6
+    assert signs("seen CABG today", "CABG").word_length == 0
+
+
+def test_a_unit_is_one_behind_a_number_and_in_its_own_case():
+    for text in ("4 mg", "4mg", "0.5 mg IV", "10 mg"):
+        assert is_unit(text, mention_of(text, "mg"))
+    for text in ("mg low", "Mg 0.6", "MG in 2019 and mg"):
+        assert not is_unit(text, mention_of(text, "mg" if "mg" in text else "Mg"))
+    assert not is_unit("4 MG", mention_of("4 MG", "MG"))

@@ -11,7 +11,9 @@ from medalist.data.embedded import reader
 from medalist.data.surroundings import SIGNS, Surroundings
 from medalist.trees.decisions import Calibration, decide, model_evidence
 
-NOTHING = Surroundings(word=0, shouted_word=0, lower_word=0, capitals=0, numbered=0, region=0, place=0, name=0)
+NOTHING = Surroundings(
+    word=0, shouted_word=0, lower_word=0, capitals=0, numbered=0, region=0, place=0, name=0, word_length=0
+)
 PLAIN = Calibration(
     evidence=0.5,
     prior=1.0,

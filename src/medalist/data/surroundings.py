@@ -19,6 +19,8 @@ _NAME = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Nurse|Dear|sister|brother|son|daughter|wife|husband|niece|nephew|aunt|uncle)\.?\s+$",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"\d\s{0,2}$")
+_UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy".split())
 _WORD = re.compile(r"[A-Za-z'’-]+")
 _REGIONS = frozenset(
     [
@@ -117,6 +119,8 @@ class Surroundings:
     """1 if it is such a code and appears where a place name would."""
     name: float
     """1 after a title or a word for a relative."""
+    word_length: float
+    """Its number of characters if it is a word, at most 6, else 0: running text has "pt" and "mg" for words, too."""
 
     def values(self) -> tuple[float, ...]:
         """All signs, in the order of `SIGNS`."""
@@ -136,6 +140,12 @@ def is_ordinary_word(text: str, mention: Mention) -> bool:
     return common and (surface == "a" or surface[1:].islower()) and surface != mention.short_form
 
 
+def is_unit(text: str, mention: Mention) -> bool:
+    """Whether a mention is a unit of measurement behind a number, "4 mg", and spelt as one; it needs no expansion."""
+    surface = text[mention.start : mention.end]
+    return surface in _UNITS and bool(_NUMBER.search(text, max(0, mention.start - 12), mention.start))
+
+
 def surroundings(text: str, mention: Mention) -> Surroundings:
     """Compute the signs for a mention in a text."""
     surface = text[mention.start : mention.end]
@@ -153,6 +163,7 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         region=float(region),
         place=float(region and bool(_PLACE.search(before))),
         name=float(bool(_NAME.search(before))),
+        word_length=float(min(len(surface), 6)) if word else 0.0,
     )
 
 

@@ -16,7 +16,7 @@ from ..data.definitions import Definition, find_definitions
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory
 from ..data.passages import Mention, without_overlap
-from ..data.surroundings import is_ordinary_word, surroundings
+from ..data.surroundings import is_ordinary_word, is_unit, surroundings
 from .results import Evidence
 
 Glossary = Inventory | str | Path | Mapping[str, str | Sequence[str]]
@@ -95,6 +95,8 @@ class Lexicon:
         for mention in self._finder.find(text):
             ours, listed = self.in_glossary(mention.short_form), self.senses.long_forms(mention.short_form)
             if (ours or self._skip_words) and is_ordinary_word(text, mention):
+                continue
+            if not ours and is_unit(text, mention):
                 continue
             single = ours and len(listed) == 1
             found.append(
