@@ -20,7 +20,31 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d\s{0,2}$")
-_UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy".split())
+_UNITS = frozenset(
+    [
+        "mg",
+        "g",
+        "kg",
+        "mcg",
+        "µg",
+        "μg",
+        "ng",
+        "ml",
+        "mL",
+        "dl",
+        "dL",
+        "cm",
+        "mm",
+        "kcal",
+        "kPa",
+        "mmHg",
+        "mmol",
+        "mol",
+        "mEq",
+        "Hz",
+        "Gy",
+    ]
+)
 _WORD = re.compile(r"[A-Za-z'’-]+")
 _REGIONS = frozenset(
     [
