@@ -22,7 +22,9 @@ def test_words_are_told_from_letters_that_are_no_word():
 
 
 def test_neighbours_in_capitals_count_when_they_are_words():
-    assert signs("Note: NO KNOWN ALLERGIES TODAY.", "NO").capitals == pytest.approx(3 / 4)
+    no = signs("Note: NO KNOWN ALLERGIES TODAY.", "NO")
+    assert no.capitals == pytest.approx(3 / 4 * no.word)
+    assert signs("Note: HTN KNOWN ALLERGIES TODAY.", "HTN").capitals == 0, "itself no word"
     assert signs("CABG, TAVR, NO, CRRT, ICD.", "NO").capitals == 0
 
 

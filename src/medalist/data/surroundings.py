@@ -20,31 +20,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d\s{0,2}$")
-_UNITS = frozenset(
-    [
-        "mg",
-        "g",
-        "kg",
-        "mcg",
-        "µg",
-        "μg",
-        "ng",
-        "ml",
-        "mL",
-        "dl",
-        "dL",
-        "cm",
-        "mm",
-        "kcal",
-        "kPa",
-        "mmHg",
-        "mmol",
-        "mol",
-        "mEq",
-        "Hz",
-        "Gy",
-    ]
-)
+_UNITS = frozenset(("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy").split())  # noqa: SIM905
 _WORD = re.compile(r"[A-Za-z'’-]+")
 _REGIONS = frozenset(
     [
@@ -134,7 +110,8 @@ class Surroundings:
     lower_word: float
     """The same if it is in lower case, else 0."""
     capitals: float
-    """Share of the neighbouring words that are ordinary words in capitals."""
+    """`word`, times the share of the neighbouring words that are ordinary words in capitals: among shouted words, a
+    word is one of them; HTN, which is none, is not."""
     numbered: float
     """1 after a word that takes a letter or Roman numeral: stage, vitamin, lead."""
     region: float
@@ -182,7 +159,7 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         word=word,
         shouted_word=word if surface.isupper() and len(surface) > 1 else 0.0,
         lower_word=word if surface.islower() else 0.0,
-        capitals=sum(shouted) / len(shouted) if shouted else 0.0,
+        capitals=word * sum(shouted) / len(shouted) if shouted else 0.0,
         numbered=float(bool(_NUMBERED.search(before))),
         region=float(region),
         place=float(region and bool(_PLACE.search(before))),
