@@ -18,6 +18,10 @@ from ..tools.progress import say
 from .data_tables import prepared_table
 from .result_tables import expansions_table, metrics_tables
 
+WARD_NOTE = (
+    "71 y/o F with RA on MTX, SpO2 93% on RA. CTPA: no PE. Morphine 4 mg IV given. Hx of MS. Moved from PA. "
+    "NO KNOWN ALLERGIES."
+)
 NOTE = (
     "Seen on the ward today. Oxygen saturation is 93 percent on RA and HR is 84. Echocardiography shows a "
     "dilated RA and RV "
@@ -38,6 +42,9 @@ def demo_recipe(output: Path) -> Recipe:
 
 def run_demo(output: Path, out: Console) -> None:
     """Run the demo, or the steps that are still missing, and print its results."""
+    say("[bold]The reader that comes with the package[/], on a note as it is typed")
+    out.print(expansions_table(Expander.load()(WARD_NOTE)))
+    say("Now a model of your own, from the start:")
     recipe = demo_recipe(output)
     say("[bold]1/5 Prepare[/]: original passages, long forms replaced by short forms")
     out.print(prepared_table(prepare(recipe).account))

@@ -275,6 +275,10 @@ def _answer(expansion: Expansion) -> str:
     return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
 
 
+_SHOWN = 0.005
+"""Alternatives with less probability, which would read 0 %, are left out of the table."""
+
+
 def expansions_table(expanded: ExpandedText) -> RenderableType:
     """The text with its short forms marked, a line for each, and the notations that it should not use."""
     shown = Text(expanded.text)
@@ -288,7 +292,11 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
         for column in table.columns[1:]:
             column.justify = "right" if column.header == "probability" else "left"
         for expansion in expanded:
-            others = [pair for pair in expansion.alternatives if pair[0] != expansion.long_form][:2]
+            others = [
+                (name, share)
+                for name, share in expansion.alternatives
+                if name != expansion.long_form and share >= _SHOWN
+            ][:2]
             table.add_row(
                 Text(expanded.surface(expansion)),
                 Text(_answer(expansion)),

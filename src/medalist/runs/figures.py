@@ -18,7 +18,7 @@ from ..tools.pages import Measured
 BASE, PARENT, TUNED, BASELINE, GRID = "#8a94a6", "#7a5195", "#0b6e6e", "#c26a1b", "#e3e7ec"
 WORSE = "#a33a1d"
 COLOURS = {"base": BASE, "parent": PARENT, "tuned": TUNED}
-_STYLE = {
+STYLE = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -35,7 +35,7 @@ _STYLE = {
 
 def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
     """Training loss with its running mean, and accuracy on the validation passages, by optimiser step."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         left, right = figure.subplots(1, 2)
         steps = [line["step"] for line in log if "loss" in line]
@@ -59,7 +59,7 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
 
 def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> Figure:
     """Accuracy of the models and the strongest baseline on each slice of 10 questions or more, with 95 % intervals."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         names = [name for name in slices if slices[name]["count"] >= 10] or list(slices)
         figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
         axes: Axes = figure.subplots()
@@ -90,7 +90,7 @@ def _shifts(models: Sequence[str]) -> dict[str, float]:
 
 def gain_and_loss(rows: Sequence[AdaptationRow]) -> Figure:
     """The rows of an `Adaptation`: each model's share of right answers, and the change from the parent."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 1.1 + 0.62 * len(rows)), layout="constrained")
         shares, change = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
         shift = _shifts(list(COLOURS))
@@ -122,7 +122,7 @@ def _point(axes: Axes, cell: Measured, place: float, colour: str, label: str | N
 
 def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
     """Accuracy against stated probability, in equal-mass bins; a perfectly calibrated model is on the diagonal."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
         axes: Axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color="#b8c0ca", linestyle="--", linewidth=1)
@@ -138,7 +138,7 @@ def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
 
 def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
     """Share of wrong answers when only the questions with the most confident answers are answered."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
         axes: Axes = figure.subplots()
         for name, figures in models.items():
@@ -164,7 +164,7 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
 
 def offered_curve(figures: Calibrated) -> Figure:
     """The risk-coverage curve of the calibrated model over all mentions, with the chosen point and its intervals."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.5, 3.4), layout="constrained")
         axes: Axes = figure.subplots()
         curve, offered = figures["risk_coverage"], figures["offered"]["all"]
@@ -198,7 +198,7 @@ def offered_curve(figures: Calibrated) -> Figure:
 def as_svg(figure: Figure) -> str:
     """The figure as an SVG element to embed in a page."""
     buffer = io.StringIO()
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
