@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from medalist.cli.app import main
+from medalist.expansion import expander
 from medalist.models import base as models
 from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.recipe import load_recipe
@@ -31,6 +32,7 @@ def stranger(tmp_path, monkeypatch, model_folder):
         sha256=weights_sha256(model_folder),
     )
     monkeypatch.setattr(models, "_embedded", lambda: (model_folder, identity))
+    monkeypatch.setattr(expander, "load_adapter", lambda base, _: base)  # the reader's is of the real model's size
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     for _, name, body in BLOCKS:

@@ -94,7 +94,7 @@ def test_recipe_cannot_be_changed():
             {"data": {"source": "pubmd"}},
             (),
             'Unknown value "pubmd" in mine.yaml, key data.source. '
-            "Known: 'sample', 'medal', 'pubmed', 'table' or 'choices'.",
+            "Known: 'sample', 'medal', 'pubmed', 'text', 'table' or 'choices'.",
         ),
         (
             {},
