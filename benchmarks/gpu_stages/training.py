@@ -199,9 +199,7 @@ def _recorded(
     computed = sum(one.computed for one in work) / count
     # The plan is for these kernels and for logits where they are needed.
     planned = (
-        as_planned(case, work, weights, RANK)
-        if case.kernel in ("flex", "sdpa", "shipped") and not case.casts
-        else {}
+        as_planned(case, work, weights, RANK) if case.kernel in ("flex", "sdpa", "shipped") and not case.casts else {}
     )
     text = (
         f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} "
