@@ -102,7 +102,7 @@ def test_figures_follow_from_what_was_measured(whole):
             mean = sum(record["nodes"]) / len(record["nodes"])
             assert record["tokens_per_second"] == pytest.approx(mean / record["seconds_per_step"])
             assert 0 < record["share_of_peak"] < 1
-            assert "error" not in record["planned"]
+            assert "error" not in record["planned"] and record["planned"]["operations"] > 0
 
 
 def test_the_summary_has_a_table_of_the_stages_and_theirs(whole):
@@ -174,6 +174,20 @@ def test_it_imports_no_more_than_training_needs():
     )
     code += f"; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert in_benchmarks(code) == "[]"
+
+
+def test_what_pytorch_says_of_its_watch_is_no_wait():
+    """The first text is what torch 2.11 warns once when the watch is switched on, the second what it says of a wait."""
+    code = (
+        "import warnings; from gpu_stages.own_loop import places_of_waits\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    for number, text in enumerate(('Synchronization debug mode is a prototype feature and does not yet detect "
+        "all synchronizing operations', 'called a synchronizing CUDA operation', 'something else')):\n"
+        "        warnings.warn_explicit(text, UserWarning, '/somewhere/torch/cuda/__init__.py', 100 + number)\n"
+        "print(places_of_waits(caught))"
+    )
+    assert in_benchmarks(code) == "['cuda/__init__.py:101']"
 
 
 def in_benchmarks(code: str) -> str:

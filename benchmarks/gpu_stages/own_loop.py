@@ -11,6 +11,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,9 +37,14 @@ PASSAGES = 8
 """A step, in one pass."""
 WARM, TIMED, WATCHED = 3, 10, 2
 """Steps; one more is profiled."""
+KERNELS, NAME = 24, 240
+"""How many are recorded, and characters of their names: what an element-wise one does stands late in it."""
 LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx")
 COPIES = ("cudaMemcpyAsync", "cudaMemcpy", "cudaMemsetAsync")
-WAITING = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "aten::_local_scalar_dense")
+WAITING = ("cudaStreamSynchronize", "cudaEventSynchronize", "aten::_local_scalar_dense")
+"""`cudaDeviceSynchronize` is not among them: PyTorch's profiler calls it itself when it ends."""
+WARNED = "called a synchronizing"
+"""In PyTorch's warning of a wait. What it says when the watch is switched on, once, speaks of synchronizing too."""
 
 
 def own_loop(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
@@ -134,9 +140,7 @@ class Watch(TrainerCallback):
         if self.device == "cuda":
             torch.cuda.set_sync_debug_mode("default")
         self._caught.__exit__(None, None, None)
-        self.waits = [
-            f"{Path(found.filename).name}:{found.lineno}" for found in self._seen if "synchroniz" in str(found.message)
-        ]
+        self.waits = places_of_waits(self._seen)
 
     def _begin_profile(self) -> None:
         from torch.profiler import ProfilerActivity, profile
@@ -149,9 +153,17 @@ class Watch(TrainerCallback):
 
     def _end_profile(self) -> None:
         self.profiled = time.perf_counter() - self._began
-        self._synchronize()
         self._profile.__exit__(None, None, None)
         self.parts = list(self._profile.key_averages())
+
+
+def places_of_waits(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    """Where the host waited for the device, as the last two parts of the file's path and the line."""
+    return [
+        f"{'/'.join(Path(found.filename).parts[-2:])}:{found.lineno}"
+        for found in caught
+        if WARNED in str(found.message)
+    ]
 
 
 def _record(watch: Watch, items: list[TrainingItem], workers: int, options: Options, notes: Notes) -> None:
@@ -200,13 +212,13 @@ def _record(watch: Watch, items: list[TrainingItem], workers: int, options: Opti
         waits=waits,
         operators=operators,
     )
-    for part in sorted(kernels, key=lambda part: -getattr(part, spent))[:14]:
+    for number, part in enumerate(sorted(kernels, key=lambda part: -getattr(part, spent))[:KERNELS], 1):
         here = getattr(part, spent)
         notes.record(
-            f"profile: {part.key[:90]}",
+            f"profile: {number}. {part.key[:NAME]}",
             f"{here / total:.1%}, {here / 1e3:.2f} ms, {part.count} times",
             table="Profile of a step of medalist's own loop",
-            row=part.key[:90],
+            row=f"{number}. {part.key[:NAME]}",  # names of different kernels begin alike
             column="share",
             share=here / total,
             microseconds=here,

@@ -8,31 +8,43 @@ from .notes import described
 from .passes import Pass
 
 
-def planned_memory(case: Any, work: list[Pass], weights: str, rank: int) -> dict[str, Any]:
-    """Bytes that the plan expects at the highest moment of training Llama 3 8B on the largest of these passes.
+def as_planned(case: Any, work: list[Pass], weights: str, rank: int) -> dict[str, Any]:
+    """What the plan expects of training Llama 3 8B on these passes.
 
     Returns:
-        `peak`: of tensors, to hold against what PyTorch allocated; `total`: with context and allocator; `phase`: which
-        moment that is; `parts`: what takes it. Or `error`: why there is none.
+        Bytes at the highest moment of the largest pass: `peak`: of tensors, to hold against what PyTorch allocated;
+        `total`: with context and allocator; `phase`: which moment that is; `parts`: what takes it. `operations`: of a
+        mean step, padding, hidden pairs and what checkpointing computes again included. Or `error`: why there is none.
     """
     try:
+        from medalist.planning.compute import training_work
         from medalist.planning.memory import BASELINE, SLACK, Place, training_peaks
         from medalist.planning.memory import Pass as PlannedPass
         from medalist.planning.shapes import KNOWN
         from medalist.recipe import TrainingSettings
 
         largest = max(work, key=lambda one: one.computed)
-        nodes = largest.computed
-        one = PlannedPass(
-            nodes=nodes, kept=len(largest.laid.wanted), seen=largest.pairs / nodes**2, rows=largest.sequences
-        )
+
+        def planned(one: Pass) -> PlannedPass:
+            seen = one.pairs / one.computed**2
+            return PlannedPass(nodes=one.computed, kept=len(one.laid.wanted), seen=seen, rows=one.sequences)
+
         place = Place(
             device="cuda", dtype="bfloat16", quantization=weights, wanted="flex" if case.kernel == "flex" else "sdpa"
         )  # type: ignore[arg-type]
         settings = TrainingSettings(rank=rank, alpha=2 * rank, activation_checkpointing=case.checkpoint)
         shape = KNOWN["meta-llama/Meta-Llama-3-8B"]
-        highest = max(training_peaks(shape, settings, place, one, accumulates=False), key=lambda peak: peak.total)
+        peaks = training_peaks(shape, settings, place, planned(largest), accumulates=False)
+        highest = max(peaks, key=lambda peak: peak.total)
+        works = [training_work(shape, settings, place, planned(one)) for one in work]
+        operations = sum(one.forward + one.backward for one in works) / len(works)
     except Exception as error:
         return {"error": described(error)}
     total = BASELINE["cuda"] + SLACK["cuda"] * highest.total
-    return {"peak": highest.total, "total": total, "phase": highest.phase, "parts": dict(highest.parts)}
+    return {
+        "peak": highest.total,
+        "total": total,
+        "phase": highest.phase,
+        "parts": dict(highest.parts),
+        "operations": operations,
+    }

@@ -36,7 +36,7 @@ from .models import Sizes, checkpointing, input_casts, llama_8b, quantised, with
 from .notes import Notes, Options
 from .own_loop import own_loop
 from .passes import Pass, compiled, let_compile, row_loss, scores, tree_loss, use_kernel
-from .planned import planned_memory
+from .planned import as_planned
 
 RANK = 16
 
@@ -199,9 +199,7 @@ def _recorded(
     computed = sum(one.computed for one in work) / count
     # The plan is for these kernels and for logits where they are needed.
     planned = (
-        planned_memory(case, work, weights, RANK)
-        if case.kernel in ("flex", "sdpa", "shipped") and not case.casts
-        else {}
+        as_planned(case, work, weights, RANK) if case.kernel in ("flex", "sdpa", "shipped") and not case.casts else {}
     )
     text = (
         f"{mentions:,.1f} mentions/s, {tokens:,.0f} tokens/s, {share:.1%} of the matmul peak, {times.wall:.3f} "
@@ -209,7 +207,8 @@ def _recorded(
         f"{times.host:.3f}), {memory['allocated'] / GIB:.1f} GiB"
     )
     if "peak" in planned and not options.tiny:
-        text += f" (planned {planned['peak'] / GIB:.1f})"
+        rate = planned["operations"] / times.wall / 1e12
+        text += f" (planned {planned['peak'] / GIB:.1f}), {rate:,.0f} TFLOP/s as the plan counts"
     notes.record(
         case.name,
         text,

@@ -20,9 +20,11 @@ from .shapes import ModelShape
 
 MBITS = 200.0
 """Assumed speed of a connection, in 10^6 bits per second."""
-UTILISATION = 0.33
-"""Assumed share of a card's published peak. Measured: 0.31 and 0.35 in training Llama 3 8B's shape on an H200 (40 and
-44 % of the 783 TFLOP/s that its largest products reached, of 989 published), 0.47 in scoring."""
+UTILISATION = 0.38
+"""Assumed share of a card's published peak, for operations as the plan counts them: padding, hidden pairs and what
+checkpointing computes again included. Measured with Llama 3 8B's shape on an H200 (989 published), as shipped in passes
+of 4,000 and 8,000 tokens: 0.38 to 0.41 in training, 0.35 and 0.38 on NF4 weights, 0.49 to 0.50 in scoring; 0.06 in
+training on one tree at a time."""
 MEDAL_BYTES, MEDAL_ROWS = 5.90e9, 5_000_000
 """MeDAL's tables train.csv, valid.csv and test.csv on Zenodo."""
 ROWS_A_SECOND = 42_725
