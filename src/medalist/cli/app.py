@@ -5,6 +5,7 @@ A verb imports what it needs when it runs, so that `--help` is fast.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it, and on a CPU it misses a GPU's kernels
     try:
         return app(arguments)
     except KeyboardInterrupt:
