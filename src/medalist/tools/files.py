@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import os
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
+
+from .failures import is_full
 
 
 def must_exist(path: Path, note: str = "") -> None:
@@ -57,14 +58,13 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)
         Path(name).replace(path)
-    except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
+    except BaseException as error:  # including Ctrl-C, so that no partial file is left behind; re-raised below
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename = str(path)  # a failed write does not say what was being written
+            error.filename2 = None
         raise
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error means that the disk is full or the user's quota is exhausted."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    _sync(path.parent)
 
 
 @contextmanager
