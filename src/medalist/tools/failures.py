@@ -21,6 +21,8 @@ import yaml
 _LIBRARIES = ("pyarrow", "polars", "safetensors_rust", "safetensors", "lxml", "jinja2")
 """Their errors are known by the module that defines them, so that none of them need be imported here."""
 _TORCH_READER = ("PytorchStreamReader", "Ran out of input", "unpickl", "Weights only load failed", "invalid load key")
+_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
+"""Of safetensors and PyTorch, which raise errors of their own."""
 _LFS = b"version https://git-lfs"
 _WEIGHTS = (".safetensors", ".pt", ".gguf")
 _ERRNO = {
@@ -40,6 +42,22 @@ _ERRNO = {
 def is_full(error: BaseException) -> bool:
     """Whether an error means that the disk is full or the user's quota is exhausted."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file or folder in the error when the disk fills up while a library writes it.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = is_full(error) or any(sign in str(error) for sign in _FULL)
+        if full and getattr(error, "filename", None) is None and not str(error).startswith("The disk"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from None
+        raise
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
 
-from .failures import is_full
+from .failures import is_full, writing
 
 
 def must_exist(path: Path, note: str = "") -> None:
@@ -50,7 +50,8 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         text = mode == "w"
-        with os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
+        opened = os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None)
+        with writing(path), opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -58,11 +59,8 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         os.umask(mask)
         Path(name).chmod(0o666 & ~mask)
         Path(name).replace(path)
-    except BaseException as error:  # including Ctrl-C, so that no partial file is left behind; re-raised below
+    except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, name):
-            error.filename = str(path)  # a failed write does not say what was being written
-            error.filename2 = None
         raise
     _sync(path.parent)
 
@@ -97,7 +95,8 @@ def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
         begun = Path(aside) / path.name
         begun.mkdir()
-        yield begun
+        with writing(path):
+            yield begun
         put_in_place(begun, path, keep_if=keep_if)
 
 

@@ -19,6 +19,7 @@ from ..data.quizzes import Text
 from ..models.adapters import add_adapter
 from ..models.load import LoadedModel
 from ..recipe import Recipe
+from ..tools.failures import writing
 from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
 from ..trees.prompt import Encoder, Layout
@@ -212,7 +213,9 @@ def _save(trainer: TreeTrainer, base: LoadedModel, target: Path, *, first: bool)
     unfinished = target.with_name(f".{target.name}.part")
     if first:
         shutil.rmtree(unfinished, ignore_errors=True)
-    trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
+    with writing(target):
+        trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
     if first:
-        base.tokenizer.save_pretrained(unfinished)
+        with writing(target):
+            base.tokenizer.save_pretrained(unfinished)
         put_in_place(unfinished, target)
