@@ -65,6 +65,20 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     _sync(path.parent)
 
 
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which need not exist yet: tried, for modes and owners do not tell."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return True
+    except OSError as error:
+        if is_full(error):
+            raise
+        return False
+
+
 @contextmanager
 def enough_room(path: Path) -> Iterator[None]:
     """If the disk fills up while writing `path`, raise an error that names the path and says how to resume."""

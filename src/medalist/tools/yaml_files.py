@@ -25,7 +25,7 @@ class _Strict(yaml.SafeLoader):
         seen: dict[Any, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
-            name = self.construct_object(key, deep=True)  # type: ignore[no-untyped-call]
+            name = self.construct_object(key, deep=True)
             if not isinstance(name, str | int | float | bool | None):
                 raise YamlError(f"line {line:,}: a key must be a word")
             if name in seen:
@@ -39,7 +39,7 @@ _Strict.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in known if tag not in ("tag:yaml.org,2002:bool", _DATE)]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Strict.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Strict.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 
@@ -57,7 +57,7 @@ def parse_yaml(text: str) -> Any:
             return None
         if (size := _unfolded(node, {})) > MAX_VALUES:
             raise YamlError(f"its aliases (*) unfold to {size:,} values, more than {MAX_VALUES:,}: write them out")
-        return loader.construct_document(node)  # type: ignore[no-untyped-call]
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlError(f"line {line:,}: not valid YAML ({error.problem or error.context})") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -53,6 +53,7 @@ def tune(
     validation: Sequence[Text],
     inventory: Inventory,
     run: Path,
+    record: Callable[[TrainingCounts], None] = lambda _: None,
     beside: Sequence[Lesson] = (),
     resume: bool = False,
     ranks: Ranks | None = None,
@@ -70,6 +71,7 @@ def tune(
         inventory: lists the candidates of mentions.
         beside: more texts to learn from, with candidates of their own.
         run: folder of the run.
+        record: called on rank 0 with the counts before the result is put in place, so that a result has its record.
         resume: resume from its last complete checkpoint, to the same bits as an uninterrupted run on as many processes.
         ranks: the processes that share the work, from `ranks.together`; None: only this one.
         start: an adapter to begin with, as for `add_adapter`.
@@ -122,9 +124,7 @@ def tune(
         ranks.where = trainer.where
         checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _save(trainer, base, run / ("adapter" if settings.method == "lora" else "model"), first=ranks.first)
-    base.model = model
-    return {
+    counts: TrainingCounts = {
         "steps": trainer.state.global_step,
         "processes": ranks.size,
         "passages": len(train),
@@ -136,6 +136,11 @@ def tune(
         if trainer.state.best_model_checkpoint
         else None,
     }
+    if ranks.first:
+        record(counts)
+    _save(trainer, base, run / ("adapter" if settings.method == "lora" else "model"), first=ranks.first)
+    base.model = model
+    return counts
 
 
 def runs_ahead(device: torch.device) -> bool:
