@@ -20,7 +20,7 @@ from medalist.runs.evaluate import evaluate_run
 from medalist.runs.held_out import HeldOut
 from medalist.runs.prepare import prepare
 from medalist.runs.run import open_run
-from medalist.runs.train import train
+from medalist.runs.train import start_run, train
 from medalist.sharing.export import export_merged
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -78,7 +78,7 @@ def comparable(folder):
             content = re.sub(rb'"(train_runtime|\w+_per_second)": [\d.e-]+', b"", content)
         if name.endswith((".json", ".jsonl", ".yaml", ".md")):
             content = content.replace(str(folder).encode(), b"")
-            content = re.sub(rb"[0-9.,]+ (s|seconds|minutes)\b", b"", content)
+            content = re.sub(rb"[0-9.,]+ (s|seconds|minutes)\b|git_revision: \S+", b"", content)
         if name.endswith(("training_args.bin", "data.json")):
             content = b""
         found[re.sub(r"table-\w{10}", "table", name)] = content
@@ -120,12 +120,14 @@ def test_a_prepare_that_fails_or_is_killed_anywhere_ends_well_when_it_is_run_aga
 
 
 def test_a_training_that_fails_or_is_killed_anywhere_ends_with_the_same_bits_when_resumed(recipe_in, tmp_path):
-    def start(folder):
-        prepare(recipe_in(folder))
+    begun, whole = tmp_path / "begun", tmp_path / "whole"
+    start_run(recipe_in(whole))  # its steps are those of a prepare; it names its folder, so it is made where it is used
+    whole.rename(begun)
+    walk(lambda folder: train(recipe_in(folder), resume=True), begun, tmp_path, every=1)
 
-    prepared = tmp_path / "prepared"
-    prepared.mkdir()
-    walk(lambda folder: train(recipe_in(folder), resume=True), None, tmp_path, every=1)
+
+def test_a_start_that_fails_or_is_killed_anywhere_can_be_started_again(recipe_in, tmp_path):
+    walk(lambda folder: start_run(recipe_in(folder)), None, tmp_path, every=3)
 
 
 def test_an_evaluation_that_fails_or_is_killed_anywhere_ends_well_when_it_is_run_again(trained, source, tmp_path):

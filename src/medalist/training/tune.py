@@ -19,7 +19,7 @@ from ..data.quizzes import Text
 from ..models.adapters import add_adapter
 from ..models.load import LoadedModel
 from ..recipe import Recipe
-from ..tools.failures import writing
+from ..tools.failures import need_room, writing
 from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
 from ..trees.prompt import Encoder, Layout
@@ -89,6 +89,7 @@ def tune(
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
+    _ask_for_room(model, run, settings.keep_checkpoints)
     dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=per_pass)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
@@ -141,6 +142,12 @@ def tune(
     _save(trainer, base, run / ("adapter" if settings.method == "lora" else "model"), first=ranks.first)
     base.model = model
     return counts
+
+
+def _ask_for_room(model: Any, run: Path, keep: int) -> None:
+    """Refuse to begin a run whose checkpoints the disk has no room for: each holds weights and two moments."""
+    size = sum(3 * 4 * weight.numel() for weight in model.parameters() if weight.requires_grad)
+    need_room(run, size * (keep + 2))  # the best one, and one that is being saved
 
 
 def runs_ahead(device: torch.device) -> bool:
