@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
 
-from .failures import is_full, writing
+from .failures import is_full, megabytes, writing
+
+
+MOST_BYTES = 256_000_000
+"""The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
+LONGEST_LINE = 64_000_000
+"""The longest line, in bytes."""
 
 
 def must_exist(path: Path, note: str = "") -> None:
@@ -37,10 +43,29 @@ def read_bytes(path: Path) -> bytes:
     """Read a file; a gzipped file (`.gz`) is decompressed.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or larger than `MOST_BYTES`.
     """
     with undamaged(path), open_bytes(path) as file:
-        return file.read()
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path} holds more than {megabytes(MOST_BYTES)}, unpacked: is it the right file? Divide it.")
+    return content
+
+
+def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, each in memory for itself.
+
+    Raises:
+        ValueError: a line is longer than `LONGEST_LINE`.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise ValueError(
+                f"{path}, line {number:,}: longer than {megabytes(LONGEST_LINE)}. Is it a text with one record a line?"
+            )
+        yield line
 
 
 @contextmanager
