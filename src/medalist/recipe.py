@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -28,7 +27,7 @@ class _Section(BaseModel):
 def _with_home(value: Any) -> Any:
     """A path, or several, with "~" replaced by the home folder."""
     if isinstance(value, str):
-        return os.path.expanduser(value) if value.startswith("~") else value
+        return str(Path(value).expanduser()) if value.startswith("~") else value
     return tuple(map(_with_home, value)) if isinstance(value, tuple) else value
 
 

@@ -69,7 +69,9 @@ def test_what_is_alike_is_found_in_boilerplate():
     assert len(found.similar) == 300
 
 
-PIECES = st.sampled_from(["RA", " ", "ra", "(", ")", ", ", "-", "+", "room air", "airs", "'s", "1,2", "\n", "RAs ", "é"])
+PIECES = st.sampled_from(
+    ["RA", " ", "ra", "(", ")", ", ", "-", "+", "room air", "airs", "'s", "1,2", "\n", "RAs ", "é"]
+)
 
 
 @given(st.lists(PIECES, max_size=14).map("".join), st.data(), st.lists(PIECES, max_size=3).map("".join))

@@ -1,4 +1,4 @@
-"""What is wrong with a file, a disk or a library's input is said in one line; a mistake in the program is not hidden."""
+"""What is wrong with a file, a disk or a library's input is said in one line; no mistake is hidden."""
 
 from __future__ import annotations
 

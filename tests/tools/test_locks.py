@@ -22,8 +22,9 @@ def test_another_process_is_told_in_one_line_and_gets_the_folder_once_the_first_
     first = holder(tmp_path / "runs/mine", "__import__('time').sleep(60)")
     try:
         assert first.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match=r"^Another command is working in .*mine: [^\n]+$"), alone_in(
-            tmp_path / "runs/mine"
+        with (
+            pytest.raises(BusyError, match=r"^Another command is working in .*mine: [^\n]+$"),
+            alone_in(tmp_path / "runs/mine"),
         ):
             pass
         with alone_in(tmp_path / "runs/other"):

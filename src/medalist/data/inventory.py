@@ -18,7 +18,6 @@ from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
 from .spelling import equivalence_key, tidy
 
-
 MOST_SENSES = 1_000
 """Of one short form in a file; MeDAL's largest has 68, and a question offers them all in one tree."""
 

@@ -186,7 +186,8 @@ def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, 
     by_words: dict[str, Definition] = {}
     for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
         by_words.setdefault(" ".join(lower(definition.long_form).split()), definition)
-    spaced, starts = [], []  # the text with single spaces, and where each of its characters begins in the text
+    spaced: list[str] = []
+    starts: list[int] = []  # the text with single spaces, and where each of its characters begins in the text
     for match in _RUN.finditer(lower(text)):
         spaced.append(" " if match[0].isspace() else match[0])
         starts += [match.start()] if match[0].isspace() else range(match.start(), match.end())

@@ -120,7 +120,9 @@ class WordsOf:
         low, high = bisect_right(self._ends, start), bisect_left(self._starts, end)
         if low > high:  # nothing is left out, and it is inside a word
             low = high
-        left_over = [self._text[self._starts[low] : start], self._text[end : self._ends[high - 1]]] if low < high else []
+        left_over = (
+            [self._text[self._starts[low] : start], self._text[end : self._ends[high - 1]]] if low < high else []
+        )
         between = "".join(f"{key} " for key in map(equivalence_key, left_over) if key)
         before, after = self._at[low] + 1, self._at[high] + 1
         if words == "  ":  # no words at all, which only an empty text holds

@@ -16,7 +16,6 @@ from typing import IO, Any, Literal, TextIO, cast
 
 from .failures import is_full, megabytes, writing
 
-
 MOST_BYTES = 256_000_000
 """The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
 LONGEST_LINE = 64_000_000
