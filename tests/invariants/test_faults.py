@@ -23,6 +23,11 @@ from medalist.runs.run import open_run
 from medalist.runs.train import start_run, train
 from medalist.sharing.export import export_merged
 
+EVERY = int(os.environ.get("MEDALIST_FAULTS_EVERY", "1"))
+"""1: every step; a larger number leaves some out of the long walks."""
+SOME = int(os.environ.get("MEDALIST_FAULTS_EVERY", "9"))
+"""Of a training, whose every step takes a quarter of an hour."""
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
 PASSAGES = [
@@ -116,23 +121,23 @@ def walk(command, start, tmp_path, *, every):
 
 
 def test_a_prepare_that_fails_or_is_killed_anywhere_ends_well_when_it_is_run_again(recipe_in, tmp_path):
-    walk(lambda folder: prepare(recipe_in(folder)), None, tmp_path, every=1)
+    walk(lambda folder: prepare(recipe_in(folder)), None, tmp_path, every=EVERY)
 
 
 def test_a_training_that_fails_or_is_killed_anywhere_ends_with_the_same_bits_when_resumed(recipe_in, tmp_path):
     begun, whole = tmp_path / "begun", tmp_path / "whole"
     start_run(recipe_in(whole))  # its steps are those of a prepare; it names its folder, so it is made where it is used
     whole.rename(begun)
-    walk(lambda folder: train(recipe_in(folder), resume=True), begun, tmp_path, every=1)
+    walk(lambda folder: train(recipe_in(folder), resume=True), begun, tmp_path, every=SOME)
 
 
 def test_a_start_that_fails_or_is_killed_anywhere_can_be_started_again(recipe_in, tmp_path):
-    walk(lambda folder: start_run(recipe_in(folder)), None, tmp_path, every=3)
+    walk(lambda folder: start_run(recipe_in(folder)), None, tmp_path, every=SOME)
 
 
 def test_an_evaluation_that_fails_or_is_killed_anywhere_ends_well_when_it_is_run_again(trained, source, tmp_path):
     on = HeldOut(data=source / "notes.jsonl")
-    walk(lambda folder: evaluate_run(open_run(folder / "runs/mine"), on), trained, tmp_path, every=1)
+    walk(lambda folder: evaluate_run(open_run(folder / "runs/mine"), on), trained, tmp_path, every=EVERY)
 
 
 def test_an_export_that_fails_or_is_killed_anywhere_is_whole_or_not_there(trained, source, tmp_path):
@@ -141,7 +146,7 @@ def test_an_export_that_fails_or_is_killed_anywhere_is_whole_or_not_there(traine
     def export(folder):
         export_merged(open_run(folder / "runs/mine"), folder / "merged", on=on, max_drop=1, force=True)
 
-    walk(export, trained, tmp_path, every=1)
+    walk(export, trained, tmp_path, every=EVERY)
 
 
 def test_the_walk_sees_what_is_not_whole(tmp_path):

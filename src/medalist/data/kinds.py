@@ -22,11 +22,10 @@ from .definitions import Definition, find_definitions, fits
 from .inventory import Inventory
 from .passages import Mention, Passage
 from .spelling import equivalence_key
-from .substitution import Substituter, lower
+from .substitution import Substituter, lower, single_spaced
 
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_RUN = re.compile(r"\s+|\S+")
 _LETTER = re.compile(r"\w")
 _PLURAL = re.compile(r"s?(?!\w)")
 _PLURAL_OF_SHORT_FORM = re.compile(r"(?:['’]?s)?(?![^\W_])")
@@ -186,13 +185,8 @@ def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, 
     by_words: dict[str, Definition] = {}
     for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
         by_words.setdefault(" ".join(lower(definition.long_form).split()), definition)
-    spaced: list[str] = []
-    starts: list[int] = []  # the text with single spaces, and where each of its characters begins in the text
-    for match in _RUN.finditer(lower(text)):
-        spaced.append(" " if match[0].isspace() else match[0])
-        starts += [match.start()] if match[0].isspace() else range(match.start(), match.end())
-    whole = "".join(spaced)
-    starts.append(len(text))
+    whole, places = single_spaced(lower(text))
+    starts = range(len(text)) if places is None else places
     found = []
     for start, end, words in _occurrences(whole, by_words):
         plural = _PLURAL.match(whole, end)
