@@ -126,12 +126,12 @@ def test_recipe_cannot_be_changed():
         (
             {"data": {"kinds": {"shares": {"medal": 1, "defined": 0}}}},
             (),
-            "mine.yaml, key data.kinds: shares must be finite numbers above 0; leave out a kind that you do not want",
+            "mine.yaml, key data.kinds: shares must be above 0; leave out a kind that you do not want",
         ),
         (
             {},
             ("data.kinds.shares.medal=.inf",),
-            "mine.yaml, key data.kinds: shares must be finite numbers above 0; leave out a kind that you do not want",
+            "mine.yaml, key data.kinds.shares.medal: input should be a finite number (found inf)",
         ),
         (
             {},
@@ -183,24 +183,24 @@ def test_several_mistakes_are_reported_at_once():
 
 def test_override_that_is_not_yaml_is_reported_in_one_line():
     told = message({}, ("training.report_to=[wandb",))
-    assert told.startswith('Override "training.report_to=[wandb" is not valid YAML:')
+    assert told.startswith('Override "training.report_to=[wandb": line 1: not valid YAML (expected')
     assert "\n" not in told
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("a: [1\nb: 2\n", "is not valid YAML: while parsing a flow sequence"),
-        (b"name: caf\xe9\n", "is not valid YAML: 'utf-8' codec"),
-        ("- a\n- b\n", "holds no keys"),
-        ("hello\n", "holds no keys"),
+        ("a: [1\nb: 2\n", ", line 2: not valid YAML (expected ',' or ']'"),
+        (b"name: caf\xe9\n", " is damaged or not what it should be (byte 9 is not UTF-8)"),
+        ("- a\n- b\n", " holds no keys"),
+        ("hello\n", " holds no keys"),
     ],
 )
 def test_file_that_is_not_a_recipe_is_reported_in_one_line(tmp_path, content, expected):
     path = written(tmp_path, content)
     with pytest.raises(RecipeError, match=r"\A[^\n]+\Z") as caught:
         load_recipe(path)
-    assert str(caught.value).startswith(f"{path} {expected}")
+    assert str(caught.value).startswith(f"{path}{expected}")
 
 
 def test_missing_recipe_lists_those_that_exist(tmp_path, monkeypatch):
@@ -241,3 +241,57 @@ def test_shares_need_a_probability_for_every_kind_that_draws_and_for_no_other():
 )
 def test_inventories_are_none_one_or_several(inventory, expected):
     assert parse_recipe({}, [f"data.inventory={inventory}"]).data.inventories == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.path=notes #2.jsonl", "notes #2.jsonl"),
+        ("data.path=null", None),
+        ("name=2024", "2024"),
+        ("name=no", "no"),
+        ('name="quoted"', "quoted"),
+        ("model.revision=0123456", "0123456"),
+        ("data.inventory=[a.csv, b.csv]", ("a.csv", "b.csv")),
+        ("data.inventory=a: b.csv", "a: b.csv"),
+    ],
+)
+def test_an_override_of_a_string_is_that_string(override, value):
+    found = parse_recipe({}, [override])
+    for key in override.partition("=")[0].split("."):
+        found = getattr(found, key)
+    assert found == value
+
+
+def test_a_name_in_a_file_stays_a_name_and_a_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: no\noutput: ~/runs\nmodel: {base: ~/m}\ndata: {path: ~/x.jsonl, beside: [~/y]}\n")
+    found = load_recipe(path)
+    assert (found.name, found.output, found.model.base) == ("no", "/home/me/runs", "/home/me/m")
+    assert (found.data.path, found.data.beside) == ("/home/me/x.jsonl", ("/home/me/y",))
+    path.write_text("name: 2024\n")
+    assert load_recipe(path).name == "2024"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=.inf", "training.epochs: input should be a finite number"),
+        ("training.epochs=inf", "training.epochs: input should be a finite number"),
+        ("training.epochs=1e9", "training.epochs: input should be less than or equal to 10000"),
+        ("training.learning_rate=.nan", "training.learning_rate: input should be a finite number"),
+        ("seed=123456789012345678901234567890", "seed: input should be less than 4294967296"),
+        ("seed=-1", "seed: input should be greater than or equal to 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_the_range(override, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe({}, [override])
+
+
+def test_a_section_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("data:\n  path: a.csv\nname: mine\ndata:\n  test: 0.5\n")
+    with pytest.raises(RecipeError, match=r"mine\.yaml, line 4: the key data stands on line 1 already; merge the two"):
+        load_recipe(path)

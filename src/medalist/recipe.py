@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .data.kinds import Kind
 from .tools.number_formats import DType, Quantization
+from .tools.yaml_files import YamlError, parse_yaml, read_yaml
 from .trees.prompt import PromptSettings
 
 
@@ -22,7 +21,14 @@ class RecipeError(ValueError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+def _with_home(value: Any) -> Any:
+    """A path, or several, with "~" replaced by the home folder."""
+    if isinstance(value, str):
+        return str(Path(value).expanduser()) if value.startswith("~") else value
+    return tuple(map(_with_home, value)) if isinstance(value, tuple) else value
 
 
 class ModelSettings(_Section):
@@ -45,6 +51,8 @@ class ModelSettings(_Section):
     trees of more than about 4,000 tokens. A CPU always uses `sdpa`. Measured figures: docs/gpu.md."""
     parent: str | None = None
     """Folder of a trained run: tuning starts from its weights, on the same base, not from fresh ones; see `parents`."""
+
+    _home = field_validator("base", "parent")(_with_home)
 
 
 class SubstitutionSettings(_Section):
@@ -76,8 +84,8 @@ class KindSettings(_Section):
     def _probabilities(self) -> Self:
         if missing := set(self.shares) - set(self.probability) - {"defined"}:
             raise ValueError(f"probability is missing for {', '.join(sorted(missing))}")
-        if not all(0 < share < math.inf for share in self.shares.values()):
-            raise ValueError("shares must be finite numbers above 0; leave out a kind that you do not want")
+        if not all(share > 0 for share in self.shares.values()):
+            raise ValueError("shares must be above 0; leave out a kind that you do not want")
         return self
 
 
@@ -122,6 +130,8 @@ class DataSettings(_Section):
     """With `model.parent`: the share of training passages that are repeated from the parent's, against forgetting; 0
     for none."""
 
+    _home = field_validator("path", "beside", "inventory")(_with_home)
+
     @property
     def inventories(self) -> tuple[str, ...]:
         """The files of `inventory`."""
@@ -153,7 +163,7 @@ class TrainingSettings(_Section):
     """Share of the steps over which the learning rate rises; afterwards it follows a cosine decay."""
     clip: float = Field(1.0, gt=0)
     """Gradient norm above which gradients are clipped."""
-    epochs: float = Field(1.0, gt=0)
+    epochs: float = Field(1.0, gt=0, le=10_000)
     max_steps: int | None = Field(None, ge=1)
     """Stop after this many optimiser steps, whatever `epochs` says."""
     passages_per_step: int = Field(4, ge=1)
@@ -220,7 +230,7 @@ class Recipe(_Section):
 
     name: str = Field("run", pattern=r"^[\w][\w.-]*$")
     """Name of the run's folder."""
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     output: str = "runs"
     """Folder that holds the runs; prepared data goes to the folder `data` beside it."""
     threads: int | None = Field(None, ge=1)
@@ -230,6 +240,8 @@ class Recipe(_Section):
     prompt: PromptSettings = PromptSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    _home = field_validator("output")(_with_home)
 
     @model_validator(mode="after")
     def _trainable(self) -> Self:
@@ -253,16 +265,27 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: the file is missing or not valid YAML, a key is unknown, or a value is invalid.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = read_yaml(path)
     except FileNotFoundError:
         known = sorted(str(p) for p in Path("recipes").glob("*.yaml"))
         raise RecipeError(f"No recipe {path}." + (f" Here: {', '.join(known)}." if known else "")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path} holds no keys")
+    except YamlError as error:
+        raise RecipeError(str(error)) from None
     values.pop("record", None)  # what a run adds to its own copy
     return parse_recipe(values, overrides, origin=str(path))
+
+
+def recorded_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
+    """A run's `recipe.yaml`: its recipe, and what the run recorded about itself.
+
+    Raises:
+        RecipeError: as for `load_recipe`.
+    """
+    recipe = load_recipe(path)
+    record = read_yaml(path).get("record") or {}
+    if not isinstance(record, dict):
+        raise RecipeError(f"{path}: record is not a section")
+    return recipe, record
 
 
 def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origin: str = "the recipe") -> Recipe:
@@ -279,13 +302,28 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
             if not isinstance(section, dict):
                 raise RecipeError(f'Override "{override}": {parent} is a value, not a section')
         try:
-            section[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise RecipeError(f'Override "{override}" is not valid YAML: {" ".join(str(error).split())}') from None
+            section[last] = _override_value([*parents, last], value)
+        except YamlError as error:
+            raise RecipeError(f'Override "{override}": {error}') from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError("; ".join(_explain(item, origin) for item in error.errors())) from None
+
+
+def _override_value(keys: Sequence[str], text: str) -> Any:
+    """The value of an override: where the recipe takes any string, that string as given, "no" and "a #2.csv" too."""
+    annotation: Any = Recipe
+    for key in keys:
+        field = getattr(annotation, "model_fields", {}).get(key)
+        annotation = None if field is None else field.annotation
+    kinds = get_args(annotation) or (annotation,)
+    if str not in kinds:
+        return parse_yaml(text)
+    text = text.strip()
+    if (type(None) in kinds and text in ("", "null", "~")) or text[:1] in ("[", "'", '"'):
+        return parse_yaml(text)
+    return text
 
 
 def _explain(error: Any, origin: str) -> str:

@@ -254,3 +254,15 @@ def test_inventories_are_merged_into_a_glossary_that_is_not_overwritten(tmp_path
     assert (tmp_path / "all.csv").read_text().splitlines()[1].split(",")[:3] == ["RA", "rheumatoid arthritis", "2"]
     code, _, err = run(capsys, *arguments)
     assert (code, err.split(" exists")[0]) == (1, str(tmp_path / "all.csv"))
+
+
+@pytest.mark.parametrize("option", [("--quantization", "int8"), ("--train", "nope.jsonl"), ("--revision", "x")])
+def test_an_option_of_evaluate_that_would_have_no_effect_is_refused(option, tiny_run, capsys):
+    for target in (tiny_run, "reader"):
+        code, _, err = run(capsys, "evaluate", target, *option)
+        assert code == 1 and f"{option[0]} is for a base model" in err
+
+
+def test_a_merged_glossary_is_csv_and_says_so(tmp_path, capsys):
+    code, _, err = run(capsys, "inventory", "senses.csv", "--out", tmp_path / "s.json")
+    assert code == 1 and "written as CSV, so name a .csv file" in err

@@ -285,3 +285,9 @@ def test_another_seed_or_id_is_another_draw(kind):
     sections = ["Rheumatoid arthritis, right atrium, lymph node, interleukin-2. " * 3]
     assert len({maker(probability=0.5, seed=seed).make(kind, "a", sections).text for seed in range(9)}) > 1
     assert len({maker(probability=0.5).make(kind, str(n), sections).text for n in range(9)}) > 1
+
+
+def test_a_definition_and_its_long_form_may_be_wrapped():
+    passage = Passage(id="1", text="Congestive heart\nfailure (CHF) is seen. CHF is congestive   heart failure.")
+    made = defined(passage)
+    assert made.text == "CHF is seen. CHF is CHF." and len(made.mentions) == 1

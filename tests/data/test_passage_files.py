@@ -285,11 +285,11 @@ def test_json_lines_need_only_offsets(tmp_path):
         ({"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": " "}]}, "empty long form"),
         (
             {"id": "b", "text": "in RA", "mentions": [{"start": 2, "end": 4, "short_form": "RA"}]},
-            "the text at 2-4 reads ' R', not the short form 'RA'",
+            "the text at 2-4 is not the short form that is given for it",
         ),
         (
-            {"id": "b", "text": "RAs", "mentions": [{"start": 0, "end": 2}, {"start": 1, "end": 3}]},
-            "passage b: mention 'As' at 1-3 overlaps its neighbour or lies outside the text (3 characters)",
+            {"id": "b", "text": "in RA", "mentions": [{"start": 0, "end": 5}, {"start": 3, "end": 5}]},
+            "passage b: mention 'RA' at 3-5 overlaps its neighbour or lies outside the text (5 characters)",
         ),
     ],
 )
@@ -428,3 +428,27 @@ def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_
     passages = read_passages(path, inventory, quarantine)
     assert [passage.id for passage in passages] == ["2", "3"]
     assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is not a short form of 'room air'"
+
+
+@pytest.mark.parametrize(
+    ("text", "mention", "cause"),
+    [
+        ("On RA now.", {"start": 3, "end": 4}, "the last character seems to be counted in"),
+        ("On RA now.", {"start": 4, "end": 6}, "the first character seems to be counted as 1"),
+        ("\U0001f600 on RA now.", {"start": 6, "end": 8}, "UTF-16 units"),
+        ("\u00e9\u00e9\u00e9\u00e9 on RA now.", {"start": 12, "end": 14}, "seem to count bytes"),
+        ("\u00e9\u00e9 on RA now.", {"start": 8, "end": 10, "short_form": "RA"}, "seem to count bytes"),
+        ("Radiology", {"start": 0, "end": 3}, "begins or ends inside a word"),
+    ],
+)
+def test_a_mark_inside_a_word_is_set_aside_with_the_likely_cause(text, mention, cause, tmp_path):
+    path = written(tmp_path, json.dumps({"id": "a", "text": text, "mentions": [mention]}).encode(), "rows.jsonl")
+    quarantine = Quarantine(limit=1)
+    assert not read_passages(path, INVENTORY, quarantine)
+    assert cause in quarantine.rows[0]["reason"]
+
+
+def test_a_mark_without_its_plural_s_is_none_inside_a_word(tmp_path):
+    line = {"id": "a", "text": "Both RAs.", "mentions": [{"start": 5, "end": 7}]}
+    path = written(tmp_path, json.dumps(line).encode(), "rows.jsonl")
+    assert read_passages(path, INVENTORY)[0].mentions[0].short_form == "RA"

@@ -16,6 +16,7 @@ PASSAGES = st.lists(
         Passage,
         id=st.sampled_from(["1", "2", "3", "4", "1#2", "2#2", "3#2", "3#3"]),
         text=st.sampled_from(["one", "two", "One.", "three", "four", "five"]),
+        source=st.just("medal"),
     ),
     max_size=9,
     unique_by=lambda passage: passage.id,
@@ -101,11 +102,20 @@ def test_a_version_that_repeats_another_abstract_draws_both_together():
     """Else "9" and "9#2", two versions of one abstract, would stand in two splits."""
     train, test = named("train"), named("test")
     passages = [
-        Passage(id=train, text="pain in RA"),
-        Passage(id=test, text="cough and CT"),
-        Passage(id=f"{test}#2", text="pain in RA"),
+        Passage(id=train, text="pain in RA", source="medal"),
+        Passage(id=test, text="cough and CT", source="medal"),
+        Passage(id=f"{test}#2", text="pain in RA", source="medal"),
     ]
     assert [p.id for p in split_passages(passages, **SHARES)["train"]] == [train, test, f"{test}#2"]
+
+
+def test_ids_of_a_table_are_split_as_they_are():
+    """ "ward#1" and "ward#2" are two notes, as "#1" and "#2" are: not versions of one abstract."""
+    for start in ("#", "ward#"):
+        passages = [Passage(id=f"{start}{n}", text=chr(97 + n) * 3, source="notes") for n in range(20)]
+        parts = split_passages(passages, **SHARES)
+        assert all(parts.values()), "each split has some"
+        assert not shared_passages(parts["train"], parts["test"])
 
 
 def test_order_is_kept_within_a_split():

@@ -187,3 +187,15 @@ def test_a_long_form_of_several_short_forms_takes_the_commonest_or_where_it_is_t
     rows = [("HT", "height", 0, None), ("HT", "hypertension", 0, None), ("HTN", "hypertension", 0, None)]
     assert LongFormFinder(Inventory.of(rows)).find("hypertension")[0].short_form == "HTN"
     assert LongFormFinder(Inventory.of(rows[1:])).find("hypertension")[0].short_form == "HT"
+
+
+def test_a_wrapped_long_form_is_found_and_its_offsets_are_those_of_the_text():
+    inventory = Inventory.of([("CHF", "congestive heart failure", 1, None)])
+    text = "A note:\n congestive heart\n  failure, congestive\theart failures."
+    found = LongFormFinder(inventory).find(text)
+    assert [text[match.start : match.end] for match in found] == [
+        "congestive heart\n  failure",
+        "congestive\theart failures",
+    ]
+    made = Substituter(inventory, mode="mended", probability=1, seed=0)(Passage(id="1", text=text))
+    assert made.text == "A note:\n CHF, CHFs."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,14 @@ import pytest
 from by_hand import BASE, INVENTORY, PASSAGES
 from marking import marked
 from medalist.data.inventory import Inventory
+from medalist.data.passage_files import write_jsonl
 from medalist.data.rows import Quarantine
 from medalist.evaluation.predictions import read_scores, score_texts
 from medalist.evaluation.short_forms import Knowledge
-from medalist.runs.evaluate import evaluate
+from medalist.runs.claims import check_claims
+from medalist.runs.evaluate import evaluate, evaluate_run
+from medalist.runs.held_out import HeldOut
+from medalist.runs.run import open_run
 from medalist.trees.prompt import PromptSettings
 
 NOTHING = Knowledge()
@@ -153,3 +158,44 @@ def test_rows_that_could_not_be_read_are_kept_beside_the_metrics(loaded, tmp_pat
     metrics = models.evaluate()
     assert metrics["about"]["rows_quarantined"] == {"empty LABEL": 1}
     assert '"line": 7' in (tmp_path / "evaluation/quarantine.jsonl").read_text()
+
+
+def test_nothing_is_scored_where_there_is_nothing_to_measure(fresh_run, tmp_path, monkeypatch):
+    listed = tmp_path / "one.csv"
+    listed.write_text("short_form,long_form\nRA,rheumatoid arthritis\n")
+    monkeypatch.setattr("medalist.runs.evaluate.score_texts", None)
+    with pytest.raises(ValueError, match=r"no mention has a listed gold .* Is one\.csv the right inventory"):
+        evaluate_run(open_run(fresh_run), HeldOut(inventory=listed, data=sample_notes(tmp_path)))
+
+
+def sample_notes(folder):
+    path = folder / "notes.jsonl"
+    write_jsonl([marked("[RA=rheumatoid arthritis] hurts", "1")], path)
+    return path
+
+
+def test_a_run_that_cannot_be_written_to_is_evaluated_and_left_alone(fresh_run, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(fresh_run, run)
+    shutil.rmtree(run / "evaluation")
+    (run / "calibration.json").unlink(missing_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    for module in ("evaluate", "calibrate", "claims"):
+        monkeypatch.setattr(f"medalist.runs.{module}.can_write", lambda _: False)
+    metrics, _ = evaluate_run(open_run(run))
+    assert metrics["models"]["tuned"]["accuracy"]
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert "cannot be written to: the figures are shown, but not kept" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(ValueError, match="cannot be written to, and the claims are kept there"):
+        check_claims(open_run(run))
+
+
+def test_cut_predictions_are_made_again(fresh_run, capsys):
+    run = open_run(fresh_run)
+    path = run.folder / "evaluation/test/predictions.parquet"
+    whole = path.read_bytes()
+    for damage in (whole[:-40], b"", b"version https://git-lfs.github.com/spec/v1\n"):
+        path.write_bytes(damage)
+        evaluate_run(run)
+        assert "scored again" in " ".join(capsys.readouterr().err.split())
+        assert path.read_bytes() == whole

@@ -5,6 +5,7 @@ Covers `prepared` and `reading` too.
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from functools import partial
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from marking import marked
+from medalist.cli.data_tables import prepared_table
 from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
 from medalist.corpora.text_corpus import TextSettings, prepare_text
 from medalist.data.embedded import reader
@@ -544,3 +547,40 @@ def test_folders_beside_are_taught_with_the_candidates_of_their_own(tmp_path):
     assert prepare(recipe(tmp_path, source="table", path=table(tmp_path))).beside() == []
     with pytest.raises(ValueError, match=r"own\.csv was not made by `medalist prepare"):
         prepare(recipe(tmp_path, source="table", path=table(tmp_path), beside=[str(tmp_path / "own.csv")]))
+
+
+def table_recipe(folder, long_forms):
+    """A recipe of a table whose notes have these long forms for RA in turn."""
+    notes = [
+        {"id": str(n), "text": f"On RA now, {n}.", "mentions": [{"start": 3, "end": 5, "long_form": name}]}
+        for n, name in enumerate(long_forms)
+    ]
+    (folder / "notes.jsonl").write_text("".join(json.dumps(note) + "\n" for note in notes))
+    (folder / "senses.csv").write_text("short_form,long_form\nRA,room air\nRA,rheumatoid arthritis\n")
+    overrides = [
+        *("data.source=table", f"data.path={folder}/notes.jsonl", f"data.inventory={folder}/senses.csv"),
+        *("data.test=0", "data.validation=0", "data.substitution.distractors=0", f"output={folder}/runs"),
+    ]
+    return parse_recipe({}, overrides)
+
+
+def test_golds_of_a_table_match_in_any_case_and_the_rest_is_counted_with_the_nearest(tmp_path):
+    prepared = prepare(table_recipe(tmp_path, ["Room Air", "Rheumatoid Arthritis", "rheumatoid artritis", "x"] * 3))
+    golds = [m.long_form for p in prepared.passages("train") for m in p.mentions]
+    assert golds == ["room air", "rheumatoid arthritis", "rheumatoid artritis", "x"] * 3
+    assert prepared.account["unusable_mentions"] == 6
+    assert prepared.account["unusable"][0] == {
+        "short_form": "RA",
+        "long_form": "rheumatoid artritis",
+        "mentions": 3,
+        "nearest": "RA: rheumatoid arthritis",
+    }
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(prepared_table(prepared.account))
+    shown = console.export_text()
+    assert "6 marks of the training split teach nothing" in shown and "nearest: RA: rheumatoid arthritis" in shown
+
+
+def test_a_table_without_a_mark_that_can_be_learnt_from_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"None of the 3 marks to train on .* RA has no rheumatoid artritis, the near"):
+        prepare(table_recipe(tmp_path, ["rheumatoid artritis"] * 3))

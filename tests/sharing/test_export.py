@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ from medalist.runs.run import load_run_base, load_tuned, open_run
 from medalist.sharing import export as exports
 from medalist.sharing import gguf as gguf_files
 from medalist.sharing import merging
-from medalist.sharing.export import export_gguf, export_merged
+from medalist.sharing.export import MADE, export_gguf, export_merged
 from medalist.sharing.merging import write_merged
 
 
@@ -253,6 +254,7 @@ def test_a_merged_folder_opens_as_it_is_and_names_no_path(merged, known_run):
         "chat_template.jinja",
         "config.json",
         "generation_config.json",
+        "medalist-export.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -377,3 +379,32 @@ def test_a_comparison_counts_only_mentions_with_a_choice():
     assert (found.before.value, found.after.count, found.changed) == (1, 3, 1)
     assert found.difference.value == pytest.approx(-1 / 3)
     assert found.largest_shift == pytest.approx(1, abs=1e-3)
+
+
+def test_force_replaces_an_earlier_export_and_nothing_else(known_run, merged, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years")
+    model = tmp_path / "model"
+    shutil.copytree(merged.path, model)
+    (model / MADE).unlink()
+    mixed = tmp_path / "mixed"
+    shutil.copytree(merged.path, mixed)
+    (mixed / "notes").mkdir()
+    note = tmp_path / "note.gguf"
+    note.write_text("years")
+    linked = tmp_path / "linked"
+    linked.symlink_to(mine)
+    export_merged(known_run, tmp_path / "again", on=HeldOut(limit=2))
+    for target in (known_run.folder, known_run.folder / "adapter", mine, model, mixed, linked, note):
+        with pytest.raises(FileExistsError, match="is not an earlier export, so --force does not replace it"):
+            export_merged(known_run, target, on=HeldOut(limit=2), force=True)
+    assert (mine / "thesis.txt").read_text() == note.read_text() == "years"
+    assert (known_run.folder / "recipe.yaml").exists() and (model / "config.json").exists()
+
+
+def test_an_export_asks_for_room_before_it_begins(known_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000))
+    with pytest.raises(OSError, match=r"too little room for .*merged: it takes up to"):
+        export_merged(known_run, tmp_path / "merged", on=HeldOut(limit=2))
+    assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ Covers `batches`, `checkpoints` and `trainer` too.
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -356,3 +357,40 @@ def test_a_passage_that_surely_fits_is_not_encoded_to_find_out(loaded, monkeypat
     monkeypatch.setattr(encoder, "encode", lambda *_: pytest.fail("encoded"))
     assert len(TreeDataset(PASSAGES, encoder, INVENTORY, settings(), seed=0)) == len(made) == len(PASSAGES)
     assert not Encoder(loaded.tokenizer, PromptSettings(), max_depth=200).surely_fits(PASSAGES[3], INVENTORY)
+
+
+# Damage: what a kill or a bad disk has cut short is passed over, and the run goes on to the same bits.
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "adapter_model.safetensors", "trainer_state.json"])
+@pytest.mark.parametrize("cut", [0, 0.5])
+def test_a_checkpoint_with_a_cut_file_is_passed_over_for_the_one_before(name, cut, unbroken, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    newest = last_checkpoint(folder)
+    before = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[-2]
+    path = newest / name
+    path.write_bytes(path.read_bytes()[: int(cut * path.stat().st_size)])
+    assert last_checkpoint(folder) == before
+    said = "".join(capsys.readouterr().err.split())
+    assert f"{newest.name}ispassedover" in said and f"{name}isdamaged" in said
+
+
+def test_a_run_with_a_cut_checkpoint_and_a_torn_log_resumes_to_the_same_bits(unbroken, model_folder, tmp_path):
+    folder = tmp_path / "broken"
+    killed = run_script(folder, model_folder, "kill-after-step=5")
+    assert killed.returncode == -signal.SIGKILL
+    path = last_checkpoint(folder) / "optimizer.pt"
+    path.write_bytes(path.read_bytes()[:-1_000])
+    with (folder / "log.jsonl").open("a") as log:
+        log.write('{"step": 5, "epo')
+    resumed = run_script(folder, model_folder, "resume")
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert "is passed over" in resumed.stderr
+    assert_same_adapter(folder, unbroken)
+
+
+def assert_same_adapter(one, other):
+    for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    assert log_lines(one, "loss") == log_lines(other, "loss")

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ..tools.failures import in_one_line
 from . import data, evaluate, expand, share, train
 from .options import out
 from .prepare import app as prepare_app
@@ -88,15 +89,16 @@ def main(arguments: list[str] | None = None) -> Any:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it, and on a CPU it misses a GPU's kernels
     try:
         return app(arguments)
-    except KeyboardInterrupt:
-        _fail("Interrupted. Run the same command again to resume (for train, add --resume).", 130)
+    except KeyboardInterrupt as stop:
+        kept = " ".join(getattr(stop, "__notes__", [])) or "What is finished is kept: run the same command again."
+        _fail(f"Interrupted. {kept}", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, RuntimeError) as error:
-        if os.environ.get("MEDALIST_DEBUG"):
+    except Exception as error:
+        line = in_one_line(error)
+        if line is None or os.environ.get("MEDALIST_DEBUG"):
             raise
-        notes = getattr(error, "__notes__", [])
-        _fail(" ".join(" ".join([str(error), *notes]).split()) or type(error).__name__, 1)
+        _fail(line, 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -73,6 +73,8 @@ def inventory(
     """
     from ..data.inventory import Inventory
 
+    if result.suffix != ".csv":
+        raise ValueError(f"--out {result}: the glossary is written as CSV, so name a .csv file")
     if result.exists():
         raise FileExistsError(f"{result} exists already: name another file, or remove it")
     merged = Inventory.merged([Inventory.read(path) for path in files])

@@ -51,6 +51,11 @@ def prepared_table(account: DataAccount) -> RenderableType:
         f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses.",
         f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
     ]
+    if missed := account.get("unusable_mentions"):
+        lines.append(f"{missed:,} marks of the training split teach nothing, for their long form is no candidate:")
+        for one in account.get("unusable", []):
+            near = f" (nearest: {one['nearest']})" if one["nearest"] else ""
+            lines.append(f"  {one['mentions']:,} of {one['short_form']}: {one['long_form']}{near}")
     if "replay" in account:
         lines.append(
             f"{account['replay']['passages']:,} of the parent's training passages are used for training again."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -54,11 +55,18 @@ def evaluate(
     from ..runs.run import is_run, open_run
     from .result_tables import metrics_tables
 
+    for_base = {
+        "--train": train,
+        "--revision": revision,
+        "--quantization": None if quantization == "none" else quantization,
+    }
     if is_run(Path(target)):
         if to is not None:
             raise ValueError(f"The results of {target}, a run, go to its own folder: leave out --out")
+        _refuse(for_base, f"{target} is a run")
         metrics, folder = evaluate_run(open_run(Path(target)), HeldOut.named(data, inventory, limit))
     elif target == READER:
+        _refuse(for_base, "the reader comes with its own")
         metrics, folder = evaluate_reader(
             data or Path("clinical-development"), inventory=inventory, limit=limit, output=to or Path("runs/reader")
         )
@@ -81,6 +89,12 @@ def evaluate(
     for table in metrics_tables(metrics):
         out.print(table)
     print(folder)
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Refuse options that would have no effect."""
+    if given := next((name for name, value in options.items() if value is not None), None):
+        raise ValueError(f"{given} is for a base model, but {why}: leave it out")
 
 
 def claims(

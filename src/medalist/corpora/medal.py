@@ -28,6 +28,7 @@ from ..data.sources.medal import MedalRow, Table, group, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
 from ..tools.files import enough_room, replacing
+from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
 from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame
@@ -103,7 +104,7 @@ def prepare_medal(
         "files": files,
         "partitions": parts,
     }
-    with enough_room(out):
+    with enough_room(out), alone_in(out):
         work = work_folder(out, recorded)
         if not is_corpus(work):
             _build(work, found, published, parts, settings, workers, ray)

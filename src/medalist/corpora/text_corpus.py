@@ -27,6 +27,7 @@ from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of
 from ..data.substitution import Match
 from ..tools.files import enough_room, replacing
+from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from .accounts import TextAccount
 from .corpus import finish, is_corpus, work_folder, write_account, write_frame
@@ -95,7 +96,7 @@ def prepare_text(
         "inventory": (str(own), zlib.crc32(own.read_bytes())) if own else reader.fingerprint(),
         "files": marks,
     }
-    with enough_room(out):
+    with enough_room(out), alone_in(out):
         work = work_folder(out, recorded)
         if not is_corpus(work):
             _build(work, files, avoided, settings, workers, ray)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -29,6 +30,10 @@ SHINGLE = 2
 """Words per shingle. Two, so that versions of an abstract with different words abbreviated remain similar."""
 BANDS, ROWS = 25, 5
 """A pair with Jaccard similarity s is compared with probability 1 - (1 - s^5)^25: at 0.8, all but one in 20,000."""
+MOST_ALIKE = 8
+"""In each band, a passage is compared with at most so many of a chunk: a form that thousands of notes fill in would
+otherwise be compared with itself thousands of times thousands of times. What is similar is still found; where more
+are alike than this, it may not be the most similar that is named."""
 CHUNK = 2_000
 """Training passages compared at a time."""
 _DRAW = np.random.default_rng(0)
@@ -52,7 +57,8 @@ class Audit:
     same_words: frozenset[str]
     """Passages whose words also appear there, ignoring case, punctuation and digits."""
     similar: dict[str, tuple[str, float]]
-    """Passage -> (most similar training passage, Jaccard similarity), if the similarity reaches the threshold."""
+    """Passage -> (most similar training passage, Jaccard similarity), if the similarity reaches the threshold; of more
+    than `MOST_ALIKE` that are alike, one of them."""
     answer_leaks: frozenset[tuple[str, int]]
     """Mentions whose gold, or a variant of it, is spelt out elsewhere in the passage: (passage, number)."""
     unseen_senses: int
@@ -187,8 +193,12 @@ class SimilarPassages:
         for band in range(BANDS):
             first = np.searchsorted(self._keys[band], keys[:, band], side="left")
             last = np.searchsorted(self._keys[band], keys[:, band], side="right")
+            compared: Counter[int] = Counter()  # by where a group of alike passages begins
             for other in np.flatnonzero(last > first).tolist():
-                pairs |= {(own, other) for own in self._order[band][first[other] : last[other]].tolist()}
+                begin = int(first[other])
+                if compared[begin] < MOST_ALIKE:
+                    compared[begin] += 1
+                    pairs |= {(own, other) for own in self._order[band][begin : last[other]].tolist()}
         for own, other in sorted(pairs):
             value = jaccard(self._shingles[own], theirs[other])
             _, best = self.found.get(self._ids[own], ("", 0.0))

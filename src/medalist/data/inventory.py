@@ -18,6 +18,9 @@ from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
 from .spelling import equivalence_key, tidy
 
+MOST_SENSES = 1_000
+"""Of one short form in a file; MeDAL's largest has 68, and a question offers them all in one tree."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sense:
@@ -145,6 +148,12 @@ class Inventory:
             raise ValueError(f"{path}: {error}") from None
         if not inventory.senses:
             raise ValueError(f"{path} lists no senses")
+        most = max(inventory.senses, key=lambda name: len(inventory.senses[name]))
+        if len(inventory.senses[most]) > MOST_SENSES:
+            raise ValueError(
+                f"{path}: a short form has {len(inventory.senses[most]):,} senses, more than the {MOST_SENSES:,} that "
+                "one question can offer. Is short_form the right column?"
+            )
         return inventory
 
     def write(self, path: Path) -> None:

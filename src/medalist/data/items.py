@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage
 from .quizzes import Choice, Quiz
-from .spelling import plain_words, spelt_out
+from .spelling import WordsOf, spelt_out
 
 
 def text_around(passage: Passage, mention: Mention) -> str:
@@ -127,6 +127,7 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
     """Make an item of every mention that has a gold answer."""
     items = []
     for passage in passages:
+        words = WordsOf(passage.text)
         for number, mention in enumerate(passage.mentions):
             if mention.long_form is None:
                 continue
@@ -138,8 +139,7 @@ def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
                 kind = "absent" if candidates else "unlisted"
             else:
                 kind = "choice" if len(candidates) > 1 else "single"
-            words = plain_words(text_around(passage, mention))
-            leak = gold is not None and bool(spelt_out(words, [candidates[gold]]))
+            leak = gold is not None and bool(spelt_out(words.without(mention.start, mention.end), [candidates[gold]]))
             items.append(Item(passage=passage, number=number, candidates=candidates, gold=gold, kind=kind, leak=leak))
     return items
 

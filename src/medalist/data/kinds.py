@@ -9,20 +9,26 @@ definitions give the gold answers and are removed from the text.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Literal, get_args
+
+import ahocorasick
 
 from .definitions import Definition, find_definitions, fits
 from .inventory import Inventory
 from .passages import Mention, Passage
 from .spelling import equivalence_key
-from .substitution import Substituter, lower
+from .substitution import Substituter, lower, single_spaced
 
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_LETTER = re.compile(r"\w")
+_PLURAL = re.compile(r"s?(?!\w)")
+_PLURAL_OF_SHORT_FORM = re.compile(r"(?:['’]?s)?(?![^\W_])")
 USES = 3
 """Maximum number of marked uses per sense and passage (`substituted`, `defined`); more would teach little."""
 
@@ -155,12 +161,10 @@ def _consistent(definitions: Iterable[Definition]) -> list[Definition]:
 def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[str, list[bool]]:
     """Put short forms in place of definitions and long forms; also say which characters the author wrote in place."""
     cuts = [(d.start, d.end, text[d.short[0] : d.short[1]]) for d in definitions]
-    folded = lower(text)
-    for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
-        words = r"\s+".join(map(re.escape, lower(definition.long_form).split()))
-        for match in re.finditer(rf"(?<!\w){words}(s?)(?!\w)", folded):
-            if all(match.end() <= start or end <= match.start() for start, end, _ in cuts):
-                cuts.append((match.start(), match.end(), definition.short_form + match[1]))
+    for cut in _spelt_out(text, definitions):
+        at = bisect_left(cuts, cut)
+        if (at == 0 or cuts[at - 1][1] <= cut[0]) and (at == len(cuts) or cut[1] <= cuts[at][0]):
+            cuts.insert(at, cut)
     pieces: list[str] = []
     natural: list[bool] = []
     at = 0
@@ -173,8 +177,48 @@ def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[
     return "".join(pieces), natural
 
 
+def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, int, str]]:
+    """(start, end, short form) of each long form that stands in the text, with its plural s; the longest first.
+
+    They may overlap. Any run of white space counts as one space.
+    """
+    by_words: dict[str, Definition] = {}
+    for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
+        by_words.setdefault(" ".join(lower(definition.long_form).split()), definition)
+    whole, places = single_spaced(lower(text))
+    starts = range(len(text)) if places is None else places
+    found = []
+    for start, end, words in _occurrences(whole, by_words):
+        plural = _PLURAL.match(whole, end)
+        if plural is not None and not (start and _LETTER.match(whole, start - 1)):
+            definition = by_words[words]
+            order = -len(definition.long_form)
+            cut = starts[start], starts[plural.end() - 1] + 1, definition.short_form + plural[0]
+            found.append((order, cut))
+    return [cut for _, cut in sorted(found, key=lambda item: (item[0], item[1][0]))]
+
+
+def _occurrences(text: str, names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+    """(start, end, name) of each name wherever it stands, in one pass over the text."""
+    automaton = ahocorasick.Automaton()
+    for name in names:
+        automaton.add_word(name, name)
+    if not len(automaton):
+        return
+    automaton.make_automaton()
+    for last, name in automaton.iter(text):
+        yield last + 1 - len(name), last + 1, name
+
+
 def _uses(text: str, short_forms: Iterable[str]) -> list[tuple[str, int, int]]:
     """(short form, start, end) of each use, including a plural s; at the same start, the longer short form wins."""
-    names = sorted(short_forms, key=lambda name: (-len(name), name))
-    pattern = re.compile(rf"(?<![^\W_])({'|'.join(map(re.escape, names))})(?:['’]?s)?(?![^\W_])")
-    return [(match[1], match.start(), match.end()) for match in pattern.finditer(text)]
+    found = []
+    for start, end, name in _occurrences(text, short_forms):
+        rest = _PLURAL_OF_SHORT_FORM.match(text, end)
+        if rest is not None and not (start and text[start - 1].isalnum()):
+            found.append((start, -len(name), rest.end(), name))
+    kept: list[tuple[str, int, int]] = []
+    for start, _, end, name in sorted(found):
+        if not kept or start >= kept[-1][2]:
+            kept.append((name, start, end))
+    return kept

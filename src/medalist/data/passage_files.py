@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -131,11 +132,39 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
         raise ValueError(f"mention {start}-{end} is outside the text ({len(text):,} characters)")
     surface = text[start:end]
     if short_form and not marks(surface, short_form) and inventory.key(surface) != short_form:
-        raise ValueError(f"the text at {start}-{end} reads {surface!r}, not the short form {short_form!r}")
+        cause = _likely_cause(text, start, end, lambda other: marks(other, str(short_form)))
+        raise ValueError(f"the text at {start}-{end} is not the short form that is given for it{cause}")
+    if not short_form and _inside_word(text, start, end):
+        cause = _likely_cause(text, start, end, lambda other: inventory.key(other) is not None)
+        if cause or inventory.key(surface) is None:
+            raise ValueError(f"the mark {start}-{end} begins or ends inside a word{cause}")
     short_form = short_form or inventory.key(surface) or surface
     if long_form is not None and not tidy(long_form):
         raise ValueError("empty long form")
     return Mention(start=start, end=end, short_form=short_form, long_form=tidy(long_form) if long_form else None)
+
+
+def _inside_word(text: str, start: int, end: int) -> bool:
+    """Whether a span divides a word, other than from its plural s."""
+    after = text[end : end + 3]
+    plural = re.match(r"['’]?s(?!\w)", after) is not None
+    before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
+    return before or (text[end - 1].isalnum() and after[:1].isalnum() and not plural)
+
+
+def _likely_cause(text: str, start: int, end: int, fits: Callable[[str], bool]) -> str:
+    """How offsets may have been counted so that they mark a short form, in words; empty if no way does."""
+    units, raw = text.encode("utf-16-le", "surrogatepass"), text.encode("utf-8", "surrogatepass")
+    ways = {
+        "offsets seem to count UTF-16 units, as JavaScript and Java do: count characters": units[
+            2 * start : 2 * end
+        ].decode("utf-16-le", "ignore"),
+        "offsets seem to count bytes: count characters": raw[start:end].decode("utf-8", "ignore"),
+        "the last character seems to be counted in: end is one past it": text[start : end + 1],
+        "the first character seems to be counted as 1: start is 0 for it": text[start - 1 : end - 1] if start else "",
+    }
+    found = (cause for cause, surface in ways.items() if surface not in ("", text[start:end]) and fits(surface))
+    return next((f"; {cause}" for cause in found), "")
 
 
 def marks(surface: str, short_form: str) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict  # pydantic supports the one in `typing` only from Python 3.12 on
 
-from ..tools.files import open_bytes, replacing, undamaged
+from ..tools.files import long_lines, open_bytes, replacing, undamaged
 
 
 class QuarantinedRow(TypedDict):
@@ -99,7 +99,7 @@ def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, d
 def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON Lines file (plain or `.gz`) with line numbers; lines that are not objects are quarantined."""
     with undamaged(path), open_bytes(path) as file:
-        for line, raw in enumerate(file, 1):
+        for line, raw in enumerate(long_lines(path, file), 1):
             if not raw.strip():
                 continue
             quarantine.total += 1

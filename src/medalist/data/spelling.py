@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
@@ -28,8 +31,8 @@ _SPELLING = tuple(
         (r"anaes", "anes"),
         (r"orthopaed", "orthoped"),
         (r"aetio", "etio"),
-        (r"o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
-        (r"o*esoph", "esoph"),
+        (r"(?<!o)o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
+        (r"(?<!o)o*esoph", "esoph"),
         (r"oest", "est"),
         (r"foet", "fet"),
         (r"coeliac", "celiac"),
@@ -90,6 +93,59 @@ def plain_words(text: str) -> str:
     return " " + " ".join(filter(None, (equivalence_key(word) for word in _TOKEN.findall(text)))) + " "
 
 
-def spelt_out(words: str, candidates: Sequence[str]) -> list[int]:
-    """The indices of the candidates that appear in a text, which is given as `plain_words`."""
+class WordsOf:
+    """The words of a text as equivalence keys, asked what they hold beside one part or another.
+
+    Each question takes time that grows with what is asked for, not with the text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        tokens = [(match.start(), match.end(), equivalence_key(match[0])) for match in _TOKEN.finditer(text)]
+        self._tokens = [token for token in tokens if token[2]]
+        self._ends = [end for _, end, _ in self._tokens]
+        self._starts = [start for start, _, _ in self._tokens]
+        self._words = " " + "".join(f"{key} " for _, _, key in self._tokens)
+        self._at = list(accumulate((len(key) + 1 for _, _, key in self._tokens), initial=0))
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def without(self, start: int, end: int) -> Container[str]:
+        """The text without its characters from `start` to `end`, to be asked about `plain_words` with `in`."""
+        return _Without(self, start, end)
+
+    def holds(self, words: str, start: int, end: int) -> bool:
+        """Whether words, given as `plain_words`, stand in the text without its characters from `start` to `end`."""
+        if not self._tokens:
+            return words in "  "
+        low, high = bisect_right(self._ends, start), bisect_left(self._starts, end)
+        if low > high:  # nothing is left out, and it is inside a word
+            low = high
+        left_over = (
+            [self._text[self._starts[low] : start], self._text[end : self._ends[high - 1]]] if low < high else []
+        )
+        between = "".join(f"{key} " for key in map(equivalence_key, left_over) if key)
+        before, after = self._at[low] + 1, self._at[high] + 1
+        if words == "  ":  # no words at all, which only an empty text holds
+            return not between and low == 0 and high == len(self._tokens)
+        if words not in self._places:
+            self._places[words] = self._words.find(words), self._words.rfind(words)
+        first, last = self._places[words]
+        if first >= 0 and (first + len(words) <= before or last >= after - 1):
+            return True
+        size = len(words)
+        return words in self._words[max(before - size, 0) : before] + between + self._words[after : after + size]
+
+
+@dataclass(frozen=True, slots=True)
+class _Without:
+    text: WordsOf
+    start: int
+    end: int
+
+    def __contains__(self, words: object) -> bool:
+        return isinstance(words, str) and self.text.holds(words, self.start, self.end)
+
+
+def spelt_out(words: Container[str], candidates: Sequence[str]) -> list[int]:
+    """The indices of the candidates that appear in a text, which is given as `plain_words` or by `WordsOf`."""
     return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, TypeVar, get_args
@@ -12,6 +13,8 @@ from .quizzes import Text
 from .spelling import equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+_CHUNK = re.compile(r"#\d+\.\d+$")
+"""Ends the id that `corpora.text` gives to a part of a plain text: "file#3.1"."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 AnyText = TypeVar("AnyText", bound=Text)
@@ -22,11 +25,25 @@ def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) 
 
     Ids that differ only after a "#" (versions of one abstract) are in the same split.
     """
-    root = identifier.split("#")[0]
-    position = _position(f"{seed}:{root}")
+    return _share(version_root(identifier), validation=validation, test=test, seed=seed)
+
+
+def _share(name: str, *, validation: float, test: float, seed: int) -> Split:
+    position = _position(f"{seed}:{name}")
     if position < test:
         return "test"
     return "validation" if position < test + validation else "train"
+
+
+def version_root(identifier: str) -> str:
+    """The id that all versions of a text share: what stands before the first "#"; the whole id if nothing does."""
+    return identifier.split("#")[0] or identifier
+
+
+def _own_id(text: Text) -> str:
+    """What a text is split by. Only sources that number versions themselves have any; elsewhere "#" is a character."""
+    numbered = text.source in ("medal", "reader") or text.source.startswith("pubmed-") or _CHUNK.search(text.id)
+    return version_root(text.id) if numbered else text.id
 
 
 def _position(name: str) -> float:
@@ -37,7 +54,10 @@ def _position(name: str) -> float:
 def split_passages(
     texts: Iterable[AnyText], *, validation: float, test: float, seed: int = 0
 ) -> dict[Split, list[AnyText]]:
-    """Group texts by split, keeping their order. Texts with the same words or id all go to the split of the first."""
+    """Group texts by split, keeping their order. Texts with the same words or id all go to the split of the first.
+
+    A table's ids count as they are; of MeDAL's and PubMed's, what stands before a "#", for they number versions so.
+    """
     texts = list(texts)
     parent: dict[str, str] = {}  # union-find over ids and contents; each points towards the first of its group
 
@@ -46,14 +66,14 @@ def split_passages(
             key = parent[key]
         return key
 
-    names = [f"id {text.id.split('#')[0]}" for text in texts]
+    names = [f"id {_own_id(text)}" for text in texts]
     for name, text in zip(names, texts, strict=True):
         by_name, by_content = group(name), group(f"content {content(text.text)}")
         parent[by_content] = by_name
     parts: dict[Split, list[AnyText]] = {"train": [], "validation": [], "test": []}
     home: dict[str, Split] = {}
     for name, text in zip(names, texts, strict=True):
-        own = split_of(text.id, validation=validation, test=test, seed=seed)
+        own = _share(_own_id(text), validation=validation, test=test, seed=seed)
         parts[home.setdefault(group(name), own)].append(text)
     return parts
 
@@ -96,7 +116,7 @@ def shared_key(text: Text) -> str:
     All kinds of passages made from PubMed abstracts, and PubMedQA, count as one source, because the id is the PMID.
     """
     source = "pubmed" if text.source.startswith("pubmed-") else text.source
-    return f"{source}:{text.id.split('#')[0]}"
+    return f"{source}:{_own_id(text)}"
 
 
 def content(text: str) -> str:

@@ -11,7 +11,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import ahocorasick
@@ -20,6 +20,8 @@ from .inventory import Inventory
 from .passages import Mention, Passage, without_overlap
 
 Mode = Literal["medal", "mended"]
+_RUN = re.compile(r"\s+|\S+")
+_OTHER_SPACE = re.compile(r"\s\s|[^\S ]")
 _NOT_LETTERS = re.compile(r"[^a-z\s]")
 
 
@@ -36,7 +38,10 @@ class Match:
 
 
 class LongFormFinder:
-    """Finds the long forms of an inventory in running text: whole words, any case, leftmost-longest match."""
+    """Finds the long forms of an inventory in running text: whole words, any case, leftmost-longest match.
+
+    Any run of white space, a line's end too, counts as one space.
+    """
 
     def __init__(self, inventory: Inventory, *, letters_only: bool = False) -> None:
         self._automaton = ahocorasick.Automaton()
@@ -57,9 +62,13 @@ class LongFormFinder:
         """Find matches in order, without overlap; an earlier match wins, and of two that start together, the longer."""
         if not len(self._automaton):
             return []
+        spaced, places = single_spaced(lower(text))
         # Of two equally long matches, prefer a long form as listed to the plural of another.
-        found = sorted(self._candidates(lower(text)), key=lambda match: (match.start, -match.end, match.plural))
-        return without_overlap(found)
+        found = sorted(self._candidates(spaced), key=lambda match: (match.start, -match.end, match.plural))
+        chosen = without_overlap(found)
+        if places is None:
+            return chosen
+        return [replace(match, start=places[match.start], end=places[match.end - 1] + 1) for match in chosen]
 
     def _candidates(self, text: str) -> Iterator[Match]:
         for last, (length, short_form, long_form) in self._automaton.iter(text):
@@ -72,6 +81,22 @@ class LongFormFinder:
             elif inside_word(text[end : end + 1]):
                 continue
             yield Match(start, end, short_form, long_form, plural)
+
+
+def single_spaced(text: str) -> tuple[str, list[int] | None]:
+    """A text with one space for each run of white space, and where each of its characters stands in the text.
+
+    None in place of the list if there is nothing to replace, so that nothing has moved.
+    """
+    if _OTHER_SPACE.search(text) is None:
+        return text, None
+    pieces: list[str] = []
+    places: list[int] = []
+    for match in _RUN.finditer(text):
+        space = match[0].isspace()
+        pieces.append(" " if space else match[0])
+        places += [match.start()] if space else range(match.start(), match.end())
+    return "".join(pieces), places
 
 
 class Substituter:

@@ -7,7 +7,7 @@ expected share of right answers is what is measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> 
     return 0
 
 
-def copy_else_majority(words: str, short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
+def copy_else_majority(words: Container[str], short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
     """The index of the candidate that the text spells out, the most frequent if several; else the majority sense."""
     found = spelt_out(words, candidates)
     if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ from ..data.items import ChoiceItem, Item
 from ..data.passages import fingerprint
 from ..data.quizzes import Text
 from ..models.load import LoadedModel
-from ..tools.progress import tracking
+from ..tools.failures import reading
+from ..tools.files import replacing
+from ..tools.progress import say, tracking
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.scoring import score_layouts
 from .metrics import Floats
@@ -43,9 +46,10 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
         for name, found in scores.items()
         if item.key in found
     ]
-    partial = path.with_name(f".{path.name}.part")
-    pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None).write_parquet(partial)
-    partial.replace(path)
+    packed = io.BytesIO()  # polars itself does not raise OSError when the disk is full
+    pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None).write_parquet(packed)
+    with replacing(path, "wb") as file:
+        file.write(packed.getbuffer())
 
 
 def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
@@ -59,14 +63,26 @@ def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
         return None
     if keys.get(name) != key:
         return None
-    rows = pl.read_parquet(path).filter(pl.col("model") == name)
-    return {(row["passage"], row["mention"]): np.array(row["scores"]) for row in rows.iter_rows(named=True)}
+    try:
+        return read_scores(folder).get(name)
+    except ValueError as error:
+        say(f"{error} It is scored again.")
+        return None
 
 
 def read_scores(folder: Path) -> dict[str, Scores]:
-    """The predictions of an evaluation folder, by model."""
+    """The predictions of an evaluation folder, by model.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     found: dict[str, Scores] = {}
-    for row in pl.read_parquet(folder / "predictions.parquet").iter_rows(named=True):
+    path = folder / "predictions.parquet"
+    with reading(path):
+        table = pl.read_parquet(path)
+        if not {"model", "passage", "mention", "scores"} <= set(table.columns):
+            raise pl.exceptions.ColumnNotFoundError("it lacks a column of predictions")
+    for row in table.iter_rows(named=True):
         found.setdefault(row["model"], {})[row["passage"], row["mention"]] = np.array(row["scores"])
     return found
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.inventory import Inventory
-from ..data.items import Item, passage_numbers, text_around
+from ..data.items import Item, passage_numbers
 from ..data.passages import Passage
 from ..data.quizzes import Quiz, Text
-from ..data.spelling import equivalence_key, plain_words
+from ..data.spelling import WordsOf, equivalence_key
 from ..data.splits import shared_passages
 from ..trees.decisions import Calibration
 from .baselines import (
@@ -120,7 +120,8 @@ def _answers(items: Sequence[Item], found: Scores) -> Integers:
 
 def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Integers]:
     """Answers of the baselines that read the text or know the training data, by name."""
-    words = [plain_words(text_around(item.passage, item.mention)) for item in items]
+    texts = {id(item.passage): WordsOf(item.passage.text) for item in items}
+    words = [texts[id(item.passage)].without(item.mention.start, item.mention.end) for item in items]
 
     def copied(*counts: Inventory) -> Integers:
         pairs = zip(items, words, strict=True)

@@ -22,6 +22,7 @@ from .. import __version__
 from ..data.embedded import reader
 from ..models.base import weights_sha256
 from ..tools.files import replacing
+from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from ..tools.progress import say
 from .evidence import read_glossary
@@ -110,7 +111,15 @@ def expand_notes(
     Raises:
         FileExistsError: `out` exists.
         ValueError: there are no notes, or one of the arguments is wrong.
+        BusyError: another command is writing `out`.
     """
+    with alone_in(out):
+        return _expand_alone(source, out, reading, kind, workers, ray)
+
+
+def _expand_alone(
+    source: NoteFile, out: Path, reading: Reading, kind: Format, workers: int, ray: str | None
+) -> Account:
     if out.exists():
         raise FileExistsError(f"{out} exists already: name another with --out, or remove it")
     if reading.replaced and kind != "jsonl":

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from ..recipe import TrainingSettings
-from .base import ModelError
+from ..tools.failures import reading
+from .base import AGAIN, ModelError, unreadable_weights
 from .load import LoadedModel
 
 
@@ -53,8 +54,9 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
 def _begin_with(model: Any, adapter: Path) -> None:
     from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict  # slow to import
 
-    ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
-    weights = load_file(adapter / "adapter_model.safetensors")
+    with reading(adapter, AGAIN):
+        ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
+        weights = load_file(adapter / "adapter_model.safetensors")
     fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
     same_shapes = {name: w.shape for name, w in fresh.items()} == {name: w.shape for name, w in weights.items()}
     if not same_shapes or ours.lora_alpha != theirs.lora_alpha:
@@ -82,6 +84,7 @@ def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
 
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    tuned = PeftModel.from_pretrained(base.model, str(adapter))
+    with unreadable_weights(adapter):
+        tuned = PeftModel.from_pretrained(base.model, str(adapter))
     base.model = tuned.merge_and_unload() if base.quantization == "none" else tuned
     return base

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,13 @@ from pathlib import Path
 import torch
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, IncompleteSnapshotError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
 
+from ..tools.failures import reading
 from ..tools.files import writing_folder
 from ..tools.hub_client import hub_errors
 from ..tools.progress import say
+from ..tools.shapes import json_object
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -27,6 +29,9 @@ _PACKAGE = "package:"
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"]
 _UNWANTED = ["*/*", "consolidated*"]
 """Folders and files that repeat the weights in their publisher's own format."""
+
+
+AGAIN = "Download or train it again."
 
 
 class ModelError(ValueError):
@@ -51,7 +56,7 @@ def refuse_quantised(source: str, folder: Path) -> None:
 
     Quantisation decides the dtype of the weights and what may be merged into them, so medalist does it itself.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json_object(folder / "config.json", remedy=AGAIN)
     if kept := config.get("quantization_config"):
         raise ModelError(
             f"{source} is already quantised ({kept.get('quant_method', 'unknown method')}): give the model that it was "
@@ -69,6 +74,34 @@ def without_progress_bars() -> Iterator[None]:
         yield
     finally:
         logging.enable_progress_bar()
+
+
+@contextmanager
+def unreadable_weights(folder: Path, source: str = "") -> Iterator[None]:
+    """Say in one line why transformers or peft cannot load a folder: they raise whatever the damage leads to.
+
+    Raises:
+        ModelError: the folder cannot be loaded.
+    """
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        damaged = next((path for path in folder.glob("*.safetensors") if _damage(path)), None)
+        if damaged is not None:
+            raise ModelError(f"{_damage(damaged)}") from error
+        said = f"{error}".strip().splitlines() or [type(error).__name__]
+        raise ModelError(f"{source or folder}: {said[0]} ({type(error).__name__}). {AGAIN}") from error
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a safetensors file, judging by its header and length; None if nothing is."""
+    try:
+        with reading(path, AGAIN), safe_open(path, "pt"):
+            return None
+    except ValueError as error:
+        return str(error)
 
 
 def local_base(source: str) -> Path | None:
@@ -216,7 +249,7 @@ def _converted(gguf: Path, sha256: str) -> Path:
 
 def _recorded_id(folder: Path) -> str:
     """The Hub id that a merged or downloaded folder records, if it does; otherwise the folder's name."""
-    name = json.loads((folder / "config.json").read_text()).get("_name_or_path") or ""
+    name = str(json_object(folder / "config.json", remedy=AGAIN).get("_name_or_path") or "")
     return name if name.count("/") == 1 and not name.startswith((".", "/")) else folder.resolve().name
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
 from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention
-from .base import BaseIdentity, ModelError, find_base, refuse_quantised, without_progress_bars
+from .base import BaseIdentity, ModelError, find_base, refuse_quantised, unreadable_weights, without_progress_bars
 from .precision import choose_precision, settle
 
 AttentionChoice = Literal["auto", "sdpa", "flex"]
@@ -76,17 +76,14 @@ def load_base(
         )
     refuse_quantised(source, folder)
     _announce(precision.reason)
-    try:
-        with without_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                attn_implementation="sdpa",
-                trust_remote_code=False,
-                **precision.loading_arguments(),
-            )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{source}: {str(error).splitlines()[0]}") from error
+    with without_progress_bars(), unreadable_weights(folder, source):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            **precision.loading_arguments(),
+        )
     if quantization != "none":
         settle(model, precision.device)
     elif place:

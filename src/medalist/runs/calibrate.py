@@ -8,6 +8,7 @@ from ..data.items import make_items
 from ..evaluation.calibration import NEVER, fit, make_cases, too_few
 from ..evaluation.predictions import score_texts
 from ..models.load import LoadedModel
+from ..tools.files import can_write
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from .run import Run
@@ -56,5 +57,6 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
     found = fit(cases, precision=precision)
     if found.offered_from == NEVER:
         say(f"No threshold reaches a precision of {precision:.0%} on the validation data: no answer is offered as sure")
-    found.write(run.folder / CALIBRATION_FILE)
+    if can_write(run.folder):
+        found.write(run.folder / CALIBRATION_FILE)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
 from ..tools.pages import interval, per_cent, points, template_environment
+from ..tools.shapes import appended_objects
 from ..trees.prompt import choice_question, mention_question
 from .run import Run
 
@@ -211,5 +211,5 @@ def _data_id(run: Run, name: str) -> str:
 
 def _training_seconds(log: Path) -> float | None:
     """The seconds of training since it was last resumed, or since its start."""
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    return next((line["train_runtime"] for line in reversed(lines) if "train_runtime" in line), None)
+    lines = reversed(appended_objects(log))
+    return next((line["train_runtime"] for line in lines if "train_runtime" in line), None)

@@ -28,7 +28,7 @@ from ..evaluation.predictions import Scores, read_scores, score_texts
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, ShortFormMetrics
 from ..models.load import LoadedModel
-from ..tools.files import replacing
+from ..tools.files import can_write, replacing
 from .evaluate import RunModels, evaluate_run
 from .held_out import OWN_TEST, HeldOut, held_out
 from .run import Run, use_threads
@@ -79,6 +79,8 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
     held = held_out(run, on)
     if held.quizzes:
         raise ValueError("The claims are about short forms, not choice questions; name marked passages with --data")
+    if not can_write(held.folder):
+        raise ValueError(f"{held.folder} cannot be written to, and the claims are kept there: copy the run elsewhere")
     metrics, folder = evaluate_run(run, on)
     assert metrics["kind"] == "short forms", "as is the held-out data"
     path = folder / CLAIMS_FILE

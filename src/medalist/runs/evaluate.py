@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from ..evaluation.short_forms import Knowledge, summarise
 from ..models.base import weights_sha256
 from ..models.load import LoadedModel, load_base
 from ..recipe import Recipe
-from ..tools.files import replacing
+from ..tools.files import can_write, replacing
+from ..tools.locks import alone_in
 from ..tools.number_formats import Quantization
 from ..tools.progress import say
 from ..trees.decisions import Calibration
@@ -100,7 +102,8 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
         adapted = adaptation(run)
         assert metrics["kind"] == "short forms" and adapted is not None, "only runs on short forms have a parent"
         metrics["adaptation"] = adapted
-    write_card(run)
+    if can_write(run.folder):
+        write_card(run)
     return metrics, held.folder
 
 
@@ -206,6 +209,70 @@ def evaluate(
     Returns:
         The content of `metrics.json`.
     """
+    kept = can_write(folder)
+    if not kept:
+        say(f"{folder} cannot be written to: the figures are shown, but not kept")
+    with alone_in(folder) if kept else nullcontext():
+        made = _evaluated(
+            models,
+            texts,
+            inventory,
+            prompt,
+            folder,
+            knowledge=knowledge,
+            max_nodes=max_nodes,
+            resamples=resamples,
+            quarantine=quarantine,
+            about=about,
+            calibration=calibration,
+            earlier=earlier,
+        )
+        if kept:
+            _keep(folder, *made, quarantine)
+    return made[0]
+
+
+def _keep(
+    folder: Path,
+    metrics: Metrics,
+    items: Sequence[Item] | Sequence[ChoiceItem],
+    scores: dict[str, Scores],
+    quarantine: Quarantine,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
+    write_predictions(items, scores, folder / "predictions.parquet")
+    if quarantine.rows:
+        quarantine.write(folder / "quarantine.jsonl")
+    with replacing(folder / METRICS_FILE) as file:
+        json.dump(metrics, file, indent=1, ensure_ascii=False)
+
+
+def _evaluated(
+    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
+    texts: Sequence[Text],
+    inventory: Inventory,
+    prompt: PromptSettings,
+    folder: Path,
+    *,
+    knowledge: Knowledge,
+    max_nodes: int,
+    resamples: int,
+    quarantine: Quarantine,
+    about: DataAbout,
+    calibration: Callable[[], Calibration | None],
+    earlier: Mapping[str, tuple[Path, str]] | None,
+) -> tuple[Metrics, Sequence[Item] | Sequence[ChoiceItem], dict[str, Scores]]:
+    """The metrics, and the items and scores that they come from."""
+    quizzes = [text for text in texts if isinstance(text, Quiz)]
+    items: Sequence[Item] | Sequence[ChoiceItem]
+    mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
+    if not quizzes and not any(item.kind == "choice" for item in mentions):
+        # Before anything is scored, which may take hours.
+        raise ValueError(
+            f"{about['data']}: no mention has a listed gold answer and a second candidate, so there is nothing to "
+            f"measure. Is {inventory.origin} the right inventory (--inventory)?"
+        )
     keys = {name: prediction_key(identity, texts, inventory, prompt) for name, (identity, _) in models.items()}
     scores: dict[str, Scores] = {}
     cut = 0
@@ -224,7 +291,6 @@ def evaluate(
             before = read_metrics(place)
             cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
         scores[name] = known
-    quizzes = [text for text in texts if isinstance(text, Quiz)]
     made: About = {
         **about,
         "fingerprint": fingerprint(texts),
@@ -233,19 +299,11 @@ def evaluate(
         "rows_quarantined": quarantine.summary(),
     }
     metrics: Metrics
-    items: Sequence[Item] | Sequence[ChoiceItem]
     if quizzes:
         items = choices = make_choice_items(quizzes)
         metrics = {"about": made, **summarise_choices(choices, scores, knowledge.texts, cut=cut, resamples=resamples)}
     else:
-        items = mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
+        items = mentions
         summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples, calibration=calibration())
         metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
-    write_predictions(items, scores, folder / "predictions.parquet")
-    if quarantine.rows:
-        quarantine.write(folder / "quarantine.jsonl")
-    with replacing(folder / METRICS_FILE) as file:
-        json.dump(metrics, file, indent=1, ensure_ascii=False)
-    return metrics
+    return metrics, items, scores

@@ -32,6 +32,7 @@ from ..data.quizzes import Text, write_quizzes
 from ..data.rows import Quarantine
 from ..data.sources.choices import read_choices
 from ..data.splits import Split, hold_out, split_passages
+from ..data.unmatched import nearest, unmatched
 from ..recipe import DataSettings, Recipe
 from ..tools.files import must_exist, replacing, writing_folder
 from .parents import parent_run, replayed
@@ -120,8 +121,8 @@ def _write(recipe: Recipe, folder: Path) -> None:
     for split, part in found.items():
         splits[split] = []
         for passage in part:
-            # The two inventories may spell a sense differently, and only one spelling is offered.
-            if parent is not None:
+            # Two inventories, or a person and an inventory, may spell a sense differently; one spelling is offered.
+            if parent is not None or settings.source == "table":
                 passage = as_listed(passage, inventory)
             if settings.hold_out != "nothing":
                 passage = kept(passage, split, settings.hold_out)
@@ -144,6 +145,13 @@ def _write(recipe: Recipe, folder: Path) -> None:
             f"No passage in {settings.path or settings.source} has a marked short form. Is {inventory.origin} the "
             "right inventory? Should data.substitution.mode be medal or mended?"
         )
+    missed = unmatched(splits["train"], inventory) if settings.source == "table" else {}
+    own = sum(m.long_form is not None for p in splits["train"] for m in p.mentions)
+    if missed and sum(missed.values()) == own:
+        raise ValueError(
+            f"None of the {own:,} marks to train on in {settings.path} has its long form in {inventory.origin}: "
+            f"{_in_words(next(iter(missed)), inventory)}. Add the senses to the inventory (data.inventory)"
+        )
     for split, part in splits.items():
         write_parquet(part, folder / f"{split}.parquet")
     inventory.write(folder / "inventory.csv")
@@ -158,6 +166,12 @@ def _write(recipe: Recipe, folder: Path) -> None:
         },
         "passages_without_mentions": without,
     }
+    if missed:
+        more["unusable_mentions"] = sum(missed.values())
+        more["unusable"] = [
+            {"short_form": s, "long_form": name, "mentions": count, "nearest": nearest(s, name, inventory)}
+            for (s, name), count in list(missed.items())[:_SHOWN]
+        ]
     if parent is not None:
         replay = _replay(recipe, parent, inventory, splits)
         write_parquet(replay, folder / "replay.parquet")
@@ -165,6 +179,15 @@ def _write(recipe: Recipe, folder: Path) -> None:
         more["fingerprint"] = {"replay": fingerprint(replay)}
     _write_beside(recipe, folder, more)
     _write_account(recipe, folder, splits, quarantine, more)
+
+
+_SHOWN = 20
+"""How many of the senses that cannot be used the account keeps."""
+
+
+def _in_words(sense: tuple[str, str], inventory: Inventory) -> str:
+    near = nearest(*sense, inventory)
+    return f"{sense[0]} has no {sense[1]}" + (f", the nearest is {near}" if near else "")
 
 
 def _write_beside(recipe: Recipe, folder: Path, more: ShortFormAccount) -> None:

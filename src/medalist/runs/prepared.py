@@ -28,6 +28,16 @@ class PreparedSettings(TypedDict):
     source: str
 
 
+class Unusable(TypedDict):
+    """Marks of a table that teach nothing, for the candidates do not hold their long form."""
+
+    short_form: str
+    long_form: str
+    mentions: int
+    nearest: str | None
+    """What the inventory has that comes nearest: "RA: room air"."""
+
+
 class ShortFormAccount(TypedDict, total=False):
     """The part of the account that only passages have, not quizzes."""
 
@@ -35,6 +45,10 @@ class ShortFormAccount(TypedDict, total=False):
     distractors: dict[Split, int]
     """Mentions that are ordinary words, not short forms."""
     passages_without_mentions: int
+    unusable_mentions: int
+    """Of a table: marks in the training split whose long form is no candidate."""
+    unusable: list[Unusable]
+    """The most frequent of them."""
     replay: PassageCounts
     """Of the parent's training passages; only for a run that is tuned further."""
     beside: list[PassageCounts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from ..evaluation.shares import Difference, answerers, distinct_slices, right, s
 from ..recipe import dump_recipe
 from ..tools.files import replacing
 from ..tools.pages import interval, per_cent, points, template_environment
+from ..tools.shapes import appended_objects
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
@@ -61,8 +61,7 @@ def write_report(run: Run) -> Path:
     )
     if not folders:
         raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
-    log_path = run.folder / "log.jsonl"
-    log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.exists() else []
+    log = appended_objects(run.folder / "log.jsonl")
     drawn = {"learning-curve": figures.learning_curve(log)} if log else {}
     adapted = adaptation(run)
     if adapted is not None:

@@ -14,7 +14,7 @@ from ..data.inventory import NO_SENSES, Inventory
 from ..models.adapters import load_adapter
 from ..models.base import BaseIdentity
 from ..models.load import LoadedModel, load_base
-from ..recipe import Recipe, dump_recipe, load_recipe
+from ..recipe import Recipe, dump_recipe, recorded_recipe
 from ..tools.files import replacing
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from .prepared import Prepared, is_prepared, open_prepared
@@ -86,14 +86,13 @@ def open_run(folder: Path) -> Run:
     """
     if not is_run(folder):
         raise FileNotFoundError(f"{folder} is not a run: it has no recipe.yaml")
-    values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    recipe = load_recipe(folder / "recipe.yaml")
+    recipe, record = recorded_recipe(folder / "recipe.yaml")
     listed = recipe.data.source != "choices"
     trained, calibration = folder / "trained_senses.csv", folder / CALIBRATION_FILE
     return Run(
         folder=folder,
         recipe=recipe,
-        record=values.get("record", {}),
+        record=record,
         inventory=Inventory.read(folder / "inventory.csv") if listed else NO_SENSES,
         trained=Inventory.read(trained) if trained.exists() else NO_SENSES,
         calibration=Calibration.read(calibration) if calibration.exists() else None,

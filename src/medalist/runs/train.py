@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from ..models.base import identity_record
 from ..models.load import load_base
 from ..models.precision import compute_device
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
+from ..tools.locks import alone_in
 from ..training.ranks import together
 from . import parents
 from .card import write_card
@@ -35,10 +37,15 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
         RecipeError: the folder belongs to a run with a different recipe.
         ValueError: data or model are invalid; see `prepare`, `load_base`.
     """
+    with alone_in(recipe.folder):
+        if is_run(recipe.folder):
+            _check_same(recipe, load_recipe(recipe.folder / "recipe.yaml"), recipe.folder)
+            return open_run(recipe.folder)
+        return _new_run(recipe, whole=whole)
+
+
+def _new_run(recipe: Recipe, *, whole: bool) -> Run:
     folder = recipe.folder
-    if is_run(folder):
-        _check_same(recipe, load_recipe(folder / "recipe.yaml"), folder)
-        return open_run(folder)
     use_threads(recipe)
     parent = parents.parent_run(recipe)
     prepared = prepare(recipe)
@@ -97,40 +104,78 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
         ValueError: data or model are invalid; see `prepare`, `load_base`, `tune`.
     """
     from ..training.batches import Lesson
-    from ..training.tune import tune  # slow to import: transformers' Trainer
+    from ..training.tune import TrainingCounts, tune  # slow to import: transformers' Trainer
 
     if parent is not None:
         recipe = parents.with_parent(recipe, parent.folder if isinstance(parent, Run) else parent)
-    with together() as ranks:
+    with together() as ranks, alone_in(recipe.folder) if ranks.first else nullcontext():
         whole = ranks.size == 1 or recipe.training.parallel == "ddp"
+        new = not is_run(recipe.folder)
         if ranks.first:
             _begin(recipe, resume=resume, whole=whole)
         ranks.wait_for_first()
         run = open_run(recipe.folder)
-        if run.tuned is not None:
+        if run.tuned is not None and "training" in run.record:
+            if ranks.first and not (run.tuned / "README.md").exists():  # killed after the weights, before their card
+                write_card(run)
             return run
         use_threads(recipe)
         prepared = prepare(recipe)
         before = parents.parent_run(recipe)
         all_weights = before is not None and recipe.training.method == "full"
         base = load_tuned(before) if before is not None and all_weights else load_run_base(run, place=whole)
-        counts = tune(
-            base,
-            recipe,
-            train=[*prepared.texts("train"), *prepared.replayed()],
-            validation=prepared.texts("validation"),
-            inventory=prepared.inventory,
-            beside=[Lesson(texts=texts, inventory=inventory) for texts, inventory in prepared.beside()],
-            run=run.folder,
-            resume=resume,
-            ranks=ranks,
-            start=None if before is None or all_weights else before.tuned,
-        )
-        if ranks.first:
+
+        def record(counts: TrainingCounts) -> None:
             write_recipe(run.folder, recipe, run.record | {"attention": base.attention, "training": counts})
+
+        with _what_is_left(run.folder, new=new and ranks.first):
+            tune(
+                base,
+                recipe,
+                train=[*prepared.texts("train"), *prepared.replayed()],
+                validation=prepared.texts("validation"),
+                inventory=prepared.inventory,
+                beside=[Lesson(texts=texts, inventory=inventory) for texts, inventory in prepared.beside()],
+                run=run.folder,
+                record=record,
+                resume=resume,
+                ranks=ranks,
+                start=None if before is None or all_weights else before.tuned,
+            )
+        if ranks.first:
             write_card(open_run(run.folder))
         ranks.wait_for_first()
         return open_run(run.folder)
+
+
+@contextmanager
+def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
+    """Say what a stopped run keeps; a new one that fails on its settings before its first step leaves nothing."""
+    from ..training.checkpoints import last_checkpoint  # slow to import: transformers' Trainer
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        last = last_checkpoint(folder)
+        kept = f"{last} is kept" if last else "No checkpoint was saved yet"
+        stop.add_note(f"{kept}: run the same command with --resume to go on from there.")
+        raise
+    except ValueError:
+        if new and last_checkpoint(folder) is None:
+            _remove_begun(folder)
+        raise
+
+
+_BEGUN = ("recipe.yaml", "inventory.csv", "trained_senses.csv", "log.jsonl")
+"""What a run's folder holds before its first checkpoint."""
+
+
+def _remove_begun(folder: Path) -> None:
+    """Remove what this process has just begun, so that the name is free; whatever else is there stays."""
+    for name in _BEGUN:
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # something else is there
+        folder.rmdir()
 
 
 def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:

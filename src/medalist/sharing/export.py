@@ -5,6 +5,7 @@ An export is scored on the run's held-out passages before it gets its final name
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ..runs.card import card_text
 from ..runs.evaluate import RunModels
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run, use_threads
+from ..tools.failures import need_room, writing
 from ..tools.files import writing_folder
 from ..tools.number_formats import FloatType, GGUFType
 from .gguf import check_tools, convert, quantize, take_weights, tokenize
@@ -56,9 +58,12 @@ def export_merged(
     _check_free(target, force=force)
     with writing_folder(target) as merged:
         check = _Check(run, target, max_drop=max_drop, on=on)
+        _ask_for_room(run, target, dtype=dtype)
         merge_run(run, merged, dtype=dtype)
         export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
+        made = {"run": run.folder.name, "base": run.base.id, "dtype": dtype}
+        (merged / MADE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return export
 
 
@@ -94,10 +99,11 @@ def export_gguf(
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
     _check_free(target, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder, writing(target):
         staging = Path(folder)
         check = _Check(run, target, max_drop=max_drop, on=on)
         merged, written = staging / "merged", staging / target.name
+        _ask_for_room(run, target, dtype="float16", times=3)  # merged, converted and quantised
         merge_run(run, merged, dtype="float16")
         if file_type == "f16":
             convert(merged, written, gguf_metadata(run))
@@ -111,6 +117,13 @@ def export_gguf(
             os.fsync(file.fileno())
         written.replace(target)
     return Export(path=target, form="gguf", type=file_type, comparison=comparison, other_tokens=others)
+
+
+def _ask_for_room(run: Run, target: Path, *, dtype: FloatType, times: int = 1) -> None:
+    """Refuse to begin what the disk has no room for, going by the size of the base's 16- or 32-bit weights."""
+    base = find_base(run.base.source, run.base.revision)[0] if run.is_adapter else run.trained_to_end()
+    stored = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+    need_room(target, times * stored * (2 if dtype == "float32" else 1))
 
 
 def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
@@ -133,10 +146,33 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
     write_merged(base, tuned, target, dtype=dtype)
 
 
+MADE = "medalist-export.json"
+"""Stands in each merged export, so that `force` deletes nothing else."""
+_DESCRIPTION = "by Medalist"
+"""Stands in the description of each GGUF file that was exported."""
+_HEAD = 1 << 20
+"""Bytes of a GGUF file that hold its description."""
+
+
 def _check_free(target: Path, *, force: bool) -> None:
-    """Refuse to overwrite an earlier export without `force`."""
-    if target.exists() and not force:
+    """Refuse to overwrite an earlier export without `force`, and anything else with it."""
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
+    if not _is_export(target):
+        raise FileExistsError(f"{target} is not an earlier export, so --force does not replace it: --out names another")
+
+
+def _is_export(path: Path) -> bool:
+    """Whether a folder or file is an export of Medalist's and nothing more."""
+    if path.is_symlink():
+        return False
+    if path.is_dir():
+        return (path / MADE).is_file() and not any(inside.is_dir() for inside in path.iterdir())
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return head.startswith(b"GGUF") and _DESCRIPTION.encode() in head
 
 
 class _Check:
@@ -224,7 +260,7 @@ def gguf_metadata(run: Run) -> dict[str, object]:
         described["version"] = base.revision
     return {
         "general.name": run.folder.name,
-        "general.description": f"{base.id}, tuned to say what medical short forms stand for in context, by Medalist "
+        "general.description": f"{base.id}, tuned to say what medical short forms stand for in context, {_DESCRIPTION} "
         f"{run.record['versions']['medalist']}. No medical device: a person must read what it says.",
         "general.base_models": [described],
         "general.tags": ["medical", "abbreviation-disambiguation", "medalist", "text-generation"],

@@ -19,9 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..models.base import ModelError, refuse_quantised
+from ..tools.failures import reading
 from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
+from ..tools.shapes import json_object
 
+_AGAIN = "Download or train it again."
 _INDEX = "model.safetensors.index.json"
 TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
 """File name patterns of a tokenizer."""
@@ -43,7 +46,7 @@ def write_merged(
         ModelError: the base is quantised, or the adapter does not fit it.
     """
     refuse_quantised(str(base), base)
-    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config = json_object(base / "config.json", remedy=_AGAIN)
     target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
     config.pop("_name_or_path", None)  # may be a local path
@@ -66,12 +69,13 @@ def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    config = json_object(adapter / "adapter_config.json", remedy=_AGAIN)
     unusual = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]
     if config["peft_type"] != "LORA" or unusual:
         raise ModelError(f"{adapter} is not a plain LoRA adapter ({', '.join(unusual) or config['peft_type']})")
     scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
-    tensors = load_file(adapter / "adapter_model.safetensors")
+    with reading(adapter / "adapter_model.safetensors", _AGAIN):
+        tensors = load_file(adapter / "adapter_model.safetensors")
     updates = {}
     for name in [name for name in tensors if name.endswith(".lora_A.weight")]:
         path = name.removesuffix(".lora_A.weight")
@@ -86,7 +90,10 @@ def _write_weights(
     base: Path, updates: Mapping[str, tuple[Tensor, Tensor]], target: Path, dtype: torch.dtype, shard_size: int
 ) -> None:
     places = _weight_files(base)
-    opened: dict[str, Any] = {file: safe_open(base / file, "pt") for file in set(places.values())}
+    opened: dict[str, Any] = {}
+    for file in set(places.values()):
+        with reading(base / file, _AGAIN):
+            opened[file] = safe_open(base / file, "pt")
     files = {name: opened[file] for name, file in places.items()}
     if unknown := sorted(set(updates) - set(files)):
         raise ModelError(f"The adapter changes {unknown[0]}, which {base} lacks: it was made for another base")
@@ -117,9 +124,9 @@ def _write_weights(
 def _weight_files(folder: Path) -> dict[str, str]:
     """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights."""
     if (folder / _INDEX).exists():
-        files: dict[str, str] = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        files: dict[str, str] = json_object(folder / _INDEX, remedy=_AGAIN)["weight_map"]
         return files
-    with safe_open(folder / "model.safetensors", "pt") as file:
+    with reading(folder / "model.safetensors", _AGAIN), safe_open(folder / "model.safetensors", "pt") as file:
         return dict.fromkeys(file.keys(), "model.safetensors")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import os
@@ -14,6 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
+
+from .failures import is_full, megabytes, writing
+
+MOST_BYTES = 256_000_000
+"""The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
+LONGEST_LINE = 64_000_000
+"""The longest line, in bytes."""
 
 
 def must_exist(path: Path, note: str = "") -> None:
@@ -36,10 +42,29 @@ def read_bytes(path: Path) -> bytes:
     """Read a file; a gzipped file (`.gz`) is decompressed.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or larger than `MOST_BYTES`.
     """
     with undamaged(path), open_bytes(path) as file:
-        return file.read()
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path} holds more than {megabytes(MOST_BYTES)}, unpacked: is it the right file? Divide it.")
+    return content
+
+
+def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file, each in memory for itself.
+
+    Raises:
+        ValueError: a line is longer than `LONGEST_LINE`.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise ValueError(
+                f"{path}, line {number:,}: longer than {megabytes(LONGEST_LINE)}. Is it a text with one record a line?"
+            )
+        yield line
 
 
 @contextmanager
@@ -49,7 +74,8 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         text = mode == "w"
-        with os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
+        opened = os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None)
+        with writing(path), opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -60,11 +86,21 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
         Path(name).unlink(missing_ok=True)
         raise
+    _sync(path.parent)
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether an error means that the disk is full or the user's quota is exhausted."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which need not exist yet: tried, for modes and owners do not tell."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return True
+    except OSError as error:
+        if is_full(error):
+            raise
+        return False
 
 
 @contextmanager
@@ -97,7 +133,8 @@ def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
         begun = Path(aside) / path.name
         begun.mkdir()
-        yield begun
+        with writing(path):
+            yield begun
         put_in_place(begun, path, keep_if=keep_if)
 
 

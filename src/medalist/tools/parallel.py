@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from .files import is_full
+from .failures import is_full
 from .progress import tracking
 
 J = TypeVar("J")

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from .failures import reading
+
 Read = TypeVar("Read")
 
 
@@ -21,12 +23,33 @@ def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     Raises:
         ValueError: the file is not valid JSON, or does not contain an object.
     """
-    try:
+    with reading(path, remedy):
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # invalid JSON, or not UTF-8
-        raise ValueError(f"{path} is not valid JSON ({error}). {remedy}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} does not contain a JSON object. {remedy}")
+    return found
+
+
+def appended_objects(path: Path) -> list[dict[str, Any]]:
+    """Read a file to which JSON objects are appended, one a line; empty if there is none.
+
+    A last line that a kill cut short is left out.
+
+    Raises:
+        ValueError: another line is not a JSON object.
+    """
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            one = json.loads(line)
+        except ValueError:
+            if not any(map(bytes.strip, lines[number - 1 :])) or number == len(lines):
+                break
+            raise ValueError(f"{path}, line {number:,}: not JSON. Remove that line.") from None
+        if not isinstance(one, dict):
+            raise ValueError(f"{path}, line {number:,}: not a JSON object. Remove that line.")
+        found.append(one)
     return found
 
 

@@ -4,17 +4,63 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from transformers import TrainerCallback
+
+from ..tools.failures import reading, writing
+from ..tools.files import replacing
+from ..tools.progress import say
+from ..tools.shapes import appended_objects
+
+_NEEDED = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
 def last_checkpoint(run: Path) -> Path | None:
-    """The newest complete checkpoint of a run; one that is still being saved has another name."""
+    """The newest complete checkpoint of a run; one that is still being saved has another name.
+
+    One with a damaged file is passed over, with a warning, and so is one whose best checkpoint so far is damaged.
+    """
     found = [path for path in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+    for path in sorted(found, key=lambda path: int(path.name.split("-")[1]), reverse=True):
+        damage = _damage(path) or _damage_of_best(path)
+        if damage is None:
+            return path
+        say(f"{path} is passed over: {damage}")
+    return None
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, judging by the ends of its files, where a cut shows; None if nothing is."""
+    for path in sorted(checkpoint.iterdir()):
+        try:
+            with reading(path):
+                if path.suffix == ".safetensors":
+                    with safe_open(path, "pt"):
+                        pass
+                elif path.suffix in (".pt", ".pth"):
+                    with zipfile.ZipFile(path):
+                        pass
+                elif path.suffix == ".json":
+                    json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            return str(error)
+    missing = [name for name in _NEEDED if not (checkpoint / name).exists()]
+    if not any(checkpoint.glob("*.safetensors")):
+        missing.append("the weights")
+    return f"it lacks {missing[0]}" if missing else None
+
+
+def _damage_of_best(checkpoint: Path) -> str | None:
+    best = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
+    there = checkpoint.parent / Path(best).name if best else checkpoint
+    if not there.exists():  # a later one took its place, and will again
+        return None
+    return _damage(there)
 
 
 def resume_hint(run: Path) -> str:
@@ -33,15 +79,15 @@ class LogWriter(TrainerCallback):
         """Keep the lines up to the step that training resumes from."""
         if not state.is_world_process_zero:
             return
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-        self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        kept = [line for line in appended_objects(self._path) if line["step"] <= state.global_step]
+        with replacing(self._path) as file:
+            file.writelines(json.dumps(line) + "\n" for line in kept)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
         """Write one line per log event."""
         if not state.is_world_process_zero:
             return
-        with self._path.open("a", encoding="utf-8") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
 
 

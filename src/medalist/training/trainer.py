@@ -21,6 +21,7 @@ from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from ..recipe import TrainingSettings
+from ..tools.failures import reading, writing
 from ..tools.files import put_in_place
 from ..trees.losses import question_losses
 from ..trees.scoring import score_pass
@@ -184,8 +185,11 @@ class TreeTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            load_optimizer(self.model, self.optimizer.optimizer, Path(checkpoint) / "optimizer.pt")
-            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
+            remedy = "Remove the checkpoint and resume with --resume from the one before."
+            with reading(Path(checkpoint) / "optimizer.pt", remedy):
+                load_optimizer(self.model, self.optimizer.optimizer, Path(checkpoint) / "optimizer.pt")
+            with reading(Path(checkpoint) / "scheduler.pt", remedy):
+                self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._sharded:
@@ -208,7 +212,8 @@ class TreeTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         self._staging = staging
         try:
-            super()._save_checkpoint(model, trial)
+            with writing(run / name):
+                super()._save_checkpoint(model, trial)
         finally:
             self._staging = None
         if self.state.best_model_checkpoint == str(staging / name):

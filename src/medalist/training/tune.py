@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,6 +19,7 @@ from ..data.quizzes import Text
 from ..models.adapters import add_adapter
 from ..models.load import LoadedModel
 from ..recipe import Recipe
+from ..tools.failures import need_room, writing
 from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
 from ..trees.prompt import Encoder, Layout
@@ -52,6 +53,7 @@ def tune(
     validation: Sequence[Text],
     inventory: Inventory,
     run: Path,
+    record: Callable[[TrainingCounts], None] = lambda _: None,
     beside: Sequence[Lesson] = (),
     resume: bool = False,
     ranks: Ranks | None = None,
@@ -69,6 +71,7 @@ def tune(
         inventory: lists the candidates of mentions.
         beside: more texts to learn from, with candidates of their own.
         run: folder of the run.
+        record: called on rank 0 with the counts before the result is put in place, so that a result has its record.
         resume: resume from its last complete checkpoint, to the same bits as an uninterrupted run on as many processes.
         ranks: the processes that share the work, from `ranks.together`; None: only this one.
         start: an adapter to begin with, as for `add_adapter`.
@@ -86,6 +89,7 @@ def tune(
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
+    _ask_for_room(model, run, settings.keep_checkpoints)
     dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=per_pass)
     dropped, cut = encoder.dropped, encoder.cut
     steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
@@ -121,9 +125,7 @@ def tune(
         ranks.where = trainer.where
         checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _save(trainer, base, run / ("adapter" if settings.method == "lora" else "model"), first=ranks.first)
-    base.model = model
-    return {
+    counts: TrainingCounts = {
         "steps": trainer.state.global_step,
         "processes": ranks.size,
         "passages": len(train),
@@ -135,6 +137,17 @@ def tune(
         if trainer.state.best_model_checkpoint
         else None,
     }
+    if ranks.first:
+        record(counts)
+    _save(trainer, base, run / ("adapter" if settings.method == "lora" else "model"), first=ranks.first)
+    base.model = model
+    return counts
+
+
+def _ask_for_room(model: Any, run: Path, keep: int) -> None:
+    """Refuse to begin a run whose checkpoints the disk has no room for: each holds weights and two moments."""
+    size = sum(3 * 4 * weight.numel() for weight in model.parameters() if weight.requires_grad)
+    need_room(run, size * (keep + 2))  # the best one, and one that is being saved
 
 
 def runs_ahead(device: torch.device) -> bool:
@@ -212,7 +225,9 @@ def _save(trainer: TreeTrainer, base: LoadedModel, target: Path, *, first: bool)
     unfinished = target.with_name(f".{target.name}.part")
     if first:
         shutil.rmtree(unfinished, ignore_errors=True)
-    trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
+    with writing(target):
+        trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
     if first:
-        base.tokenizer.save_pretrained(unfinished)
+        with writing(target):
+            base.tokenizer.save_pretrained(unfinished)
         put_in_place(unfinished, target)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..data.surroundings import SIGNS, Surroundings
+from ..tools.failures import reading
 from ..tools.files import replacing
 
 CALIBRATION_FILE = "calibration.json"
@@ -48,12 +49,14 @@ class Calibration:
         Raises:
             ValueError: it is not one; the message says why.
         """
+        with reading(path):
+            content = json.loads(path.read_text(encoding="utf-8"))
         try:
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            found = cls(**content)
             missing = {"constant", "model", *SIGNS} ^ set(found.is_short_form)
             values = [*found.is_short_form.values(), found.evidence, found.prior]
             finite = all(map(math.isfinite, [*values, found.short_form_from, found.offered_from, found.target]))
-        except (TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a calibration: {error}") from None
         if missing or not finite:
             what = f"is_short_form should have {', '.join(sorted(missing))}" if missing else "a number is not finite"

@@ -297,3 +297,23 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
         input_files([tmp_path / "baseline" / "pubmed25n0002.xml.gz.md5"])
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         input_files([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("inside", "shown"),
+    [
+        ("<b>AIMS</b>To compare H<sub>2</sub>O and <i>E. coli</i>.", "AIMS To compare H2O and E. coli."),
+        ("the <b>r</b>andomised trial", "the randomised trial"),
+        ("<mml:math><mml:mfrac><mml:mn>1</mml:mn><mml:mn>2</mml:mn></mml:mfrac></mml:math> of them", "1/2 of them"),
+        (
+            "<mml:math><mml:mfrac><mml:mrow><mml:mi>a</mml:mi><mml:mo>+</mml:mo><mml:mi>b</mml:mi></mml:mrow>"
+            "<mml:mn>2</mml:mn></mml:mfrac></mml:math>",
+            "(a+b)/2",
+        ),
+        ("10<sup>3</sup> cells and Ca<sup>2+</sup>", "10^3 cells and Ca2+"),
+        ("p &amp;lt; 0.05 &amp;amp; more", "p < 0.05 & more"),
+    ],
+)
+def test_the_text_is_that_which_a_reader_sees(inside, shown, tmp_path):
+    text = inside.replace("<mml:math>", '<mml:math xmlns:mml="http://www.w3.org/1998/Math/MathML">')
+    assert [record.sections for record in records(pubmed(tmp_path, article(7, text)))] == [(shown,)]

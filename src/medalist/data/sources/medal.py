@@ -10,7 +10,7 @@ import csv
 import hashlib
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...tools.files import must_exist, open_bytes, replacing, undamaged
+from ...tools.files import long_lines, must_exist, open_bytes, replacing, undamaged
 from ..inventory import Inventory
 from ..passages import WORD, Mention, Passage
 from ..rows import Quarantine
@@ -128,9 +128,10 @@ def group(
         elif len(locations) != len(labels):
             reason = f"{len(locations)} LOCATIONs for {len(labels)} LABELs"
         else:
+            words = [word.start() for word in WORD.finditer(row.text)] if joined else None
             for location, label in zip(locations, labels, strict=True):
                 try:
-                    mention = word_mention(row.text, location, label, inventory)
+                    mention = word_mention(row.text, location, label, inventory, words)
                 except ValueError as error:
                     reason = reason or str(error)
                     continue
@@ -158,8 +159,17 @@ def _twice(earlier: Mention, later: Mention) -> str:
     return "duplicate of an earlier row" if earlier == later else f"an earlier row says {earlier.long_form!r} here"
 
 
-def word_mention(text: str, location: str, label: str, inventory: Inventory) -> Mention:
+def word_mention(
+    text: str, location: str, label: str, inventory: Inventory, words: Sequence[int] | None = None
+) -> Mention:
     """Convert MeDAL's word index to character offsets; the word without its punctuation is the short form.
+
+    Args:
+        text: the abstract.
+        location: the word's index.
+        label: its long form.
+        inventory: lists the short forms.
+        words: where each word of the text begins, if many of its words are converted.
 
     Raises:
         ValueError: the index or the label is wrong, or the word is not a short form of the label.
@@ -171,12 +181,17 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory) -> 
         index = int(location)
     except ValueError:
         raise ValueError(f"LOCATION {location!r} is not a number") from None
-    parts = text.split(None, index) if index >= 0 else []
-    if len(parts) <= index or not parts:
-        raise ValueError(f"LOCATION {index:,} is outside the text ({len(text.split()):,} words)")
-    rest = parts[index]
-    start = len(text) - len(rest)
-    surface = rest.split(None, 1)[0]
+    if words is None:
+        parts = text.split(None, index) if index >= 0 else []
+        start = len(text) - len(parts[index]) if len(parts) > index and parts else None
+    else:
+        start = words[index] if 0 <= index < len(words) else None
+    if start is None:
+        count = len(text.split()) if words is None else len(words)
+        raise ValueError(f"LOCATION {index:,} is outside the text ({count:,} words)")
+    found = WORD.match(text, start)
+    assert found is not None
+    surface = found[0]
     if surface not in inventory.senses:
         core = surface.strip(_PUNCTUATION)
         if not core:
@@ -203,7 +218,7 @@ def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
         return
     place = Path(table.file)
     with _opened(table) as file:
-        reader = _records(file)
+        reader = _records(long_lines(table.path, file))
         _, header = next(reader, (0, None))
         names = [name.strip("\ufeff ") for name in header] if isinstance(header, list) else header
         if names == list(COLUMNS):

@@ -6,6 +6,7 @@ A line is `{"pmid", "sections": [...]}` or `{"id", "text"}`, either with an opti
 from __future__ import annotations
 
 import gzip
+import html
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -164,13 +165,46 @@ def _abstract(article: etree._Element) -> Abstract:
     version = number.get("Version", "1")
     if not version.isdecimal():
         raise ValueError(f"Version {version!r} of the PMID is not a whole number")
-    texts = ("".join(text.itertext()) for text in citation.iterfind("Article/Abstract/AbstractText"))
+    texts = (shown_text(text) for text in citation.iterfind("Article/Abstract/AbstractText"))
     return Abstract(
         pmid=_pmid(number),
         version=int(version),
         year=_first_year(map(citation.findtext, YEARS)),
         sections=tuple(filter(None, map(tidy, texts))),
     )
+
+
+_NOT_SHOWN = ("annotation", "annotation-xml", "none", "mprescripts")
+
+
+def shown_text(element: etree._Element) -> str:
+    """The text of an element as a reader sees it: fractions keep their bar, headings their distance.
+
+    Entities that were escaped twice ("&amp;lt;") are what they stand for.
+    """
+    return html.unescape(_shown(element))
+
+
+def _shown(element: etree._Element) -> str:
+    pieces = [element.text or ""]
+    name = etree.QName(element).localname
+    for number, part in enumerate(element.iterchildren()):
+        if not isinstance(part.tag, str) or etree.QName(part).localname in _NOT_SHOWN:
+            pieces.append(part.tail or "")
+            continue
+        inside, tail = _shown(part), part.tail or ""
+        if name == "mfrac":
+            inside = f"({inside.strip()})" if re.search(r"[^\w.]", inside.strip()) else inside.strip()
+            pieces.append(f"/{inside}" if number else inside)
+            continue
+        if etree.QName(part).localname == "msqrt":
+            inside = f"√{inside.strip()}"
+        if etree.QName(part).localname == "sup" and inside[-1:].isdigit() and "".join(pieces)[-1:].isdigit():
+            inside = f"^{inside}"  # 10 with 3 above it is no 103
+        # A heading in bold ("<b>AIMS</b>To compare") is set apart by its type alone.
+        heading = etree.QName(part).localname in ("b", "p", "title") and inside[-1:].isalnum() and tail[:1].isupper()
+        pieces += [inside, " " if heading else "", tail]
+    return "".join(pieces)
 
 
 def _pmid(element: etree._Element) -> str:

@@ -1,0 +1,53 @@
+"""Gold answers that an inventory does not hold, and what in it comes nearest: typing errors, other words, gaps."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+
+from .definitions import LONGEST_SHORT_FORM
+from .inventory import Inventory
+from .passages import NONE_OF_THESE, Passage
+from .spelling import equivalence_key
+
+LONGEST = 80
+"""Characters of a long form that are shown; a mark may be a stretch of any length."""
+
+
+def unmatched(passages: Iterable[Passage], inventory: Inventory) -> dict[tuple[str, str], int]:
+    """(short form, long form) -> how many mentions have this gold, which is no candidate; the most frequent first."""
+    missed = Counter(
+        (mention.short_form, mention.long_form)
+        for passage in passages
+        for mention in passage.mentions
+        if mention.long_form not in (None, NONE_OF_THESE)
+        and mention.long_form not in inventory.long_forms(mention.short_form)
+    )
+    shown: dict[tuple[str, str], int] = {}
+    for (short_form, long_form), count in missed.most_common():
+        key = short_form[: 2 * LONGEST_SHORT_FORM], (long_form or "")[:LONGEST]
+        shown[key] = shown.get(key, 0) + count
+    return shown
+
+
+def nearest(short_form: str, long_form: str, inventory: Inventory) -> str | None:
+    """The entry of an inventory that comes nearest to a sense: "RA: room air"; None if nothing is near.
+
+    In this order: a sense of the short form that is spelt much like it, the sense under another short form, a short
+    form spelt much like it.
+    """
+    listed = inventory.long_forms(short_form)
+    if close := difflib.get_close_matches(long_form, listed, n=1, cutoff=0.7):
+        return f"{short_form}: {close[0]}"
+    wanted = equivalence_key(long_form)
+    for other, senses in inventory.senses.items():
+        if any(
+            sense.long_form[:1].casefold() == long_form[:1].casefold() and equivalence_key(sense.long_form) == wanted
+            for sense in senses
+        ):
+            return f"{other}: {long_form}"
+    if listed:
+        return f"{short_form}: {listed[0]}"
+    close = difflib.get_close_matches(short_form, list(inventory.senses), n=1, cutoff=0.7)
+    return f"{close[0]}: {inventory.long_forms(close[0])[0]}" if close else None

@@ -1,0 +1,185 @@
+"""The one place that turns an expected failure of a file, a disk or a library into one line.
+
+Whoever reads a file says so with `reading`, which adds its name; `in_one_line` words what is left for the command line.
+Whatever neither knows is a mistake in the program, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+_LIBRARIES = ("pyarrow", "polars", "safetensors_rust", "safetensors", "lxml", "jinja2")
+"""Their errors are known by the module that defines them, so that none of them need be imported here."""
+_TORCH_READER = ("PytorchStreamReader", "Ran out of input", "unpickl", "Weights only load failed", "invalid load key")
+_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
+"""Of safetensors and PyTorch, which raise errors of their own."""
+_LFS = b"version https://git-lfs"
+_WEIGHTS = (".safetensors", ".pt", ".gguf")
+_ERRNO = {
+    errno.EISDIR: "is a folder, not a file",
+    errno.ENOTDIR: "lies below a file, not below a folder",
+    errno.ENOENT: "does not exist",
+    errno.EACCES: "may not be read or written by you: change its permissions, or name another",
+    errno.EPERM: "may not be changed by you: change its permissions, or name another",
+    errno.EROFS: "is on a disk that can only be read: name a place that can be written to",
+    errno.EEXIST: "exists already: name another, or remove it",
+    errno.ENAMETOOLONG: "is too long for a file's name",
+    errno.EMFILE: "cannot be opened, for too many files are open: raise the limit with `ulimit -n`",
+    errno.EIO: "cannot be read or written: the disk reports an error",
+}
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error means that the disk is full or the user's quota is exhausted."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file or folder in the error when the disk fills up while a library writes it.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        full = is_full(error) or any(sign in str(error) for sign in _FULL)
+        if full and getattr(error, "filename", None) is None and not str(error).startswith("The disk"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from None
+        raise
+
+
+@contextmanager
+def reading(path: Path, remedy: str = "") -> Iterator[None]:
+    """Name the file in the error when its content is damaged or not what it should be.
+
+    Args:
+        path: the file that the block reads.
+        remedy: a sentence that says what to do.
+
+    Raises:
+        ValueError: the content is damaged; the message does not quote it.
+    """
+    try:
+        yield
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        cause = _damage(error)
+        if cause is None:
+            raise
+        if is_lfs_pointer(path):
+            cause = "it is a Git LFS pointer, not the file itself"
+            remedy = "Fetch it with `git lfs pull`."
+        raise ValueError(f"{path} is damaged or not what it should be ({cause}). {remedy}".rstrip()) from None
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what Git LFS leaves in the place of a large one."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_LFS)) == _LFS
+    except OSError:
+        return False
+
+
+def _damage(error: BaseException) -> str | None:
+    """What is wrong with a file's content, without quoting it; None for another kind of error."""
+    match error:
+        case json.JSONDecodeError():
+            return f"line {error.lineno:,}, column {error.colno:,}: no JSON"
+        case UnicodeDecodeError():
+            return f"byte {error.start:,} is not {error.encoding.upper()}"
+        case yaml.MarkedYAMLError() if error.problem_mark is not None:
+            return f"line {error.problem_mark.line + 1:,}: {error.problem or 'no YAML'}"
+        case yaml.YAMLError():
+            return "no YAML"
+        case EOFError() | gzip.BadGzipFile() | zipfile.BadZipFile() | zlib.error():
+            return "cut short, or no compressed file"
+        case RecursionError():
+            return "nested too deeply"
+    if type(error).__module__.split(".")[0] in _LIBRARIES:
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    if type(error).__module__ in ("_pickle", "pickle"):
+        return "cut short, or not written by PyTorch"
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _TORCH_READER):
+        return "cut short, or not written by PyTorch"
+    return None
+
+
+def in_one_line(error: BaseException) -> str | None:
+    """What went wrong, where, and what to do, in one line; None if the error is a mistake in the program."""
+    notes = [" ".join(note.split()) for note in getattr(error, "__notes__", [])]
+    said = _said(error)
+    return None if said is None else " ".join([said, *notes])
+
+
+def _said(error: BaseException) -> str | None:
+    if isinstance(error, OSError):
+        return _about_file(error)
+    if (damage := _damage(error)) is not None:
+        return f"A file is damaged or not what it should be ({damage})."
+    if isinstance(error, MemoryError):
+        return "There is not enough memory: take fewer or shorter texts, a smaller model or a smaller step."
+    if isinstance(error, ValueError | RuntimeError):
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _about_file(error: OSError) -> str:
+    name = error.filename2 or error.filename
+    if name and is_full(error):
+        return f"The disk is full: no space left for {name}{_free(Path(str(name)))}. Free some and run it again."
+    if name and error.errno in _ERRNO:
+        return f"{name} {_ERRNO[error.errno]}."
+    if not name and error.strerror:
+        return " ".join(str(error.strerror).split())
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _free(path: Path) -> str:
+    """How much room is left where a file was to be written."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    try:
+        return f" ({megabytes(shutil.disk_usage(path).free)} free)"
+    except OSError:
+        return ""
+
+
+def megabytes(size: float) -> str:
+    """A size in MB, or in GB from 10,000 MB on."""
+    return f"{size / 1e6:,.0f} MB" if size < 1e10 else f"{size / 1e9:,.0f} GB"
+
+
+def need_room(path: Path, size: int) -> None:
+    """Refuse to begin what will not fit on the disk.
+
+    Args:
+        path: what will be written; its folder need not exist.
+        size: bytes that it will take at most.
+
+    Raises:
+        OSError: there is less room than that.
+    """
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"The disk has too little room for {path}: it takes up to {megabytes(size)}, and {megabytes(free)} are "
+            "free. Free some space, or name another place.",
+        )

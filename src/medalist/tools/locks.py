@@ -1,0 +1,56 @@
+"""Keeps two commands from working in one folder at once, with an advisory lock of the operating system.
+
+The lock belongs to the process, so a killed command leaves none behind.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EROFS, errno.EACCES, errno.EPERM)
+"""The disk knows no locks, or cannot be written to: the command then goes on without one."""
+
+
+class BusyError(RuntimeError):
+    """Another command is working in the folder."""
+
+
+def lock_file(folder: Path) -> Path:
+    """The file that stands for a folder's lock: beside it, so that it can be taken before the folder exists."""
+    folder = folder.absolute()
+    return folder.with_name(f".{folder.name}.lock")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which need not exist yet; calls within one process may nest.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    path = lock_file(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0, thread_local=False, is_singleton=True, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(
+            f"Another command is working in {folder}: wait until it has finished, or stop it ({path} is locked)."
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        yield
+        return
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # Windows does not remove what is open
+                path.unlink()  # while it is held: whoever opened it before looks at its links, and opens a new one
+        lock.release()
