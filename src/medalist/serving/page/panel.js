@@ -17,6 +17,8 @@ export class Panel {
     this.dialog = get("panel");
     this.form = get("review");
     this.item = null;
+    /** Takes away what is marked in the note while the panel is open. */
+    this.unmark = () => {};
     get("panel-close").addEventListener("click", () => this.dialog.close());
     get("more").addEventListener("click", () => this.showAll());
     get("undo").addEventListener("click", () => {
@@ -24,8 +26,8 @@ export class Panel {
       this.dialog.close();
       onAnswer(this.item);
     });
-    get("own-text").addEventListener("input", () => {
-      get("own-error").textContent = "";
+    for (const kind of ["input", "change"]) this.form.addEventListener(kind, () => {
+      get("choice-error").textContent = "";
     });
     this.form.addEventListener("change", () => this.chosen());
     this.form.addEventListener("submit", (event) => {
@@ -42,12 +44,14 @@ export class Panel {
       this.dialog.close();
       onElsewhere(event.clientX, event.clientY);
     });
-    this.dialog.addEventListener("close", () => this.onClose?.());
+    // the event comes late: the panel may be open again for another
+    this.dialog.addEventListener("close", () => this.dialog.open || this.unmark());
     for (const kind of ["resize", "scroll"]) addEventListener(kind, () => this.dialog.open && this.place());
   }
 
   /** Open for an item of a note, beside its button. */
   open(item, note, button) {
+    this.unmark();
     this.item = item;
     this.button = button;
     const { expansion } = item;
@@ -65,31 +69,32 @@ export class Panel {
     });
     definition?.forEach((piece) => piece.classList.add("shown"));
     button.classList.add("open");
-    this.onClose = () => {
+    this.unmark = () => {
       definition?.forEach((piece) => piece.classList.remove("shown"));
       button.classList.remove("open");
     };
     this.dialog.showModal();
     this.place();
     this.uncover();
-    (this.form.querySelector("input[name=choice]:checked") ?? get("panel-close")).focus({ preventScroll: true });
+    const first = expansion ? this.form.querySelector("[name=choice]:checked") ?? this.form.querySelector("[name=choice]") : get("panel-close");
+    first.focus({ preventScroll: true });
   }
 
   fillChoices() {
     const { expansion, answer } = this.item;
     const rows = expansion.alternatives.map((alternative) => choiceRow(alternative));
     get("alternatives").replaceChildren(...rows);
+    this.form.reset();
     const own = get("own-text");
-    own.value = "";
-    get("own-error").textContent = "";
+    get("choice-error").textContent = "";
     const wanted = answer ? answer.longForm : expansion.long_form;
     const listed = expansion.alternatives.findIndex(({ long_form }) => long_form === wanted);
     if (listed >= 0) rows[listed].querySelector("input").checked = true;
     else if (wanted !== null) {
       get("own").checked = true;
       own.value = wanted;
-    } else if (answer || expansion.evidence === "abstained") get("reject").checked = true;
-    else get("own").checked = true;
+    } else if (expansion.evidence === "unlisted" && !answer) get("own").checked = true;
+    else get("reject").checked = Boolean(answer) || isNoneLikeliest(expansion);
     rows.forEach((row, at) => {
       row.hidden = at >= AT_FIRST && at !== listed;
     });
@@ -127,12 +132,16 @@ export class Panel {
   /** The answer that is chosen; null, with an error, if there is none. */
   answer() {
     const choice = this.form.elements.choice.value;
+    if (!choice) {
+      get("choice-error").textContent = "Choose what it stands for.";
+      return null;
+    }
     if (choice === "reject") return { longForm: null, always: false };
     const always = get("always").checked;
     if (choice !== "own") return { longForm: choice.slice("listed:".length), always };
     const longForm = get("own-text").value.split(/\s+/).filter(Boolean).join(" ");
     if (longForm) return { longForm, always };
-    get("own-error").textContent = "Write out what it stands for.";
+    get("choice-error").textContent = "Write out what it stands for.";
     get("own-text").focus();
     return null;
   }
@@ -184,8 +193,7 @@ function answerOf({ expansion, kind, answer, warnings }) {
 
 /** Where an answer comes from, in words. */
 function evidenceOf({ expansion, definition }, note) {
-  const { evidence, alternatives, long_form, probability } = expansion;
-  const best = alternatives[0];
+  const { evidence, alternatives } = expansion;
   switch (evidence) {
     case "defined in text":
       return `The note spells it out: “${note.text.slice(definition.start, definition.end).split(/\s+/).join(" ")}”.`;
@@ -196,11 +204,16 @@ function evidenceOf({ expansion, definition }, note) {
     case "unlisted":
       return "It looks like a short form, and nothing lists it. Nothing is guessed.";
     case "abstained":
-      if (!best || probability > best.probability) return "The model finds that none of the listed meanings fits, or that it is no short form here.";
-      return `The model is not certain enough that this is a short form here. If it is, ${best.long_form} is likeliest.`;
+      if (isNoneLikeliest(expansion)) return "The model finds that none of the listed meanings fits, or that it is no short form here.";
+      return `The model is not certain enough that this is a short form here. If it is, ${alternatives[0].long_form} is likeliest.`;
     default:
       return `The model chose among ${alternatives.length} listed meanings by what stands around it.`;
   }
+}
+
+/** Whether "none of these" is likelier than any listed meaning; below its threshold a model can decline without that. */
+function isNoneLikeliest({ evidence, probability, alternatives }) {
+  return evidence === "abstained" && !(alternatives[0]?.probability > probability);
 }
 
 function warningBox(warning, note) {
@@ -222,5 +235,7 @@ function choiceRow({ long_form, probability }) {
   const bar = element("span", "share", element("i", ""));
   bar.firstChild.style.width = `${Math.max(1, 100 * probability)}%`;
   bar.setAttribute("aria-hidden", "true");
-  return element("label", "choice", input, element("span", "name", long_form), bar, element("span", "percent", percent(probability)));
+  const row = element("label", "choice", input, element("span", "name", long_form));
+  if (probability < 1) row.append(bar, element("span", "percent", percent(probability)));
+  return row;
 }

@@ -38,6 +38,7 @@ export function isOfKind(item, kind) {
  */
 export function drawReader(reader, note, { expanded = false, unsure = "mark" } = {}) {
   const buttons = new Map();
+  const shown = new Map();
   const all = document.createDocumentFragment();
   for (const piece of piecesOf(note)) {
     const { item } = piece;
@@ -54,13 +55,14 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
       const written = expanded ? writtenFor(note, item, unsure) : null;
       if (written !== null) {
         if (isNew) parent.append(written);
+        shown.set(item, written);
         continue;
       }
     }
     parent.append(dressed(piece));
   }
   for (const [item, button] of buttons) {
-    dress(button, item);
+    dress(button, item, shown.get(item));
     keepTogether(button);
   }
   reader.replaceChildren(all);
@@ -95,21 +97,22 @@ function dressed(piece) {
   return span;
 }
 
-/** Classes, marks and label of an item's button; again after it was reviewed. */
-export function dress(button, item) {
+/** Classes, marks and label of an item's button, which shows this text; again after it was reviewed. */
+export function dress(button, item, shown = item.surface) {
   button.querySelectorAll("svg").forEach((svg) => svg.remove());
   const review = item.answer && (item.answer.longForm === null ? "rejected" : "accepted");
   button.className = ["form", item.kind, item.warnings.length && "avoid", review].filter(Boolean).join(" ");
   const signs = new Set([item.warnings.length && "warning", review || item.kind]);
   button.append(...[...signs].filter((sign) => SIGNS.has(sign)).map(icon));
-  button.setAttribute("aria-label", labelOf(item));
+  button.setAttribute("aria-label", labelOf(item, shown));
   button.setAttribute("aria-haspopup", "dialog");
 }
 
-/** What a screen reader says for an item: it begins with what is written. */
-function labelOf(item) {
-  const said = [item.surface];
-  if (item.answer) said.push(item.answer.longForm ?? "not a short form", "reviewed");
+/** What a screen reader says for an item: it begins with what is shown. */
+function labelOf(item, shown) {
+  const said = [shown];
+  if (shown !== item.surface) said.push(`written as ${item.surface}`, item.answer ? "reviewed" : KINDS[item.kind]);
+  else if (item.answer) said.push(item.answer.longForm ?? "not a short form", "reviewed");
   else if (item.expansion) said.push(...answerInWords(item.expansion, item.kind));
   return [...said, ...item.warnings.map((warning) => `Better avoided: ${warning.why}`)].join(", ");
 }
@@ -149,8 +152,10 @@ export function drawLegend(legend, note, onNext) {
     number.textContent = count;
     const button = document.createElement("button");
     button.type = "button";
-    button.setAttribute("aria-label", `${words}: ${count}. Go to the next`);
-    button.append(sample, name, number);
+    const action = document.createElement("span");
+    action.className = "unseen";
+    action.textContent = "go to the next";
+    button.append(sample, name, number, action);
     button.addEventListener("click", () => onNext(kind));
     const row = document.createElement("li");
     row.append(button);
