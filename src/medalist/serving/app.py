@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from .. import __version__
@@ -33,6 +34,14 @@ from .model_queue import ExpansionFailed, ModelQueue, QueueFull
 PAGE = Path(__file__).parent / "page"
 """The files of the page: each is served under its name, and `index.html` at `/`."""
 STYLE = Path(__file__).parent / "docs.css"
+_NOTHING_REPORTED: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI can send paths and the messages of exceptions to an OpenTelemetry collector; a path can hold a short form."""
 _FIELDS = frozenset(ExpandRequest.model_fields) | {"body"}
 _REASONS = {
     400: "The body cannot be read as JSON.",
@@ -75,14 +84,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        # FastAPI can send traces and messages of exceptions to a collector; these quote paths and could quote a text
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-            "operation_spans": False,
-            "auto_configure": False,
-        },
+        telemetry=_NOTHING_REPORTED,
     )
     app.add_exception_handler(RequestValidationError, _wrong_body)
 
@@ -103,7 +105,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
     @app.get(
         "/v1/inventory/{short_form:path}",
         response_model=InventoryAnswer,
-        responses=_problems(401, 403, 404, 421, 503),
+        responses={**_problems(401, 403, 404, 421, 503), 422: {"model": WrongBody}},
         summary="The senses that are offered for a short form",
     )
     async def inventory(short_form: str) -> InventoryAnswer:
@@ -162,7 +164,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
 async def _unless_left(request: Request, queue: ModelQueue, texts: list[str], body: ExpandRequest) -> Response:
     """The answer of the model, which is not asked if the client leaves before its turn."""
     answer = asyncio.create_task(queue.expand(texts, body.replace))
-    left = asyncio.create_task(request.receive())  # the body was read, so the next event is that the client has left
+    left = asyncio.ensure_future(request.receive())  # the body was read, so the next event is that the client has left
     try:
         await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():

@@ -1,4 +1,4 @@
-"""What stands before the interface: who may ask, how much and how slowly, what is logged, and the headers of every answer.
+"""What stands before the interface: who may ask, how much and how slowly, what is logged, and every answer's headers.
 
 A plain ASGI application around another one. Bodies reach the inner one whole.
 """

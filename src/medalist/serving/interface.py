@@ -52,8 +52,8 @@ class ExpandRequest(BaseModel):
         extra="forbid", json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["texts"]}]}
     )
 
-    text: Annotated[StrictStr | SkipJsonSchema[None], Field(description="One text.")] = None
-    texts: Annotated[list[StrictStr] | SkipJsonSchema[None], Field(description="Several texts.")] = None
+    text: Annotated[StrictStr, Field(description="One text.")] = ""
+    texts: Annotated[list[StrictStr], Field(description="Several texts.")] = []
     replace: Annotated[
         Unsure | None,
         Field(
@@ -64,13 +64,13 @@ class ExpandRequest(BaseModel):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ExpandRequest:
-        if (self.text is None) == (self.texts is None):
+        if ("text" in self.model_fields_set) == ("texts" in self.model_fields_set):
             raise ValueError("Give either text or texts")
         return self
 
     def all_texts(self) -> list[str]:
         """The texts, one or many."""
-        return [self.text] if self.text is not None else self.texts or []
+        return [self.text] if "text" in self.model_fields_set else self.texts
 
 
 class Alternative(BaseModel):
@@ -165,9 +165,9 @@ class WrongBody(BaseModel):
 
 
 def answer_json(expanded: list[ExpandedText], replace: Unsure | None) -> bytes:
-    """The body of an `ExpandAnswer`, in UTF-8."""
+    """The body of an `ExpandAnswer`; in ASCII, since half a surrogate pair, which JSON can hold, has no other bytes."""
     results = [
         one.to_dict() if replace is None else one.to_dict() | {"replaced": one.replaced(unsure=replace)}
         for one in expanded
     ]
-    return json.dumps({"results": results}, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps({"results": results}, separators=(",", ":")).encode("ascii")

@@ -1,4 +1,4 @@
-"""The queue before the model: requests of several clients are expanded in one pass, in the one thread that owns the model.
+"""The queue before the model: what several clients ask is expanded in one pass, in the one thread that owns the model.
 
 Nothing waits for company: a pass takes what came in while the one before it ran. Company changes no answer (law 8).
 """

@@ -1,4 +1,4 @@
-"""Logging that holds no text of a client: messages of exceptions can quote one, so only their types and places are kept."""
+"""Logging without any text of a client: the message of an exception can quote one, so only type and place are kept."""
 
 from __future__ import annotations
 
