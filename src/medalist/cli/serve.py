@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,6 +64,8 @@ def serve(
     Examples: `medalist serve`, `medalist serve runs/demo --glossary ours.csv --port 9000`,
     `medalist serve --host 0.0.0.0 --token-file token.txt`
     """
+    from ..expansion.expander import Expander
+
     try:
         from ..serving.interface import Limits
         from ..serving.server import Address, serve
@@ -72,15 +74,17 @@ def serve(
             f"The server needs an extra ({error.name} is missing): pip install 'medalist[serve]'"
         ) from None
 
+    options: dict[str, Any] = {
+        "glossary": glossary,
+        "min_probability": min_probability,
+        "one_sense_per_text": one_sense_per_text,
+        "any_case": any_case,
+    }
     serve(
+        lambda: Expander.load(run, **options),
         Address(host=host, port=port, token_file=token_file, no_token=no_token, allowed_hosts=allow_host or ()),
         Limits(characters=max_characters, waiting=max_waiting),
         drain_seconds,
-        run=run,
-        glossary=glossary,
-        min_probability=min_probability,
-        one_sense_per_text=one_sense_per_text,
-        any_case=any_case,
     )
 
 

@@ -7,7 +7,7 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -178,20 +178,20 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(address: Address, limits: Limits, drain_seconds: int, **load: Any) -> None:
+def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_seconds: int = 30) -> None:
     """Serve until SIGTERM or SIGINT; then refuse new requests, answer those that were taken, and return.
 
     Args:
+        load: makes the expander; called once the address is known to be free.
         address: where to listen, and who may ask.
         limits: how much one request may hold, and all of them together.
         drain_seconds: how long to wait at the end for answers, at most.
-        load: what `Expander.load` takes.
 
     Raises:
-        ValueError, OSError: as `Address.rules`, `Address.bound` and `Expander.load`.
+        ValueError, OSError: as `Address.rules`, `Address.bound` and `load`.
     """
     rules, bound = address.rules(), address.bound()  # fail before a model is loaded
-    gate = create_app(Expander.load(**load), rules=rules, limits=limits)
+    gate = create_app(load(), rules=rules, limits=limits)
     log_to_stderr()
     config = uvicorn.Config(
         gate,
