@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from . import data, evaluate, expand, share, train
+from . import data, evaluate, expand, serve, share, train
 from .options import out
 from .prepare import app as prepare_app
 
@@ -45,7 +45,7 @@ def demo(
     run_demo(output, out)
 
 
-for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *share.VERBS):
+for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *serve.VERBS, *share.VERBS):
     app.command()(verb)
 
 
