@@ -46,8 +46,15 @@ def launched(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=path, args=[*as_root, "--disable-dev-shm-usage"])
 
 
-def said(surface: str, long_form: str | None = None, probability: float = 0.99, *others: tuple[str, float],
-         short_form: str | None = None, evidence: Evidence | None = None, sure: bool | None = None) -> dict[str, object]:
+def said(
+    surface: str,
+    long_form: str | None = None,
+    probability: float = 0.99,
+    *others: tuple[str, float],
+    short_form: str | None = None,
+    evidence: Evidence | None = None,
+    sure: bool | None = None,
+) -> dict[str, object]:
     """What to say about the next occurrence of a short form; see `expanded`."""
     named = [(long_form, probability)] if long_form is not None else []
     evidence = evidence or ("model" if long_form is not None else "abstained" if others else "unlisted")

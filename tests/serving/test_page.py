@@ -6,9 +6,13 @@ The server is a stand-in, but the last test, which asks the real one.
 import json
 import re
 import time
+from pathlib import Path
 
+import notes_server
 import pytest
 from browsing import CONTRAST, FILES, as_json, launched, said, stand_in
+from notes_server import running as running_server
+from notes_server import small_expander
 from playwright.sync_api import expect, sync_playwright
 
 from medalist.data.inventory import Inventory
@@ -17,8 +21,17 @@ from medalist.data.passage_files import read_passages
 from medalist.data.passages import NONE_OF_THESE
 from medalist.data.rows import Quarantine
 from medalist.expansion.evidence import Lexicon, read_glossary
+from medalist.recipe import parse_recipe
+from medalist.runs.train import train
 
-RA = ("room air", 0.62, ("rheumatoid arthritis", 0.3), ("right atrium", 0.05), ("refractory anemia", 0.02), ("renal artery", 0.01))
+RA = (
+    "room air",
+    0.62,
+    ("rheumatoid arthritis", 0.3),
+    ("right atrium", 0.05),
+    ("refractory anemia", 0.02),
+    ("renal artery", 0.01),
+)
 NOTE = (
     "👩‍⚕️ SpO2 93% on RA. HTN, known RA.\n"
     "left ventricular ejection fraction (LVEF) 40%; LVEF 55% before.\n"
@@ -83,7 +96,9 @@ def opened(browser, running, server):
     yield open_page
     for context in contexts:
         context.close()
-    assert [text for text in messages if not text.startswith("Failed to load resource")] == []  # a fault that a test asked for
+    assert [
+        text for text in messages if not text.startswith("Failed to load resource")
+    ] == []  # a fault that a test asked for
 
 
 @pytest.fixture
@@ -125,7 +140,9 @@ def saved(page, button, folder):
 def test_a_note_is_shown_as_it_is_and_every_kind_of_answer_has_its_own_mark(page):
     read(page)
     assert page.evaluate("document.getElementById('reader').textContent") == NOTE
-    kinds = page.evaluate("[...document.querySelectorAll('#reader .form')].map((one) => [one.innerText, one.classList[1]])")
+    kinds = page.evaluate(
+        "[...document.querySelectorAll('#reader .form')].map((one) => [one.innerText, one.classList[1]])"
+    )
     assert [tuple(pair) for pair in kinds] == [
         ("SpO2", "sure"), ("RA", "unsure"), ("HTN", "glossary"), ("RA", "sure"), ("LVEF", "defined"), ("LVEF", "defined"),
         ("MS", "sure"), ("IV", "sure"), ("10U", "warning"), ("qd", "warning"), ("ZPQ", "unlisted"), ("PA", "none"),
@@ -307,6 +324,32 @@ def test_reviewed_answers_are_passages_that_training_reads(page, server, tmp_pat
     assert re.fullmatch("[0-9a-f]{16}", passage.id)
 
 
+def test_what_was_reviewed_tunes_a_model(page, server, tmp_path, model_folder):
+    for number in range(3):
+        text = f"{NOTE} Day {number}."
+        server.knows(text, *ANSWERS)
+        read(page, text)
+        accept(page, "RA", choice="rheumatoid arthritis", always=True)
+        accept(page, "RA", 1, own="reactive arthritis", always=True)
+        accept(page, "PA")
+        page.click("#new")
+    read(page)
+    places = {
+        "path": str(saved(page, "#save-passages", tmp_path)),
+        "inventory": str(saved(page, "#save-glossary", tmp_path)),
+    }
+    values = {
+        "name": "ward",
+        "output": str(tmp_path),
+        "model": {"base": str(model_folder)},
+        "data": {"source": "table", "test": 0, "validation": 0, **places},
+    }
+    run = train(parse_recipe(values, ["training.max_steps=1"]))
+    assert run.inventory.long_forms("RA") == ("rheumatoid arthritis", "reactive arthritis")
+    trained = (run.folder / "trained_senses.csv").read_text(encoding="utf-8").splitlines()
+    assert trained[1:] == ["RA,rheumatoid arthritis,3,", "RA,reactive arthritis,3,", f"PA,{NONE_OF_THESE},3,"]
+
+
 def test_what_is_saved_is_found_as_it_is_written_in_the_text(page, server, tmp_path):
     text = "C.O.P.D. and CTs, copd."
     copd = "chronic obstructive pulmonary disease"
@@ -418,7 +461,9 @@ def test_without_the_new_clipboard_the_old_one_serves(opened):
     page = opened(permissions=["clipboard-read", "clipboard-write"])
     read(page)
     page.click("#as-expanded")
-    page.evaluate("window.kept = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.evaluate(
+        "window.kept = navigator.clipboard; Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    )
     page.click("#copy")
     expect(page.locator("#copy")).to_have_text("Copied")
     assert page.evaluate("window.kept.readText()").startswith("👩‍⚕️ oxygen saturation 93%")
@@ -446,7 +491,12 @@ def test_a_dropped_file_is_decoded_and_read(page, server, raw, text):
 
 @pytest.mark.parametrize(
     "raw, words",
-    [(b"%PDF-1.7 x", "is a PDF"), (b"PK\x03\x04docx", "is a document"), (b"a\0b", "is not a text file"), (b" \n", "is empty")],
+    [
+        (b"%PDF-1.7 x", "is a PDF"),
+        (b"PK\x03\x04docx", "is a document"),
+        (b"a\0b", "is not a text file"),
+        (b" \n", "is empty"),
+    ],
 )
 def test_a_file_that_is_no_text_gets_one_line(page, running, raw, words):
     drop(page, "a3.x", raw)
@@ -490,7 +540,10 @@ def test_a_busy_server_is_asked_again_when_it_says(page, server, running):
 
 
 def test_waiting_for_a_busy_server_can_be_cancelled_and_does_not_go_on_for_ever(page, server, running):
-    server.faults = [as_json({"detail": "busy"}, 503, Retry_After="50"), as_json({"detail": "busy"}, 503, Retry_After="90")]
+    server.faults = [
+        as_json({"detail": "busy"}, 503, Retry_After="50"),
+        as_json({"detail": "busy"}, 503, Retry_After="90"),
+    ]
     page.fill("#text", NOTE)
     page.click("#read")
     page.click("#cancel")
@@ -577,7 +630,9 @@ def test_the_page_keeps_a_strict_policy_and_names_no_other_host(page):
     allowed = {"http://www.w3.org/2000/svg"}  # a name, never fetched
     for path in FILES.iterdir():
         assert set(re.findall(r"https?://[^\s\"'<>]+", path.read_text(encoding="utf-8"))) <= allowed, path.name
-        assert not re.search(r"localStorage|sessionStorage|indexedDB|innerHTML|eval\(", path.read_text(encoding="utf-8")), path.name
+        assert not re.search(
+            r"localStorage|sessionStorage|indexedDB|innerHTML|eval\(", path.read_text(encoding="utf-8")
+        ), path.name
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -667,4 +722,32 @@ def test_everything_has_a_name_and_a_role(page):
       ).map((one) => one.outerHTML)""")
     assert unnamed == []
     assert page.get_attribute("html", "lang") == "en"
-    assert page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id).filter((id, at, all) => all.indexOf(id) !== at)") == []
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('[id]')].map((one) => one.id).filter((id, at, all) => all.indexOf(id) !== at)"
+        )
+        == []
+    )
+
+
+def test_the_real_server_answers_the_page_as_it_answers_python(browser, model_folder, tmp_path):
+    """Its headers let the page work, and its answers are those of the expander (law 8)."""
+    text = "👩‍⚕️ Known RA, N/V. left ventricular ejection fraction (LVEF) 40%. CTs, 10U, ZPQ."
+    told = small_expander(model_folder)(text)
+    messages = []
+    with running_server(Path(notes_server.__file__), model_folder, "{}") as process:
+        page = browser.new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(f"http://127.0.0.1:{process.port}/")
+        read(page, text)
+        shown = page.locator("#reader .form").all_inner_texts()
+        assert shown == [
+            text[one.start : one.end] for one in sorted([*told, told.warnings[0]], key=lambda one: one.start)
+        ]
+        page.click("#as-expanded")
+        assert saved(page, "#save-text", tmp_path).read_text(encoding="utf-8") == told.replaced()
+        page.close()
+        assert process.stop() == 0
+        assert "LVEF" not in process.text()
+    assert messages == []
+    assert {one.evidence for one in told} >= {"defined in text", "unlisted"}
