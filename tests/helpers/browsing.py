@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright
-from servers import Answer, Request, Served, serving
 
 import medalist.serving
 from medalist.data.definitions import find_definitions
 from medalist.expansion.do_not_use import find_do_not_use, warned
 from medalist.expansion.results import Evidence, ExpandedText, Expansion
+from servers import Answer, Request, Served, serving
 
 FILES = Path(medalist.serving.__file__).parent / "page"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -155,7 +155,6 @@ CONTRAST = """
     const color = channels(getComputedStyle(element).backgroundColor);
     return color[3] === 0 ? behind(element.parentElement) : over(color, behind(element.parentElement));
   };
-  const modal = document.querySelector("dialog[open]");
   const found = [];
   for (const element of document.querySelectorAll("body *")) {
     if (!element.checkVisibility() || element.closest(".unseen, .skip, :disabled")) continue;
@@ -163,7 +162,9 @@ CONTRAST = """
     const name = `${element.tagName} ${element.id} ${element.className.baseVal ?? element.className}`;
     const seen = channels(style.color).slice(0, 3).concat(Number(style.opacity));
     const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    if (hasText || element.matches("textarea")) found.push([name, contrast(over(seen, behind(element)), behind(element)), 4.5]);
+    if (hasText || element.matches("textarea")) {
+      found.push([name, contrast(over(seen, behind(element)), behind(element)), 4.5]);
+    }
     if (element.matches("svg.icon")) found.push([name, contrast(channels(style.color), behind(element)), 3]);
     if (style.textDecorationLine === "underline") {
       found.push([`${name} line`, contrast(channels(style.textDecorationColor), behind(element)), 3]);
