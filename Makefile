@@ -21,7 +21,7 @@ TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
@@ -66,6 +66,13 @@ $(VENV)/.dev: $(VENV)/.core
 	$(PIP) install -c $(VENV)/constraints.txt -e '.[dev]'
 	$(PIP) install --no-deps llama-models==0.3.0
 	touch $@
+
+# Chromium for the tests of the page: the machine's, or as root Debian's, or else the one that playwright offers
+$(VENV)/.browser: $(VENV)/.dev
+	{ command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable \
+	  || { test "$$(id -u)" = 0 && apt-get update -q && apt-get install -qy --no-install-recommends chromium; } \
+	  || $(BIN)/playwright install chromium; } && touch $@ \
+	  || echo 'There is no Chromium: the tests of the page will be skipped, or fail if NEED_BROWSER is set' >&2
 
 $(VENV)/.bench: $(VENV)/.core
 	$(PIP) install -c $(VENV)/constraints.txt -e '.[bench]'

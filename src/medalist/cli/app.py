@@ -16,7 +16,7 @@ import typer
 
 from .. import __version__
 from ..tools.failures import in_one_line
-from . import data, evaluate, expand, share, train
+from . import data, evaluate, expand, serve, share, train
 from .options import out
 from .prepare import app as prepare_app
 
@@ -47,7 +47,7 @@ def demo(
     run_demo(output, out)
 
 
-for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *share.VERBS):
+for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *serve.VERBS, *share.VERBS):
     app.command()(verb)
 
 

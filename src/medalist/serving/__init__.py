@@ -1,0 +1,1 @@
+"""Expansion over HTTP: one model, many clients."""

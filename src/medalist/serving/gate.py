@@ -1,0 +1,254 @@
+"""What stands before the interface: who may ask, how much and how slowly, what is logged, and every answer's headers.
+
+A plain ASGI application around another one. Bodies reach the inner one whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .interface import Limits
+from .metrics import Metrics
+from .quiet import described, logger
+
+EXPAND = "/v1/expand"
+CLIENT_LEFT = 499
+"""The status that is counted for a client that closed its connection before the answer; nginx's convention."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every answer."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_DISCARDED = 16 * 1024 * 1024
+"""Bytes of a refused body that are read and dropped, so that its client gets to read why: closing at once would reset
+the connection."""
+_SECONDS_TO_DISCARD = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """Who may ask."""
+
+    token: str | None = field(default=None, repr=False)
+    """What clients must send as a bearer token; None: nothing."""
+    hosts: frozenset[str] | None = None
+    """Names and addresses, in lower case, that the Host header may have, without a port; None: any."""
+    public: frozenset[str] = frozenset()
+    """Paths that need no token."""
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+class _Left(Exception):
+    """The client closed its connection."""
+
+
+class Gate:
+    """An ASGI application that guards another one.
+
+    Args:
+        inner: the other one.
+        rules: who may ask.
+        limits: how much one request may hold, and how long it may take to arrive.
+        metrics: what to count in.
+        routes: the addresses of the interface; others are counted as "page" if they are public, and as "other".
+    """
+
+    def __init__(
+        self, inner: ASGIApp, rules: Rules, limits: Limits, metrics: Metrics, routes: Collection[str] = ()
+    ) -> None:
+        self._inner, self._rules, self._limits, self._metrics = inner, rules, limits, metrics
+        self._routes = frozenset(routes)
+        self._arriving: set[asyncio.Timeout] = set()
+        self._open = 0
+        self.draining = False
+        """Whether new requests are refused."""
+
+    def drain(self) -> None:
+        """From now on, refuse new requests and those whose body is still arriving; call it in the event loop."""
+        self.draining = True
+        for deadline in self._arriving:
+            deadline.reschedule(0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; other events, those of the server's start and end, go to the inner application."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        began = time.perf_counter()
+        answer = _Answer(send)
+        self._open += 1
+        try:
+            await self._guarded(scope, receive, answer)
+        except _Left:
+            answer.status = CLIENT_LEFT
+        except Exception as error:  # its message may quote a text, so it must not reach the server's own log
+            logger.error("Answering failed: %s", described(error))
+            if answer.status is None:
+                await answer.problem(500, "The server failed; its log says where")
+        finally:
+            self._open -= 1
+            self._note(scope, answer.status or CLIENT_LEFT, time.perf_counter() - began)
+
+    async def _guarded(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            self._check(scope)
+            body = await self._body(scope, receive)
+        except _Refused as refusal:
+            await answer.refuse(refusal, receive)
+            return
+        await self._inner(scope, _replayed(body, receive), answer)
+
+    def _check(self, scope: Scope) -> None:
+        headers, rules, path = Headers(scope=scope), self._rules, scope["path"]
+        hosts = headers.getlist("host")
+        if len(hosts) > 1 or (rules.hosts is not None and _host(hosts[0] if hosts else "") not in rules.hosts):
+            raise _Refused(421, "The Host header does not name this server (--allow-host permits other names)")
+        origin = headers.get("origin")
+        if (origin is not None and _netloc(origin) != headers.get("host", "").lower()) or (
+            headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["method"] != "GET"
+        ):
+            raise _Refused(403, "Pages of another origin may not ask this server")
+        watched = path in ("/healthz", "/readyz", "/metrics")
+        if self.draining and not watched:
+            raise _Refused(503, "The server is shutting down", **{"Retry-After": "5"})
+        if self._open > self._limits.open_requests and not watched:
+            raise _Refused(503, "Too many requests are open", **{"Retry-After": "1"})
+        if rules.token is not None and path not in rules.public:
+            given = headers.get("authorization", "")
+            scheme, _, token = given.partition(" ")
+            right = hmac.compare_digest(token.strip().encode("latin-1"), rules.token.encode())
+            if scheme.lower() != "bearer" or not right:
+                raise _Refused(
+                    401, "Send the server's token: Authorization: Bearer TOKEN", **{"WWW-Authenticate": "Bearer"}
+                )
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if path == EXPAND and scope["method"] == "POST" and kind != "application/json":
+            raise _Refused(415, "The body must be JSON: send Content-Type: application/json")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._limits.body:
+            raise self._too_large()
+
+    def _too_large(self) -> _Refused:
+        return _Refused(
+            413, f"The body is larger than {self._limits.body:,} bytes; send fewer or shorter texts at a time"
+        )
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self._limits.seconds_to_send) as deadline:
+                self._arriving.add(deadline)
+                try:
+                    while True:
+                        message = await receive()
+                        if message["type"] == "http.disconnect":
+                            raise _Left
+                        parts.append(message.get("body", b""))
+                        size += len(parts[-1])
+                        if size > self._limits.body:
+                            raise self._too_large()
+                        if not message.get("more_body", False):
+                            return b"".join(parts)
+                finally:
+                    self._arriving.discard(deadline)
+        except TimeoutError:
+            if self.draining:
+                raise _Refused(503, "The server is shutting down", **{"Retry-After": "5"}) from None
+            seconds = self._limits.seconds_to_send
+            raise _Refused(408, f"The body did not arrive within {seconds:g} seconds") from None
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        path = scope["path"]
+        named = getattr(scope.get("route"), "path_format", path)
+        route = named if named in self._routes else "page" if path in self._rules.public else "other"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        logger.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
+
+
+class _Answer:
+    """The way back to the client: adds `HEADERS` and remembers the status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            message = {**message, "headers": headers.raw}
+        await self._send(message)
+
+    async def problem(self, status: int, detail: str, *, more_body: bool = False, **headers: str) -> None:
+        """Send a `Problem`."""
+        body = json.dumps({"detail": detail}).encode()
+        lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in lines.items()]
+        await self({"type": "http.response.start", "status": status, "headers": raw})
+        await self({"type": "http.response.body", "body": body, "more_body": more_body})
+
+    async def refuse(self, refusal: _Refused, receive: Receive) -> None:
+        """Send a refusal, read away what else the client sends, and close the connection."""
+        await self.problem(refusal.status, refusal.detail, more_body=True, **refusal.headers, Connection="close")
+        left = _DISCARDED
+        try:
+            async with asyncio.timeout(_SECONDS_TO_DISCARD):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            pass
+        await self({"type": "http.response.body"})
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives out a body, and then what else arrives: that the client has left."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _host(header: str) -> str:
+    """A Host header without its port; "" if it is malformed."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str:
+    """Host and port of an Origin header; "" if it is malformed or "null"."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,173 @@
+"""The JSON that clients send and get, and the limits of one request; `docs/serve.md` describes it for readers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from ..expansion.results import Evidence, ExpandedText, Unsure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How much one request may hold, and all of them together."""
+
+    characters: int = 100_000
+    """Of all texts of a request."""
+    texts: int = 256
+    """Of a request."""
+    waiting: int = 128
+    """Requests that may wait for the model."""
+    waiting_characters: int = 1_000_000
+    """Of all texts that wait; a request that finds nobody waiting is always taken."""
+    pass_characters: int = 20_000
+    """Of the texts that the model reads in one pass; one request with more is a pass of its own."""
+    open_requests: int = 256
+    """Requests that are being received, waiting or answered at once."""
+    seconds_to_ask: float = 10.0
+    """In which a client that has connected has to send the first lines of a request."""
+    seconds_to_send: float = 30.0
+    """In which it has to send the body, and for how long it may stop taking its answer."""
+
+    def __post_init__(self) -> None:
+        if self.characters < 1:
+            raise ValueError(f"A request may hold {self.characters:,} characters; it must be at least 1")
+        if self.waiting < 1:
+            raise ValueError(f"{self.waiting:,} requests may wait; it must be at least 1")
+
+    @property
+    def body(self) -> int:
+        r"""Bytes of a body: JSON takes up to twelve for a character ("\ud83e\udec0"), and four around each text."""
+        return 12 * self.characters + 4 * self.texts + 4096
+
+
+class ExpandRequest(BaseModel):
+    """Either `text` or `texts`."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"oneOf": [{"required": ["text"]}, {"required": ["texts"]}]}
+    )
+
+    text: Annotated[StrictStr, Field(description="One text.")] = ""
+    texts: Annotated[list[StrictStr], Field(description="Several texts.")] = []
+    replace: Annotated[
+        Unsure | None,
+        Field(
+            description="Also return each text with its short forms replaced where the answer is sure; mark the other "
+            "answers, or leave the short forms alone."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ExpandRequest:
+        if ("text" in self.model_fields_set) == ("texts" in self.model_fields_set):
+            raise ValueError("Give either text or texts")
+        return self
+
+    def all_texts(self) -> list[str]:
+        """The texts, one or many."""
+        return [self.text] if "text" in self.model_fields_set else self.texts
+
+
+class Alternative(BaseModel):
+    """A listed long form with its probability."""
+
+    long_form: str
+    probability: float
+
+
+class Warned(BaseModel):
+    """A notation that a safety body advises against."""
+
+    start: int
+    end: int
+    notation: str
+    means: str
+    why: str
+    instead: str
+    source: str
+
+
+class Expanded(BaseModel):
+    """What one short form stands for; offsets count Unicode code points of the text as it was sent."""
+
+    start: int
+    end: int
+    short_form: str
+    long_form: str | None
+    probability: float
+    alternatives: list[Alternative]
+    evidence: Evidence
+    sure: bool
+    definition: Annotated[list[int] | None, Field(min_length=2, max_length=2)]
+    warning: Warned | None
+
+
+class Result(BaseModel):
+    """Of one text."""
+
+    expansions: list[Expanded]
+    warnings: list[Warned]
+    replaced: Annotated[str | SkipJsonSchema[None], Field(description="If `replace` was given.")] = None
+
+
+class ExpandAnswer(BaseModel):
+    """One result per text, in order."""
+
+    results: list[Result]
+
+
+class ListedSense(BaseModel):
+    """A sense of the inventory or glossary."""
+
+    long_form: str
+    count: Annotated[
+        int, Field(description="How often it was seen in the inventory's source; 0 if that has no counts.")
+    ]
+    concept: Annotated[str | None, Field(description="A UMLS, SNOMED CT or MeSH id.")]
+
+
+class InventoryAnswer(BaseModel):
+    """The senses that are offered for a short form, most frequent first."""
+
+    short_form: Annotated[str, Field(description="As the inventory writes it.")]
+    senses: list[ListedSense]
+
+
+class Status(BaseModel):
+    """Of the server."""
+
+    status: Literal["ok", "draining", "failed"]
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+class WrongPart(BaseModel):
+    """What is wrong with a part of a body; it does not quote the part."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class WrongBody(BaseModel):
+    """What is wrong with a body."""
+
+    detail: list[WrongPart]
+
+
+def answer_json(expanded: list[ExpandedText], replace: Unsure | None) -> bytes:
+    """The body of an `ExpandAnswer`; in ASCII, since half a surrogate pair, which JSON can hold, has no other bytes."""
+    results = [
+        one.to_dict() if replace is None else one.to_dict() | {"replaced": one.replaced(unsure=replace)}
+        for one in expanded
+    ]
+    return json.dumps({"results": results}, separators=(",", ":")).encode("ascii")

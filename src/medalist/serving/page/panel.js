@@ -1,0 +1,241 @@
+/** The panel of one short form: what it stands for and why, what else it could be, and the reviewer's answer. */
+
+import { alwaysByDefault, percent } from "./note.js";
+import { icon } from "./reader.js";
+
+const AT_FIRST = 4;
+const NARROW = matchMedia("(max-width: 640px)");
+const get = (id) => document.getElementById(id);
+
+export class Panel {
+  /**
+   * @param onAnswer called with an item after its answer changed.
+   * @param onNext called with an item to go to the next one that has no answer.
+   * @param onElsewhere called with the place of a click outside the panel.
+   */
+  constructor({ onAnswer, onNext, onElsewhere }) {
+    this.dialog = get("panel");
+    this.form = get("review");
+    this.item = null;
+    /** Takes away what is marked in the note while the panel is open. */
+    this.unmark = () => {};
+    get("panel-close").addEventListener("click", () => this.dialog.close());
+    get("more").addEventListener("click", () => this.showAll());
+    get("undo").addEventListener("click", () => {
+      this.item.answer = null;
+      this.dialog.close();
+      onAnswer(this.item);
+    });
+    for (const kind of ["input", "change"]) this.form.addEventListener(kind, () => {
+      get("choice-error").textContent = "";
+    });
+    this.form.addEventListener("change", () => this.chosen());
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const answer = this.answer();
+      if (!answer) return;
+      this.item.answer = answer;
+      this.dialog.close();
+      onAnswer(this.item);
+      if (event.submitter === get("accept-next")) onNext(this.item);
+    });
+    this.dialog.addEventListener("click", (event) => {
+      if (event.target !== this.dialog) return; // what covers the page behind the panel counts as the panel
+      this.dialog.close();
+      onElsewhere(event.clientX, event.clientY);
+    });
+    // the event comes late: the panel may be open again for another
+    this.dialog.addEventListener("close", () => this.dialog.open || this.unmark());
+    for (const kind of ["resize", "scroll"]) addEventListener(kind, () => this.dialog.open && this.place());
+  }
+
+  /** Open for an item of a note, beside its button. */
+  open(item, note, button) {
+    this.unmark();
+    this.item = item;
+    this.button = button;
+    const { expansion } = item;
+    get("panel-title").textContent = item.surface;
+    get("panel-answer").replaceChildren(...answerOf(item));
+    get("panel-evidence").textContent = expansion ? evidenceOf(item, note) : "";
+    get("panel-evidence").hidden = !expansion;
+    get("panel-warnings").replaceChildren(...item.warnings.map((warning) => warningBox(warning, note)));
+    for (const id of ["choices", "panel-actions"]) get(id).hidden = !expansion;
+    get("always-row").hidden = !expansion;
+    if (expansion) this.fillChoices();
+    const definition = item.definition && [...document.querySelectorAll(".defines")].filter((piece) => {
+      const start = Number(piece.dataset.start);
+      return item.definition.start <= start && start < item.definition.end;
+    });
+    definition?.forEach((piece) => piece.classList.add("shown"));
+    button.classList.add("open");
+    this.unmark = () => {
+      definition?.forEach((piece) => piece.classList.remove("shown"));
+      button.classList.remove("open");
+    };
+    this.dialog.showModal();
+    this.place();
+    this.uncover();
+    const first = expansion ? this.form.querySelector("[name=choice]:checked") ?? this.form.querySelector("[name=choice]") : get("panel-close");
+    first.focus({ preventScroll: true });
+  }
+
+  fillChoices() {
+    const { expansion, answer } = this.item;
+    const rows = expansion.alternatives.map((alternative) => choiceRow(alternative));
+    get("alternatives").replaceChildren(...rows);
+    this.form.reset();
+    const own = get("own-text");
+    get("choice-error").textContent = "";
+    const wanted = answer ? answer.longForm : expansion.long_form;
+    const listed = expansion.alternatives.findIndex(({ long_form }) => long_form === wanted);
+    if (listed >= 0) rows[listed].querySelector("input").checked = true;
+    else if (wanted !== null) {
+      get("own").checked = true;
+      own.value = wanted;
+    } else if (expansion.evidence === "unlisted" && !answer) get("own").checked = true;
+    else get("reject").checked = Boolean(answer) || isNoneLikeliest(expansion);
+    rows.forEach((row, at) => {
+      row.hidden = at >= AT_FIRST && at !== listed;
+    });
+    const rest = rows.filter((row) => row.hidden).length;
+    get("more").hidden = rest === 0;
+    get("more").textContent = `Show ${rest} more`;
+    get("always-text").textContent = `${expansion.short_form} always means this in our notes (for the glossary)`;
+    get("always").checked = answer ? answer.always : alwaysByDefault(this.item);
+    get("undo").hidden = !answer;
+    this.chosen();
+  }
+
+  showAll() {
+    const rows = [...get("alternatives").children];
+    const first = rows.find((row) => row.hidden);
+    rows.forEach((row) => {
+      row.hidden = false;
+    });
+    get("more").hidden = true;
+    this.place();
+    first.querySelector("input").focus();
+  }
+
+  /** After another choice: show its own field, and what the button will do. */
+  chosen() {
+    const choice = this.form.elements.choice.value;
+    get("own-row").hidden = choice !== "own";
+    get("always-row").hidden = choice === "reject";
+    const offered = this.item.expansion.long_form !== null && choice === `listed:${this.item.expansion.long_form}`;
+    get("accept").textContent = choice === "reject" ? "Reject" : offered ? "Accept" : "Use this";
+    get("accept-next").textContent = `${get("accept").textContent} and next`;
+    if (this.dialog.open) this.place();
+  }
+
+  /** The answer that is chosen; null, with an error, if there is none. */
+  answer() {
+    const choice = this.form.elements.choice.value;
+    if (!choice) {
+      get("choice-error").textContent = "Choose what it stands for.";
+      return null;
+    }
+    if (choice === "reject") return { longForm: null, always: false };
+    const always = get("always").checked;
+    if (choice !== "own") return { longForm: choice.slice("listed:".length), always };
+    const longForm = get("own-text").value.split(/\s+/).filter(Boolean).join(" ");
+    if (longForm) return { longForm, always };
+    get("choice-error").textContent = "Write out what it stands for.";
+    get("own-text").focus();
+    return null;
+  }
+
+  /** On a narrow screen, scroll the button out from behind the panel. */
+  uncover() {
+    const { top } = this.dialog.getBoundingClientRect();
+    const { bottom } = this.button.getBoundingClientRect();
+    if (NARROW.matches && bottom > top - 16) scrollBy({ top: bottom - top + 48 });
+  }
+
+  /** Below its button, or above if there is more room; on a narrow screen the style puts it at the bottom. */
+  place() {
+    const { style } = this.dialog;
+    for (const side of ["left", "top", "maxHeight"]) style[side] = "";
+    if (NARROW.matches) return;
+    const margin = 12;
+    const around = this.button.getBoundingClientRect();
+    const { width, height } = this.dialog.getBoundingClientRect();
+    const left = Math.max(margin, Math.min(around.left - 20, document.documentElement.clientWidth - width - margin));
+    const below = innerHeight - around.bottom - 2 * margin;
+    const above = around.top - 2 * margin;
+    const isBelow = height <= below || below >= above;
+    const room = Math.max(240, isBelow ? below : above);
+    const top = isBelow ? around.bottom + margin : around.top - margin - Math.min(height, room);
+    style.left = `${left}px`;
+    style.top = `${Math.max(margin, Math.min(top, innerHeight - Math.min(height, room) - margin))}px`;
+    style.maxHeight = `${room}px`;
+  }
+}
+
+function element(tag, className, ...content) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.append(...content);
+  return made;
+}
+
+/** The answer in the panel's head. */
+function answerOf({ expansion, kind, answer, warnings }) {
+  if (answer) return [answer.longForm ?? "Not a short form", element("span", "tag", "your answer")];
+  if (!expansion) return [`means ${warnings.map((warning) => warning.means).join("; ")}`];
+  if (kind === "unlisted") return ["Not listed"];
+  if (kind === "none") return ["No answer"];
+  if (kind === "defined" || kind === "glossary") return [expansion.long_form];
+  const tag = `${kind === "unsure" ? "not sure, " : ""}${percent(expansion.probability)}`;
+  return [expansion.long_form, element("span", "tag", tag)];
+}
+
+/** Where an answer comes from, in words. */
+function evidenceOf({ expansion, definition }, note) {
+  const { evidence, alternatives } = expansion;
+  switch (evidence) {
+    case "defined in text":
+      return `The note spells it out: “${note.text.slice(definition.start, definition.end).split(/\s+/).join(" ")}”.`;
+    case "glossary":
+      return alternatives.length > 1 ? "Your glossary lists several meanings; the model chose among them." : "From your glossary.";
+    case "inventory":
+      return alternatives.length > 1 ? "The usual meaning: the others listed are rare." : "The only meaning that is listed.";
+    case "unlisted":
+      return "It looks like a short form, and nothing lists it. Nothing is guessed.";
+    case "abstained":
+      if (isNoneLikeliest(expansion)) return "The model finds that none of the listed meanings fits, or that it is no short form here.";
+      return `The model is not certain enough that this is a short form here. If it is, ${alternatives[0].long_form} is likeliest.`;
+    default:
+      return `The model chose among ${alternatives.length} listed meanings by what stands around it.`;
+  }
+}
+
+/** Whether "none of these" is likelier than any listed meaning; below its threshold a model can decline without that. */
+function isNoneLikeliest({ evidence, probability, alternatives }) {
+  return evidence === "abstained" && !(alternatives[0]?.probability > probability);
+}
+
+function warningBox(warning, note) {
+  const written = note.text.slice(warning.start, warning.end);
+  const box = element("div", "warning-box");
+  const said = element("div", "");
+  said.append(
+    element("p", "", element("strong", "", `Better not “${written}”`), `: ${warning.why}.`),
+    element("p", "", "Write ", element("strong", "", warning.instead), "."),
+    element("p", "quiet", warning.source.replaceAll(";", " and").replaceAll("  ", " ")),
+  );
+  box.append(icon("warning"), said);
+  return box;
+}
+
+function choiceRow({ long_form, probability }) {
+  const input = element("input", "");
+  Object.assign(input, { type: "radio", name: "choice", value: `listed:${long_form}` });
+  const bar = element("span", "share", element("i", ""));
+  bar.firstChild.style.width = `${Math.max(1, 100 * probability)}%`;
+  bar.setAttribute("aria-hidden", "true");
+  const row = element("label", "choice", input, element("span", "name", long_form));
+  if (probability < 1) row.append(bar, element("span", "percent", percent(probability)));
+  return row;
+}

@@ -1,0 +1,36 @@
+"""Logging without any text of a client: the message of an exception can quote one, so only type and place are kept."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+
+logger = logging.getLogger("medalist.serving")
+
+
+def described(error: BaseException) -> str:
+    """The type of an exception and where it was raised, without its message: "ValueError at expander.py:120"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
+class WithoutMessages(logging.Formatter):
+    """Formats a record; in place of a traceback, which ends with the message, it writes what `described` keeps."""
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 (logging's own name)
+        """The type and place of an exception."""
+        error = ei[1] if isinstance(ei, tuple) else None
+        return described(error) if isinstance(error, BaseException) else ""
+
+
+def log_to_stderr() -> None:
+    """Write what this package and uvicorn log, from INFO on, to standard error, a line each with its time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(WithoutMessages("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("medalist.serving", "uvicorn.error", "asyncio"):
+        log = logging.getLogger(name)
+        log.handlers, log.propagate = [handler], False
+        log.setLevel(logging.INFO if name != "asyncio" else logging.WARNING)

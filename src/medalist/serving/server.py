@@ -1,0 +1,210 @@
+"""The server as a process: its address, its token, how it starts, and how it ends without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..expansion.expander import Expander
+from .app import create_app
+from .gate import Gate, Rules
+from .interface import Limits
+from .quiet import log_to_stderr, logger
+
+TOKEN_VARIABLE = "MEDALIST_TOKEN"
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_LEAST_TOKEN = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where a server listens, and who may ask it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: a free one."""
+    token_file: Path | None = None
+    """A file that holds the token; None: the variable `MEDALIST_TOKEN`, if it is set."""
+    no_token: bool = False
+    """Listen beyond this machine without a token."""
+    allowed_hosts: Sequence[str] = ()
+    """Further names that the Host header may have; on loopback beside "localhost" and its addresses."""
+
+    def rules(self) -> Rules:
+        """Who may ask.
+
+        Raises:
+            ValueError: the token is too short or has other than printable ASCII characters, or there is none and the
+                server would listen beyond this machine.
+            OSError: the token's file cannot be read.
+        """
+        token = self._token()
+        loopback = is_loopback(self.host)
+        if token is None and not loopback and not self.no_token:
+            raise ValueError(
+                f"{self.host} can be reached from other machines, so the server needs a token: put one into a file and "
+                f"name it with --token-file, or set {TOKEN_VARIABLE}; or say --no-token if anyone there may ask"
+            )
+        names = {name.lower() for name in self.allowed_hosts}
+        if loopback:
+            names |= _LOOPBACK_NAMES | {self.host.lower()}
+        return Rules(token=token, hosts=frozenset(names) or None)
+
+    def _token(self) -> str | None:
+        if self.token_file is None:
+            where, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
+        else:
+            where, token = str(self.token_file), self.token_file.read_text(encoding="utf-8", errors="replace").strip()
+        if token is None:
+            return None
+        if self.no_token:
+            raise ValueError(f"--no-token was given, and yet {where} holds one: leave one of them away")
+        if len(token) < _LEAST_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
+            raise ValueError(
+                f"The token in {where} must have at least {_LEAST_TOKEN} printable ASCII characters without spaces; "
+                "`openssl rand -hex 32` makes a good one"
+            )
+        return token
+
+    def bound(self) -> socket.socket:
+        """A socket at this address, not listening yet.
+
+        Raises:
+            OSError: the address is taken or is not one of this machine.
+        """
+        try:
+            family, *_, where = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            bound = socket.socket(family)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(where)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise OSError(
+                f"Cannot listen at {self.host}, port {self.port}: {reason}. Choose another with --port."
+            ) from None
+        return bound
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be reached from this machine; of names, only "localhost" is known."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, which also closes a connection that does not ask in time or does not take its answer."""
+
+    def __init__(self, *arguments: Any, limits: Limits, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._limits = limits
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._hurry: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._hurry, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._expect_request()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._limits.seconds_to_send, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+    def _expect_request(self) -> None:
+        if self._hurry is None and self._asks_nothing():
+            self._hurry = self.loop.call_later(self._limits.seconds_to_ask, self._too_late)
+
+    def _too_late(self) -> None:
+        self._hurry = None
+        if self._asks_nothing():
+            self.transport.abort()
+
+    def _asks_nothing(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which refuses new requests from the signal on and ends with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+        super().__init__(config)
+        self._gate = gate
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._gate.drain)
+        super().handle_exit(sig, frame)
+
+
+def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_seconds: int = 30) -> None:
+    """Serve until SIGTERM or SIGINT; then refuse new requests, answer those that were taken, and return.
+
+    Args:
+        load: makes the expander; called once the address is known to be free.
+        address: where to listen, and who may ask.
+        limits: how much one request may hold, and all of them together.
+        drain_seconds: how long to wait at the end for answers, at most.
+
+    Raises:
+        ValueError, OSError: as `Address.rules`, `Address.bound` and `load`.
+    """
+    rules, bound = address.rules(), address.bound()  # fail before a model is loaded
+    gate = create_app(load(), rules=rules, limits=limits)
+    log_to_stderr()
+    config = uvicorn.Config(
+        gate,
+        http=partial(_Protocol, limits=limits),  # type: ignore[arg-type]
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,  # its lines hold paths, and a path can hold a short form
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=drain_seconds,
+    )
+    host, port = bound.getsockname()[:2]
+    logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    _Server(config, gate).run(sockets=[bound])
