@@ -11,7 +11,6 @@ from itertools import islice
 
 import pytest
 import torch
-from notes_server import running
 from torch.testing import assert_close
 
 from medalist.data.embedded.clinical import NOTES
@@ -28,6 +27,7 @@ from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import score_tree, separate_score
 from medalist.trees.tree import build_tree, forest, sequences
+from notes_server import running
 
 PASSAGE = [5, 6, 7, 8, 9]
 QUESTIONS = [([10, 11], [[12, 13, 14], [12, 15], [16]]), ([10, 17], [[18, 19], [20]])]

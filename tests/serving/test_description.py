@@ -7,7 +7,6 @@ from collections import Counter
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from notes_server import INVENTORY
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -19,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 from medalist.expansion.expander import Expander
 from medalist.serving.app import create_app
 from medalist.serving.gate import Rules
+from notes_server import INVENTORY
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 EXPAND, INVENTORY_PATH = "POST /v1/expand", "GET /v1/inventory/{short_form}"
