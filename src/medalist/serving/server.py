@@ -41,7 +41,7 @@ class Address:
     no_token: bool = False
     """Listen beyond this machine without a token."""
     allowed_hosts: Sequence[str] = ()
-    """Further names that the Host header may have; on loopback beside "localhost" and its addresses."""
+    """Names that the Host header may have beside "localhost" and its addresses; none, and not on loopback: any."""
 
     def rules(self) -> Rules:
         """Who may ask.
@@ -60,8 +60,8 @@ class Address:
             )
         names = {name.lower() for name in self.allowed_hosts}
         if loopback:
-            names |= _LOOPBACK_NAMES | {self.host.lower()}
-        return Rules(token=token, hosts=frozenset(names) or None)
+            names.add(self.host.lower())
+        return Rules(token=token, hosts=frozenset(names | _LOOPBACK_NAMES) if names else None)
 
     def _token(self) -> str | None:
         if self.token_file is None:
