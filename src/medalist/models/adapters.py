@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from ..recipe import TrainingSettings
 from .base import ModelError
 from .load import LoadedModel
+from .plain_files import check_lora_weights, lora_settings
 
 
 def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | None = None) -> Any:
@@ -51,16 +52,18 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
 
 
 def _begin_with(model: Any, adapter: Path) -> None:
-    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict  # slow to import
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict  # slow to import
 
-    ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
+    ours, theirs = model.peft_config["default"], lora_settings(adapter)
+    check_lora_weights(adapter, theirs["r"])
     weights = load_file(adapter / "adapter_model.safetensors")
     fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
     same_shapes = {name: w.shape for name, w in fresh.items()} == {name: w.shape for name, w in weights.items()}
-    if not same_shapes or ours.lora_alpha != theirs.lora_alpha:
+    if not same_shapes or ours.lora_alpha != theirs["lora_alpha"]:
         raise ModelError(
-            f"{adapter} has rank {theirs.r}, alpha {theirs.lora_alpha} and {len(weights)} matrices, not rank {ours.r}, "
-            f"alpha {ours.lora_alpha} and {len(fresh)}: a run that continues from it must keep its size and its layers"
+            f"{adapter} has rank {theirs['r']}, alpha {theirs['lora_alpha']} and {len(weights)} matrices, not rank "
+            f"{ours.r}, alpha {ours.lora_alpha} and {len(fresh)}: a run that continues from it must keep its size and "
+            "its layers"
         )
     set_peft_model_state_dict(model, weights)
 
@@ -77,11 +80,15 @@ def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
 
     It is merged into 16- or 32-bit weights, since unmerged it would cost a tenth of the speed. Quantised weights would
     round most of it away, so beside those it stays unmerged.
-    """
-    from peft import PeftModel  # slow to import
 
-    if not (adapter / "adapter_model.safetensors").exists():
-        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    tuned = PeftModel.from_pretrained(base.model, str(adapter))
+    Raises:
+        ModelError: it is not a plain LoRA adapter, or its weights have another rank than its settings.
+    """
+    from peft import LoraConfig, PeftModel  # slow to import
+
+    settings = lora_settings(adapter)
+    check_lora_weights(adapter, settings["r"])
+    # Its own file of settings is not given to peft, which would import and match what it names.
+    tuned = PeftModel.from_pretrained(base.model, str(adapter), config=LoraConfig(**settings))
     base.model = tuned.merge_and_unload() if base.quantization == "none" else tuned
     return base

@@ -78,7 +78,7 @@ def load_base(
     _announce(precision.reason)
     try:
         with without_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(
                 folder,
                 attn_implementation="sdpa",
