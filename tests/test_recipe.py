@@ -94,7 +94,7 @@ def test_recipe_cannot_be_changed():
             {"data": {"source": "pubmd"}},
             (),
             'Unknown value "pubmd" in mine.yaml, key data.source. '
-            "Known: 'sample', 'medal', 'pubmed', 'table' or 'choices'.",
+            "Known: 'sample', 'medal', 'pubmed', 'text', 'table' or 'choices'.",
         ),
         (
             {},
@@ -190,8 +190,8 @@ def test_override_that_is_not_yaml_is_reported_in_one_line():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("a: [1\nb: 2\n", "is not valid YAML: while parsing a flow sequence"),
-        (b"name: caf\xe9\n", "is not valid YAML: 'utf-8' codec"),
+        ("a: [1\nb: 2\n", "is not valid YAML: line 2, column 2 (expected ',' or ']', but got ':')"),
+        (b"name: caf\xe9\n", "is not valid YAML"),
         ("- a\n- b\n", "holds no keys"),
         ("hello\n", "holds no keys"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -258,7 +259,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         known = sorted(str(p) for p in Path("recipes").glob("*.yaml"))
         raise RecipeError(f"No recipe {path}." + (f" Here: {', '.join(known)}." if known else "")) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{path} is not valid YAML{_place(error)}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds no keys")
     values.pop("record", None)  # what a run adds to its own copy
@@ -281,11 +282,21 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
         try:
             section[last] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise RecipeError(f'Override "{override}" is not valid YAML: {" ".join(str(error).split())}') from None
+            raise RecipeError(f'Override "{override}" is not valid YAML{_place(error)}') from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError("; ".join(_explain(item, origin) for item in error.errors())) from None
+
+
+def _place(error: Exception) -> str:
+    """Where YAML is broken, and how. Not what stands there: the file may be a note, named by mistake."""
+    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
+        return ""
+    # Signs and kinds of token are shown, names are not.
+    problem = re.sub(r"'([^']*)'", lambda m: m[0] if len(m[1]) < 3 or m[1][0] == "<" else "…", error.problem or "")
+    return f": line {mark.line + 1:,}, column {mark.column + 1:,}{problem and f' ({problem})'}"
 
 
 def _explain(error: Any, origin: str) -> str:
@@ -295,7 +306,8 @@ def _explain(error: Any, origin: str) -> str:
         known = _known_keys(error["loc"][:-1])
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
-        return f"Unknown key {key} in {origin}. {hint}"
+        named = key if re.fullmatch(r"[\w.-]{1,60}", key) else "(not shown, since it may be text)"
+        return f"Unknown key {named} in {origin}. {hint}"
     if error["type"] == "literal_error":
         return f'Unknown value "{error["input"]}" in {origin}, key {key}. Known: {error["ctx"]["expected"]}.'
     if error["type"] == "value_error" and not key:

@@ -104,7 +104,7 @@ def _from_records(
             if not isinstance(text, str) or not text.strip():
                 raise ValueError("empty text")
             if identifier in seen:
-                raise ValueError(f"duplicate id {identifier!r}")
+                raise ValueError("duplicate id")
             mentions = sorted(
                 (_read_mention(text, raw, inventory) for raw in record.get("mentions") or []), key=lambda m: m.start
             )
@@ -112,9 +112,9 @@ def _from_records(
                 id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
             )
         except KeyError as error:
-            quarantine.add(path, line, f"missing field {error}", record)
+            quarantine.add(path, line, f"missing field {error}")
         except (ValueError, TypeError) as error:
-            quarantine.add(path, line, str(error), record)
+            quarantine.add(path, line, str(error))
         else:
             seen.add(identifier)
             yield passage
@@ -124,14 +124,14 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
     """Read a mention and check that its offsets mark the short form that the record or the inventory names."""
     start, end, short_form, long_form = raw["start"], raw["end"], raw.get("short_form"), raw.get("long_form")
     if not isinstance(start, int) or not isinstance(end, int):
-        raise ValueError(f"mention {start!r}-{end!r}: start and end must be whole numbers")
+        raise ValueError("a mention's start and end must be whole numbers")
     if not all(name is None or isinstance(name, str) for name in (short_form, long_form)):
         raise ValueError(f"mention {start}-{end}: short_form and long_form must be strings")
     if not 0 <= start < end <= len(text):
         raise ValueError(f"mention {start}-{end} is outside the text ({len(text):,} characters)")
     surface = text[start:end]
     if short_form and not marks(surface, short_form) and inventory.key(surface) != short_form:
-        raise ValueError(f"the text at {start}-{end} reads {surface!r}, not the short form {short_form!r}")
+        raise ValueError(f"the text at {start}-{end} is not the mention's short_form ({len(short_form)} characters)")
     short_form = short_form or inventory.key(surface) or surface
     if long_form is not None and not tidy(long_form):
         raise ValueError("empty long form")
