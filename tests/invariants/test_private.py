@@ -18,7 +18,10 @@ MARK = {"start": 0, "end": len(TEXT), "short_form": CANARY, "long_form": TEXT}
 QUIZ = {"id": "1", "question": TEXT, "context": LONG, "options": [TEXT, "no"], "answer": TEXT}
 MEDAL = "ABSTRACT_ID,TEXT,LOCATION,LABEL\n"
 FILES = {
-    "shifted.csv": f"{MEDAL}1,RA,{TEXT},{TEXT}\n{TEXT},RA,0\n1,{TEXT},1,{TEXT}\n1,{TEXT},6,{TEXT}\n1,{TEXT},6,room air\n",
+    "shifted.csv": MEDAL
+    + "".join(
+        f"{row}\n" for row in (f"1,RA,{TEXT},{TEXT}", f"{TEXT},RA,0", f"1,{TEXT},1,{TEXT}", f"1,{TEXT},6,{TEXT}")
+    ),
     "header.csv": f"{TEXT},{TEXT}\n1,2\n",
     "quoted.csv": f'{MEDAL}1,"{LONG}',
     "marks.jsonl": [
@@ -68,7 +71,7 @@ FILES = {
     "recipe3.yaml": f"{TEXT}\n",
 }
 VERBS = (
-    "prepare recipe {recipe} data.source=table data.path={file} data.inventory=senses.csv name=x data.max_bad_rows={bad}",
+    "prepare recipe {recipe} data.source=table data.path={file} data.inventory=senses.csv data.max_bad_rows={bad}",
     "prepare recipe {recipe} data.source=choices data.path={file} name=x data.max_bad_rows={bad}",
     "prepare recipe {recipe} data.source=pubmed data.path={file} data.inventory=senses.csv data.max_bad_rows={bad}",
     "prepare recipe {recipe} data.source=text data.path={file} data.max_bad_rows={bad} data.inventory=senses.csv",
@@ -87,7 +90,7 @@ VERBS = (
 
 
 def is_data(path):
-    """Whether a file is the prepared texts or the inventory themselves, which hold what was read, not a remark on it."""
+    """Whether a file is the prepared texts or the inventory themselves: they hold what was read, not a remark on it."""
     names = ("inventory.csv", "published.csv", "first.csv", "merged.csv", "senses.csv", "clean.jsonl")
     return path.suffix == ".parquet" or path.name in names or "rows" in path.parts
 
@@ -121,7 +124,7 @@ def test_no_reader_tells_a_word_of_a_damaged_file(verb, tmp_path, monkeypatch, c
             with pytest.raises(SystemExit):
                 main(command.split())
             told = "".join(capsys.readouterr())
-            written = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+            written = [path for path in here.rglob("*") if path.is_file() and not is_data(path)]
             assert "zibbelworth" not in told.lower(), name
             assert not [
                 path for path, content in written.items() if b"zibbelworth" in content.lower() and not is_data(path)

@@ -32,6 +32,7 @@ from .accounts import TextAccount
 from .corpus import finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
+from .origins import is_public
 from .text import Chunk, Shortener, chunks, covering, different, lower_case_words, once, styled, thinned, typed
 
 TEXTS_PER_BLOCK, CHUNKS_PER_BLOCK = 1_000, 4_000
@@ -140,6 +141,7 @@ def _build(
         }
         | {"avoid": [path.name for path in avoided], "inventory": str(settings.inventory or "")},
         "read": [file.name for file in files],
+        "public": all(map(is_public, files)),
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),

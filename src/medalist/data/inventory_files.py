@@ -210,10 +210,8 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
             if twice:
                 raise ValueError(f"line 1: there are two columns {twice}; remove one")
             return _table_rows(text, mark, GLOSSARY_COLUMNS, columns)
-    found = [name.strip() for name in header.split(separator)] if header.strip() else []
-    raise ValueError(
-        f"columns are {shown_names(found) if found else 'missing'}; a glossary has short_form, long_form and, if known, count and concept"
-    )
+    found = shown_names([name.strip() for name in header.split(separator)]) if header.strip() else "missing"
+    raise ValueError(f"columns are {found}; a glossary has short_form, long_form and, if known, count and concept")
 
 
 def _column(name: str) -> str:

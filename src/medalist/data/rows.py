@@ -1,6 +1,7 @@
 """Reads files row by row, and quarantines the rows that cannot be read.
 
-A row is set aside by its place and a reason, and neither quotes it (law 9): reasons hold offsets, lengths and field names.
+A row is set aside by its place and a reason, and neither quotes it (law 9): reasons hold offsets, lengths and names of
+fields.
 """
 
 from __future__ import annotations
