@@ -7,9 +7,11 @@ Covers `pull`, `cli.share`, `cli.share_tables` and `tools.hub_client` too.
 import base64
 import hashlib
 import importlib
+import io
 import json
 import re
 import shutil
+import sys
 import time
 
 import pytest
@@ -144,7 +146,17 @@ def test_a_large_file_goes_in_parts(run, hub):
 
 
 def test_publishing_again_makes_a_commit_only_if_something_has_changed(run, hub, capsys):
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = [
+        "publish",
+        run.folder,
+        "--repo",
+        "me/small",
+        "--base-id",
+        "tests/tiny-llama",
+        "--license",
+        "mit",
+        "--yes",
+    ]
     assert command(capsys, *arguments)[0] == 0
     code, out, err = command(capsys, *arguments)
     assert (code, out) == (0, f"{hub.served.url}/me/small\n")
@@ -157,13 +169,28 @@ def test_publishing_again_makes_a_commit_only_if_something_has_changed(run, hub,
     assert "trained_senses.csv" not in repo.files, "what is no longer part of it is taken away"
 
 
-def test_private_reaches_the_server_and_a_public_repository_is_not_taken_for_private(run, hub):
-    publish(run, "me/small", private=True, **NAMED)
+def test_a_repository_is_private_unless_asked_for_and_a_public_one_is_not_taken_for_private(run, hub):
+    publish(run, "me/small", **NAMED)
     assert hub.repos["me/small"].private
-    publish(run, "me/open", **NAMED)
+    publish(run, "me/open", public=True, **NAMED)
     assert not hub.repos["me/open"].private
-    with pytest.raises(ValueError, match="me/open already exists and is public"):
-        publish(run, "me/open", private=True, **NAMED)
+    with pytest.raises(ValueError, match=r"me/open already exists and is public: .* add --public"):
+        publish(run, "me/open", **NAMED)
+
+
+@pytest.mark.parametrize(("answer", "terminal"), [("n", True), ("", True), (None, False)])
+def test_nothing_is_sent_without_a_yes(run, hub, capsys, monkeypatch, answer, terminal):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
+    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    code, _, err = command(capsys, *arguments)
+    assert code == 1 and err.endswith("Nothing was sent. Answer y, or add --yes\n")
+    assert "adapter_model.safetensors" in err, "the list comes first"
+    assert hub.served.requests == []
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert command(capsys, *arguments)[0] == 0
+    assert hub.repos["me/small"].private
 
 
 @pytest.mark.parametrize(
@@ -192,14 +219,26 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(run, hub):
 
 def test_trouble_that_stays_ends_in_one_line(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(503))] * 20
-    message = one_line(capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit")
+    message = one_line(
+        capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--yes"
+    )
     assert message == "me/small: the Hub returned 503: try again later."
     assert len(hub.faults) == 20 - 1 - len(hub_client.WAITS)
 
 
 def test_a_connection_cut_in_the_upload_leaves_nothing_to_be_seen_and_the_same_command_completes_it(run, hub, capsys):
     hub.cuts = [("PUT /lfs/", 5_000)] * 6
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = [
+        "publish",
+        run.folder,
+        "--repo",
+        "me/small",
+        "--base-id",
+        "tests/tiny-llama",
+        "--license",
+        "mit",
+        "--yes",
+    ]
     message = one_line(capsys, *arguments)
     assert message.startswith("me/small: the connection to the Hub failed or was lost")
     assert message.endswith("Run the same command again: files that have arrived are not sent again.")
@@ -238,14 +277,15 @@ def test_a_refusal_is_one_line_and_nothing_is_written(run, hub, capsys, monkeypa
     monkeypatch.setenv("HF_TOKEN", token)
     hub.add("you/theirs", {"README.md": b"---\ntags: [medalist]\n---\n"})
     hub.add("me/other", {"model.safetensors": b"weights"})
-    found = one_line(capsys, "publish", run.folder, "--repo", repo, "--base-id", "t/t", "--license", "mit")
+    named = ["--base-id", "t/t", "--license", "mit", "--yes", "--public"]
+    found = one_line(capsys, "publish", run.folder, "--repo", repo, *named)
     assert found.startswith(message)
     assert all(len(there.commits) == 1 for there in hub.repos.values())
     assert token not in found
 
 
 def test_without_a_token_and_without_a_server_it_says_so(run, hub, capsys, monkeypatch, tmp_path):
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit"]
+    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--yes"]
     monkeypatch.delenv("HF_TOKEN")
     assert one_line(capsys, *arguments) == "No Hub token found: run `hf auth login`, or set HF_TOKEN."
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -287,7 +327,17 @@ def test_a_dry_run_shows_list_and_card_and_asks_nobody(run, hub, capsys, monkeyp
 
 def test_the_token_is_in_no_output_and_no_file(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(500)), ("PUT /lfs/", Answer(500))]
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = [
+        "publish",
+        run.folder,
+        "--repo",
+        "me/small",
+        "--base-id",
+        "tests/tiny-llama",
+        "--license",
+        "mit",
+        "--yes",
+    ]
     code, out, err = command(capsys, *arguments)
     assert code == 0 and hub.faults == []
     assert TOKEN not in out + err
