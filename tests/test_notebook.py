@@ -76,7 +76,7 @@ def test_the_run_is_published_and_comes_back_with_its_card(executed):
 
 DONE = (
     "publish runs/notebook --repo me/shorthand --dry-run",
-    "publish runs/notebook --repo me/shorthand\n",
+    "publish runs/notebook --repo me/shorthand --yes\n",
     "pull me/",
 )
 

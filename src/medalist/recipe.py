@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -276,11 +277,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recorded_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
-    """A run's `recipe.yaml`: its recipe, and what the run recorded about itself.
-
-    Raises:
-        RecipeError: as for `load_recipe`.
-    """
+    """A run's `recipe.yaml`: its recipe, and what the run recorded about itself; raises as `load_recipe` does."""
     recipe = load_recipe(path)
     record = read_yaml(path).get("record") or {}
     if not isinstance(record, dict):
@@ -318,12 +315,9 @@ def _override_value(keys: Sequence[str], text: str) -> Any:
         field = getattr(annotation, "model_fields", {}).get(key)
         annotation = None if field is None else field.annotation
     kinds = get_args(annotation) or (annotation,)
-    if str not in kinds:
-        return parse_yaml(text)
-    text = text.strip()
-    if (type(None) in kinds and text in ("", "null", "~")) or text[:1] in ("[", "'", '"'):
-        return parse_yaml(text)
-    return text
+    plain = text.strip()
+    nothing = type(None) in kinds and plain in ("", "null", "~")
+    return parse_yaml(text) if str not in kinds or nothing or plain[:1] in ("[", "'", '"') else plain
 
 
 def _explain(error: Any, origin: str) -> str:
@@ -333,7 +327,8 @@ def _explain(error: Any, origin: str) -> str:
         known = _known_keys(error["loc"][:-1])
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
-        return f"Unknown key {key} in {origin}. {hint}"
+        named = key if re.fullmatch(r"[\w.-]{1,60}", key) else "(not shown, since it may be text)"
+        return f"Unknown key {named} in {origin}. {hint}"
     if error["type"] == "literal_error":
         return f'Unknown value "{error["input"]}" in {origin}, key {key}. Known: {error["ctx"]["expected"]}.'
     if error["type"] == "value_error" and not key:

@@ -82,9 +82,9 @@ WRONG = {
     ),
     "other.zip": (
         lambda: zipped(train_csv="id,body\n1,RA\n"),
-        "other.zip, train.csv begins with ['id', 'body'], not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL",
+        "other.zip, train.csv begins with the columns id, body, not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION",
     ),
-    "other.csv": (lambda: b"id,body\n1,RA\n", "other.csv begins with ['id', 'body'], not with MeDAL's columns"),
+    "other.csv": (lambda: b"id,body\n1,RA\n", "other.csv begins with the columns id, body, not with MeDAL's columns"),
     "empty.csv": (lambda: b"", "empty.csv is empty; a MeDAL table begins with ABSTRACT_ID,TEXT,LOCATION,LABEL"),
     "other.parquet": (
         lambda: parquet(id=[1], body=["in RA"]),

@@ -17,7 +17,7 @@ ACCOUNT = {
     "duplicates": 0,
     "rows_read": 3,
     "rows_quarantined": {"no PMID": 1},
-    "quarantine_examples": [{"file": "a.xml", "line": 1, "reason": "no PMID", "row": "<a>"}],
+    "quarantine_examples": [{"file": "a.xml", "line": 1, "reason": "no PMID"}],
     "abstracts": {"train": 2, "validation": 0, "test": 0},
     "kinds": {"defined": {split: {"passages": 1, "mentions": 1} for split in ("train", "validation", "test")}},
     "short_forms": {"defined": [["RA", 2]]},

@@ -62,7 +62,7 @@ def test_answers_and_notes_of_the_commit_that_is_named_become_texts(repository, 
     ]
     later = public_file(texts(folder, second, "**/*.xml"), tmp_path / "downloads")
     assert json.loads(later.read_text())["text"] == "A disease of the right ventricle."
-    assert sorted(p.name for p in (tmp_path / "downloads").iterdir()) == sorted([path.name, later.name])
+    assert sorted(p.name for p in (tmp_path / "downloads").glob("[!.]*")) == sorted([path.name, later.name])
 
 
 def test_what_is_there_is_not_downloaded_again(repository, tmp_path, monkeypatch):

@@ -424,7 +424,7 @@ def test_other_settings_begin_anew_but_another_limit_does_not(tmp_path, monkeypa
     prepared(tmp_path / "out", *sources, max_bad_rows=0.5, seed=5)
     assert content(tmp_path / "whole") == content(tmp_path / "out")
     [row] = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines())
-    assert row["reason"] == "PMID 'x' is not a number"
+    assert row["reason"] == "the PMID is not a number"
 
 
 def test_a_second_corpus_of_the_same_name_takes_its_own_inventory(tmp_path):

@@ -99,15 +99,15 @@ def test_stray_spaces_in_a_label_are_dropped(tmp_path):
     [
         ("90,pain in RA,3,right atrium", "LOCATION 3 is outside the text (3 words)"),
         ("90,pain in RA,-1,right atrium", "LOCATION -1 is outside the text (3 words)"),
-        ("90,pain in RA,two,right atrium", "LOCATION 'two' is not a number"),
-        ("90,pain in RA,1,right atrium", "'in' at LOCATION 1 is not a short form in the inventory"),
-        ("90,pain in -- RA,2,right atrium", "'--' at LOCATION 2 is not a short form in the inventory"),
-        ("90,pain in ... RA,2,right atrium", "LOCATION 2 points at '...', which is not a short form"),
+        ("90,pain in RA,two,right atrium", "LOCATION is not a number"),
+        ("90,pain in RA,1,right atrium", "the word at LOCATION 1 is not a short form in the inventory"),
+        ("90,pain in -- RA,2,right atrium", "the word at LOCATION 2 is not a short form in the inventory"),
+        ("90,pain in ... RA,2,right atrium", "LOCATION 2 points at punctuation"),
         ("90,pain in RA,2, ", "empty LABEL"),
         ("90,pain in RA,2", "3 columns instead of 4"),
         ("90,pain, in RA,2,right atrium", "5 columns instead of 4"),
         ("0,pain in RA was seen,2,rheumatoid arthritis", "duplicate of an earlier row"),
-        ("0,pain in RA was seen,2,right atrium", "an earlier row says 'rheumatoid arthritis' here"),
+        ("0,pain in RA was seen,2,right atrium", "an earlier row has another LABEL here"),
     ],
 )
 def test_malformed_row_is_quarantined_with_its_line_and_reason(tmp_path, row, reason):
@@ -117,7 +117,7 @@ def test_malformed_row_is_quarantined_with_its_line_and_reason(tmp_path, row, re
     assert [p.id for p in passages] == [str(number) for number in range(20)]
     assert [p.mentions[0].long_form for p in passages] == ["rheumatoid arthritis"] * 20
     assert quarantine.total == 21
-    assert quarantine.rows == [{"file": "rows.csv", "line": 12, "reason": reason, "row": row.split(",")}]
+    assert quarantine.rows == [{"file": "rows.csv", "line": 12, "reason": reason}]
 
 
 def test_row_that_is_not_utf_8_is_quarantined_and_its_neighbours_are_read(tmp_path):
@@ -141,9 +141,7 @@ def test_one_bad_row_in_twenty_is_read_past_and_two_stop_the_reading(tmp_path):
     with pytest.raises(TooManyBadRows) as caught:
         read_passages(written(tmp_path, HEADER + bad * 2 + "".join(GOOD[:18])), INVENTORY)
     message = str(caught.value)
-    assert message.startswith(
-        "2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION 'two' is not a number."
-    )
+    assert message.startswith("2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION is not a number.")
     assert "\n" not in message
 
 
@@ -263,7 +261,7 @@ def test_json_lines_need_only_offsets(tmp_path):
         (b"[1]", "not a JSON object: found a list"),
         (b'{"id": "b", "text": "caf\xe9"}', "not UTF-8: invalid continuation byte"),
         (b'{"id": "b", "text": "RA \\ud83d"}', "not UTF-8: surrogates not allowed"),
-        (RECORD | {"id": "a0"}, "duplicate id 'a0'"),
+        (RECORD | {"id": "a0"}, "duplicate id"),
         (RECORD | {"id": None}, "empty id"),
         ({"text": "RA"}, "missing field 'id'"),
         ({"id": "b"}, "missing field 'text'"),
@@ -276,7 +274,7 @@ def test_json_lines_need_only_offsets(tmp_path):
         ),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": "2"}]},
-            "mention 0-'2': start and end must be whole numbers",
+            "a mention's start and end must be whole numbers",
         ),
         (
             {"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": 5}]},
@@ -289,7 +287,7 @@ def test_json_lines_need_only_offsets(tmp_path):
         ),
         (
             {"id": "b", "text": "in RA", "mentions": [{"start": 0, "end": 5}, {"start": 3, "end": 5}]},
-            "passage b: mention 'RA' at 3-5 overlaps its neighbour or lies outside the text (5 characters)",
+            "passage b: the mention at 3-5 overlaps its neighbour or lies outside the text (5 characters)",
         ),
     ],
 )
@@ -403,7 +401,7 @@ def test_parquet_opens_as_a_dataset(tmp_path):
 
 def test_medal_csv_refuses_a_mention_of_two_words_and_leaves_no_file(tmp_path):
     passages = [marked("pain in [RA=right atrium]"), marked("[RA IV|RA=right atrium] was", "p2")]
-    with pytest.raises(ValueError, match="passage p2: 'RA IV' is not within one word"):
+    with pytest.raises(ValueError, match="passage p2: the mention at 0-5 is not within one word"):
         write_medal_csv(passages, tmp_path / "rows.csv")
     assert list(tmp_path.iterdir()) == []
 
@@ -427,7 +425,7 @@ def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_
     quarantine = Quarantine(limit=1)
     passages = read_passages(path, inventory, quarantine)
     assert [passage.id for passage in passages] == ["2", "3"]
-    assert quarantine.rows[0]["reason"] == "'was' at LOCATION 1 is not a short form of 'room air'"
+    assert quarantine.rows[0]["reason"] == "the word at LOCATION 1 is not a short form of the LABEL"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import datetime
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -19,12 +17,12 @@ def test_summary_counts_reasons_whatever_their_figures():
     assert list(quarantine.summary().items()) == [("LOCATION … is outside the text (… words)", 2), ("empty LABEL", 1)]
 
 
-def test_quarantine_is_written_whatever_the_rows_hold(tmp_path):
+def test_quarantine_is_written_with_place_and_reason_alone(tmp_path):
     quarantine = Quarantine()
-    quarantine.add(Path("a.parquet"), 3, "empty text", {"seen": datetime.date(2020, 1, 2), "ü": math.inf})
+    quarantine.add(Path("a.parquet"), 3, "empty text")
     quarantine.write(tmp_path / "quarantine.jsonl")
     [row] = map(json.loads, (tmp_path / "quarantine.jsonl").read_text(encoding="utf-8").splitlines())
-    assert row == {"file": "a.parquet", "line": 3, "reason": "empty text", "row": {"seen": "2020-01-02", "ü": math.inf}}
+    assert row == {"file": "a.parquet", "line": 3, "reason": "empty text"}
 
 
 def test_rows_that_several_workers_set_aside_count_together_but_not_those_of_no_use():

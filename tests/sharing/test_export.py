@@ -53,9 +53,8 @@ def known_run(tiny_run, tmp_path_factory):
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
         model.save_pretrained(base, max_shard_size="20MB")
-        adapted = get_peft_model(
-            model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-        )
+        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=linear, task_type="CAUSAL_LM"))
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.1)

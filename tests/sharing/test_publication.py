@@ -1,9 +1,10 @@
 """What goes out and what stays at home (law 9): nothing of a user's own text without a flag, no local path ever.
 
-Covers `cleaning` and `terms` too.
+Covers `cleaning`, `terms` and `corpora.origins` too.
 """
 
 import csv
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ import yaml
 
 from hub_server import ModelHub
 from medalist.cli.app import main
+from medalist.corpora import origins
 from medalist.recipe import DataSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.held_out import HeldOut
@@ -108,7 +110,16 @@ def test_nothing_of_own_text_reaches_the_server_without_its_flag(own_run, tmp_pa
     with direct_connections(), serving(hub, reads=hub.reads) as server:
         use_hub(server.url, tmp_path / "hf", monkeypatch)
         monkeypatch.setenv("HF_TOKEN", "hf_stand_in")
-        arguments = ["publish", str(own_run.folder), "--base-id", "tests/tiny-llama", "--license", "mit", "--own-data"]
+        arguments = [
+            "publish",
+            str(own_run.folder),
+            "--base-id",
+            "tests/tiny-llama",
+            "--license",
+            "mit",
+            "--own-data",
+            "--yes",
+        ]
         succeeds([*arguments, "--repo", "me/own"])
         listed = " ".join(capsys.readouterr().err.split())
         bare = hub.repos["me/own"].files
@@ -200,7 +211,17 @@ def test_a_file_that_a_sample_run_was_evaluated_on_is_the_users_own(sample_run):
         ({"source": "medal", "path": "train.csv", "inventory": "valid_adam.txt"}, True, False),
         ({"source": "medal", "path": "train.csv", "inventory": ["valid_adam.txt", "own.csv"]}, False, False),
         ({"source": "medal", "path": "train.csv", "inventory": "gone.txt"}, False, False),
-        ({"source": "pubmed", "path": "abstracts.jsonl"}, True, False),
+        ({"source": "pubmed", "path": "abstracts.jsonl"}, False, False),
+        ({"source": "medal", "path": "notes.jsonl", "inventory": "valid_adam.txt"}, False, False),
+        ({"source": "medal", "path": "changed.csv", "inventory": "valid_adam.txt"}, False, False),
+        ({"source": "medal", "path": "train.csv", "inventory": "own_adam.txt"}, False, False),
+        ({"source": "text", "path": "train.csv"}, True, False),
+        ({"source": "text", "path": "notes.jsonl"}, False, False),
+        ({"source": "text", "path": "letters"}, False, False),
+        ({"source": "text", "path": "old-corpus"}, False, False),
+        ({"source": "sample", "beside": ["corpus"]}, True, False),
+        ({"source": "sample", "beside": ["corpus", "letters-corpus"]}, False, False),
+        ({"source": "sample", "beside": ["own-corpus"]}, False, False),
         ({"source": "pubmed", "path": "gone"}, False, False),
         ({"source": "pubmed", "path": "corpus"}, True, False),
         ({"source": "pubmed", "path": "own-corpus"}, False, False),
@@ -211,11 +232,25 @@ def test_what_may_go_follows_from_where_the_data_comes_from(settings, weights, w
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.csv").write_text("short_form,long_form\nRA,room air\n")
     (tmp_path / "valid_adam.txt").write_text("PREFERRED_AB\tVARIANT_AB\tEXPANSION\nRA\tRA:3\troom air\n")
-    for name in ("train.csv", "abstracts.jsonl", "notes.jsonl"):
-        (tmp_path / name).write_text("")
-    for name, listed in (("corpus", "valid_adam.txt"), ("own-corpus", "own.csv")):
+    (tmp_path / "own_adam.txt").write_text("PREFERRED_AB\tVARIANT_AB\tEXPANSION\nRA\tRA:3\tmine\n")
+    monkeypatch.setitem(origins.KNOWN, hashlib.sha256((tmp_path / "valid_adam.txt").read_bytes()).hexdigest(), "test")
+    for name in ("train.csv", "changed.csv", "abstracts.jsonl", "notes.jsonl"):
+        (tmp_path / name).write_text(name)
+    for name in ("train.csv", "changed.csv"):
+        origins.remember_download(tmp_path / name, "https://example.org")
+    (tmp_path / "changed.csv").write_text("mine")
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/1.txt").write_text("x")
+    for name, listed, public in (
+        ("corpus", "valid_adam.txt", True),
+        ("own-corpus", "own.csv", True),
+        ("letters-corpus", "valid_adam.txt", False),
+        ("old-corpus", "valid_adam.txt", None),
+    ):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "corpus.json").write_text(json.dumps({"settings": {"inventories": [listed]}}))
+        account = {"settings": {"inventories": [listed]}} | ({} if public is None else {"public": public})
+        (tmp_path / name / "corpus.json").write_text(json.dumps(account))
+    monkeypatch.setattr(origins, "read_account", lambda folder: json.loads((folder / "corpus.json").read_text()))
     found = terms_of(DataSettings.model_validate(settings))
     assert (found.weights is None, found.words is None) == (weights, words)
 

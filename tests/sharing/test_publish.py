@@ -6,9 +6,12 @@ Covers `pull`, `cli.share`, `cli.share_tables` and `tools.hub_client` too.
 
 import base64
 import hashlib
+import importlib
+import io
 import json
 import re
 import shutil
+import sys
 import time
 
 import pytest
@@ -29,6 +32,8 @@ from medalist.tools import hub_client
 from medalist.trees.decisions import Calibration
 from servers import Answer, direct_connections, serving, use_hub
 
+pulling = importlib.import_module("medalist.sharing.pull")
+"""Its function has the same name."""
 TOKEN = "hf_stand_in"
 NAMED = {"base_id": "tests/tiny-llama", "licence": "mit"}
 
@@ -141,7 +146,17 @@ def test_a_large_file_goes_in_parts(run, hub):
 
 
 def test_publishing_again_makes_a_commit_only_if_something_has_changed(run, hub, capsys):
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = [
+        "publish",
+        run.folder,
+        "--repo",
+        "me/small",
+        "--base-id",
+        "tests/tiny-llama",
+        "--license",
+        "mit",
+        "--yes",
+    ]
     assert command(capsys, *arguments)[0] == 0
     code, out, err = command(capsys, *arguments)
     assert (code, out) == (0, f"{hub.served.url}/me/small\n")
@@ -154,13 +169,28 @@ def test_publishing_again_makes_a_commit_only_if_something_has_changed(run, hub,
     assert "trained_senses.csv" not in repo.files, "what is no longer part of it is taken away"
 
 
-def test_private_reaches_the_server_and_a_public_repository_is_not_taken_for_private(run, hub):
-    publish(run, "me/small", private=True, **NAMED)
+def test_a_repository_is_private_unless_asked_for_and_a_public_one_is_not_taken_for_private(run, hub):
+    publish(run, "me/small", **NAMED)
     assert hub.repos["me/small"].private
-    publish(run, "me/open", **NAMED)
+    publish(run, "me/open", public=True, **NAMED)
     assert not hub.repos["me/open"].private
-    with pytest.raises(ValueError, match="me/open already exists and is public"):
-        publish(run, "me/open", private=True, **NAMED)
+    with pytest.raises(ValueError, match=r"me/open already exists and is public: .* add --public"):
+        publish(run, "me/open", **NAMED)
+
+
+@pytest.mark.parametrize(("answer", "terminal"), [("n", True), ("", True), (None, False)])
+def test_nothing_is_sent_without_a_yes(run, hub, capsys, monkeypatch, answer, terminal):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
+    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    code, _, err = command(capsys, *arguments)
+    assert code == 1 and err.endswith("Nothing was sent. Answer y, or add --yes\n")
+    assert "adapter_model.safetensors" in err, "the list comes first"
+    assert hub.served.requests == []
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert command(capsys, *arguments)[0] == 0
+    assert hub.repos["me/small"].private
 
 
 @pytest.mark.parametrize(
@@ -189,14 +219,26 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(run, hub):
 
 def test_trouble_that_stays_ends_in_one_line(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(503))] * 20
-    message = one_line(capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit")
+    message = one_line(
+        capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--yes"
+    )
     assert message == "me/small: the Hub returned 503: try again later."
     assert len(hub.faults) == 20 - 1 - len(hub_client.WAITS)
 
 
 def test_a_connection_cut_in_the_upload_leaves_nothing_to_be_seen_and_the_same_command_completes_it(run, hub, capsys):
     hub.cuts = [("PUT /lfs/", 5_000)] * 6
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = [
+        "publish",
+        run.folder,
+        "--repo",
+        "me/small",
+        "--base-id",
+        "tests/tiny-llama",
+        "--license",
+        "mit",
+        "--yes",
+    ]
     message = one_line(capsys, *arguments)
     assert message.startswith("me/small: the connection to the Hub failed or was lost")
     assert message.endswith("Run the same command again: files that have arrived are not sent again.")
@@ -235,14 +277,15 @@ def test_a_refusal_is_one_line_and_nothing_is_written(run, hub, capsys, monkeypa
     monkeypatch.setenv("HF_TOKEN", token)
     hub.add("you/theirs", {"README.md": b"---\ntags: [medalist]\n---\n"})
     hub.add("me/other", {"model.safetensors": b"weights"})
-    found = one_line(capsys, "publish", run.folder, "--repo", repo, "--base-id", "t/t", "--license", "mit")
+    named = ["--base-id", "t/t", "--license", "mit", "--yes", "--public"]
+    found = one_line(capsys, "publish", run.folder, "--repo", repo, *named)
     assert found.startswith(message)
     assert all(len(there.commits) == 1 for there in hub.repos.values())
     assert token not in found
 
 
 def test_without_a_token_and_without_a_server_it_says_so(run, hub, capsys, monkeypatch, tmp_path):
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit"]
+    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--yes"]
     monkeypatch.delenv("HF_TOKEN")
     assert one_line(capsys, *arguments) == "No Hub token found: run `hf auth login`, or set HF_TOKEN."
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -284,7 +327,17 @@ def test_a_dry_run_shows_list_and_card_and_asks_nobody(run, hub, capsys, monkeyp
 
 def test_the_token_is_in_no_output_and_no_file(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(500)), ("PUT /lfs/", Answer(500))]
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = [
+        "publish",
+        run.folder,
+        "--repo",
+        "me/small",
+        "--base-id",
+        "tests/tiny-llama",
+        "--license",
+        "mit",
+        "--yes",
+    ]
     code, out, err = command(capsys, *arguments)
     assert code == 0 and hub.faults == []
     assert TOKEN not in out + err
@@ -411,9 +464,153 @@ def test_weights_that_are_not_those_published_are_refused(run, hub, model_folder
     publish(run, "me/small", **NAMED)
     files = hub.repos["me/small"].files
     files["adapter_model.safetensors"] = files["adapter_model.safetensors"][:-4] + b"\0\0\0\1"
-    with pytest.raises(ValueError, match="me/small contains other weights than its recipe"):
+    with pytest.raises(ValueError, match=r"me/small does not contain the adapter_model.safetensors that its recipe"):
         pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]
+
+
+def tampered(files, **changes):
+    """Change the record of a published run; a stranger's hashes fit their files."""
+    values = yaml.safe_load(files["recipe.yaml"])
+    listed = values["record"]["published"].setdefault("files", {})
+    for name in set(listed) & set(files):
+        listed[name] = hashlib.sha256(files[name]).hexdigest()
+    for key, value in changes.items():
+        values["record"][key] = value
+    files["recipe.yaml"] = yaml.safe_dump(values).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("inventory.csv", b"rheumatoid arthritis", b"right atrium"),
+        ("trained_senses.csv", b"left atrium", b"right atrium"),
+        ("adapter_config.json", b'"lora_alpha": 32', b'"lora_alpha": 999'),
+        ("evaluation/test/metrics.json", b'"mentions"', b'"mention"'),
+        ("tokenizer.json", b"the", b"teh"),
+    ],
+)
+def test_any_file_that_is_not_the_one_published_is_refused(run, hub, model_folder, tmp_path, name, before, after):
+    publish(run, "me/small", **NAMED)
+    files = hub.repos["me/small"].files
+    assert before in files[name]
+    files[name] = files[name].replace(before, after)
+    with pytest.raises(ValueError, match=rf"me/small does not contain the {name} that its recipe.yaml records"):
+        pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+    del files[name]
+    with pytest.raises(ValueError, match=rf"me/small does not contain the {name} that its recipe.yaml records"):
+        pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["small"]
+
+
+def test_no_code_and_no_setting_that_names_code_is_pulled(run, hub, model_folder, tmp_path):
+    publish(run, "me/small", merged=True, dtype="float32", **NAMED)
+    files = hub.repos["me/small"].files
+    evil = {"auto_map": {"AutoTokenizer": "tokenizer_evil.Evil"}}
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
+        files[name] = json.dumps(json.loads(files[name]) | evil).encode()
+    names = ("tokenizer_evil.py", "vocab.py", "chat_template.py", "evaluation/test/x/metrics.json", "adapter/x.py")
+    files |= dict.fromkeys(names, b"raise SystemExit")
+    tampered(files)
+    pulled = pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+    there = [path for path in pulled.folder.rglob("*") if path.is_file()]
+    assert not [path.name for path in there if path.suffix == ".py"]
+    assert not [path.name for path in there if b"auto_map" in path.read_bytes()]
+    tampered(files)
+    values = yaml.safe_load(files["recipe.yaml"])
+    for name in ("tokenizer_evil.py", "../../x.json", "evaluation/test/x/metrics.json", "recipe.yaml"):
+        values["record"]["published"]["files"] = {name: "0" * 64}
+        files["recipe.yaml"] = yaml.safe_dump(values).encode()
+        with pytest.raises(ValueError, match=r"me/small records .*, which Medalist does not publish"):
+            pull("me/small", out=tmp_path / "runs/y", base=str(model_folder))
+
+
+def test_a_strangers_adapter_is_pulled_by_its_plain_settings_alone(run, hub, model_folder, tmp_path):
+    publish(run, "me/small", **NAMED)
+    files = hub.repos["me/small"].files
+    before = files["adapter_config.json"]
+    files["adapter_config.json"] = json.dumps(json.loads(before) | {"megatron_core": "evil.module"}).encode()
+    tampered(files)
+    pulled = pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+    assert "megatron" not in (pulled.tuned / "adapter_config.json").read_text()
+    assert json.loads((pulled.tuned / "adapter_config.json").read_text())["r"] == json.loads(before)["r"]
+    for wrong in ({"target_modules": "(a+)+$"}, {"r": 2_000_000}):
+        files["adapter_config.json"] = json.dumps(json.loads(before) | wrong).encode()
+        tampered(files)
+        with pytest.raises(ValueError, match=r"adapter_config.json: (r|target_modules) must be"):
+            pull("me/small", out=tmp_path / "runs/y", base=str(model_folder))
+
+
+def test_a_published_figure_that_is_no_number_is_never_as_published(run, hub, model_folder, tmp_path, capsys):
+    publish(run, "me/small", **NAMED)
+    files = hub.repos["me/small"].files
+    for where, wrong in (("counts", b"NaN"), ("slices", b"1e999")):
+        metrics = json.loads(files["evaluation/test/metrics.json"])
+        first = metrics[where] if where == "counts" else metrics[where]["all"]["tuned"]
+        key = "mentions" if where == "counts" else "value"
+        first[key] = 123456789
+        files["evaluation/test/metrics.json"] = json.dumps(metrics).encode().replace(b"123456789", wrong)
+        tampered(files)
+        message = one_line(
+            capsys, "pull", "me/small", "--out", tmp_path / f"runs/{where}", "--base", model_folder, "--check"
+        )
+        assert "as published" not in message
+        assert "NaN is not a number of JSON" in message or "is too large for a number" in message
+
+
+def test_a_strangers_evaluation_makes_no_report_open_a_file(run, hub, model_folder, tmp_path, capsys):
+    secret = tmp_path / "secret.jsonl"
+    mark = {"start": 10, "end": 12, "long_form": "room air"}
+    secret.write_text(json.dumps({"id": "1", "text": "Zibbelworth RA.", "mentions": [mark | {"start": 12, "end": 14}]}))
+    publish(run, "me/small", include=["predictions"], **NAMED)
+    files = hub.repos["me/small"].files
+    metrics = json.loads(files["evaluation/test/metrics.json"])
+    for key in ("file", "inventory_file"):
+        metrics["about"][key] = str(secret)
+    files["evaluation/test/metrics.json"] = json.dumps(metrics).encode()
+    tampered(files)
+    pulled = pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+    assert str(tmp_path) not in (pulled.folder / "evaluation/test/metrics.json").read_text()
+    assert command(capsys, "report", pulled.folder)[0] == 0
+    assert "Zibbelworth" not in (pulled.folder / "report.html").read_text()
+
+
+def test_a_strangers_recipe_keeps_no_path(run, hub, model_folder, tmp_path):
+    publish(run, "me/small", **NAMED)
+    files = hub.repos["me/small"].files
+    values = yaml.safe_load(files["recipe.yaml"])
+    values["data"] |= {"source": "table", "path": "/etc/notes.jsonl", "inventory": "../own.csv", "beside": ["/etc/x"]}
+    values["model"]["parent"] = str(run.folder)
+    values["record"] |= {"data": values["record"]["data"] | {"folder": "/etc"}, "evil": "/etc"}
+    files["recipe.yaml"] = yaml.safe_dump(values).encode()
+    pulled = pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+    assert pulled.recipe.data.path == "notes.jsonl" and pulled.recipe.data.inventories == ("own.csv",)
+    assert (pulled.recipe.data.beside, pulled.recipe.model.parent) == (("x",), "small")
+    assert "/etc" not in (pulled.folder / "recipe.yaml").read_text()
+
+
+def test_files_too_large_to_have_been_published_are_not_fetched(run, hub, tmp_path, monkeypatch):
+    publish(run, "me/small", **NAMED)
+    monkeypatch.setattr(pulling, "MAX_BYTES", {"": 10**7, ".safetensors": 1000})
+    seen = len(hub.served.requests)
+    with pytest.raises(
+        ValueError, match=r"adapter_model.safetensors of me/small has [\d,]+ bytes, more than the 1,000"
+    ):
+        pull("me/small", out=tmp_path / "runs/x")
+    monkeypatch.setattr(pulling, "MAX_FILES", 3)
+    with pytest.raises(ValueError, match=r"me/small has \d+ files, more than the 3 that are pulled"):
+        pull("me/small", out=tmp_path / "runs/x")
+    assert not [r.path for r in hub.served.requests[seen:] if "/resolve/" in r.path or "/lfs/" in r.path]
+
+
+def test_a_run_published_without_hashes_is_told(run, hub, tmp_path):
+    publish(run, "me/small", **NAMED)
+    files = hub.repos["me/small"].files
+    values = yaml.safe_load(files["recipe.yaml"])
+    del values["record"]["published"]["files"]
+    files["recipe.yaml"] = yaml.safe_dump(values).encode()
+    with pytest.raises(ValueError, match=r"me/small records no hashes of its files: publish it again"):
+        pull("me/small", out=tmp_path / "x")
 
 
 def test_a_pull_that_is_cut_leaves_no_run_and_goes_on_where_it_was(run, hub, model_folder, tmp_path, capsys):

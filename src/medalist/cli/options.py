@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-out = Console(highlight=False)
+from ..tools.progress import PlainConsole, visible
+
+out = PlainConsole()
+
+
+def emit(text: object) -> None:
+    """Print a result to standard output: as it is to a file, with visible control characters on a terminal."""
+    print(visible(str(text)) if sys.stdout.isatty() else text)
+
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ import typer
 
 from ..tools.number_formats import FloatType, GGUFType
 from ..tools.progress import console as remarks
-from .options import HeldOutFile, InventoryFile, RunFolder, out
+from .options import HeldOutFile, InventoryFile, RunFolder, emit, out
 
 
 def export(
@@ -54,10 +55,10 @@ def export(
     else:
         exported = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
     if as_json:
-        print(json.dumps(exported.record(), indent=1, ensure_ascii=False))
+        emit(json.dumps(exported.record(), indent=1, ensure_ascii=False))
         return
     out.print(export_table(exported))
-    print(exported.path)
+    emit(exported.path)
 
 
 def task(
@@ -83,8 +84,13 @@ def task(
 
     counts = write_task(open_run(run), folder, HeldOut.named(data, inventory, limit))
     for line in task_lines(counts):
-        print(line)
-    print(folder)
+        emit(line)
+    emit(folder)
+
+
+def confirmed(question: str) -> bool:
+    """Ask on the terminal; without one, the answer is no."""
+    return sys.stdin.isatty() and typer.confirm(question, err=True)
 
 
 def publish(
@@ -92,7 +98,10 @@ def publish(
     repo: Annotated[
         str, typer.Option(help="The repository, user/name; created if it does not exist.", show_default=False)
     ],
-    private: Annotated[bool, typer.Option("--private", help="Create a private repository.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="Create a public repository, or add to one. Default: a private one.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
     merged: Annotated[bool, typer.Option("--merged", help="Publish merged weights instead of the adapter.")] = False,
     dtype: Annotated[FloatType, typer.Option(help="Number format of merged weights.")] = "bfloat16",
     include: Annotated[
@@ -123,11 +132,11 @@ def publish(
 ) -> None:
     """Publish a run on the Hugging Face Hub: weights, tokenizer, recipe, figures and a model card, in one commit.
 
-    The files are listed before they are sent. Nothing made from your own text or glossaries is sent unless you ask for
-    it. The token is HF_TOKEN, or the one stored by `hf auth login`.
+    The files are listed, and sent once you say yes. Nothing made from your own text or glossaries is sent unless you
+    ask for it. The token is HF_TOKEN, or the one stored by `hf auth login`.
 
     Examples: `medalist publish runs/demo --repo me/demo --dry-run`,
-    `medalist publish runs/demo --repo me/demo --private --merged`
+    `medalist publish runs/demo --repo me/demo --public --merged`
     """
     from ..runs.run import open_run
     from ..sharing.publish import prepare_publication, send
@@ -146,12 +155,14 @@ def publish(
     )
     remarks.print(publication_table(publication))
     if dry_run:
-        print(publication.card)
+        emit(publication.card)
         return
-    done = send(publication, private=private)
+    if not yes and not confirmed(f"Send these files to {repo}, {'for everyone to see' if public else 'private'}?"):
+        raise ValueError("Nothing was sent. Answer y, or add --yes")
+    done = send(publication, public=public)
     if not done.changed:
         remarks.print("Nothing has changed since it was last published.")
-    print(done.url)
+    emit(done.url)
 
 
 def pull(
@@ -180,7 +191,7 @@ def pull(
     if check:
         for repeated in repeat_evaluations(run):
             remarks.print(check_repeated(repeated))
-    print(run.folder)
+    emit(run.folder)
 
 
 VERBS = (export, publish, pull, task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic supports the one in `typing` only from Python 3.12 on
 
@@ -29,6 +29,8 @@ class CorpusAccount(TypedDict):
     """Reason -> rows that could not be read."""
     quarantine_examples: list[QuarantinedRow]
     settings: dict[str, object]
+    public: NotRequired[bool]
+    """Whether every file was public for certain when it was read; see `origins`."""
 
 
 class MedalInventory(InventoryCounts):

@@ -21,6 +21,7 @@ from ..data.splits import SPLITS
 from ..tools.hub_client import hub_errors
 from ..tools.progress import tracking
 from ..tools.retrying import named_error, retrying
+from .origins import remember_download
 
 TIMEOUT = 30.0
 """Seconds without data after which a connection counts as lost."""
@@ -88,6 +89,7 @@ def zenodo_file(
             "download it again."
         )
     part.replace(target)
+    remember_download(target, f"{api}/{record}")
     return target
 
 

@@ -35,6 +35,7 @@ from .corpus import content_key, finish, is_corpus, work_folder, write_account, 
 from .data_card import MENDED, medal_card
 from .medal_rows import distribute, partition_rows, text_size
 from .mending import Mending, is_junk, variant_groups
+from .origins import is_public
 
 PARTITION_MB = 32
 """Approximate size of the text in a partition; grouping it takes about ten times as much memory."""
@@ -138,7 +139,7 @@ def _build(
     quarantine.rows.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
     quarantine.check()
     quarantine.write(work / "quarantine.jsonl")
-    account = _summary(accounts, quarantine, work, settings, [table.file for table in found])
+    account = _summary(accounts, quarantine, work, settings, found)
     medal_card(account, work / "card.html")
     write_account(account, work)
 
@@ -242,7 +243,7 @@ EXAMPLES = 30
 
 
 def _summary(
-    accounts: list[_Part], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[str]
+    accounts: list[_Part], quarantine: Quarantine, work: Path, settings: MedalSettings, sources: list[Table]
 ) -> MedalAccount:
     """Sum up the accounts of all partitions."""
     published, listed, common = _inventories(work)
@@ -261,7 +262,8 @@ def _summary(
     return {
         "source": "medal",
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in vars(settings).items()},
-        "read": sources,
+        "read": [table.file for table in sources],
+        "public": all(is_public(table.path) for table in sources),
         "inventory": {
             "origin": settings.inventory.name,
             "short_forms": len(listed),

@@ -21,6 +21,7 @@ from pathlib import Path
 from ..data.sources.texts import PlainText
 from ..tools.files import replacing
 from ..tools.progress import say
+from .origins import remember_download
 
 TIMEOUT = 1800
 """Seconds after which a download is given up."""
@@ -114,6 +115,7 @@ def public_file(texts: PublicTexts, folder: Path) -> Path:
                     count += 1
         if not count:
             raise OSError(f"{texts.repository} has no texts under {', '.join(p for _, ps in texts.parts for p in ps)}")
+    remember_download(target, texts.repository)
     return target
 
 

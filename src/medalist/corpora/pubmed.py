@@ -31,6 +31,7 @@ from ..tools.parallel import run_jobs
 from .accounts import PassageCounts, PubmedAccount, Revisions
 from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import pubmed_card
+from .origins import is_public
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,7 @@ def _build(
         }
         | {"inventories": [str(path) for path in settings.inventories], "kinds": list(settings.kinds)},
         "read": [file.name for file in files],
+        "public": all(map(is_public, files)),
         "inventory": {
             "origin": origin,
             "short_forms": len(listed),

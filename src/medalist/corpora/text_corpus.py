@@ -33,6 +33,7 @@ from .accounts import TextAccount
 from .corpus import finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
+from .origins import is_public
 from .text import Chunk, Shortener, chunks, covering, different, lower_case_words, once, styled, thinned, typed
 
 TEXTS_PER_BLOCK, CHUNKS_PER_BLOCK = 1_000, 4_000
@@ -141,6 +142,7 @@ def _build(
         }
         | {"avoid": [path.name for path in avoided], "inventory": str(settings.inventory or "")},
         "read": [file.name for file in files],
+        "public": all(map(is_public, files)),
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),
@@ -173,8 +175,7 @@ def _read(work: Path, files: list[Path], settings: TextSettings) -> dict[str, An
     """Stage 1: write all texts in blocks and, last, what was read; a text whose id and words came before is dropped."""
     done = work / "read.json"
     if done.exists():
-        earlier: dict[str, Any] = _load(done)
-        return earlier
+        return dict(_load(done))
     quarantine = Quarantine(limit=settings.max_bad_rows)
     sources: Counter[str] = Counter()
     seen: set[str] = set()
@@ -234,8 +235,7 @@ def _choose(work: Path, blocks: list[str], runs: frozenset[str], settings: TextS
     """Stage 3: choose the chunks, write them in blocks with the words of all texts and, last, the counts."""
     folder = work / "chosen"
     if (folder / "done.json").exists():
-        earlier: dict[str, Any] = _load(folder / "done.json")
-        return earlier
+        return dict(_load(folder / "done.json"))
     words: Counter[str] = Counter()
     shortener = _shortener(settings)
     found: list[Chunk] = []

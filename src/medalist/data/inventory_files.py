@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.files import open_bytes, open_text, undamaged
+from .rows import shown_names
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -112,7 +113,7 @@ def _count(value: Any, place: str) -> int:
     try:
         return int(value or 0)
     except (ValueError, TypeError):
-        raise ValueError(f"{place}: count {value!r} is not a whole number") from None
+        raise ValueError(f"{place}: its count is not a whole number") from None
 
 
 def _cami_rows(text: str) -> Iterator[Entry]:
@@ -209,10 +210,8 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
             if twice:
                 raise ValueError(f"line 1: there are two columns {twice}; remove one")
             return _table_rows(text, mark, GLOSSARY_COLUMNS, columns)
-    found = ", ".join(header.strip().split(separator))
-    raise ValueError(
-        f"columns are {found or 'missing'}; a glossary has short_form, long_form and, if known, count and concept"
-    )
+    found = shown_names([name.strip() for name in header.split(separator)]) if header.strip() else "missing"
+    raise ValueError(f"columns are {found}; a glossary has short_form, long_form and, if known, count and concept")
 
 
 def _column(name: str) -> str:
@@ -261,10 +260,10 @@ def _whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str | None]]:
 
 def _json_rows(data: object) -> Iterator[Entry]:
     if isinstance(data, dict):
-        for short_form, listed in data.items():
+        for number, (short_form, listed) in enumerate(data.items(), 1):
             long_forms = [listed] if isinstance(listed, str) else listed
             if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
-                raise ValueError(f"{short_form!r} has {json.dumps(listed)[:80]}, not a list of long forms")
+                raise ValueError(f"entry {number:,}: not a list of long forms")
             for long_form in long_forms:
                 yield short_form, long_form, 0, None
     elif isinstance(data, list):
@@ -273,6 +272,6 @@ def _json_rows(data: object) -> Iterator[Entry]:
                 case {"short_form": str(short_form), "long_form": str(long_form)}:
                     yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
                 case _:
-                    raise ValueError(f"entry {number:,} is {json.dumps(row)[:80]}; it needs short_form and long_form")
+                    raise ValueError(f"entry {number:,}: it needs short_form and long_form, as text")
     else:
         raise ValueError("a JSON glossary must be an object or a list")

@@ -105,7 +105,7 @@ def _from_records(
             if not isinstance(text, str) or not text.strip():
                 raise ValueError("empty text")
             if identifier in seen:
-                raise ValueError(f"duplicate id {identifier!r}")
+                raise ValueError("duplicate id")
             mentions = sorted(
                 (_read_mention(text, raw, inventory) for raw in record.get("mentions") or []), key=lambda m: m.start
             )
@@ -113,9 +113,9 @@ def _from_records(
                 id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
             )
         except KeyError as error:
-            quarantine.add(path, line, f"missing field {error}", record)
+            quarantine.add(path, line, f"missing field {error}")
         except (ValueError, TypeError) as error:
-            quarantine.add(path, line, str(error), record)
+            quarantine.add(path, line, str(error))
         else:
             seen.add(identifier)
             yield passage
@@ -125,7 +125,7 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
     """Read a mention and check that its offsets mark the short form that the record or the inventory names."""
     start, end, short_form, long_form = raw["start"], raw["end"], raw.get("short_form"), raw.get("long_form")
     if not isinstance(start, int) or not isinstance(end, int):
-        raise ValueError(f"mention {start!r}-{end!r}: start and end must be whole numbers")
+        raise ValueError("a mention's start and end must be whole numbers")
     if not all(name is None or isinstance(name, str) for name in (short_form, long_form)):
         raise ValueError(f"mention {start}-{end}: short_form and long_form must be strings")
     if not 0 <= start < end <= len(text):

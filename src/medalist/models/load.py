@@ -77,7 +77,7 @@ def load_base(
     refuse_quantised(source, folder)
     _announce(precision.reason)
     with without_progress_bars(), unreadable_weights(folder, source):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             attn_implementation="sdpa",

@@ -234,11 +234,14 @@ def find_tokenizer(recipe: Recipe) -> Any:
     if path is not None and path.suffix == ".gguf":
         converted = next(cache_folder().glob(f"{path.stem}-*"), None)
         if converted is None:
-            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        return AutoTokenizer.from_pretrained(converted)
+            return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(converted, trust_remote_code=False)
     try:
         return AutoTokenizer.from_pretrained(
-            path or recipe.model.base, revision=recipe.model.revision, local_files_only=True
+            path or recipe.model.base,
+            revision=recipe.model.revision,
+            local_files_only=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError):
         return None

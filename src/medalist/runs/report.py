@@ -250,6 +250,9 @@ def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
     if not (folder / "predictions.parquet").exists():  # a pulled run has no predictions
         return []
     inventory_file, file = about.get("inventory_file"), about.get("file")
+    # A run records whole paths; those that were pulled name files of someone else.
+    if any(name is not None and not Path(name).is_absolute() for name in (inventory_file, file)):
+        return []
     inventory = Inventory.read(Path(inventory_file)) if inventory_file else run.inventory
     items: list[Item] = []
     quizzes: list[Quiz] = []

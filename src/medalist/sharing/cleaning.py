@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,37 +15,27 @@ from ..data.embedded import clinical
 from ..evaluation.results import About, Metrics, ShortFormMetrics
 from ..evaluation.shares import without_words
 from ..models.base import EMBEDDED, weights_sha256
+from ..models.plain_files import is_model_file, plain_settings
 from ..recipe import dump_recipe
 from ..runs.card import Destination
 from ..runs.run import Run
-from .merging import TOKENIZER
 
-WEIGHTS = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    *TOKENIZER,
-)
-"""Patterns of a model's files: only safetensors, never pickle."""
-_LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
-_RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
+RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
+"""What a run records about itself that a published recipe repeats as it is."""
 
 
 def shared_weights(folder: Path, destination: Destination) -> dict[str, bytes | Path]:
     """The weights and the tokenizer, without settings that describe this machine."""
     files: dict[str, bytes | Path] = {}
     for path in sorted(folder.iterdir()):
-        if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in WEIGHTS):
+        if not is_model_file(path.name):
             continue
         files[path.name] = path
         if path.name.endswith("config.json"):
-            settings = json.loads(path.read_text(encoding="utf-8"))
+            settings = plain_settings(path)
             if path.name == "adapter_config.json":
                 settings |= {"base_model_name_or_path": destination.base_id, "revision": destination.base_revision}
-            files[path.name] = as_json({key: value for key, value in settings.items() if key not in _LOCAL_KEYS})
+            files[path.name] = as_json(settings)
     return files
 
 
@@ -94,10 +84,19 @@ def shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
     return shared
 
 
-def shared_recipe(run: Run, destination: Destination, weights: Path, kind: Literal["adapter", "model"]) -> bytes:
-    """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id."""
+def shared_recipe(
+    run: Run,
+    destination: Destination,
+    weights: Path,
+    kind: Literal["adapter", "model"],
+    files: Mapping[str, bytes | Path],
+) -> bytes:
+    """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id.
+
+    `files` are those published beside it, whose hashes it records: `pull` takes no other content.
+    """
     settings, record, base = run.recipe.data, run.record, run.base
-    values = _names_only(dump_recipe(run.recipe))
+    values = names_only(dump_recipe(run.recipe))
     embedded = base.source == EMBEDDED
     values["model"] |= {"base": EMBEDDED if embedded else destination.base_id, "revision": destination.base_revision}
     values["output"] = "runs"
@@ -115,12 +114,13 @@ def shared_recipe(run: Run, destination: Destination, weights: Path, kind: Liter
             "sha256": base.sha256,
         },
         "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
-        **{key: record[key] for key in _RECORDED if key in record},
+        **{key: record[key] for key in RECORDED if key in record},
         "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},
         "published": {
             "kind": kind,
             "weights": weights_sha256(weights),
             "inventory": _fingerprint(run.folder / "inventory.csv"),
+            "files": {name: sha256_of(content) for name, content in sorted(files.items())},
         },
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
@@ -128,15 +128,15 @@ def shared_recipe(run: Run, destination: Destination, weights: Path, kind: Liter
 
 def as_json(values: Any) -> bytes:
     """Nested values as the content of a JSON file."""
-    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _names_only(value: Any) -> Any:
+def names_only(value: Any) -> Any:
     """Nested values with every path reduced to its last component."""
     if isinstance(value, dict):
-        return {key: _names_only(inner) for key, inner in value.items()}
+        return {key: names_only(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_names_only(inner) for inner in value]
+        return [names_only(inner) for inner in value]
     return value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if isinstance(value, str) else value
 
 
@@ -145,5 +145,12 @@ def _fingerprint(path: Path) -> str | None:
     file = path / ACCOUNT if is_corpus(path) else path
     if not file.is_file():
         return None
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return sha256_of(file)
+
+
+def sha256_of(content: bytes | Path) -> str:
+    """SHA-256 of bytes, or of a file."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -236,7 +236,7 @@ class _Check:
         """
         from transformers import AutoTokenizer  # slow to import
 
-        tokenizer = AutoTokenizer.from_pretrained(merged)
+        tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
         texts = [text.text for text in self._texts]
         others: int = sum(
             tokenizer(text).input_ids != ids for text, ids in zip(texts, tokenize(gguf, texts), strict=True)

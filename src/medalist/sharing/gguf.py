@@ -21,6 +21,7 @@ import torch
 
 from ..models.base import ModelError
 from ..models.load import LoadedModel
+from ..models.plain_files import check_runs_nothing
 from ..tools.number_formats import GGUFType
 
 _FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_k_m": 15}  # `enum llama_ftype` of llama.h
@@ -52,8 +53,10 @@ def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
 
     Raises:
         GGUFError: the converter failed, or does not know the architecture or the tokenizer.
+        ModelError: the folder holds or names code that the converter would run.
     """
     check_tools()
+    check_runs_nothing(folder)
     spec = importlib.util.find_spec(_CONVERTER)
     assert spec is not None and spec.origin is not None
     notes = target.with_suffix(".metadata.json")
@@ -61,7 +64,11 @@ def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
     script = Path(spec.origin).parent / "llama.cpp" / "convert_hf_to_gguf.py"
     command = [sys.executable, str(script), str(folder), "--outfile", str(target), "--outtype", "f16"]
     done = subprocess.run(
-        [*command, "--metadata", str(notes)], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+        [*command, "--metadata", str(notes)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )
     notes.unlink()
     if done.returncode or not target.exists():

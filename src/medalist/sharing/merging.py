@@ -6,7 +6,6 @@ therefore cannot leak in, and memory holds one shard of the result, whatever the
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..models.base import ModelError, refuse_quantised
+from ..models.plain_files import TOKENIZER, check_lora_weights, lora_settings, plain_config, plain_settings, write_json
 from ..tools.failures import reading
 from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
@@ -26,8 +26,6 @@ from ..tools.shapes import json_object
 
 _AGAIN = "Download or train it again."
 _INDEX = "model.safetensors.index.json"
-TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*")
-"""File name patterns of a tokenizer."""
 
 
 def write_merged(
@@ -46,19 +44,18 @@ def write_merged(
         ModelError: the base is quantised, or the adapter does not fit it.
     """
     refuse_quantised(str(base), base)
-    config = json_object(base / "config.json", remedy=_AGAIN)
+    config = plain_config(base / "config.json")
     target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
-    config.pop("_name_or_path", None)  # may be a local path
     key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders expect
-    _write_json(target / "config.json", config | {key: dtype})
-    for pattern in ("generation_config.json", *TOKENIZER):
-        for path in base.glob(pattern):
-            (target / path.name).write_bytes(path.read_bytes())
-    settings = target / "tokenizer_config.json"
-    if settings.exists():
-        values = json.loads(settings.read_text(encoding="utf-8"))
-        _write_json(settings, {key: value for key, value in values.items() if key not in ("name_or_path", "is_local")})
+    write_json(target / "config.json", config | {key: dtype})
+    for name in ("generation_config.json", *TOKENIZER):
+        if not (base / name).exists():
+            continue
+        if name.endswith("_config.json"):
+            write_json(target / name, plain_settings(base / name))
+        else:
+            (target / name).write_bytes((base / name).read_bytes())
 
 
 def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
@@ -69,11 +66,9 @@ def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
     """
     if not (adapter / "adapter_model.safetensors").exists():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    config = json_object(adapter / "adapter_config.json", remedy=_AGAIN)
-    unusual = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]
-    if config["peft_type"] != "LORA" or unusual:
-        raise ModelError(f"{adapter} is not a plain LoRA adapter ({', '.join(unusual) or config['peft_type']})")
-    scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
+    settings = lora_settings(adapter)
+    check_lora_weights(adapter, settings["r"])
+    scale = settings["lora_alpha"] / (math.sqrt(settings["r"]) if settings["use_rslora"] else settings["r"])
     with reading(adapter / "adapter_model.safetensors", _AGAIN):
         tensors = load_file(adapter / "adapter_model.safetensors")
     updates = {}
@@ -81,8 +76,6 @@ def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
         path = name.removesuffix(".lora_A.weight")
         a, b = tensors.pop(name), tensors.pop(f"{path}.lora_B.weight")
         updates[path.removeprefix("base_model.model.") + ".weight"] = (scale * b.float(), a.float())
-    if tensors:
-        raise ModelError(f"{adapter} holds more than LoRA matrices ({sorted(tensors)[0]})")
     return updates
 
 
@@ -118,17 +111,15 @@ def _write_weights(
                 advance()
             save_file(part, target / file, metadata={"format": "pt"})
     if plan.is_sharded:
-        _write_json(target / _INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})
+        write_json(target / _INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})
 
 
 def _weight_files(folder: Path) -> dict[str, str]:
     """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights."""
     if (folder / _INDEX).exists():
         files: dict[str, str] = json_object(folder / _INDEX, remedy=_AGAIN)["weight_map"]
+        if outside := sorted(file for file in files.values() if Path(file).name != file):
+            raise ModelError(f"{folder / _INDEX} names {outside[0]}, which is not a file beside it")
         return files
     with reading(folder / "model.safetensors", _AGAIN), safe_open(folder / "model.safetensors", "pt") as file:
         return dict.fromkeys(file.keys(), "model.safetensors")
-
-
-def _write_json(path: Path, values: Any) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -18,10 +18,11 @@ from huggingface_hub.utils._validators import validate_repo_id
 from ..evaluation.comparison import Export
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
+from ..models.plain_files import WEIGHTS
 from ..runs.card import Destination, card_text
 from ..runs.run import Run
 from ..trees.decisions import CALIBRATION_FILE
-from .cleaning import WEIGHTS, as_json, shared_metrics, shared_recipe, shared_weights
+from .cleaning import as_json, shared_metrics, shared_recipe, shared_weights
 from .terms import terms_of_run, words_of
 
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
@@ -148,7 +149,7 @@ def plan_publication(
         if predictions.exists() and allowed("predictions", f"{name}/predictions.parquet", remade):
             files[f"{name}/predictions.parquet"] = predictions
     files["recipe.yaml"] = shared_recipe(
-        run, destination, weights, "adapter" if "adapter_config.json" in files else "model"
+        run, destination, weights, "adapter" if "adapter_config.json" in files else "model", files
     )
     files["README.md"] = card_text(run, export, replace(destination, with_words=frozenset(with_words))).encode()
     _check_no_local_names(files, run)
@@ -156,8 +157,14 @@ def plan_publication(
 
 
 def is_written(name: str) -> bool:
-    """Whether publishing writes files of this name."""
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in WRITTEN)
+    """Whether publishing writes files of this name; a pattern's `*` stands for one folder, and not for a hidden one."""
+    parts = name.split("/")
+    if any(not part or part.startswith(".") for part in parts):
+        return False
+    return any(
+        len(parts) == pattern.count("/") + 1 and all(map(fnmatch.fnmatchcase, parts, pattern.split("/")))
+        for pattern in WRITTEN
+    )
 
 
 def check_repo_name(repo: str) -> None:

@@ -38,7 +38,7 @@ def publish(
     run: Run,
     repo: str,
     *,
-    private: bool = False,
+    public: bool = False,
     merged: bool = False,
     dtype: FloatType = "bfloat16",
     include: Collection[str] = (),
@@ -56,7 +56,7 @@ def publish(
     Args:
         run: a fully trained run.
         repo: `user/name`; created if it does not exist.
-        private: create a private repository.
+        public: create a public repository, or add to one; otherwise it is private.
         merged: publish merged weights instead of the adapter; see `export_merged`.
         dtype: number format of merged weights.
         include: parts that are held back unless asked for; see `publication.PARTS`.
@@ -81,7 +81,7 @@ def publish(
         licence=licence,
         license_file=license_file,
     )
-    return send(publication, private=private, token=token)
+    return send(publication, public=public, token=token)
 
 
 def prepare_publication(
@@ -111,7 +111,7 @@ def _merged(run: Run, dtype: FloatType) -> Export:
     return export
 
 
-def send(publication: Publication, *, private: bool = False, token: str | None = None) -> Published:
+def send(publication: Publication, *, public: bool = False, token: str | None = None) -> Published:
     """Send a prepared publication; arguments and errors as for `publish`."""
     api = HfApi(token=token, library_name="medalist", library_version=__version__)
     repo = publication.repo
@@ -120,12 +120,12 @@ def send(publication: Publication, *, private: bool = False, token: str | None =
     )
     with quiet_client(), hub_errors(repo, unfinished=unfinished):
         persistently(api.whoami)
-        url = persistently(lambda: api.create_repo(repo, private=private or None, exist_ok=True))
-        before, commit = persistently(lambda: _commit(api, publication, private=private))
+        url = persistently(lambda: api.create_repo(repo, private=not public, exist_ok=True))
+        before, commit = persistently(lambda: _commit(api, publication, public=public))
     return Published(url=str(url), commit=commit, changed=commit != before, publication=publication)
 
 
-def _commit(api: HfApi, publication: Publication, *, private: bool) -> tuple[str | None, str]:
+def _commit(api: HfApi, publication: Publication, *, public: bool) -> tuple[str | None, str]:
     """Make one commit and return the repository's head before and after it; the same if nothing has changed."""
     repo = publication.repo
     head = api.model_info(repo)
@@ -133,8 +133,8 @@ def _commit(api: HfApi, publication: Publication, *, private: bool) -> tuple[str
     ours = "medalist" in (head.tags or [])
     if others := sorted(there - {".gitattributes", ".gitignore", "README.md", "LICENSE"}) if not ours else []:
         raise ValueError(f"{repo} already contains another model ({others[0]}): name another repository.")
-    if private and head.private is False:
-        raise ValueError(f"{repo} already exists and is public: make it private on its Hub page, or omit --private.")
+    if not public and head.private is False:
+        raise ValueError(f"{repo} already exists and is public: make it private on its Hub page, or add --public.")
     stale = [name for name in sorted(there - set(publication.files)) if ours and is_written(name)]
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(name, content) for name, content in publication.files.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any
 
 import yaml
 from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.hf_api import RepoFile
 
 from ..data.inventory import Inventory
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import Metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
+from ..models.plain_files import plain_settings, write_json
 from ..recipe import Recipe, parse_recipe
 from ..runs.evaluate import evaluate_run
 from ..runs.held_out import HeldOut
@@ -25,10 +28,15 @@ from ..tools.files import writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE
-from .publication import WRITTEN, check_repo_name, is_written
+from .cleaning import RECORDED, names_only, sha256_of
+from .publication import check_repo_name, is_written
 
 TOLERANCE = 1e-4
 """Largest accepted difference in a figure when a pulled run is evaluated again."""
+MAX_BYTES = {".safetensors": 10 * 10**9, ".parquet": 10**9, ".csv": 10**8, "": 5 * 10**7}
+"""Largest file that is pulled, by the end of its name."""
+MAX_FILES = 1000
+"""Most files that are pulled."""
 
 
 def pull(
@@ -76,18 +84,21 @@ def pull(
     )
     with writing_folder(out) as folder:
         weights = folder / record["published"]["kind"]
-        for path in sorted(path for path in snapshot.rglob("*") if path.is_file()):
-            name = path.relative_to(snapshot).as_posix()
-            if not is_written(name) or name == "recipe.yaml":
-                continue
+        weights.mkdir()
+        for name, sha256 in sorted(record["published"]["files"].items()):
+            path = snapshot / name
+            if not path.is_file() or sha256_of(path) != sha256:
+                raise ValueError(
+                    f"{repo} does not contain the {name} that its recipe.yaml records: it was changed after it was "
+                    "published. Name the commit with --revision"
+                )
             beside = "/" in name or name in ("inventory.csv", "trained_senses.csv", CALIBRATION_FILE)
             target = (folder if beside else weights) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        if not weights.exists() or weights_sha256(weights) != record["published"]["weights"]:
-            raise ValueError(
-                f"{repo} contains other weights than its recipe.yaml records: it was changed after it was published"
-            )
+        _keep_plain(folder, weights)
+        if weights_sha256(weights) != record["published"]["weights"]:
+            raise ValueError(f"{repo} contains other weights than its recipe.yaml records")
         if record["published"].get("inventory"):  # choice questions have none
             _senses(folder, repo, prepared, inventory)
         write_recipe(folder, recipe, record)
@@ -96,34 +107,81 @@ def pull(
 
 
 def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
-    """Download the repository's files to the Hub's local cache: only those that publishing writes."""
+    """Download the repository's files to the Hub's local cache: only those that publishing writes.
+
+    Raises:
+        ValueError: the repository has no recipe, or files of a size that publishing does not write.
+    """
     unfinished = "Run the same command again to resume: files that have arrived are kept."
     with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished):
-        head = persistently(lambda: HfApi(token=token).model_info(repo, revision=revision))
+        api = HfApi(token=token)
+        head = persistently(lambda: api.model_info(repo, revision=revision))
         if "recipe.yaml" not in {file.rfilename for file in head.siblings or []}:
             raise ValueError(f"{repo} was not published by Medalist: it has no recipe.yaml")
+        listed = persistently(lambda: list(api.list_repo_tree(repo, recursive=True, revision=head.sha)))
+        wanted = {file.path: file.size for file in listed if isinstance(file, RepoFile) and is_written(file.path)}
+        if len(wanted) > MAX_FILES:
+            raise ValueError(f"{repo} has {len(wanted):,} files, more than the {MAX_FILES:,} that are pulled")
+        for name, size in sorted(wanted.items()):
+            if size > (limit := MAX_BYTES.get(Path(name).suffix, MAX_BYTES[""])):
+                raise ValueError(
+                    f"{name} of {repo} has {size:,} bytes, more than the {limit:,} that are pulled: it was not "
+                    "published by Medalist"
+                )
         return Path(
-            persistently(lambda: snapshot_download(repo, revision=head.sha, allow_patterns=list(WRITTEN), token=token))
+            persistently(lambda: snapshot_download(repo, revision=head.sha, allow_patterns=list(wanted), token=token))
         )
 
 
 def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe, with its output set to the new run folder, and the record of a published run."""
+    """The recipe, with its output set to the new run folder, and the record of a published run.
+
+    Only known keys of the record are taken, and no path.
+    """
     try:
         values = yaml.safe_load((snapshot / "recipe.yaml").read_text(encoding="utf-8"))
-        record = values.pop("record")
-        record["base"] = {name: record["base"][name] for name in ("id", "revision", "source", "sha256")}
-        kind, _, _, _ = (
-            record["published"]["kind"],
-            record["published"]["weights"],
-            record["data"]["fingerprint"],
-            record["versions"]["medalist"],
+        found = values.pop("record")
+        published, training = found["published"], found.get("training", {})
+        record = names_only(
+            {
+                "data": {"fingerprint": found["data"]["fingerprint"], "files": found["data"].get("files", {})},
+                **{key: found[key] for key in RECORDED if key in found},
+                "training": dict(training),
+            }
         )
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        record["base"] = {name: found["base"][name] for name in ("id", "revision", "source", "sha256")}
+        files = {str(name): str(sha256) for name, sha256 in published.get("files", {}).items()}
+        record["published"] = {key: published.get(key) for key in ("kind", "weights", "inventory")} | {"files": files}
+        _ = found["versions"]["medalist"], published["weights"]
+        kind = published["kind"]
+        base, revision = values["model"]["base"], values["model"]["revision"]
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         kind = None
     if kind not in ("adapter", "model"):
         raise ValueError(f"{repo} was not published by Medalist: its recipe.yaml does not describe a published run")
-    return parse_recipe(values | {"name": out.name, "output": str(out.parent)}, origin=f"recipe.yaml of {repo}"), record
+    if not files:
+        raise ValueError(f"{repo} records no hashes of its files: publish it again with this version of Medalist")
+    if unknown := sorted(name for name in files if not is_written(name) or name in ("recipe.yaml", "README.md")):
+        raise ValueError(f"{repo} records {unknown[0]}, which Medalist does not publish")
+    if base != EMBEDDED:
+        check_repo_name(str(base))
+    values = names_only(values) | {"name": out.name, "output": str(out.parent)}
+    values["model"] |= {"base": base, "revision": revision}
+    return parse_recipe(values, origin=f"recipe.yaml of {repo}"), record
+
+
+def _keep_plain(folder: Path, weights: Path) -> None:
+    """Rewrite the settings of a stranger's files with what is known to be harmless.
+
+    Settings of the model keep their known keys. Evaluations keep the names of their files and no path, which a report
+    would open.
+    """
+    for path in sorted(weights.glob("*config.json")):
+        write_json(path, plain_settings(path))
+    for path in sorted(folder.glob(f"evaluation/*/{METRICS_FILE}")):
+        metrics = read_metrics(path.parent)
+        metrics["about"] = names_only(metrics["about"])
+        write_json(path, metrics)
 
 
 def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:
@@ -210,7 +268,11 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
         else:
             continue
         here = dict(_figures(after))
-        gaps = [(abs(value - here.get(key, float("inf"))), key) for key, value in _figures(before)]
+        # What is no number differs without bound, and `max` would pass over it.
+        gaps = [
+            (gap if math.isfinite(gap := abs(value - here.get(key, math.inf))) else math.inf, key)
+            for key, value in _figures(before)
+        ]
         evaluations.append(Repeated(data=name, figures=len(gaps), largest=max(gaps)[0], where=max(gaps)[1]))
     if not evaluations:
         raise ValueError(

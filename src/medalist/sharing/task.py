@@ -98,7 +98,8 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
     if held.quizzes:
         raise ValueError("A task needs marked passages, but these are choice questions: name passages with --data")
     base, _ = find_base(run.base.source, run.base.revision)
-    tokenizer, longest = AutoTokenizer.from_pretrained(base), longest_sequence(AutoConfig.from_pretrained(base))
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    longest = longest_sequence(AutoConfig.from_pretrained(base, trust_remote_code=False))
     encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
     with writing_folder(folder) as begun:
         count = other = 0

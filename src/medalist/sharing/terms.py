@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..corpora.corpus import ACCOUNT, is_corpus
+from ..corpora.origins import is_public
 from ..data.embedded import clinical, sample
 from ..data.inventory_files import is_glossary
 from ..evaluation.results import DataAbout
@@ -30,21 +31,29 @@ class Terms:
 def terms_of(settings: DataSettings) -> Terms:
     """What the terms of a run's data allow to be published.
 
-    The sample corpus is CC0: everything may be published. MeDAL and PubMed are published texts, so weights may be
-    published; tables made from them, above all ADAM's senses, are not ours to redistribute. Everything else is
-    treated as the user's own until they say otherwise, including a plain glossary and any missing inventory or
-    corpus, which cannot be checked.
+    The sample corpus is CC0: everything may be published. Published texts are those with a known checksum and those
+    that this program downloaded, whatever `data.source` says: weights tuned on them may be published; tables made from
+    them, above all ADAM's senses, are not ours to redistribute. Everything else is treated as the user's own until they
+    say otherwise, including a plain glossary and what is missing, which cannot be checked.
     """
-    own = [name for name in _inventories(settings) if not Path(name).exists() or is_glossary(Path(name))]
-    if settings.source not in ("sample", "medal", "pubmed"):
+    texts = [*([settings.path] if settings.path and settings.source != "sample" else []), *settings.beside]
+    own = [name for name in texts if not is_public(Path(name))]
+    lists = [name for name in _inventories(settings) if not is_public(Path(name)) or is_glossary(Path(name))]
+    if settings.source in ("table", "choices"):
         reason = f"it was made from your own data (data.source {settings.source})"
-    elif own:
-        gone = "" if Path(own[0]).exists() else ", and is missing, so it cannot be checked"
-        reason = f"it was made with {Path(own[0]).name}, which may be your own{gone}"
-    elif settings.source == "sample" and not settings.inventories:
+    elif own or lists:
+        name = (own or lists)[0]
+        gone = "" if Path(name).exists() else ", and is missing, so it cannot be checked"
+        reason = f"it was made with {Path(name).name}, which may be your own{gone}"
+    elif settings.source == "sample" and not settings.inventories and not settings.beside:
         return Terms()
     else:
-        named = {"sample": "the inventory", "medal": "MeDAL and ADAM", "pubmed": "PubMed and the inventories"}
+        named = {
+            "sample": "the inventory",
+            "medal": "MeDAL and ADAM",
+            "pubmed": "PubMed and the inventories",
+            "text": "the texts",
+        }
         return Terms(words=f"the terms of {named[settings.source]} may not allow redistribution")
     return Terms(weights=reason, words=reason)
 
@@ -62,14 +71,15 @@ def terms_of_run(run: Run) -> Terms:
     return Terms(weights=inherited.weights, words=terms.words or inherited.words)
 
 
-def _inventories(settings: DataSettings) -> tuple[str, ...]:
-    """The inventories that a run's senses come from, including those its corpus was prepared with."""
-    if settings.inventories or settings.path is None:
-        return settings.inventories
-    if not is_corpus(Path(settings.path)):
-        return () if Path(settings.path).exists() else (settings.path,)
-    prepared = json.loads((Path(settings.path) / ACCOUNT).read_text(encoding="utf-8"))["settings"]
-    return tuple(prepared.get("inventories") or [prepared["inventory"]] * ("inventory" in prepared))
+def _inventories(settings: DataSettings) -> list[str]:
+    """The inventories that a run's senses come from, including those its corpora were prepared with."""
+    corpora = [*([settings.path] if settings.path and not settings.inventories else []), *settings.beside]
+    found = [*settings.inventories]
+    for folder in map(Path, corpora):
+        if is_corpus(folder):
+            prepared = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))["settings"]
+            found += prepared.get("inventories") or [prepared["inventory"]] * bool(prepared.get("inventory"))
+    return found
 
 
 def words_of(about: DataAbout, terms: Terms) -> str | None:

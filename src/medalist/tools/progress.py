@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 
-console = Console(stderr=True, highlight=False)
+_VISIBLE = {
+    **{code: 0x2400 + code for code in range(32) if code not in (9, 10)},
+    0x7F: 0x2421,
+    **dict.fromkeys(
+        [*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD
+    ),
+}
+"""Control character -> the sign that stands for it; those of writing direction included."""
+
+
+def visible(text: str) -> str:
+    """A text that a terminal shows as it is: each control character but tab and line feed as one visible sign."""
+    return text.translate(_VISIBLE)
+
+
+class PlainConsole(Console):
+    """A console that shows data as data: never as markup or emoji codes, and no control character takes effect."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Make a string a text, as `Console` does."""
+        return super().render_str(visible(text), **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render anything; what a renderable made of its data itself is made visible here."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+console = PlainConsole(stderr=True)
 """Progress and messages go to standard error; results go to standard output."""
 
 
@@ -18,13 +52,13 @@ def tracking(label: str, total: int) -> Iterator[Callable[..., None]]:
     """Show progress. Call the yielded function with the number of items done; `note="..."` is shown next to the bar."""
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(label, total=total, note="")
@@ -50,6 +84,6 @@ def tracking(label: str, total: int) -> Iterator[Callable[..., None]]:
     yield report
 
 
-def say(text: str) -> None:
+def say(text: str | Text) -> None:
     """Print a message to standard error."""
     console.print(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,7 +25,7 @@ def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
         ValueError: the file is not valid JSON, or does not contain an object.
     """
     with reading(path, remedy):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
     if not isinstance(found, dict):
         raise ValueError(f"{path} does not contain a JSON object. {remedy}")
     return found
@@ -51,6 +52,19 @@ def appended_objects(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}, line {number:,}: not a JSON object. Remove that line.")
         found.append(one)
     return found
+
+
+def _refuse(constant: str) -> None:
+    """Refuse what Python reads and JSON does not have: a figure that is no number is shown as one otherwise."""
+    raise ValueError(f"{constant} is not a number of JSON")
+
+
+def _finite(digits: str) -> float:
+    """Refuse a number that Python rounds to infinity."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:20]} is too large for a number")
+    return value
 
 
 def checked(path: Path, shape: TypeAdapter[Read], found: object, *, remedy: str) -> Read:

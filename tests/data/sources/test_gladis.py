@@ -33,7 +33,7 @@ def test_a_sentence_is_its_tokens_with_the_first_use_marked(tmp_path, name):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({**ROW, "short_term": "CT"}, "'CT' is not among the tokens"),
+        ({**ROW, "short_term": "CT"}, "short_term is not among the tokens"),
         ({"short_term": "RA", "long_term": "room air"}, "missing field 'tokens'"),
         ({**ROW, "tokens": "on RA"}, "short_term and long_term must be strings, tokens a list of strings"),
         ("{", "not a JSON object: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),

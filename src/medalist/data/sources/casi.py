@@ -37,11 +37,11 @@ def read_casi(path: Path, quarantine: Quarantine) -> list[Passage]:
         try:
             sense = _sense(cells)
             if sense in CASI_UNUSABLE:
-                quarantine.add(path, line, f"the annotators wrote: {sense}", cells, bad=False)
+                quarantine.add(path, line, f"the annotators wrote: {sense}", bad=False)
             else:
                 passages.append(_passage(line, cells, sense))
         except ValueError as error:
-            quarantine.add(path, line, str(error), cells)
+            quarantine.add(path, line, str(error))
     quarantine.check()
     return passages
 
@@ -59,7 +59,7 @@ def _sense(cells: list[str]) -> str:
 def _passage(line: int, cells: list[str], sense: str) -> Passage:
     short_form, _, written, start, end, _, text = cells
     if not (start.strip().isdecimal() and end.strip().isdecimal()):
-        raise ValueError(f"start {start!r} and end {end!r} are not both whole numbers")
+        raise ValueError("start and end are not both whole numbers")
     at = _standing(text, written.strip(), int(start))
     mention = Mention(
         start=at,
@@ -76,5 +76,5 @@ def _standing(text: str, written: str, start: int) -> int:
         return start
     places = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(written)}(?!\w)", text)]
     if not places:
-        raise ValueError(f"{written!r} appears neither at {start:,} nor as a word elsewhere in the text")
+        raise ValueError(f"the short form stands neither at {start:,} nor as a word elsewhere in the text")
     return min(places, key=lambda place: abs(place - start))

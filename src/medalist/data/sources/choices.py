@@ -74,19 +74,19 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
         try:
             quiz = _quiz(row, path.name.split(".")[0], line, first_option)
             if ids.setdefault(quiz.id, quiz.text) != quiz.text:
-                raise ValueError(f"id {quiz.id!r} already has a different text")
+                raise ValueError("its id already has a different text")
         except KeyError as error:
-            quarantine.add(path, line, f"missing field {error}", row)
+            quarantine.add(path, line, f"missing field {error}")
             continue
         except (ValueError, TypeError) as error:
-            quarantine.add(path, line, str(error), row)
+            quarantine.add(path, line, str(error))
             continue
         known = found.setdefault(quiz.text, quiz)
         if known is quiz:
             continue
         [choice] = quiz.choices
         if any((choice.question, choice.options) == (other.question, other.options) for other in known.choices):
-            quarantine.add(path, line, "repeats an earlier question", row, bad=False)
+            quarantine.add(path, line, "repeats an earlier question", bad=False)
         else:
             found[quiz.text] = replace(known, choices=(*known.choices, choice))
     if not found and not quarantine.rows:
@@ -107,7 +107,7 @@ def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
         for number, (key, row) in enumerate(keyed, 1):
             quarantine.total += 1
             if not isinstance(row, dict):
-                quarantine.add(path, number, f"not a JSON object: found a {type(row).__name__}", row)
+                quarantine.add(path, number, f"not a JSON object: found a {type(row).__name__}")
                 continue
             if "QUESTION" in row:
                 row = {"question": row["QUESTION"], "context": row.get("CONTEXTS"), **row}
@@ -148,7 +148,7 @@ def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
         for row in reader:
             quarantine.total += 1
             if None in row or None in row.values():
-                quarantine.add(path, reader.line_num, f"not {len(reader.fieldnames or ())} fields", row)
+                quarantine.add(path, reader.line_num, f"not {len(reader.fieldnames or ())} fields")
             else:
                 yield reader.line_num, row
 
@@ -229,24 +229,22 @@ def _named_gold(row: dict[str, Any], named: dict[str, str]) -> int:
     for answer in given:
         found = {places.index(x) for places, x in ((letters, answer), (words, tidy(answer).casefold())) if x in places}
         if not found:
-            raise ValueError(f"answer {answer!r} is neither an option nor the letter of one")
+            raise ValueError("the answer is neither an option nor the letter of one")
         meant |= found
     if len(meant) > 1:
-        raise ValueError(f"the answer names several options: {', '.join(repr(answer) for answer in given)}")
+        raise ValueError("answer and answer_idx, or the letter and the text of an answer, name several options")
     return meant.pop()
 
 
 def _decision(row: dict[str, Any]) -> int:
     answer = str(row.get("final_decision") or row.get("answer") or "").strip().lower()
     if answer not in DECISIONS:
-        raise ValueError(
-            f"answer {answer!r} is not yes, no or maybe, and there are no options" if answer else "no answer"
-        )
+        raise ValueError("the answer is not yes, no or maybe, and there are no options" if answer else "no answer")
     return DECISIONS.index(answer)
 
 
 def _counted(answer: object, first: int) -> int:
     text = str(answer).strip()
     if text not in {str(first + place) for place in range(4)}:
-        raise ValueError(f"cop {text!r} is not {first} to {first + 3}")
+        raise ValueError(f"cop is not {first} to {first + 3}")
     return int(text) - first

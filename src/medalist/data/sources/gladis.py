@@ -23,7 +23,7 @@ def read_gladis(path: Path, quarantine: Quarantine) -> list[Passage]:
             found.append(_passage(record, line))
         except (KeyError, TypeError, ValueError) as error:
             reason = f"missing field {error}" if isinstance(error, KeyError) else str(error)
-            quarantine.add(path, line, reason, record)
+            quarantine.add(path, line, reason)
     return found
 
 
@@ -32,7 +32,7 @@ def _passage(record: dict[str, Any], line: int) -> Passage:
     if not isinstance(tokens, list) or not all(isinstance(part, str) for part in (short_form, long_form, *tokens)):
         raise ValueError("short_term and long_term must be strings, tokens a list of strings")
     if short_form not in tokens:
-        raise ValueError(f"{short_form!r} is not among the tokens")
+        raise ValueError("short_term is not among the tokens")
     start = sum(len(token) + 1 for token in tokens[: tokens.index(short_form)])
     mention = Mention(start=start, end=start + len(short_form), short_form=short_form, long_form=long_form)
     return Passage(id=f"gladis-{line}", text=" ".join(tokens), mentions=(mention,), source="gladis")

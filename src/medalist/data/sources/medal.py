@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ...tools.files import long_lines, must_exist, open_bytes, replacing, undamaged
 from ..inventory import Inventory
 from ..passages import WORD, Mention, Passage
-from ..rows import Quarantine
+from ..rows import Quarantine, shown_names
 from ..spelling import tidy
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
@@ -141,7 +141,7 @@ def group(
                 elif stray is not None and label != mention.long_form:
                     stray[mention.short_form, label] += 1
         if reason is not None:
-            quarantine.add(Path(row.file), row.line, reason, [row.abstract, row.text, row.locations, row.labels])
+            quarantine.add(Path(row.file), row.line, reason)
     passages = []
     numbers: Counter[str] = Counter()
     for (abstract, text), marked in texts.items():
@@ -156,7 +156,7 @@ def group(
 
 
 def _twice(earlier: Mention, later: Mention) -> str:
-    return "duplicate of an earlier row" if earlier == later else f"an earlier row says {earlier.long_form!r} here"
+    return "duplicate of an earlier row" if earlier == later else "an earlier row has another LABEL here"
 
 
 def word_mention(
@@ -180,7 +180,7 @@ def word_mention(
     try:
         index = int(location)
     except ValueError:
-        raise ValueError(f"LOCATION {location!r} is not a number") from None
+        raise ValueError("LOCATION is not a number") from None
     if words is None:
         parts = text.split(None, index) if index >= 0 else []
         start = len(text) - len(parts[index]) if len(parts) > index and parts else None
@@ -195,15 +195,15 @@ def word_mention(
     if surface not in inventory.senses:
         core = surface.strip(_PUNCTUATION)
         if not core:
-            raise ValueError(f"LOCATION {index:,} points at {surface!r}, which is not a short form")
+            raise ValueError(f"LOCATION {index:,} points at punctuation")
         start += surface.index(core)
         surface = core
     short_form = inventory.key(surface)
     if short_form is None:
-        raise ValueError(f"{surface!r} at LOCATION {index:,} is not a short form in the inventory")
+        raise ValueError(f"the word at LOCATION {index:,} is not a short form in the inventory")
     if not surface.startswith(short_form) and inventory.belongs_elsewhere(short_form, long_form):
         # "was" is not WAS if the label is a sense of RA: LOCATION points at an ordinary word.
-        raise ValueError(f"{surface!r} at LOCATION {index:,} is not a short form of {long_form!r}")
+        raise ValueError(f"the word at LOCATION {index:,} is not a short form of the LABEL")
     return Mention(start=start, end=start + len(surface), short_form=short_form, long_form=long_form)
 
 
@@ -228,17 +228,21 @@ def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
         elif header is None:
             raise ValueError(f"{table} is empty; a MeDAL table begins with {','.join(COLUMNS)}")
         else:
-            raise ValueError(f"{table} begins with {str(header)[:80]}, not with MeDAL's columns {','.join(COLUMNS)}")
+            raise ValueError(f"{table} begins with {_header(header)}, not with MeDAL's columns {','.join(COLUMNS)}")
         a, b, c, d = columns
         for line, record in reader:
             quarantine.total += 1
             if not isinstance(record, list):
-                quarantine.add(place, line, f"not CSV: {record}", None)
+                quarantine.add(place, line, f"not CSV: {record}")
             elif len(record) != len(names):
-                quarantine.add(place, line, f"{len(record)} columns instead of {len(names)}", record[:10])
+                quarantine.add(place, line, f"{len(record)} columns instead of {len(names)}")
             else:
                 abstract = text_id(record[b]) if a < 0 else record[a]
                 yield MedalRow(line, abstract, record[b], record[c], record[d], place.name)
+
+
+def _header(found: list[str] | csv.Error) -> str:
+    return f"the columns {shown_names(found)}" if isinstance(found, list) else "a line that is not CSV"
 
 
 def text_id(text: str) -> str:
@@ -297,11 +301,10 @@ def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
             for abstract, text, locations, labels in zip(*columns, strict=True):
                 line += 1
                 quarantine.total += 1
-                row = [abstract, text, locations, labels]
                 if not text or not locations or not labels or None in (*locations, *labels):
-                    quarantine.add(place, line, "empty text, location or label", row)
+                    quarantine.add(place, line, "empty text, location or label")
                 elif len(locations) != len(labels):
-                    quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs", row)
+                    quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs")
                 else:
                     # The id -1 means full_data, which has no ids. Each short form of a row gets its own row.
                     known = abstract is not None and abstract >= 0
@@ -339,6 +342,8 @@ def write_medal_csv(passages: Iterable[Passage], path: Path) -> None:
             for mention in passage.mentions:
                 index = next((i for i, (a, b) in enumerate(words) if a <= mention.start and mention.end <= b), None)
                 if index is None:
-                    raise ValueError(f"passage {passage.id}: {passage.surface(mention)!r} is not within one word")
+                    raise ValueError(
+                        f"passage {passage.id}: the mention at {mention.start}-{mention.end} is not within one word"
+                    )
                 if mention.long_form is not None:
                     writer.writerow([passage.id, passage.text, index, mention.long_form])

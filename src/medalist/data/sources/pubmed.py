@@ -74,11 +74,11 @@ def _json_abstracts(path: Path, quarantine: Quarantine) -> Iterator[Abstract]:
         identifier = str(next((record[key] for key in ("pmid", "id") if record.get(key) not in (None, "")), ""))
         sections = record.get("sections") or [record.get("text")]
         if not identifier:
-            quarantine.add(path, line, "no pmid or id", record)
+            quarantine.add(path, line, "no pmid or id")
         elif not isinstance(sections, list) or not all(isinstance(part, str) and part.strip() for part in sections):
-            quarantine.add(path, line, "no text: neither sections nor text", record)
+            quarantine.add(path, line, "no text: neither sections nor text")
         elif identifier in seen:
-            quarantine.add(path, line, f"duplicate id {identifier!r}", record)
+            quarantine.add(path, line, "duplicate id")
         else:
             seen.add(identifier)
             year = _first_year([str(record.get("year"))])
@@ -103,7 +103,7 @@ def _xml_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]
             try:
                 record = read(row)
             except ValueError as error:
-                quarantine.add(path, _line(row), str(error), etree.tostring(row, encoding="unicode")[:200])
+                quarantine.add(path, _line(row), str(error))
             else:
                 yield record
         # Free the elements already read. Keep this one for now, because the parser may still append text after it.
@@ -138,7 +138,8 @@ def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterato
         for _, element in parser.read_events():
             yield element
     except etree.XMLSyntaxError as error:
-        reason = re.sub(r", line \d+, column \d+$", "", error.msg)
+        # Without what libxml2 found there: what is quoted, named as a tag, or stands behind a colon.
+        reason = re.sub(r"(: .*|, line \d+, column \d+)$| '[^']*'| in tag \S+ line \d+", "", error.msg)
         raise ValueError(
             f"{path}, line {error.lineno or 1:,}: not well-formed XML ({reason}). Download it again."
         ) from None
@@ -164,7 +165,7 @@ def _abstract(article: etree._Element) -> Abstract:
         raise ValueError(f"the entity {entity.text} is not one of XML's own, and others are not resolved")
     version = number.get("Version", "1")
     if not version.isdecimal():
-        raise ValueError(f"Version {version!r} of the PMID is not a whole number")
+        raise ValueError("the Version of the PMID is not a whole number")
     texts = (shown_text(text) for text in citation.iterfind("Article/Abstract/AbstractText"))
     return Abstract(
         pmid=_pmid(number),
@@ -210,7 +211,7 @@ def _shown(element: etree._Element) -> str:
 def _pmid(element: etree._Element) -> str:
     pmid = tidy(element.text or "")
     if not pmid.isdecimal():
-        raise ValueError(f"PMID {pmid!r} is not a number" if pmid else "the PMID is empty")
+        raise ValueError("the PMID is not a number" if pmid else "the PMID is empty")
     return pmid
 
 
