@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ..tools.progress import visible
 from . import data, evaluate, expand, share, train
 from .options import out
 from .prepare import app as prepare_app
@@ -98,5 +99,5 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 def _fail(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)
     raise SystemExit(code)

@@ -247,5 +247,5 @@ def evaluate(
     if quarantine.rows:
         quarantine.write(folder / "quarantine.jsonl")
     with replacing(folder / METRICS_FILE) as file:
-        json.dump(metrics, file, indent=1, ensure_ascii=False)
+        json.dump(metrics, file, indent=1, ensure_ascii=False, allow_nan=False)
     return metrics

@@ -42,7 +42,9 @@ class LogWriter(TrainerCallback):
         if not state.is_world_process_zero:
             return
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
+            file.write(
+                json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}, allow_nan=False) + "\n"
+            )
 
 
 class ShowProgress(TrainerCallback):
