@@ -15,7 +15,7 @@ from llama3 import hub_tokenizer
 from medalist.models.licences import licence_of
 from medalist.runs.card import Destination, card_text, write_card
 from medalist.runs.run import load_run_base, open_run
-from medalist.tools.pages import interval, per_cent, points
+from medalist.tools.pages import interval, markdown, per_cent, points
 from medalist.trees.prompt import Encoder, PromptSettings, Question
 
 
@@ -143,3 +143,11 @@ def test_it_names_no_folder_of_this_machine(fresh_run):
 def test_a_run_without_results_has_no_card(fresh_run, tmp_path):
     shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("adapter"))
     assert write_card(open_run(tmp_path / "run")) is None
+
+
+def test_a_name_from_data_is_no_markup_and_no_cell():
+    hostile = "subject: a|b <script>alert(1)</script> [x](http://e.org) *b* `c`\n# d \x1b[2J"
+    escaped = markdown(hostile)
+    assert "\n" not in escaped and "\x1b" not in escaped
+    for sign in "|<[*`#":
+        assert not re.search(rf"(?<!\\){re.escape(sign)}", escaped), sign

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,43 @@ def test_what_is_in_the_way_of_a_folder_and_not_to_be_kept_is_an_error(tmp_path)
     with pytest.raises(OSError, match="not empty"), writing_folder(tmp_path / "model", keep_if=lambda _: False):
         pass
     assert [path.name for path in tmp_path.rglob("*")] == ["model", "other"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_another_writes_is_not(tmp_path):
+    target = tmp_path / "notes [a]"
+    program = (
+        "import os, sys, pathlib\nfrom medalist.tools.files import writing_folder\n"
+        "with writing_folder(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'text').write_text('private')\n    print(flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(target)]
+    killed = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    at_work = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for process in (killed, at_work):
+        process.stdout.readline()
+    killed.kill()
+    killed.wait()
+    assert len(list(tmp_path.iterdir())) == 2
+    for left in tmp_path.iterdir():
+        os.utime(left, (1, 1))
+    with writing_folder(target):
+        assert len(list(tmp_path.iterdir())) == 2, "that of the process at work, and this one"
+    at_work.communicate(b"")
+    assert at_work.returncode == 0
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_folders_and_files_are_for_the_user_alone_under_a_umask_that_says_so(tmp_path):
+    before = os.umask(0o077)
+    try:
+        with writing_folder(tmp_path / "run") as folder, replacing(folder / "deep/text") as file:
+            file.write("private")
+    finally:
+        os.umask(before)
+    assert not [path for path in tmp_path.rglob("*") if path.stat().st_mode & 0o077]
+
+
+def test_the_umask_is_never_lifted_where_other_threads_make_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("sets the umask"))
+    with replacing(tmp_path / "text") as file:
+        file.write("x")

@@ -1,6 +1,6 @@
 """Scoring token trees: forward passes, batching, the check on loading."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import pytest
@@ -21,6 +21,7 @@ from transformers.integrations.flex_attention import WrappedFlexAttention
 from medalist.trees import scoring
 from medalist.trees.prompt import Layout, Question
 from medalist.trees.scoring import (
+    NonFiniteScoresError,
     TreeAttentionError,
     check_tree_attention,
     probabilities,
@@ -226,3 +227,16 @@ def test_a_pass_moves_whole_and_its_mask_is_made_where_it_is(attention, monkeypa
         assert (mask.device.type, mask.shape) == ("meta", (rows, 1, length, length))
     else:
         assert made_on == [("meta", 512)]
+
+
+def test_scores_that_are_no_numbers_stop_with_the_passage():
+    model = random_model(FAMILIES["llama"])
+    with torch.no_grad():
+        model.lm_head.weight[20, 0] = float("nan")
+    with pytest.raises(NonFiniteScoresError, match=r"scores for passage p\d are not finite numbers"):
+        list(score_layouts(model, named_layouts(), attention="sdpa", max_nodes=1))
+
+
+def named_layouts():
+    """Two passages with a question each."""
+    return [replace(one, text_id=f"p{number}") for number, one in enumerate(layouts(2))]

@@ -16,6 +16,7 @@ import typer
 
 from .. import __version__
 from ..tools.failures import in_one_line
+from ..tools.progress import visible
 from . import data, evaluate, expand, serve, share, train
 from .options import out
 from .prepare import app as prepare_app
@@ -102,5 +103,5 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 def _fail(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)
     raise SystemExit(code)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import InventoryFile, out
+from .options import InventoryFile, emit, out
 
 
 def audit(
@@ -48,11 +48,11 @@ def audit(
 
     result = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
     if as_json:
-        print(json.dumps(result.record(), indent=1, ensure_ascii=False))
+        emit(json.dumps(result.record(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         out.print(audit_table(result))
     if clean_split is not None:
-        print(clean_split)
+        emit(clean_split)
 
 
 def inventory(
@@ -80,7 +80,7 @@ def inventory(
     merged = Inventory.merged([Inventory.read(path) for path in files])
     merged.write(result)
     senses = sum(map(len, merged.senses.values()))
-    print(f"{result}: {len(merged):,} short forms, {senses:,} senses")
+    emit(f"{result}: {len(merged):,} short forms, {senses:,} senses")
 
 
 VERBS = (audit, inventory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from ..evaluation.shares import right
 from ..expansion.expander import Expander
@@ -46,25 +47,23 @@ def run_demo(output: Path, out: Console) -> None:
     out.print(expansions_table(Expander.load()(WARD_NOTE)))
     say("Now a model of your own, from the start:")
     recipe = demo_recipe(output)
-    say("[bold]1/5 Prepare[/]: original passages, long forms replaced by short forms")
+    say(Text.assemble(("1/5 Prepare", "bold"), ": original passages, long forms replaced by short forms"))
     out.print(prepared_table(prepare(recipe).account))
     run = start_run(recipe)
-    say("[bold]2/5 Evaluate the base model[/] on held-out passages")
+    say(Text.assemble(("2/5 Evaluate the base model", "bold"), " on held-out passages"))
     evaluate_run(run)
-    say("[bold]3/5 Train[/]")
+    say(Text.assemble(("3/5 Train", "bold"), ""))
     run = train(recipe, resume=True)
-    say("[bold]4/5 Evaluate the tuned model[/] on the same passages")
+    say(Text.assemble(("4/5 Evaluate the tuned model", "bold"), " on the same passages"))
     metrics, _ = evaluate_run(run)
     report = write_report(run)
-    say("[bold]5/5 Expand a short note[/]")
+    say(Text.assemble(("5/5 Expand a short note", "bold"), ""))
     out.print(expansions_table(Expander.load(run.folder)(NOTE)))
     out.print()
     for table in metrics_tables(metrics):
         out.print(table)
     cells = metrics["slices"]["all"]
-    out.print(
-        f"\nAccuracy on held-out passages: [bold]{per_cent(right(cells, 'base'))} -> "
-        f"{per_cent(right(cells, 'tuned'))}[/]"
-    )
+    gain = f"{per_cent(right(cells, 'base'))} -> {per_cent(right(cells, 'tuned'))}"
+    out.print(Text.assemble("\nAccuracy on held-out passages: ", (gain, "bold")))
     out.print(f"Report: {report}", soft_wrap=True)
     out.print(f'Next:   medalist expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..tools.number_formats import Quantization
-from .options import HeldOutFile, InventoryFile, RunFolder, out
+from .options import HeldOutFile, InventoryFile, RunFolder, emit, out
 
 
 def evaluate(
@@ -84,11 +84,11 @@ def evaluate(
             output=to or Path("evaluation"),
         )
     if as_json:
-        print(json.dumps(metrics, indent=1, ensure_ascii=False))
+        emit(json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False))
         return
     for table in metrics_tables(metrics):
         out.print(table)
-    print(folder)
+    emit(folder)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
@@ -120,11 +120,11 @@ def claims(
 
     results, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
     if as_json:
-        print(json.dumps(results, indent=1, ensure_ascii=False))
+        emit(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False))
         return
     for table in claims_tables(results):
         out.print(table)
-    print(path)
+    emit(path)
 
 
 def report(run: RunFolder) -> None:
@@ -135,7 +135,7 @@ def report(run: RunFolder) -> None:
     from ..runs.report import write_report
     from ..runs.run import open_run
 
-    print(write_report(open_run(run)))
+    emit(write_report(open_run(run)))
 
 
 VERBS = (evaluate, claims, report)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import out
+from .options import emit, out
 
 
 def expand(
@@ -154,9 +154,9 @@ def expand(
     )
     expanded = expander(content, progress=True)
     if as_json:
-        print(json.dumps(expanded.to_dict(), indent=1, ensure_ascii=False))
+        emit(json.dumps(expanded.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
     elif replace:
-        print(expanded.replaced(unsure=unsure))
+        emit(expanded.replaced(unsure=unsure))
         if expanded.warnings:
             say(f"{len(expanded.warnings):,} notations are advised against: without --replace, they are listed.")
     else:

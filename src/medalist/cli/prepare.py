@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..tools.progress import console as remarks
+from .options import emit
 
 
 class _RecipeByDefault(TyperGroup):
@@ -64,7 +65,7 @@ def recipe(
 
     prepared = prepare(load_recipe(recipe, overrides or []))
     remarks.print(prepared_table(prepared.account))
-    print(prepared.folder)
+    emit(prepared.folder)
 
 
 @app.command()
@@ -115,7 +116,7 @@ def medal(
     )
     tables = [table for source in sources for table in named_tables(source, downloads)]
     remarks.print(corpus_table(prepare_medal(tables, out, settings, workers=workers, ray=ray)))
-    print(out)
+    emit(out)
 
 
 @app.command()
@@ -187,7 +188,7 @@ def pubmed(
         seed=seed,
     )
     remarks.print(corpus_table(prepare_pubmed(sources, out, settings, workers=workers, ray=ray)))
-    print(out)
+    emit(out)
 
 
 @app.command()
@@ -256,4 +257,4 @@ def text(
     )
     paths = [named_texts(source, downloads) for source in sources]
     remarks.print(corpus_table(prepare_text(paths, out, settings, workers=workers, ray=ray)))
-    print(out)
+    emit(out)

@@ -16,6 +16,7 @@ from ..expansion.bulk import Account
 from ..expansion.results import ExpandedText, Expansion
 from ..planning.result import Plan
 from ..planning.whole_run import UTILISATION
+from ..tools.progress import visible
 from .tables import gain_text, new_table, share_text
 
 
@@ -281,7 +282,7 @@ _SHOWN = 0.005
 
 def expansions_table(expanded: ExpandedText) -> RenderableType:
     """The text with its short forms marked, a line for each, and the notations that it should not use."""
-    shown = Text(expanded.text)
+    shown = Text(visible(expanded.text))  # as long as the text, so that offsets hold
     for expansion in expanded:
         shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
     for warning in expanded.warnings:
@@ -298,10 +299,10 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
                 if name != expansion.long_form and share >= _SHOWN
             ][:2]
             table.add_row(
-                Text(expanded.surface(expansion)),
-                Text(_answer(expansion)),
+                Text(visible(expanded.surface(expansion))),
+                Text(visible(_answer(expansion))),
                 "" if expansion.evidence == "unlisted" else f"{expansion.probability:.0%}",
-                Text(", ".join(f"{name} {probability:.0%}" for name, probability in others)),
+                Text(visible(", ".join(f"{name} {probability:.0%}" for name, probability in others))),
                 expansion.evidence,
             )
         parts.append(table)
@@ -311,7 +312,7 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
     for warning in expanded.warnings:
         line = f"Avoid {expanded.surface(warning)}: {warning.why}. Write: {warning.instead} ({warning.source})."
         advice.setdefault((warning.notation, warning.instead), line)
-    return Group(*parts, *map(Text, advice.values()))
+    return Group(*parts, *(Text(visible(line)) for line in advice.values()))
 
 
 def account_table(account: Account) -> RenderableType:

@@ -55,7 +55,7 @@ def export(
     else:
         exported = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
     if as_json:
-        emit(json.dumps(exported.record(), indent=1, ensure_ascii=False))
+        emit(json.dumps(exported.record(), indent=1, ensure_ascii=False, allow_nan=False))
         return
     out.print(export_table(exported))
     emit(exported.path)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Overrides, out
+from .options import Overrides, emit, out
 
 
 def train(
@@ -53,7 +53,7 @@ def train(
         asked = requested_recipe(recipe, overrides or [], parent=parent, data=data, inventory=inventory)
         run = train_run(asked, resume=resume)
         if ranks.first:
-            print(run.tuned)
+            emit(run.tuned)
 
 
 def plan(
@@ -107,7 +107,7 @@ def plan(
         mbits=mbits,
     )
     if as_json:
-        print(json.dumps(result.record(), indent=1, ensure_ascii=False))
+        emit(json.dumps(result.record(), indent=1, ensure_ascii=False, allow_nan=False))
         return
     for table in plan_tables(result, hours=hours):
         out.print(table)

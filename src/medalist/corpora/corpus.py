@@ -67,7 +67,7 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
 def write_account(account: Account, work: Path) -> None:
     """Write the account, which marks the work as complete; only `finish` remains to be called."""
     with replacing(work / ACCOUNT) as file:
-        json.dump(account, file, indent=1, ensure_ascii=False)
+        json.dump(account, file, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> Account:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -63,5 +64,12 @@ def _receipt(path: Path) -> Path:
 
 
 def _sha256(path: Path) -> str:
+    state = path.stat()
+    return _hashed(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _hashed(path: Path, *_state: int) -> str:
+    """SHA-256 of a file in a certain state, once per process: MeDAL's tables have gigabytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

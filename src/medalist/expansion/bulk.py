@@ -204,7 +204,7 @@ def _expand_shard(reading: Reading, shard: _Shard) -> None:
     expanded = _expander(reading)([note.text for note in shard.notes])
     with replacing(shard.part) as file:
         for note, one in zip(shard.notes, expanded, strict=True):
-            file.write(json.dumps(_record(note, one, reading.replaced)) + "\n")
+            file.write(json.dumps(_record(note, one, reading.replaced), allow_nan=False) + "\n")
 
 
 def _record(note: Note, expanded: ExpandedText, replaced: Unsure | None) -> Record:

@@ -102,7 +102,7 @@ def write_records(records: Iterable[Record], out: Path, kind: Format, *, notes: 
 
 def _write_jsonl(records: Iterable[Record], file: IO[str]) -> None:
     for record in records:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _rows(record: Record) -> Iterator[Record]:

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from ..corpora.origins import is_public
 from ..data.embedded import clinical
 from ..data.passages import NONE_OF_THESE, Mention
 from ..data.quizzes import Choice
@@ -165,7 +166,7 @@ def _metadata(run: Run, destination: Destination, evaluations: list[Evaluation],
         pipeline_tag="text-generation",
         base_model=destination.base_id,
         base_model_relation="adapter" if lora else "finetune",
-        datasets=["McGill-NLP/medal"] if run.recipe.data.source == "medal" else None,
+        datasets=["McGill-NLP/medal"] if run.recipe.data.source == "medal" and _is_as_named(run) else None,
         tags=[
             "medical",
             "clinical",
@@ -198,12 +199,20 @@ def _data_name(run: Run, name: str) -> str:
     if name != "test":
         return f"Medalist clinical notes, {name.split('-')[1]} half" if name in clinical.NOTES else name
     named = {"sample": "Medalist sample corpus", "medal": "MeDAL", "pubmed": "PubMed abstracts", "text": "plain texts"}
-    return f"{named.get(run.recipe.data.source, 'own data')}, held-out passages"
+    return f"{named[run.recipe.data.source] if _is_as_named(run) else 'own data'}, held-out passages"
+
+
+def _is_as_named(run: Run) -> bool:
+    """Whether the run's data is for certain what `data.source` calls it, not a user's own in the same format."""
+    settings = run.recipe.data
+    return settings.source == "sample" or (settings.path is not None and is_public(Path(settings.path)))
 
 
 def _data_id(run: Run, name: str) -> str:
     if name != "test":
         return name
+    if not _is_as_named(run):
+        return "own-data"
     return {"sample": "medalist-sample", "medal": "McGill-NLP/medal"}.get(
         run.recipe.data.source, run.recipe.data.source
     )

@@ -112,7 +112,7 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
     ]
     claims: Claims = {**made_of, "rows": rows}
     with replacing(path) as file:
-        json.dump(claims, file, indent=1, ensure_ascii=False)
+        json.dump(claims, file, indent=1, ensure_ascii=False, allow_nan=False)
     return claims, path
 
 

@@ -245,7 +245,7 @@ def _keep(
     if quarantine.rows:
         quarantine.write(folder / "quarantine.jsonl")
     with replacing(folder / METRICS_FILE) as file:
-        json.dump(metrics, file, indent=1, ensure_ascii=False)
+        json.dump(metrics, file, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _evaluated(

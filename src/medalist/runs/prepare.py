@@ -108,7 +108,7 @@ def _write_account(
         "fingerprint": {split: fingerprint(part) for split, part in splits.items()} | more.get("fingerprint", {}),
     }
     with replacing(folder / "data.json") as file:
-        json.dump(account, file, indent=2, ensure_ascii=False)
+        json.dump(account, file, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _write(recipe: Recipe, folder: Path) -> None:

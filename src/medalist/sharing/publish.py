@@ -107,7 +107,7 @@ def _merged(run: Run, dtype: FloatType) -> Export:
     export = export_merged(run, target, dtype=dtype, force=True)
     with replacing(note) as file:
         made_of["merged"] = weights_sha256(target)
-        json.dump({"made_of": made_of, "comparison": asdict(export.comparison)}, file, indent=1)
+        json.dump({"made_of": made_of, "comparison": asdict(export.comparison)}, file, indent=1, allow_nan=False)
     return export
 
 

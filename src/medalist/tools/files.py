@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import gzip
 import io
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
 
@@ -20,6 +23,10 @@ MOST_BYTES = 256_000_000
 """The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
 LONGEST_LINE = 64_000_000
 """The longest line, in bytes."""
+_STAGING = "begun-"
+"""Part of the names of folders that are being written."""
+_SETTLED = 1.0
+"""Seconds after which a folder that nobody holds was abandoned, and is not one whose lock is about to be taken."""
 
 
 def must_exist(path: Path, note: str = "") -> None:
@@ -79,9 +86,7 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
+        Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
     except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
         Path(name).unlink(missing_ok=True)
@@ -101,6 +106,16 @@ def can_write(folder: Path) -> bool:
         if is_full(error):
             raise
         return False
+
+
+def _umask() -> int:
+    """The process's umask, read where it can be: setting it to find out opens what other threads write meanwhile."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 @contextmanager
@@ -130,12 +145,34 @@ def undamaged(path: Path) -> Iterator[None]:
 def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """Yield a new folder next to `path` to write in; `put_in_place` renames it to `path` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
+    _remove_abandoned(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.{_STAGING}") as aside, _held(Path(aside)):
         begun = Path(aside) / path.name
         begun.mkdir()
         with writing(path):
             yield begun
         put_in_place(begun, path, keep_if=keep_if)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Lock a folder, which ends with the process at the latest; false if another process holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove folders in which killed processes began to write `path`; they may hold text."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_STAGING}*"):
+        with suppress(FileNotFoundError), _held(left) as mine:
+            if mine and time.time() - left.stat().st_mtime > _SETTLED:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] | None = None) -> None:

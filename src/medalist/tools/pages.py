@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from .progress import visible
 
 
 class Measured(TypedDict):
@@ -24,8 +27,14 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"per_cent": per_cent, "interval": interval}
+    environment.filters |= {"per_cent": per_cent, "interval": interval, "md": markdown}
     return environment
+
+
+def markdown(text: object) -> str:
+    """A name from data for a line of Markdown: no sign of it is markup, HTML or a cell's end."""
+    shown = " ".join(visible(str(text)).split())
+    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", shown).replace("&", "&amp;")
 
 
 def per_cent(cell: Measured | float | None) -> str:

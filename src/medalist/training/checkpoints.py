@@ -87,8 +87,9 @@ class LogWriter(TrainerCallback):
         """Write one line per log event."""
         if not state.is_world_process_zero:
             return
+        line = {"step": state.global_step, "epoch": state.epoch, **(logs or {})}
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **(logs or {})}) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
 class ShowProgress(TrainerCallback):

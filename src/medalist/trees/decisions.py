@@ -66,7 +66,7 @@ class Calibration:
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""
         with replacing(path) as file:
-            json.dump(asdict(self), file, indent=1)
+            json.dump(asdict(self), file, indent=1, allow_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

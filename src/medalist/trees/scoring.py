@@ -179,6 +179,10 @@ def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
     return score_pass(model, tree_pass(tree, attention, model.device).to(model.device))
 
 
+class NonFiniteScoresError(ValueError):
+    """A model's scores are NaN or infinite; the message names the passage."""
+
+
 def score_layouts(
     model: Any,
     layouts: Iterable[Layout],
@@ -198,6 +202,9 @@ def score_layouts(
 
     Yields:
         Each layout with the scores of each of its questions, ``[candidates]`` float32 on the CPU.
+
+    Raises:
+        NonFiniteScoresError: a score is no number, which would be ranked like one.
     """
     model.eval()
     on_cpu = model.device.type == "cpu"
@@ -209,7 +216,13 @@ def score_layouts(
         at = 0
         for layout in batch:
             sizes = layout.tree.candidate_question.bincount().tolist()
-            yield layout, list(torch.split(scores[at : at + sum(sizes)], sizes))
+            found = scores[at : at + sum(sizes)]
+            if not found.isfinite().all():
+                raise NonFiniteScoresError(
+                    f"The model's scores for passage {layout.text_id} are not finite numbers: its weights are damaged, "
+                    "or its dtype is too narrow (model.dtype). Nothing is reported"
+                )
+            yield layout, list(torch.split(found, sizes))
             at += sum(sizes)
             progress(len(sizes))
 
