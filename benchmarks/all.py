@@ -26,6 +26,7 @@ SCRIPTS = {
     "article": [],
     "data": [],
     "plan": [],
+    "serve": [],
 }
 """Name -> options."""
 INTRODUCTION = """# Benchmarks

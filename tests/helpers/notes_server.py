@@ -120,10 +120,10 @@ def running(*command: object, environment: Mapping[str, str] | None = None) -> I
 
 
 if __name__ == "__main__":
+    import torch
+
     from medalist.serving.interface import Limits
     from medalist.serving.server import Address, serve
-
-    import torch
 
     torch.set_num_threads(1)
     serve(lambda: small_expander(sys.argv[1]), Address(port=0), Limits(**json.loads(sys.argv[2])), 20)

@@ -6,6 +6,7 @@ CONTRIBUTING.md states the laws and names the tests of each.
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pytest
@@ -26,6 +27,7 @@ from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import score_tree, separate_score
 from medalist.trees.tree import build_tree, forest, sequences
+from notes_server import running
 
 PASSAGE = [5, 6, 7, 8, 9]
 QUESTIONS = [([10, 11], [[12, 13, 14], [12, 15], [16]]), ([10, 17], [[18, 19], [20]])]
@@ -140,6 +142,27 @@ def test_law_8_a_file_of_clinical_notes_gets_the_answers_that_each_note_gets_alo
             assert found.probability == pytest.approx(in_file["probability"], abs=1e-4)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_law_8_a_server_gives_the_answers_that_each_clinical_note_gets_from_python(tiny_run, tmp_path, together):
+    """The first of the embedded notes, in one request and in six at once."""
+    with NOTES["clinical-development"].open(encoding="utf-8") as file:
+        notes = [json.loads(line)["text"] for line in islice(file, 6)]
+    with running("-m", "medalist", "serve", tiny_run, "--any-case", "--port", "0") as server:
+        if together:
+            results = json.loads(server.ask({"texts": notes})[1])["results"]
+        else:
+            with ThreadPoolExecutor(len(notes)) as clients:
+                bodies = clients.map(lambda note: server.ask({"text": note})[1], notes)
+                results = [json.loads(body)["results"][0] for body in bodies]
+    expander = Expander.load(tiny_run, any_case=True)
+    for note, result in zip(notes, results, strict=True):
+        alone = expander(note)
+        assert len(alone) == len(result["expansions"]) > 3
+        for found, sent in zip(alone, result["expansions"], strict=True):
+            assert [name for name, _ in found.alternatives] == [other["long_form"] for other in sent["alternatives"]]
+            assert found.probability == pytest.approx(sent["probability"], abs=1e-4)
+
+
 def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
     """Neither on standard error nor in any file of the run, the cache or the working folder."""
     command = [sys.executable, "-X", "dev", "-m", "medalist", "expand", tiny_run, NOTE, "--json"]
@@ -147,6 +170,35 @@ def test_law_9_what_is_expanded_leaves_no_trace(tiny_run, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
     assert "secretphrase" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert b"secretphrase" not in path.read_bytes(), path
+
+
+def test_law_9_what_is_sent_to_a_server_is_neither_logged_nor_stored_nor_reported(tiny_run, tmp_path):
+    """Also with all warnings and asyncio's debugging on, and where the environment asks FastAPI to report elsewhere."""
+    environment = {
+        "MEDALIST_CACHE": str(tmp_path / "cache"),
+        "MEDALIST_TOKEN": "0123456789abcdef",
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:1",
+        "PYTHONASYNCIODEBUG": "1",
+    }
+    before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
+    command = ("-X", "dev", "-m", "medalist", "serve", tiny_run, "--port", "0")
+    with running(*command, environment=environment) as server:
+        assert server.ask({"text": NOTE})[0] == 401
+        token = {"Authorization": "Bearer 0123456789abcdef"}
+        assert server.ask({"text": NOTE}, **token)[0] == 200
+        assert server.ask({"text": [NOTE]}, **token)[0] == 422
+        assert server.ask({NOTE: NOTE}, **token)[0] == 422
+        assert server.ask(json.dumps({"text": NOTE}).encode()[:-1], **token)[0] == 400
+        assert server.stop() == 0
+    assert server.text().count("POST /v1/expand") == 5
+    assert "secretphrase" not in server.text()
+    assert "0123456789abcdef" not in server.text()
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"secretphrase" not in path.read_bytes(), path

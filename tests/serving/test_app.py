@@ -12,13 +12,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from notes_server import INVENTORY
 from starlette.testclient import TestClient
 
 from medalist.expansion.expander import Expander
 from medalist.serving.app import create_app
 from medalist.serving.gate import Rules
 from medalist.serving.interface import ExpandAnswer, Limits
+from notes_server import INVENTORY
 
 CANARY = "secretphrase"
 NOTES = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from notes_server import INVENTORY
 from starlette.testclient import TestClient
 
 from medalist.expansion.expander import Expander
@@ -11,6 +10,7 @@ from medalist.serving.app import create_app
 from medalist.serving.gate import HEADERS, Rules
 from medalist.serving.interface import Limits
 from medalist.serving.server import Address
+from notes_server import INVENTORY
 
 TOKEN = "0123456789abcdef"
 

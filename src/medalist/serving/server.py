@@ -41,7 +41,7 @@ class Address:
     no_token: bool = False
     """Listen beyond this machine without a token."""
     allowed_hosts: Sequence[str] = ()
-    """Further names that the Host header may have; on loopback beside "localhost" and its addresses."""
+    """Names that the Host header may have beside "localhost" and its addresses; none, and not on loopback: any."""
 
     def rules(self) -> Rules:
         """Who may ask.
@@ -60,8 +60,8 @@ class Address:
             )
         names = {name.lower() for name in self.allowed_hosts}
         if loopback:
-            names |= _LOOPBACK_NAMES | {self.host.lower()}
-        return Rules(token=token, hosts=frozenset(names) or None)
+            names.add(self.host.lower())
+        return Rules(token=token, hosts=frozenset(names | _LOOPBACK_NAMES) if names else None)
 
     def _token(self) -> str | None:
         if self.token_file is None:
@@ -163,6 +163,12 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for bound in sockets or ():
+            host, port = bound.getsockname()[:2]
+            logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -205,6 +211,4 @@ def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_
         server_header=False,
         timeout_graceful_shutdown=drain_seconds,
     )
-    host, port = bound.getsockname()[:2]
-    logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     _Server(config, gate).run(sockets=[bound])
