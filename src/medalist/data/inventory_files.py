@@ -49,7 +49,9 @@ def inventory_rows(text: str, name: str) -> Iterator[Entry]:
         try:
             return _json_rows(json.loads(text))
         except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno:,}: not JSON ({error.msg})") from None
+            raise ValueError(f"line {error.lineno:,}, column {error.colno:,}: not JSON") from None
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
     if lines and lines[0].split("\t") == MEDAL_HEADER:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):
@@ -209,7 +211,7 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
             if twice:
                 raise ValueError(f"line 1: there are two columns {twice}; remove one")
             return _table_rows(text, mark, GLOSSARY_COLUMNS, columns)
-    found = ", ".join(header.strip().split(separator))
+    found = ", ".join(header.strip().split(separator))[:120]
     raise ValueError(
         f"columns are {found or 'missing'}; a glossary has short_form, long_form and, if known, count and concept"
     )

@@ -110,6 +110,10 @@ def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict
                     raise ValueError(f"found a {type(record).__name__}")
             except (UnicodeDecodeError, UnicodeEncodeError) as error:
                 quarantine.add(path, line, f"not UTF-8: {error.reason}", repr(raw[:200]))
+            except json.JSONDecodeError as error:
+                quarantine.add(path, line, f"not JSON from column {error.colno:,} on", raw.decode("utf-8")[:200])
+            except RecursionError:
+                quarantine.add(path, line, "JSON that is nested too deeply")
             except ValueError as error:
                 quarantine.add(path, line, f"not a JSON object: {error}", raw.decode("utf-8")[:200])
             else:
