@@ -162,7 +162,7 @@ class NoteFile:
             (name for name in ((self.id_column,) if self.id_column else ID_COLUMNS) if name in names), None
         )
         if identifier is None and self.id_column:
-            raise ValueError(f"{self.path} has no column {self.id_column}; it has {', '.join(names)}")
+            raise ValueError(f"{self.path} has no column {self.id_column}; it has {', '.join(names)[:120]}")
         return names.index(text), None if identifier is None else names.index(identifier)
 
 
