@@ -38,8 +38,8 @@ DAMAGE = {
     "LFS": LFS,
 }
 VERBS = {
-    "train RECIPE": ["train", "{bad}.yaml"],
-    "prepare RECIPE": ["prepare", "recipe", "{bad}.yaml"],
+    "train RECIPE": ["train", "{bad}.yaml", "model.base=/nowhere", "data.limit=2"],
+    "prepare RECIPE": ["prepare", "recipe", "{bad}.yaml", "data.limit=2"],
     "prepare a table": ["prepare", "recipe", "{table}", "data.path={bad}.jsonl"],
     "prepare a Parquet table": ["prepare", "recipe", "{table}", "data.path={bad}.parquet"],
     "prepare a CSV table": ["prepare", "recipe", "{table}", "data.path={bad}.csv"],

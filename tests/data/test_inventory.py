@@ -156,7 +156,7 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("cami.csv", CAMI_AUXILIARY + "scan|G|R||CT|S|ct|L||ADAM|||||1|few|\n", "its count is not a whole number"),
         ("cami.csv", CAMI.replace("|LF|", "|Long|"), "columns are (1, not shown"),
         ("cami.csv", CAMI.encode("latin-1"), "line 6: not UTF-8"),
-        ("own.json", "{", "Expecting property name"),
+        ("own.json", "{", "line 1, column 2: not JSON"),
         ("own.json", "5", "a JSON glossary must be an object or a list"),
         ("own.json", '{"RA": [["right atrium"]]}', "entry 1: not a list of long forms"),
         ("own.json", '{"RA": null}', "entry 1: not a list of long forms"),
@@ -363,5 +363,5 @@ def test_a_column_that_stands_twice_is_refused(tmp_path):
 
 def test_json_that_is_none_names_the_line(tmp_path):
     (tmp_path / "own.json").write_text('{"RA": ["room air"],\n "CT": }')
-    with pytest.raises(ValueError, match=r"own\.json: line 2: not JSON"):
+    with pytest.raises(ValueError, match=r"own\.json: line 2, column 8: not JSON"):
         Inventory.read(tmp_path / "own.json")

@@ -257,7 +257,7 @@ def test_json_lines_need_only_offsets(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b'{"id": }', "not a JSON object: Expecting value: line 1 column 8 (char 7)"),
+        (b'{"id": }', "not JSON from column 8 on"),
         (b"[1]", "not a JSON object: found a list"),
         (b'{"id": "b", "text": "caf\xe9"}', "not UTF-8: invalid continuation byte"),
         (b'{"id": "b", "text": "RA \\ud83d"}', "not UTF-8: surrogates not allowed"),

@@ -50,7 +50,9 @@ def inventory_rows(text: str, name: str) -> Iterator[Entry]:
         try:
             return _json_rows(json.loads(text))
         except json.JSONDecodeError as error:
-            raise ValueError(f"line {error.lineno:,}: not JSON ({error.msg})") from None
+            raise ValueError(f"line {error.lineno:,}, column {error.colno:,}: not JSON") from None
+        except RecursionError:
+            raise ValueError("JSON that is nested too deeply") from None
     if lines and lines[0].split("\t") == MEDAL_HEADER:
         return _medal_rows(lines[1:])
     if lines and lines[0].startswith("####"):

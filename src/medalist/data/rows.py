@@ -119,6 +119,10 @@ def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict
                     raise ValueError(f"found a {type(record).__name__}")
             except (UnicodeDecodeError, UnicodeEncodeError) as error:
                 quarantine.add(path, line, f"not UTF-8: {error.reason}")
+            except json.JSONDecodeError as error:
+                quarantine.add(path, line, f"not JSON from column {error.colno:,} on")
+            except RecursionError:
+                quarantine.add(path, line, "JSON that is nested too deeply")
             except ValueError as error:
                 quarantine.add(path, line, f"not a JSON object: {error}")
             else:

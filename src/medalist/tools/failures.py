@@ -55,7 +55,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         full = is_full(error) or any(sign in str(error) for sign in _FULL)
-        if full and getattr(error, "filename", None) is None and not str(error).startswith("The disk"):
+        if full and getattr(error, "filename", None) is None and "The disk" not in str(error):
             raise OSError(errno.ENOSPC, "No space left on device", str(path)) from None
         raise
 
