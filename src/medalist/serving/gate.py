@@ -83,6 +83,8 @@ class Gate:
         self._open = 0
         self.draining = False
         """Whether new requests are refused."""
+        self.abandoned = False
+        """Whether the application ended while a text was still being read."""
 
     def drain(self) -> None:
         """From now on, refuse new requests and those whose body is still arriving; call it in the event loop."""
@@ -102,6 +104,10 @@ class Gate:
             await self._guarded(scope, receive, answer)
         except _Left:
             answer.status = CLIENT_LEFT
+        except asyncio.CancelledError:  # the server's time to finish is over
+            if answer.status is not None:
+                raise
+            await answer.problem(503, "The server is shutting down", **{"Retry-After": "5"}, Connection="close")
         except Exception as error:  # its message may quote a text, so it must not reach the server's own log
             logger.error("Answering failed: %s", described(error))
             if answer.status is None:
