@@ -233,8 +233,8 @@ def test_a_large_body_is_refused_with_an_answer_that_its_client_can_read(process
 
 
 def test_what_cannot_be_answered_in_time_after_sigterm_ends_with_an_error_and_no_traceback(model_folder):
-    with running(SCRIPT, model_folder, limits(), 1) as process, process.connect(60) as connection:
-        connection.sendall(request({"text": f"{CANARY} CT and RA. " * 3000}))
+    with running(SCRIPT, model_folder, limits(characters=10**6), 1) as process, process.connect(60) as connection:
+        connection.sendall(request({"text": f"{CANARY} CT and RA. " * 20_000}))
         time.sleep(0.5)
         began = time.monotonic()
         process.started.terminate()
@@ -244,6 +244,17 @@ def test_what_cannot_be_answered_in_time_after_sigterm_ends_with_an_error_and_no
     assert "POST /v1/expand 503" in process.text()
     assert CANARY not in process.text()
     assert "Traceback" not in process.text()
+
+
+def test_sigterm_does_not_wait_for_a_text_whose_client_has_left(model_folder):
+    with running(SCRIPT, model_folder, limits(characters=10**6)) as process:
+        with process.connect() as connection:
+            connection.sendall(request({"text": "CT and RA. " * 40_000}))
+            time.sleep(0.5)
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - began < 15
 
 
 def test_sigterm_answers_what_was_taken_refuses_what_is_new_and_ends_with_0(model_folder):

@@ -215,7 +215,8 @@ def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_
         timeout_graceful_shutdown=drain_seconds,
     )
     _Server(config, gate).run(sockets=[bound])
-    if gate.abandoned:
+    if gate.cut_off:
         logger.error("Ended before the last requests were answered")
+    if gate.cut_off or gate.still_reading:
         logging.shutdown()
-        os._exit(1)  # Python would abort: its own way out takes the thread away from within torch
+        os._exit(int(gate.cut_off))  # Python could abort: its own way out takes the thread away from within torch
