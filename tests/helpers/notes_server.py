@@ -1,6 +1,7 @@
-"""Serves a tiny model from a process of its own, and talks to it by raw sockets: `python notes_server.py MODEL LIMITS`.
+"""Serves a tiny model from a process of its own, and talks to it by raw sockets: `python notes_server.py MODEL LIMITS
+[DRAIN]`.
 
-LIMITS is a JSON object with fields of `Limits`.
+LIMITS is a JSON object with fields of `Limits`, DRAIN the seconds to answer what was taken.
 """
 
 from __future__ import annotations
@@ -126,4 +127,5 @@ if __name__ == "__main__":
     from medalist.serving.server import Address, serve
 
     torch.set_num_threads(1)
-    serve(lambda: small_expander(sys.argv[1]), Address(port=0), Limits(**json.loads(sys.argv[2])), 20)
+    model, values, *drain = sys.argv[1:]
+    serve(lambda: small_expander(model), Address(port=0), Limits(**json.loads(values)), *map(int, drain))

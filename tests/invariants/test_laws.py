@@ -198,6 +198,7 @@ def test_law_9_what_is_sent_to_a_server_is_neither_logged_nor_stored_nor_reporte
         assert server.stop() == 0
     assert server.text().count("POST /v1/expand") == 5
     assert "secretphrase" not in server.text()
+    assert "telemetry" not in server.text()
     assert "0123456789abcdef" not in server.text()
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):

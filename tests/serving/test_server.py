@@ -109,8 +109,7 @@ def test_a_port_that_is_taken_is_reported_before_a_model_is_loaded(capsys):
 
 
 def test_without_its_packages_it_says_what_to_install(capsys, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("medalist.serving")]:
-        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "medalist.serving.server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(SystemExit):
         main(["serve"])
@@ -227,9 +226,34 @@ def test_a_connection_serves_one_request_after_another(process):
 
 
 def test_a_large_body_is_refused_with_an_answer_that_its_client_can_read(process):
-    status, body = process.ask(b'{"text": "' + b"x" * 3_000_000 + b'"}')
+    status, body = process.ask(b'{"text": "' + b"x" * 12_000_000 + b'"}')
     assert status == 413
     assert b"bytes" in body
+
+
+def test_what_cannot_be_answered_in_time_after_sigterm_ends_with_an_error_and_no_traceback(model_folder):
+    with running(SCRIPT, model_folder, limits(characters=10**6), 1) as process, process.connect(60) as connection:
+        connection.sendall(request({"text": f"{CANARY} CT and RA. " * 20_000}))
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.started.terminate()
+        assert response(connection) == (503, b'{"detail": "The server is shutting down"}')
+        assert process.started.wait(60) == 1
+        assert time.monotonic() - began < 20
+    assert "POST /v1/expand 503" in process.text()
+    assert CANARY not in process.text()
+    assert "Traceback" not in process.text()
+
+
+def test_sigterm_does_not_wait_for_a_text_whose_client_has_left(model_folder):
+    with running(SCRIPT, model_folder, limits(characters=10**6)) as process:
+        with process.connect() as connection:
+            connection.sendall(request({"text": "CT and RA. " * 40_000}))
+            time.sleep(0.5)
+        time.sleep(0.5)
+        began = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - began < 15
 
 
 def test_sigterm_answers_what_was_taken_refuses_what_is_new_and_ends_with_0(model_folder):

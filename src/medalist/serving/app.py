@@ -74,6 +74,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
         queue.start()
         yield
         queue.close(timeout=1.0)  # what clients still wait for was answered before this
+        gate.still_reading = queue.alive
 
     app = FastAPI(
         title="Medalist",

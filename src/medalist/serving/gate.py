@@ -83,6 +83,10 @@ class Gate:
         self._open = 0
         self.draining = False
         """Whether new requests are refused."""
+        self.cut_off = False
+        """Whether a request was not answered because the server's time to finish was over."""
+        self.still_reading = False
+        """Whether the application ended while the model was still reading a text."""
 
     def drain(self) -> None:
         """From now on, refuse new requests and those whose body is still arriving; call it in the event loop."""
@@ -102,6 +106,11 @@ class Gate:
             await self._guarded(scope, receive, answer)
         except _Left:
             answer.status = CLIENT_LEFT
+        except asyncio.CancelledError:  # the server's time to finish is over
+            self.cut_off = True
+            if answer.status is not None:
+                raise
+            await answer.refuse(_Refused(503, "The server is shutting down", **{"Retry-After": "5"}), receive)
         except Exception as error:  # its message may quote a text, so it must not reach the server's own log
             logger.error("Answering failed: %s", described(error))
             if answer.status is None:

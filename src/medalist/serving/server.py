@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -187,6 +188,8 @@ class _Server(uvicorn.Server):
 def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_seconds: int = 30) -> None:
     """Serve until SIGTERM or SIGINT; then refuse new requests, answer those that were taken, and return.
 
+    If these take longer than `drain_seconds`, the process ends with exit code 1.
+
     Args:
         load: makes the expander; called once the address is known to be free.
         address: where to listen, and who may ask.
@@ -212,3 +215,8 @@ def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_
         timeout_graceful_shutdown=drain_seconds,
     )
     _Server(config, gate).run(sockets=[bound])
+    if gate.cut_off:
+        logger.error("Ended before the last requests were answered")
+    if gate.cut_off or gate.still_reading:
+        logging.shutdown()
+        os._exit(int(gate.cut_off))  # Python could abort: its own way out takes the thread away from within torch
