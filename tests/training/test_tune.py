@@ -400,7 +400,7 @@ def assert_same_adapter(one, other):
 @pytest.mark.parametrize("changes", [{"max_steps": 2}, {"epochs": 1.5}, {"epochs": 2}])
 def test_a_run_killed_after_its_last_checkpoint_trains_no_further_when_resumed(changes, model_folder, tmp_path):
     def tuned(*, resume):
-        made = settings(**{"passages_per_step": 16, "evaluate_every": 1, **changes})
+        made = settings(**{"passages_per_step": 2, "evaluate_every": 1, **changes})
         recipe = Recipe(name="t", output=str(tmp_path), training=made)
         run = tmp_path / "run"
         run.mkdir(exist_ok=True)
