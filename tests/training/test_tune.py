@@ -25,6 +25,7 @@ import medalist.training.tune as tuning
 from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention, Passage
+from medalist.models.load import load_base
 from medalist.recipe import Recipe
 from medalist.tools.files import put_in_place
 from medalist.training.batches import Lesson, TreeDataset, collate
@@ -394,3 +395,26 @@ def assert_same_adapter(one, other):
     for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
     assert log_lines(one, "loss") == log_lines(other, "loss")
+
+
+@pytest.mark.parametrize("changes", [{"max_steps": 2}, {"epochs": 1.5}, {"epochs": 2}])
+def test_a_run_killed_after_its_last_checkpoint_trains_no_further_when_resumed(changes, model_folder, tmp_path):
+    def tuned(*, resume):
+        made = settings(**{"passages_per_step": 2, "evaluate_every": 1, **changes})
+        recipe = Recipe(name="t", output=str(tmp_path), training=made)
+        run = tmp_path / "run"
+        run.mkdir(exist_ok=True)
+        counts = tuning.tune(
+            load_base(str(model_folder)),
+            recipe,
+            train=PASSAGES,
+            validation=PASSAGES[:3],
+            inventory=INVENTORY,
+            run=run,
+            resume=resume,
+        )
+        return counts["steps"], (run / "adapter/adapter_model.safetensors").read_bytes()
+
+    unbroken = tuned(resume=False)
+    shutil.rmtree(tmp_path / "run/adapter")
+    assert tuned(resume=True) == unbroken

@@ -20,13 +20,16 @@ from ..tools.shapes import appended_objects
 _NEEDED = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
-def last_checkpoint(run: Path) -> Path | None:
+def last_checkpoint(run: Path, *, before: int | None = None) -> Path | None:
     """The newest complete checkpoint of a run; one that is still being saved has another name.
 
     One with a damaged file is passed over, with a warning, and so is one whose best checkpoint so far is damaged.
+    With `before`, only checkpoints of earlier steps count.
     """
     found = [path for path in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
     for path in sorted(found, key=lambda path: int(path.name.split("-")[1]), reverse=True):
+        if before is not None and int(path.name.split("-")[1]) >= before:
+            continue
         damage = _damage(path) or _damage_of_best(path)
         if damage is None:
             return path

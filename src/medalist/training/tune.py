@@ -123,7 +123,9 @@ def tune(
         )
         trainer.remove_callback(PrinterCallback)
         ranks.where = trainer.where
-        checkpoint = ranks.agreed(last_checkpoint(run)) if resume else None
+        # Resumed at its last step in the middle of an epoch, the Trainer would do one more: it looks only after a step.
+        in_epoch = steps % math.ceil(len(dataset) / settings.passages_per_step) != 0
+        checkpoint = ranks.agreed(last_checkpoint(run, before=steps if in_epoch else None)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     counts: TrainingCounts = {
         "steps": trainer.state.global_step,
