@@ -60,7 +60,8 @@ def test_ordinary_words_are_left_alone_unless_in_capitals_and_not_when_listed_so
     assert is_ordinary_word("To bed", mention_of("To bed", "To", "TO"))
     assert not is_ordinary_word("TO Dr Pell", mention_of("TO Dr Pell", "TO"))
     assert not is_ordinary_word("bp 120/80", mention_of("bp 120/80", "bp", "BP"))
-    assert not is_ordinary_word("went to bed", mention_of("went to bed", "to", "to"))
+    assert is_ordinary_word("stayed in bed", mention_of("stayed in bed", "in", "in")), "listed for inch or not"
+    assert not is_ordinary_word("seen for exam", mention_of("seen for exam", "exam", "exam"))
     assert is_ordinary_word("had a scan", mention_of("had a scan", "a", "A"))
     assert not is_ordinary_word("t 38.2", mention_of("t 38.2", "t", "T"))
 

@@ -95,6 +95,8 @@ _REGIONS = frozenset(
 _NEIGHBOURS = 3
 _COMMON = 500
 """Minimum number of occurrences in running text for a word to be taken only as a word."""
+_EVERYWHERE = 20_000
+"""So many occurrences has a word that is in nearly every sentence, so that it is hardly ever meant as a short form."""
 _ORDINARY = 50
 """A word with more occurrences in running text than this counts as ordinary."""
 
@@ -132,13 +134,16 @@ SIGNS = tuple(field.name for field in fields(Surroundings))
 
 
 def is_ordinary_word(text: str, mention: Mention) -> bool:
-    """Whether a mention is a very common word, not in capitals, and not spelt exactly like the short form.
+    """Whether a mention is a very common word, in lower case or capitalised, and not spelt exactly like the short form.
 
-    When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model.
+    When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model. A word as
+    common as "in" is ruled out even where it is listed so, for inch.
     """
     surface = text[mention.start : mention.end]
-    common = reader.word_counts().get(surface.lower(), 0) >= _COMMON
-    return common and (surface == "a" or surface[1:].islower()) and surface != mention.short_form
+    count = reader.word_counts().get(surface.lower(), 0)
+    if len(surface) < 2 or not surface[1:].islower():
+        return False
+    return count >= _EVERYWHERE or (count >= _COMMON and surface != mention.short_form)
 
 
 def is_unit(text: str, mention: Mention) -> bool:
