@@ -134,14 +134,14 @@ SIGNS = tuple(field.name for field in fields(Surroundings))
 
 
 def is_ordinary_word(text: str, mention: Mention) -> bool:
-    """Whether a mention is a very common word, in lower case or capitalised, and not spelt exactly like the short form.
+    """Whether a mention is a very common word, not in capitals, and not spelt exactly like the short form.
 
     When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model. A word as
     common as "in" is ruled out even where it is listed so, for inch.
     """
     surface = text[mention.start : mention.end]
     count = reader.word_counts().get(surface.lower(), 0)
-    if len(surface) < 2 or not surface[1:].islower():
+    if surface != "a" and not surface[1:].islower():
         return False
     return count >= _EVERYWHERE or (count >= _COMMON and surface != mention.short_form)
 
