@@ -161,9 +161,15 @@ class Inventory:
         with replacing(path) as file:
             writer = csv.writer(file)
             writer.writerow(["short_form", "long_form", "count", "concept"])
-            for short_form, senses in self.senses.items():
-                for sense in senses:
-                    writer.writerow([short_form, sense.long_form, sense.count, sense.concept or ""])
+            writer.writerows(self.rows())
+
+    def rows(self) -> list[tuple[str, str, int, str | None]]:
+        """Short form, long form, count and concept of each sense, as `of` takes them."""
+        return [
+            (short_form, sense.long_form, sense.count, sense.concept)
+            for short_form, senses in self.senses.items()
+            for sense in senses
+        ]
 
     def __len__(self) -> int:
         return len(self.senses)

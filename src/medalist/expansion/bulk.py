@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..data.embedded import reader
-from ..models.base import weights_sha256
 from ..tools.files import replacing
 from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
@@ -30,7 +28,7 @@ from .expander import Expander
 from .notes import Note, NoteFile
 from .outputs import Format, Record, write_records
 from .results import DoNotUse, ExpandedText, Expansion, Unsure
-from .where import find_run
+from .where import weights_of
 
 SHARD = 64
 """Notes in a shard."""
@@ -162,11 +160,10 @@ def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:
     for note in source:
         digest.update(json.dumps([note.id, note.text]).encode())
         count += 1
-    tuned = reader.ADAPTER if reading.run is None else find_run(reading.run).trained_to_end()
     own = reading.glossary and hashlib.sha256(reading.glossary.read_bytes()).hexdigest()
     options = {key: value for key, value in asdict(reading).items() if key not in ("run", "glossary")}
     settings = {"medalist": __version__, "shard": SHARD, "notes": digest.hexdigest(), "glossary": own}
-    return settings | {"model": weights_sha256(tuned)} | options, count
+    return settings | {"model": weights_of(reading.run)} | options, count
 
 
 def _open_work(work: Path, settings: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
+import torch
 from torch import Tensor
 
 from ..data.embedded import reader
@@ -140,6 +141,12 @@ class Expander:
     def inventory(self) -> Inventory:
         """The short forms that it knows, the glossary's included, with the senses that it offers for each."""
         return self._answers.lexicon.senses
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self._loaded.model.device
+        return device
 
     @overload  # mypy: a string is an iterable of strings too; the first signature that fits counts
     def __call__(self, text: str, *, progress: bool = False) -> ExpandedText: ...  # type: ignore[overload-overlap]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..models.base import cache_folder
+from ..data.embedded import reader
+from ..models.base import cache_folder, weights_sha256
 from ..runs.run import Run, is_run, open_run
 from ..sharing.publication import check_repo_name
 from ..sharing.pull import pull
@@ -28,6 +29,15 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
         return open_run(Path(name))
     folder = cache_folder() / "runs" / f"{name}@{revision or 'main'}".replace("/", "--")
     return open_run(folder) if is_run(folder) else pull(str(name), revision=revision, out=folder)
+
+
+def weights_of(name: str | Path | None, *, revision: str | None = None) -> str:
+    """SHA-256 of the tuned weights of a run, or of the reader's for None; arguments and errors as for `find_run`.
+
+    Raises:
+        FileNotFoundError: its training has not finished.
+    """
+    return weights_sha256(reader.ADAPTER if name is None else find_run(name, revision=revision).trained_to_end())
 
 
 def is_hub_id(name: str | Path) -> bool:

@@ -1,0 +1,336 @@
+"""The spaCy component: `nlp.add_pipe("medalist")` expands the short forms of every document. Needs `medalist[spacy]`.
+
+spaCy finds it by the entry point `spacy_factories` of this package. `doc._.abbreviations` and `span._.long_form` mean
+what they mean after scispaCy's `AbbreviationDetector`; docs/spacy.md lists all attributes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+try:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Span
+except ImportError:
+    raise ImportError("medalist's spaCy component needs spaCy: pip install medalist[spacy]") from None
+
+import torch
+
+from .. import __version__
+from ..data.inventory import Inventory
+from ..tools.files import replacing
+from .evidence import read_glossary
+from .expander import Expander
+from .results import ExpandedText, Expansion
+from .where import weights_of
+
+GROUP = "medalist"
+"""Where `doc.spans` keeps the short forms; also the attribute of a span that holds all about them."""
+AT_A_TIME = 32
+"""Texts read at a time at most: after spaCy's 1,000, the first document would take minutes on a CPU."""
+_STORED = "medalist.json"
+
+Only = Literal["answered", "sure", "defined"]
+"""Which short forms a document lists: those with an answer, with a sure one, or that the text itself defines."""
+_KEPT: dict[Only | None, Callable[[Expansion], bool]] = {
+    None: lambda _: True,
+    "answered": lambda one: one.long_form is not None,
+    "sure": lambda one: one.sure,
+    "defined": lambda one: one.definition is not None,
+}
+
+
+class MedalistComponent:
+    """Expands short forms as `Expander` does; the model is loaded at the first text, once in each process.
+
+    Args:
+        model: a run's folder or the Hub id of a published one; None: the reader that comes with the package.
+        options: the other arguments of `Expander.load`.
+        only: as for `make_component`.
+        make_serializable: as for `make_component`.
+
+    Raises:
+        ValueError: another component has taken an attribute that this one sets.
+    """
+
+    def __init__(
+        self, model: str | None, options: dict[str, Any], *, only: Only | None = None, make_serializable: bool = False
+    ) -> None:
+        _add_attributes()
+        self._model, self._options = model, options
+        self._only, self._make_serializable = only, make_serializable
+        self._read_glossary: Inventory | None = None
+        self._expected: str | None = None
+        self._expander: Expander | None = None
+        self._loaded_in = 0
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Expand the short forms of one document."""
+        return self._filled(doc, self.expander(doc.text))
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = AT_A_TIME) -> Iterator[Doc]:
+        """Expand a stream of documents, several at a time."""
+        pairs = ((doc.text, doc) for doc in stream)
+        for expanded, doc in self.expander.pipe(pairs, batch_size=min(batch_size, AT_A_TIME), as_tuples=True):
+            yield self._filled(doc, expanded)
+
+    @property
+    def expander(self) -> Expander:
+        """The expander itself.
+
+        Raises:
+            FileNotFoundError: there is no such run or glossary.
+            ValueError: the run, the glossary or the settings are wrong, or the run's weights are not those of the saved
+                pipeline.
+            RuntimeError: it is in use by `nlp.pipe(n_process=...)` and the model was put on a GPU before.
+        """
+        if multiprocessing.parent_process() is not None:
+            torch.set_num_threads(1)  # a forked process hangs where it waits for threads that only its parent has
+        if self._expander is None:
+            self._check_weights()
+            self._expander = Expander.load(self._model, **self._options | {"glossary": self._glossary()})
+            self._loaded_in = os.getpid()
+        elif self._loaded_in != os.getpid() and self._expander.device.type != "cpu":
+            raise RuntimeError(
+                "The model is on a GPU, which processes cannot share: call nlp.pipe with n_process=1, which sends the "
+                "model several texts at a time"
+            )
+        return self._expander
+
+    def _check_weights(self) -> None:
+        if self._expected is not None and (found := self._weights()) != self._expected:
+            raise ValueError(
+                f"{self._model or 'The reader'} holds weights with SHA-256 {found[:12]}…, but the pipeline was saved "
+                f"with {self._expected[:12]}…: load it with the model that it was saved with, or save it again"
+            )
+
+    def _weights(self) -> str:
+        return weights_of(self._model, revision=self._options["revision"])
+
+    def _filled(self, doc: Doc, expanded: ExpandedText) -> Doc:
+        """Store the expansions, as plain values that `Doc.to_bytes` can write."""
+        placed: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for one in filter(_KEPT[self._only], expanded):
+            span = _aligned(doc, one.start, one.end)
+            values = one.to_dict()
+            if one.definition is not None:  # relative to the span, so that it holds in part of a document too
+                values["long_form_at"] = [offset - span.start_char for offset in one.definition]
+            placed.setdefault((span.start, span.end), []).append(values)
+        spans = []
+        for (start, end), all_ in placed.items():
+            doc[start:end]._.set(GROUP, all_)
+            names = [_name(values) for values in all_] if len(all_) > 1 else [""]
+            spans += [Span(doc, start, end, span_id=name) for name in names]
+        doc.spans[GROUP] = spans
+        # set only where they differ from what they are by default: spaCy warns when it joins documents that have values
+        if expanded.warnings:
+            doc._.medalist_warnings = [warning.to_dict() for warning in expanded.warnings]
+        if self._make_serializable:
+            doc._.medalist_serializable = True
+        return doc
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """What `to_disk` stores."""
+        return json.dumps(self._stored()).encode()
+
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> MedalistComponent:
+        """Take up what `to_bytes` stored; see `from_disk`."""
+        return self._take(json.loads(data))
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Store which model it is, with the SHA-256 of its tuned weights, and the entries of the glossary.
+
+        No weights are stored. The settings are in the pipeline's own `config.cfg`.
+        """
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path) / _STORED) as file:
+            json.dump(self._stored(), file, indent=1, ensure_ascii=False)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> MedalistComponent:
+        """Take up what `to_disk` stored, as far as it belongs to the settings, which may have been changed since.
+
+        Stored entries take the place of a glossary of the same name, whose file need not exist. The SHA-256 counts for
+        the same model and revision.
+        """
+        return self._take(json.loads((Path(path) / _STORED).read_text(encoding="utf-8")))
+
+    def _stored(self) -> dict[str, Any]:
+        glossary = self._glossary()
+        return {
+            "medalist": __version__,
+            "model": self._model,
+            "revision": self._options["revision"],
+            "weights": self._weights(),
+            "glossary": self._options["glossary"],
+            "entries": None if glossary is None else glossary.rows(),
+        }
+
+    def _glossary(self) -> Inventory | None:
+        if self._read_glossary is None and self._options["glossary"] is not None:
+            self._read_glossary = read_glossary(self._options["glossary"])
+        return self._read_glossary
+
+    def _take(self, stored: dict[str, Any]) -> MedalistComponent:
+        same_model = (stored["model"], stored["revision"]) == (self._model, self._options["revision"])
+        self._expected = stored["weights"] if same_model else None
+        kept = stored["entries"] is not None and stored["glossary"] == self._options["glossary"]
+        self._read_glossary = Inventory.of(map(tuple, stored["entries"]), "glossary") if kept else None
+        self._expander = None
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the model, which a new process loads for itself."""
+        return self.__dict__ | {"_expander": None}
+
+
+@Language.factory(
+    "medalist",
+    assigns=["doc._.abbreviations", "doc._.medalist_warnings", "span._.long_form", "span._.expansion"],
+    default_config={
+        "model": None,
+        "revision": None,
+        "glossary": None,
+        "any_case": None,
+        "min_probability": None,
+        "one_sense_per_text": False,
+        "only": None,
+        "make_serializable": False,
+    },
+)
+def make_component(
+    nlp: Language,
+    name: str,
+    model: str | None,
+    revision: str | None,
+    glossary: str | dict[str, str | list[str]] | None,
+    any_case: bool | None,
+    min_probability: float | None,
+    one_sense_per_text: bool,
+    only: Only | None,
+    make_serializable: bool,
+) -> MedalistComponent:
+    """Make the component for a pipeline: ``nlp.add_pipe("medalist", config={"model": "runs/demo"})``.
+
+    Args:
+        nlp: the pipeline.
+        name: the component's name in it.
+        model: as for `MedalistComponent`.
+        revision: as for `Expander.load`.
+        glossary: the path of a file, or short form -> long form or forms.
+        any_case: as for `Expander.load`.
+        min_probability: as for `Expander.load`.
+        one_sense_per_text: as for `Expander.load`.
+        only: which short forms `doc._.abbreviations` holds; None: all. With "defined", each one has a `long_form`, as
+            after scispaCy's detector.
+        make_serializable: make `doc._.abbreviations` plain dictionaries and `span._.long_form` a string, as scispaCy's
+            detector does. Documents can be stored and sent to other processes in any case.
+    """
+    options = {
+        "revision": revision,
+        "glossary": glossary,
+        "any_case": any_case,
+        "min_probability": min_probability,
+        "one_sense_per_text": one_sense_per_text,
+    }
+    return MedalistComponent(model, options, only=only, make_serializable=make_serializable)
+
+
+def _aligned(doc: Doc, start: int, end: int) -> Span:
+    """The tokens that hold the characters: "F/u" where only "F" is the short form."""
+    span = doc.char_span(start, end, alignment_mode="expand")
+    assert span is not None  # only offsets outside the text have no tokens
+    return span
+
+
+def _name(values: dict[str, Any]) -> str:
+    """Tells apart the short forms of one token, as in "ER+/PR+": spaCy keeps one attribute for each range of tokens."""
+    return f"{values['start']}-{values['end']}"
+
+
+def _found(span: Span) -> dict[str, Any] | None:
+    """All about the short form that a span is; of a token that holds several the first, unless the span names one."""
+    all_: Sequence[dict[str, Any]] = span._.get(GROUP) or ()
+    return next((values for values in all_ if span.id_ == _name(values)), all_[0] if all_ else None)
+
+
+def _field(name: str, span: Span) -> Any:
+    values = _found(span)
+    return None if values is None else values[name]
+
+
+def _alternatives(span: Span) -> list[tuple[str, float]]:
+    return [(one["long_form"], one["probability"]) for one in _field("alternatives", span) or ()]
+
+
+def _long_form(span: Span) -> Span | str | None:
+    """The tokens that define a short form; None if the text does not define it, or not in this part of a document."""
+    values = _found(span)
+    if values is None or values["definition"] is None:
+        return None
+    start, end = (span.start_char + offset for offset in values["long_form_at"])
+    if start < 0 or end > len(span.doc.text):
+        return None
+    defining = _aligned(span.doc, start, end)
+    return defining.text if span.doc._.medalist_serializable else defining
+
+
+def _abbreviations(doc: Doc) -> list[Span] | list[dict[str, Any]]:
+    spans = list(doc.spans.get(GROUP) or ())
+    return [_plain(span) for span in spans] if doc._.medalist_serializable else spans
+
+
+def _plain(span: Span) -> dict[str, Any]:
+    """ScispaCy's keys, of which those of the long form are None if the text does not define it, and our own."""
+    values = _found(span)
+    assert values is not None
+    long: Span | None = None
+    if values["definition"] is not None:
+        long = _aligned(span.doc, *(span.start_char + offset for offset in values["long_form_at"]))
+    return {
+        "short_text": span.text,
+        "short_start": span.start,
+        "short_end": span.end,
+        "long_text": long and long.text,
+        "long_start": long and long.start,
+        "long_end": long and long.end,
+        "expansion": values["long_form"],
+        **{name: values[name] for name in ("probability", "alternatives", "evidence", "sure")},
+    }
+
+
+_SPAN: dict[str, Callable[[Span], Any]] = {
+    "long_form": _long_form,
+    "expansion": partial(_field, "long_form"),
+    "probability": partial(_field, "probability"),
+    "alternatives": _alternatives,
+    "evidence": partial(_field, "evidence"),
+    "sure": partial(_field, "sure"),
+}
+_SHARED = {"abbreviations", "long_form"}
+"""Attributes that scispaCy's detector sets too, with the same meaning."""
+
+
+def _add_attributes() -> None:
+    for name, getter in _SPAN.items():
+        _add(Span, name, getter=getter)
+    _add(Span, GROUP, default=None)
+    _add(Doc, "abbreviations", getter=_abbreviations)
+    _add(Doc, "medalist_warnings", default=[])
+    _add(Doc, "medalist_serializable", default=False)
+
+
+def _add(holder: Any, name: str, **what: Any) -> None:
+    """Add an attribute, unless another component has taken its name for something else."""
+    if name not in _SHARED and holder.has_extension(name):
+        default, _, getter, _ = holder.get_extension(name)
+        if (default, getter) != (what.get("default"), what.get("getter")):
+            raise ValueError(
+                f"Another component has defined {holder.__name__}._.{name}, which medalist sets: use one of the two"
+            )
+    holder.set_extension(name, force=True, **what)
