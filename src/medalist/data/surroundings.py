@@ -155,22 +155,27 @@ def is_unit(text: str, mention: Mention) -> bool:
 def surroundings(text: str, mention: Mention) -> Surroundings:
     """Compute the signs for a mention in a text."""
     surface = text[mention.start : mention.end]
-    before, after = text[max(0, mention.start - 120) : mention.start], text[mention.end : mention.end + 120]
+    before = text[max(0, mention.start - 120) : mention.start]
     word = _commonness(surface)
-    neighbours = [*_WORD.findall(before)[-_NEIGHBOURS:], *_WORD.findall(after)[:_NEIGHBOURS]]
-    shouted = [_is_shouted_word(neighbour) for neighbour in neighbours]
     region = surface in _REGIONS
     return Surroundings(
         word=word,
         shouted_word=word if surface.isupper() and len(surface) > 1 else 0.0,
         lower_word=word if surface.islower() else 0.0,
-        capitals=word * sum(shouted) / len(shouted) if shouted else 0.0,
+        capitals=word * shouting(text, mention),
         numbered=float(bool(_NUMBERED.search(before))),
         region=float(region),
         place=float(region and bool(_PLACE.search(before))),
         name=float(bool(_NAME.search(before))),
         word_length=float(min(len(surface), 6)) if word else 0.0,
     )
+
+
+def shouting(text: str, mention: Mention) -> float:
+    """Share of the words around a mention that are ordinary words in capitals, 0 to 1."""
+    before, after = text[max(0, mention.start - 120) : mention.start], text[mention.end : mention.end + 120]
+    neighbours = [*_WORD.findall(before)[-_NEIGHBOURS:], *_WORD.findall(after)[:_NEIGHBOURS]]
+    return sum(map(_is_shouted_word, neighbours)) / len(neighbours) if neighbours else 0.0
 
 
 def _commonness(surface: str) -> float:

@@ -16,7 +16,7 @@ from ..data.definitions import Definition, find_definitions
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory
 from ..data.passages import Mention, without_overlap
-from ..data.surroundings import is_ordinary_word, is_unit, surroundings
+from ..data.surroundings import is_ordinary_word, is_unit, shouting, surroundings
 from .results import Evidence
 
 Glossary = Inventory | str | Path | Mapping[str, str | Sequence[str]]
@@ -161,4 +161,4 @@ def _looks_like_short_form(text: str, mention: Mention) -> bool:
     if capitals < 2 or 2 * capitals < letters or 2 * letters < len(short_form) or _NO_SHORT_FORM.fullmatch(short_form):
         return False
     signs = surroundings(text, mention)
-    return not signs.word and not signs.name and signs.capitals < 0.5
+    return not signs.word and not signs.name and shouting(text, mention) < 0.5
