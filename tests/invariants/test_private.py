@@ -126,6 +126,4 @@ def test_no_reader_tells_a_word_of_a_damaged_file(verb, tmp_path, monkeypatch, c
             told = "".join(capsys.readouterr())
             written = [path for path in here.rglob("*") if path.is_file() and not is_data(path)]
             assert "zibbelworth" not in told.lower(), name
-            assert not [
-                path for path, content in written.items() if b"zibbelworth" in content.lower() and not is_data(path)
-            ]
+            assert not [path for path in written if b"zibbelworth" in path.read_bytes().lower()], name

@@ -108,7 +108,8 @@ def test_a_run_whose_data_is_gone_says_so_and_loads_nothing(folder, capsys):
     assert "no validation data to fit one on" in capsys.readouterr().err
 
 
-def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys):
+def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("medalist.evaluation.calibration.LEAST_OFFERED", 10**9)  # so many offers nothing has
     copy = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
     run = open_run(copy)
     evaluation = run.recipe.evaluation.model_copy(update={"precision": 0.9999})

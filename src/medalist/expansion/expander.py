@@ -70,9 +70,9 @@ class Expander:
         min_probability: float | None = None,
         one_sense_per_text: bool = False,
     ) -> None:
-        if min_probability is None:
+        if min_probability is None:  # a calibration for which nothing is sure has a threshold that nothing reaches
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
-        if not 0 <= min_probability <= 1:
+        elif not 0 <= min_probability <= 1:
             raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
         self._loaded, self._one_sense = loaded, one_sense_per_text
         own = NO_SENSES if glossary is None else read_glossary(glossary)
