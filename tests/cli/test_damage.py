@@ -162,6 +162,7 @@ def test_a_folder_or_nothing_in_a_file_s_place_gets_one_line(verb, places, tmp_p
         assert code != 0, verb
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READS)
 def test_a_damaged_file_of_a_run_gets_one_line_from_each_verb_that_reads_it(name, places, tmp_path, capsys):
     run = tmp_path / places["run"].name

@@ -126,6 +126,7 @@ def test_a_prepare_that_fails_or_is_killed_anywhere_ends_well_when_it_is_run_aga
     walk(lambda folder: prepare(recipe_in(folder)), None, tmp_path, every=EVERY)
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_or_is_killed_anywhere_ends_with_the_same_bits_when_resumed(recipe_in, tmp_path):
     begun, whole = tmp_path / "begun", tmp_path / "whole"
     start_run(recipe_in(whole))  # its steps are those of a prepare; it names its folder, so it is made where it is used
@@ -133,15 +134,18 @@ def test_a_training_that_fails_or_is_killed_anywhere_ends_with_the_same_bits_whe
     walk(lambda folder: train(recipe_in(folder), resume=True), begun, tmp_path, every=SOME)
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_or_is_killed_anywhere_can_be_started_again(recipe_in, tmp_path):
     walk(lambda folder: start_run(recipe_in(folder)), None, tmp_path, every=SOME)
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_or_is_killed_anywhere_ends_well_when_it_is_run_again(trained, source, tmp_path):
     on = HeldOut(data=source / "notes.jsonl")
     walk(lambda folder: evaluate_run(open_run(folder / "runs/mine"), on), trained, tmp_path, every=EVERY)
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_or_is_killed_anywhere_is_whole_or_not_there(trained, source, tmp_path):
     on = HeldOut(data=source / "notes.jsonl")
 
