@@ -71,7 +71,7 @@ def test_a_file_that_holds_no_json_object_is_refused(tmp_path, text):
     with pytest.raises(
         ValueError,
         match=(
-            r"metrics\.json (is damaged or not what it should be|is not valid JSON|does not contain a JSON object).*Remove it and run `medalist "
+            r"metrics\.json (is damaged or not|does not contain a JSON object).*Remove it and run `medalist "
             r"evaluate`"
         ),
     ):
