@@ -97,12 +97,17 @@ def test_the_laws_hold_in_it_and_would_be_seen_to_fail(whole):
 
 
 def test_figures_follow_from_what_was_measured(whole):
-    for record in stage(whole, "8b")["records"]:
-        if record.get("table") == "Training" and "planned" in record:
+    records = [record for record in stage(whole, "8b")["records"] if record.get("table") == "Training"]
+    for record in records:
+        if "share_of_peak" in record:
             mean = sum(record["nodes"]) / len(record["nodes"])
             assert record["tokens_per_second"] == pytest.approx(mean / record["seconds_per_step"])
             assert 0 < record["share_of_peak"] < 1
-            assert "error" not in record["planned"] and record["planned"].get("operations", 1) > 0
+    # The plan knows neither a causal kernel nor peft's copies: those records leave it empty.
+    planned = {record["name"]: record["planned"] for record in records if record.get("planned")}
+    assert {"trees, 4k, as shipped", "one tree, as shipped"} <= set(planned)
+    assert "rows, 4k, right-padded, flash" not in planned
+    assert all("error" not in plan and plan["operations"] > 0 < plan["peak"] for plan in planned.values())
 
 
 def test_the_summary_has_a_table_of_the_stages_and_theirs(whole):

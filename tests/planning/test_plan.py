@@ -447,10 +447,26 @@ def test_at_a_rate_that_it_is_told_the_plan_says_how_long_and_what_fits(capsys):
     shown = shown_plan(capsys, "--tflops", "300", "--hours", "0.5")
     hours = 3750 * found["step_seconds"] / 3600
     assert "seconds at 300 TFLOP/s" in shown and f"training {hours:,.2f} 3,750 steps" in shown
-    assert f"In 0.5 hours: training.max_steps={int(1800 / found['step_seconds'])}" in shown
     assert "say --tflops" in shown_plan(capsys, "--hours", "2")
     shared = json.loads(shown_plan(capsys, "--tflops", "300", "--devices", "2", "--json"))
     assert shared["step_seconds"] == pytest.approx(found["step_seconds"] / 2)
+
+
+def test_what_fits_into_some_hours_leaves_room_for_the_rest_of_the_run(capsys):
+    found = json.loads(shown_plan(capsys, "--tflops", "300", "--json"))
+    parts = {part["name"]: part["seconds"] for part in found["parts"]}
+    rest = parts["download"] + parts["preparation"] + parts["both evaluations"]
+    look = parts["looks at validation"] / 15  # one look after each 250 steps
+    hours = (rest + 1000 * (found["step_seconds"] + look / 250)) / 3600 + 1e-6
+    assert f"training.max_steps=1000, or data.limit={1000 * 16} " in shown_plan(
+        capsys, "--tflops", "300", "--hours", str(hours)
+    )
+    assert f"data.limit={500 * 16} " in shown_plan(
+        capsys, "--tflops", "300", "--hours", str(hours), "training.epochs=2", "training.max_steps=2000"
+    )
+    assert "hours: the whole run." in shown_plan(capsys, "--tflops", "300", "--hours", "1000")
+    alone = f"not one step; download, preparation and evaluations alone take {rest / 3600:,.2f}."
+    assert alone in shown_plan(capsys, "--tflops", "300", "--hours", "0.01")
 
 
 def test_the_whole_run_is_the_sum_of_its_parts(capsys):

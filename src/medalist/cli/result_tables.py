@@ -175,7 +175,7 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
 
     Args:
         plan: what to show.
-        hours: also say how many steps fit into this many hours.
+        hours: also say how much training fits into this many hours.
     """
     place, peak = plan.place, plan.peaks[0]
     many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
@@ -210,11 +210,8 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
     yield table
     yield _whole_run(plan)
     yield from _on_cards(plan)
-    if plan.step_seconds is not None and hours is not None:
-        fit = int(hours * 3600 / plan.step_seconds)
-        yield f"In {hours:g} hours: training.max_steps={fit}" if fit else f"In {hours:g} hours: not one step."
-    elif hours is not None:
-        yield "How many steps fit into these hours is not known without times: say --tflops."
+    if hours is not None:
+        yield Text(_what_fits(plan, hours))
     if plan.untimed:
         yield Text(f"No times: {plan.untimed}.")
     yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
@@ -237,6 +234,20 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
                 one.verdict,
             )
         yield table
+
+
+def _what_fits(plan: Plan, hours: float) -> str:
+    """How much training some hours hold."""
+    found = plan.within(hours)
+    if found is None:
+        return "How much fits into these hours is not known without times: say --tflops."
+    if not found.steps:
+        before = f"; download, preparation and evaluations alone take {found.rest / 3600:,.2f}" if found.rest else ""
+        return f"In {hours:g} hours: not one step{before}."
+    if plan.steps is not None and plan.steps <= found.steps:
+        return f"In {hours:g} hours: the whole run."
+    whole = f", or data.limit={found.passages} to see all of fewer passages" if found.passages else ""
+    return f"In {hours:g} hours, with the rest of the run: training.max_steps={found.steps}{whole}."
 
 
 def _whole_run(plan: Plan) -> RenderableType:

@@ -81,7 +81,8 @@ def plan(
         float, typer.Option(min=0.001, help="Speed of the connection, in Mbit/s, for the time of downloads.")
     ] = 200.0,
     hours: Annotated[
-        float | None, typer.Option(min=0, help="Also say how many steps fit into this many hours.")
+        float | None,
+        typer.Option(min=0, help="Also say how much training fits into this many hours with the rest of the run."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -151,6 +151,8 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         scoring=scoring_work(where.shape, place, scored),
         scored=questions,
         steps=(steps := _steps(recipe, where.trees)),
+        passages_per_step=count,
+        epochs=settings.epochs,
         around=around(recipe, where.shape, where.trees.counts, steps=steps, mentions=mentions),
     )
 

@@ -55,6 +55,18 @@ class OnCard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Within:
+    """What fits into some hours."""
+
+    steps: int
+    """Optimiser steps, with their looks at validation."""
+    passages: int
+    """Passages whose epochs take as many steps or fewer."""
+    rest: float
+    """Seconds of download, preparation and both evaluations, which the hours must hold too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What a recipe needs."""
 
@@ -84,6 +96,10 @@ class Plan:
     """Mentions of that tree."""
     steps: int | None
     """Optimiser steps of the run; None where the recipe bounds neither steps nor passages."""
+    passages_per_step: int
+    """Passages of an optimiser step, over all devices."""
+    epochs: float
+    """Passes over the passages."""
     around: Around
     """What comes before and after training."""
     mbits: float = MBITS
@@ -144,6 +160,19 @@ class Plan:
     def whole_seconds(self) -> float | None:
         """Seconds of all parts that are known; None if training is not."""
         return known_total(self.parts)
+
+    def within(self, hours: float) -> Within | None:
+        """How much training fits into so many hours beside the rest of the run, as far as the rest is known.
+
+        Returns:
+            None if no time of a step is known; zero steps if the rest alone takes longer.
+        """
+        if self.step_seconds is None:
+            return None
+        rest = sum(part.seconds or 0.0 for part in self.parts if part.name not in ("training", "looks at validation"))
+        step = self.step_seconds + self.around.look_seconds_per_step(self.scoring_seconds)
+        steps = max(0, int((3600 * hours - rest) / step))
+        return Within(steps=steps, passages=int(steps / self.epochs) * self.passages_per_step, rest=rest)
 
     def _seconds(self, forward: float, backward: float = 0.0) -> float | None:
         """Seconds of this many operations on one device."""

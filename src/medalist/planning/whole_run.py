@@ -81,6 +81,16 @@ class Around:
     """Mentions of each."""
     tested: float | None
     """Mentions that each of the two evaluations scores."""
+    evaluate_every: int
+    """Optimiser steps between two validation passes."""
+
+    def look_seconds_per_step(self, thousand_seconds: float | None) -> float:
+        """A step's share of the validation passes, in seconds; 0 if it is not known.
+
+        Args:
+            thousand_seconds: seconds to score 1,000 mentions on one device.
+        """
+        return (self.validated or 0.0) / 1000 * (thousand_seconds or 0.0) / self.evaluate_every
 
 
 def around(recipe: Recipe, shape: ModelShape, counts: Counts, *, steps: int | None, mentions: float) -> Around:
@@ -104,6 +114,7 @@ def around(recipe: Recipe, shape: ModelShape, counts: Counts, *, steps: int | No
         downloaded=tuple(name for name, _ in items),
         preparation=_preparation(recipe),
         looks=None if steps is None else max(1, -(-steps // recipe.training.evaluate_every)),
+        evaluate_every=recipe.training.evaluate_every,
         validated=None if validation is None else validation * mentions,
         tested=None if test is None else test * mentions,
     )
