@@ -1,3 +1,8 @@
+"""Recipes: reading, overrides, mistakes.
+
+Covers `tools.wrong_settings` too.
+"""
+
 from __future__ import annotations
 
 import copy
@@ -116,12 +121,13 @@ def test_recipe_cannot_be_changed():
         (
             {"training": 5},
             (),
-            "mine.yaml, key training: input should be a valid dictionary or instance of TrainingSettings (found 5)",
+            "mine.yaml, key training: this is a section of keys, not a value (found 5)",
         ),
         (
             {"name": "../elsewhere"},
             (),
-            r"mine.yaml, key name: string should match pattern '^[\w][\w.-]*$' (found '../elsewhere')",
+            "mine.yaml, key name: letters, digits, _, - and . are allowed, beginning with a letter, a digit or _ "
+            "(found '../elsewhere')",
         ),
         (
             {"data": {"kinds": {"shares": {"medal": 1, "defined": 0}}}},
@@ -281,13 +287,34 @@ def test_a_name_in_a_file_stays_a_name_and_a_home_folder_is_found(tmp_path, monk
         ("training.epochs=inf", "training.epochs: input should be a finite number"),
         ("training.epochs=1e9", "training.epochs: input should be less than or equal to 10000"),
         ("training.learning_rate=.nan", "training.learning_rate: input should be a finite number"),
-        ("seed=123456789012345678901234567890", "seed: input should be less than 4294967296"),
+        ("seed=123456789012345678901234567890", "seed: input should be less than or equal to 4294967295"),
         ("seed=-1", "seed: input should be greater than or equal to 0"),
+        ("training.alpha=" + "9" * 400, "training.alpha: input should be less than or equal to 4294967295"),
+        ("training.max_steps=1" + "0" * 30, "training.max_steps: input should be less than or equal to 4294967295"),
+        ("training.learning_rate=1e300", "training.learning_rate: input should be less than or equal to 1 "),
+        ("training.passages_per_pass=1000000", "training.passages_per_pass: input should be less than or equal to 10"),
+        ("threads=1000000", "threads: input should be less than or equal to 1024"),
+        ("evaluation.bootstrap=10000000", "evaluation.bootstrap: input should be less than or equal to 100000"),
+        ("prompt.window=1" + "0" * 30, "prompt.window: input should be less than or equal to 1000000"),
     ],
 )
 def test_a_number_out_of_range_is_refused_with_the_range(override, message):
     with pytest.raises(RecipeError, match=message):
         parse_recipe({}, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training=3", "key training: this is a section of keys, not a value"),
+        ("name=../mine", "key name: letters, digits, _, - and . are allowed, beginning with a letter"),
+        ("training.rank=" + "x" * 10_000, r"key training.rank: input should be a valid integer.*'x{1,30}\.\.\.x+'"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said_briefly_and_without_a_library_s_words(override, message):
+    with pytest.raises(RecipeError, match=message) as raised:
+        parse_recipe({}, [override])
+    assert len(str(raised.value)) < 200
 
 
 def test_a_section_that_stands_twice_is_refused(tmp_path):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -13,8 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .data.kinds import Kind
 from .tools.number_formats import DType, Quantization
+from .tools.wrong_settings import in_words
 from .tools.yaml_files import YamlError, parse_yaml, read_yaml
 from .trees.prompt import PromptSettings
+
+LARGEST = 2**32 - 1
+"""The largest whole number that a key takes; some have a smaller one."""
 
 
 class RecipeError(ValueError):
@@ -23,6 +25,13 @@ class RecipeError(ValueError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: Any) -> Any:
+        if type(value) is int and value > LARGEST:
+            raise ValueError(f"input should be less than or equal to {LARGEST}")
+        return value
 
 
 def _with_home(value: Any) -> Any:
@@ -63,7 +72,7 @@ class SubstitutionSettings(_Section):
     """`none` for texts that are already marked; `auto`: `mended` for the sample, `none` for other sources."""
     probability: float = Field(0.7, gt=0, le=1)
     """Probability of replacing an occurrence (`medal`; published: 0.15) or a long form of a passage (`mended`)."""
-    distractors: float = Field(0.5, ge=0)
+    distractors: float = Field(0.5, ge=0, le=100)
     """How many ordinary words that look like a short form ("as", "all") are marked per passage on average; their answer
     is "none of these"."""
 
@@ -151,15 +160,15 @@ class TrainingSettings(_Section):
     method: Literal["lora", "full"] = "lora"
     """`lora`: train a small adapter on all linear layers; `full`: train every weight."""
     rank: int = Field(16, ge=1)
-    """LoRA rank."""
+    """LoRA rank, at most the width of the base's layers."""
     alpha: int = Field(32, ge=1)
     """LoRA alpha; the update is scaled by alpha / rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """LoRA dropout."""
     upper_layers: int | None = Field(None, ge=1)
-    """Adapt at most this many upper layers; the layers below run without gradients, which saves their backward pass."""
-    learning_rate: float = Field(5e-4, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    """Adapt only this many upper layers; the layers below run without gradients, which saves their backward pass."""
+    learning_rate: float = Field(5e-4, gt=0, le=1)
+    weight_decay: float = Field(0.0, ge=0, le=100)
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the learning rate rises; afterwards it follows a cosine decay."""
     clip: float = Field(1.0, gt=0)
@@ -169,16 +178,16 @@ class TrainingSettings(_Section):
     """Stop after this many optimiser steps, whatever `epochs` says."""
     passages_per_step: int = Field(4, ge=1)
     """Passages per optimiser step, over all devices."""
-    passages_per_pass: int = Field(1, ge=1)
+    passages_per_pass: int = Field(1, ge=1, le=10_000)
     """Passages per forward pass of a device; gradients are accumulated over passes. 1 is fastest on a CPU."""
     candidates: int = Field(8, ge=2)
     """Long forms offered per question in training, including the gold; evaluation offers all."""
-    likelihood_weight: float = Field(0.1, ge=0)
+    likelihood_weight: float = Field(0.1, ge=0, le=1000)
     """Weight of the gold long form's likelihood, added to the listwise loss."""
     prior_offset: bool = False
     """Use how often each sense is the gold in the training split as its prior in the listwise loss, so that the model
     learns what the text adds to it; for use with a prior of its own."""
-    hidden_gold_weight: float = Field(0.1, ge=0)
+    hidden_gold_weight: float = Field(0.1, ge=0, le=1000)
     """Weight of the question "and if the gold were not offered?", which teaches the model to abstain."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
@@ -217,7 +226,7 @@ class TrainingSettings(_Section):
 class EvaluationSettings(_Section):
     """How models are scored and results reported."""
 
-    bootstrap: int = Field(2000, ge=100)
+    bootstrap: int = Field(2000, ge=100, le=100_000)
     """Bootstrap resamples of the passages for every interval and p-value."""
     precision: float = Field(0.95, gt=0, lt=1)
     """The share of the answers offered without a question mark that is to be right; the first evaluation sets their
@@ -231,10 +240,10 @@ class Recipe(_Section):
 
     name: str = Field("run", pattern=r"^[\w][\w.-]*$")
     """Name of the run's folder."""
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0)
     output: str = "runs"
     """Folder that holds the runs; prepared data goes to the folder `data` beside it."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads; None: one per core. A run is reproducible to the bit only with the same number."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
@@ -276,15 +285,6 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(values, overrides, origin=str(path))
 
 
-def recorded_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
-    """A run's `recipe.yaml`: its recipe, and what the run recorded about itself; raises as `load_recipe` does."""
-    recipe = load_recipe(path)
-    record = read_yaml(path).get("record") or {}
-    if not isinstance(record, dict):
-        raise RecipeError(f"{path}: record is not a section")
-    return recipe, record
-
-
 def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origin: str = "the recipe") -> Recipe:
     """A recipe from nested values, which are not modified, and overrides; see `load_recipe`."""
     values = copy.deepcopy(values)
@@ -305,7 +305,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, origi
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(item, origin) for item in error.errors())) from None
+        raise RecipeError("; ".join(in_words(item, Recipe, origin) for item in error.errors())) from None
 
 
 def _override_value(keys: Sequence[str], text: str) -> Any:
@@ -318,31 +318,6 @@ def _override_value(keys: Sequence[str], text: str) -> Any:
     plain = text.strip()
     nothing = type(None) in kinds and plain in ("", "null", "~")
     return parse_yaml(text) if str not in kinds or nothing or plain[:1] in ("[", "'", '"') else plain
-
-
-def _explain(error: Any, origin: str) -> str:
-    """One line per mistake, with what would have been valid."""
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(error["loc"][:-1])
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
-        named = key if re.fullmatch(r"[\w.-]{1,60}", key) else "(not shown, since it may be text)"
-        return f"Unknown key {named} in {origin}. {hint}"
-    if error["type"] == "literal_error":
-        return f'Unknown value "{error["input"]}" in {origin}, key {key}. Known: {error["ctx"]["expected"]}.'
-    if error["type"] == "value_error" and not key:
-        return f"{origin}: {error['ctx']['error']}"
-    if error["type"] == "value_error":
-        return f"{origin}, key {key}: {error['ctx']['error']}"
-    return f"{origin}, key {key}: {error['msg'][0].lower()}{error['msg'][1:]} (found {error['input']!r})"
-
-
-def _known_keys(location: Sequence[str | int]) -> list[str]:
-    section: type[BaseModel] = Recipe
-    for part in location:
-        section = section.model_fields[str(part)].annotation  # type: ignore[assignment]  # sections nest by annotation
-    return list(section.model_fields)
 
 
 def dump_recipe(recipe: Recipe) -> dict[str, Any]:

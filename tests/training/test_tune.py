@@ -26,7 +26,7 @@ from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention, Passage
 from medalist.models.load import load_base
-from medalist.recipe import Recipe
+from medalist.recipe import Recipe, RecipeError
 from medalist.tools.files import put_in_place
 from medalist.training.batches import Lesson, TreeDataset, collate
 from medalist.training.checkpoints import last_checkpoint
@@ -300,10 +300,10 @@ def test_the_lower_layers_of_an_upper_adapter_keep_no_graph(loaded, tmp_path):
     assert any(weight.abs().sum() > 0 for name, weight in weights.items() if "lora_B" in name)
 
 
-def test_more_upper_layers_than_there_are_is_all_of_them(loaded, tmp_path):
-    run_tune(loaded, tmp_path / "run", upper_layers=30, max_steps=2)
-    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
-    assert {name.split("layers.")[1].split(".")[0] for name in weights} == {"0", "1"}
+def test_more_upper_layers_than_there_are_are_refused(loaded, tmp_path):
+    with pytest.raises(RecipeError, match=r"upper_layers=3, but tests/tiny-llama has 2 layers: set 1 to 2, or null"):
+        run_tune(loaded, tmp_path / "run", upper_layers=3)
+    assert not (tmp_path / "run/adapter").exists()
 
 
 # The prior of the training split, and texts with candidates of their own

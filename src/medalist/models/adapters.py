@@ -33,7 +33,7 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
     from peft import LoraConfig, get_peft_model  # slow to import
 
     depth = base.model.config.num_hidden_layers
-    upper = min(settings.upper_layers or depth, depth)
+    upper = settings.upper_layers or depth
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,

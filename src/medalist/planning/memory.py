@@ -130,7 +130,7 @@ def block_weights(shape: ModelShape, place: Place) -> float:
 
 def adapted_layers(shape: ModelShape, settings: TrainingSettings) -> int:
     """Number of layers that are trained."""
-    return min(settings.upper_layers or shape.layers, shape.layers) if settings.method == "lora" else shape.layers
+    return settings.upper_layers or shape.layers if settings.method == "lora" else shape.layers
 
 
 def trainable(shape: ModelShape, settings: TrainingSettings) -> int:

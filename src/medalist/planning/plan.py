@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 
+from ..models.limits import check_range
 from ..models.precision import choose_dtype, refuse_sharded
 from ..recipe import Recipe, dump_recipe, parse_recipe
 from ..tools.number_formats import DType, FloatType
@@ -51,11 +52,12 @@ def make_plan(
         mbits: speed of the connection, in 10^6 bits per second, for the time of downloads.
 
     Raises:
-        ValueError: the base's sizes are not known, or the settings contradict each other.
+        ValueError: the base's sizes are not known, or the settings contradict each other or are out of its range.
     """
     here: Device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = here if device == "auto" else device
     shape = find_shape(recipe.model.base, revision=recipe.model.revision, config=config)
+    check_range(recipe, base=shape.name, layers=shape.layers, width=shape.hidden, longest=shape.max_positions)
     where = _Where(
         shape=shape,
         trees=TreeSource(recipe, shape),
@@ -184,7 +186,7 @@ def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
         before = taken.overrides if taken else ()
         changed = parse_recipe(dump_recipe(recipe), before)
         made = []
-        for overrides, devices in _changes(changed, mine):
+        for overrides, devices in _changes(changed, mine, where.shape.layers):
             try:
                 other = _planned(parse_recipe(dump_recipe(changed), overrides), devices, where)
             except ValueError:  # it conflicts with another setting
@@ -225,9 +227,9 @@ def _last_of_each(overrides: tuple[str, ...]) -> tuple[str, ...]:
     return tuple({override.partition("=")[0]: override for override in overrides}.values())
 
 
-def _changes(recipe: Recipe, mine: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Changes that may save memory: overrides, and the number of devices."""
-    settings, layers = recipe.training, recipe.training.upper_layers
+def _changes(recipe: Recipe, mine: int, depth: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Changes that may save memory, with a base of `depth` layers: overrides, and the number of devices."""
+    settings = recipe.training
     if settings.method == "full":
         yield ("training.method=lora",), mine
     if not settings.activation_checkpointing:
@@ -244,7 +246,7 @@ def _changes(recipe: Recipe, mine: int) -> Iterator[tuple[tuple[str, ...], int]]
         yield ("prompt.window=256",), mine
     if recipe.evaluation.max_nodes > 2048:
         yield ("evaluation.max_nodes=2048",), mine
-    if layers is None or layers > 8:
+    if (settings.upper_layers or depth) > 8:
         yield ("training.upper_layers=8",), mine
     if recipe.model.quantization == "none":
         for devices in (2, 4, 8):

@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypedDict
 
 from ..data.inventory import Inventory
 from ..data.kinds import listed_spelling
@@ -19,6 +18,7 @@ from ..data.splits import shared_passages
 from ..models.base import BaseIdentity, weights_sha256
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from ..tools.progress import say
+from .records import ParentRecord
 from .run import Run, is_run, open_run
 
 RATE = 0.5
@@ -150,16 +150,6 @@ def check_base(parent: Run, base: BaseIdentity) -> None:
             f"{parent.folder} was tuned on {parent.base.id} ({parent.base.sha256[:12]}…), not on {base.id} "
             f"({base.sha256[:12]}…): set model.base={parent.base.source}"
         )
-
-
-class ParentRecord(TypedDict):
-    """What a run records about its parent."""
-
-    name: str
-    sha256: str
-    """Hash of its weights."""
-    sources: list[str]
-    """The data sources that it and its own parents were trained on."""
 
 
 def parent_record(parent: Run) -> ParentRecord:

@@ -14,10 +14,11 @@ from ..data.inventory import NO_SENSES, Inventory
 from ..models.adapters import load_adapter
 from ..models.base import BaseIdentity
 from ..models.load import LoadedModel, load_base
-from ..recipe import Recipe, dump_recipe, recorded_recipe
+from ..recipe import Recipe, dump_recipe
 from ..tools.files import replacing
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from .prepared import Prepared, is_prepared, open_prepared
+from .records import recorded_recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

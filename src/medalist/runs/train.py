@@ -13,6 +13,7 @@ import torch
 
 from ..data.inventory import Inventory
 from ..models.base import identity_record
+from ..models.limits import check_range_of
 from ..models.load import load_base
 from ..models.precision import compute_device
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
@@ -58,8 +59,14 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
         attention=settings.attention,
         place=whole,
     )
+    check_range_of(recipe, base)
     taught = [*prepared.passages("train"), *(passage for texts, _ in prepared.beside() for passage in texts)]
     trained = Inventory.mined(taught, "training split")
+    if not trained and recipe.data.source != "choices":
+        raise ValueError(
+            f"No passage is left to train on, of {sum(prepared.account['passages'].values()):,} with a marked short "
+            "form: lower data.validation, data.test or data.hold_out_share, or give more passages"
+        )
     if parent is not None:
         parents.check_base(parent, base.identity)
         trained = parents.senses_as_listed([parent.trained, trained], prepared.inventory)

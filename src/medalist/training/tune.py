@@ -17,6 +17,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArgumen
 from ..data.inventory import Inventory
 from ..data.quizzes import Text
 from ..models.adapters import add_adapter
+from ..models.limits import check_range_of
 from ..models.load import LoadedModel
 from ..recipe import Recipe
 from ..tools.failures import need_room, writing
@@ -82,10 +83,12 @@ def tune(
 
     Raises:
         NonFiniteError: the loss or a gradient is not finite (law 7).
+        RecipeError: a number is out of the base's range; see `check_range`.
         ValueError: there is nothing to train on.
     """
     settings, ranks = recipe.training, ranks or Ranks()
     per_pass = settings.passages_at_once(ranks.size)
+    check_range_of(recipe, base)
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)

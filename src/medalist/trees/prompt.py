@@ -33,10 +33,10 @@ class PromptSettings(BaseModel):
 
     context_words: int = Field(3, ge=0, le=50)
     """Words quoted on either side of the short form."""
-    window: int = Field(512, ge=32)
+    window: int = Field(512, ge=32, le=10**6)
     """Longest stretch of text in one tree, in tokens. Longer passages are cut into overlapping windows; of a text with
     questions about the whole of it, only the end is kept."""
-    max_nodes: int = Field(3072, ge=256)
+    max_nodes: int = Field(3072, ge=256, le=10**7)
     """Largest tree, in tokens; a passage with more questions than fit is laid out as several trees."""
 
 
