@@ -4,7 +4,8 @@
     make lock UPGRADE="polars rich"          the newest of these that pyproject.toml allows
     make lock UPGRADE=all                    of everything but torch
 
-`uv pip compile` resolves for every platform and Python at once, `pip install --require-hashes --no-deps` installs. torch
+`uv pip compile` resolves for every platform and Python at once, `pip install --require-hashes --no-deps` installs.
+torch
 comes from PyPI or from PyTorch's index of builds for CPUs, so it has a file of its own, which holds the hashes of both.
 """
 
@@ -24,7 +25,7 @@ SETS = {
     "serve": ["--extra", "serve", "--group", "setup"],
     "bench": ["--extra", "bench", "--group", "setup"],
 }
-"""Name of a file -> what of pyproject.toml it holds; the first is resolved first, and the others follow its versions."""
+"""Name of a file -> what of pyproject.toml it holds; the others follow the versions of the first."""
 
 GPU = re.compile(r"(triton|nvidia-|cuda-)")
 """What only PyTorch's build for NVIDIA GPUs needs."""
