@@ -4,6 +4,7 @@
 # make fix     format the code and apply the linter's fixes; make check reports what is left
 # make docs    regenerate the CLI reference
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
+# make bench-quick    less of each benchmark, printed, in minutes; make bench-least: does each still run? toy sizes
 # make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
 #
 # make lock    write locks/, which hold every installed distribution with its hashes (UPGRADE="name ..." to move some)
@@ -21,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 LOCKED := $(PIP) install --no-deps --no-build-isolation --require-hashes
 
-.PHONY: demo test check fix docs bench gpu lock clean
+.PHONY: demo test check fix docs bench bench-quick bench-least gpu lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -45,6 +46,12 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/all.py
+
+bench-quick: $(VENV)/.bench
+	$(BIN)/python benchmarks/all.py --size quick
+
+bench-least: $(VENV)/.bench
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all.py --size least
 
 gpu: $(VENV)/.bench
 	$(BIN)/python benchmarks/gpu.py --minutes 8 --out gpu-results

@@ -8,7 +8,7 @@ for this table, and must not be scored on the notes otherwise. The locked half i
     python benchmarks/adapt.py --parent runs/demo --arm "data.replay=0.25 training.learning_rate=1e-3" --arm
     "data.replay=0"
 
-Each arm is a training run with these overrides, in `adapt/`; existing results are reused. The two default arms take an
+Each arm is a training run with these overrides, in `--out`; existing results are reused. The two default arms take an
 estimated 14 minutes on 2 cores. Result: Markdown on stdout; progress on stderr.
 """
 
@@ -33,16 +33,15 @@ from medalist.runs.parents import further_recipe
 from medalist.runs.run import Run, open_run
 from medalist.runs.train import train
 
-FOLDER = Path("adapt")
 ARMS = ("data.replay=0", "data.replay=0.25")
 SHARED = ("data.test=0.5", "data.validation=0", "training.passages_per_step=2", "training.epochs=1")
 """A note has as many short forms as six passages of the sample corpus, so a step has two."""
 
 
-def adapt(parent: Path, arm: str, earlier: Path | None) -> tuple[Run, dict[str, Any], float]:
+def adapt(parent: Path, arm: str, earlier: Path | None, out: Path) -> tuple[Run, dict[str, Any], float]:
     """An arm's run, its metrics, and the seconds that training took."""
     name = re.sub(r"[^\w.]+", "-", arm)
-    settings = [*SHARED, *arm.split(), f"name={name}", f"output={FOLDER}/runs"]
+    settings = [*SHARED, *arm.split(), f"name={name}", f"output={out}/runs"]
     recipe = further_recipe(parent, data=NOTES["clinical-development"], overrides=settings)
     seconds, run = timed(lambda: train(recipe, resume=True))
     if earlier is not None and not (run.folder / "evaluation").exists():
@@ -104,13 +103,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parent", type=Path, default=Path("runs/demo"), help="a trained and evaluated run")
     parser.add_argument("--arm", action="append", metavar="OVERRIDES", help=f"repeatable (default: {', '.join(ARMS)})")
+    parser.add_argument("--out", type=Path, default=Path("adapt"), help="folder of the arms' runs (default: adapt)")
     chosen = parser.parse_args()
     open_run(chosen.parent)
     runs: dict[str, tuple[Run, dict[str, Any], float]] = {}
     earlier: Path | None = None
     for arm in chosen.arm or ARMS:
         progress(f"--- {arm}")
-        runs[arm] = adapt(chosen.parent, arm, earlier)
+        runs[arm] = adapt(chosen.parent, arm, earlier, chosen.out)
         earlier = runs[arm][0].folder
     print(page(runs))
 

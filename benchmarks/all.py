@@ -1,41 +1,74 @@
 """Runs each benchmark in its own process and writes docs/benchmarks.md.
 
-Takes three quarters of an hour on 2 cores; nothing else should run meanwhile.
+python benchmarks/all.py                # all of them, as `make bench` does: three quarters of an hour on 2 cores
+python benchmarks/all.py scoring        # only some; the results are printed, not written
+python benchmarks/all.py --size quick   # less of each, in minutes: printed (`make bench-quick`)
+python benchmarks/all.py --size least   # does each of them still run? toy sizes, with a random model
 
-python benchmarks/all.py             # all of them, as `make bench` does
-python benchmarks/all.py scoring     # only some; the results are printed, not written
+Nothing else should run meanwhile, but for the least size, whose figures mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common import progress
+from common import BASE_VARIABLE, progress, write_tiny_base
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-SCRIPTS = {
-    "training": ["--control"],
-    "scoring": [],
-    "efficiency": [],
-    "memory": [],
-    "article": [],
-    "data": [],
-    "plan": [],
-    "serve": [],
+SIZES = ("full", "quick", "least")
+SCRIPTS: dict[str, tuple[str, str, str]] = {
+    "training": (
+        "--control",
+        "--control --passages 2 --tries 1 --repeats 1",
+        "--control --passages 1 --mentions 2 --tries 1 --repeats 1 --upper-layers 1",
+    ),
+    "scoring": (
+        "",
+        "--passages 3 --cache-passages 1 --row-passages 1 --generate 1",
+        "--passages 1 --cache-passages 1 --row-passages 1 --generate 1 --candidates 3 --new-tokens 2",
+    ),
+    "efficiency": (
+        "",
+        "--passages 2 --profiled 1 --figure {folder}/profile.png",
+        "--passages 1 --profiled 1 --nodes 32 --figure {folder}/profile.png",
+    ),
+    "memory": ("", "--part trl --steps 1", "--part trl --steps 1"),
+    "article": (
+        "",
+        "--answers 4 --new-tokens 8 --most-seconds 5 --steps 2",
+        "--answers 2 --new-tokens 2 --most-seconds 1 --steps 1",
+    ),
+    "data": ("", "--rows 200000", "--rows 2000"),
+    "plan": ("", "--only small --steps 2", "--only small --steps 1"),
+    "serve": ("", "--tiny --minutes 0.2", "--tiny --minutes 0.02"),
 }
-"""Name -> options."""
+"""Name -> options of each size; `{folder}` is a temporary one."""
+BY_HAND = {
+    "adapt": "--parent {run} --out {folder}/adapt",
+    "export": "--run {run} --mentions 2 --types f16",
+    "found": "",
+    "full_size": "--folder {folder}/full --shape small",
+    "kinds": "--help",
+    "reader": "--help",
+    "reader_data": "--help",
+    "reader_fit": "--help",
+    "reader_tables": "--help",
+}
+"""Scripts that are run by hand -> options of their least size; those with `--help` need public data."""
 INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did
 the same work. Passages are MeDAL-shaped: made from the embedded sample corpus, with 194 words, 4 mentions and 15
-candidates
-each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it faster, and
-what did not help.
+candidates each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it
+faster, and what did not help.
 "On a GPU" is from a machine that `make bench` does not reach.
 """
 GPU = HERE / "gpu.md"
@@ -66,11 +99,12 @@ Medalist writes them twice, to partitions and to shards, and looks up every word
 """
 
 
-def run(script: str) -> str:
+def run(script: str, options: str, environment: Mapping[str, str]) -> str:
     """Run a benchmark, print its Markdown and return it."""
     progress(f"--- {script}")
     began = time.monotonic()
-    done = subprocess.run([sys.executable, HERE / f"{script}.py", *SCRIPTS[script]], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, HERE / f"{script}.py", *options.split()]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
     if done.returncode:
         raise SystemExit(
             f"benchmarks/{script}.py failed with exit code {done.returncode}; {PAGE.name} is left as it was"
@@ -80,19 +114,52 @@ def run(script: str) -> str:
     return done.stdout.strip()
 
 
+def make_tiny_run(folder: Path, environment: Mapping[str, str]) -> Path:
+    """Train and evaluate the tiny base for two steps, for the scripts that need a run."""
+    settings = f"name=tiny output={folder}/runs model.base={environment[BASE_VARIABLE]} data.limit=8 "
+    settings += "data.limit_validation=2 data.limit_test=4 training.max_steps=2"
+    recipe = HERE.parent / "recipes" / "smollm2-135m-sample.yaml"
+    medalist = [sys.executable, "-m", "medalist"]
+    subprocess.run([*medalist, "train", recipe, *settings.split()], check=True, stdout=sys.stderr)
+    subprocess.run([*medalist, "evaluate", folder / "runs" / "tiny"], check=True, stdout=sys.stderr)
+    return folder / "runs" / "tiny"
+
+
+def least(scripts: Sequence[str]) -> None:
+    """Run each script at toy size, with a random model; the figures mean nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = {BASE_VARIABLE: str(write_tiny_base(folder / "model"))}
+        told = {script: sizes[-1] for script, sizes in SCRIPTS.items()} | BY_HAND
+        wanted = {script: told[script] for script in scripts or told}
+        run_folder = make_tiny_run(folder, environment) if "{run}" in "".join(wanted.values()) else folder
+        for script, options in wanted.items():
+            run(script, options.format(folder=folder, run=run_folder), environment)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scripts", nargs="*", choices=[*SCRIPTS, []], metavar="SCRIPT", help=", ".join(SCRIPTS))
-    chosen = parser.parse_args().scripts
-    parts = [run(script) for script in chosen or SCRIPTS]
-    if not chosen:
-        partial = PAGE.with_suffix(".part")
-        partial.write_text(
-            "\n\n".join([INTRODUCTION.strip(), *parts, GPU.read_text(encoding="utf-8").strip(), GOALS.strip()]) + "\n",
-            encoding="utf-8",
-        )
-        partial.replace(PAGE)
-        print(PAGE)
+    names = ", ".join(SCRIPTS)
+    parser.add_argument("scripts", nargs="*", choices=[*SCRIPTS, *BY_HAND, []], metavar="SCRIPT", help=names)
+    parser.add_argument("--size", choices=SIZES, default="full", help="how much of each (default: full)")
+    chosen = parser.parse_args()
+    if chosen.size == "least":
+        least(chosen.scripts)
+        return
+    if by_hand := set(chosen.scripts) & set(BY_HAND):
+        parser.error(f"{', '.join(sorted(by_hand))}: run by hand; python benchmarks/NAME.py --help says how")
+    with tempfile.TemporaryDirectory() as folder:
+        options = {script: SCRIPTS[script][SIZES.index(chosen.size)] for script in chosen.scripts or SCRIPTS}
+        parts = [run(script, told.format(folder=folder), {}) for script, told in options.items()]
+    if chosen.scripts or chosen.size != "full":
+        return
+    partial = PAGE.with_suffix(".part")
+    partial.write_text(
+        "\n\n".join([INTRODUCTION.strip(), *parts, GPU.read_text(encoding="utf-8").strip(), GOALS.strip()]) + "\n",
+        encoding="utf-8",
+    )
+    partial.replace(PAGE)
+    print(PAGE)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import machine, progress, table
+from common import BASE, machine, progress, table
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, set_seed
@@ -61,7 +61,7 @@ def article_rows(passages: Sequence[Passage]) -> list[str]:
 def train_as_article(texts: list[str], folder: Path, *, length: int, sequences: int, steps: int) -> tuple[Any, float]:
     """Tune the base as the article does, with `sequences` packed sequences per step; return the model and seconds."""
     set_seed(0)
-    base = load_base("smollm2-135m")
+    base = load_base(BASE)
     trainer = SFTTrainer(
         model=base.model,
         processing_class=base.tokenizer,
@@ -128,7 +128,9 @@ def exact(items: Sequence[Item], answers: Sequence[str]) -> tuple[str, list[bool
 def medalist_recipe(options: argparse.Namespace, folder: Path) -> Recipe:
     """Medalist's own recipe for the data, with the likelihood weight that free answers need."""
     name = "medal" if options.abstracts else "sample"
-    overrides = [f"output={folder}/runs", "training.likelihood_weight=1"]
+    overrides = [f"output={folder}/runs", f"model.base={BASE}", "training.likelihood_weight=1"]
+    if options.steps:
+        overrides += [f"training.max_steps={options.steps}"]
     if options.abstracts:
         overrides += [f"data.path={options.abstracts}", f"data.inventory={options.inventory}"]
         overrides += [f"data.limit={options.passages}"]
@@ -142,6 +144,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=200, help="training passages, with --abstracts")
     parser.add_argument("--answers", type=int, default=48, help="held-out mentions that every side answers")
     parser.add_argument("--new-tokens", type=int, default=48, help="longest answer; the article allows 128")
+    parser.add_argument("--steps", type=int, help="train Medalist's side no longer than this")
     parser.add_argument("--most-seconds", type=float, default=1e9, help="train the article's side no longer than this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +169,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
         found = generate_answers(loaded, items, recipe.prompt, new_tokens=options.new_tokens, label="Free answers")
         return [answer.text if answer else "" for answer in found]
 
-    base = load_base("smollm2-135m")
+    base = load_base(BASE)
     progress("base")
     add(
         "base, the article's prompt",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import platform
 import random
 import sys
@@ -13,15 +14,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from medalist.data.embedded import sample
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import Passage
 from medalist.data.substitution import Substituter
+from medalist.models.load import load_base
 from medalist.recipe import Recipe, parse_recipe
 
 T = TypeVar("T")
+
+BASE_VARIABLE = "MEDALIST_BENCHMARK_BASE"
+BASE = os.environ.get(BASE_VARIABLE, "smollm2-135m")
+"""The model that is measured; the variable names another, as `model.base` in a recipe does."""
 
 WORDS, MENTIONS, CANDIDATES = 194, 4, 15
 """Per passage and per mention, as in the official MeDAL sample (38 abstracts, 151 mentions)."""
@@ -68,6 +75,31 @@ def medal_shaped(
         fill = draw.sample([name for name in others if name not in own], candidates - len(own))
         rows += [(short_form, long_form, 0, None) for long_form in (*own, *fill)]
     return found, Inventory.of(rows, "sample, filled up")
+
+
+def tiny_llama(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """A random Llama of two layers, the same each time, whose scores differ by nats as those of a real one do."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        initializer_range=0.2,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config).float().eval()
+
+
+def write_tiny_base(folder: Path) -> Path:
+    """Write `tiny_llama` with the embedded model's tokenizer as a folder that `load_base` reads; returns it."""
+    tokenizer = load_base("smollm2-135m").tokenizer
+    tiny_llama(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def write_medal_shaped(count: int, folder: Path) -> None:

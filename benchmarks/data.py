@@ -55,9 +55,9 @@ from pathlib import Path
 from medalist.corpora.medal import MedalSettings, prepare_medal
 if __name__ == "__main__":
     out = Path(sys.argv[2]) / "corpus"
-    account = prepare_medal([Path(sys.argv[1])], out, MedalSettings(inventory=Path(sys.argv[3])),
-    workers=int(sys.argv[4])) print(sum(account["mentions"].values()), sum(account["passages"].values()),
-    account["rows_quarantined"])
+    settings = MedalSettings(inventory=Path(sys.argv[3]))
+    account = prepare_medal([Path(sys.argv[1])], out, settings, workers=int(sys.argv[4]))
+    print(sum(account["mentions"].values()), sum(account["passages"].values()), account["rows_quarantined"])
 """,
 }
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from common import count_option, machine, matmul_peak, medal_shaped, progress, table, timed
+from common import BASE, count_option, machine, matmul_peak, medal_shaped, progress, table, timed
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -148,7 +148,7 @@ class Workload(NamedTuple):
 
 def scoring(passages: int) -> Workload:
     """Forward passes over trees that offer every candidate, as in evaluation."""
-    base = load_base("smollm2-135m", dtype="float32", device="cpu")
+    base = load_base(BASE, dtype="float32", device="cpu")
     texts, inventory = medal_shaped(passages)
     encoder = Encoder(base.tokenizer, PromptSettings(), max_depth=base.max_depth)
     trees = [layout.tree for text in texts for layout in encoder.encode(text, inventory)]
@@ -168,7 +168,7 @@ def scoring(passages: int) -> Workload:
 def training(passages: int, upper_layers: int | None) -> Workload:
     """Forward and backward passes over training trees, with optimiser steps as often as in a recipe."""
     settings = TrainingSettings(candidates=8, upper_layers=upper_layers)
-    base = load_base("smollm2-135m", dtype="float32", device="cpu")
+    base = load_base(BASE, dtype="float32", device="cpu")
     texts, inventory = medal_shaped(passages)
     encoder = Encoder(base.tokenizer, PromptSettings(), max_depth=base.max_depth)
     dataset = TreeDataset(texts, encoder, inventory, settings, seed=0)

@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from common import count_option, progress, table, timed
+from common import BASE, count_option, progress, table, timed
 
 from medalist.cli.tables import share_text
 from medalist.corpora.pubmed import PubmedSettings, prepare_pubmed
@@ -48,7 +48,6 @@ SHARES = {
     "defined": {"defined": 1},
     "mix": {"medal": 1, "substituted": 1, "defined": 2},
 }
-BASE = "smollm2-135m"
 EVERY = 15
 """One in this many of GLADIS's sentences is used."""
 DEFINED = 80

@@ -30,8 +30,8 @@ from statistics import mean
 
 import psutil
 import torch
-from common import MENTIONS, WORDS, machine, medal_shaped, progress, table
-from training import BASE, LIKELIHOOD_ONLY, TokenRow, clocked, prepare, quiet, tree_trainer, trl_trainer
+from common import BASE, MENTIONS, WORDS, machine, medal_shaped, progress, table
+from training import LIKELIHOOD_ONLY, TokenRow, clocked, prepare, quiet, tree_trainer, trl_trainer
 
 from medalist.models.load import load_base
 from medalist.recipe import TrainingSettings

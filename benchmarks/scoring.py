@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from common import CANDIDATES, count_option, machine, medal_shaped, progress, table, timed
+from common import BASE, CANDIDATES, count_option, machine, medal_shaped, progress, table, timed
 from torch import Tensor
 from transformers import DynamicCache
 from transformers.utils import logging
@@ -161,7 +161,7 @@ def demand_same(what: str, difference: float) -> None:
 def main() -> None:
     options = parse()
     logging.set_verbosity_error()
-    base = load_base("smollm2-135m", dtype="float32", device="cpu")
+    base = load_base(BASE, dtype="float32", device="cpu")
     model = base.model
     passages, inventory = medal_shaped(options.passages, candidates=options.candidates)
     encoder = Encoder(base.tokenizer, PromptSettings(), max_depth=base.max_depth)

@@ -34,9 +34,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-import torch
-from common import count_option, machine, progress, table
-from transformers import LlamaConfig, LlamaForCausalLM
+from common import count_option, machine, progress, table, tiny_llama
 
 from medalist.data.embedded import reader
 from medalist.data.embedded.clinical import NOTES
@@ -56,20 +54,8 @@ Answer = list[list[str]]
 def tiny_expander() -> Expander:
     """A random Llama of two layers with the embedded model's tokenizer, and the reader's inventory and windows."""
     tokenizer = load_base(EMBEDDED).tokenizer
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=8192,
-        initializer_range=0.2,
-        attn_implementation="sdpa",
-    )
     loaded = LoadedModel(
-        model=LlamaForCausalLM(config).float().eval(),
+        model=tiny_llama(tokenizer),
         tokenizer=tokenizer,
         identity=BaseIdentity(id="benchmarks/tiny", revision=None, source="benchmarks/tiny", sha256="0" * 64),
         attention="sdpa",

@@ -29,7 +29,7 @@ from typing import Any
 
 import datasets
 import torch
-from common import MENTIONS, WORDS, machine, medal_shaped, progress, table
+from common import BASE, MENTIONS, WORDS, machine, medal_shaped, progress, table
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
@@ -45,7 +45,6 @@ from medalist.trees.prompt import Choose, Encoder, Layout, PromptSettings, sampl
 from medalist.trees.scoring import score_tree
 from medalist.trees.tree import build_tree, sequences
 
-BASE = "smollm2-135m"
 PROMPT = PromptSettings(window=1024)
 """Wide enough for a passage to be one tree; for passages of MeDAL's shape, this is the same as the default."""
 LIKELIHOOD_ONLY = {"likelihood_weight": 1.0, "hidden_gold_weight": 0.0}
