@@ -5,6 +5,7 @@
 # make docs    regenerate the CLI reference
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
 # make bench-quick    less of each benchmark, printed, in minutes; make bench-least: does each still run? toy sizes
+# make fuzz    give the readers of strangers' files a minute each of broken ones (SECONDS=60)
 # make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
 #
 # make lock    write locks/, which hold every installed distribution with its hashes (UPGRADE="name ..." to move some)
@@ -22,7 +23,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 LOCKED := $(PIP) install --no-deps --no-build-isolation --require-hashes
 
-.PHONY: demo test check fix docs bench bench-quick bench-least gpu lock clean
+.PHONY: demo test check fix docs bench bench-quick bench-least fuzz gpu lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -52,6 +53,9 @@ bench-quick: $(VENV)/.bench
 
 bench-least: $(VENV)/.bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all.py --size least
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS),60)
 
 gpu: $(VENV)/.bench
 	$(BIN)/python benchmarks/gpu.py --minutes 8 --out gpu-results

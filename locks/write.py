@@ -5,8 +5,7 @@
     make lock UPGRADE=all                    of everything but torch
 
 `uv pip compile` resolves for every platform and Python at once, `pip install --require-hashes --no-deps` installs.
-torch
-comes from PyPI or from PyTorch's index of builds for CPUs, so it has a file of its own, which holds the hashes of both.
+torch comes from PyPI or from PyTorch's index of builds for CPUs, so it has a file of its own, with the hashes of both.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from ..tools.files import writing_folder
 from ..tools.hub_client import hub_errors
 from ..tools.progress import say
 from ..tools.shapes import json_object
+from .gguf_header import check_gguf_header
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -258,7 +259,8 @@ def _converted(gguf: Path, sha256: str) -> Path:
 def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
 
-    with without_progress_bars():
+    check_gguf_header(gguf)
+    with without_progress_bars(), unreadable_weights(gguf):
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
         )

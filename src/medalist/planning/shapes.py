@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader
 from huggingface_hub import try_to_load_from_cache
 
 from ..models.base import EMBEDDED, EMBEDDED_ID, ModelError, local_base
+from ..models.gguf_header import open_gguf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +223,8 @@ KNOWN: Mapping[str, ModelShape] = {
 window read no farther than it (`longest_sequence`)."""
 
 _KNOWN_FAMILIES = "SmolLM2, TinyLlama, Llama 3 to 3.3, Mistral 7B, Qwen2.5, Qwen3 and Gemma 3 up to 1b"
+_GGUF_SIZES = ("embedding_length", "feed_forward_length", "block_count", "attention.head_count", "context_length")
+_LARGEST_SIZE = 10**9
 _FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 
 
@@ -294,31 +296,40 @@ def _from_config(path: Path, name: str) -> ModelShape:
 
 def _from_gguf(path: Path) -> ModelShape:
     """Sizes from the header of a GGUF file."""
-    reader = GGUFReader(path)
+    reader = open_gguf(path)
     family = _gguf_value(reader, path, "general.architecture")
     if family != "llama":
-        raise ModelError(f"{path}: the plan supports GGUF files of the family llama, not {family}")
-    size = {
-        key: int(_gguf_value(reader, path, f"llama.{key}"))
-        for key in ("embedding_length", "feed_forward_length", "block_count", "attention.head_count", "context_length")
-    }
+        raise ModelError(f"{path}: the plan supports GGUF files of the family llama, not of another")
+    size = {key: _gguf_size(reader, path, f"llama.{key}") for key in _GGUF_SIZES}
     tensors = {tensor.name: tensor for tensor in reader.tensors}
-    kv_heads = reader.get_field("llama.attention.head_count_kv")
+    if "token_embd.weight" not in tensors:
+        raise ModelError(f"{path} has no token_embd.weight, so it is not a language model")
+    many_heads = reader.get_field("llama.attention.head_count_kv") is not None
     return ModelShape(
         name=path.stem,
         hidden=size["embedding_length"],
         intermediate=size["feed_forward_length"],
         layers=size["block_count"],
         heads=size["attention.head_count"],
-        kv_heads=int(kv_heads.contents()) if kv_heads else size["attention.head_count"],
+        kv_heads=_gguf_size(reader, path, f"llama.attention.head_count{'_kv' if many_heads else ''}"),
         vocab=math.prod(map(int, tensors["token_embd.weight"].shape)) // size["embedding_length"],
         tied="output.weight" not in tensors,
         max_positions=size["context_length"],
     )
 
 
+def _gguf_size(reader: Any, path: Path, key: str) -> int:
+    value = _gguf_value(reader, path, key)
+    if not isinstance(value, int) or not 0 < value <= _LARGEST_SIZE:
+        raise ModelError(f"{path}: {key} is not a whole number from 1 to {_LARGEST_SIZE:,}")
+    return value
+
+
 def _gguf_value(reader: Any, path: Path, key: str) -> Any:
     field = reader.get_field(key)
     if field is None:
         raise ModelError(f"{path} has no {key} in its header")
-    return field.contents()
+    try:
+        return field.contents()
+    except UnicodeDecodeError:
+        raise ModelError(f"{path}: {key} is not UTF-8") from None

@@ -203,6 +203,7 @@ def test_a_file_that_was_cut_short_is_named_with_the_line_and_the_remedy(tmp_pat
         (b"<PubmedArticleSet>\n<PubmedArticle>1 < 2", r"bad\.xml, line 2: not well-formed XML \(StartTag"),
         (b"<PubmedArticleSet>\n\n\xff\n</PubmedArticleSet>", r"bad\.xml, line 3: not well-formed XML"),
         (b"", r"bad\.xml, line 1: not well-formed XML \(no element found\)\. Download it again\."),
+        (b"<PubmedArticleSet>\0", r"bad\.xml, line 1: not well-formed XML \(Invalid character\)\. Download it again\."),
         (b'{"pmid": 1}\n', r"bad\.xml, line 1: not well-formed XML \(Start tag expected"),
         (
             b"<?xml version='1.0'?>\n<!-- -->\n<html><PubmedArticleSet/></html>",

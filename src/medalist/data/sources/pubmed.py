@@ -139,7 +139,9 @@ def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterato
             yield element
     except etree.XMLSyntaxError as error:
         # Without what libxml2 found there: what is quoted, named as a tag, or stands behind a colon.
-        reason = re.sub(r"(: .*|, line \d+, column \d+)$| '[^']*'| in tag \S+ line \d+", "", error.msg)
+        reason = re.sub(
+            r"(: .*|, line \d+, column \d+)$| '[^']*'| in tag \S+ line \d+", "", " ".join(error.msg.split())
+        )
         raise ValueError(
             f"{path}, line {error.lineno or 1:,}: not well-formed XML ({reason}). Download it again."
         ) from None

@@ -1,0 +1,145 @@
+"""Checks the header of a GGUF file before a library reads it.
+
+Libraries believe a header: a list said to hold 2**60 values keeps them busy for ever, and a file cut short ends in a
+traceback. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""Type of a value -> its size in bytes."""
+_STRING, _ARRAY = 8, 9
+_MOST_KEYS, _MOST_TENSORS, _MOST_DIMENSIONS, _MOST_WEIGHTS = 10_000, 100_000, 4, 2**40
+_LONGEST_NAME = 65_535
+
+
+def check_gguf_header(path: Path) -> None:
+    """Refuse a file whose header is not GGUF's, or speaks of more than the file holds.
+
+    Raises:
+        ValueError: the file is no GGUF file that a model can be read from; the message says why.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _Header(content).check()
+    except (struct.error, IndexError):
+        reason = "its header ends too early"
+    except ValueError as error:
+        reason = "it is empty" if path.stat().st_size == 0 else str(error)
+    else:
+        return
+    raise ValueError(f"{path} is no GGUF file that can be read ({reason}). Download it again.")
+
+
+def open_gguf(path: Path) -> GGUFReader:
+    """The header of a GGUF file, checked.
+
+    Raises:
+        ValueError: the file is no GGUF file that a model can be read from; the message says why.
+    """
+    from gguf import GGUFReader  # slow to import
+
+    check_gguf_header(path)
+    try:
+        return GGUFReader(path)
+    except (ValueError, KeyError, OverflowError):
+        reason = "its tensors are of an unknown type, or cut short"
+        raise ValueError(f"{path} is no GGUF file that can be read ({reason}). Download it again.") from None
+
+
+class _Header:
+    """A place in the header, and what is read from there on."""
+
+    def __init__(self, content: mmap.mmap) -> None:
+        self.content, self.at = content, 0
+
+    def check(self) -> None:
+        if self.content[:4] != b"GGUF":
+            raise ValueError("it does not begin with GGUF")
+        self.at = 4
+        version = self.number("<I")
+        if version not in (2, 3):
+            raise ValueError("its version is not 2 or 3, or its numbers are big-endian")
+        tensors, keys = self.number("<Q"), self.number("<Q")
+        if tensors > _MOST_TENSORS or keys > _MOST_KEYS:
+            raise ValueError(f"it speaks of {tensors:,} tensors and {keys:,} keys")
+        names: set[bytes] = set()
+        for _ in range(keys):
+            name = self.name(names)
+            kind = self.number("<I")
+            if name == b"general.alignment" and (kind != 4 or not struct.unpack_from("<I", self.content, self.at)[0]):
+                raise ValueError("its alignment is no positive number")
+            self.value(kind)
+        names = set()
+        for _ in range(tensors):
+            self.tensor(names)
+
+    def number(self, form: str) -> int:
+        """The next number."""
+        (value,) = struct.unpack_from(form, self.content, self.at)
+        self.at += struct.calcsize(form)
+        return int(value)
+
+    def skip(self, size: int) -> None:
+        """Pass over bytes that must be there."""
+        self.at += size
+        if self.at > len(self.content):
+            raise ValueError("its header speaks of more than the file holds")
+
+    def name(self, known: set[bytes]) -> bytes:
+        """The next name, which no other bears."""
+        length = self.number("<Q")
+        if length > _LONGEST_NAME:
+            raise ValueError(f"a name has {length:,} bytes")
+        name = self.content[self.at : self.at + length]
+        self.skip(length)
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            raise ValueError("a name is not UTF-8") from None
+        if name in known:
+            raise ValueError("two keys or tensors have one name")
+        known.add(name)
+        return name
+
+    def value(self, kind: int) -> None:
+        """Pass over a value: a number, a string, or a list of either."""
+        if kind == _STRING:
+            self.skip(self.number("<Q"))
+        elif kind in _SIZES:
+            self.skip(_SIZES[kind])
+        elif kind == _ARRAY:
+            kind, length = self.number("<I"), self.number("<Q")
+            if kind == _STRING:
+                if length > len(self.content) // 8:
+                    raise ValueError("its header speaks of more than the file holds")
+                for _ in range(length):
+                    self.skip(self.number("<Q"))
+            elif kind in _SIZES:
+                self.skip(_SIZES[kind] * length)
+            else:
+                raise ValueError("it holds a list of lists")
+        else:
+            raise ValueError(f"type {kind:,} of a value is unknown")
+
+    def tensor(self, known: set[bytes]) -> None:
+        """Pass over what is said of a tensor: its name, shape, type, and where its weights begin."""
+        self.name(known)
+        dimensions = self.number("<I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise ValueError(f"a tensor has {dimensions:,} dimensions")
+        shape = [self.number("<Q") for _ in range(dimensions)]
+        if math.prod(shape) > _MOST_WEIGHTS:
+            raise ValueError("a tensor has more weights than any model")
+        self.number("<I")
+        if self.number("<Q") > len(self.content):
+            raise ValueError("a tensor lies past its end")
