@@ -91,4 +91,3 @@ def test_the_map_is_that_of_the_code_in_the_order_of_the_contract():
     assert sorted(PACKAGE / name for name in listed if name.endswith("/")) == sorted(
         path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"
     )
-    assert folders((ROOT / "README.md").read_text(encoding="utf-8")) == listed[:-1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
+from sysconfig import get_path
 
 from rich.console import Console
 from rich.text import Text
@@ -66,4 +69,13 @@ def run_demo(output: Path, out: Console) -> None:
     gain = f"{per_cent(right(cells, 'base'))} -> {per_cent(right(cells, 'tuned'))}"
     out.print(Text.assemble("\nAccuracy on held-out passages: ", (gain, "bold")))
     out.print(f"Report: {report}", soft_wrap=True)
-    out.print(f'Next:   medalist expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)
+    out.print(f'Next:   {_typed()} expand {run.folder} "The MRI shows new MS plaques."', soft_wrap=True)
+
+
+def _typed() -> str:
+    """What the shell knows this command by: its path if the environment is not active, as after `make demo`."""
+    script = Path(get_path("scripts")) / "medalist"
+    if shutil.which("medalist") or not script.exists():
+        return "medalist"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
