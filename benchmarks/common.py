@@ -77,14 +77,14 @@ def medal_shaped(
     return found, Inventory.of(rows, "sample, filled up")
 
 
-def tiny_llama(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
-    """A random Llama of two layers, the same each time, whose scores differ by nats as those of a real one do."""
+def tiny_llama(tokenizer: PreTrainedTokenizerBase, layers: int = 2) -> LlamaForCausalLM:
+    """A random Llama of few layers, the same each time, whose scores differ by nats as those of a real one do."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=8192,
@@ -95,9 +95,9 @@ def tiny_llama(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
 
 
 def write_tiny_base(folder: Path) -> Path:
-    """Write `tiny_llama` with the embedded model's tokenizer as a folder that `load_base` reads; returns it."""
+    """Write `tiny_llama` as a folder that `load_base` reads, with layers enough for the recipes; returns the folder."""
     tokenizer = load_base("smollm2-135m").tokenizer
-    tiny_llama(tokenizer).save_pretrained(folder)
+    tiny_llama(tokenizer, layers=16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
