@@ -143,6 +143,20 @@ def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tm
     assert run(capsys, "expand", tiny_run, tmp_path / "notes.csv", "--out", "x.csv", "--json")[0] == 1
 
 
+@pytest.mark.parametrize("name", ["note.txt", "ward/notes.csv", "Notes.JSONL", "letter.docx"])
+def test_expand_does_not_take_a_mistyped_file_for_a_text(tiny_run, capsys, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([tiny_run, name], [name]):
+        assert run(capsys, "expand", *arguments)[::2] == (1, f"{name} does not exist\n")
+
+
+@pytest.mark.parametrize("arguments", [[""], ["", "on RA"], ["run", ""], ["run", " \n"]])
+def test_expand_says_that_there_is_no_text(tiny_run, capsys, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, "expand", *(tiny_run if name == "run" else name for name in arguments))
+    assert code == 1 and ("RUN or TEXT is empty" in err or "There is no text to expand" in err)
+
+
 def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):
     code, out, _ = run(capsys, "expand", tiny_run, "on RA / " * 1000, "--replace", "--unsure", "leave")
     assert code == 0 and out.startswith("on ")

@@ -105,6 +105,8 @@ DOTTED = Inventory.of([(n, "x", 0, None) for n in ["COPD", "CT", "C", "D", "P", 
     [
         ("Known C.O.P.D., had a C.T. scan.", [("C.O.P.D.", "COPD"), ("C.T.", "CT")]),
         ("C.O.P.D and N.S. 500", [("C.O.P.D", "COPD"), ("N.S.", "NS")]),
+        ("Known C. O. P. D., no CT", [("C. O. P. D.", "COPD"), ("CT", "CT")]),
+        ("seen by J. C. T. Miller", []),
         ("Given N.S. Then p.o. b.i.d.", [("N.S", "NS"), ("p.o.", "p.o."), ("b.i.d", "bid")]),
         ("two C.T.s", [("C.T.s", "CT")]),
         ("in the U.S. and D.C.P. alone", []),

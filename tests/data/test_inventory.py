@@ -160,6 +160,14 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("own.json", "5", "a JSON glossary must be an object or a list"),
         ("own.json", '{"RA": [["right atrium"]]}', "entry 1: not a list of long forms"),
         ("own.json", '{"RA": null}', "entry 1: not a list of long forms"),
+        ("own.json", '{"CT": ["a"], "RA": ["b"], "RA": ["c"]}', "entry 3 of an object has the key of an earlier one"),
+        ("own.json", '{"short_form": "RA", "long_form": "room air"}', "it holds a single entry: put square brackets"),
+        ("own.json", '[{"short_form": "RA", "long_form": "x", "concept": 1}]', "entry 1: its concept is not text"),
+        ("own.csv", "short_form,long_form,count\nRA,x,-4\n", "line 2: its count is not between 0 and"),
+        ("own.csv", b"PK\x03\x04" + b"\0" * 90, "own.csv is an Excel or Word file or another ZIP archive"),
+        ("own.csv", "<!DOCTYPE HTML><p>Log in", "own.csv is a web page, whatever its name"),
+        ("own.csv", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the file itself"),
+        ("own.csv.gz", "SECRET,b\n", "own.csv.gz is damaged or truncated (it is not gzipped). Download"),
         ("own.json", '[{"short": "RA"}]', "entry 1: it needs short_form and long_form"),
         (
             "own.json",
@@ -178,6 +186,11 @@ def test_glossary_that_cannot_be_read_is_refused_in_one_line_with_its_place(tmp_
         read(tmp_path, content, name)
     assert str(tmp_path / name) in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_a_gzipped_glossary_is_read_whatever_its_name(tmp_path):
+    content = gzip.compress(b"short_form,long_form\nRA,room air\n")
+    assert read(tmp_path, content, "own.csv").senses == read(tmp_path, content, "own.csv.gz").senses
 
 
 def test_missing_glossary_is_named(tmp_path):

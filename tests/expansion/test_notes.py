@@ -60,6 +60,11 @@ def test_columns_can_be_named_and_rows_without_ids_are_numbered(tmp_path):
         read(path, text_column="nope")
     with pytest.raises(ValueError, match="has no column nope"):
         read(path, id_column="nope")
+    path.write_text("id,text,text\n1,one,two\n")
+    with pytest.raises(ValueError, match="has two columns text: rename or remove one"):
+        read(path)
+    with pytest.raises(ValueError, match=r'^Unknown encoding "klingon"'):
+        read(path, encoding="klingon")
 
 
 def test_bad_records_are_set_aside_by_place_id_and_reason_and_never_with_their_text(tmp_path):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medalist.expansion.notes import Note
-from medalist.expansion.outputs import format_of, write_records
+from medalist.expansion.outputs import check_brat_ids, format_of, write_records
 
 NOTES = [Note(id="a", text="on RA,\r\nqd"), Note(id="ward/b.1", text=""), Note(id="c", text="XKP")]
 WARNING = {"start": 8, "end": 10, "surface": "qd", "notation": "QD", "why": "read as QOD", "instead": "daily"}
@@ -85,6 +85,13 @@ def test_brat_gets_text_and_annotations_side_by_side(tmp_path):
         "#2\tAnnotatorNotes T2\tdo not use; read as QOD",
     ]
     assert (folder / "ward/b.1.ann").read_text() == ""
+
+
+@pytest.mark.parametrize("bad", ["/etc/x", "a/../../b", "..", ".", "a//b", "a/", "", "a\0b", "a\nb", "a\\b", "x" * 300])
+def test_an_id_that_is_no_name_of_a_file_is_found_before_anything_is_written(bad):
+    check_brat_ids([Note(id="ward 7/a.1", text="")])
+    with pytest.raises(ValueError, match=r"^Note 2 cannot be written in BRAT's format: its id .* Name another"):
+        check_brat_ids([Note(id="a", text=""), Note(id=bad, text="")])
 
 
 def test_an_id_cannot_lead_out_of_the_folder(tmp_path):

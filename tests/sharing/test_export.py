@@ -390,15 +390,20 @@ def test_force_replaces_an_earlier_export_and_nothing_else(known_run, merged, tm
     mixed = tmp_path / "mixed"
     shutil.copytree(merged.path, mixed)
     (mixed / "notes").mkdir()
+    annotated = tmp_path / "annotated"
+    shutil.copytree(merged.path, annotated)
+    (annotated / "results.txt").write_text("years")
     note = tmp_path / "note.gguf"
     note.write_text("years")
     linked = tmp_path / "linked"
     linked.symlink_to(mine)
     export_merged(known_run, tmp_path / "again", on=HeldOut(limit=2))
-    for target in (known_run.folder, known_run.folder / "adapter", mine, model, mixed, linked, note):
-        with pytest.raises(FileExistsError, match="is not an earlier export, so --force does not replace it"):
+    for target in (known_run.folder, known_run.folder / "adapter", mine, model, mixed, annotated, linked, note):
+        with pytest.raises(FileExistsError, match="is not an earlier export, or holds more than that"):
             export_merged(known_run, target, on=HeldOut(limit=2), force=True)
     assert (mine / "thesis.txt").read_text() == note.read_text() == "years"
+    assert (annotated / "results.txt").exists()
+    export_merged(known_run, tmp_path / "again", on=HeldOut(limit=2), force=True)
     assert (known_run.folder / "recipe.yaml").exists() and (model / "config.json").exists()
 
 

@@ -28,8 +28,11 @@ def test_a_named_encoding_is_the_only_one_tried():
     assert decoded("é".encode("mac_roman"), "x", "mac_roman") == ("é", "mac_roman")
     with pytest.raises(ValueError, match=r"^note.txt is not ascii: see byte 3\. Name its encoding with --encoding\.$"):
         decoded("37 °C".encode(), "note.txt", "ascii")
-    with pytest.raises(ValueError, match=r'^Unknown encoding "klingon"'):
-        decoded(b"x", "x", "klingon")
+    for name in ("klingon", "base64", "rot13", "utf\0", "undefined"):
+        with pytest.raises(ValueError, match=r"^Unknown encoding "):
+            decoded(b"x", "x", name)
+    with pytest.raises(ValueError, match=r"^note.txt is not utf-16-le: see byte 2"):
+        decoded(b"abc", "note.txt", "utf-16-le")
 
 
 def test_what_fits_nothing_is_refused_without_being_quoted():

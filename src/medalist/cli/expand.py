@@ -95,7 +95,7 @@ def expand(
     """
     from ..expansion.bulk import Reading, expand_notes
     from ..expansion.expander import Expander
-    from ..expansion.notes import NoteFile, holds_many, read_text
+    from ..expansion.notes import NoteFile, holds_many, names_file, read_text
     from ..expansion.outputs import format_of
     from ..expansion.where import is_hub_id
     from ..runs.run import is_run
@@ -103,6 +103,10 @@ def expand(
     from ..tools.progress import say
     from .result_tables import account_table, expansions_table
 
+    if "" in (run, text):  # such as a variable that is not set; as a path it would be the current folder
+        raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
+    if missing := next((one for one in (run, text) if one and names_file(one) and not _exists(one)), None):
+        raise FileNotFoundError(f"{missing} does not exist")
     if run is not None and text is None and not (is_run(Path(run)) if _exists(run) else _is_path(run)):
         run, text = None, run  # a single argument that is not a run is the text or its file
     # "N/V" alone may be a text, which must not be looked up on the Hub

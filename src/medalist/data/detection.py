@@ -16,8 +16,9 @@ from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage, without_overlap
 from .substitution import begins_inside_word, inside_word, lower
 
-_DOTTED = re.compile(r"(?<![\w.])(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?")
-"""Letters with full stops between them: "C.O.P.D.", "p.o", "N.S."."""
+_DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?)")
+"""Letters with full stops between them: "C.O.P.D.", "p.o", "N.S.". Three capitals or more may stand apart, "C. O. P.
+D."; two are too often the end of one sentence and the beginning of the next ("hepatitis B. C. difficile")."""
 _COUNTRY = frozenset({"US", "UK", "USA"})
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
@@ -66,7 +67,7 @@ class ShortFormFinder:
 
     def _dotted(self, text: str, match: re.Match[str]) -> Mention | None:
         """The mention of a short form that is written with full stops and listed without them."""
-        letters = match[0].replace(".", "")
+        letters = match[0].replace(".", "").replace(" ", "")
         if letters[-1] == "s" and letters[:-1].isupper():  # "C.T.s"
             letters = letters[:-1]
         if letters in _COUNTRY or not _ends(text, match.end()):

@@ -27,6 +27,7 @@ CASI_UNUSABLE = frozenset({"unsured sense", "mistake"})
 CASI_ORDINARY = frozenset({"general english", "name"})
 """CASI labels for ordinary words and people's names, which only look like short forms."""
 GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
+MOST_COUNT = 10**12
 
 Entry = tuple[str, str, int, str | None]
 """Short form, long form, count (0 if unknown), concept."""
@@ -48,7 +49,7 @@ def inventory_rows(text: str, name: str) -> Iterator[Entry]:
         return _gladis_rows(lines)
     if name.endswith(".json"):
         try:
-            return _json_rows(json.loads(text))
+            return _json_rows(json.loads(text, object_pairs_hook=_each_once))
         except json.JSONDecodeError as error:
             raise ValueError(f"line {error.lineno:,}, column {error.colno:,}: not JSON") from None
         except RecursionError:
@@ -113,9 +114,12 @@ def _variant_count(variants: str) -> int:
 
 def _count(value: Any, place: str) -> int:
     try:
-        return int(value or 0)
-    except (ValueError, TypeError):
+        count = int(value or 0)
+    except (ValueError, TypeError, OverflowError):
         raise ValueError(f"{place}: its count is not a whole number") from None
+    if not 0 <= count <= MOST_COUNT:
+        raise ValueError(f"{place}: its count is not between 0 and {MOST_COUNT:,}")
+    return count
 
 
 def _cami_rows(text: str) -> Iterator[Entry]:
@@ -260,8 +264,20 @@ def _whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str | None]]:
         yield row
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose keys stand once: of a short form that stands twice, the first senses would be lost."""
+    found: dict[str, Any] = {}
+    for number, (key, value) in enumerate(pairs, 1):
+        if key in found:
+            raise ValueError(f"entry {number:,} of an object has the key of an earlier one; merge the two")
+        found[key] = value
+    return found
+
+
 def _json_rows(data: object) -> Iterator[Entry]:
     if isinstance(data, dict):
+        if set(GLOSSARY_COLUMNS[:2]) <= set(data):
+            raise ValueError("it holds a single entry: put square brackets around it, [ ], and more entries after it")
         for number, (short_form, listed) in enumerate(data.items(), 1):
             long_forms = [listed] if isinstance(listed, str) else listed
             if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
@@ -272,7 +288,10 @@ def _json_rows(data: object) -> Iterator[Entry]:
         for number, row in enumerate(data, 1):
             match row:
                 case {"short_form": str(short_form), "long_form": str(long_form)}:
-                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), row.get("concept")
+                    concept = row.get("concept")
+                    if not isinstance(concept, str | None):
+                        raise ValueError(f"entry {number:,}: its concept is not text")
+                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), concept
                 case _:
                     raise ValueError(f"entry {number:,}: it needs short_form and long_form, as text")
     else:

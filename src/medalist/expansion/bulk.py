@@ -26,7 +26,7 @@ from ..tools.progress import say
 from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
-from .outputs import Format, Record, write_records
+from .outputs import Format, Record, check_brat_ids, write_records
 from .results import DoNotUse, ExpandedText, Expansion, Unsure
 from .where import weights_of
 
@@ -128,6 +128,8 @@ def _expand_alone(
     if not count:
         raise ValueError(f"{source.path} holds no notes{_aside_in_words(source)}")
     set_aside = list(source.set_aside)
+    if kind == "brat":
+        check_brat_ids(source)
     work = out.with_name(f".{out.name}.work")
     day = _open_work(work, settings)
     parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // SHARD))]

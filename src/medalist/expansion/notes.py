@@ -10,11 +10,12 @@ import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 from ..data.rows import Quarantine, json_records, parquet_records, shown_names
-from ..tools.decoding import decoded, marked_encoding
+from ..tools.decoding import check_encoding, decoded, marked_encoding
 from ..tools.files import must_exist, open_bytes, open_text, undamaged
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
@@ -76,6 +77,8 @@ class NoteFile:
     def _records(self) -> Iterator[tuple[str, Any, Any]]:
         """Place, id and text of each record, unchecked."""
         must_exist(self.path)
+        if self.encoding:
+            check_encoding(self.encoding)
         name = self.path.name.lower()
         if self.path.is_dir():
             yield from self._texts()
@@ -163,7 +166,15 @@ class NoteFile:
         )
         if identifier is None and self.id_column:
             raise ValueError(f"{self.path} has no column {self.id_column}; it has {shown_names(names)}")
+        if twice := next((name for name in (text, identifier) if name is not None and names.count(name) > 1), None):
+            raise ValueError(f"{self.path} has two columns {twice}: rename or remove one")
         return names.index(text), None if identifier is None else names.index(identifier)
+
+
+def names_file(argument: str) -> bool:
+    """Whether an argument is meant as a file's name, going by its ending; a text may end so too, but has spaces."""
+    endings = (".txt", *TABLES, *_DOCUMENTS)
+    return argument.lower().endswith(endings) and not any(map(str.isspace, argument))
 
 
 def holds_many(path: Path) -> bool:
@@ -178,8 +189,12 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
         ValueError: it is not plain text.
     """
     raw = path.read_bytes()
-    if path.suffix.lower() in _DOCUMENTS or (b"\0" in raw and not (encoding or marked_encoding(raw))):
-        raise ValueError(f"{path} is not plain text: convert it first, for example to .txt with pandoc or pdftotext")
+    document = path.suffix.lower() in _DOCUMENTS or raw.startswith((b"%PDF-", b"{\\rtf"))
+    if document or (b"\0" in raw and not (encoding or marked_encoding(raw))):
+        raise ValueError(
+            f"{path} is not plain text: convert it first, for example to .txt with pandoc or pdftotext; or, if it is "
+            "UTF-16, say so with --encoding utf-16-le"
+        )
     return decoded(raw, str(path), encoding)
 
 
@@ -187,6 +202,8 @@ def _fault(identifier: Any, text: Any, seen: set[str]) -> str | None:
     """Why a record is no note; None if it is one."""
     if identifier is None or not str(identifier).strip():
         return "no id"
+    if not isinstance(identifier, str | Number) or isinstance(identifier, bool):
+        return f"its id is of type {type(identifier).__name__}"
     if str(identifier) in seen:
         return "its id stands twice"
     if text is None:

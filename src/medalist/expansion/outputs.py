@@ -143,24 +143,52 @@ def _write_parquet(records: Iterable[Record], file: IO[bytes]) -> None:
         writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
 
 
+def check_brat_ids(notes: Iterable[Note]) -> None:
+    """Refuse notes whose ids cannot be the names of files in one folder; "ward7/1" is file 1 in ward7.
+
+    Raises:
+        ValueError: an id leads out of the folder, or is no name of a file.
+    """
+    for number, note in enumerate(notes, 1):
+        parts = note.id.split("/")
+        if note.id.startswith("/") or ".." in parts:
+            why = "its id leads out of the folder"
+        elif not all(parts) or "." in parts or not note.id.isprintable() or "\\" in note.id:
+            why = "its id is no name of a file"
+        elif any(len(part.encode()) > _LONGEST_NAME for part in parts):
+            why = "its id is too long for the name of a file"
+        else:
+            continue
+        raise ValueError(
+            f"Note {number:,} cannot be written in BRAT's format: {why}. Name another --id-column, or another --format"
+        )
+
+
+_LONGEST_NAME = 200
+"""Bytes of a part of a file's name; most disks take 255, with an ending."""
+
+
 def _write_brat(note: Note, record: Record, folder: Path) -> None:
     """`.txt` and `.ann` of one note: a text-bound annotation for each expansion or warning, and a note on it."""
+    check_brat_ids([note])
     target = folder / f"{note.id}.txt"
-    if folder.resolve() not in target.resolve().parents:
-        raise ValueError(f"Note {note.id} cannot be written in BRAT's format: its id leads out of the folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8", newline="") as file:
         file.write(note.text)
     lines = []
     for number, row in enumerate(_rows(record), 1):
         kind = "DoNotUse" if row["evidence"] == "do not use" else "ShortForm"
-        surface = " ".join(row["surface"].split("\n"))
+        surface = row["surface"].translate(_SPACES)
         lines.append(f"T{number}\t{kind} {row['start']} {row['end']}\t{surface}")
         said = (
             f"{row['long_form']} ({row['probability']:.2f}, {row['evidence']})" if row["long_form"] else row["evidence"]
         )
         lines.append(f"#{number}\tAnnotatorNotes T{number}\t{said}{'; ' + row['warning'] if row['warning'] else ''}")
     target.with_suffix(".ann").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+_SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+"""What could end a line or a field of BRAT's."""
 
 
 def _write_note_nlp(records: Iterable[Record], file: IO[str], day: str) -> None:

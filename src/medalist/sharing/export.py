@@ -24,6 +24,7 @@ from ..runs.run import Run, use_threads
 from ..tools.failures import need_room, writing
 from ..tools.files import writing_folder
 from ..tools.number_formats import FloatType, GGUFType
+from ..tools.shapes import json_object
 from .gguf import check_tools, convert, quantize, take_weights, tokenize
 from .merging import write_merged
 
@@ -62,7 +63,8 @@ def export_merged(
         merge_run(run, merged, dtype=dtype)
         export = Export(path=target, form="merged", type=dtype, comparison=check(lambda: check.load(merged)))
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
-        made = {"run": run.folder.name, "base": run.base.id, "dtype": dtype}
+        files = sorted(path.name for path in merged.iterdir())
+        made = {"run": run.folder.name, "base": run.base.id, "dtype": dtype, "files": files}
         (merged / MADE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return export
 
@@ -147,7 +149,7 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
 
 
 MADE = "medalist-export.json"
-"""Stands in each merged export, so that `force` deletes nothing else."""
+"""Stands in each merged export and names its files, so that `force` deletes nothing else."""
 _DESCRIPTION = "by Medalist"
 """Stands in the description of each GGUF file that was exported."""
 _HEAD = 1 << 20
@@ -161,7 +163,10 @@ def _check_free(target: Path, *, force: bool) -> None:
     if not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")
     if not _is_export(target):
-        raise FileExistsError(f"{target} is not an earlier export, so --force does not replace it: --out names another")
+        raise FileExistsError(
+            f"{target} is not an earlier export, or holds more than that, so --force does not replace it: --out names "
+            "another"
+        )
 
 
 def _is_export(path: Path) -> bool:
@@ -169,7 +174,10 @@ def _is_export(path: Path) -> bool:
     if path.is_symlink():
         return False
     if path.is_dir():
-        return (path / MADE).is_file() and not any(inside.is_dir() for inside in path.iterdir())
+        if not (path / MADE).is_file():
+            return False
+        made = json_object(path / MADE, remedy="Remove the folder yourself, or name another with --out.").get("files")
+        return isinstance(made, list) and {inside.name for inside in path.iterdir()} <= {MADE, *map(str, made)}
     with path.open("rb") as file:
         head = file.read(_HEAD)
     return head.startswith(b"GGUF") and _DESCRIPTION.encode() in head

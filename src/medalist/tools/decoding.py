@@ -19,6 +19,18 @@ def marked_encoding(raw: bytes) -> str | None:
     return next((name for mark, name in _MARKS if raw.startswith(mark)), None)
 
 
+def check_encoding(name: str) -> None:
+    """Refuse the name of an encoding that Python does not know, or that is not one of text ("base64").
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        raise ValueError(f'Unknown encoding "{name}": try utf-8, cp1252, latin-1 or utf-16') from None
+
+
 def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, str]:
     """Decode a text; line ends stay as they are.
 
@@ -35,11 +47,13 @@ def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, st
     """
     marked = marked_encoding(raw)
     tried = [encoding] if encoding else [marked] if marked else ["utf-8", "cp1252"]
+    if encoding:
+        check_encoding(encoding)
     for name in tried:
         try:
             return raw.decode(name), name
-        except LookupError:
-            raise ValueError(f'Unknown encoding "{name}": try utf-8, cp1252, latin-1 or utf-16') from None
         except UnicodeDecodeError as error:
-            at = error.start
-    raise ValueError(f"{what} is not {' or '.join(tried)}: see byte {at:,}. Name its encoding with --encoding.")
+            at = f"see byte {error.start:,}"
+        except UnicodeError:  # UTF-16 and UTF-32 without a byte order mark, IDNA
+            at = "it cannot be decoded"
+    raise ValueError(f"{what} is not {' or '.join(tried)}: {at}. Name its encoding with --encoding.")

@@ -35,21 +35,48 @@ def must_exist(path: Path, note: str = "") -> None:
         raise FileNotFoundError(f"{path} does not exist{note and f' ({note})'}")
 
 
+_WEB_PAGE = "a web page, whatever its name: perhaps a site's answer to someone who has not logged in. Download it again"
+_FOREIGN = {
+    b"PK\x03\x04": "an Excel or Word file or another ZIP archive, whatever its name: save it as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an Excel or Word file, whatever its name: save it as CSV or plain text",
+    b"%PDF-": "a PDF, whatever its name: save it as plain text",
+    b"PAR1": "Parquet, whatever its name: call it .parquet",
+    b"SQLite format 3": "a SQLite database, whatever its name: save its table as CSV",
+    b"<!doctype html": _WEB_PAGE,
+    b"<html": _WEB_PAGE,
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`",
+}
+"""What files begin with, in lower case where they are text, that are often named as something that they are not."""
+
+
 def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading; a gzipped file (`.gz`) is decompressed."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+    """Open a file of text for reading; a gzipped one is decompressed, whether or not it is called `.gz`.
+
+    Raises:
+        ValueError: it is a known format of another kind.
+    """
+    file = path.open("rb")
+    head = file.peek(16)[:32]
+    if path.suffix == ".gz" or head.startswith(b"\x1f\x8b"):
+        file.close()
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    what = next((what for mark, what in _FOREIGN.items() if head.startswith(mark) or head.lower().startswith(mark)), "")
+    if what:
+        file.close()
+        raise ValueError(f"{path} is {what}.")
+    return file
 
 
 def open_text(path: Path, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
-    """Open a text file for reading; a gzipped file (`.gz`) is decompressed."""
+    """Open a text file for reading, as `open_bytes` does."""
     return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file; a gzipped file (`.gz`) is decompressed.
+    """Read a file, opened as `open_bytes` does.
 
     Raises:
-        ValueError: the file is damaged, or larger than `MOST_BYTES`.
+        ValueError: the file is damaged, of another kind, or larger than `MOST_BYTES`.
     """
     with undamaged(path), open_bytes(path) as file:
         content = file.read(MOST_BYTES + 1)
@@ -138,7 +165,8 @@ def undamaged(path: Path) -> Iterator[None]:
     try:
         yield
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is damaged or truncated ({error}). Download it again.") from None
+        cause = "it is not gzipped" if isinstance(error, gzip.BadGzipFile) else error  # which quotes its first bytes
+        raise ValueError(f"{path} is damaged or truncated ({cause}). Download it again.") from None
 
 
 @contextmanager
