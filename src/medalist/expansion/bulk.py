@@ -30,8 +30,8 @@ from .outputs import Format, Record, check_brat_ids, write_records
 from .results import DoNotUse, ExpandedText, Expansion, Unsure
 from .where import weights_of
 
-SHARD = 64
-"""Notes in a shard."""
+SHARD = 8
+"""Notes in a shard: a kill costs at most these, which the reader takes half a minute for on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
