@@ -6,6 +6,7 @@ got alone. The mixed load ends with a SIGTERM in its midst: what had been taken 
 
     python benchmarks/serve.py                        # the reader, some three minutes
     python benchmarks/serve.py runs/demo --minutes 10
+    python benchmarks/serve.py --only mixed --minutes 10
     python benchmarks/serve.py --tiny                 # a random Llama of two layers: the server's own work
 
 Result: Markdown on stdout; progress on stderr.
@@ -289,6 +290,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="of mixed load (default: 1)")
     count_option(parser, "--seconds", 20, "per number of clients")
     count_option(parser, "--notes", 32, "how many of the notes")
+    parser.add_argument("--only", choices=("latencies", "mixed"), help="one half of it (default: both)")
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.server:
@@ -303,32 +305,36 @@ def main() -> None:
         alone = [ask(connection, text)[1] for text in texts]
         connection.close()
         rows = []
-        for clients in CLIENTS:
+        for clients in CLIENTS if options.only != "mixed" else ():
             rows.append(latencies(server, texts, alone, clients, options.seconds))
             progress(f"{clients} clients done")
         mixed = Mixed(server, texts, alone)
-        code = mixed.run(60 * options.minutes)
+        code = mixed.run(60 * options.minutes) if options.only != "latencies" else 0
         log = "".join(server.log)
     quoted = [text for text in texts if text[:30] in log]
     model = "a random Llama of two layers" if options.tiny else options.run or "the reader"
     lengths = [len(text) for text in texts]
     forms = sum(map(len, alone)) / len(alone)
-    memory = mixed.memory
     print(f"## Serving\n\n{machine()}\n")
     print(
         f"`medalist serve` with {model}; a request is one of {len(texts)} clinical notes of {min(lengths)} to "
-        f"{max(lengths):,} characters with {forms:.0f} short forms on average; clients on the same machine, each of "
-        f"which asks again as soon as it is answered, for {options.seconds} s. Every answer was the one that its note "
-        "got alone.\n"
+        f"{max(lengths):,} characters with {forms:.0f} short forms on average; clients on the same machine. Notes "
+        f"quoted in the log: {len(quoted)}."
     )
-    print(table(["clients", "requests", "requests/s", "notes per pass", "p50, ms", "p95, ms", "p99, ms"], rows))
-    print(
-        f"\nMixed load for {60 * options.minutes:.0f} s by eight clients (four ask, one drips its body, one sends "
-        "wrong bodies, one leaves halfway, one before its answer), then SIGTERM in its midst: "
-        + ", ".join(f"{count:,} {what}" for what, count in sorted(mixed.counts.items()))
-        + f". Exit code {code}; notes quoted in the log: {len(quoted)}. Resident memory, MiB: {memory[0]:.0f} at the "
-        f"start, {memory[len(memory) // 2]:.0f} halfway, {memory[-1]:.0f} at the end, at most {max(memory):.0f}."
-    )
+    if rows:
+        print(
+            f"\nEach client asks again as soon as it is answered, for {options.seconds} s. Every answer was the one "
+            "that its note got alone.\n"
+        )
+        print(table(["clients", "requests", "requests/s", "notes per pass", "p50, ms", "p95, ms", "p99, ms"], rows))
+    if memory := mixed.memory:
+        print(
+            f"\nMixed load for {60 * options.minutes:.0f} s by eight clients (four ask, one drips its body, one sends "
+            "wrong bodies, one leaves halfway, one before its answer), then SIGTERM in its midst: "
+            + ", ".join(f"{count:,} {what}" for what, count in sorted(mixed.counts.items()))
+            + f". Exit code {code}. Resident memory, MiB: {memory[0]:.0f} at the start, {memory[len(memory) // 2]:.0f} "
+            f"halfway, {memory[-1]:.0f} at the end, at most {max(memory):.0f}."
+        )
     wrong = [what for what in mixed.counts if what.isupper() or what.split()[0].isupper()]
     if wrong or code or quoted:
         sys.exit(f"Not as it must be: {', '.join(wrong) or 'see above'}")
