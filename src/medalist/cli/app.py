@@ -5,8 +5,11 @@ A verb imports what it needs when it runs, so that `--help` is fast.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import logging
 import os
+import platform
 import sys
 import warnings
 from pathlib import Path
@@ -54,14 +57,32 @@ for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *serve.V
 
 def _version(value: bool) -> None:
     if value:
-        print(f"medalist {__version__}")
+        for name, found in _versions().items():
+            print(f"{name} {found}")
         raise typer.Exit
+
+
+def _versions() -> dict[str, str]:
+    """The versions on which answers and figures depend, Medalist's first; the reader's are the beginnings of hashes."""
+    from ..data.embedded import reader
+
+    adapter = hashlib.sha256((reader.ADAPTER / "adapter_model.safetensors").read_bytes()).hexdigest()
+    found = {"medalist": __version__, "Python": platform.python_version()}
+    for name in ("torch", "transformers", "tokenizers", "peft"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "is not installed"
+    return found | {"reader": f"adapter {adapter[:12]}, data {reader.fingerprint()[:12]}"}
 
 
 @app.callback()
 def _main(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the versions of what answers depend on.", callback=_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Handle the options that stand before a verb."""
