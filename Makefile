@@ -1,8 +1,8 @@
 # make demo    set everything up, tune the embedded model, print the path of its report
 # make test    set everything up, run the tests
-# make check   lint, check types, the order of the folders, and whether the CLI reference is up to date
+# make check   lint, check types, the order of the folders, the CLI reference, and that the site builds
 # make fix     format the code and apply the linter's fixes; make check reports what is left
-# make docs    regenerate the CLI reference
+# make docs    regenerate the CLI reference, build the site in site/
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
 # make bench-quick    less of each benchmark, printed, in minutes; make bench-least: does each still run? toy sizes
 # make fuzz    give the readers of strangers' files a minute each of broken ones (SECONDS=60)
@@ -23,6 +23,7 @@ RELEASE := .venv-release
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 LOCKED := $(PIP) install --no-deps --no-build-isolation --require-hashes
 
 .PHONY: demo test check fix docs bench bench-quick bench-least fuzz dist sbom gpu lock clean
@@ -39,6 +40,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/cli_reference.py --check
+	$(SITE) --quiet --site-dir $(VENV)/site
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero .
@@ -46,6 +48,7 @@ fix: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/cli_reference.py
+	$(SITE)
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/all.py

@@ -1,7 +1,7 @@
 """The commands of README and docs/, run as written on a tiny model in place of the embedded one.
 
 A block marked `bash` is run here, each page in a folder of its own beside one run of the demo; one marked `sh` is not,
-and says why (`REASONS`); `text` is output. Covers `cli.demo` too.
+and says why (`NOT_RUN` in docs/site.py); `text` is output. Covers `cli.demo` too.
 """
 
 import re
@@ -18,12 +18,11 @@ from medalist.expansion import expander
 from medalist.models import base as models
 from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.recipe import load_recipe
+from site_hook import site
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "cli.md")]
-REASONS = {"gpu", "network", "minutes", "data", "server", "docker"}
-"""Why a block marked `sh` is not run here; docs/site.py says it to readers of the site."""
 RUN_BY_CI = {"make demo", "make test", "source .venv/bin/activate"}
 COMMAND = re.compile(r"^(medalist|pip|make|python3?|torchrun|accelerate|curl|docker|git|hf|openssl) ", re.MULTILINE)
 
@@ -106,7 +105,7 @@ def test_the_readme_and_the_first_pages_hold_commands_that_are_run():
 def test_a_block_that_is_not_run_says_why(page):
     for language, reason, body in blocks(page):
         if language == "sh":
-            assert reason in REASONS, body
+            assert reason in site.NOT_RUN, body
         if language == "text":
             assert not COMMAND.search(body), body
     outside = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
