@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from medalist.models.base import BaseIdentity
+from medalist.data.surroundings import SIGNS
+from medalist.models.base import EMBEDDED, BaseIdentity, find_base, weights_sha256
 from medalist.models.load import LoadedModel
+from medalist.runs.run import Run, open_run
+from medalist.sharing.export import gguf_metadata, merge_run
+from medalist.sharing.gguf import convert
+from medalist.trees.decisions import CALIBRATION_FILE, Calibration
 
 torch.set_num_threads(1)  # for models as small as these, a second thread only adds waiting
 
@@ -128,6 +134,67 @@ def fresh_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if folder.name != "test":
             shutil.rmtree(folder)
     return own
+
+
+@pytest.fixture(scope="session")
+def known_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose tokenizer llama.cpp knows and whose rows are as long as 4-bit blocks; its adapter is drawn, not
+    trained."""
+    from peft import LoraConfig, get_peft_model
+
+    folder = tmp_path_factory.mktemp("known")
+    base = folder / "base"
+    embedded, _ = find_base(EMBEDDED)
+    shutil.copytree(embedded, base, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = LlamaConfig.from_pretrained(embedded)
+    config.update({"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 2, "initializer_range": 0.1})
+    config.update({"num_attention_heads": 4, "num_key_value_heads": 2})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+        model.save_pretrained(base, max_shard_size="20MB")
+        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=linear, task_type="CAUSAL_LM"))
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.1)
+    run = folder / "runs" / "known"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("adapter", "evaluation", "checkpoint-*"))
+    adapted.save_pretrained(run / "adapter", save_embedding_layers=False)
+    AutoTokenizer.from_pretrained(base).save_pretrained(run / "adapter")
+    values = yaml.safe_load((run / "recipe.yaml").read_text())
+    values["record"]["base"] = {
+        "id": "tests/known",
+        "revision": None,
+        "source": str(base),
+        "sha256": weights_sha256(base),
+    }
+    (run / "recipe.yaml").write_text(yaml.safe_dump(values))
+    return open_run(run)
+
+
+@pytest.fixture(scope="session")
+def converted(known_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run as a model folder and as a GGUF file, both of 16-bit weights: what every other file is made from."""
+    folder = tmp_path_factory.mktemp("converted")
+    merge_run(known_run, folder / "merged", dtype="float16")
+    convert(folder / "merged", folder / "f16.gguf", gguf_metadata(known_run))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gguf_run(known_run: Run, converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The known run, calibrated, with its GGUF file of 16-bit weights, as `medalist export` leaves it."""
+    run = tmp_path_factory.mktemp("exported") / "runs" / "known"
+    shutil.copytree(known_run.folder, run)
+    (run / "export").mkdir()
+    shutil.copy(converted / "f16.gguf", run / "export" / "known-f16.gguf")
+    weights = dict.fromkeys(("constant", "model", *SIGNS), 0.0) | {"constant": 2.0, "model": 0.1}
+    calibration = Calibration(
+        evidence=0.3, prior=0.2, is_short_form=weights, short_form_from=0.5, offered_from=0.6, mentions=100
+    )
+    calibration.write(run / CALIBRATION_FILE)
+    return run
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

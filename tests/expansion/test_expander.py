@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from medalist.data.passages import NONE_OF_THESE
 from medalist.data.surroundings import SIGNS
 from medalist.expansion.expander import Expander
 from medalist.expansion.results import Expansion
+from medalist.models.base import ModelError
 from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
 from medalist.trees.scoring import separate_score
@@ -47,7 +49,7 @@ def answer_with(monkeypatch):
             for layout in layouts:
                 yield layout, [torch.tensor(probabilities).log() for _ in layout.questions]
 
-        monkeypatch.setattr("medalist.expansion.expander.score_layouts", score_layouts)
+        monkeypatch.setattr("medalist.models.load.score_layouts", score_layouts)
 
     return give
 
@@ -309,7 +311,7 @@ def test_one_sense_per_text_is_the_likeliest_on_average_of_those_that_are_answer
         for layout in layouts:
             yield layout, [torch.tensor(next(answers)).log() for _ in layout.questions]
 
-    monkeypatch.setattr("medalist.expansion.expander.score_layouts", score_layouts)
+    monkeypatch.setattr("medalist.models.load.score_layouts", score_layouts)
     expanded = Expander(loaded, INVENTORY, one_sense_per_text=True, min_probability=0.4)("RA, RA, RA")
     assert [e.long_form for e in expanded] == ["rheumatoid arthritis", "rheumatoid arthritis", None]
     assert [e.probability for e in expanded] == [pytest.approx(p) for p in (0.45, 0.45, 0.8)]
@@ -393,3 +395,40 @@ def test_the_reader_reads_a_note_as_the_readme_shows_it():
         ("PA", None),
         ("NO", None),
     ]
+
+
+# llama.cpp
+
+
+def test_a_gguf_file_is_read_as_its_run_is(gguf_run):
+    """With the run's inventory, wording and calibration, which decide which short forms are answered, and how."""
+    [gguf] = (gguf_run / "export").iterdir()
+    for expander in (Expander.load(gguf), Expander.load(gguf_run, engine="llama.cpp")):
+        assert type(expander._loaded).__name__ == "LlamaCpp"
+        assert expander.device == torch.device("cpu")
+        told, run = expander(NOTE), Expander.load(gguf_run)
+        assert run._answers.calibration is not None
+        assert (expander.inventory, expander._answers.calibration) == (run.inventory, run._answers.calibration)
+        for one, other in zip(told, run(NOTE), strict=True):
+            assert dict(one.alternatives) == pytest.approx(dict(other.alternatives), abs=0.02)
+            assert (one.start, one.end, one.evidence) == (other.start, other.end, other.evidence)
+
+
+def test_a_gguf_file_alone_needs_an_inventory_and_gets_its_tokenizer_from_itself(gguf_run, tmp_path):
+    shutil.copy(gguf_run / "export/known-f16.gguf", tmp_path / "alone.gguf")
+    with pytest.raises(ValueError, match=r"alone\.gguf is in no run's folder, so nothing says which short forms"):
+        Expander.load(tmp_path / "alone.gguf", engine="llama.cpp")
+    alone = Expander.load(tmp_path / "alone.gguf", inventory=INVENTORY)(NOTE)
+    assert [len(one.alternatives) for one in alone] == [2, 3, 3]
+    beside = Expander.load(gguf_run, inventory=INVENTORY)
+    plain = Expander(beside._loaded, INVENTORY, PromptSettings())(NOTE)
+    for one, other in zip(alone, plain, strict=True):
+        assert dict(one.alternatives) == pytest.approx(dict(other.alternatives), abs=0.02)
+
+
+def test_a_gguf_file_in_the_folder_of_another_run_is_refused(gguf_run, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoint-*", "export"))
+    shutil.copy(gguf_run / "export/known-f16.gguf", run / "known.gguf")
+    with pytest.raises(ModelError, match="other tokens than the run's tokenizer: it is no export of this run"):
+        Expander.load(run / "known.gguf")

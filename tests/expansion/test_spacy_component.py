@@ -148,7 +148,7 @@ def test_only_chooses_what_is_listed(tiny, monkeypatch, only, expected):
         for layout in layouts:
             yield layout, [torch.tensor([0.8, 0.1, 0.05, 0.05]).log() for _ in layout.questions]
 
-    monkeypatch.setattr("medalist.expansion.expander.score_layouts", score_layouts)
+    monkeypatch.setattr("medalist.models.load.score_layouts", score_layouts)
     doc = pipeline(glossary={"F": "female"}, only=only)("Magnetic resonance imaging (MRI) of F with RA, ZQI.")
     assert [span.text for span in doc._.abbreviations] == expected
     assert only != "defined" or all(span._.long_form.text for span in doc._.abbreviations)

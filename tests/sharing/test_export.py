@@ -14,10 +14,10 @@ import pytest
 import torch
 import yaml
 from gguf import GGUFReader
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from transformers import LlamaConfig, LlamaForCausalLM, pipeline
+from transformers import pipeline
 
 from medalist.cli.app import main
 from medalist.data.inventory import Inventory
@@ -26,7 +26,8 @@ from medalist.data.passages import Mention, Passage
 from medalist.data.quizzes import Choice, Quiz
 from medalist.evaluation.comparison import compare_scores
 from medalist.evaluation.predictions import score_texts
-from medalist.models.base import EMBEDDED, ModelError, find_base, weights_sha256
+from medalist.models.base import ModelError, find_base
+from medalist.models.llama_cpp import tokenize
 from medalist.models.load import load_base
 from medalist.runs.evaluate import evaluate_base
 from medalist.runs.held_out import HeldOut, held_out
@@ -36,40 +37,6 @@ from medalist.sharing import gguf as gguf_files
 from medalist.sharing import merging
 from medalist.sharing.export import MADE, export_gguf, export_merged
 from medalist.sharing.merging import write_merged
-
-
-@pytest.fixture(scope="module")
-def known_run(tiny_run, tmp_path_factory):
-    """A run whose tokenizer llama.cpp knows and whose rows are as long as 4-bit blocks; its adapter is drawn, not
-    trained."""
-    folder = tmp_path_factory.mktemp("known")
-    base = folder / "base"
-    embedded, _ = find_base(EMBEDDED)
-    shutil.copytree(embedded, base, ignore=shutil.ignore_patterns("*.safetensors"))
-    config = LlamaConfig.from_pretrained(embedded)
-    config.update({"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 2, "initializer_range": 0.1})
-    config.update({"num_attention_heads": 4, "num_key_value_heads": 2})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
-        model.save_pretrained(base, max_shard_size="20MB")
-        linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=linear, task_type="CAUSAL_LM"))
-        for name, weight in adapted.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(weight, std=0.1)
-    run = folder / "runs" / "known"
-    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("adapter", "evaluation", "checkpoint-*"))
-    adapted.save_pretrained(run / "adapter", save_embedding_layers=False)
-    values = yaml.safe_load((run / "recipe.yaml").read_text())
-    values["record"]["base"] = {
-        "id": "tests/known",
-        "revision": None,
-        "source": str(base),
-        "sha256": weights_sha256(base),
-    }
-    (run / "recipe.yaml").write_text(yaml.safe_dump(values))
-    return open_run(run)
 
 
 def changed(run, folder, change):
@@ -232,15 +199,6 @@ def merged(known_run, own_answers, tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="module")
-def converted(known_run, tmp_path_factory):
-    """The run as a model folder and as a GGUF file, both of 16-bit weights: what every other file is made from."""
-    folder = tmp_path_factory.mktemp("converted")
-    exports.merge_run(known_run, folder / "merged", dtype="float16")
-    gguf_files.convert(folder / "merged", folder / "f16.gguf", exports.gguf_metadata(known_run))
-    return folder
-
-
 @pytest.fixture
 def convert_once(converted, monkeypatch):
     """Exports take the file above: the converter needs seconds each time."""
@@ -315,7 +273,7 @@ def test_a_gguf_file_says_what_it_is_and_names_no_path(converted, known_run, tmp
         assert not files_naming(folder, str(known_run.folder), known_run.base.source, str(converted), str(tmp_path))
     tokenizer = load_base(str(converted / "merged")).tokenizer
     texts = ["Pt with RA, SpO2 93% on RA.", "β-blocker 2.5 mg\n\nnaïve 😶"]
-    assert gguf_files.tokenize(path, texts) == [tokenizer(text).input_ids for text in texts]
+    assert tokenize(path, texts) == [tokenizer(text).input_ids for text in texts]
 
 
 def test_a_file_without_all_weights_is_refused(converted, loaded, monkeypatch):
@@ -328,7 +286,7 @@ def test_a_file_without_all_weights_is_refused(converted, loaded, monkeypatch):
 
 
 def test_a_file_that_llama_cpp_splits_otherwise_is_refused(convert_once, known_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(exports, "tokenize", lambda path, texts: [[1], *gguf_files.tokenize(path, texts[1:])])
+    monkeypatch.setattr(exports, "tokenize", lambda path, texts: [[1], *tokenize(path, texts[1:])])
     with pytest.raises(ValueError, match="tokenizes 1 of 2 held-out texts differently"):
         export_gguf(known_run, tmp_path / "known.gguf", file_type="f16", on=HeldOut(limit=2))
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import emit, out
+from .options import EngineName, OtherInventory, emit, out
 
 
 def expand(
@@ -18,8 +18,8 @@ def expand(
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="A run's folder, or, if TEXT is given too, the Hub id of a published one. Default: the reader that "
-            "comes with Medalist.",
+            help="A run's folder or GGUF file, or, if TEXT is given too, the Hub id of a published run. Default: the "
+            "reader that comes with Medalist.",
             show_default=False,
         ),
     ] = None,
@@ -52,6 +52,8 @@ def expand(
     ray: Annotated[
         str | None, typer.Option(help="For a file of notes: a Ray cluster instead: local, auto or its address.")
     ] = None,
+    engine: EngineName = None,
+    inventory: OtherInventory = None,
     glossary: Annotated[
         Path | None,
         typer.Option(help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."),
@@ -98,7 +100,6 @@ def expand(
     from ..expansion.notes import NoteFile, holds_many, names_file, read_text
     from ..expansion.outputs import format_of
     from ..expansion.where import is_hub_id
-    from ..runs.run import is_run
     from ..tools.decoding import decoded
     from ..tools.progress import say
     from .result_tables import account_table, expansions_table
@@ -107,10 +108,10 @@ def expand(
         raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
     if missing := next((one for one in (run, text) if one and names_file(one) and not _exists(one)), None):
         raise FileNotFoundError(f"{missing} does not exist")
-    if run is not None and text is None and not (is_run(Path(run)) if _exists(run) else _is_path(run)):
+    if run is not None and text is None and not (_is_model(run) if _exists(run) else _is_path(run)):
         run, text = None, run  # a single argument that is not a run is the text or its file
     # "N/V" alone may be a text, which must not be looked up on the Hub
-    if run is not None and not is_run(Path(run)) and (text is None or not is_hub_id(run)):
+    if run is not None and not _is_model(run) and (text is None or not is_hub_id(run)):
         raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
     path = Path(text) if text is not None and _exists(text) else None
     if path is not None and holds_many(path):
@@ -120,6 +121,8 @@ def expand(
             raise ValueError("--json is for a single text: call --out .jsonl instead")
         reading = Reading(
             run=run,
+            engine=engine,
+            inventory=inventory,
             glossary=glossary,
             any_case=any_case,
             min_probability=min_probability,
@@ -151,6 +154,8 @@ def expand(
         say("The text is not UTF-8; it was read as Windows-1252 (--encoding names another).")
     expander = Expander.load(
         run,
+        engine=engine,
+        inventory=inventory,
         glossary=glossary,
         any_case=any_case,
         min_probability=min_probability,
@@ -172,6 +177,14 @@ def _exists(argument: str) -> bool:
         return Path(argument).exists()
     except OSError:  # a text can be too long for a name
         return False
+
+
+def _is_model(argument: str) -> bool:
+    """Whether an argument is a run's folder, or has the name of a GGUF file."""
+    from ..expansion.where import is_gguf
+    from ..runs.run import is_run
+
+    return is_gguf(argument) or is_run(Path(argument))
 
 
 def _is_path(argument: str) -> bool:

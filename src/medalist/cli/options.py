@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,4 +35,15 @@ HeldOutFile = Annotated[
 InventoryFile = Annotated[
     Path | None,
     typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's, or the sample's."),
+]
+EngineName = Annotated[
+    Literal["transformers", "llama.cpp"] | None,
+    typer.Option(
+        help="llama.cpp reads a GGUF file, that of RUN's export folder if RUN is a folder (needs medalist[gguf]). "
+        "Default: by the name of RUN."
+    ),
+]
+OtherInventory = Annotated[
+    Path | None,
+    typer.Option("--inventory", help="Senses to offer instead of the run's: MeDAL's table, ADAM, CSV, JSON."),
 ]

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import EngineName, OtherInventory
+
 
 def serve(
     run: Annotated[
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="A run's folder, or the Hub id of a published one. Default: the reader that comes with Medalist.",
+            help="A run's folder or GGUF file, or the Hub id of a published run. Default: the reader that comes with "
+            "Medalist.",
             show_default=False,
         ),
     ] = None,
@@ -34,6 +37,8 @@ def serve(
         list[str] | None,
         typer.Option(help="A further name that clients may use for the server, such as a proxy's. May be repeated."),
     ] = None,
+    engine: EngineName = None,
+    inventory: OtherInventory = None,
     glossary: Annotated[
         Path | None,
         typer.Option(help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."),
@@ -75,6 +80,8 @@ def serve(
         ) from None
 
     options: dict[str, Any] = {
+        "engine": engine,
+        "inventory": inventory,
         "glossary": glossary,
         "min_probability": min_probability,
         "one_sense_per_text": one_sense_per_text,

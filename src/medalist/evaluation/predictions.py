@@ -20,7 +20,6 @@ from ..tools.failures import reading
 from ..tools.files import replacing
 from ..tools.progress import say, tracking
 from ..trees.prompt import Encoder, PromptSettings
-from ..trees.scoring import score_layouts
 from .metrics import Floats
 from .result_files import METRICS_FILE, read_metrics
 
@@ -105,7 +104,7 @@ def score_texts(
     found: Scores = {}
     with tracking(label, sum(text.num_questions for text in texts)) as advance:
         layouts = (layout for text in texts for layout in encoder.encode(text, inventory))
-        scored = score_layouts(loaded.model, layouts, attention=loaded.attention, max_nodes=max_nodes, progress=advance)
+        scored = loaded.score(layouts, max_nodes=max_nodes, progress=advance)
         for layout, scores in scored:
             for number, values in zip(layout.mentions, scores, strict=True):
                 found[layout.text_id, number] = values.double().numpy()

@@ -28,7 +28,7 @@ from .expander import Expander
 from .notes import Note, NoteFile
 from .outputs import Format, Record, check_brat_ids, write_records
 from .results import DoNotUse, ExpandedText, Expansion, Unsure
-from .where import weights_of
+from .where import Engine, weights_of
 
 SHARD = 8
 """Notes in a shard: a kill costs at most these, which the reader takes half a minute for on a CPU."""
@@ -39,6 +39,8 @@ class Reading:
     """How notes are read; the options of `Expander.load`."""
 
     run: str | None = None
+    engine: Engine | None = None
+    inventory: Path | None = None
     glossary: Path | None = None
     any_case: bool | None = None
     min_probability: float | None = None
@@ -122,8 +124,8 @@ def _expand_alone(
         raise FileExistsError(f"{out} exists already: name another with --out, or remove it")
     if reading.replaced and kind != "jsonl":
         raise ValueError(f"Only .jsonl holds whole texts with their short forms replaced, not {kind}")
-    if reading.glossary:
-        read_glossary(reading.glossary)
+    for lists in filter(None, (reading.inventory, reading.glossary)):
+        read_glossary(lists)
     settings, count = _settings(source, reading)
     if not count:
         raise ValueError(f"{source.path} holds no notes{_aside_in_words(source)}")
@@ -162,10 +164,11 @@ def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:
     for note in source:
         digest.update(json.dumps([note.id, note.text]).encode())
         count += 1
-    own = reading.glossary and hashlib.sha256(reading.glossary.read_bytes()).hexdigest()
-    options = {key: value for key, value in asdict(reading).items() if key not in ("run", "glossary")}
-    settings = {"medalist": __version__, "shard": SHARD, "notes": digest.hexdigest(), "glossary": own}
-    return settings | {"model": weights_of(reading.run)} | options, count
+    files = {"inventory": reading.inventory, "glossary": reading.glossary}
+    given = {key: path and hashlib.sha256(path.read_bytes()).hexdigest() for key, path in files.items()}
+    options = {key: value for key, value in asdict(reading).items() if key not in ("run", *files)}
+    settings = {"medalist": __version__, "shard": SHARD, "notes": digest.hexdigest(), **given}
+    return settings | {"model": weights_of(reading.run, engine=reading.engine)} | options, count
 
 
 def _open_work(work: Path, settings: dict[str, Any]) -> str:
@@ -191,6 +194,8 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
 def _expander(reading: Reading) -> Expander:
     return Expander.load(
         reading.run,
+        engine=reading.engine,
+        inventory=reading.inventory,
         glossary=reading.glossary,
         any_case=reading.any_case,
         min_probability=reading.min_probability,

@@ -19,31 +19,33 @@ from ..data.embedded import reader
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.passages import Passage
 from ..models.adapters import load_adapter
-from ..models.base import EMBEDDED
+from ..models.base import EMBEDDED, unreadable_weights
+from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings
-from ..runs.run import load_tuned
+from ..runs.run import Run, load_tuned
 from ..tools.progress import tracking
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import Encoder, PromptSettings
-from ..trees.scoring import score_layouts
 from .answers import MIN_PROBABILITY, Answerer
 from .do_not_use import find_do_not_use, warned
 from .evidence import Found, Glossary, Lexicon, read_glossary
 from .results import ExpandedText
-from .where import find_run
+from .where import Engine, engine_for, find_gguf, find_run
 
 Context = TypeVar("Context")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _MANY = 200
 """Progress is shown if a model is asked about more short forms than this."""
+_LONGEST_QUESTION = 256
+"""Tokens that llama.cpp has room for after a window, whatever the size of the trees."""
 
 
 class Expander:
     """Expands the short forms of texts with a tuned or base model.
 
     Args:
-        loaded: the model.
+        loaded: the model, in transformers or llama.cpp.
         inventory: the short forms to look for and their senses.
         prompt: the wording that the model was tuned with.
         glossary: your own short forms, which win over the inventory's: a file, an `Inventory`, or a mapping.
@@ -60,7 +62,7 @@ class Expander:
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        loaded: LoadedModel | LlamaCpp,
         inventory: Inventory,
         prompt: PromptSettings | None = None,
         *,
@@ -85,6 +87,8 @@ class Expander:
         cls,
         run: str | Path | None = None,
         *,
+        engine: Engine | None = None,
+        inventory: Inventory | str | Path | None = None,
         glossary: Glossary | None = None,
         any_case: bool | None = None,
         min_probability: float | None = None,
@@ -94,8 +98,11 @@ class Expander:
         """Load the tuned model of a run with its inventory and wording, or the reader that comes with the package.
 
         Args:
-            run: folder of a run, or the Hub id of a published one, such as "me/shorthand", which is downloaded once;
-                None: the reader.
+            run: folder of a run, or the Hub id of a published one, such as "me/shorthand", which is downloaded once; or
+                a GGUF file, which belongs to the run in whose folder or `export/` it is; None: the reader.
+            engine: "llama.cpp" computes with a GGUF file, and of a run takes the one in its `export/`; None: llama.cpp
+                for a GGUF file, else transformers.
+            inventory: the senses to offer instead of the run's, or where there is no run; also a file.
             glossary: as for `Expander`.
             any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
             min_probability: as for `Expander`.
@@ -106,32 +113,46 @@ class Expander:
             FileNotFoundError: it is not a run, or its training has not finished.
             ValueError: it was trained on choice questions, or the glossary is malformed.
             OSError: the Hub cannot be reached.
-            ModelError: the embedded base model, which the reader needs, is not installed.
+            ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
+                GGUF file, or it is no export of the run.
+            GGUFError: llama.cpp is not installed.
         """
+        listed = Inventory.read(Path(inventory)) if isinstance(inventory, (str, Path)) else inventory
         options: dict[str, Any] = {
             "glossary": None if glossary is None else read_glossary(glossary),  # fail before a model is loaded
             "min_probability": min_probability,
             "one_sense_per_text": one_sense_per_text,
         }
+        if engine_for(run, engine) == "llama.cpp":
+            gguf, exported = find_gguf(run)
+            return cls._gguf(gguf, exported, listed, any_case=bool(any_case), **options)
         if run is None:
-            return cls._reader(any_case=any_case is not False, **options)
+            return cls._reader(listed, any_case=any_case is not False, **options)
         opened = find_run(run, revision=revision)
-        if not opened.inventory.senses:
-            raise ValueError(f"{run} was trained on choice questions, so it lists no short forms to expand")
-        return cls(
-            load_tuned(opened),
-            opened.inventory,
-            opened.recipe.prompt,
-            any_case=bool(any_case),
-            calibration=opened.calibration,
-            **options,
-        )
+        listed = listed or _inventory(opened)
+        prompt, calibration = opened.recipe.prompt, opened.calibration
+        return cls(load_tuned(opened), listed, prompt, any_case=bool(any_case), calibration=calibration, **options)
 
     @classmethod
-    def _reader(cls, **options: Any) -> Expander:
+    def _gguf(cls, gguf: Path, run: Run | None, listed: Inventory | None, **options: Any) -> Expander:
+        check_installed(LIBRARY)
+        if listed is None and run is not None:
+            listed = _inventory(run)
+        if listed is None:
+            raise ValueError(
+                f"{gguf} is in no run's folder, so nothing says which short forms to look for: put it into the folder "
+                "of the run that it was exported from, or give an inventory"
+            )
+        prompt, calibration = (run.recipe.prompt, run.calibration) if run else (PromptSettings(), None)
+        room = max(prompt.max_nodes, prompt.window + _LONGEST_QUESTION)
+        loaded = LlamaCpp(gguf, _tokenizer(gguf, run), max_nodes=room)
+        return cls(loaded, listed, prompt, calibration=calibration, **options)
+
+    @classmethod
+    def _reader(cls, listed: Inventory | None, **options: Any) -> Expander:
         return cls(
             load_adapter(load_base(EMBEDDED), reader.ADAPTER),
-            reader.inventory(),
+            listed or reader.inventory(),
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
             calibration=Calibration.read(reader.HERE / CALIBRATION_FILE),
             **options,
@@ -145,8 +166,7 @@ class Expander:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        device: torch.device = self._loaded.model.device
-        return device
+        return self._loaded.device
 
     @overload  # mypy: a string is an iterable of strings too; the first signature that fits counts
     def __call__(self, text: str, *, progress: bool = False) -> ExpandedText: ...  # type: ignore[overload-overlap]
@@ -219,10 +239,8 @@ class Expander:
         asked = sum(passage.num_questions for passage in passages)
         scores: list[dict[int, Tensor]] = [{} for _ in texts]
         with tracking("Expand", asked) if progress and asked > _MANY else nullcontext(lambda _: None) as advance:
-            scored = score_layouts(
-                self._loaded.model,
+            scored = self._loaded.score(
                 (layout for passage in passages for layout in self._encoder.encode(passage, self.inventory)),
-                attention=self._loaded.attention,
                 max_nodes=EvaluationSettings().max_nodes,
                 progress=advance,
             )
@@ -243,3 +261,19 @@ class Expander:
             expansions = self._answers.one_sense(expansions)
         warnings = find_do_not_use(readable)
         return ExpandedText(text=text, expansions=warned(expansions, warnings), warnings=warnings)
+
+
+def _inventory(run: Run) -> Inventory:
+    if not run.inventory.senses:
+        raise ValueError(f"{run.folder} was trained on choice questions, so it lists no short forms to expand")
+    return run.inventory
+
+
+def _tokenizer(gguf: Path, run: Run | None) -> Any:
+    """The run's tokenizer, or what transformers makes of the file's own, which takes seconds."""
+    from transformers import AutoTokenizer  # slow to import
+
+    if run is not None and run.tuned is not None and (run.tuned / "tokenizer_config.json").exists():
+        return AutoTokenizer.from_pretrained(run.tuned, trust_remote_code=False)
+    with unreadable_weights(gguf.parent, str(gguf)):
+        return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)

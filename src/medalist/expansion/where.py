@@ -1,8 +1,10 @@
-"""Finds the run that a user names: a folder, or a repository of the Hugging Face Hub."""
+"""Finds the model that a user names: a run's folder, a repository of the Hugging Face Hub, or a GGUF file."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Literal
 
 from ..data.embedded import reader
 from ..models.base import cache_folder, weights_sha256
@@ -31,12 +33,65 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
     return open_run(folder) if is_run(folder) else pull(str(name), revision=revision, out=folder)
 
 
-def weights_of(name: str | Path | None, *, revision: str | None = None) -> str:
-    """SHA-256 of the tuned weights of a run, or of the reader's for None; arguments and errors as for `find_run`.
+Engine = Literal["transformers", "llama.cpp"]
+"""What computes: llama.cpp reads GGUF files, and nothing else does."""
+
+
+def engine_for(name: str | Path | None, engine: Engine | None) -> Engine:
+    """The engine that is asked for, or else the one for what is named.
 
     Raises:
-        FileNotFoundError: its training has not finished.
+        ValueError: transformers is asked for, and a GGUF file named.
     """
+    if engine is None:
+        return "llama.cpp" if is_gguf(name) else "transformers"
+    if engine == "transformers" and is_gguf(name):
+        raise ValueError(f"{name} is a GGUF file, which only the engine llama.cpp reads")
+    return engine
+
+
+def is_gguf(name: str | Path | None) -> bool:
+    """Whether a name is that of a GGUF file, which need not exist."""
+    return name is not None and str(name).endswith(".gguf")
+
+
+def find_gguf(name: str | Path | None) -> tuple[Path, Run | None]:
+    """A GGUF file, and the run that it was exported from if it is in the run's folder or in `export/` there.
+
+    Args:
+        name: the file, or the folder of a run with one GGUF file in `export/`.
+
+    Raises:
+        FileNotFoundError: it is neither.
+        ValueError: the run has several, or nothing is named.
+    """
+    if name is None:
+        raise ValueError("llama.cpp needs a GGUF file, which the reader that comes with Medalist lacks: name one")
+    path = Path(name)
+    if is_run(path):
+        exports = sorted((path / "export").glob("*.gguf"))
+        if not exports:
+            raise FileNotFoundError(f"{path} has no GGUF file yet: run `medalist export {path} --to gguf`")
+        if len(exports) > 1:
+            raise ValueError(f"{path} has several GGUF files: name one of {', '.join(map(str, exports))}")
+        return exports[0], open_run(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is neither a GGUF file nor a run")
+    folder = path.absolute().parent
+    found = next((above for above in (folder, folder.parent) if is_run(above)), None)
+    return path, None if found is None else open_run(found)
+
+
+def weights_of(name: str | Path | None, *, revision: str | None = None, engine: Engine | None = None) -> str:
+    """SHA-256 of the weights that are used, or of the reader's adapter for None; arguments and errors as for
+    `find_run` and `find_gguf`.
+
+    Raises:
+        FileNotFoundError: the run's training has not finished.
+    """
+    if engine_for(name, engine) == "llama.cpp":
+        with find_gguf(name)[0].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     return weights_sha256(reader.ADAPTER if name is None else find_run(name, revision=revision).trained_to_end())
 
 

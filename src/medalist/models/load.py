@@ -6,13 +6,18 @@ Every model's tree scores are checked against separate sequences before it is us
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
-from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention
+from ..trees.prompt import Layout
+from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention, score_layouts
 from .base import BaseIdentity, ModelError, find_base, refuse_quantised, unreadable_weights, without_progress_bars
 from .precision import choose_precision, settle
 
@@ -33,6 +38,18 @@ class LoadedModel:
     """The largest difference from separate sequences that the check found, in nats; NaN before the check."""
     quantization: Quantization = "none"
     """How the weights of its linear layers are stored; adapters are merged only if it is "none"."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    def score(
+        self, layouts: Iterable[Layout], *, max_nodes: int, progress: Callable[[int], object] = lambda _: None
+    ) -> Iterator[tuple[Layout, list[Tensor]]]:
+        """Score trees; see `score_layouts`."""
+        return score_layouts(self.model, layouts, attention=self.attention, max_nodes=max_nodes, progress=progress)
 
 
 def load_base(

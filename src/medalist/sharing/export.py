@@ -16,6 +16,7 @@ from ..evaluation.comparison import Comparison, Export, compare_scores
 from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts
 from ..models.base import ModelError, find_base
 from ..models.licences import licence_of
+from ..models.llama_cpp import tokenize
 from ..models.load import LoadedModel, load_base
 from ..runs.card import card_text
 from ..runs.evaluate import RunModels
@@ -25,7 +26,7 @@ from ..tools.failures import need_room, writing
 from ..tools.files import writing_folder
 from ..tools.number_formats import FloatType, GGUFType
 from ..tools.shapes import json_object
-from .gguf import check_tools, convert, quantize, take_weights, tokenize
+from .gguf import check_tools, convert, quantize, take_weights
 from .merging import write_merged
 
 

