@@ -30,6 +30,7 @@ NOT_RUN = {
     "data": "Needs data of your own",
     "server": "Runs until stopped",
     "docker": "Needs Docker",
+    "gguf": "Needs llama.cpp",
 }
 """Why a block marked `sh` is not run by the tests (tests/test_readme.py); any other mark is the name of a file."""
 INTERVAL = re.compile(r"(?<=\d)–(?=\d)")

@@ -47,6 +47,11 @@ def test_help_needs_no_torch():
     [
         (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
         (["expand", "nowhere", "text"], "nowhere is not a run: it has no recipe.yaml"),
+        (["expand", "model.gguf", "text"], "model.gguf does not exist"),
+        (
+            ["expand", "text", "--engine", "llama.cpp"],
+            "llama.cpp needs a GGUF file, which the reader that comes with Medalist lacks: name one",
+        ),
         (["report", "nowhere"], "nowhere is not a run: it has no recipe.yaml"),
         (["evaluate", "smollm2-135m"], "smollm2-135m is not a run, so name the data to evaluate it on: --data FILE"),
         (["evaluate", "smollm2-135m", "--data", "gone.csv"], "gone.csv does not exist"),

@@ -173,7 +173,7 @@ class NoteFile:
 
 def names_file(argument: str) -> bool:
     """Whether an argument is meant as a file's name, going by its ending; a text may end so too, but has spaces."""
-    endings = (".txt", *TABLES, *_DOCUMENTS)
+    endings = (".txt", ".gguf", *TABLES, *_DOCUMENTS)
     return argument.lower().endswith(endings) and not any(map(str.isspace, argument))
 
 
