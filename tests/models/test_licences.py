@@ -31,6 +31,15 @@ def test_it_is_read_from_the_bases_own_card_or_given_but_llamas_obligations_stay
     assert licence_of("user/base", tmp_path).id == "mit"
     assert licence_of("user/base", tmp_path, given="gemma").id == "gemma"
     assert licence_of("meta-llama/Llama-3.2-1B", tmp_path, given="mit").id == "llama3.2"
+    assert licence_of("user/base", given="MIT").id == "mit"
+    assert licence_of("user/base", given="openrail++").id == "openrail++"
+    for name in ("not a licence!!", "mit\nx: y", "", "<b>", "a" + "\u0660"):
+        with pytest.raises(
+            ValueError, match=r"is not a licence as the Hub names them, such as apache-2\.0, mit or other"
+        ):
+            licence_of("user/base", given=name)
+    (tmp_path / "README.md").write_text('---\nlicense: "mit\\n\\n# x"\n---\n')
+    assert licence_of("user/base", tmp_path) is None
     (tmp_path / "README.md").write_text("no head\n---\nlicense: mit\n---\n")
     assert licence_of("user/base", tmp_path) is None
 

@@ -23,6 +23,7 @@ from ..tools.files import replacing
 from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from ..tools.progress import say
+from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
@@ -205,7 +206,10 @@ def _expander(reading: Reading) -> Expander:
 
 def _expand_shard(reading: Reading, shard: _Shard) -> None:
     """Write the records of one shard; runs in a worker."""
-    expanded = _expander(reading)([note.text for note in shard.notes])
+    try:
+        expanded = _expander(reading)([note.text for note in shard.notes])
+    except NonFiniteScoresError as error:  # which knows the texts by number
+        raise NonFiniteScoresError(shard.notes[int(error.text_id)].id) from None
     with replacing(shard.part) as file:
         for note, one in zip(shard.notes, expanded, strict=True):
             file.write(json.dumps(_record(note, one, reading.replaced), allow_nan=False) + "\n")

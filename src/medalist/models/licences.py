@@ -65,6 +65,8 @@ _LLAMA = {
     "3.2": _llama("3.2", mark="Llama", begins="Llama"),
     "3.3": _llama("3.3", mark="Llama", begins="Llama"),
 }
+_ID = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*\+{0,2}", re.ASCII)
+"""How the Hub names licences: apache-2.0, openrail++."""
 _APACHE = Licence(id="apache-2.0", name="Apache License 2.0", url="https://www.apache.org/licenses/LICENSE-2.0")
 
 
@@ -78,12 +80,18 @@ def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = 
 
     Returns:
         None if nothing says what it is.
+
+    Raises:
+        ValueError: `given` is no name of a licence.
     """
     if match := re.search(
         r"(?i)(?<![a-z])(?:meta-?)?llama[-_ ]?(3(?:\.[1-3])?)(?![\d.]*\d|b\b)", base_id.split("/")[-1]
     ):
         return _LLAMA[match[1]]
     if given is not None:
+        given = given.lower()
+        if not _ID.fullmatch(given):
+            raise ValueError(f"{given!r} is not a licence as the Hub names them, such as apache-2.0, mit or other")
         return Licence(id=given, name=given)
     if base_id.startswith("HuggingFaceTB/SmolLM"):
         return _APACHE
@@ -101,7 +109,7 @@ def _of_card(card: Path) -> str | None:
     except yaml.YAMLError:
         return None
     named = metadata.get("license") if isinstance(metadata, dict) else None
-    return named if isinstance(named, str) else None
+    return named if isinstance(named, str) and _ID.fullmatch(named) else None
 
 
 def licence_file(licence: Licence, folder: Path | None, *, given: Path | None = None) -> Path | None:

@@ -164,10 +164,10 @@ def lora_settings(adapter: Path) -> dict[str, Any]:
 
 
 def check_lora_weights(adapter: Path, rank: int) -> None:
-    """Compare the header of an adapter's weights with its rank, before memory is taken for either.
+    """Compare the header of an adapter's weights with its rank, before memory is taken for either, and look for NaN.
 
     Raises:
-        ModelError: the weights are missing or unreadable, are not LoRA matrices, or have another rank.
+        ModelError: the weights are missing or unreadable, are not LoRA matrices, have another rank, or are not finite.
     """
     path = adapter / "adapter_model.safetensors"
     if not path.exists():
@@ -175,12 +175,21 @@ def check_lora_weights(adapter: Path, rank: int) -> None:
     try:
         with safe_open(path, "pt") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # no mapping
+            _check_shapes(path, shapes, rank)
+            if wrong := next((name for name in sorted(shapes) if not file.get_tensor(name).isfinite().all()), None):
+                raise ModelError(
+                    f"{path} is damaged: {wrong} holds numbers that are not finite. Download or train the adapter "
+                    "again."
+                )
     except SafetensorError as error:
         raise ModelError(f"{path} is damaged or cut off ({error}). Download or train the adapter again.") from None
+
+
+def _check_shapes(path: Path, shapes: dict[str, list[int]], rank: int) -> None:
     for name, shape in sorted(shapes.items()):
         side = 0 if name.endswith(".lora_A.weight") else 1 if name.endswith(".lora_B.weight") else None
         if side is None:
-            raise ModelError(f"{adapter} holds more than LoRA matrices ({name})")
+            raise ModelError(f"{path.parent} holds more than LoRA matrices ({name})")
         if len(shape) != 2 or shape[side] != rank:
             raise ModelError(f"{path}: {name} has the shape {shape}, which is not of rank {rank}")
 

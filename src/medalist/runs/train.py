@@ -157,8 +157,9 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
 
 @contextmanager
 def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
-    """Say what a stopped run keeps; a new one that fails on its settings before its first step leaves nothing."""
+    """Say what a stopped run keeps; a new one that its settings or loss end before a checkpoint leaves nothing."""
     from ..training.checkpoints import last_checkpoint  # slow to import: transformers' Trainer
+    from ..training.trainer import NonFiniteError
 
     try:
         yield
@@ -167,7 +168,7 @@ def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
         kept = f"{last} is kept" if last else "No checkpoint was saved yet"
         stop.add_note(f"{kept}: run the same command with --resume to go on from there.")
         raise
-    except ValueError:
+    except (ValueError, NonFiniteError):
         if new and last_checkpoint(folder) is None:
             _remove_begun(folder)
         raise

@@ -200,7 +200,11 @@ def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_
         ValueError, OSError: as `Address.rules`, `Address.bound` and `load`.
     """
     rules, bound = address.rules(), address.bound()  # fail before a model is loaded
-    gate = create_app(load(), rules=rules, limits=limits)
+    with bound:
+        _serve_at(bound, create_app(load(), rules=rules, limits=limits), limits, drain_seconds)
+
+
+def _serve_at(bound: socket.socket, gate: Gate, limits: Limits, drain_seconds: int) -> None:
     log_to_stderr()
     config = uvicorn.Config(
         gate,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import gzip
 import io
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
 
 from .failures import is_full, megabytes, writing
+from .locks import held
 
 MOST_BYTES = 256_000_000
 """The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
@@ -25,6 +25,8 @@ LONGEST_LINE = 64_000_000
 """The longest line, in bytes."""
 _STAGING = "begun-"
 """Part of the names of folders that are being written."""
+_LOCK = ".lock"
+"""Locked inside such a folder while it is being written."""
 _SETTLED = 1.0
 """Seconds after which a folder that nobody holds was abandoned, and is not one whose lock is about to be taken."""
 
@@ -174,7 +176,8 @@ def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None)
     """Yield a new folder next to `path` to write in; `put_in_place` renames it to `path` only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.{_STAGING}") as aside, _held(Path(aside)):
+    staging = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.{_STAGING}")
+    with staging as aside, held(Path(aside) / _LOCK):
         begun = Path(aside) / path.name
         begun.mkdir()
         with writing(path):
@@ -182,25 +185,14 @@ def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None)
         put_in_place(begun, path, keep_if=keep_if)
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[bool]:
-    """Lock a folder, which ends with the process at the latest; false if another process holds it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
-
-
 def _remove_abandoned(path: Path) -> None:
     """Remove folders in which killed processes began to write `path`; they may hold text."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.{_STAGING}*"):
-        with suppress(FileNotFoundError), _held(left) as mine:
-            if mine and time.time() - left.stat().st_mtime > _SETTLED:
-                shutil.rmtree(left, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _SETTLED:
+                with held(left / _LOCK) as mine:
+                    if mine:
+                        shutil.rmtree(left, ignore_errors=True)
 
 
 def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] | None = None) -> None:

@@ -54,3 +54,23 @@ def alone_in(folder: Path) -> Iterator[None]:
             with suppress(OSError):  # Windows does not remove what is open
                 path.unlink()  # while it is held: whoever opened it before looks at its links, and opens a new one
         lock.release()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a lock file, whose folder exists; false if another process holds it, or the disk knows no locks."""
+    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -27,7 +28,7 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"per_cent": per_cent, "interval": interval, "md": markdown}
+    environment.filters |= {"per_cent": per_cent, "interval": interval, "md": markdown, "shell": shell_word}
     return environment
 
 
@@ -35,6 +36,11 @@ def markdown(text: object) -> str:
     """A name from data for a line of Markdown: no sign of it is markup, HTML or a cell's end."""
     shown = " ".join(visible(str(text)).split())
     return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", shown).replace("&", "&amp;")
+
+
+def shell_word(text: object) -> str:
+    """A name from data as one word of a shell command in a block of code."""
+    return shlex.quote(" ".join(visible(str(text)).split()))
 
 
 def per_cent(cell: Measured | float | None) -> str:

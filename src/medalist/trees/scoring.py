@@ -180,7 +180,21 @@ def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
 
 
 class NonFiniteScoresError(ValueError):
-    """A model's scores are NaN or infinite; the message names the passage."""
+    """A model's scores are NaN or infinite; the message names the passage.
+
+    Args:
+        text_id: the passage's id.
+    """
+
+    def __init__(self, text_id: str) -> None:
+        super().__init__(text_id)
+        self.text_id = text_id
+
+    def __str__(self) -> str:
+        return (
+            f"The model's scores for passage {self.text_id} are not finite numbers: its weights are damaged, or its "
+            "dtype is too narrow (model.dtype). Nothing is reported"
+        )
 
 
 def check_finite(scores: Tensor, layout: Layout) -> None:
@@ -190,10 +204,7 @@ def check_finite(scores: Tensor, layout: Layout) -> None:
         NonFiniteScoresError: one is not.
     """
     if not scores.isfinite().all():
-        raise NonFiniteScoresError(
-            f"The model's scores for passage {layout.text_id} are not finite numbers: its weights are damaged, "
-            "or its dtype is too narrow (model.dtype). Nothing is reported"
-        )
+        raise NonFiniteScoresError(layout.text_id)
 
 
 def score_layouts(
