@@ -59,6 +59,8 @@ def forked(act: Callable[[], int]) -> int:
     if child == 0:
         code = 70
         try:
+            if "torch" in sys.modules:  # its pool of threads does not survive a fork: made anew before others need it
+                sys.modules["torch"].set_num_threads(1)
             code = act()
         except BaseException:
             traceback.print_exc()
