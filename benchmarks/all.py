@@ -53,6 +53,7 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
 """Name -> options of each size; `{folder}` is a temporary one."""
 BY_HAND = {
     "adapt": "--parent {run} --out {folder}/adapt",
+    "definitions": "--help",
     "export": "--run {run} --mentions 2 --types f16",
     "found": "",
     "full_size": "--folder {folder}/full --shape small",

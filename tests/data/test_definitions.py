@@ -67,7 +67,9 @@ def test_definitions_come_in_order_each_with_the_words_behind_the_one_before():
     ],
 )
 def test_plurals_of_both_become_singular_only_where_the_short_form_is_a_plural(text, short_form, long_form, written):
-    assert pairs(text) == [(short_form, long_form)]
+    [definition] = find_definitions(text)
+    assert (definition.key, definition.sense) == (short_form, long_form)
+    assert (definition.short_form, definition.long_form) == (written, text[slice(*definition.long)])
     assert pieces(text) == [(text, written)]
 
 
@@ -280,6 +282,43 @@ def test_a_short_form_fits_a_long_form_that_begins_with_its_first_letter_and_hol
     assert fits(short_form, long_form) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("the amino acid (aa) sequence", "aa", "amino acid"),
+        ("at a multiplicity of infection (m.o.i.) of 4", "m.o.i.", "multiplicity of infection"),
+        ("given intravenous (i.v.) fluids", "i.v.", "intravenous"),
+        ("on the masseter (M) and", "M", "masseter"),
+        ("nitrous oxide (N2O) was", "N2O", "nitrous oxide"),
+        ("binding of lipoprotein(a) (Lp(a)) to", "Lp(a)", "lipoprotein(a)"),
+        ("a rise (graft-versus-host disease, GVHD) was", "GVHD", "graft-versus-host disease"),
+        ("of calcium/calmodulin-dependent kinase (CaMK) in", "CaMK", "calcium/calmodulin-dependent kinase"),
+        ("the 1,3-beta-glucan synthase (GS) gene", "GS", "1,3-beta-glucan synthase"),
+        ("of cytochrome c oxidase (COX) in", "COX", "cytochrome c oxidase"),
+        ("the five-factor model of personality (FFM)", "FFM", "five-factor model of personality"),
+        ("coat protein complex II (COPII) vesicles", "COPII", "coat protein complex II"),
+        ("the hormone (of the liver, 5 mg) and DNA-binding domain (DBD)", "DBD", "DNA-binding domain"),
+    ],
+)  # fmt: skip
+def test_where_a_long_form_begins_and_what_may_stand_in_parentheses(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in some patients (P = 0.02)",
+        "of both drugs, respectively. (R)-methadone",
+        "aspartyl-tRNA(Asp) and others",
+        "in epithelial cells (A549) and epithelial controls (AEC)",
+        "the same amount (as seen before)",
+        "as a control (see text)",
+    ],
+)
+def test_what_only_looks_like_a_definition_is_none(text):
+    assert pairs(text) == []
+
+
 TEXTS = st.lists(
     st.sampled_from(
         ["rheumatoid", "arthritis", "lymph", "nodes", "of", "(RA)", "(LNs)", "[RA; n = 5]", "RA", "(IL-2, x)"]
@@ -300,8 +339,9 @@ def test_definitions_of_any_text_are_in_order_without_overlap_and_hold_their_for
         assert end <= definition.start <= definition.short[0] < definition.short[1] <= definition.end <= len(text)
         end = definition.end
         covered, written = text[definition.start : definition.end], text[slice(*definition.short)]
-        assert written in (definition.short_form, f"{definition.short_form}s")
-        assert covered[-1] in ")]"
+        assert definition.short_form == written
+        assert definition.key in (written, written[:-1], written[:-2])
+        assert covered[-1] in ")]" or covered.endswith(f", {written}")
         assert " ".join(covered.split()).startswith((definition.long_form[:-1], written))
         assert definition.long_form == " ".join(definition.long_form.split()) != ""
 

@@ -1,7 +1,7 @@
 """Finds definitions of short forms in running text: "rheumatoid arthritis (RA)" and "RA (rheumatoid arthritis)".
 
-This is the method of Schwartz and Hearst (2003) with three additions: both orders are recognised, a match in which
-every letter of the short form begins a word is preferred, and plurals are handled ("RAs" defines RA).
+Where to look follows Schwartz and Hearst (2003), in both orders and with both in the parentheses; `letters` says which
+words explain a short form.
 """
 
 from __future__ import annotations
@@ -9,14 +9,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .letters import SMALL, fits, long_form_start
 from .spelling import singular, tidy
 
-_PARENTHESES = re.compile(r"[(\[]([^()\[\]]{2,160})(?:[(\[]\s?\d[^()\[\]]{0,60}[)\]][^()\[\]]{0,80})?[)\]]")
-"""Perhaps with figures in parentheses of their own: "(HR, 1.2 [95 % CI 1.1-1.3])"."""
-_SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]| (?=\S))*", re.IGNORECASE)
+__all__ = ["Definition", "find_definitions", "fits", "is_short_form"]
+
+_PARENTHESES = re.compile(
+    r"[(\[](?:(?P<nested>[^()\[\]\s]{0,10}(?:\([^()\s]{1,4}\)[^()\[\]\s]{0,8}){1,2})|"
+    r"(?P<plain>[^()\[\]]{1,160})(?:(?:[(\[]\s?\d|(?<=\w)[(\[])[^()\[\]]{0,60}[)\]][^()\[\]]{0,80})?)[)\]]"
+)
+"""Perhaps a short form with parentheses of its own, "(apo(a))", or figures in some: "(HR, 1.2 [95 % CI 1.1-1.3])"."""
+_SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE)
+_LOWER = re.compile(r"[a-z]{2,5}|(?:[a-z]\.){2,5}|[A-Z]")
+"""Accepted only if each of its letters begins a word, "amino acid (aa)", but for "intravenous (i.v.)"."""
 _WORD = re.compile(r"\S+")
 _SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n(?!\s*[a-z])")
 """A line that goes on in lower case is the same sentence, wrapped."""
+_OTHERS = re.compile(r"^\([^()]*\)[\s,;]|\([^()]*\)(?:[,;]|\s(?:and|or)\b)")
+"""Another short form: "(T30), 60 minutes", "epithelial cells (A549) and bronchial epithelial cells"."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _DOUBTFUL = re.compile(
     r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
@@ -38,15 +48,19 @@ class Definition:
     start: int
     """First character of the whole definition, including long form and parenthesis."""
     end: int
-    """One past the closing parenthesis."""
+    """One past the closing parenthesis, or past the short form if both stand in the same parentheses."""
     short_form: str
-    """Without the plural s, if the long form is plural too."""
+    """As written: "LNs"."""
     long_form: str
-    """As written, with white space collapsed, and singular if the plural s of the short form was removed."""
+    """As written, with white space collapsed: "lymph nodes"."""
     short: tuple[int, int]
-    """Position of the short form: first character, one past the last (including a plural s)."""
+    """Position of the short form: first character, one past the last."""
     long: tuple[int, int]
     """Position of the long form: first character, one past the last."""
+    key: str
+    """The short form without a plural s that the long form explains: "LN"."""
+    sense: str
+    """What the key stands for: "lymph node"."""
 
 
 def find_definitions(text: str) -> list[Definition]:
@@ -58,7 +72,7 @@ def find_definitions(text: str) -> list[Definition]:
     found: list[Definition] = []
     for match in _PARENTHESES.finditer(text):
         floor = found[-1].end if found else 0
-        definition = _short_inside(text, match, floor) or _long_inside(text, match, floor)
+        definition = _short_inside(text, match, floor) or _long_inside(text, match, floor) or _both_inside(text, match)
         if definition is not None:
             found.append(definition)
     return found
@@ -66,72 +80,107 @@ def find_definitions(text: str) -> list[Definition]:
 
 def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
     """A short form at the start of the parentheses: long form (SF), long form (SF, more), long form (SF; more)."""
-    inside = re.split(r"[;,]\s|\s?[=:]", match[1], maxsplit=1)[0]
-    surface = inside.strip(_EDGES)
-    if _DOTTED.fullmatch(surface) and f"{surface}." in inside:  # the full stop of "N.S." is no edge
-        surface += "."
-    if not is_short_form(surface):
+    at, content = _content(match)
+    inside = re.split(r"[;,]\s|\s?[=:]", content, maxsplit=1)[0]
+    surface = _stripped(inside)
+    if not _could_be_short(surface):
+        return None
+    if len(surface) == 1 and (
+        surface != content or re.match(r"[\w-]", text[match.end() : match.end() + 1])
+    ):  # "(P = 0.02)", "(R)-alpha"
         return None
     before = text[max(floor, match.start() - _WINDOW) : match.start()]
     if match.start() - floor > _WINDOW:
         before = before.partition(" ")[2]  # the first word may be cut off
-    if cuts := list(_SENTENCE_END.finditer(before)):
+    if cuts := list(_SENTENCE_END.finditer(f"{before}(")):
         before = before[cuts[-1].end() :]
-    words = list(_WORD.finditer(before))[-min(len(surface) + 5, 2 * len(surface)) :]
+    words = list(_WORD.finditer(before))[-_most_words(surface) :]
     if not words:
         return None
-    offset = match.start() - len(before)
-    window = before[words[0].start() :]
-    for short_form in _singulars(surface):
-        begin = _long_form_start(short_form, window, initials=_is_doubtful(short_form))
-        if begin is None:
-            continue
-        long_form = window[begin:].rstrip(_EDGES)
-        long_start = offset + words[0].start() + begin
-        long = long_start, long_start + len(long_form)
-        if not _plausible(short_form, long_form):
-            continue
-        short_form, long_form = _aligned(surface, short_form, long_form)
-        at = match.start(1) + match[1].index(surface)
-        return Definition(
-            start=long_start,
-            end=match.end(),
-            short_form=short_form,
-            long_form=tidy(long_form),
-            short=(at, at + len(surface)),
-            long=long,
-        )
+    window = before[words[0].start() :].rstrip(_EDGES)
+    start = match.start() - len(before) + words[0].start()
+    together = re.match(r"[^\s([{]", text[match.start() - 1 : match.start()]) is not None  # "tRNA(Asp)"
+    for key in _singulars(surface):
+        begin = long_form_start(key, window, initials=together or _is_doubtful(key))
+        if begin is not None and _plausible(key, window[begin:]):
+            short = at + content.index(surface)
+            return _definition(
+                text, key, (short, short + len(surface)), (start + begin, start + len(window)), match.end()
+            )
     return None
 
 
 def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
     """A long form in parentheses: SF (long form)."""
-    long_form = re.split(r"[;,]\s", match[1], maxsplit=1)[0].strip(_EDGES)
+    at, content = _content(match)
+    long_form = re.split(r"[;,]\s", content, maxsplit=1)[0].strip(_EDGES)
     before = re.search(r"(\S+)\s$", text[max(floor, match.start() - 40) : match.start()])
     if before is None or " " not in long_form:
         return None
-    surface = before[1].lstrip("([\"'“‘").rstrip(_EDGES)
-    if not is_short_form(surface) or sum(map(str.isupper, surface)) < 2:  # "mice (wild type)" defines nothing
+    surface = _stripped(before[1].lstrip("([\"'“‘"))
+    capitals = sum(map(str.isupper, surface))
+    if not is_short_form(surface) or capitals < 2:  # "mice (wild type)" defines nothing
         return None
-    for short_form in _singulars(surface):
-        if len(long_form.split()) > min(len(short_form) + 5, 2 * len(short_form)):
-            continue
-        begin = _long_form_start(short_form, long_form, initials=_is_doubtful(short_form))
-        if begin != 0 or not _plausible(short_form, long_form):
-            continue
-        long_start = match.start(1) + match[1].index(long_form)
-        long = long_start, long_start + len(long_form)
-        short_form, long_form = _aligned(surface, short_form, long_form)
-        start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
-        return Definition(
-            start=start,
-            end=match.end(),
-            short_form=short_form,
-            long_form=tidy(long_form),
-            short=(start, start + len(surface)),
-            long=long,
-        )
+    for key in _singulars(surface):
+        begin = long_form_start(key, long_form, initials=_is_doubtful(key))
+        if begin == 0 and _plausible(key, long_form):
+            long = at + content.index(long_form)
+            start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
+            return _definition(text, key, (start, start + len(surface)), (long, long + len(long_form)), match.end())
     return None
+
+
+def _both_inside(text: str, match: re.Match[str]) -> Definition | None:
+    """Long form and short form in the same parentheses, which are no part of the definition: (long form, SF)."""
+    at, content = _content(match)
+    long_form, comma, inside = content.rpartition(", ")
+    long_form, surface = long_form.strip(_EDGES), _stripped(inside)
+    if not comma or not _could_be_short(surface) or len(long_form.split()) > _most_words(surface):
+        return None
+    for key in _singulars(surface):
+        begin = long_form_start(key, long_form, initials=_is_doubtful(key))
+        if begin == 0 and _plausible(key, long_form):
+            long, short = at + content.index(long_form), at + content.rindex(surface)
+            return _definition(
+                text, key, (short, short + len(surface)), (long, long + len(long_form)), short + len(surface)
+            )
+    return None
+
+
+def _definition(text: str, key: str, short: tuple[int, int], long: tuple[int, int], end: int) -> Definition:
+    surface, long_form = text[slice(*short)], tidy(text[slice(*long)])
+    sense = long_form if key == surface else _singular(long_form)
+    return Definition(
+        start=min(short[0], long[0]),
+        end=end,
+        short_form=surface,
+        long_form=long_form,
+        short=short,
+        long=long,
+        key=key,
+        sense=sense,
+    )
+
+
+def _content(match: re.Match[str]) -> tuple[int, str]:
+    """Where the text in the parentheses begins, and the text."""
+    name = "nested" if match["nested"] is not None else "plain"
+    return match.start(name), match[name]
+
+
+def _stripped(surface: str) -> str:
+    """Without what surrounds it; the full stop of "N.S." stays."""
+    bare = surface.strip(_EDGES)
+    return f"{bare}." if _DOTTED.fullmatch(bare) and f"{bare}." in surface else bare
+
+
+def _most_words(short_form: str) -> int:
+    """How many words the long form may have."""
+    return min(len(short_form) + 5, 2 * len(short_form))
+
+
+def _could_be_short(surface: str) -> bool:
+    return is_short_form(surface) or _LOWER.fullmatch(surface) is not None
 
 
 def is_short_form(surface: str) -> bool:
@@ -144,64 +193,13 @@ def is_short_form(surface: str) -> bool:
 
 
 def _is_doubtful(short_form: str) -> bool:
-    return _DOUBTFUL.fullmatch(short_form) is not None
+    lower = _LOWER.fullmatch(short_form) is not None and "." not in short_form
+    return lower or _DOUBTFUL.fullmatch(short_form) is not None
 
 
-def _long_form_start(short_form: str, before: str, *, initials: bool) -> int | None:
-    """The position in `before` where the long form at its end begins; None if the letters do not match.
-
-    The preferred match is one in which each letter or digit of the short form begins a word and only small words are
-    skipped. Otherwise, unless `initials` requires such a match, the letters are matched from the right, and the first
-    one must be at the beginning of a word.
-    """
-    letters = [c.lower() for c in short_form if c.isalnum()]
-    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in before)
-    exact = _initials_start(letters, lowered)
-    if exact is not None or initials:
-        return exact
-    at = len(lowered) - 1
-    for number in range(len(letters) - 1, -1, -1):
-        while at >= 0 and (lowered[at] != letters[number] or (number == 0 and at > 0 and lowered[at - 1].isalnum())):
-            at -= 1
-        if at < 0:
-            return None
-        at -= 1
-    # The whole word belongs to the long form: "(–)-epicatechin" begins at its parenthesis, "a-b" at its a.
-    at += 1
-    while at > 0 and not lowered[at - 1].isspace() and lowered[at - 1] not in "([\"'“‘/":
-        at -= 1
-    return at - 1 if at and re.match(r"\([^()\s]+\)\S", lowered[at - 1 :]) else at
-
-
-def fits(short_form: str, long_form: str) -> bool:
-    """Whether the letters of a short form appear in the long form in order, starting with its first letter.
-
-    The x of "Bx" and "Tx" is a convention, not a letter of the word, and is ignored. A mismatch is not an error in
-    itself, but a single word that does not match ("after" for T3) was most likely found by chance.
-    """
-    letters = short_form[:-1] if len(short_form) > 1 and short_form.endswith("x") else short_form
-    return _long_form_start(letters, tidy(long_form), initials=False) == 0
-
-
-# A string of words is easier to read and extend than a list of strings, hence the SIM905 exceptions.
-_SMALL = frozenset("a an and at by de for from in la of on or the to with".split())  # noqa: SIM905
-_NO_BEGINNING = _SMALL | frozenset(
+_NO_BEGINNING = SMALL | frozenset(
     "are as is its our than that their these this those using was we were which who".split()  # noqa: SIM905
 )
-
-
-def _initials_start(letters: list[str], before: str) -> int | None:
-    """The position where the words with these initials begin; only small words may be skipped."""
-    words = [m.span() for m in re.finditer(r"[^\W_]+", before)]
-    number, first = len(letters) - 1, None
-    for start, end in reversed(words):
-        if number < 0:
-            break
-        if before[start] == letters[number]:
-            number, first = number - 1, start
-        elif before[start:end] not in _SMALL or first is None:
-            return None
-    return first if number < 0 else None
 
 
 def _plausible(short_form: str, long_form: str) -> bool:
@@ -213,6 +211,8 @@ def _plausible(short_form: str, long_form: str) -> bool:
         and short_form.casefold() not in {word.casefold() for word in words}
         and long_form.count("(") == long_form.count(")")
         and words[0].casefold() not in _NO_BEGINNING
+        and long_form.count("[") == long_form.count("]")
+        and not _OTHERS.search(long_form)
         and not re.search(r"[=<>%±]|\d\s*[±–-]\s*\d{2}", long_form)
     )
 
@@ -224,9 +224,7 @@ def _singulars(surface: str) -> tuple[str, ...]:
     return (surface,)
 
 
-def _aligned(surface: str, short_form: str, long_form: str) -> tuple[str, str]:
-    """Make the long form singular if the short form was: "lymph nodes (LNs)" defines LN as lymph node."""
-    if surface == short_form:
-        return short_form, long_form
+def _singular(long_form: str) -> str:
+    """With its last word in the singular: "lymph nodes" -> "lymph node"."""
     *others, last = re.split(r"(\s+)", long_form)
-    return short_form, "".join([*others, singular(last)])
+    return "".join([*others, singular(last)])

@@ -86,7 +86,7 @@ def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:
     definitions = _consistent(find_definitions(passage.text))
     if not definitions:
         return replace(passage, mentions=())
-    golds = {d.short_form: listed_spelling(d.short_form, d.long_form, inventory) for d in definitions}
+    golds = {d.key: listed_spelling(d.key, d.sense, inventory) for d in definitions}
     text, natural = _without_definitions(passage.text, definitions)
     mentions = [
         Mention(start=start, end=end, short_form=short_form, long_form=golds[short_form])
@@ -122,7 +122,7 @@ def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
     """Count the texts that define each (short form, long form), as spelt last in each; used to mine inventories."""
     counts: dict[tuple[str, str], int] = {}
     for text in texts:
-        for pair in {d.short_form: d.long_form for d in _consistent(find_definitions(text))}.items():
+        for pair in {d.key: d.sense for d in _consistent(find_definitions(text))}.items():
             counts[pair] = counts.get(pair, 0) + 1
     return counts
 
@@ -154,8 +154,8 @@ def _consistent(definitions: Iterable[Definition]) -> list[Definition]:
     meanings: dict[str, set[str]] = {}
     definitions = list(definitions)
     for definition in definitions:
-        meanings.setdefault(definition.short_form, set()).add(equivalence_key(definition.long_form))
-    return [d for d in definitions if len(meanings[d.short_form]) == 1]
+        meanings.setdefault(definition.key, set()).add(equivalence_key(definition.sense))
+    return [d for d in definitions if len(meanings[d.key]) == 1]
 
 
 def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[str, list[bool]]:
@@ -183,8 +183,8 @@ def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, 
     They may overlap. Any run of white space counts as one space.
     """
     by_words: dict[str, Definition] = {}
-    for definition in sorted(definitions, key=lambda d: -len(d.long_form)):
-        by_words.setdefault(" ".join(lower(definition.long_form).split()), definition)
+    for definition in sorted(definitions, key=lambda d: -len(d.sense)):
+        by_words.setdefault(" ".join(lower(definition.sense).split()), definition)
     whole, places = single_spaced(lower(text))
     starts = range(len(text)) if places is None else places
     found = []
@@ -192,8 +192,8 @@ def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, 
         plural = _PLURAL.match(whole, end)
         if plural is not None and not (start and _LETTER.match(whole, start - 1)):
             definition = by_words[words]
-            order = -len(definition.long_form)
-            cut = starts[start], starts[plural.end() - 1] + 1, definition.short_form + plural[0]
+            order = -len(definition.sense)
+            cut = starts[start], starts[plural.end() - 1] + 1, definition.key + plural[0]
             found.append((order, cut))
     return [cut for _, cut in sorted(found, key=lambda item: (item[0], item[1][0]))]
 

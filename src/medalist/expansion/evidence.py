@@ -77,15 +77,16 @@ class Lexicon:
         """Short forms that the text spells out, from where it does so; the last definition before a mention holds."""
         definitions: dict[str, list[Definition]] = {}
         for definition in find_definitions(text):
-            definitions.setdefault(definition.short_form, []).append(definition)
-        known = Inventory.of((key, all_[0].long_form, 0, None) for key, all_ in definitions.items())
+            if len(definition.key) > 1:  # a letter has other uses in the same text: "potassium (K)", "T 38.1"
+                definitions.setdefault(definition.key, []).append(definition)
+        known = Inventory.of((key, all_[0].sense, 0, None) for key, all_ in definitions.items())
         starts = {key: [definition.start for definition in all_] for key, all_ in definitions.items()}
         found = []
         for mention in ShortFormFinder(known, any_case=self._any_case).find(text):
             candidates = definitions[mention.short_form]
             at = bisect_right(starts[mention.short_form], mention.start) - 1
             if at >= 0 and not is_ordinary_word(text, mention):
-                long_form, span = candidates[at].long_form, candidates[at].long
+                long_form, span = candidates[at].sense, candidates[at].long
                 found.append(Found(mention=mention, evidence="defined in text", long_form=long_form, definition=span))
         return found
 
