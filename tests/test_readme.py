@@ -1,7 +1,8 @@
 """The commands of README and docs/, run as written on a tiny model in place of the embedded one.
 
 A block marked `bash` is run here, each page in a folder of its own beside one run of the demo; one marked `sh` is not,
-and says why (`NOT_RUN` in docs/site.py); `text` is output. Covers `cli.demo` too.
+and says why (`NOT_RUN` in docs/site.py); `text` is output, and `text output` is that of the `python` block before it,
+word for word. Covers `cli.demo` too.
 """
 
 import re
@@ -14,10 +15,11 @@ import typer
 
 from medalist.cli import demo
 from medalist.cli.app import app, main
+from medalist.cli.demo import demo_recipe
 from medalist.expansion import expander
 from medalist.models import base as models
 from medalist.models.base import BaseIdentity, weights_sha256
-from medalist.recipe import load_recipe
+from medalist.recipe import dump_recipe, load_recipe, parse_recipe
 from site_hook import site
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +61,9 @@ def after_the_demo(tmp_path_factory, model_folder):
         patch.setattr(expander, "load_adapter", lambda base, _: base)  # the reader's is of the real model's size
         patch.chdir(folder)
         (folder / "recipes").symlink_to(ROOT / "recipes")
+        values = dump_recipe(demo_recipe(Path("runs")))
+        recipe = parse_recipe(values, ["training.upper_layers=1"])  # the tiny model has two, not the demo's 15
+        patch.setattr(demo, "demo_recipe", lambda _: recipe)
         assert exit_code(["demo"]) == 0
         yield folder
 
@@ -90,8 +95,14 @@ def test_every_command_runs(page, stranger, capsys):
             continue
         assert words[0] == "medalist", words
         assert exit_code(words[1:]) == 0, f"{words}\n{capsys.readouterr().err}"
-    for body in [body for language, _, body in blocks(page) if language == "python"]:
-        exec(compile(body, page.name, "exec"), {})
+    names, printed = {}, ""
+    for language, behind, body in blocks(page):
+        if language == "python":
+            capsys.readouterr()
+            exec(compile(body, page.name, "exec"), names)
+            printed = capsys.readouterr().out
+        elif behind == "output":
+            assert body == printed
 
 
 def test_the_readme_and_the_first_pages_hold_commands_that_are_run():
@@ -159,7 +170,7 @@ def test_every_recipe_parses_and_opens_with_the_command_that_runs_it(path):
 
 def test_the_demo_is_the_sample_recipe_under_another_name():
     recipe = load_recipe(ROOT / "recipes/smollm2-135m-sample.yaml", ["name=demo"])
-    assert recipe == demo.demo_recipe(Path("runs"))
+    assert recipe == demo_recipe(Path("runs"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
