@@ -1,3 +1,8 @@
+"""Definitions as authors write them, and what only looks like one.
+
+Covers `letters` too.
+"""
+
 from __future__ import annotations
 
 import pytest
