@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from medalist.evaluation.result_files import read_claims, read_metrics
-from medalist.evaluation.shares import Slice, answerers, right, strongest_baseline
+from medalist.evaluation.shares import Slice, answerers, right, short_name, shown_slices, strongest_baseline
 from small_results import CHOICES, SHARE
 
 
@@ -108,3 +108,32 @@ def test_answerers_are_told_apart_from_comparisons():
     assert answerers(cells) == ["base", "majority", "copy"]
     assert right(cells, "majority")["value"] == 0.6
     assert strongest_baseline(cells, ["copy", "majority"]) == "majority"
+
+
+def test_a_slice_that_says_nothing_new_or_has_few_questions_is_not_shown():
+    def cells(count, value):
+        return {"count": count, "base": {"value": value, "low": 0.0, "high": 1.0, "count": count}}
+
+    slices = {
+        "all": cells(3, 0.5),
+        "no leak": cells(1, 0.5),
+        "one word": cells(9, 0.4),
+        "several words": cells(10, 0.6),
+        "the same": cells(10, 0.6),
+    }
+    assert list(shown_slices(slices)) == ["all", "no leak", "several words"]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("copy, else majority (training counts)", "copy"),
+        ("majority (training counts)", "majority"),
+        ("bag of words, else majority", "bag of words"),
+        ("prior alone (uniform: no counts)", "uniform prior"),
+        ("prior alone", "prior alone"),
+        ("base", "base"),
+    ],
+)
+def test_a_baseline_has_a_short_name(name, short):
+    assert short_name(name) == short

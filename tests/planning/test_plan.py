@@ -1,6 +1,6 @@
 """The plan: its sizes, memory and work are compared with what is loaded and measured.
 
-Covers `compute`, `devices`, `memory`, `result`, `shapes`, `tree_sizes` and `whole_run` too.
+Covers `compute`, `devices`, `memory`, `result`, `shapes`, `tree_sizes`, `whole_run` and `cli.plan_tables` too.
 """
 
 import io
@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from medalist.cli.app import main
-from medalist.cli.result_tables import plan_tables
+from medalist.cli.plan_tables import plan_tables
 from medalist.data.embedded import sample
 from medalist.data.splits import split_passages
 from medalist.models.adapters import add_adapter

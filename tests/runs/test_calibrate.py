@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from medalist.cli.result_tables import metrics_tables
-from medalist.cli.tables import gain_text, share_text
+from medalist.cli.tables import gain_text, p_text, share_text
 from medalist.data.items import make_items
 from medalist.evaluation.calibration import fit, make_cases
 from medalist.evaluation.offers import wrong_at
@@ -181,7 +181,7 @@ def test_the_card_gives_the_curve_and_the_chosen_point_in_numbers(folder, figure
 
 
 def test_the_terminal_shows_what_is_offered_beside_the_baselines(folder, figures):
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=80)
     for table in metrics_tables(read_metrics(folder / "evaluation/test")):
         console.print(table)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
@@ -189,8 +189,10 @@ def test_the_terminal_shows_what_is_offered_beside_the_baselines(folder, figures
     assert share_text(offered["precision"]) in next(line for line in lines if line.startswith("right among those"))
     free = figures["expansion"]["all"]
     at = lines.index("With its calibration: right, %")
-    tuned, first, ahead, prior, ahead_of_prior = lines[at + 2 : at + 7]
-    assert prior.startswith("prior alone (uniform: no counts)")
+    begin = next(number for number, line in enumerate(lines) if number > at and line.startswith("tuned, calibrated"))
+    tuned, first, ahead, p, prior, ahead_of_prior, _ = lines[begin : begin + 7]
+    assert prior.startswith("uniform prior")
+    assert p.split()[0] == "p" and p.endswith(p_text(free["from_baselines"]["first listed sense"]))
     assert ahead_of_prior.endswith(gain_text(free["from_baselines"]["prior alone (uniform: no counts)"]))
     assert tuned.endswith(share_text(free["tuned"])) and first.endswith(share_text(free["first listed sense"]))
     assert ahead.endswith(gain_text(free["from_baselines"]["first listed sense"]))

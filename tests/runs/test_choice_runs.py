@@ -250,7 +250,7 @@ def test_a_run_on_choices_compares_base_and_tuned_on_its_test_split(run, capsys)
         "macro F1",
         "most frequent answer in training",
         "95 % interval",
-        "gain (p)",
+        "gain",
         "maybe",
     ):
         assert part in out, part

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from medalist.cli.result_tables import metrics_tables
 from medalist.evaluation.result_files import read_metrics
+from medalist.evaluation.shares import short_name
 from medalist.runs.card import card_text
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
@@ -51,6 +52,18 @@ def test_every_promised_part_is_there(page, fresh_run):
     assert figures == expected
 
 
+def test_examples_come_before_figures_and_small_slices_are_only_named(fresh_run, tmp_path):
+    run = shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    path = run / "evaluation/test/metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["slices"]["odd one"] = metrics["slices"]["all"] | {"count": 1}
+    path.write_text(json.dumps(metrics))
+    page = write_report(open_run(run)).read_text(encoding="utf-8")
+    assert page.index("<h3>Examples</h3>") < page.index("<h3>Before and after, by slice</h3>")
+    assert "<td>odd one</td>" not in page
+    assert "odd one" in re.search(r"fewer than 10 questions: (.*)\.</p>", page)[1]
+
+
 def test_the_page_compares_the_tuned_model_with_every_baseline(page, fresh_run):
     metrics = json.loads((fresh_run / "evaluation/test/metrics.json").read_text())
     table = page[page.index("<h3>Simple baselines</h3>") :]
@@ -58,7 +71,7 @@ def test_the_page_compares_the_tuned_model_with_every_baseline(page, fresh_run):
     assert {"first listed sense", "prior alone (uniform: no counts)"} <= metrics["baselines"].keys()
     assert "This inventory has no counts, so its prior is uniform" in table
     for name in metrics["baselines"]:
-        row = next(line for line in table.splitlines() if line.startswith(f"<tr><td>{name}</td>"))
+        row = next(line for line in table.splitlines() if line.startswith(f"<tr><td>{short_name(name)}</td>"))
         for part in ("all", "no leak"):
             gain = metrics["slices"][part]["from_baselines"][name]
             assert f"{100 * gain['value']:+.1f}<small>({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})" in row
@@ -163,7 +176,7 @@ def test_results_of_before_the_inventory_s_own_baselines_are_shown(fresh_run, tm
                 cells.pop(name)
     path.write_text(json.dumps(metrics))
     page = write_report(open_run(run)).read_text(encoding="utf-8")
-    assert "majority (training counts)" in page and "first listed sense" not in page
+    assert "<td>majority</td>" in page and "first listed sense" not in page
     assert "this model minus it" not in card_text(open_run(run))
     assert "tuned minus the strongest baseline" in _printed(metrics_tables(read_metrics(path.parent)))
 

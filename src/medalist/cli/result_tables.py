@@ -1,8 +1,8 @@
-"""Tables of evaluations, claims, plans and expansions for the terminal."""
+"""Tables of evaluations, claims and expansions for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,13 +11,11 @@ from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
-from ..evaluation.shares import answerers, distinct_slices, right
+from ..evaluation.shares import Slice, answerers, right, short_name, shown_slices
 from ..expansion.bulk import Account
 from ..expansion.results import ExpandedText, Expansion
-from ..planning.result import Plan
-from ..planning.whole_run import UTILISATION
 from ..tools.progress import visible
-from .tables import gain_text, new_table, share_text
+from .tables import gain_text, new_table, p_text, share_text, stacked
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
@@ -25,30 +23,25 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
     asked, where = ("questions about", "texts") if metrics["kind"] == "choices" else ("mentions in", "passages")
+    heads = ["gain", "p"] if both else []
     table = new_table(
         f"Accuracy, % (95 % interval): {counts['choice']:,} {asked} {counts['passages']:,} {where}",
         "",
         "n",
         *models,
-        *(["gain (p)"] if both else []),
+        *heads,
+        whole=True,
     )
-    for name, cells in distinct_slices(metrics["slices"]).items():
+    for name, cells in shown_slices(metrics["slices"]).items():
         row = [name, f"{cells['count']:,}", *(share_text(right(cells, model)) for model in models)]
-        table.add_row(*row, *([gain_text(cells["difference"])] if both else []))
+        table.add_row(*row, *([gain_text(cells["difference"]), p_text(cells["difference"])] if both else []))
     yield table
     parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
     table = new_table(f"Baselines on the same {asked.split()[0]}", "", *parts)
     for name in baselines:
-        table.add_row(name, *(share_text(right(metrics["slices"][part], name)) for part in parts))
-    if all("from_baseline" in metrics["slices"][part] for part in parts):
-        gains = [gain_text(metrics["slices"][part]["from_baseline"]) for part in parts]
-        table.add_row("tuned minus the strongest baseline (p)", *gains)
+        table.add_row(short_name(name), *(share_text(right(metrics["slices"][part], name)) for part in parts))
     yield table
-    if all("from_baselines" in metrics["slices"][part] for part in parts):
-        table = new_table("Tuned minus each baseline (p)", "", *parts)
-        for name in baselines:
-            table.add_row(name, *(gain_text(metrics["slices"][part]["from_baselines"][name]) for part in parts))
-        yield table
+    yield from _differences_table([metrics["slices"][part] for part in parts], parts, baselines)
     table = new_table("Beyond accuracy", "", *models)
     if metrics["kind"] == "short forms":
         of_short_forms = metrics["models"].values()
@@ -76,6 +69,24 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     yield from _remarks(metrics, asked, where)
     if metrics["kind"] == "short forms" and "adaptation" in metrics:
         yield adaptation_table(metrics["adaptation"])
+
+
+def _differences_table(
+    slices: Sequence[Slice], parts: Sequence[str], baselines: Sequence[str]
+) -> Iterator[RenderableType]:
+    """The tuned model minus each baseline, then minus the strongest; nothing if there is no tuned model."""
+    if not all("from_baseline" in cells for cells in slices):
+        return
+    table = new_table("Tuned minus each baseline, points", "", *(head for part in parts for head in (part, "p")))
+    each = (
+        {short_name(name): [cells["from_baselines"][name] for cells in slices] for name in baselines}
+        if all("from_baselines" in cells for cells in slices)
+        else {}
+    )
+    each["tuned minus the strongest baseline"] = [cells["from_baseline"] for cells in slices]
+    for name, differences in each.items():
+        table.add_row(name, *(text(one) for one in differences for text in (gain_text, p_text)))
+    yield table
 
 
 def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
@@ -110,22 +121,25 @@ def _label_table(metrics: ChoiceMetrics) -> RenderableType:
 def _expansion_table(metrics: ShortFormMetrics, both: bool) -> RenderableType:
     slices = metrics["expansion"]
     heads = (f"{name} ({cells['count']:,})" for name, cells in slices.items())
-    table = new_table('Expansion, "none of these" allowed: right, %', "", *heads)
+    table = new_table('Expansion, "none of these" allowed: right, %', "", *heads, whole=True)
     for answerer in answerers(slices["all"]):
-        table.add_row(answerer, *(share_text(right(cells, answerer)) for cells in slices.values()))
+        table.add_row(short_name(answerer), *(stacked(share_text(right(cells, answerer))) for cells in slices.values()))
     if both:
-        table.add_row("gain (p)", *(gain_text(cells["difference"]) for cells in slices.values()))
+        for name, text in (("gain", gain_text), ("p", p_text)):
+            table.add_row(name, *(text(cells["difference"]) for cells in slices.values()))
     return table
 
 
 def _calibrated_tables(figures: Calibrated) -> Iterator[RenderableType]:
     """What the tuned model answers, declines and offers with its calibration."""
     rows = right_rows(figures)
-    table = new_table("With its calibration: right, %", "", *(f"{row.name} ({row.tuned['count']:,})" for row in rows))
+    heads = (f"{row.name} ({row.tuned['count']:,})" for row in rows)
+    table = new_table("With its calibration: right, %", "", *heads, whole=True)
     table.add_row("tuned, calibrated", *(share_text(row.tuned) for row in rows))
     for number, (name, _, _) in enumerate(rows[0].baselines):
-        table.add_row(name, *(share_text(row.baselines[number][1]) for row in rows))
-        table.add_row("  tuned minus it (p)", *(gain_text(row.baselines[number][2]) for row in rows))
+        table.add_row(short_name(name), *(share_text(row.baselines[number][1]) for row in rows))
+        table.add_row("  tuned minus it", *(gain_text(row.baselines[number][2]) for row in rows))
+        table.add_row("  p", *(p_text(row.baselines[number][2]) for row in rows))
     yield table
     table = new_table(f"Declined and offered (threshold set for {100 * figures['target']:g} % right)", "", "n", "%")
     for name, cell in offer_rows(figures):
@@ -144,138 +158,36 @@ def adaptation_table(adapted: Adaptation) -> RenderableType:
         "tuned",
         "change",
         "is",
+        whole=True,
     )
     for row in adapted["rows"]:
-        cells = [share_text(right(row, model)) for model in MODELS]
+        cells = [stacked(share_text(right(row, model))) for model in MODELS]
         label, count = f"{row['place']}: {row['measure']}", f"{row['difference']['count']:,}"
-        table.add_row(label, count, *cells, change_text(row), row["verdict"])
+        table.add_row(label, count, *cells, stacked(change_text(row)), row["verdict"])
     return Group(table, *adapted["shared"])
 
 
 def claims_tables(claims: Claims) -> Iterator[RenderableType]:
     """The claims, one table each: metric, base, tuned, change and verdict."""
     for heading, rows in claims_by_heading(claims).items():
-        table = new_table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline")
+        table = new_table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline", whole=True)
         for row in rows:
             metric = row["metric"] + (f", {row['unit']}" if row["unit"] in ("%", "s") else "")
             table.add_row(
                 metric,
                 f"{row['difference']['count']:,}",
-                cell_text(row, "base"),
-                cell_text(row, "tuned"),
-                change_text(row),
+                *(stacked(cell_text(row, model)) for model in ("base", "tuned")),
+                stacked(change_text(row)),
                 row["verdict"],
-                row["baseline"] or "",
+                _named(row["baseline"]),
             )
         yield table
 
 
-def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[RenderableType]:
-    """What a recipe needs: memory by use, work and time, the verdict, and what would save memory.
-
-    Args:
-        plan: what to show.
-        hours: also say how much training fits into this many hours.
-    """
-    place, peak = plan.place, plan.peaks[0]
-    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
-    table = new_table(
-        f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights", "", "GB", "%"
-    )
-    parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
-    slack = plan.total - plan.baseline - peak.total
-    for name, size in sorted(
-        [*parts, *([("allocator overhead", slack)] if slack >= 5e6 else []), ("before loading a model", plan.baseline)],
-        key=lambda p: -p[1],
-    ):
-        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
-    table.add_row(f"peak per {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold")
-    yield table
-    table = new_table("Work", "", "per optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
-    thousand = 1000 / plan.mentions
-    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
-    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
-    table.add_row(
-        "TFLOP forward",
-        *(f"{x / 1e12:,.2f}" for x in (plan.work.forward, plan.work.forward * thousand)),
-        f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}",
-    )
-    table.add_row(
-        "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
-    )
-    if plan.step_seconds is not None and plan.training_seconds is not None and plan.scoring_seconds is not None:
-        where = f"at {plan.tflops:g} TFLOP/s" if plan.tflops is not None else "on this device"
-        seconds = (plan.step_seconds, plan.training_seconds, plan.scoring_seconds)
-        table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
-    yield table
-    yield _whole_run(plan)
-    yield from _on_cards(plan)
-    if hours is not None:
-        yield Text(_what_fits(plan, hours))
-    if plan.untimed:
-        yield Text(f"No times: {plan.untimed}.")
-    yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
-    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "an absent device (set --memory)"
-    why = {
-        "fits": "",
-        "may not fit": ", within the plan's error of 20 %",
-        "does not fit": "",
-        "unknown": "",
-    }[plan.verdict]
-    yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
-    if plan.advice:
-        table = new_table("What would save memory", "", "devices", "saves GB", "leaving GB", "")
-        for one in plan.advice:
-            table.add_row(
-                " ".join(one.overrides),
-                f"{one.devices}",
-                f"{one.saved / 1e9:,.2f}",
-                f"{one.total / 1e9:,.2f}",
-                one.verdict,
-            )
-        yield table
-
-
-def _what_fits(plan: Plan, hours: float) -> str:
-    """How much training some hours hold."""
-    found = plan.within(hours)
-    if found is None:
-        return "How much fits into these hours is not known without times: say --tflops."
-    if not found.steps:
-        before = f"; download, preparation and evaluations alone take {found.rest / 3600:,.2f}" if found.rest else ""
-        return f"In {hours:g} hours: not one step{before}."
-    if plan.steps is not None and plan.steps <= found.steps:
-        return f"In {hours:g} hours: the whole run."
-    whole = f", or data.limit={found.passages} to see all of fewer passages" if found.passages else ""
-    return f"In {hours:g} hours, with the rest of the run: training.max_steps={found.steps}{whole}."
-
-
-def _whole_run(plan: Plan) -> RenderableType:
-    """The parts of the run, and their sum."""
-    table = new_table("The whole run", "", "hours", "")
-    table.columns[2].justify = "left"
-    for part in plan.parts:
-        table.add_row(part.name, "?" if part.seconds is None else f"{part.seconds / 3600:,.2f}", part.how)
-    whole, missing = plan.whole_seconds, [part.name for part in plan.parts if part.seconds is None]
-    without = f"without {', '.join(missing)}" if missing else ""
-    table.add_row("total", "?" if whole is None else f"{whole / 3600:,.2f}", without, style="bold")
-    return table
-
-
-def _on_cards(plan: Plan) -> Iterator[RenderableType]:
-    """The run on common GPUs."""
-    many = f" ({plan.place.devices} of them)" if plan.place.devices > 1 else ""
-    table = new_table(f"On common cards{many}", "", "TFLOP/s", "s a step", "hours", "peak GB", "")
-    for card in plan.cards:
-        hours = "?" if card.seconds is None else f"{card.seconds / 3600:,.2f}"
-        figures = (f"{card.tflops:,.0f}", f"{card.step_seconds:,.2f}", hours, f"{card.total / 1e9:,.1f}")
-        table.add_row(card.name, *figures, card.verdict)
-    if plan.cards:
-        yield table
-        yield Text(
-            f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with "
-            "Llama 3 8B's shape; small models: not measured. Hours: of training, looks at validation, both evaluations."
-        )
+def _named(baseline: str | None) -> str:
+    """A claim's baseline, "85.7 (copy, else majority)", as its figure with the short name below it."""
+    figure, _, name = (baseline or "").partition(" (")
+    return f"{figure}\n{short_name(name.removesuffix(')'))}".strip()
 
 
 def _answer(expansion: Expansion) -> str:

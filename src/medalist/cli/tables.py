@@ -1,6 +1,8 @@
-"""Helpers for terminal tables, shared by `result_tables`, `data_tables` and `share_tables`."""
+"""Helpers for terminal tables, shared by the other modules of tables."""
 
 from __future__ import annotations
+
+import textwrap
 
 from rich.table import Table
 
@@ -14,15 +16,37 @@ def share_text(cell: Share | None) -> str:
     return f"{100 * cell['value']:.1f} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})"
 
 
+def stacked(figure: str) -> str:
+    """A figure above its interval, for a table of many columns: "83.5", below it "(79.0-87.6)"."""
+    return figure.replace(" (", "\n(", 1)
+
+
 def gain_text(difference: Difference) -> str:
-    """Tuned minus base in points, with its p value: "+12.2 (p=0.002)"."""
-    return f"{100 * difference['value']:+.1f} (p={difference['p']:.2g})"
+    """Tuned minus base in points: "+12.2"."""
+    return f"{100 * difference['value']:+.1f}"
 
 
-def new_table(title: str, *columns: str) -> Table:
-    """Make an empty table; the first column is for names, the others are for figures."""
+def p_text(difference: Difference) -> str:
+    """The p value of a difference: "0.002"."""
+    return f"{difference['p']:.2g}"
+
+
+def new_table(title: str, *columns: str, whole: bool = False) -> Table:
+    """Make an empty table.
+
+    Args:
+        title: what stands above it.
+        columns: the first is for names, the others are for figures.
+        whole: where room is short, names are wrapped, never figures.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table.min_width = min(len(title), 80)
     for number, column in enumerate(columns):
         # In a wide table, names wrap so that figures are not cut off.
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0 and len(columns) < 6)
+        name = number == 0
+        table.add_column(
+            "\n".join(textwrap.wrap(column, 16)) if whole and not name else column,
+            justify="left" if name else "right",
+            no_wrap=not name if whole else name and len(columns) < 6,
+        )
     return table

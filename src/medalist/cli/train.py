@@ -95,7 +95,7 @@ def plan(
     from ..planning.devices import parse_device, parse_memory
     from ..planning.plan import make_plan
     from ..recipe import load_recipe
-    from .result_tables import plan_tables
+    from .plan_tables import plan_tables
 
     result = make_plan(
         load_recipe(recipe, overrides or []),

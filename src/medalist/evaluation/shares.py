@@ -67,13 +67,24 @@ def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
     return max(baselines, key=lambda name: right(cells, name)["value"])
 
 
-def distinct_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
-    """The slices without those that equal an earlier one; "no leak" is always shown, since it is worth stating."""
+FEWEST = 10
+"""A slice of fewer questions is not shown beside others: its figure says nothing."""
+
+
+def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
+    """The slices worth showing: large enough, and different from each one before; "all" and "no leak" in any case."""
     shown: dict[str, Slice] = {}
     for name, cells in slices.items():
-        if name == "no leak" or cells not in shown.values():
+        if name in ("all", "no leak") or (cells["count"] >= FEWEST and cells not in shown.values()):
             shown[name] = cells
     return shown
+
+
+def short_name(answerer: str) -> str:
+    """A baseline's name in a table: "copy" for "copy, else majority (training counts)"."""
+    if "(uniform" in answerer:
+        return "uniform prior"
+    return answerer.partition(" (")[0].partition(", else ")[0]
 
 
 def without_words(slices: Mapping[str, Slice]) -> dict[str, Slice]:

@@ -18,7 +18,7 @@ from ..evaluation.comparison import Export
 from ..evaluation.offers import offer_rows, right_rows, wrong_at
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
 from ..evaluation.results import Calibrated, ClaimRow, Metrics, calibrated_of
-from ..evaluation.shares import Slice, distinct_slices, right, strongest_baseline, without_words
+from ..evaluation.shares import Slice, right, shown_slices, strongest_baseline, without_words
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
@@ -93,7 +93,7 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
         if destination.with_words is not None and folder.name not in destination.with_words:
             metrics["slices"] = without_words(metrics["slices"])
         strongest = {name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()}
-        metrics["slices"] = distinct_slices(metrics["slices"])
+        metrics["slices"] = shown_slices(metrics["slices"])
         claims = read_claims(folder)
         evaluations.append(
             {

@@ -22,7 +22,7 @@ from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
-from ..evaluation.shares import Difference, answerers, distinct_slices, right, strongest_baseline
+from ..evaluation.shares import FEWEST, Difference, answerers, right, short_name, shown_slices, strongest_baseline
 from ..recipe import dump_recipe
 from ..tools.files import replacing
 from ..tools.pages import interval, per_cent, points, template_environment
@@ -69,7 +69,8 @@ def write_report(run: Run) -> Path:
     sections = []
     for folder in folders:
         metrics = read_metrics(folder)
-        metrics["slices"] = distinct_slices(metrics["slices"])
+        slices = metrics["slices"]
+        metrics["slices"] = shown_slices(slices)
         own = {
             f"{folder.name}-slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
             f"{folder.name}-reliability": figures.reliability_diagram(metrics["models"]),
@@ -91,6 +92,7 @@ def write_report(run: Run) -> Path:
                 "strongest": {
                     name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()
                 },
+                "small": [name for name, cells in slices.items() if 0 < cells["count"] < FEWEST],
                 "before": _before(metrics["models"]),
                 "gained": _most_changed(metrics),
                 "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
@@ -102,6 +104,7 @@ def write_report(run: Run) -> Path:
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
     environment = template_environment()
     environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers, "points": points}
+    environment.filters["short"] = short_name
     environment.tests["inventory_alone"] = lambda name: name in INVENTORY_ALONE
     page = environment.get_template("report.html").render(
         run=run,
@@ -139,7 +142,8 @@ def plain_summary(metrics: Metrics) -> list[str]:
         where = "Overall" if name == "all" else f"Where the answer is not spelt out elsewhere ({cells['count']:,})"
         strongest = strongest_baseline(cells, metrics["baselines"])
         line = ", ".join(f"the {model} model is right on {per_cent(right(cells, model))}" for model in models)
-        line = f"{where}, {line}; the strongest simple baseline ({strongest}) on {per_cent(right(cells, strongest))}."
+        baseline = f"({short_name(strongest)}) on {per_cent(right(cells, strongest))}"
+        line = f"{where}, {line}; the strongest simple baseline {baseline}."
         if "difference" in cells:
             line += f" {_verdict(cells['difference'])}"
         if "from_parent" in cells:

@@ -96,7 +96,7 @@ class LogWriter(TrainerCallback):
 
 
 class ShowProgress(TrainerCallback):
-    """Advances a progress bar, with the latest loss and validation accuracy beside it."""
+    """Advances a progress bar, beside it the latest loss, and the latest validation accuracy once there is one."""
 
     def __init__(self, advance: Callable[..., None]) -> None:
         self._advance, self._loss, self._validation, self._seen = advance, "", "", 0
@@ -111,4 +111,4 @@ class ShowProgress(TrainerCallback):
         if logs and "loss" in logs:
             self._loss = f"loss {logs['loss']:.3f}"
         if logs and "eval_accuracy" in logs:
-            self._validation = f"validation accuracy {logs['eval_accuracy']:.1%}"
+            self._validation = f"validation accuracy {logs['eval_accuracy']:.1%} at step {state.global_step:,}"

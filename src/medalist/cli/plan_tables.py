@@ -1,0 +1,120 @@
+"""Tables of a plan for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ..planning.result import Plan
+from ..planning.whole_run import UTILISATION
+from .tables import new_table
+
+
+def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[RenderableType]:
+    """What a recipe needs: memory by use, work and time, the verdict, and what would save memory.
+
+    Args:
+        plan: what to show.
+        hours: also say how much training fits into this many hours.
+    """
+    place, peak = plan.place, plan.peaks[0]
+    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
+    table = new_table(
+        f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights", "", "GB", "%"
+    )
+    parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
+    slack = plan.total - plan.baseline - peak.total
+    for name, size in sorted(
+        [*parts, *([("allocator overhead", slack)] if slack >= 5e6 else []), ("before loading a model", plan.baseline)],
+        key=lambda p: -p[1],
+    ):
+        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
+    table.add_row(f"peak per {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold")
+    yield table
+    table = new_table("Work", "", "per optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
+    thousand = 1000 / plan.mentions
+    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
+    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
+    table.add_row(
+        "TFLOP forward",
+        *(f"{x / 1e12:,.2f}" for x in (plan.work.forward, plan.work.forward * thousand)),
+        f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}",
+    )
+    table.add_row(
+        "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
+    )
+    if plan.step_seconds is not None and plan.training_seconds is not None and plan.scoring_seconds is not None:
+        where = f"at {plan.tflops:g} TFLOP/s" if plan.tflops is not None else "on this device"
+        seconds = (plan.step_seconds, plan.training_seconds, plan.scoring_seconds)
+        table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
+    yield table
+    yield _whole_run(plan)
+    yield from _on_cards(plan)
+    if hours is not None:
+        yield Text(_what_fits(plan, hours))
+    if plan.untimed:
+        yield Text(f"No times: {plan.untimed}.")
+    yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
+    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "an absent device (set --memory)"
+    why = {
+        "fits": "",
+        "may not fit": ", within the plan's error of 20 %",
+        "does not fit": "",
+        "unknown": "",
+    }[plan.verdict]
+    yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
+    if plan.advice:
+        table = new_table("What would save memory", "", "devices", "saves GB", "leaving GB", "")
+        for one in plan.advice:
+            table.add_row(
+                " ".join(one.overrides),
+                f"{one.devices}",
+                f"{one.saved / 1e9:,.2f}",
+                f"{one.total / 1e9:,.2f}",
+                one.verdict,
+            )
+        yield table
+
+
+def _what_fits(plan: Plan, hours: float) -> str:
+    """How much training some hours hold."""
+    found = plan.within(hours)
+    if found is None:
+        return "How much fits into these hours is not known without times: say --tflops."
+    if not found.steps:
+        before = f"; download, preparation and evaluations alone take {found.rest / 3600:,.2f}" if found.rest else ""
+        return f"In {hours:g} hours: not one step{before}."
+    if plan.steps is not None and plan.steps <= found.steps:
+        return f"In {hours:g} hours: the whole run."
+    whole = f", or data.limit={found.passages} to see all of fewer passages" if found.passages else ""
+    return f"In {hours:g} hours, with the rest of the run: training.max_steps={found.steps}{whole}."
+
+
+def _whole_run(plan: Plan) -> RenderableType:
+    """The parts of the run, and their sum."""
+    table = new_table("The whole run", "", "hours", "")
+    table.columns[2].justify = "left"
+    for part in plan.parts:
+        table.add_row(part.name, "?" if part.seconds is None else f"{part.seconds / 3600:,.2f}", part.how)
+    whole, missing = plan.whole_seconds, [part.name for part in plan.parts if part.seconds is None]
+    without = f"without {', '.join(missing)}" if missing else ""
+    table.add_row("total", "?" if whole is None else f"{whole / 3600:,.2f}", without, style="bold")
+    return table
+
+
+def _on_cards(plan: Plan) -> Iterator[RenderableType]:
+    """The run on common GPUs."""
+    many = f" ({plan.place.devices} of them)" if plan.place.devices > 1 else ""
+    table = new_table(f"On common cards{many}", "", "TFLOP/s", "s a step", "hours", "peak GB", "")
+    for card in plan.cards:
+        hours = "?" if card.seconds is None else f"{card.seconds / 3600:,.2f}"
+        figures = (f"{card.tflops:,.0f}", f"{card.step_seconds:,.2f}", hours, f"{card.total / 1e9:,.1f}")
+        table.add_row(card.name, *figures, card.verdict)
+    if plan.cards:
+        yield table
+        yield Text(
+            f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with "
+            "Llama 3 8B's shape; small models: not measured. Hours: of training, looks at validation, both evaluations."
+        )
