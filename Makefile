@@ -40,7 +40,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/cli_reference.py --check
-	$(SITE) --quiet --site-dir $(VENV)/site
+	$(SITE) --site-dir $(VENV)/site
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero .

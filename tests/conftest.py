@@ -54,12 +54,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=BOS, eos_token=EOS)
 
 
-def _random_llama(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def _random_llama(tokenizer: PreTrainedTokenizerFast, layers: int = 2) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=2048,
@@ -97,6 +97,15 @@ def model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Te
     """The tiny model and its tokenizer on disk, for `load_base`."""
     folder = tmp_path_factory.mktemp("models") / "tiny-llama"
     _random_llama(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deep_model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model on disk with as many layers as the sample's recipe adapts."""
+    folder = tmp_path_factory.mktemp("deep") / "tiny-llama"
+    _random_llama(tokenizer, layers=15).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -26,11 +26,11 @@ def beside_the_notebook(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def executed(model_folder, tmp_path_factory):
+def executed(deep_model_folder, tmp_path_factory):
     """What `notebooks/run.py` leaves at the smallest size, with a tiny base that has a name and a licence."""
     folder = tmp_path_factory.mktemp("notebook")
     base = folder / "tiny-llama"
-    shutil.copytree(model_folder, base)
+    shutil.copytree(deep_model_folder, base)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     (base / "config.json").write_text(json.dumps(config | {"_name_or_path": "tests/tiny-llama"}), encoding="utf-8")
     (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
