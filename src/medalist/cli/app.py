@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import logging
 import os
 import platform
 import sys
@@ -108,7 +107,6 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft imports it, and on a CPU it misses a GPU's kernels
     try:
         return app(arguments)
     except KeyboardInterrupt as stop:

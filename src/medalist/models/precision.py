@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..tools.local_imports import import_bitsandbytes
 from ..tools.number_formats import DType, FloatType, Quantization
 
 
@@ -54,6 +55,7 @@ def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: 
     Raises:
         ValueError: quantisation needs a package that is not installed.
     """
+    import_bitsandbytes()  # also without quantisation: peft, which puts adapters on models, imports it
     place = compute_device() if device == "auto" else torch.device(device)
     name = choose_dtype(place) if dtype == "auto" else dtype
     weights = "" if quantization == "none" else f"; {quantization.replace('nf', 'NF')} weights"

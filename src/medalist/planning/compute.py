@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..recipe import TrainingSettings
+from ..tools.local_imports import import_bitsandbytes
 from .memory import Pass, Place, adapted_layers
 from .shapes import ModelShape
 
@@ -101,6 +102,7 @@ def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
     plain = torch.nn.Linear(shape.hidden, shape.intermediate, bias=False, dtype=dtype).requires_grad_(False)
     if place.quantization == "none":
         return plain.to(place.device)
+    import_bitsandbytes()
     import bitsandbytes  # optional: medalist[quantize]
 
     quantised: Any = bitsandbytes.nn  # it declares no types

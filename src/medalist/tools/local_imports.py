@@ -1,0 +1,33 @@
+"""Imports bitsandbytes without what it would fetch from the Hub and run: only what is installed runs (law 9)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import sys
+
+_ABSENT = object()
+
+
+def import_bitsandbytes() -> None:
+    """Import bitsandbytes, if it is installed, while the package `kernels` seems not to be.
+
+    With that package, and on CPUs with AVX512-BF16, bitsandbytes downloads compiled code when it is imported, and runs
+    it. peft and transformers' Trainer import bitsandbytes, so this comes before them. Afterwards `kernels` can be
+    imported as before.
+    """
+    if "bitsandbytes" in sys.modules or importlib.util.find_spec("bitsandbytes") is None:
+        return
+    remarks = logging.getLogger("bitsandbytes")
+    level, kernels = remarks.level, sys.modules.get("kernels", _ABSENT)
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it then fails
+    remarks.setLevel(logging.ERROR)  # it says that it misses them
+    try:
+        importlib.import_module("bitsandbytes")
+    finally:
+        remarks.setLevel(level)
+        if kernels is _ABSENT:
+            del sys.modules["kernels"]
+        else:
+            sys.modules["kernels"] = kernels  # type: ignore[assignment]
