@@ -306,6 +306,7 @@ def test_a_number_out_of_range_is_refused_with_the_range(override, message):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("training.report_to=wandb", r"key training.report_to: several values stand in a list, such as \[a, b\]"),
         ("training=3", "key training: this is a section of keys, not a value"),
         ("name=../mine", "key name: letters, digits, _, - and . are allowed, beginning with a letter"),
         ("training.rank=" + "x" * 10_000, r"key training.rank: input should be a valid integer.*'x{1,30}\.\.\.x+'"),

@@ -291,3 +291,14 @@ def test_an_option_of_evaluate_that_would_have_no_effect_is_refused(option, tiny
 def test_a_merged_glossary_is_csv_and_says_so(tmp_path, capsys):
     code, _, err = run(capsys, "inventory", "senses.csv", "--out", tmp_path / "s.json")
     assert code == 1 and "written as CSV, so name a .csv file" in err
+
+
+def test_a_revision_is_for_a_model_on_the_hub(model_folder, capsys, tmp_path):
+    code, _, err = run(capsys, "evaluate", model_folder, "--data", "clinical-development", "--revision", "main")
+    assert (code, err) == (1, f"--revision is for a model on the Hub, but {model_folder} is here: leave it out\n")
+
+
+@pytest.mark.parametrize("option", ["--tflops", "--hours", "--mbits"])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300", "-1"])
+def test_a_plan_takes_numbers_within_reason(option, value, capsys):
+    assert run(capsys, "plan", "recipes/smollm2-135m-sample.yaml", option, value)[0] == 2

@@ -128,7 +128,14 @@ def assert_in_one_line(code, err, place):
     if code == 1:
         line = err.splitlines()[-1] if err.strip() else ""
         assert line and "Traceback" not in err and len(line) < 1_000, f"{place}: {err}"
-        vague = ("list indices", "not subscriptable", "object has no attribute", "Expecting", "should be a valid tuple")
+        vague = (
+            "list indices",
+            "not subscriptable",
+            "object has no attribute",
+            "Expecting",
+            "should be a valid tuple",
+            "field limit",
+        )
         assert not any(words in line for words in vague), f"{place}: {line}"
         assert not line.startswith(("[Errno", "'", "(")), f"{place}: {line}"
 

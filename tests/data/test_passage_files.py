@@ -99,7 +99,8 @@ def test_stray_spaces_in_a_label_are_dropped(tmp_path):
     [
         ("90,pain in RA,3,right atrium", "LOCATION 3 is outside the text (3 words)"),
         ("90,pain in RA,-1,right atrium", "LOCATION -1 is outside the text (3 words)"),
-        ("90,pain in RA,two,right atrium", "LOCATION is not a number"),
+        ("90,pain in RA,two,right atrium", "LOCATION is not a whole number"),
+        ("90,pain in RA," + "9" * 40 + ",right atrium", "LOCATION is outside the text (3 words)"),
         ("90,pain in RA,1,right atrium", "the word at LOCATION 1 is not a short form in the inventory"),
         ("90,pain in -- RA,2,right atrium", "the word at LOCATION 2 is not a short form in the inventory"),
         ("90,pain in ... RA,2,right atrium", "LOCATION 2 points at punctuation"),
@@ -141,7 +142,9 @@ def test_one_bad_row_in_twenty_is_read_past_and_two_stop_the_reading(tmp_path):
     with pytest.raises(TooManyBadRows) as caught:
         read_passages(written(tmp_path, HEADER + bad * 2 + "".join(GOOD[:18])), INVENTORY)
     message = str(caught.value)
-    assert message.startswith("2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION is not a number.")
+    assert message.startswith(
+        "2 of 20 rows are bad (limit 5%); the first: rows.csv, row 2: LOCATION is not a whole number."
+    )
     assert "\n" not in message
 
 
@@ -198,7 +201,9 @@ def test_open_quotation_mark_swallows_what_follows_but_not_the_whole_file(tmp_pa
     path = written(tmp_path, HEADER + GOOD[0] + '1,"pain' + swallowed + "".join(GOOD[2:]))
     quarantine = Quarantine(limit=1)
     passages = read_passages(path, INVENTORY, quarantine)
-    assert [row["reason"] for row in quarantine.rows] == ["not CSV: field larger than field limit (131072)"]
+    assert [row["reason"] for row in quarantine.rows] == [
+        "not CSV: a cell is longer than 131,072 characters; is a quotation mark not closed?"
+    ]
     assert {p.id for p in passages} > {"0", "2", "3"}
     assert len(passages) + 1 == quarantine.total
 

@@ -419,8 +419,9 @@ def test_the_estimate_cuts_text_into_pieces_that_make_it_up():
 
 def test_memory_is_read_in_both_kinds_of_units():
     assert parse_memory("24GB") == 24e9 and parse_memory("1.5 GiB") == 1.5 * 2**30
-    with pytest.raises(ValueError, match="write 24GB"):
-        parse_memory("much")
+    for wrong in ("much", "0GB", "0.0 MB", "1.2.3GB", ".GB", "1e400GB"):
+        with pytest.raises(ValueError, match="write 24GB"):
+            parse_memory(wrong)
     here = device_memory()
     assert here is not None and here > 1e9
 

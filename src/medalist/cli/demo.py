@@ -46,7 +46,7 @@ def demo_recipe(output: Path) -> Recipe:
 
 def run_demo(output: Path, out: Console) -> None:
     """Run the demo, or the steps that are still missing, and print its results."""
-    say("[bold]The reader that comes with the package[/], on a note as it is typed")
+    say("The reader that comes with the package, on a note as it is typed")
     out.print(expansions_table(Expander.load()(WARD_NOTE)))
     say("Now a model of your own, from the start:")
     recipe = demo_recipe(output)

@@ -75,14 +75,16 @@ def plan(
     probe: Annotated[bool, typer.Option(help="Measure this device for a few seconds to estimate times.")] = True,
     tflops: Annotated[
         float | None,
-        typer.Option(min=0.001, help="What a device sustains, in TFLOP/s, instead of measuring this one."),
+        typer.Option(min=0.001, max=1e6, help="What a device sustains, in TFLOP/s, instead of measuring this one."),
     ] = None,
     mbits: Annotated[
-        float, typer.Option(min=0.001, help="Speed of the connection, in Mbit/s, for the time of downloads.")
+        float, typer.Option(min=0.001, max=1e9, help="Speed of the connection, in Mbit/s, for the time of downloads.")
     ] = 200.0,
     hours: Annotated[
         float | None,
-        typer.Option(min=0, help="Also say how much training fits into this many hours with the rest of the run."),
+        typer.Option(
+            min=0, max=1e6, help="Also say how much training fits into this many hours with the rest of the run."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

@@ -16,6 +16,7 @@ from ..tools.decoding import marked_encoding
 from ..tools.files import must_exist, read_bytes, replacing
 from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
+from .rows import csv_fault
 from .spelling import equivalence_key, tidy
 
 MOST_SENSES = 1_000
@@ -144,7 +145,9 @@ class Inventory:
         name = path.name.removesuffix(".gz")
         try:
             inventory = cls.of(list(inventory_rows(text, name)), path.name)
-        except (ValueError, csv.Error) as error:
+        except csv.Error as error:
+            raise ValueError(f"{path}: {csv_fault(error)}") from None
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         if not inventory.senses:
             raise ValueError(f"{path} lists no senses")

@@ -6,6 +6,7 @@ fields.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,16 @@ class Quarantine:
         with replacing(path) as file:
             for row in self.rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def csv_fault(error: csv.Error) -> str:
+    """What is wrong with a table, in other words than those of the library, which speak of its own settings."""
+    said = str(error)
+    if "field limit" in said:
+        return f"a cell is longer than {csv.field_size_limit():,} characters; is a quotation mark not closed?"
+    if "new-line" in said:
+        return "a carriage return stands inside a cell"
+    return "a quotation mark is not closed, or a cell goes on behind it"
 
 
 def shown_names(names: Sequence[str]) -> str:

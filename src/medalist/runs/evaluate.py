@@ -20,7 +20,7 @@ from ..evaluation.predictions import Scores, prediction_key, read_predictions, s
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, DataAbout, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
-from ..models.base import weights_sha256
+from ..models.base import EMBEDDED, weights_sha256
 from ..models.load import LoadedModel, load_base
 from ..recipe import Recipe
 from ..tools.files import can_write, replacing
@@ -142,6 +142,8 @@ def evaluate_base(
     Returns:
         The metrics, and the folder that holds them.
     """
+    if revision is not None and (source == EMBEDDED or Path(source).exists()):
+        raise ValueError(f"--revision is for a model on the Hub, but {source} is here: leave it out")
     settings = Recipe()
     name, file, inventory = named_data(data, inventory)
     texts: Sequence[Text]

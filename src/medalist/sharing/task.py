@@ -109,7 +109,10 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
                 count += 1
                 other += not encoded_alike(tokenizer, encoder, text, question)
         if not count:
-            raise ValueError("No mention has a listed gold answer and a second candidate, so there is nothing to ask")
+            raise ValueError(
+                f"{on.data or run.folder}: no mention has a listed gold answer and a second candidate, so there is "
+                f"nothing to ask. Is {held.inventory.origin} the right inventory (--inventory)?"
+            )
         (begun / "questions.py").write_text(_READER, encoding="utf-8")
         about = {"task": TASK, "count": count, "fingerprint": fingerprint(held.passages)}
         (begun / f"{TASK}.yaml").write_text(_YAML.format_map(about), encoding="utf-8")

@@ -12,6 +12,9 @@ from pydantic import BaseModel
 
 _SAID = {
     "model_type": "this is a section of keys, not a value",
+    "tuple_type": "several values stand in a list, such as [a, b]",
+    "list_type": "several values stand in a list, such as [a, b]",
+    "dict_type": "this is a section of keys, not a value",
     "string_pattern_mismatch": "letters, digits, _, - and . are allowed, beginning with a letter, a digit or _",
 }
 """By type of error, what reads better than pydantic's own words."""

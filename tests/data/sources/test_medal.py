@@ -241,7 +241,7 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
             gzip.compress((HEADER + "5,in RA,1,a\n" * 999).encode(), mtime=0)[:-9],
             " is damaged or truncated (",
         ),
-        ("train.csv.gz", HEADER, " is damaged or truncated (Not a gzipped file"),
+        ("train.csv.gz", HEADER, " is damaged or truncated (it is not gzipped"),
         (
             "train.zip",
             b"PK\x03\x04 and no more",

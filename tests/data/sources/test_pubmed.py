@@ -306,6 +306,7 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
         ("<b>AIMS</b>To compare H<sub>2</sub>O and <i>E. coli</i>.", "AIMS To compare H2O and E. coli."),
         ("the <b>r</b>andomised trial", "the randomised trial"),
         ("<mml:math><mml:mfrac><mml:mn>1</mml:mn><mml:mn>2</mml:mn></mml:mfrac></mml:math> of them", "1/2 of them"),
+        ("1<mml:math><mml:mfrac><mml:mn>1</mml:mn><mml:mn>2</mml:mn></mml:mfrac></mml:math> of them", "1 1/2 of them"),
         (
             "<mml:math><mml:mfrac><mml:mrow><mml:mi>a</mml:mi><mml:mo>+</mml:mo><mml:mi>b</mml:mi></mml:mrow>"
             "<mml:mn>2</mml:mn></mml:mfrac></mml:math>",

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...tools.files import must_exist, open_text, undamaged
 from ..quizzes import Choice, Quiz
-from ..rows import Quarantine, json_records, parquet_records
+from ..rows import Quarantine, csv_fault, json_records, parquet_records
 from ..spelling import tidy
 
 DECISIONS = ("yes", "no", "maybe")
@@ -127,7 +127,7 @@ def _readable(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
     except csv.Error as error:
-        raise ValueError(f"{path} is not valid CSV ({error})") from None
+        raise ValueError(f"{path} is not valid CSV ({csv_fault(error)})") from None
 
 
 def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from ...tools.files import long_lines, must_exist, open_bytes, replacing, undamaged
 from ..inventory import Inventory
 from ..passages import WORD, Mention, Passage
-from ..rows import Quarantine, shown_names
+from ..rows import Quarantine, csv_fault, shown_names
 from ..spelling import tidy
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
@@ -180,7 +180,9 @@ def word_mention(
     try:
         index = int(location)
     except ValueError:
-        raise ValueError("LOCATION is not a number") from None
+        raise ValueError("LOCATION is not a whole number") from None
+    if abs(index) > len(text):  # also what no list can be asked for
+        raise ValueError(f"LOCATION is outside the text ({len(text.split()):,} words)")
     if words is None:
         parts = text.split(None, index) if index >= 0 else []
         start = len(text) - len(parts[index]) if len(parts) > index and parts else None
@@ -233,7 +235,7 @@ def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
         for line, record in reader:
             quarantine.total += 1
             if not isinstance(record, list):
-                quarantine.add(place, line, f"not CSV: {record}")
+                quarantine.add(place, line, f"not CSV: {csv_fault(record)}")
             elif len(record) != len(names):
                 quarantine.add(place, line, f"{len(record)} columns instead of {len(names)}")
             else:

@@ -204,6 +204,8 @@ def _shown(element: etree._Element) -> str:
             inside = f"√{inside.strip()}"
         if etree.QName(part).localname == "sup" and inside[-1:].isdigit() and "".join(pieces)[-1:].isdigit():
             inside = f"^{inside}"  # 10 with 3 above it is no 103
+        if "/" in inside and inside.lstrip()[:1].isdigit() and "".join(pieces)[-1:].isdigit():
+            inside = f" {inside.lstrip()}"  # 1 with one half behind it is no 11/2
         # A heading in bold ("<b>AIMS</b>To compare") is set apart by its type alone.
         heading = etree.QName(part).localname in ("b", "p", "title") and inside[-1:].isalnum() and tail[:1].isupper()
         pieces += [inside, " " if heading else "", tail]

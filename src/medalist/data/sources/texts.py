@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...tools.files import must_exist, open_text, undamaged
-from ..rows import Quarantine, json_records, parquet_records
+from ..rows import Quarantine, csv_fault, json_records, parquet_records
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json.gz", ".parquet", ".csv", ".csv.gz", ".txt")
 FIELDS = ("text", "note", "section_text", "sections", "tokens")
@@ -88,7 +88,7 @@ def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[st
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from None
     except csv.Error as error:
-        raise ValueError(f"{path} is not a CSV file ({error})") from None
+        raise ValueError(f"{path} is not a CSV file ({csv_fault(error)})") from None
 
 
 def _joined(value: object) -> str:
