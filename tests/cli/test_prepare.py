@@ -115,7 +115,12 @@ def test_a_damaged_or_other_table_is_one_line_and_leaves_no_corpus(here, capsys,
     ("name", "content", "told"),
     [
         ("cut.xml.gz", None, "cut.xml.gz is damaged or truncated after line"),
-        ("page.xml", b"<html></html>", "page.xml, line 1: found <html> instead of <PubmedArticleSet>; is it one of"),
+        (
+            "page.xml",
+            b"<html></html>",
+            "page.xml is a web page, whatever its name: perhaps a site's answer to someone who",
+        ),
+        ("other.xml", b"<set></set>", "other.xml, line 1: found <set> instead of <PubmedArticleSet>; is it one of"),
         (
             "other.jsonl",
             b'{"title": "x"}\n',
