@@ -140,7 +140,7 @@ def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tm
     assert code == 0
     assert "short forms expanded" in out
     record = json.loads((tmp_path / "out.jsonl").read_text())
-    assert (record["id"], record["expansions"][0]["surface"]) == ("x", "RA")
+    assert (record["id"], record["expansions"][0]["short_form"]) == ("x", "RA")
     (tmp_path / "note.docx").write_bytes(b"PK")
     code, _, err = run(capsys, "expand", tiny_run, tmp_path / "note.docx")
     assert code == 1 and "is not plain text: convert it first" in err

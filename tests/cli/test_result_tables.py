@@ -23,7 +23,8 @@ def printed(text: str, *answers: tuple[str, str, str | None], sure: bool = True)
             Expansion(
                 start=at,
                 end=at + len(surface),
-                short_form=short_form,
+                short_form=surface,
+                key=short_form,
                 long_form=long_form,
                 probability=0.9,
                 alternatives=((long_form or "something", 0.9), ("another", 0.1)),
@@ -58,6 +59,7 @@ def test_what_nothing_lists_is_shown_without_a_probability():
         start=0,
         end=3,
         short_form="ZQI",
+        key="ZQI",
         long_form=None,
         probability=1.0,
         alternatives=(),

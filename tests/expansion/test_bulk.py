@@ -47,7 +47,9 @@ def test_every_note_gets_the_expansions_that_it_gets_alone(notes, tmp_path, smal
     for note, record in zip(notes, records, strict=True):
         alone = small(note.text)
         assert (
-            [one["surface"] for one in record["expansions"]] == [alone.surface(one) for one in alone] == ["RA", "ZQI"]
+            [one["short_form"] for one in record["expansions"]]
+            == [alone.surface(one) for one in alone]
+            == ["RA", "ZQI"]
         )
         assert [one["long_form"] for one in record["expansions"]] == [one.long_form for one in alone]
         assert record["expansions"][0]["probability"] == pytest.approx(alone[0].probability, abs=1e-4)

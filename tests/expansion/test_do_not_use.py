@@ -117,6 +117,7 @@ def expansion(start, end):
         start=start,
         end=end,
         short_form="MS",
+        key="MS",
         long_form=None,
         probability=1.0,
         alternatives=(),

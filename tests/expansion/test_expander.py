@@ -56,14 +56,15 @@ def answer_with(monkeypatch):
 
 def test_every_short_form_is_found_in_the_order_of_the_text(expander):
     found = expander(NOTE)
-    assert [(NOTE[e.start : e.end], e.short_form) for e in found] == [("CTs", "CT"), ("RA", "RA"), ("RA", "RA")]
+    assert [(e.short_form, e.key) for e in found] == [("CTs", "CT"), ("RA", "RA"), ("RA", "RA")]
+    assert all(NOTE[e.start : e.end] == e.short_form for e in found)
     assert [e.start for e in found] == [4, NOTE.index("RA"), NOTE.index("(RA)") + 1]
 
 
 def test_alternatives_are_all_listed_long_forms_likeliest_first_and_sum_to_one_with_the_null(expander):
     for expansion in expander(NOTE):
         listed = [probability for _, probability in expansion.alternatives]
-        assert {name for name, _ in expansion.alternatives} == set(INVENTORY.long_forms(expansion.short_form))
+        assert {name for name, _ in expansion.alternatives} == set(INVENTORY.long_forms(expansion.key))
         assert listed == sorted(listed, reverse=True)
         null = expansion.probability if expansion.long_form is None else 1 - sum(listed)
         assert 0 < null < 1
@@ -90,6 +91,7 @@ def test_likeliest_long_form_is_the_answer(expander, answer_with):
         start=3,
         end=5,
         short_form="RA",
+        key="RA",
         long_form="room air",
         probability=pytest.approx(0.4),
         alternatives=(
@@ -150,7 +152,7 @@ def test_short_forms_of_a_long_text_are_in_order_though_it_is_read_in_windows(lo
 def test_lower_case_short_forms_are_found_when_asked_for(loaded):
     assert list(Expander(loaded, INVENTORY)("on ra")) == []
     [expansion] = Expander(loaded, INVENTORY, any_case=True)("on ra")
-    assert (expansion.start, expansion.end, expansion.short_form) == (3, 5, "RA")
+    assert (expansion.start, expansion.end, expansion.key) == (3, 5, "RA")
 
 
 def test_nothing_of_a_text_is_printed_logged_or_stored(expander, capsys, caplog, tmp_path, monkeypatch):
@@ -366,12 +368,10 @@ def test_an_answer_that_is_not_sure_is_given_and_not_written(loaded):
 def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):
     listed = Inventory.of([("TO", "telephone order", 1, None), ("RA", "room air", 1, None)])
     plain = Expander(loaded, listed, any_case=True)
-    assert [e.short_form for e in plain("went to bed on ra")] == ["TO", "RA"]
+    assert [e.key for e in plain("went to bed on ra")] == ["TO", "RA"]
     weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0)
     rule = Calibration(evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.5)
-    assert [e.short_form for e in Expander(loaded, listed, any_case=True, calibration=rule)("went to bed on ra")] == [
-        "RA"
-    ]
+    assert [e.key for e in Expander(loaded, listed, any_case=True, calibration=rule)("went to bed on ra")] == ["RA"]
 
 
 def test_the_reader_reads_a_note_as_the_readme_shows_it():

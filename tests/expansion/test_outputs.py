@@ -14,8 +14,8 @@ WARNING = {"start": 8, "end": 10, "surface": "qd", "notation": "QD", "why": "rea
 RA = {
     "start": 3,
     "end": 5,
-    "surface": "RA",
     "short_form": "RA",
+    "key": "RA",
     "long_form": "room air, indoors",
     "probability": 0.9,
     "sure": True,
@@ -24,7 +24,7 @@ RA = {
     "definition": None,
     "warning": None,
 }
-XKP = RA | {"start": 0, "end": 3, "surface": "XKP", "short_form": "XKP", "long_form": None, "evidence": "unlisted"}
+XKP = RA | {"start": 0, "end": 3, "short_form": "XKP", "key": "XKP", "long_form": None, "evidence": "unlisted"}
 XKP |= {"sure": False, "probability": 1.0, "alternatives": []}
 RECORDS = [
     {"id": "a", "expansions": [RA], "warnings": [WARNING]},
@@ -44,7 +44,7 @@ def test_json_lines_hold_one_record_for_each_note(tmp_path):
 
 def test_a_table_has_a_row_for_each_expansion_and_other_warning_in_the_order_of_the_text(tmp_path):
     table = pq.read_table(written(tmp_path, "parquet")).to_pylist()
-    assert [(row["id"], row["surface"], row["long_form"], row["evidence"], row["warning"]) for row in table] == [
+    assert [(row["id"], row["short_form"], row["long_form"], row["evidence"], row["warning"]) for row in table] == [
         ("a", "RA", "room air, indoors", "model", None),
         ("a", "qd", None, "do not use", "read as QOD"),
         ("c", "XKP", None, "unlisted", None),

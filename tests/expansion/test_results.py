@@ -12,6 +12,7 @@ def expansion(start, end, long_form, *, sure=True, evidence="model", definition=
         start=start,
         end=end,
         short_form="RA",
+        key="RA",
         long_form=long_form,
         probability=0.74,
         alternatives=(("room air", 0.74), ("right atrium", 0.2)),
@@ -76,6 +77,7 @@ def test_unlisted_ones_are_told_apart():
         start=0,
         end=3,
         short_form="XQZ",
+        key="XQZ",
         long_form=None,
         probability=1.0,
         alternatives=(),
@@ -95,6 +97,7 @@ def test_the_record_is_plain_json_with_every_field_and_without_the_text():
                 "start": 0,
                 "end": 2,
                 "short_form": "RA",
+                "key": "RA",
                 "long_form": "room air",
                 "probability": 0.74,
                 "alternatives": [

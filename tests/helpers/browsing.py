@@ -51,7 +51,7 @@ def said(
     long_form: str | None = None,
     probability: float = 0.99,
     *others: tuple[str, float],
-    short_form: str | None = None,
+    key: str | None = None,
     evidence: Evidence | None = None,
     sure: bool | None = None,
 ) -> dict[str, object]:
@@ -60,7 +60,8 @@ def said(
     evidence = evidence or ("model" if long_form is not None else "abstained" if others else "unlisted")
     return {
         "surface": surface,
-        "short_form": short_form or surface,
+        "short_form": surface,
+        "key": key or surface,
         "long_form": long_form,
         "probability": probability,
         "alternatives": (*named, *others),

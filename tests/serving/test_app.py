@@ -48,7 +48,7 @@ def same(sent, expected):
     for one, other in zip(sent["expansions"], expected, strict=True):
         wanted = other.to_dict()
         assert [name["long_form"] for name in one["alternatives"]] == [name for name, _ in other.alternatives]
-        for name in ("start", "end", "short_form", "long_form", "evidence", "sure", "definition", "warning"):
+        for name in ("start", "end", "short_form", "key", "long_form", "evidence", "sure", "definition", "warning"):
             assert one[name] == wanted[name]
         assert one["probability"] == pytest.approx(other.probability, abs=1e-4)
     return True

@@ -40,6 +40,7 @@ def found(text):
         start=0,
         end=len(text),
         short_form=text,
+        key=text,
         long_form=None,
         probability=1.0,
         alternatives=(),

@@ -373,9 +373,9 @@ def test_what_is_saved_is_found_as_it_is_written_in_the_text(page, server, tmp_p
     copd = "chronic obstructive pulmonary disease"
     server.knows(
         text,
-        said("C.O.P.D.", copd, short_form="COPD"),
-        said("CTs", "computed tomography", short_form="CT"),
-        said("copd", copd, short_form="COPD"),
+        said("C.O.P.D.", copd, key="COPD"),
+        said("CTs", "computed tomography", key="CT"),
+        said("copd", copd, key="COPD"),
     )
     read(page, text)
     for number, label in enumerate(("C.O.P.D.", "CTs", "copd"), 1):
@@ -449,7 +449,7 @@ def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path,
         said("RA", "right atrium", 1.0, evidence="defined in text"),
         said("CP", "chest pain", 0.745, ("cerebral palsy", 0.2)),  # 74.5 %: Python rounds a half to even
         said("F", "follow"),
-        said("CTs", "computed tomography", short_form="CT"),
+        said("CTs", "computed tomography", key="CT"),
         said("RA", "right atrium", 1.0, evidence="defined in text"),
         said("RA", "right atrium", 1.0, evidence="defined in text"),
     )

@@ -79,6 +79,7 @@ def test_a_note_with_signs_of_markup_and_control_characters_is_shown_whole(shown
         start=start,
         end=start + 2,
         short_form="RA",
+        key="RA",
         long_form="[/i] \x1b[2Jair",
         probability=0.9,
         alternatives=(("[bold]x", 0.1),),

@@ -61,7 +61,9 @@ def expand(
     min_probability: Annotated[
         float | None,
         typer.Option(
-            help="Least probability of an answer without a question mark. Default: the model's own threshold, or 0.95."
+            help="Least probability of a sure answer, which --replace writes and which has no question mark. Default: "
+            "the model's own, from which 95 % of its answers were right when it was calibrated (0.78 for the reader); "
+            "0.95 for a model without a calibration."
         ),
     ] = None,
     one_sense_per_text: Annotated[
@@ -74,7 +76,11 @@ def expand(
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Print the text with short forms replaced where the answer is sure.")
+        bool,
+        typer.Option(
+            "--replace",
+            help="Print the text with short forms replaced where the answer is sure (see --min-probability).",
+        ),
     ] = False,
     unsure: Annotated[
         Literal["mark", "leave"],

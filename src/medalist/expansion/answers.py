@@ -31,14 +31,15 @@ class Answerer:
     min_probability: float
     """Least probability of a sure answer."""
 
-    def known(self, found: Found) -> Expansion:
-        """The expansion of a short form that no model was asked about."""
+    def known(self, text: str, found: Found) -> Expansion:
+        """The expansion of a short form of a text that no model was asked about."""
         answered = found.long_form is not None
         assert found.evidence is not None
         return Expansion(
             start=found.start,
             end=found.end,
-            short_form=found.mention.short_form,
+            short_form=text[found.start : found.end],
+            key=found.mention.short_form,
             long_form=found.long_form,
             probability=1.0,
             alternatives=((found.long_form, 1.0),) if found.long_form is not None else (),
@@ -73,7 +74,8 @@ class Answerer:
         return Expansion(
             start=found.start,
             end=found.end,
-            short_form=mention.short_form,
+            short_form=text[found.start : found.end],
+            key=mention.short_form,
             long_form=answer,
             probability=probability,
             alternatives=tuple(ranked),
@@ -93,9 +95,9 @@ class Answerer:
         """
         groups: dict[str, list[Expansion]] = {}
         for expansion in filter(_was_chosen, expansions):
-            groups.setdefault(expansion.short_form, []).append(expansion)
-        averages = {short_form: _average(group) for short_form, group in groups.items()}
-        return [self._agreed(one, averages[one.short_form]) if _was_chosen(one) else one for one in expansions]
+            groups.setdefault(expansion.key, []).append(expansion)
+        averages = {key: _average(group) for key, group in groups.items()}
+        return [self._agreed(one, averages[one.key]) if _was_chosen(one) else one for one in expansions]
 
     def _agreed(self, expansion: Expansion, average: tuple[tuple[str, float], ...]) -> Expansion:
         answer, probability = average[0]
@@ -104,7 +106,7 @@ class Answerer:
             long_form=answer,
             probability=probability,
             alternatives=average,
-            evidence=self._evidence(expansion.short_form, answer),
+            evidence=self._evidence(expansion.key, answer),
             sure=probability >= self.min_probability,
         )
 

@@ -28,7 +28,7 @@ from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
 from .outputs import Format, Record, check_brat_ids, write_records
-from .results import DoNotUse, ExpandedText, Expansion, Unsure
+from .results import ExpandedText, Unsure
 from .where import Engine, weights_of
 
 SHARD = 8
@@ -216,13 +216,10 @@ def _expand_shard(reading: Reading, shard: _Shard) -> None:
 
 
 def _record(note: Note, expanded: ExpandedText, replaced: Unsure | None) -> Record:
-    def with_surface(one: Expansion | DoNotUse) -> Record:
-        return one.to_dict() | {"surface": expanded.surface(one)}
-
     record: Record = {
         "id": note.id,
-        "expansions": [_rounded(with_surface(one)) for one in expanded],
-        "warnings": [with_surface(one) for one in expanded.warnings],
+        "expansions": [_rounded(one.to_dict()) for one in expanded],
+        "warnings": [one.to_dict() | {"surface": expanded.surface(one)} for one in expanded.warnings],
     }
     return record if replaced is None else record | {"expanded_text": expanded.replaced(unsure=replaced)}
 

@@ -252,7 +252,7 @@ class Expander:
 
     def _result(self, text: str, readable: str, found: Sequence[Found], scores: dict[int, Tensor]) -> ExpandedText:
         expansions = [
-            self._answers.known(one)
+            self._answers.known(text, one)
             if one.evidence is not None
             else self._answers.asked(readable, one, scores.get(one.start))
             for one in found

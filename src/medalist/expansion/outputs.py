@@ -1,7 +1,7 @@
 """Writes the expansions of many notes: JSON Lines, CSV, Parquet, BRAT's stand-off format, and OMOP's NOTE_NLP table.
 
-A record is `ExpandedText.to_dict()` with the note's `id`, the `surface` of each expansion and warning, and, if that was
-asked for, the `expanded_text`.
+A record is `ExpandedText.to_dict()` with the note's `id`, the `surface` of each warning, and, if that was asked for,
+the `expanded_text`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SCHEMA = pa.schema(
         ("id", pa.string()),
         ("start", pa.int64()),
         ("end", pa.int64()),
-        ("surface", pa.string()),
         ("short_form", pa.string()),
+        ("key", pa.string()),
         ("long_form", pa.string()),
         ("probability", pa.float64()),
         ("sure", pa.bool_()),
@@ -117,8 +117,8 @@ def _rows(record: Record) -> Iterator[Record]:
         if not any(start < warning["end"] and warning["start"] < end for start, end in spans):
             rows.append(
                 dict.fromkeys(SCHEMA.names)
-                | {name: warning[name] for name in ("start", "end", "surface")}
-                | {"id": record["id"], "short_form": warning["notation"], "sure": False}
+                | {"id": record["id"], "start": warning["start"], "end": warning["end"], "sure": False}
+                | {"short_form": warning["surface"], "key": warning["notation"]}
                 | {"evidence": "do not use", "alternatives": [], "warning": warning["why"]}
             )
     return iter(sorted(rows, key=lambda row: (row["start"], row["end"])))
@@ -178,7 +178,7 @@ def _write_brat(note: Note, record: Record, folder: Path) -> None:
     lines = []
     for number, row in enumerate(_rows(record), 1):
         kind = "DoNotUse" if row["evidence"] == "do not use" else "ShortForm"
-        surface = row["surface"].translate(_SPACES)
+        surface = row["short_form"].translate(_SPACES)
         lines.append(f"T{number}\t{kind} {row['start']} {row['end']}\t{surface}")
         said = (
             f"{row['long_form']} ({row['probability']:.2f}, {row['evidence']})" if row["long_form"] else row["evidence"]
@@ -207,7 +207,7 @@ def _write_note_nlp(records: Iterable[Record], file: IO[str], day: str) -> None:
                     "note_id": record["id"],
                     "section_concept_id": 0,
                     "offset": row["start"],
-                    "lexical_variant": row["surface"],
+                    "lexical_variant": row["short_form"],
                     "note_nlp_concept_id": 0,
                     "note_nlp_source_concept_id": 0,
                     "nlp_system": "medalist",

@@ -51,7 +51,9 @@ class Expansion:
     end: int
     """Character offsets into the text."""
     short_form: str
-    """The inventory's key, or the short form as written if nothing lists it."""
+    """As it stands in the text: "RAs", "ra"."""
+    key: str
+    """As the inventory, the glossary or the definition writes it: "RA"; if nothing lists it, without a plural s."""
     long_form: str | None
     """The answer; None if none of the listed senses fits."""
     probability: float

@@ -97,7 +97,8 @@ class Expanded(BaseModel):
 
     start: int
     end: int
-    short_form: str
+    short_form: Annotated[str, Field(description="As it stands in the text.")]
+    key: Annotated[str, Field(description="As the inventory, the glossary or the definition writes it.")]
     long_form: str | None
     probability: float
     alternatives: list[Alternative]

@@ -153,17 +153,17 @@ export function percent(probability) {
  * ("C.O.P.D." for COPD), then what is written.
  */
 function shortFormOf(item) {
-  const wanted = item.expansion.short_form.toLowerCase();
+  const wanted = item.expansion.key.toLowerCase();
   const found = item.surface.toLowerCase();
   const bare = found.replace(/^[.,;:()[\]'"]+|[.,;:()[\]'"]+$/g, "");
   const marked = [wanted, `${wanted}s`, `${wanted}'s`, `${wanted}’s`].includes(found) || bare === wanted;
-  return marked ? item.expansion.short_form : item.surface;
+  return marked ? item.expansion.key : item.surface;
 }
 
 /** The long forms that the server lists for an item; those of a definition hold for its text only. */
 function listedFor(item) {
-  const { alternatives, evidence, short_form } = item.expansion;
-  if (evidence === "defined in text" || shortFormOf(item) !== short_form) return [];
+  const { alternatives, evidence, key } = item.expansion;
+  if (evidence === "defined in text" || shortFormOf(item) !== key) return [];
   return alternatives.map((alternative) => alternative.long_form);
 }
 

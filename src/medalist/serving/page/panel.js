@@ -101,7 +101,7 @@ export class Panel {
     const rest = rows.filter((row) => row.hidden).length;
     get("more").hidden = rest === 0;
     get("more").textContent = `Show ${rest} more`;
-    get("always-text").textContent = `${expansion.short_form} always means this in our notes (for the glossary)`;
+    get("always-text").textContent = `${expansion.key} always means this in our notes (for the glossary)`;
     get("always").checked = answer ? answer.always : alwaysByDefault(this.item);
     get("undo").hidden = !answer;
     this.chosen();
