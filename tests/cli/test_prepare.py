@@ -176,10 +176,10 @@ def test_a_mistake_is_one_line_and_leaves_nothing(here, capsys, arguments, told)
 def test_all_broken_files_are_named_at_once(here, capsys):
     names = [f"{n}.xml" for n in range(15)]
     for name in names:
-        Path(name).write_text("<html>" if name != "3.xml" else "<PubmedArticleSet></PubmedArticleSet>")
+        Path(name).write_text("<other>" if name != "3.xml" else "<PubmedArticleSet></PubmedArticleSet>")
     code, _, err = run(capsys, "prepare", "pubmed", *names, "--inventory", "senses.csv", "--out", "out")
     assert (code, len(err)) == (1, 1)
-    assert err[0].startswith(f"{here}/0.xml, line 1: found <html>")
+    assert err[0].startswith(f"{here}/0.xml, line 1: found <other>")
     assert err[0].endswith(
         "13 more of 15 failed: 1.xml, 2.xml, 4.xml, 5.xml, 6.xml, 7.xml, 8.xml, 9.xml, 10.xml, 11.xml, ..."
     )
