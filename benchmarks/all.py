@@ -62,6 +62,7 @@ BY_HAND = {
     "reader_data": "--help",
     "reader_fit": "--help",
     "reader_tables": "--help",
+    "starting": "--repeats 1",
 }
 """Scripts that are run by hand -> options of their least size; those with `--help` need public data."""
 INTRODUCTION = """# Benchmarks

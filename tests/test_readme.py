@@ -58,7 +58,9 @@ def after_the_demo(tmp_path_factory, model_folder):
     folder = tmp_path_factory.mktemp("clone")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "_embedded", lambda: (model_folder, identity))
-        patch.setattr(expander, "load_adapter", lambda base, _: base)  # the reader's is of the real model's size
+        loading = expander.load_scorer
+        # the reader's adapter is of the real model's size
+        patch.setattr(expander, "load_scorer", lambda source, _: loading(source))
         patch.chdir(folder)
         (folder / "recipes").symlink_to(ROOT / "recipes")
         values = dump_recipe(demo_recipe(Path("runs")))

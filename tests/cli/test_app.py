@@ -170,7 +170,7 @@ def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):
 
 def test_expand_asks_no_hub_about_what_may_be_a_text(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("medalist.expansion.where.pull", lambda *_, **__: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("medalist.sharing.pull.pull", lambda *_, **__: pytest.fail("the Hub was asked"))
     assert run(capsys, "expand", "N/V") == (1, "", "N/V is not a run: it has no recipe.yaml\n")
 
 

@@ -1,6 +1,6 @@
 """What a terminal shows of expansions.
 
-Covers `tables` too.
+Covers `expand_tables` and `tables` too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 
 from rich.console import Console
 
-from medalist.cli.result_tables import expansions_table
+from medalist.cli.expand_tables import expansions_table
 from medalist.expansion.do_not_use import find_do_not_use
 from medalist.expansion.results import ExpandedText, Expansion
 

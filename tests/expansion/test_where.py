@@ -37,7 +37,7 @@ def test_a_published_run_is_downloaded_once_per_revision_and_kept(tiny_run, tmp_
         shutil.copytree(tiny_run, out)
         return where.open_run(out)
 
-    monkeypatch.setattr(where, "pull", pull)
+    monkeypatch.setattr("medalist.sharing.pull.pull", pull)
     monkeypatch.setenv("MEDALIST_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     first, again = find_run("me/shorthand"), find_run("me/shorthand")

@@ -9,7 +9,7 @@ import pytest
 from rich.text import Text
 
 from medalist.cli import app, options
-from medalist.cli.result_tables import expansions_table
+from medalist.cli.expand_tables import expansions_table
 from medalist.cli.tables import new_table
 from medalist.expansion.results import ExpandedText, Expansion
 from medalist.tools import progress

@@ -20,7 +20,8 @@ from ..runs.train import start_run, train
 from ..tools.pages import per_cent
 from ..tools.progress import say
 from .data_tables import prepared_table
-from .result_tables import expansions_table, metrics_tables
+from .expand_tables import expansions_table
+from .result_tables import metrics_tables
 
 WARD_NOTE = (
     "71 y/o F with RA on MTX, SpO2 93% on RA. CTPA: no PE. Morphine 4 mg IV given. Hx of MS. Moved from PA. "

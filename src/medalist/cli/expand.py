@@ -101,14 +101,13 @@ def expand(
     Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo note.txt --glossary ours.csv`,
     `medalist expand notes.csv --text-column note_text --id-column note_id --out expanded.parquet`
     """
-    from ..expansion.bulk import Reading, expand_notes
     from ..expansion.expander import Expander
     from ..expansion.notes import NoteFile, holds_many, names_file, read_text
     from ..expansion.outputs import format_of
     from ..expansion.where import is_hub_id
     from ..tools.decoding import decoded
     from ..tools.progress import say
-    from .result_tables import account_table, expansions_table
+    from .expand_tables import account_table, expansions_table
 
     if "" in (run, text):  # such as a variable that is not set; as a path it would be the current folder
         raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
@@ -125,6 +124,8 @@ def expand(
             raise ValueError(f"{path} holds many notes: say where the results go with --out")
         if as_json:
             raise ValueError("--json is for a single text: call --out .jsonl instead")
+        from ..expansion.bulk import Reading, expand_notes
+
         reading = Reading(
             run=run,
             engine=engine,

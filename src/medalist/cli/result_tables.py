@@ -1,20 +1,16 @@
-"""Tables of evaluations, claims and expansions for the terminal."""
+"""Tables of evaluations and claims for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
 from ..evaluation.shares import Slice, answerers, right, short_name, shown_slices
-from ..expansion.bulk import Account
-from ..expansion.results import ExpandedText, Expansion
-from ..tools.progress import visible
 from .tables import gain_text, new_table, p_text, share_text, stacked
 
 
@@ -188,66 +184,3 @@ def _named(baseline: str | None) -> str:
     """A claim's baseline, "85.7 (copy, else majority)", as its figure with the short name below it."""
     figure, _, name = (baseline or "").partition(" (")
     return f"{figure}\n{short_name(name.removesuffix(')'))}".strip()
-
-
-def _answer(expansion: Expansion) -> str:
-    """The answer of an expansion, with a question mark if it is not sure."""
-    if expansion.evidence == "unlisted":
-        return "not listed"
-    if expansion.long_form is None:
-        return "none of the listed senses"
-    return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
-
-
-_SHOWN = 0.005
-"""Alternatives with less probability, which would read 0 %, are left out of the table."""
-
-
-def expansions_table(expanded: ExpandedText) -> RenderableType:
-    """The text with its short forms marked, a line for each, and the notations that it should not use."""
-    shown = Text(visible(expanded.text))  # as long as the text, so that offsets hold
-    for expansion in expanded:
-        shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
-    for warning in expanded.warnings:
-        shown.stylize("red", warning.start, warning.end)
-    parts: list[RenderableType] = [shown]
-    if expanded:
-        table = new_table("", "short form", "stands for", "probability", "alternatives", "evidence")
-        for column in table.columns[1:]:
-            column.justify = "right" if column.header == "probability" else "left"
-        for expansion in expanded:
-            others = [
-                (name, share)
-                for name, share in expansion.alternatives
-                if name != expansion.long_form and share >= _SHOWN
-            ][:2]
-            table.add_row(
-                Text(visible(expanded.surface(expansion))),
-                Text(visible(_answer(expansion))),
-                "" if expansion.evidence == "unlisted" else f"{expansion.probability:.0%}",
-                Text(visible(", ".join(f"{name} {probability:.0%}" for name, probability in others))),
-                expansion.evidence,
-            )
-        parts.append(table)
-    else:
-        parts += ["", "No short form."]
-    advice: dict[tuple[str, str], str] = {}
-    for warning in expanded.warnings:
-        line = f"Avoid {expanded.surface(warning)}: {warning.why}. Write: {warning.instead} ({warning.source})."
-        advice.setdefault((warning.notation, warning.instead), line)
-    return Group(*parts, *(Text(visible(line)) for line in advice.values()))
-
-
-def account_table(account: Account) -> RenderableType:
-    """What was expanded in a file of notes, and what was set aside."""
-    table = new_table("", "", "n")
-    for name, count in (
-        ("notes", account.notes),
-        ("short forms expanded", account.expansions),
-        ("of these sure", account.sure),
-        ("short forms that nothing lists", account.unlisted),
-        ("notations to avoid", account.warnings),
-        ("records set aside", account.num_set_aside),
-    ):
-        table.add_row(name, f"{count:,}")
-    return Group(table, *([Text(f"Set aside: see {account.set_aside}")] if account.set_aside else []))

@@ -18,12 +18,12 @@ from torch import Tensor
 from ..data.embedded import reader
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.passages import Passage
-from ..models.adapters import load_adapter
 from ..models.base import EMBEDDED, unreadable_weights
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
-from ..models.load import LoadedModel, load_base
+from ..models.load import LoadedModel
+from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
-from ..runs.run import Run, load_tuned
+from ..runs.run import Run, load_run_scorer
 from ..tools.progress import tracking
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import Encoder, PromptSettings
@@ -131,7 +131,7 @@ class Expander:
         opened = find_run(run, revision=revision)
         listed = listed or _inventory(opened)
         prompt, calibration = opened.recipe.prompt, opened.calibration
-        return cls(load_tuned(opened), listed, prompt, any_case=bool(any_case), calibration=calibration, **options)
+        return cls(load_run_scorer(opened), listed, prompt, any_case=bool(any_case), calibration=calibration, **options)
 
     @classmethod
     def _gguf(cls, gguf: Path, run: Run | None, listed: Inventory | None, **options: Any) -> Expander:
@@ -151,7 +151,7 @@ class Expander:
     @classmethod
     def _reader(cls, listed: Inventory | None, **options: Any) -> Expander:
         return cls(
-            load_adapter(load_base(EMBEDDED), reader.ADAPTER),
+            load_scorer(EMBEDDED, reader.ADAPTER),
             listed or reader.inventory(),
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
             calibration=Calibration.read(reader.HERE / CALIBRATION_FILE),

@@ -9,8 +9,6 @@ from typing import Literal
 from ..data.embedded import reader
 from ..models.base import cache_folder, weights_sha256
 from ..runs.run import Run, is_run, open_run
-from ..sharing.publication import check_repo_name
-from ..sharing.pull import pull
 
 
 def find_run(name: str | Path, *, revision: str | None = None) -> Run:
@@ -30,7 +28,11 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
             raise ValueError(f"{name} is a folder, so it has no revision {revision}")
         return open_run(Path(name))
     folder = cache_folder() / "runs" / f"{name}@{revision or 'main'}".replace("/", "--")
-    return open_run(folder) if is_run(folder) else pull(str(name), revision=revision, out=folder)
+    if is_run(folder):
+        return open_run(folder)
+    from ..sharing.pull import pull  # slow to import
+
+    return pull(str(name), revision=revision, out=folder)
 
 
 Engine = Literal["transformers", "llama.cpp"]
@@ -100,11 +102,15 @@ def is_hub_id(name: str | Path) -> bool:
 
     It is "user/name", and neither a path that exists nor in a folder that exists; "runs" is always taken for a folder.
     """
-    if isinstance(name, Path):
+    if isinstance(name, Path) or name.count("/") != 1:
         return False
+    user = name.split("/")[0]
+    if user == "runs" or Path(name).exists() or Path(user).exists():
+        return False
+    from ..sharing.publication import check_repo_name  # slow to import
+
     try:
         check_repo_name(name)
     except ValueError:
         return False
-    user = name.split("/")[0]
-    return user != "runs" and not Path(name).exists() and not Path(user).exists()
+    return True

@@ -6,11 +6,13 @@ peft's `prepare_model_for_kbit_training` is not needed: it would turn embeddings
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ..recipe import TrainingSettings
 from ..tools.failures import reading
@@ -75,6 +77,26 @@ def _linear_layers(model: Any) -> list[str]:
     output = model.get_output_embeddings()
     found = (name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not output)
     return sorted({name.rsplit(".", 1)[-1] for name in found})
+
+
+def merged_weights(weights: Mapping[str, Tensor], adapter: Path) -> dict[str, Tensor]:
+    """Weights of a base with a saved LoRA adapter merged into them, as peft does it; the others are as given.
+
+    Raises:
+        ModelError: it is not a plain LoRA adapter, or it is one for another base.
+    """
+    settings = lora_settings(adapter)
+    check_lora_weights(adapter, settings["r"])
+    scale = settings["lora_alpha"] / (settings["r"] ** 0.5 if settings["use_rslora"] else settings["r"])
+    found, merged = load_file(adapter / "adapter_model.safetensors"), dict(weights)
+    for name in sorted(key for key in found if key.endswith(".lora_A.weight")):
+        layer = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        down, up = found[name].float(), found[f"{name.removesuffix('.lora_A.weight')}.lora_B.weight"].float()
+        kept = merged.get(f"{layer}.weight")
+        if kept is None or kept.shape != (len(up), down.shape[1]):
+            raise ModelError(f"{adapter} is an adapter for another base: {layer} does not fit")
+        merged[f"{layer}.weight"] = torch.addmm(kept, up, down, alpha=scale)
+    return merged
 
 
 def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:

@@ -8,21 +8,19 @@ import importlib.util
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 
 import torch
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, IncompleteSnapshotError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 from ..tools.failures import reading
 from ..tools.files import writing_folder
-from ..tools.hub_client import hub_errors
 from ..tools.progress import say
+from ..tools.remembered import remembered
 from ..tools.shapes import json_object
 from .gguf_header import check_gguf_header
 
@@ -37,6 +35,9 @@ _WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md"
 _UNWANTED = ["*/*", "consolidated*"]
 """Folders and files that repeat the weights in their publisher's own format."""
 
+_LARGE, _SETTLED = 16_000_000, 60.0
+"""Hashes of files from this many bytes on are kept, once the file has not been touched for so many seconds: a change
+within one tick of a file system's clock leaves its time as it was."""
 
 AGAIN = "Download or train it again."
 
@@ -130,6 +131,15 @@ def local_base(source: str) -> Path | None:
     return path.resolve() if path.is_dir() or (path.is_file() and path.suffix == ".gguf") else None
 
 
+def expect(identity: BaseIdentity, sha256: str | None) -> None:
+    """Raise `ModelError` unless a base's weights have the recorded hash, if one is recorded."""
+    if sha256 and identity.sha256 != sha256:
+        raise ModelError(
+            f"The weights of {identity.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on "
+            f"weights with {sha256[:12]}…"
+        )
+
+
 def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdentity]:
     """A folder that transformers can open, and the base's identity; arguments and errors as for `load_base`."""
     if source == EMBEDDED:
@@ -168,6 +178,8 @@ def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
 
 
 def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
+    from ..tools.hub_client import hub_errors  # slow to import
+
     try:
         with hub_errors(source, revision=revision):
             folder = _snapshot(source, revision)
@@ -185,6 +197,9 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
 
 def _snapshot(source: str, revision: str | None) -> Path:
     """The folder of the Hub's local cache; other words than `hub_errors` has for a model that is not in it."""
+    from huggingface_hub import constants, snapshot_download  # slow to import
+    from huggingface_hub.errors import HfHubHTTPError, IncompleteSnapshotError, LocalEntryNotFoundError
+
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED))
     except LocalEntryNotFoundError as error:
@@ -278,18 +293,12 @@ def _is_as_written(folder: Path) -> bool:
     """Whether a converted folder holds the files that its manifest lists, with their content, and no others."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-        there = {path.name: path.stat() for path in folder.iterdir() if path.name != _MANIFEST}
+        there = {path.name for path in folder.iterdir() if path.name != _MANIFEST}
     except (OSError, ValueError):
         return False
-    if not isinstance(manifest, dict) or manifest.keys() != there.keys():
+    if not isinstance(manifest, dict) or manifest.keys() != there:
         return False
-    return all(_hashed(folder / n, s.st_size, s.st_mtime_ns, s.st_ino) == manifest[n] for n, s in there.items())
-
-
-@cache
-def _hashed(path: Path, *_state: int) -> str:
-    """SHA-256 of a file in a certain state: a second's work for half a gigabyte, once per process."""
-    return _file_sha256(path)
+    return all(_file_sha256(folder / name) == manifest[name] for name in there)
 
 
 def _recorded_id(folder: Path) -> str:
@@ -299,6 +308,22 @@ def _recorded_id(folder: Path) -> str:
 
 
 def _file_sha256(path: Path) -> str:
+    """SHA-256 of a file; of a large one that has not changed, by its size and times, as it was found before."""
+    state = path.stat()
+    if state.st_size < _LARGE or time.time() - max(state.st_mtime, state.st_ctime) < _SETTLED:
+        return _read_sha256(path)
+    key: dict[str, str | int] = {
+        "what": "SHA-256",
+        "path": str(path.resolve()),
+        "device": state.st_dev,
+        "file": state.st_ino,
+        "size": state.st_size,
+        "changed": f"{state.st_mtime_ns} {state.st_ctime_ns}",
+    }
+    return remembered(cache_folder() / "checked", key, lambda: _read_sha256(path))
+
+
+def _read_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

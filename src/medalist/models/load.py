@@ -18,7 +18,7 @@ from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
 from ..trees.prompt import Layout
 from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention, score_layouts
-from .base import BaseIdentity, ModelError, find_base, refuse_quantised, unreadable_weights, without_progress_bars
+from .base import BaseIdentity, expect, find_base, refuse_quantised, unreadable_weights, without_progress_bars
 from .precision import choose_precision, settle
 
 AttentionChoice = Literal["auto", "sdpa", "flex"]
@@ -86,13 +86,10 @@ def load_base(
 
     precision = choose_precision(device, dtype, quantization)
     folder, identity = find_base(source, revision)
-    if expected_sha256 and identity.sha256 != expected_sha256:
-        raise ModelError(
-            f"The weights of {source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on weights with "
-            f"{expected_sha256[:12]}…"
-        )
+    expect(identity, expected_sha256)
     refuse_quantised(source, folder)
-    _announce(precision.reason)
+    if (precision.device.type, precision.dtype, quantization) != ("cpu", torch.float32, "none"):
+        _announce(precision.reason)
     with without_progress_bars(), unreadable_weights(folder, source):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(

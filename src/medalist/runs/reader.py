@@ -13,9 +13,9 @@ from ..data.passages import Passage
 from ..data.sources.choices import is_choices
 from ..evaluation.results import Metrics
 from ..evaluation.short_forms import Knowledge
-from ..models.adapters import load_adapter
 from ..models.base import EMBEDDED, weights_sha256
-from ..models.load import LoadedModel, load_base
+from ..models.load import LoadedModel
+from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration
@@ -34,7 +34,7 @@ def load_reader() -> LoadedModel:
     Raises:
         ModelError: the embedded base model is not installed.
     """
-    return load_adapter(load_base(EMBEDDED), reader.ADAPTER)
+    return load_scorer(EMBEDDED, reader.ADAPTER)
 
 
 def evaluate_reader(

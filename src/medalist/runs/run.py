@@ -14,6 +14,7 @@ from ..data.inventory import NO_SENSES, Inventory
 from ..models.adapters import load_adapter
 from ..models.base import BaseIdentity
 from ..models.load import LoadedModel, load_base
+from ..models.scorer import load_scorer
 from ..recipe import Recipe, dump_recipe
 from ..tools.files import replacing
 from ..trees.decisions import CALIBRATION_FILE, Calibration
@@ -142,3 +143,23 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
         settings = run.recipe.model
         return load_base(str(tuned), dtype=settings.dtype, attention=settings.attention)
     return load_adapter(base or load_run_base(run), tuned)
+
+
+def load_run_scorer(run: Run) -> LoadedModel:
+    """Load a run's tuned model for scoring alone, as fast as can be.
+
+    Raises:
+        FileNotFoundError: training has not finished.
+    """
+    tuned, identity, settings = run.trained_to_end(), run.base, run.recipe.model
+    if not run.is_adapter:
+        return load_scorer(str(tuned), dtype=settings.dtype, attention=settings.attention)
+    return load_scorer(
+        identity.source,
+        tuned,
+        revision=identity.revision,
+        dtype=settings.dtype,
+        quantization=settings.quantization,
+        attention=settings.attention,
+        expected_sha256=identity.sha256,
+    )

@@ -223,17 +223,17 @@ class Encoder:
         return [start for start, _ in encoded["offset_mapping"]]
 
     def _encode_passage(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text).input_ids
+        ids: list[int] = self._tokenizer(text)["input_ids"]
         eos = self._tokenizer.eos_token_id
         return ids[:-1] if ids[-1] == eos and len(ids) > 1 else ids
 
     def _encode_continuation(self, text: str) -> list[int]:
         """Token ids of a text that continues another: an anchor before it keeps tokenizers from adding a word start."""
-        anchor: list[int] = self._tokenizer("a", add_special_tokens=False).input_ids
-        both: list[int] = self._tokenizer("a" + text, add_special_tokens=False).input_ids
+        anchor: list[int] = self._tokenizer("a", add_special_tokens=False)["input_ids"]
+        both: list[int] = self._tokenizer("a" + text, add_special_tokens=False)["input_ids"]
         if both[: len(anchor)] == anchor and len(both) > len(anchor):
             return both[len(anchor) :]
-        alone: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
+        alone: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return alone
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -88,6 +88,15 @@ class TreePass:
         return replace(self, **changed)
 
 
+@runtime_checkable
+class ScoresTrees(Protocol):
+    """A model that computes `tree_logits` in its own way, as `models.llama` does."""
+
+    def tree_logits(self, one: TreePass) -> Tensor:
+        """``[K, V]``."""
+        ...
+
+
 def tree_pass(tree: TokenTree, attention: Attention, device: torch.device | str) -> TreePass:
     """Lay out a forest on the CPU for one forward pass on a device.
 
@@ -143,6 +152,8 @@ def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
 
 def tree_logits(model: Any, one: TreePass) -> Tensor:
     """Logits ``[K, V]`` at the K distinct nodes that predict a candidate token, in ascending order."""
+    if isinstance(model, ScoresTrees):
+        return model.tree_logits(one)
     whole = getattr(model, "module", model)
     inputs = tree_inputs(one, whole.dtype)
     if "logits_to_keep" in inputs:

@@ -1,0 +1,257 @@
+"""A Llama's forward pass over token trees on a CPU, without transformers, whose import alone takes seconds.
+
+For scoring only, in float32. Weights are read from a memory-mapped safetensors file. Products run in oneDNN, since
+PyTorch's own (MKL) reach less than half of its speed on AMD's processors. Attention is computed by parts: nodes above
+others see one another, and each small subtree sees itself and these, which leaves out nearly all hidden pairs.
+`tests/models/test_llama.py` compares it with transformers.
+
+N nodes, H query heads and G key heads of size D; U upper nodes; S parts of at most W nodes.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor
+
+from ..trees.scoring import TreePass
+
+PART = 96
+"""Most nodes of a part."""
+_ONEDNN = platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+
+def fits(config: Mapping[str, Any]) -> bool:
+    """Whether a model's `config.json` describes a Llama without options that this forward pass lacks."""
+    rope = config.get("rope_parameters") or {}
+    return (
+        config.get("model_type") == "llama"
+        and config.get("architectures") == ["LlamaForCausalLM"]
+        and config.get("hidden_act") == "silu"
+        and not config.get("attention_bias")
+        and not config.get("mlp_bias")
+        and rope.get("rope_type") == "default"
+        and isinstance(rope.get("rope_theta"), (int, float))
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    before_attention: Tensor
+    """``[hidden]``."""
+    query_key_value: Tensor
+    """``[(H + 2 G) D, hidden]``: three layers as one product."""
+    output: Tensor
+    before_mlp: Tensor
+    gate_up: Tensor
+    """``[2 width, hidden]``."""
+    down: Tensor
+
+
+class Llama:
+    """A Llama for scoring; what `scoring` asks of a model, and nothing else.
+
+    Args:
+        config: of its `config.json`, for which `fits` is true.
+        weights: name -> tensor, as transformers names them, adapter merged.
+    """
+
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        self.config = SimpleNamespace(**config)
+        self._heads = int(config["num_attention_heads"])
+        self._key_heads = int(config.get("num_key_value_heads") or self._heads)
+        self._size = int(config.get("head_dim") or config["hidden_size"] // self._heads)
+        self._eps = float(config["rms_norm_eps"])
+        even = torch.arange(0, self._size, 2, dtype=torch.int64).float()
+        self._frequencies = 1.0 / (config["rope_parameters"]["rope_theta"] ** (even / self._size))
+        self._embeddings = weights["model.embed_tokens.weight"]
+        self._norm = weights["model.norm.weight"]
+        self._vocabulary = self._embeddings if config.get("tie_word_embeddings") else weights["lm_head.weight"]
+
+        def joined(block: int, *names: str) -> Tensor:
+            parts = [weights[f"model.layers.{block}.{name}.weight"] for name in names]
+            return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+        self._blocks = [
+            _Block(
+                before_attention=joined(block, "input_layernorm"),
+                query_key_value=joined(block, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                output=joined(block, "self_attn.o_proj"),
+                before_mlp=joined(block, "post_attention_layernorm"),
+                gate_up=joined(block, "mlp.gate_proj", "mlp.up_proj"),
+                down=joined(block, "mlp.down_proj"),
+            )
+            for block in range(int(config["num_hidden_layers"]))
+        ]
+
+    def eval(self) -> Llama:
+        """Itself: it is never trained."""
+        return self
+
+    def get_input_embeddings(self) -> SimpleNamespace:
+        """Only their number is told."""
+        return SimpleNamespace(num_embeddings=len(self._embeddings))
+
+    def __call__(self, input_ids: Tensor, *, use_cache: bool = False) -> SimpleNamespace:
+        """Logits ``[B, N, V]`` of plain sequences ``[B, N]``, by PyTorch's causal attention: the reference of trees."""
+        assert not use_cache
+        hidden = [self._hidden(row, torch.arange(len(row)), None) for row in input_ids]
+        return SimpleNamespace(logits=linear(self._normed(torch.stack(hidden), self._norm), self._vocabulary))
+
+    def tree_logits(self, one: TreePass) -> Tensor:
+        """As `scoring.tree_logits`, ``[K, V]``."""
+        parts = Parts.of(one.subtree_end[0])
+        hidden = self._hidden(one.token_ids[0], one.depth[0], parts)
+        return linear(self._normed(hidden[one.wanted], self._norm), self._vocabulary)
+
+    def _hidden(self, token_ids: Tensor, positions: Tensor, parts: Parts | None) -> Tensor:
+        """``[N, hidden]`` before the last norm; without parts, causal attention."""
+        angles = positions[:, None].float() * self._frequencies
+        turn = (angles.cos().repeat(1, 2)[:, None], angles.sin().repeat(1, 2)[:, None])
+        hidden = F.embedding(token_ids, self._embeddings)
+        for block in self._blocks:
+            hidden = hidden + linear(self._attended(block, hidden, turn, parts), block.output)
+            gate, up = linear(self._normed(hidden, block.before_mlp), block.gate_up).chunk(2, -1)
+            hidden = hidden + linear(F.silu(gate).mul_(up), block.down)
+        return hidden
+
+    def _attended(self, block: _Block, hidden: Tensor, turn: tuple[Tensor, Tensor], parts: Parts | None) -> Tensor:
+        """Attention's output before its last product, ``[N, H D]``."""
+        rows = linear(self._normed(hidden, block.before_attention), block.query_key_value)
+        rows = rows.view(len(hidden), self._heads + 2 * self._key_heads, self._size)
+        turned = _turned(rows[:, : self._heads + self._key_heads], *turn)
+        query, key = turned[:, : self._heads], turned[:, self._heads :]
+        value = rows[:, self._heads + self._key_heads :]
+        if parts is not None:
+            return parts.attend(query, key, value).flatten(1)
+        query, key, value = (each.transpose(0, 1)[None] for each in (query, key, value))
+        same = self._heads // self._key_heads
+        key, value = key.repeat_interleave(same, 1), value.repeat_interleave(same, 1)
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return seen[0].transpose(0, 1).flatten(1)
+
+    def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + self._eps) * weight
+
+
+def _turned(rows: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embeddings (Su et al. 2021), as transformers lays them out."""
+    first, second = rows.chunk(2, -1)
+    return rows * cos + torch.cat([-second, first], -1) * sin
+
+
+def linear(rows: Tensor, weight: Tensor) -> Tensor:
+    """``rows[..., in]`` times ``weight[out, in]``, in float32 on every path."""
+    if _ONEDNN:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+        return product
+    return F.linear(rows, weight)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """A tree's or forest's nodes, laid out so that attention computes few pairs that do not see each other.
+
+    Upper nodes have large subtrees: the passage, and what many questions share. The others form subtrees of at most
+    `PART` nodes, and neighbouring ones share a part. A node sees only upper nodes and nodes of its own part.
+    """
+
+    upper: Tensor
+    """``[U]`` int64."""
+    part: Tensor
+    """``[S, W]`` int64; the first node of the part fills it up."""
+    real: Tensor
+    """``[S, W]`` bool: false at places without a node of their own."""
+    upper_mask: Tensor
+    """``[U, U]`` additive."""
+    part_mask: Tensor
+    """``[S, 1, W, U + W]`` additive: upper nodes first."""
+
+    @classmethod
+    def of(cls, subtree_end: Tensor) -> Parts:
+        """Divide the nodes, given ``subtree_end[N]``."""
+        ends = subtree_end.tolist()
+        upper: list[int] = []
+        spans: list[tuple[int, int]] = []
+        node = 0
+        while node < len(ends):
+            end = ends[node]
+            if end - node > PART:
+                upper.append(node)
+                node += 1
+                continue
+            start = spans[-1][0] if spans else -1
+            if spans and spans[-1][1] == node and end - start <= PART:
+                spans[-1] = (start, end)
+            else:
+                spans.append((node, end))
+            node = end
+        width = max((end - start for start, end in spans), default=0)
+        starts = torch.tensor([start for start, _ in spans], dtype=torch.int64)[:, None]
+        sizes = torch.tensor([end - start for start, end in spans], dtype=torch.int64)[:, None]
+        within = torch.arange(width)
+        part = torch.where(within < sizes, starts + within, starts)
+        above = torch.tensor(upper, dtype=torch.int64)
+
+        def mask(query: Tensor, key: Tensor) -> Tensor:
+            seen = (key <= query) & (query < subtree_end[key])
+            return torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf)
+
+        own = mask(part[:, :, None], part[:, None, :])
+        own = own.masked_fill((within >= sizes)[:, None, :], -torch.inf)
+        return cls(
+            upper=above,
+            part=part,
+            real=within < sizes,
+            upper_mask=mask(above[:, None], above[None, :]),
+            part_mask=torch.cat([mask(part[:, :, None], above[None, None, :]), own], -1)[:, None],
+        )
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of ``query[N, H, D]`` to ``key[N, G, D]`` and ``value[N, G, D]``: ``[N, H, D]``."""
+        found = torch.empty_like(query, memory_format=torch.contiguous_format)
+        key_above, value_above = (each[self.upper].transpose(0, 1)[None] for each in (key, value))
+        if len(self.upper):
+            found[self.upper] = _sdpa(query[self.upper][None], key_above, value_above, self.upper_mask[None, None])[0]
+        if len(self.part):
+            copies = len(self.part), -1, -1, -1
+            keys, values = (
+                torch.cat([above.expand(copies), each[self.part].transpose(1, 2)], 2)
+                for above, each in ((key_above, key), (value_above, value))
+            )
+            found[self.part[self.real]] = _sdpa(query[self.part], keys, values, self.part_mask)[self.real]
+        return found
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Attention of ``query[S, W, H, D]`` to ``key[S, G, K, D]`` under ``mask[S, 1, W, K]``: ``[S, W, H, D]``.
+
+    The H / G query heads of a key head are laid out as rows below one another, so that keys need no copies.
+    """
+    parts, width, heads, size = query.shape
+    groups = key.shape[1]
+    same = heads // groups
+    rows = (
+        query.view(parts, width, groups, same, size).permute(0, 2, 3, 1, 4).reshape(parts, groups, same * width, size)
+    )
+    seen = F.scaled_dot_product_attention(rows, key, value, attn_mask=mask.repeat(1, 1, same, 1))
+    return seen.view(parts, groups, same, width, size).permute(0, 3, 1, 2, 4).reshape(parts, width, heads, size)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a folder's safetensors files, memory-mapped."""
+    weights: dict[str, Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            weights |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    return weights
