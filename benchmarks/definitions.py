@@ -2,6 +2,7 @@
 
     python benchmarks/definitions.py med1250.txt sh.xml             # both halves of each
     python benchmarks/definitions.py med1250.txt --half development # for trying changes; the other half is kept apart
+    python benchmarks/definitions.py med1250.txt --environments DIR # beside pyab3p, in an environment of its own there
 
 Files are as NLM publishes them: MED1250's text with "SF|LF" lines, or BioC XML. As in published figures, a pair counts
 if short and long form are those of a marked pair but for case and white space. Every second document is in the
@@ -11,13 +12,16 @@ development half, on which what the finder weighs was set. Intervals are over do
 from __future__ import annotations
 
 import argparse
+import json
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from common import machine, progress, table, timed
 from lxml import etree
+from spacy_peers import environment
 
 from medalist.data.definitions import find_definitions
 
@@ -68,9 +72,43 @@ def found(text: str) -> Pairs:
     return frozenset((folded(one.short_form), folded(one.long_form)) for one in find_definitions(text))
 
 
-def row(name: str, chosen: list[list[tuple[str, Pairs]]]) -> list[str]:
+Finder = Callable[[list[list[str]]], tuple[float, list[list[Pairs]]]]
+"""Texts of documents -> seconds, and the pairs in each."""
+
+
+def ours(documents: list[list[str]]) -> tuple[float, list[list[Pairs]]]:
+    """What `find_definitions` finds."""
+    return timed(lambda: [[found(text) for text in texts] for texts in documents])
+
+
+_PEER = """
+import json, sys, time
+from pyab3p import Ab3p
+finder, documents = Ab3p(), json.load(sys.stdin)
+began = time.perf_counter()
+pairs = [[[(one.short_form, one.long_form) for one in finder.get_abbrs(t)] for t in texts] for texts in documents]
+json.dump([time.perf_counter() - began, pairs], sys.stdout)
+"""
+
+
+def peer(python: Path) -> Finder:
+    """What pyab3p finds, run by the Python of its environment."""
+
+    def finder(documents: list[list[str]]) -> tuple[float, list[list[Pairs]]]:
+        done = subprocess.run(
+            [python, "-c", _PEER], input=json.dumps(documents), capture_output=True, text=True, check=True
+        )
+        seconds, answers = json.loads(done.stdout)
+        return seconds, [
+            [frozenset((folded(short), folded(long)) for short, long in pairs) for pairs in texts] for texts in answers
+        ]
+
+    return finder
+
+
+def row(name: str, chosen: list[list[tuple[str, Pairs]]], finder: Finder) -> list[str]:
     """Counts and shares of some documents."""
-    seconds, answers = timed(lambda: [[found(text) for text, _ in parts] for parts in chosen])
+    seconds, answers = finder([[text for text, _ in parts] for parts in chosen])
     counts = np.array(
         [
             [
@@ -100,15 +138,20 @@ def main() -> None:
     parser.add_argument(
         "--half", choices=HALVES, action="append", help="only this half; may be repeated (default: both)"
     )
+    parser.add_argument("--environments", type=Path, help="folder for pyab3p's environment; without it, medalist alone")
     options = parser.parse_args()
+    finders: dict[str, Finder] = {"medalist": ours}
+    if options.environments:
+        finders["pyab3p"] = peer(environment(options.environments, "pyab3p"))
     rows = []
     for path in options.files:
         progress(path.name)
         all_documents = documents(path)
-        for half in options.half or HALVES:
-            rows.append(row(f"{path.stem}, {half}", all_documents[HALVES.index(half) :: 2]))
+        parts = {half: all_documents[HALVES.index(half) :: 2] for half in options.half or HALVES}
         if not options.half:
-            rows.append(row(f"{path.stem}, all", all_documents))
+            parts["all"] = all_documents
+        for part, chosen in parts.items():
+            rows += [row(f"{path.stem}, {part}, {name}", chosen, finder) for name, finder in finders.items()]
     print(f"## Definitions\n\n{machine()}\n")
     print(table(["", "abstracts", "pairs", "precision", "recall", "F1", "abstracts/s"], rows))
 

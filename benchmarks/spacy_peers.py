@@ -37,6 +37,7 @@ PEERS = {
     # scispacy's other dependencies compile nmslib, which the detector does not need
     "scispacy": [["spacy==3.8.18"], ["--no-deps", "scispacy==0.6.2"]],
     "medspacy": [["medspacy==1.3.1"]],
+    "pyab3p": [["pyab3p==0.1.1"]],
 }
 _SIDE = """
 import json, sys, time
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--definitions", type=Path, nargs="*", default=[], help="files of abstracts")
     count_option(parser, "--notes", 52, "how many clinical notes")
     options = parser.parse_args()
-    versions = [packages[-1] for steps in PEERS.values() for packages in steps]
+    versions = [packages[-1] for peer, steps in PEERS.items() if peer != "pyab3p" for packages in steps]
     print(f"## spaCy components\n\n{machine()}, spaCy {version('spacy')}; {', '.join(versions)}\n")
     for path in options.definitions:
         print(definitions_table(path, environment(options.environments, "scispacy")), flush=True)

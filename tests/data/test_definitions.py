@@ -310,6 +310,31 @@ def test_where_a_long_form_begins_and_what_may_stand_in_parentheses(text, short_
 
 
 @pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("a rheumatoid arthritis (also called RA) was", "RA", "rheumatoid arthritis"),
+        ("a rheumatoid arthritis (abbreviated as RA) was", "RA", "rheumatoid arthritis"),
+        ("a rheumatoid arthritis (hereafter RA) was", "RA", "rheumatoid arthritis"),
+        ("a rheumatoid arthritis (or RA) was", "RA", "rheumatoid arthritis"),
+        ("a rheumatoid arthritis (RA or CP) was", "RA", "rheumatoid arthritis"),
+        ("of RA (for rheumatoid arthritis) was", "RA", "rheumatoid arthritis"),
+        ("of RA (short for rheumatoid arthritis) was", "RA", "rheumatoid arthritis"),
+        ("of Cnr (copy number regulation) was", "Cnr", "copy number regulation"),
+        ("a two-dimensional (2D) scan", "2D", "two-dimensional"),
+        ("of heat shock proteins (HSP70s) in", "HSP70s", "heat shock proteins"),
+        ("a 70-kd heat shock protein (HSP70) in", "HSP70", "70-kd heat shock protein"),
+        ("of type 1 Charcot-Marie-Tooth disease (CMT1) in", "CMT1", "Charcot-Marie-Tooth disease"),
+        ("of human telomerase-associated protein (hTEP-1) in", "hTEP-1", "human telomerase-associated protein"),
+        ("given 5'-N-ethylcarboxamidoadenosine (NECA) in", "NECA", "5'-N-ethylcarboxamidoadenosine"),
+        ("given oral dexamethasone (dex) in", "dex", "dexamethasone"),
+        ("a 15 nucleotide (nt) deletion", "nt", "nucleotide"),
+    ],
+)  # fmt: skip
+def test_what_may_lead_to_the_other_form_and_what_figures_and_words_cut_off_may_stand_for(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "in some patients (P = 0.02)",
@@ -318,6 +343,16 @@ def test_where_a_long_form_begins_and_what_may_stand_in_parentheses(text, short_
         "in epithelial cells (A549) and epithelial controls (AEC)",
         "the same amount (as seen before)",
         "as a control (see text)",
+        "for biological investigations (i.e., by trials)",
+        "of extreme highs (e.g. mania)",
+        "with acute myalgia (a.m.) only",
+        "with Duchenne or Becker muscular dystrophy (DMD or BMD)",
+        "the PDZ (PSD95/DLG/ZO-1) domains",
+        "of Arf1 (arf1-3) alleles",
+        "of four lysines in the H4 terminus (lysines 5, 8 and 12)",
+        "hypothesized that overexpression of Cu/Zn-superoxide dismutase (h-SOD1)",
+        "an oral antibiotic (nt)",
+        "of one minute (min)",
     ],
 )
 def test_what_only_looks_like_a_definition_is_none(text):

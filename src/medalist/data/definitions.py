@@ -20,13 +20,24 @@ _PARENTHESES = re.compile(
 )
 """Perhaps a short form with parentheses of its own, "(apo(a))", or figures in some: "(HR, 1.2 [95 % CI 1.1-1.3])"."""
 _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE)
-_LOWER = re.compile(r"[a-z]{2,5}|(?:[a-z]\.){2,5}|[A-Z]")
+_LOWER = re.compile(r"[a-z]{2,6}|(?:[a-z]\.){2,5}|[A-Z]")
 """Accepted only if each of its letters begins a word, "amino acid (aa)", but for "intravenous (i.v.)"."""
 _WORD = re.compile(r"\S+")
 _SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n(?!\s*[a-z])")
 """A line that goes on in lower case is the same sentence, wrapped."""
 _OTHERS = re.compile(r"^\([^()]*\)[\s,;]|\([^()]*\)(?:[,;]|\s(?:and|or)\b)")
 """Another short form: "(T30), 60 minutes", "epithelial cells (A549) and bronchial epithelial cells"."""
+_LATIN = re.compile(r"(?:i\.?e|e\.?g|[ap]\.m|cf|viz|etc|vs)\.?")
+"""Words of the text in any parenthesis: "(i.e., ...)", "(e.g. ...)", "(8 a.m.)"."""
+_INTRODUCED = re.compile(
+    r"(?i)(?:or|i\.e\.,?|for|from|that is,?|meaning|stands? for|short for|"
+    r"(?:also |here(?:in)?(?:after)? |often |commonly )?"
+    r"(?:abbreviated|called|termed|named|known|referred to|denoted|designated)(?: (?:as|to as|by|here|hereafter))?|"
+    r"here(?:in)?after(?: referred to as)?)[:,]?\s+(?=\S)"
+)
+"""What leads to the other form: "(abbreviated as RA)", "(also called RA)", "(for rheumatoid arthritis)"."""
+_EITHER = re.compile(r"\b(?:and|or)\b")
+"""Two long forms, if two short forms follow: "Duchenne or Becker muscular dystrophy (DMD or BMD)"."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _DOUBTFUL = re.compile(
     r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
@@ -81,7 +92,7 @@ def find_definitions(text: str) -> list[Definition]:
 def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
     """A short form at the start of the parentheses: long form (SF), long form (SF, more), long form (SF; more)."""
     at, content = _content(match)
-    inside = re.split(r"[;,]\s|\s?[=:]", content, maxsplit=1)[0]
+    inside = re.split(r"[;,]\s|\s?[=:]|\sor\s", content, maxsplit=1)[0]
     surface = _stripped(inside)
     if not _could_be_short(surface):
         return None
@@ -99,10 +110,13 @@ def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | N
         return None
     window = before[words[0].start() :].rstrip(_EDGES)
     start = match.start() - len(before) + words[0].start()
+    either = content[len(inside) :].startswith(" or ")
     together = re.match(r"[^\s([{]", text[match.start() - 1 : match.start()]) is not None  # "tRNA(Asp)"
     for key in _singulars(surface):
         begin = long_form_start(key, window, initials=together or _is_doubtful(key))
-        if begin is not None and _plausible(key, window[begin:]):
+        if begin is None and not together and _shortens(key, words[-1][0]):
+            begin = words[-1].start() - words[0].start()
+        if begin is not None and _plausible(key, window[begin:]) and not (either and _EITHER.search(window, begin)):
             short = at + content.index(surface)
             return _definition(
                 text, key, (short, short + len(surface)), (start + begin, start + len(window)), match.end()
@@ -119,10 +133,11 @@ def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | No
         return None
     surface = _stripped(before[1].lstrip("([\"'“‘"))
     capitals = sum(map(str.isupper, surface))
-    if not is_short_form(surface) or capitals < 2:  # "mice (wild type)" defines nothing
+    if not is_short_form(surface) or (capitals < 2 and len(surface) < 3):
         return None
     for key in _singulars(surface):
-        begin = long_form_start(key, long_form, initials=_is_doubtful(key))
+        # "mice (wild type)" defines nothing, "Gaf-1 (gamma-SNAP associate factor-1)" does
+        begin = long_form_start(key, long_form, initials=capitals < 2 or _is_doubtful(key))
         if begin == 0 and _plausible(key, long_form):
             long = at + content.index(long_form)
             start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
@@ -165,7 +180,9 @@ def _definition(text: str, key: str, short: tuple[int, int], long: tuple[int, in
 def _content(match: re.Match[str]) -> tuple[int, str]:
     """Where the text in the parentheses begins, and the text."""
     name = "nested" if match["nested"] is not None else "plain"
-    return match.start(name), match[name]
+    introduced = _INTRODUCED.match(match[name])
+    skipped = introduced.end() if introduced else 0
+    return match.start(name) + skipped, match[name][skipped:]
 
 
 def _stripped(surface: str) -> str:
@@ -180,7 +197,7 @@ def _most_words(short_form: str) -> int:
 
 
 def _could_be_short(surface: str) -> bool:
-    return is_short_form(surface) or _LOWER.fullmatch(surface) is not None
+    return _LATIN.fullmatch(surface) is None and (is_short_form(surface) or _LOWER.fullmatch(surface) is not None)
 
 
 def is_short_form(surface: str) -> bool:
@@ -195,6 +212,15 @@ def is_short_form(surface: str) -> bool:
 def _is_doubtful(short_form: str) -> bool:
     lower = _LOWER.fullmatch(short_form) is not None and "." not in short_form
     return lower or _DOUBTFUL.fullmatch(short_form) is not None
+
+
+def _shortens(short_form: str, word: str) -> bool:
+    """Whether a short form in lower case is a word cut off or without its vowels: "dex", "nt" for nucleotide."""
+    if not short_form.islower() or not word.isalpha() or _DOUBTFUL.fullmatch(short_form):
+        return False
+    if len(short_form) > 2 and len(word) > len(short_form) + 2 and word.lower().startswith(short_form):
+        return True
+    return not re.search("[aeiou]", short_form) and len(word) > 4 and fits(short_form, word)
 
 
 _NO_BEGINNING = SMALL | frozenset(

@@ -16,6 +16,9 @@ SMALL = frozenset("a an and at by de for from in la of on or the to with".split(
 _WORD = re.compile(r"[^\W_]+")
 _OPENING = "([{\"'“‘"
 
+_FIGURES = {"1": ("one", "first"), "2": ("two", "second"), "3": ("three", "third"), "4": ("four", "fourth")}
+"""How a figure may be spelt: "two-dimensional (2D)"."""
+
 BEGINS, WITHIN, LATER = 1.8, 0.9, -0.3
 """What a letter is worth that begins a word, stands in the word of the letter before it, or inside a later word."""
 SKIPPED, BEHIND = 0.7, 1.3
@@ -52,9 +55,15 @@ def long_form_start(short_form: str, before: str, *, initials: bool) -> int | No
     start = _initials_start(letters, lowered)
     if start is None and not initials:
         start = _best_start(letters, lowered)
-    if start is None and not initials and not letters.isalpha():  # N2O, IL-6: figures need not be spelt out
+    if start is None and not initials and not letters.isalpha() and " " not in short_form:
+        # N2O, IL-6: figures need not be spelt out.
         bare = "".join(letter for letter in letters if not letter.isdigit())
-        start = _initials_start(bare, lowered) if len(bare) > 1 else None
+        if len(bare) > 1:
+            start = _initials_start(bare, lowered)
+            if start is None and len(bare) > 2:
+                start = _best_start(bare, lowered, figures=len(letters) - len(bare))
+            if start is not None:
+                start = _with_figures(letters, lowered, start)
     if start is None:
         return None
     # All of what is written together belongs to the long form, "1,3-beta-glucan", but of alternatives only those that
@@ -66,9 +75,16 @@ def long_form_start(short_form: str, before: str, *, initials: bool) -> int | No
     return start if slash < 0 or lowered[start] == letters[0] else slash + 1
 
 
+def _with_figures(letters: str, before: str, start: int) -> int:
+    """With the word before it, if that gives the figures: "70-kd heat shock protein (HSP70)"."""
+    figures = "".join(letter for letter in letters if letter.isdigit())
+    word = re.search(r"(?<!\S)(\d+)-?[^\W\d]+\s+$", before[:start])
+    return word.start() if word and word[1] == figures else start
+
+
 def _opens(text: str, at: int) -> bool:
     """Whether a bracket or quotation mark opens here that nothing closes within what is written together."""
-    if text[at] not in _OPENING:
+    if text[at] not in _OPENING or (text[at] == "'" and at and not text[at - 1].isspace()):  # "5'-N-ethyl"
         return False
     together = re.match(r"\S*", text[at:])
     assert together is not None
@@ -102,8 +118,11 @@ class _Place:
     begins: bool
 
 
-def _best_start(letters: str, before: str) -> int | None:
-    """The position where the letters are best explained to the end of the text; None if that is not good enough."""
+def _best_start(letters: str, before: str, *, figures: int = 0) -> int | None:
+    """The position where the letters are best explained to the end of the text; None if that is not good enough.
+
+    Figures that nothing explains make it harder.
+    """
     words = [m.span() for m in _WORD.finditer(before)]
     if not words or not letters:
         return None
@@ -113,6 +132,9 @@ def _best_start(letters: str, before: str) -> int | None:
         for at in range(start, end):
             if before[at] in wanted:
                 places[before[at]].append(_Place(at, number, at == start))
+        for figure in wanted & _FIGURES.keys():
+            if before.startswith(_FIGURES[figure], start):
+                places[figure].append(_Place(start, number, begins=True))
     last = len(words) - 1
     worth = [(place, -BEHIND * (last - place.word)) for place in places[letters[-1]]]
     for letter in reversed(letters[:-1]):
@@ -129,7 +151,7 @@ def _best_start(letters: str, before: str) -> int | None:
     if not starts:
         return None
     best, at = max(starts)
-    return at if best + BEGINS >= ENOUGH * len(letters) else None
+    return at if best + BEGINS >= ENOUGH * (len(letters) + figures) else None
 
 
 def _step(place: _Place, later: _Place) -> float:
