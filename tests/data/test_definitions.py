@@ -169,7 +169,7 @@ def test_a_long_form_does_not_begin_with_a_function_word(text):
     [
         ("the odds ratio (OR)", "outer lower (OR)"),
         ("an intra-venous (IV)", "an intravenous (IV)"),
-        ("a chronic myelitis (CM)", "a cardiomyopathy (CM)"),
+        ("a chronic myelitis (cm)", "a cardiomyopathy (cm)"),
         ("the serum estrogen excess (SEE)", "the serum electrolytes (SEE)"),
         ("the odds ratio (OR)", "the odds big ratio (OR)"),
         ("the odds in ratio (OR)", "the odds ratio of (OR)"),
@@ -300,6 +300,8 @@ def test_a_short_form_fits_a_long_form_that_begins_with_its_first_letter_and_hol
         ("of calcium/calmodulin-dependent kinase (CaMK) in", "CaMK", "calcium/calmodulin-dependent kinase"),
         ("the 1,3-beta-glucan synthase (GS) gene", "GS", "1,3-beta-glucan synthase"),
         ("of cytochrome c oxidase (COX) in", "COX", "cytochrome c oxidase"),
+        ("after in vitro fertilization (IVF)", "IVF", "in vitro fertilization"),
+        ("a dilated cardiomyopathy (CM)", "CM", "cardiomyopathy"),
         ("the five-factor model of personality (FFM)", "FFM", "five-factor model of personality"),
         ("coat protein complex II (COPII) vesicles", "COPII", "coat protein complex II"),
         ("the hormone (of the liver, 5 mg) and DNA-binding domain (DBD)", "DBD", "DNA-binding domain"),

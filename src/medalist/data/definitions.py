@@ -40,9 +40,9 @@ _EITHER = re.compile(r"\b(?:and|or)\b")
 """Two long forms, if two short forms follow: "Duchenne or Becker muscular dystrophy (DMD or BMD)"."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _DOUBTFUL = re.compile(
-    r"(?i)(?:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
-    r"left|right|group|phase|stage|grade|type|class|level|ng|mg|kg|ml|mm|cm|min|sec|[ivx]+|[a-h])\b"
-    r"[\s.=<>]*(?:\d+|[ivx]+|[a-h])?"
+    r"(?:(?i:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
+    r"left|right|group|phase|stage|grade|type|class|level|min|sec|[ivx]+|[a-h])|ng|mg|kg|m[lL]|mm|cm)\b"
+    r"[\s.=<>]*(?i:\d+|[ivx]+|[a-h])?"
 )
 """Usually not a short form in parentheses; accepted only if each of its letters begins a word of the long form."""
 _WINDOW = 200
@@ -236,11 +236,18 @@ def _plausible(short_form: str, long_form: str) -> bool:
         and len(words) <= min(len(short_form) + 5, 2 * len(short_form))
         and short_form.casefold() not in {word.casefold() for word in words}
         and long_form.count("(") == long_form.count(")")
-        and words[0].casefold() not in _NO_BEGINNING
+        and (words[0].casefold() not in _NO_BEGINNING or _spells(short_form, words))
         and long_form.count("[") == long_form.count("]")
         and not _OTHERS.search(long_form)
         and not re.search(r"[=<>%±]|\d\s*[±–-]\s*\d{2}", long_form)
     )
+
+
+def _spells(short_form: str, words: list[str]) -> bool:
+    """Whether a short form of three letters or more has one for each word: "in vitro fertilization (IVF)"."""
+    if words[0].casefold() in ("and", "or"):
+        return False
+    return len(short_form) > 2 and short_form.casefold() == "".join(word[0] for word in words).casefold()
 
 
 def _singulars(surface: str) -> tuple[str, ...]:
