@@ -6,6 +6,7 @@ Covers `expand_tables` and `tables` too.
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 
@@ -78,3 +79,47 @@ def test_an_answer_that_is_not_sure_has_a_question_mark():
 def test_a_declined_short_form_says_so():
     assert "none of the listed senses" in printed("on RA", ("RA", "RA", None))
     assert "No short form." in printed("nothing here")
+
+
+def test_a_probability_is_green_if_sure_yellow_if_not_red_if_hardly_and_dim_for_no_answer():
+    def codes(long_form, probability, sure):
+        answer = Expansion(
+            start=0,
+            end=2,
+            short_form="RA",
+            key="RA",
+            long_form=long_form,
+            probability=probability,
+            alternatives=(),
+            evidence="model" if long_form else "abstained",
+            sure=sure,
+        )
+        console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
+        console.print(expansions_table(ExpandedText(text="RA", expansions=(answer,), warnings=())))
+        return re.search(rf"\x1b\[(\d+)m *{probability:.0%}", console.file.getvalue())[1]
+
+    green, yellow, red, dim = "32", "33", "31", "2"
+    assert codes("room air", 0.97, True) == green
+    assert codes("room air", 0.74, False) == yellow
+    assert codes("room air", 0.5, False) == red
+    assert codes(None, 0.97, False) == dim
+
+
+def test_in_80_columns_long_forms_are_wrapped_and_nothing_else_is_broken():
+    console = Console(file=io.StringIO(), width=80)
+    answer = Expansion(
+        start=0,
+        end=4,
+        short_form="CTPA",
+        key="CTPA",
+        long_form="computed tomography pulmonary angiography",
+        probability=1.0,
+        alternatives=(("a long form of several words that nobody means", 0.02), ("another one of this kind", 0.01)),
+        evidence="defined in text",
+        sure=True,
+    )
+    console.print(expansions_table(ExpandedText(text="CTPA", expansions=(answer,), warnings=())))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert lines[1].split()[:2] == ["short", "form"] and "probability" in lines[1] and lines[1].endswith("evidence")
+    assert "100%" in lines[2] and lines[2].endswith("defined in text")
+    assert max(map(len, lines)) <= 80

@@ -24,6 +24,14 @@ def _answer(expansion: Expansion) -> str:
     return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
 
 
+def _probability(expansion: Expansion) -> Text:
+    """The probability of an answer: green if it is sure, red from as likely wrong as right, dim if it is none."""
+    if expansion.evidence == "unlisted":
+        return Text()
+    colour = "green" if expansion.sure else "yellow" if expansion.probability > 0.5 else "red"
+    return Text(f"{expansion.probability:.0%}", style=colour if expansion.long_form else "dim")
+
+
 _SHOWN = 0.005
 """Alternatives with less probability, which would read 0 %, are left out of the table."""
 
@@ -40,6 +48,8 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
         table = new_table("", "short form", "stands for", "probability", "alternatives", "evidence")
         for column in table.columns[1:]:
             column.justify = "right" if column.header == "probability" else "left"
+        for column in table.columns:  # where room is short, long forms are wrapped
+            column.no_wrap = column.header in ("short form", "probability", "evidence")
         for expansion in expanded:
             others = [
                 (name, share)
@@ -49,7 +59,7 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
             table.add_row(
                 Text(visible(expanded.surface(expansion))),
                 Text(visible(_answer(expansion))),
-                "" if expansion.evidence == "unlisted" else f"{expansion.probability:.0%}",
+                _probability(expansion),
                 Text(visible(", ".join(f"{name} {probability:.0%}" for name, probability in others))),
                 expansion.evidence,
             )
