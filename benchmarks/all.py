@@ -57,14 +57,16 @@ BY_HAND = {
     "export": "--run {run} --mentions 2 --types f16",
     "found": "",
     "full_size": "--folder {folder}/full --shape small",
+    "kills": "--tiny --notes 24 --kills 1 --alone 2",
     "kinds": "--help",
     "reader": "--help",
     "reader_data": "--help",
     "reader_fit": "--help",
     "reader_tables": "--help",
+    "spacy_peers": "--help",
     "starting": "--repeats 1",
 }
-"""Scripts that are run by hand -> options of their least size; those with `--help` need public data."""
+"""Scripts that are run by hand -> options of their least size; those with `--help` need public data or peers."""
 INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did

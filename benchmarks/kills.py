@@ -149,7 +149,7 @@ def main() -> None:
                 tiny_run(folder)
         unbroken = whole(run, notes, folder)
         progress(f"unbroken: {unbroken:.1f} s")
-        rows = broken(run, notes, folder, options.kills, unbroken / (options.kills + 1))
+        rows = broken(run, notes, folder, options.kills, unbroken / 3)
         same = (folder / "whole.jsonl").read_bytes() == (folder / "broken.jsonl").read_bytes()
         with (folder / "whole.jsonl").open(encoding="utf-8") as file:
             records = [json.loads(line) for line in file]
