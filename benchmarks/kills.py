@@ -177,10 +177,8 @@ def main() -> None:
 
 
 def _named(rows: list[tuple[float, int]]) -> list[list[object]]:
-    return [
-        [f"killed, {number}" if number < len(rows) else "the last", seconds, shards or "all"]
-        for number, (seconds, shards) in enumerate(rows, 1)
-    ]
+    killed = [[f"killed, {number}", seconds, shards] for number, (seconds, shards) in enumerate(rows[:-1], 1)]
+    return [*killed, ["the last", rows[-1][0], "all"]]
 
 
 if __name__ == "__main__":
