@@ -155,29 +155,33 @@ class LlamaCpp:
         with self._alone:
             self._context.kv_cache_clear()
             for members in (dict.fromkeys(range(trunk), everyone), *groups):
-                for node, logprobs in self._logprobs(tree, members, predicted).items():
-                    for token, candidate in predicted.pop(node):  # it may be in a later group too
-                        scores[candidate] += logprobs[token]
+                for candidate, logprob in self._logprobs(tree, members, predicted):
+                    scores[candidate] += logprob
                 for sequence in everyone:
                     self._context.memory_seq_rm(sequence, trunk, -1)
         return torch.from_numpy(scores).float()
 
     def _logprobs(
-        self, tree: TokenTree, members: Mapping[int, Sequence[int]], wanted: Mapping[int, object]
-    ) -> dict[int, Any]:
-        """Evaluate nodes, given with the sequences they belong to; the log-probabilities ``[V]`` after those wanted."""
+        self, tree: TokenTree, members: Mapping[int, Sequence[int]], predicted: dict[int, list[tuple[int, int]]]
+    ) -> Iterator[tuple[int, float]]:
+        """Evaluate nodes, given with their sequences, and take what they predict out of `predicted`: a node may be in a
+        later group too.
+
+        Yields:
+            A candidate and the log-probability of one of its tokens.
+        """
         self._batch.clear()
         for node, belongs in members.items():
-            self._batch.add(int(tree.token_ids[node]), int(tree.depth[node]), belongs, node in wanted)
+            self._batch.add(int(tree.token_ids[node]), int(tree.depth[node]), belongs, node in predicted)
         self._context.decode(self._batch)
-        found = {}
         for row, node in enumerate(members):
-            if node in wanted:
+            if node in predicted:
                 given = self._context.get_logits_ith(row)
                 logits = np.fromiter(given, np.float64, len(given))
                 top = logits.max()
-                found[node] = logits - (top + np.log(np.exp(logits - top).sum()))
-        return found
+                total = top + np.log(np.exp(logits - top).sum())
+                for token, candidate in predicted.pop(node):
+                    yield candidate, float(logits[token] - total)
 
     def _check_trees(self, gguf: Path) -> float:
         """Score the candidates of a small text as trees and as separate sequences; refuse the model on a mismatch."""
