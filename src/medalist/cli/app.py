@@ -109,7 +109,10 @@ def main(arguments: list[str] | None = None) -> Any:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         return app(arguments)
-    except KeyboardInterrupt as stop:
+    except (KeyboardInterrupt, SystemExit) as end:
+        stop = _interruption(end)
+        if stop is None:
+            raise
         kept = " ".join(getattr(stop, "__notes__", [])) or "What is finished is kept: run the same command again."
         _fail(f"Interrupted. {kept}", 130)
     except BrokenPipeError:
@@ -119,6 +122,13 @@ def main(arguments: list[str] | None = None) -> Any:
         if line is None or os.environ.get("MEDALIST_DEBUG"):
             raise
         _fail(line, 1)
+
+
+def _interruption(end: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C that ended a command; typer makes a silent `SystemExit` of it."""
+    while end is not None and not isinstance(end, KeyboardInterrupt):
+        end = end.__cause__ or end.__context__
+    return end
 
 
 def _fail(message: str, code: int) -> None:
