@@ -199,3 +199,11 @@ def test_macro_f1_agrees_with_scikit_learn_and_resamples_whole_texts():
     assert np.quantile(again, 0.9) < found.high
     single = PassageBootstrap(np.zeros(90, dtype=int), resamples=100).macro_f1(gold, answer, labels=3)
     assert single.low == single.high == pytest.approx(found.value), "one text, resampled, is the same text"
+
+
+def test_intervals_are_over_texts_whatever_the_number_of_questions():
+    """All right on one text and all wrong on the other: two observations, not forty, so the interval is 0 to 1."""
+    quizzes = [quiz("a", *[0] * 20), quiz("b", *[1] * 20)]
+    yes = {(name, number): [0.8, 0.1, 0.1] for name in "ab" for number in range(20)}
+    accuracy = summary(quizzes, base=yes)["models"]["base"]["accuracy"]
+    assert (accuracy["value"], accuracy["low"], accuracy["high"], accuracy["count"]) == (0.5, 0, 1, 40)

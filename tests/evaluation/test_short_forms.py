@@ -202,6 +202,31 @@ def test_training_data_adds_baselines_and_slices():
     assert slices["passage not in training data"] == 4
 
 
+def test_the_majority_of_an_expander_goes_by_training_counts_before_the_inventory_s():
+    trained = Inventory.of([("CT", "contractions", 1, None), ("RA", "right atrium", 1, None)])
+    cells = summary(Knowledge(trained=trained))["expansion"]["all"]
+    assert cells["majority"]["value"] == 3 / 8  # passages 2, 4 and 7
+    assert cells["prior alone"]["value"] == 4 / 8  # both of passage 1, 3 and 7
+
+
+def test_intervals_are_over_passages_whatever_the_number_of_mentions():
+    """All right in one passage and all wrong in the other: two observations, not forty, so the interval is 0 to 1."""
+    passages = [
+        marked("; ".join(["[RA=rheumatoid arthritis] hurts"] * 20), "a"),
+        marked("; ".join(["[RA=right atrium] is wide"] * 20), "b"),
+    ]
+    items = make_items(passages, INVENTORY)
+    scores = scores_of({item.key: [0.7, 0.1, 0.1, 0.1] for item in items})
+    result = summarise(items, {"base": scores}, INVENTORY, NOTHING, resamples=200)
+    for share in (
+        result["models"]["base"]["accuracy"],
+        result["baselines"]["prior alone"]["accuracy"],
+        result["slices"]["all"]["base"],
+        result["expansion"]["all"]["base"],
+    ):
+        assert (share["value"], share["low"], share["high"], share["count"]) == (0.5, 0, 1, 40)
+
+
 def test_short_forms_are_listed_by_frequency():
     assert summary()["short_forms"] == {
         "RA": {"count": 3, "base": 2, "tuned": 3},
