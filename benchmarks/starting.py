@@ -3,7 +3,8 @@
     python benchmarks/starting.py                    # of this checkout
     python benchmarks/starting.py --against ../old   # and of another one, in turn, with the same answers
 
-All commands run in turn, so that a busy machine is as busy for each. Times are medians of wall-clock seconds.
+All commands run in turn, so that a busy machine is as busy for each. Times are medians of
+wall-clock seconds; processor seconds are those of both cores together, and depend less on what else runs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -32,12 +34,14 @@ PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).m
 """
 
 
-def run(arguments: tuple[str, ...], checkout: Path) -> tuple[float, str]:
-    """Seconds that a Python process of a checkout takes, and what it prints."""
+def run(arguments: tuple[str, ...], checkout: Path) -> tuple[float, float, str]:
+    """Seconds and processor seconds that a Python process of a checkout takes, and what it prints."""
     environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
     command = [sys.executable, *arguments]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds, done = timed(lambda: subprocess.run(command, env=environment, capture_output=True, text=True, check=True))
-    return seconds, done.stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
 def probabilities(printed: str) -> dict[tuple[int, str], float]:
@@ -69,20 +73,23 @@ def main() -> None:
             'medalist expand "...", the other checkout': (EXPAND, options.against),
         }
     taken: dict[str, list[float]] = {name: [] for name in commands}
+    worked: dict[str, list[float]] = {name: [] for name in commands}
     printed = {}
     for repeat in range(options.repeats + 1):
         progress(f"Round {repeat} of {options.repeats}")
         for name, (arguments, checkout) in commands.items():
-            seconds, printed[name] = run(arguments, checkout)
+            seconds, processor, printed[name] = run(arguments, checkout)
             if repeat:
                 taken[name].append(seconds)
+                worked[name].append(processor)
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    work = {name: statistics.median(seconds) for name, seconds in worked.items()}
     ours = medians['medalist expand "..."']
     print(f"## Starting\n\n{machine()}, load {os.getloadavg()[0]:.1f}\n")
     print(
         table(
-            ["command", "seconds", "fastest", f"times {'medalist expand'}"],
-            [[name, medians[name], min(taken[name]), medians[name] / ours] for name in commands],
+            ["command", "seconds", "fastest", "times medalist expand", "processor seconds"],
+            [[name, medians[name], min(taken[name]), medians[name] / ours, work[name]] for name in commands],
         )
     )
     if options.against:

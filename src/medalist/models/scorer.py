@@ -23,7 +23,7 @@ from . import llama
 from .adapters import load_adapter, merged_weights
 from .base import AGAIN, BaseIdentity, cache_folder, expect, find_base, unreadable_weights, weights_sha256
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
-from .precision import choose_precision
+from .precision import choose_dtype, compute_device
 
 _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of tokenizers that transformers takes from `tokenizer.json` as they are."""
@@ -59,8 +59,8 @@ def load_scorer(
         ModelError: there is nothing to load, or it is not what was recorded.
         TreeAttentionError: the model does not follow token trees.
     """
-    precision = choose_precision("auto", dtype, quantization)
-    if precision.device.type == "cpu" and precision.dtype == torch.float32 and quantization == "none":
+    device = compute_device()  # `choose_precision` imports bitsandbytes, which takes seconds
+    if device.type == "cpu" and quantization == "none" and dtype in ("auto", choose_dtype(device)):
         folder, identity = find_base(source, revision)
         expect(identity, expected_sha256)
         config = json_object(folder / "config.json", remedy=AGAIN)
