@@ -18,6 +18,7 @@ from medalist.corpora import origins
 from medalist.recipe import DataSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.held_out import HeldOut
+from medalist.runs.privacy import check_privacy
 from medalist.runs.run import open_run
 from medalist.runs.train import train
 from medalist.sharing import publication as publications
@@ -72,6 +73,7 @@ def own_run(model_folder, tmp_path_factory):
     run = train(parse_recipe(values))
     evaluate_run(run)
     evaluate_run(run, HeldOut(data=home / "more.jsonl"))
+    check_privacy(run)
     return run
 
 
@@ -103,6 +105,18 @@ def test_a_run_on_own_text_is_not_published_unasked(own_run, capsys):
         f"and weights "
         "can reproduce words of their training data. Add --own-data to confirm that you may publish them and want to."
     )
+
+
+def test_a_run_on_own_text_is_not_published_before_its_weights_were_attacked(own_run, tmp_path):
+    shutil.copytree(own_run.folder, tmp_path / "own")
+    run = open_run(tmp_path / "own")
+    publication = plan_publication(run, "me/own", own_data=True, **NAMED)
+    assert "## Privacy" in publication.card
+    assert "evaluation/privacy.json" in publication.files
+    path = run.folder / "evaluation/privacy.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tuned": "0" * 64}))
+    with pytest.raises(ValueError, match=rf"run `medalist privacy {run.folder}` first"):
+        plan_publication(run, "me/own", own_data=True, **NAMED)
 
 
 def test_nothing_of_own_text_reaches_the_server_without_its_flag(own_run, tmp_path, monkeypatch, capsys):
@@ -156,7 +170,7 @@ def test_a_slice_that_is_named_by_the_data_is_in_neither_figures_nor_card_unaske
     shutil.copytree(own_run.folder, tmp_path / "own")
     path = tmp_path / "own/evaluation/test/metrics.json"
     metrics = json.loads(path.read_text())
-    metrics["slices"][f"subject: {SECRET}"] = metrics["slices"]["all"] | {"count": 7}
+    metrics["slices"][f"subject: {SECRET}"] = metrics["slices"]["all"] | {"count": 17}
     path.write_text(json.dumps(metrics))
     run = open_run(tmp_path / "own")
     for include, there in (([], False), (["short-forms"], True)):
@@ -171,6 +185,7 @@ def test_a_run_that_goes_on_from_another_is_under_its_terms_too(sample_run):
         ValueError, match=r"it was tuned further from ward-notes, which is missing, so it cannot be checked"
     ):
         plan_publication(further, "me/tiny", **NAMED)
+    check_privacy(further, texts=5)
     assert "inventory.csv" not in plan_publication(further, "me/tiny", own_data=True, **NAMED).files
 
 

@@ -19,7 +19,7 @@ import typer
 from .. import __version__
 from ..tools.failures import in_one_line
 from ..tools.progress import visible
-from . import data, evaluate, expand, serve, share, train
+from . import data, evaluate, expand, privacy, serve, share, train
 from .options import out
 from .prepare import app as prepare_app
 
@@ -50,7 +50,7 @@ def demo(
     run_demo(output, out)
 
 
-for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *expand.VERBS, *serve.VERBS, *share.VERBS):
+for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *privacy.VERBS, *expand.VERBS, *serve.VERBS, *share.VERBS):
     app.command()(verb)
 
 

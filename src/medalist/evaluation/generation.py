@@ -115,11 +115,19 @@ def share_of_answer(text: str, long_form: str) -> float:
     return len(wanted) / len(words) if any(words[n : n + len(wanted)] == wanted for n in places) else 0.0
 
 
-def perplexities(loaded: LoadedModel, texts: Sequence[str]) -> tuple[list[float], list[int]]:
-    """Each text's summed negative log-likelihood in nats after its first token, and its number of predicted tokens."""
+def perplexities(
+    loaded: LoadedModel, texts: Sequence[str], *, most_tokens: int | None = None
+) -> tuple[list[float], list[int]]:
+    """Each text's summed negative log-likelihood in nats after its first token, and its number of predicted tokens.
+
+    Args:
+        loaded: base or tuned model.
+        texts: none is empty.
+        most_tokens: read only the beginning of a longer text; None: all of it.
+    """
     nll, counts = [], []
     for text in texts:
-        ids = torch.tensor([loaded.tokenizer(text).input_ids], device=loaded.model.device)
+        ids = torch.tensor([loaded.tokenizer(text).input_ids[:most_tokens]], device=loaded.model.device)
         with torch.inference_mode():
             logits = loaded.model(input_ids=ids, use_cache=False).logits[0, :-1].float()
         nll.append(float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum")))

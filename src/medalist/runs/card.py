@@ -16,6 +16,7 @@ from ..data.quizzes import Choice
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.comparison import Export
 from ..evaluation.offers import offer_rows, right_rows, wrong_at
+from ..evaluation.privacy import privacy_in_words
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
 from ..evaluation.results import Calibrated, ClaimRow, Metrics, calibrated_of
 from ..evaluation.shares import Slice, right, shown_slices, strongest_baseline, without_words
@@ -25,7 +26,7 @@ from ..tools.files import replacing
 from ..tools.pages import interval, per_cent, points, template_environment
 from ..tools.shapes import appended_objects
 from ..trees.prompt import choice_question, mention_question
-from .run import Run
+from .run import Run, privacy_of
 
 _EXAMPLE = "Seen for RA; methotrexate was continued."
 _EXAMPLE_SENSES = ("rheumatoid arthritis", "room air", "right atrium")
@@ -123,6 +124,8 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
         embedded=run.base.source == EMBEDDED,
         evaluations=evaluations,
         export=export,
+        privacy=(privacy := privacy_of(run)),
+        privacy_lines=privacy_in_words(privacy) if privacy else [],
         seconds=_training_seconds(run.folder / "log.jsonl"),
         example=_EXAMPLE,
         question=choice_question(_EXAMPLE_CHOICE)

@@ -20,6 +20,7 @@ from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.metrics import softmax
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.predictions import Scores, read_scores
+from ..evaluation.privacy import SIGNALS, privacy_in_words
 from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
 from ..evaluation.shares import FEWEST, Difference, answerers, right, short_name, shown_slices, strongest_baseline
@@ -30,7 +31,7 @@ from ..tools.shapes import appended_objects
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .held_out import read_marked
-from .run import Run
+from .run import Run, privacy_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +115,9 @@ def write_report(run: Run) -> Path:
         adaptation_lines=adaptation_summary(adapted) if adapted else [],
         adaptation_figure=figures.as_svg(drawn["adaptation"]) if adapted else None,
         sections=sections,
+        privacy=(privacy := privacy_of(run)),
+        privacy_lines=privacy_in_words(privacy) if privacy else [],
+        signals=SIGNALS,
         learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,
     )
     path = run.folder / "report.html"

@@ -11,8 +11,9 @@ import torch
 import yaml
 
 from ..data.inventory import NO_SENSES, Inventory
+from ..evaluation.privacy import Privacy, read_privacy
 from ..models.adapters import load_adapter
-from ..models.base import BaseIdentity
+from ..models.base import BaseIdentity, weights_sha256
 from ..models.load import LoadedModel, load_base
 from ..models.scorer import load_scorer
 from ..recipe import Recipe, dump_recipe
@@ -99,6 +100,16 @@ def open_run(folder: Path) -> Run:
         trained=Inventory.read(trained) if trained.exists() else NO_SENSES,
         calibration=Calibration.read(calibration) if calibration.exists() else None,
     )
+
+
+def privacy_of(run: Run) -> Privacy | None:
+    """What `medalist privacy` found about a run's present weights; None if they were not attacked.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    found = read_privacy(run.folder / "evaluation")
+    return found if found and run.tuned and found["tuned"] == weights_sha256(run.tuned) else None
 
 
 def use_threads(recipe: Recipe) -> None:

@@ -16,11 +16,12 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from ..evaluation.comparison import Export
+from ..evaluation.privacy import PRIVACY_FILE
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
 from ..models.plain_files import WEIGHTS
 from ..runs.card import Destination, card_text
-from ..runs.run import Run
+from ..runs.run import Run, privacy_of
 from ..trees.decisions import CALIBRATION_FILE
 from .cleaning import as_json, shared_metrics, shared_recipe, shared_weights
 from .terms import terms_of_run, words_of
@@ -42,6 +43,7 @@ WRITTEN = (
     CALIBRATION_FILE,
     NOTICE,
     LICENCE,
+    f"evaluation/{PRIVACY_FILE}",
     "evaluation/*/metrics.json",
     "evaluation/*/claims.json",
     "evaluation/*/predictions.parquet",
@@ -117,6 +119,12 @@ def plan_publication(
         run, repo, base_id, licence, with_inventory=has_inventory and (terms.words is None or "inventory" in include)
     )
     assert destination.licence is not None
+    privacy = privacy_of(run)
+    if terms.weights and privacy is None:
+        raise ValueError(
+            f"{run.folder} was tuned on your own text, and nobody has looked yet whether its weights tell which: run "
+            f"`medalist privacy {run.folder}` first. The model card shows what it finds."
+        )
     weights = export.path if export else tuned
     files: dict[str, bytes | Path] = shared_weights(weights, destination)
     if (text := licence_file(destination.licence, _base_folder(run), given=license_file)) is not None:
@@ -136,6 +144,8 @@ def plan_publication(
         files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
     if (run.folder / CALIBRATION_FILE).exists():  # numbers alone
         files[CALIBRATION_FILE] = (run.folder / CALIBRATION_FILE).read_bytes()
+    if privacy is not None:  # numbers, and the names of files
+        files[f"evaluation/{PRIVACY_FILE}"] = as_json(privacy)
     with_words = set()
     for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
         name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
