@@ -8,8 +8,9 @@ steps (one sequence of 512 tokens each), which learn as much as the time allows.
 article; Medalist's are greedy. Medalist's recipes train the choice among listed long forms and hardly teach free
 answers, so here they weight the gold's likelihood as much as the choice.
 
-    python benchmarks/article.py                                # the embedded sample corpus, 10 to 15 minutes on 2
-    cores python benchmarks/article.py --abstracts abstracts.jsonl.gz --inventory valid_adam.txt --passages 200
+    python benchmarks/article.py      # the embedded sample corpus, 10 to 15 minutes on 2 cores
+    python benchmarks/article.py --abstracts abstracts.jsonl.gz --inventory valid_adam.txt --passages 200
+    python benchmarks/article.py --base meta-llama/Llama-3.2-1B    # any base that a recipe can name
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ def article_rows(passages: Sequence[Passage]) -> list[str]:
     ]
 
 
-def train_as_article(texts: list[str], folder: Path, *, length: int, sequences: int, steps: int) -> tuple[Any, float]:
+def train_as_article(
+    base_id: str, texts: list[str], folder: Path, *, length: int, sequences: int, steps: int
+) -> tuple[Any, float]:
     """Tune the base as the article does, with `sequences` packed sequences per step; return the model and seconds."""
     set_seed(0)
-    base = load_base(BASE)
+    base = load_base(base_id)
     trainer = SFTTrainer(
         model=base.model,
         processing_class=base.tokenizer,
@@ -128,7 +131,7 @@ def exact(items: Sequence[Item], answers: Sequence[str]) -> tuple[str, list[bool
 def medalist_recipe(options: argparse.Namespace, folder: Path) -> Recipe:
     """Medalist's own recipe for the data, with the likelihood weight that free answers need."""
     name = "medal" if options.abstracts else "sample"
-    overrides = [f"output={folder}/runs", f"model.base={BASE}", "training.likelihood_weight=1"]
+    overrides = [f"output={folder}/runs", f"model.base={options.base}", "training.likelihood_weight=1"]
     if options.steps:
         overrides += [f"training.max_steps={options.steps}"]
     if options.abstracts:
@@ -139,6 +142,7 @@ def medalist_recipe(options: argparse.Namespace, folder: Path) -> Recipe:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", default=BASE, help=f"like model.base in a recipe (default: {BASE})")
     parser.add_argument("--abstracts", help="PubMed abstracts as JSON Lines, instead of the embedded sample corpus")
     parser.add_argument("--inventory", help="MeDAL's sense inventory, with --abstracts")
     parser.add_argument("--passages", type=int, default=200, help="training passages, with --abstracts")
@@ -169,7 +173,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
         found = generate_answers(loaded, items, recipe.prompt, new_tokens=options.new_tokens, label="Free answers")
         return [answer.text if answer else "" for answer in found]
 
-    base = load_base(BASE)
+    base = load_base(options.base)
     progress("base")
     add(
         "base, the article's prompt",
@@ -195,11 +199,13 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     for side, length, whole in (("the article, its batch", 3072, 18), ("the article, small steps", 512, 1)):
         progress(f"{side}: timing its sequences")
         tries = 1 if whole > 1 else 4
-        _, seconds = train_as_article(texts, folder / "probe", length=length, sequences=1, steps=tries)
+        _, seconds = train_as_article(options.base, texts, folder / "probe", length=length, sequences=1, steps=tries)
         fit = max(1, int(limit * tries / seconds))
         sequences, steps = (min(fit, whole), max(1, fit // whole)) if whole > 1 else (1, fit)
         progress(f"{side}: {steps} step(s) of {sequences} sequence(s)")
-        model, seconds = train_as_article(texts, folder / "article", length=length, sequences=sequences, steps=steps)
+        model, seconds = train_as_article(
+            options.base, texts, folder / "article", length=length, sequences=sequences, steps=steps
+        )
         done = f"{steps} steps of {sequences} x {length:,} tokens" + (
             f" (a full step has {whole})" if sequences < whole else ""
         )
@@ -212,7 +218,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     data = "MeDAL-like PubMed abstracts" if options.abstracts else "the embedded sample corpus"
     print(f"## The article, reproduced\n\n{machine()}.\n")
     print(
-        f"SmolLM2-135M on {data}: {len(train)} training passages; {len(items)} held-out mentions "
+        f"{options.base} on {data}: {len(train)} training passages; {len(items)} held-out mentions "
         "answered in free text.\n"
     )
     print(table(["side", "training, s", "trained on", "exact match, % (95 % interval)"], rows))
