@@ -170,3 +170,22 @@ def test_killed_on_the_command_line_with_two_workers_it_ends_as_one_unbroken_pro
     done = subprocess.run(again, check=True, capture_output=True, text=True)
     assert "finished already" in done.stderr
     assert (tmp_path / "broken.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_another_glossary_of_the_same_relative_name_is_another_glossary(tmp_path, monkeypatch, notes, loaded):
+    monkeypatch.undo()
+    loads = []
+    monkeypatch.setattr(
+        bulk.Expander, "load", lambda *_, glossary, **__: loads.append(glossary) or Expander(loaded, INVENTORY)
+    )
+    for name in ("a", "b", "a"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / name)
+        if not (tmp_path / name / "glossary.csv").exists():
+            (tmp_path / name / "glossary.csv").write_text("short_form,long_form\nRA,room air\n")
+        bulk._expander(Reading(glossary="glossary.csv"))
+        bulk._expander(Reading(glossary="glossary.csv"))
+    assert len(loads) == 3
+    (tmp_path / "a" / "glossary.csv").write_text("short_form,long_form\nRA,right atrium\n")
+    bulk._expander(Reading(glossary="glossary.csv"))
+    assert len(loads) == 4

@@ -191,8 +191,21 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
     return day
 
 
-@lru_cache(maxsize=1)  # in each process, the model is loaded for its first shard
 def _expander(reading: Reading) -> Expander:
+    """In each process, loaded for its first shard."""
+    return _loaded(reading, tuple(_stamp(path) for path in (reading.run, reading.inventory, reading.glossary)))
+
+
+def _stamp(path: str | Path | None) -> tuple[str, int, int] | None:
+    """What tells a file or folder from another of the same relative name, and from itself before a change."""
+    if path is None or not Path(path).exists():
+        return None
+    status = Path(path).stat()
+    return str(Path(path).resolve()), status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _loaded(reading: Reading, _stamps: object) -> Expander:
     return Expander.load(
         reading.run,
         engine=reading.engine,
