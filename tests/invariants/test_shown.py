@@ -177,7 +177,9 @@ def test_an_adapter_with_nan_is_refused_by_every_verb_and_nothing_is_reported(da
         json.loads(path.read_text(), parse_constant=pytest.fail)
 
 
-def test_scores_that_overflow_stop_evaluation_and_expansion_with_the_id(damaged, tmp_path, capsys):
+def test_scores_that_overflow_stop_evaluation_with_the_id_and_expansion_when_the_model_is_checked(
+    damaged, tmp_path, capsys
+):
     run = damaged(3e38)
     code, out, line = told(capsys, "evaluate", run, "--json")
     assert (code, out) == (1, "") and line.startswith("The model's scores for passage s1-")
@@ -185,5 +187,5 @@ def test_scores_that_overflow_stop_evaluation_and_expansion_with_the_id(damaged,
     assert not list((run / "evaluation").rglob("metrics.json"))
     (tmp_path / "notes.csv").write_text("id,text\nward 6,nothing\nward 7,On RA now.\n")
     code, out, line = told(capsys, "expand", run, tmp_path / "notes.csv", "--out", tmp_path / "out.jsonl")
-    assert code == 1 and line.startswith("The model's scores for passage ward 7 are not finite")
+    assert code == 1 and "scores are not finite numbers: its weights are damaged" in line
     assert not (tmp_path / "out.jsonl").exists()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TypedDict
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, TypedDict
 
 from .progress import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 class Measured(TypedDict):
@@ -21,6 +22,8 @@ class Measured(TypedDict):
 
 def template_environment() -> Environment:
     """The Jinja environment for the package's templates, with HTML escaping and the shared number filters."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed to expand a text
+
     environment = Environment(
         loader=PackageLoader("medalist"),
         autoescape=lambda name: (name or "").endswith(".html"),

@@ -190,6 +190,9 @@ def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
     return score_pass(model, tree_pass(tree, attention, model.device).to(model.device))
 
 
+_DAMAGED = "its weights are damaged, or its dtype is too narrow (model.dtype)"
+
+
 class NonFiniteScoresError(ValueError):
     """A model's scores are NaN or infinite; the message names the passage.
 
@@ -202,10 +205,7 @@ class NonFiniteScoresError(ValueError):
         self.text_id = text_id
 
     def __str__(self) -> str:
-        return (
-            f"The model's scores for passage {self.text_id} are not finite numbers: its weights are damaged, or its "
-            "dtype is too narrow (model.dtype). Nothing is reported"
-        )
+        return f"The model's scores for passage {self.text_id} are not finite numbers: {_DAMAGED}. Nothing is reported"
 
 
 def check_finite(scores: Tensor, layout: Layout) -> None:
@@ -275,7 +275,8 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
         The largest difference found, in nats.
 
     Raises:
-        TreeAttentionError: a difference exceeds the tolerance of the model's dtype, or of quantised weights.
+        TreeAttentionError: a difference exceeds the tolerance of the model's dtype, or of quantised weights; or a score
+            is not finite.
     """
     if tolerance is None:
         quantized = getattr(model, "is_quantized", False)
@@ -304,6 +305,8 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
             ) from error
     plain = torch.stack(alone)
     difference, limits = (together - plain).abs(), tolerances(plain, tolerance, model.dtype)
+    if not bool(difference.isfinite().all()):
+        raise TreeAttentionError(f"{type(model).__name__}'s scores are not finite numbers: {_DAMAGED}")
     worst = float(difference.max())
     if model.dtype != torch.float32 and not bool((difference <= limits).all()):
         with torch.no_grad():
