@@ -32,7 +32,7 @@ demo: $(VENV)/.core
 	$(BIN)/medalist demo
 
 test: $(VENV)/.browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -206,6 +206,23 @@ def gguf_run(known_run: Run, converted: Path, tmp_path_factory: pytest.TempPathF
     return run
 
 
+LONGEST = (
+    "test_readme.py",
+    "test_access.py",
+    "test_tune.py",
+    "test_ranks.py",
+    "test_sharding.py",
+    "test_app.py",
+    "test_faults.py",
+)
+"""Files that take longest, first of all, so that no process is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the embedded corpora hold, where their checker ran."""
     if any("test_clinical" in report.nodeid for report in terminalreporter.stats.get("passed", [])):

@@ -1,4 +1,7 @@
-"""benchmarks/gpu.py has one chance on a GPU: here it runs whole at toy sizes, and is cut, on a CPU."""
+"""benchmarks/gpu.py has one chance on a GPU: here it runs whole at toy sizes, and is cut, on a CPU.
+
+The whole run is marked slow; `.ci/run` asks for it.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,7 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "measured"),
     [
@@ -89,6 +93,7 @@ def test_every_stage_of_a_whole_run_measures_what_it_is_for(whole, name, measure
     assert [json.loads(line) for line in lines] == found["records"]
 
 
+@pytest.mark.slow
 def test_the_laws_hold_in_it_and_would_be_seen_to_fail(whole):
     records = stage(whole, "laws")["records"]
     assert all(record["holds"] for record in records)
@@ -96,6 +101,7 @@ def test_the_laws_hold_in_it_and_would_be_seen_to_fail(whole):
     assert all(0 < record["gradient"] < record["gradient_tolerance"] for record in records)
 
 
+@pytest.mark.slow
 def test_figures_follow_from_what_was_measured(whole):
     records = [record for record in stage(whole, "8b")["records"] if record.get("table") == "Training"]
     for record in records:
@@ -110,6 +116,7 @@ def test_figures_follow_from_what_was_measured(whole):
     assert all("error" not in plan and plan["operations"] > 0 < plan["peak"] for plan in planned.values())
 
 
+@pytest.mark.slow
 def test_the_summary_has_a_table_of_the_stages_and_theirs(whole):
     text = (whole / "summary.md").read_text()
     for part in (

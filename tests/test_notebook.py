@@ -1,4 +1,7 @@
-"""The notebook: executed from beginning to end on a tiny model, and what is committed of it."""
+"""The notebook: executed from beginning to end on a tiny model, and what is committed of it.
+
+The execution is marked slow; `.ci/run` asks for it.
+"""
 
 import copy
 import json
@@ -47,6 +50,7 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.slow
 def test_every_cell_runs(executed):
     cells = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(CODE) + 1))
@@ -54,6 +58,7 @@ def test_every_cell_runs(executed):
     assert [cell.source for cell in executed.cells] == [cell.source for cell in COMMITTED.cells]
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_and_says_what_it_shows(executed):
     drawn = [cell for cell in executed.cells if any("image/png" in o.get("data", {}) for o in cell.get("outputs", []))]
     assert len(drawn) == sum("plt.subplots" in source for source in CODE) >= 6
@@ -63,6 +68,7 @@ def test_every_figure_is_drawn_and_says_what_it_shows(executed):
     assert all("*How to read it*" in cell.source for cell in after)
 
 
+@pytest.mark.slow
 def test_the_run_is_published_and_comes_back_with_its_card(executed):
     told = "".join(output.text for output in outputs(executed) if output.output_type == "stream")
     assert "\x1b" not in told, "no moving bars, no colours"

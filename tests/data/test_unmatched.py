@@ -42,3 +42,7 @@ def test_golds_that_are_no_candidate_are_counted_most_frequent_first():
 )
 def test_the_nearest_entry_is_named(short_form, long_form, expected):
     assert nearest(short_form, long_form, INVENTORY) == expected
+
+
+def test_the_nearest_entry_is_shown_short():
+    assert len(nearest("RA", "room air", Inventory.of([("RA", "x" * 100_000, 1, None)])) or "") < 120

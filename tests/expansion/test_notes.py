@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 
@@ -142,3 +143,11 @@ def test_a_single_text_is_read_and_a_document_is_refused(tmp_path):
         True,
         True,
     ]
+
+
+def test_long_cells_of_notes_leave_the_limit_of_others_as_it_was(tmp_path):
+    path = tmp_path / "notes.csv"
+    path.write_text("id,text\n1," + "x" * 200_000 + "\n")
+    before = csv.field_size_limit()
+    assert [len(note.text) for note in NoteFile(path=path)] == [200_000]
+    assert csv.field_size_limit() == before

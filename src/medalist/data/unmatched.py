@@ -39,15 +39,19 @@ def nearest(short_form: str, long_form: str, inventory: Inventory) -> str | None
     """
     listed = inventory.long_forms(short_form)
     if close := difflib.get_close_matches(long_form, listed, n=1, cutoff=0.7):
-        return f"{short_form}: {close[0]}"
+        return _entry(short_form, close[0])
     wanted = equivalence_key(long_form)
     for other, senses in inventory.senses.items():
         if any(
             sense.long_form[:1].casefold() == long_form[:1].casefold() and equivalence_key(sense.long_form) == wanted
             for sense in senses
         ):
-            return f"{other}: {long_form}"
+            return _entry(other, long_form)
     if listed:
-        return f"{short_form}: {listed[0]}"
+        return _entry(short_form, listed[0])
     close = difflib.get_close_matches(short_form, list(inventory.senses), n=1, cutoff=0.7)
-    return f"{close[0]}: {inventory.long_forms(close[0])[0]}" if close else None
+    return _entry(close[0], inventory.long_forms(close[0])[0]) if close else None
+
+
+def _entry(short_form: str, long_form: str) -> str:
+    return f"{short_form[: 2 * LONGEST_SHORT_FORM]}: {long_form[:LONGEST]}"

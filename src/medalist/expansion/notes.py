@@ -103,7 +103,6 @@ class NoteFile:
                 yield name, name[: -len(file.suffix)], text
 
     def _table(self, separator: str) -> Iterator[tuple[str, Any, Any]]:
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
         encoding = self.encoding or _encoding(self.path)
         with undamaged(self.path), open_text(self.path, encoding=encoding, newline="") as file:
             header = file.readline().removeprefix("\ufeff")
@@ -114,10 +113,13 @@ class NoteFile:
             number = 0
             while True:
                 begins = reader.line_num + 2
+                limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
                 try:
                     row = next(reader, None)
                 except csv.Error:
                     raise ValueError(f"{self.path}, line {begins:,}: a quotation mark is not closed") from None
+                finally:
+                    csv.field_size_limit(limit)  # the limit is the process's
                 if row is None:
                     return
                 if not row:
