@@ -1,7 +1,6 @@
 """Fuzzes one reader with atheris (libFuzzer): `python fuzz/run.py medal --seconds 60`.
 
-Without a name, all of them, two at a time. The same seed makes the same inputs, as many as there is time for; with
-`--seed 0` each run has its own. What it finds lies in fuzz/found/; `python fuzz/run.py medal --again FILE`
+Without a name, all of them, two at a time. What it finds lies in fuzz/found/; `python fuzz/run.py medal --again FILE`
 shows a find once more.
 """
 
@@ -21,7 +20,7 @@ HERE = Path(__file__).parent
 FOUND = HERE / "found"
 
 
-def fuzz(name: str, seconds: int, seed: int) -> None:
+def fuzz(name: str, seconds: int) -> None:
     """Fuzz a reader in this process, which libFuzzer ends: with 0 if nothing was found."""
     import atheris
 
@@ -37,24 +36,18 @@ def fuzz(name: str, seconds: int, seed: int) -> None:
         quoted = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in target.words)
         words.write_text("".join(f'"{word}"\n' for word in quoted), encoding="ascii")
         FOUND.mkdir(exist_ok=True)
-        options = [
-            f"-seed={seed}",
-            f"-max_total_time={seconds}",
-            "-timeout=10",
-            "-rss_limit_mb=2048",
-            f"-max_len={target.largest}",
-        ]
+        options = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", f"-max_len={target.largest}"]
         options += [f"-dict={words}", f"-artifact_prefix={FOUND}/{name}-", "-print_final_stats=1", "-verbosity=1"]
         atheris.Setup([name, *options, str(corpus)], target.once)
         atheris.Fuzz()
 
 
-def fuzz_all(seconds: int, seed: int) -> int:
+def fuzz_all(seconds: int) -> int:
     """Fuzz every reader, two at a time; returns how many had a find."""
 
     def one(name: str) -> bool:
         began = time.monotonic()
-        command = [sys.executable, str(HERE / "run.py"), name, "--seconds", str(seconds), "--seed", str(seed)]
+        command = [sys.executable, str(HERE / "run.py"), name, "--seconds", str(seconds)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         runs = next((line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line), "?")
         print(
@@ -72,12 +65,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="?", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1, help="0: another one each time (default: 1)")
     parser.add_argument("--again", type=Path)
     given = parser.parse_args()
     if given.again:
         TARGETS[given.name].once(given.again.read_bytes())
     elif given.name:
-        fuzz(given.name, given.seconds, given.seed)
+        fuzz(given.name, given.seconds)
     else:
-        sys.exit(min(fuzz_all(given.seconds, given.seed), 1))
+        sys.exit(min(fuzz_all(given.seconds), 1))
