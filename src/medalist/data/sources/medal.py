@@ -174,8 +174,7 @@ def word_mention(
     Raises:
         ValueError: the index or the label is wrong, or the word is not a short form of the label.
     """
-    long_form = tidy(label)
-    if not long_form:
+    if not (long_form := tidy(label)):
         raise ValueError("empty LABEL")
     try:
         index = int(location)
