@@ -71,3 +71,11 @@ def test_other_impossible_headers_are_refused(tmp_path):
     assert refusal(path, whole[:tensor] + struct.pack("<I", 9) + whole[tensor + 4 :]) == "a tensor has 9 dimensions"
     unknown = whole[: tensor + 20] + struct.pack("<I", 999) + whole[tensor + 24 :]
     assert refusal(path, unknown) == "its tensors are of an unknown type, or cut short"
+
+
+def test_a_tensor_without_dimensions_is_refused(tmp_path):
+    whole = written(tmp_path / "a.gguf")
+    at = whole.index(b"token_embd.weight") + len(b"token_embd.weight")
+    assert (
+        refusal(tmp_path / "b.gguf", whole[:at] + struct.pack("<I", 0) + whole[at + 4 :]) == "a tensor has 0 dimensions"
+    )

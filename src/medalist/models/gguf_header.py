@@ -51,7 +51,7 @@ def open_gguf(path: Path) -> GGUFReader:
     check_gguf_header(path)
     try:
         return GGUFReader(path)
-    except (ValueError, KeyError, OverflowError):
+    except (ValueError, LookupError, ArithmeticError, TypeError):
         reason = "its tensors are of an unknown type, or cut short"
         raise ValueError(f"{path} is no GGUF file that can be read ({reason}). Download it again.") from None
 
@@ -135,7 +135,7 @@ class _Header:
         """Pass over what is said of a tensor: its name, shape, type, and where its weights begin."""
         self.name(known)
         dimensions = self.number("<I")
-        if dimensions > _MOST_DIMENSIONS:
+        if not 1 <= dimensions <= _MOST_DIMENSIONS:
             raise ValueError(f"a tensor has {dimensions:,} dimensions")
         shape = [self.number("<Q") for _ in range(dimensions)]
         if math.prod(shape) > _MOST_WEIGHTS:
