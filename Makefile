@@ -1,15 +1,17 @@
+# make help    this list
 # make demo    set everything up, tune the embedded model, print the path of its report
 # make test    set everything up, run the tests
 # make check   lint, check types, the order of the folders, the CLI reference, and that the site builds
 # make fix     format the code and apply the linter's fixes; make check reports what is left
 # make docs    regenerate the CLI reference, build the site in site/
 # make bench   benchmark against trl and others, write docs/benchmarks.md (three quarters of an hour; run nothing else meanwhile)
-# make bench-quick    less of each benchmark, printed, in minutes; make bench-least: does each still run? toy sizes
+# make bench-quick   less of each benchmark, printed, in minutes
+# make bench-least   every benchmark at toy size, to see that it still runs
 # make fuzz    give the readers of strangers' files a minute each of broken ones (SECONDS=60)
 # make dist    build wheel and sdist into dist/, check them, and try the wheel in an empty environment
 # make sbom    list all that is installed with the wheel, with licences, as CycloneDX in dist/
 # make gpu     benchmark this machine's GPU in eight minutes; results go to gpu-results/ (TORCH=cuda)
-#
+# make clean   remove the environments that these commands made
 # make lock    write locks/, which hold every installed distribution with its hashes (UPGRADE="name ..." to move some)
 #
 # TORCH=cpu installs PyTorch's CPU build from its own index; TORCH=installed uses the one of the Python that creates the
@@ -26,7 +28,12 @@ CPU_BUILDS := https://download.pytorch.org/whl/cpu
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 LOCKED := $(PIP) install --no-deps --no-build-isolation --require-hashes
 
-.PHONY: demo test check fix docs bench bench-quick bench-least fuzz dist sbom gpu lock clean
+# What plain `make` does
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix docs bench bench-quick bench-least fuzz dist sbom gpu lock clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/.core
 	$(BIN)/medalist demo

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -91,3 +92,10 @@ def test_the_map_is_that_of_the_code_in_the_order_of_the_contract():
     assert sorted(PACKAGE / name for name in listed if name.endswith("/")) == sorted(
         path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"
     )
+
+
+def test_make_help_says_what_every_target_is_for():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split())
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert targets - set(re.findall(r"^make ([\w-]+)   ", shown, re.MULTILINE)) == set()
