@@ -20,13 +20,12 @@ from medalist.data.passage_files import write_jsonl
 from medalist.data.rows import Quarantine
 from medalist.evaluation.predictions import read_scores, score_texts
 from medalist.evaluation.short_forms import Knowledge
+from medalist.recipe import EvaluationSettings
 from medalist.runs.claims import check_claims
-from medalist.runs.evaluate import evaluate, evaluate_run
-from medalist.runs.held_out import HeldOut
+from medalist.runs.evaluate import EvaluatedModel, evaluate, evaluate_run
+from medalist.runs.held_out import HeldOut, Questions
 from medalist.runs.run import open_run
 from medalist.trees.prompt import PromptSettings
-
-NOTHING = Knowledge()
 
 
 class Models:
@@ -44,18 +43,20 @@ class Models:
             return getattr(self, name)
 
         identities = identities or {"base": "1"}
-        return evaluate(
-            {name: (identity, lambda name=name: load(name)) for name, identity in identities.items()},
-            passages,
-            inventory,
-            prompt or PromptSettings(),
-            self.folder,
-            knowledge=NOTHING,
-            max_nodes=4096,
-            resamples=100,
+        on = Questions(
+            passages=list(passages),
+            quizzes=[],
+            inventory=inventory,
+            knowledge=Knowledge(),
+            folder=self.folder,
             quarantine=self.quarantine,
             about={"data": "by hand"},
         )
+        models = {
+            name: EvaluatedModel(weights=identity, load=lambda name=name: load(name))
+            for name, identity in identities.items()
+        }
+        return evaluate(models, on, prompt or PromptSettings(), EvaluationSettings(bootstrap=100))
 
 
 @pytest.fixture

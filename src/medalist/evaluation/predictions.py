@@ -23,6 +23,7 @@ from ..trees.prompt import Encoder, PromptSettings
 from .metrics import Floats
 from .result_files import METRICS_FILE, read_metrics
 
+PREDICTIONS_FILE = "predictions.parquet"
 Scores = dict[tuple[str, int], Floats]
 """(id of the text, number of the question) -> score of each candidate, the null candidate last; choice questions have
 no null candidate."""
@@ -53,7 +54,7 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
 
 def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
     """A model's scores if the folder holds them under this key (weights, data, inventory, wording); otherwise None."""
-    path = folder / "predictions.parquet"
+    path = folder / PREDICTIONS_FILE
     if not (folder / METRICS_FILE).exists() or not path.exists():
         return None
     try:
@@ -76,7 +77,7 @@ def read_scores(folder: Path) -> dict[str, Scores]:
         ValueError: the file is damaged.
     """
     found: dict[str, Scores] = {}
-    path = folder / "predictions.parquet"
+    path = folder / PREDICTIONS_FILE
     with reading(path):
         table = pl.read_parquet(path)
         if not {"model", "passage", "mention", "scores"} <= set(table.columns):

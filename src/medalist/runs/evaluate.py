@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,17 +13,24 @@ from ..data.inventory import NO_SENSES, Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
 from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
-from ..data.quizzes import Quiz, Text
+from ..data.quizzes import Quiz
 from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.choices import summarise_choices
-from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts, write_predictions
+from ..evaluation.predictions import (
+    PREDICTIONS_FILE,
+    Scores,
+    prediction_key,
+    read_predictions,
+    score_texts,
+    write_predictions,
+)
 from ..evaluation.result_files import METRICS_FILE, read_metrics
-from ..evaluation.results import About, DataAbout, Metrics
+from ..evaluation.results import About, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.load import LoadedModel, load_base
-from ..recipe import Recipe
+from ..recipe import EvaluationSettings, Recipe
 from ..tools.files import can_write, replacing
 from ..tools.locks import alone_in
 from ..tools.number_formats import Quantization
@@ -32,10 +40,21 @@ from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
 from .calibrate import calibrated
 from .card import write_card
-from .held_out import OWN_TEST, HeldOut, held_out, named_data, read_marked
+from .held_out import OWN_TEST, HeldOut, Questions, held_out, named_data, read_marked
 from .parents import parent_of
 from .reading import load_inventory
 from .run import Run, load_run_base, load_tuned, use_threads
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluatedModel:
+    """A model to evaluate, loaded only if its predictions are not stored already."""
+
+    weights: str
+    """The hash that identifies its weights."""
+    load: Callable[[], LoadedModel]
+    earlier: tuple[Path, str] | None = None
+    """Another evaluation's folder that may hold its predictions, and the model's name there."""
 
 
 class RunModels:
@@ -82,20 +101,19 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
         say(f"{run.recipe.model.parent}, this run's parent, no longer exists or was retrained, so it is not evaluated")
     held = held_out(run, on)
     models = RunModels(run)
-    before = None if parent is None else parent.folder / "evaluation" / held.folder.name.removeprefix("parent-")
+    earlier: dict[str, tuple[Path, str]] = {}
+    if parent is not None:
+        before = parent.folder / "evaluation" / held.folder.name.removeprefix("parent-")
+        earlier = {"base": (before, "base"), "parent": (before, "tuned")}
     metrics = evaluate(
-        {name: (weights, partial(models.load, name)) for name, weights in models.weights.items()},
-        held.texts,
-        held.inventory,
+        {
+            name: EvaluatedModel(weights=weights, load=partial(models.load, name), earlier=earlier.get(name))
+            for name, weights in models.weights.items()
+        },
+        held,
         run.recipe.prompt,
-        held.folder,
-        knowledge=held.knowledge,
-        max_nodes=run.recipe.evaluation.max_nodes,
-        resamples=run.recipe.evaluation.bootstrap,
-        quarantine=held.quarantine,
-        about=held.about,
+        run.recipe.evaluation,
         calibration=partial(calibrated, run, partial(models.load, "tuned")),
-        earlier=None if before is None else {"base": (before, "base"), "parent": (before, "tuned")},
     )
     if on.data is None and parent is not None and run.tuned is not None and _has_test(parent):
         evaluate_run(run, HeldOut(data=PARENT_TEST, limit=on.limit))
@@ -141,171 +159,138 @@ def evaluate_base(
 
     Returns:
         The metrics, and the folder that holds them.
+
+    Raises:
+        ValueError: `revision` is given for a model that is not on the Hub, or nothing can be measured on the data.
     """
     if revision is not None and (source == EMBEDDED or Path(source).exists()):
         raise ValueError(f"--revision is for a model on the Hub, but {source} is here: leave it out")
     settings = Recipe()
     name, file, inventory = named_data(data, inventory)
-    texts: Sequence[Text]
+    passages: list[Passage] = []
+    quizzes: list[Quiz] = []
     quarantine = Quarantine()
     if is_choices(file):
         candidates = NO_SENSES
-        texts = read_choices(file, quarantine)[:limit]
+        quizzes = read_choices(file, quarantine)[:limit]
         knowledge = Knowledge(quizzes=read_choices(train) if train is not None else None)
     else:
         candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
-        texts, quarantine = read_marked(file, candidates, limit)
+        passages, quarantine = read_marked(file, candidates, limit)
         known = read_passages(train, candidates) if train is not None else None
         knowledge = Knowledge(trained=Inventory.mined(known) if known else None, train=known)
     base = load_base(source, revision=revision, quantization=quantization)
-    folder = output / base.identity.id.split("/")[-1] / name
-    metrics = evaluate(
-        {"base": (base.identity.sha256, lambda: base)},
-        texts,
-        candidates,
-        PromptSettings(),
-        folder,
+    on = Questions(
+        passages=passages,
+        quizzes=quizzes,
+        inventory=candidates,
         knowledge=knowledge,
-        max_nodes=settings.evaluation.max_nodes,
-        resamples=settings.evaluation.bootstrap,
+        folder=output / base.identity.id.split("/")[-1] / name,
         quarantine=quarantine,
         about={"data": str(file), "base": base.identity.id},
     )
-    return metrics, folder
+    models = {"base": EvaluatedModel(weights=base.identity.sha256, load=lambda: base)}
+    return evaluate(models, on, PromptSettings(), settings.evaluation), on.folder
 
 
 def evaluate(
-    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
-    texts: Sequence[Text],
-    inventory: Inventory,
+    models: Mapping[str, EvaluatedModel],
+    on: Questions,
     prompt: PromptSettings,
-    folder: Path,
+    settings: EvaluationSettings,
     *,
-    knowledge: Knowledge,
-    max_nodes: int,
-    resamples: int,
-    quarantine: Quarantine,
-    about: DataAbout,
     calibration: Callable[[], Calibration | None] = lambda: None,
-    earlier: Mapping[str, tuple[Path, str]] | None = None,
 ) -> Metrics:
-    """Score texts with each model, summarise, and write `metrics.json` and `predictions.parquet`.
+    """Score questions with each model, summarise, and write `metrics.json` and `predictions.parquet`.
 
-    A model is not run again if the folder already holds its predictions from the same weights, data, inventory and
-    wording.
+    A model is not run again if predictions from the same weights, data, inventory and wording are stored already.
 
     Args:
-        models: name -> (what identifies its weights, how to load it), run in order.
-        texts: either all passages with golds, or all quizzes.
-        inventory: the candidates of mentions.
+        models: name -> model, run in order.
+        on: the questions, and the folder where the two files are written, each atomically.
         prompt: the wording of the questions.
-        folder: where the two files are written, each atomically.
-        knowledge: what is known about the training data.
-        max_nodes: tokens per forward pass on a GPU.
-        resamples: number of bootstrap resamples.
-        quarantine: rows of the data that could not be read; if there are any, they are written beside the metrics.
-        about: what else the metrics should record about the evaluation.
+        settings: tokens per forward pass on a GPU, and number of bootstrap resamples.
         calibration: what gives the tuned model's calibration; asked for once everything is scored.
-        earlier: model -> another evaluation's folder that may hold its predictions, and the model's name there.
 
     Returns:
         The content of `metrics.json`.
+
+    Raises:
+        ValueError: none of the questions has a listed gold answer and a second candidate.
     """
-    kept = can_write(folder)
+    kept = can_write(on.folder)
     if not kept:
-        say(f"{folder} cannot be written to: the figures are shown, but not kept")
-    with alone_in(folder) if kept else nullcontext():
-        made = _evaluated(
-            models,
-            texts,
-            inventory,
-            prompt,
-            folder,
-            knowledge=knowledge,
-            max_nodes=max_nodes,
-            resamples=resamples,
-            quarantine=quarantine,
-            about=about,
-            calibration=calibration,
-            earlier=earlier,
-        )
+        say(f"{on.folder} cannot be written to: the figures are shown, but not kept")
+    with alone_in(on.folder) if kept else nullcontext():
+        _check_answerable(on)
+        keys = {name: prediction_key(m.weights, on.texts, on.inventory, prompt) for name, m in models.items()}
+        scores, cut = _score(models, keys, on, prompt, max_nodes=settings.max_nodes)
+        about: About = {
+            **on.about,
+            "fingerprint": fingerprint(on.texts),
+            "inventory": on.inventory.origin,
+            "keys": keys,
+            "rows_quarantined": on.quarantine.summary(),
+        }
+        metrics: Metrics
+        items: Sequence[Item] | Sequence[ChoiceItem]
+        if on.quizzes:
+            items = choices = make_choice_items(on.quizzes)
+            summary = summarise_choices(choices, scores, on.knowledge.texts, cut=cut, resamples=settings.bootstrap)
+            metrics = {"about": about, **summary}
+        else:
+            items = mentions = make_items(on.passages, on.inventory)
+            figures = summarise(
+                mentions, scores, on.inventory, on.knowledge, resamples=settings.bootstrap, calibration=calibration()
+            )
+            metrics = {"about": about, **figures}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
         if kept:
-            _keep(folder, *made, quarantine)
-    return made[0]
+            _keep(on, metrics, items, scores)
+    return metrics
+
+
+def _check_answerable(on: Questions) -> None:
+    """Refuse questions without a choice before anything is scored, which may take hours."""
+    if not on.quizzes and not any(item.kind == "choice" for item in make_items(on.passages, on.inventory)):
+        raise ValueError(
+            f"{on.about['data']}: no mention has a listed gold answer and a second candidate, so there is nothing to "
+            f"measure. Is {on.inventory.origin} the right inventory (--inventory)?"
+        )
+
+
+def _score(
+    models: Mapping[str, EvaluatedModel],
+    keys: Mapping[str, str],
+    on: Questions,
+    prompt: PromptSettings,
+    *,
+    max_nodes: int,
+) -> tuple[dict[str, Scores], int]:
+    """Each model's scores, stored ones where there are any, and the number of texts that were cut to the window."""
+    scores: dict[str, Scores] = {}
+    cut = 0
+    for name, model in models.items():
+        for place, called in ((on.folder, name), *([model.earlier] if model.earlier else [])):
+            known = read_predictions(place, called, keys[name])
+            if known is not None:
+                before = read_metrics(place)
+                cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
+                break
+        else:
+            label = f"Evaluating {name}"
+            known, encoder = score_texts(model.load(), on.texts, on.inventory, prompt, max_nodes=max_nodes, label=label)
+            cut = encoder.cut
+        scores[name] = known
+    return scores, cut
 
 
 def _keep(
-    folder: Path,
-    metrics: Metrics,
-    items: Sequence[Item] | Sequence[ChoiceItem],
-    scores: dict[str, Scores],
-    quarantine: Quarantine,
+    on: Questions, metrics: Metrics, items: Sequence[Item] | Sequence[ChoiceItem], scores: dict[str, Scores]
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
-    write_predictions(items, scores, folder / "predictions.parquet")
-    if quarantine.rows:
-        quarantine.write(folder / "quarantine.jsonl")
-    with replacing(folder / METRICS_FILE) as file:
+    on.folder.mkdir(parents=True, exist_ok=True)
+    (on.folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
+    write_predictions(items, scores, on.folder / PREDICTIONS_FILE)
+    if on.quarantine.rows:
+        on.quarantine.write(on.folder / "quarantine.jsonl")
+    with replacing(on.folder / METRICS_FILE) as file:
         json.dump(metrics, file, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def _evaluated(
-    models: dict[str, tuple[str, Callable[[], LoadedModel]]],
-    texts: Sequence[Text],
-    inventory: Inventory,
-    prompt: PromptSettings,
-    folder: Path,
-    *,
-    knowledge: Knowledge,
-    max_nodes: int,
-    resamples: int,
-    quarantine: Quarantine,
-    about: DataAbout,
-    calibration: Callable[[], Calibration | None],
-    earlier: Mapping[str, tuple[Path, str]] | None,
-) -> tuple[Metrics, Sequence[Item] | Sequence[ChoiceItem], dict[str, Scores]]:
-    """The metrics, and the items and scores that they come from."""
-    quizzes = [text for text in texts if isinstance(text, Quiz)]
-    items: Sequence[Item] | Sequence[ChoiceItem]
-    mentions = make_items([text for text in texts if isinstance(text, Passage)], inventory)
-    if not quizzes and not any(item.kind == "choice" for item in mentions):
-        # Before anything is scored, which may take hours.
-        raise ValueError(
-            f"{about['data']}: no mention has a listed gold answer and a second candidate, so there is nothing to "
-            f"measure. Is {inventory.origin} the right inventory (--inventory)?"
-        )
-    keys = {name: prediction_key(identity, texts, inventory, prompt) for name, (identity, _) in models.items()}
-    scores: dict[str, Scores] = {}
-    cut = 0
-    for name, (_, load) in models.items():
-        place, called = folder, name
-        known = read_predictions(place, called, keys[name])
-        if known is None and earlier and name in earlier:
-            place, called = earlier[name]
-            known = read_predictions(place, called, keys[name])
-        if known is None:
-            known, encoder = score_texts(
-                load(), texts, inventory, prompt, max_nodes=max_nodes, label=f"Evaluating {name}"
-            )
-            cut = encoder.cut
-        else:
-            before = read_metrics(place)
-            cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
-        scores[name] = known
-    made: About = {
-        **about,
-        "fingerprint": fingerprint(texts),
-        "inventory": inventory.origin,
-        "keys": keys,
-        "rows_quarantined": quarantine.summary(),
-    }
-    metrics: Metrics
-    if quizzes:
-        items = choices = make_choice_items(quizzes)
-        metrics = {"about": made, **summarise_choices(choices, scores, knowledge.texts, cut=cut, resamples=resamples)}
-    else:
-        items = mentions
-        summary = summarise(mentions, scores, inventory, knowledge, resamples=resamples, calibration=calibration())
-        metrics = {"about": made, **summary}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
-    return metrics, items, scores

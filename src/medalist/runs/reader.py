@@ -20,8 +20,8 @@ from ..recipe import EvaluationSettings
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import PromptSettings
-from .evaluate import evaluate
-from .held_out import named_data, read_marked
+from .evaluate import EvaluatedModel, evaluate
+from .held_out import Questions, named_data, read_marked
 from .run import is_run
 
 READER = "reader"
@@ -70,21 +70,23 @@ def evaluate_reader(
         say("The reader's weights and thresholds were chosen on clinical-development: figures on it are optimistic")
     candidates = reader.inventory() if inventory is None else Inventory.read(inventory)
     passages, quarantine = read_marked(file, candidates, limit)
-    settings, folder = EvaluationSettings(), output / "evaluation" / name
-    metrics = evaluate(
-        {"tuned": (weights_sha256(reader.ADAPTER), load_reader)},
-        [in_listed_words(passage, candidates) for passage in passages],
-        candidates,
-        PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
-        folder,
+    on = Questions(
+        passages=[in_listed_words(passage, candidates) for passage in passages],
+        quizzes=[],
+        inventory=candidates,
         knowledge=Knowledge(train=[*reader.passages(), *reader.notes()]),
-        max_nodes=settings.max_nodes,
-        resamples=settings.bootstrap,
+        folder=output / "evaluation" / name,
         quarantine=quarantine,
         about={"data": str(data), "run": READER, "base": EMBEDDED},
+    )
+    metrics = evaluate(
+        {"tuned": EvaluatedModel(weights=weights_sha256(reader.ADAPTER), load=load_reader)},
+        on,
+        PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
+        EvaluationSettings(),
         calibration=partial(Calibration.read, reader.HERE / CALIBRATION_FILE),
     )
-    return metrics, folder
+    return metrics, on.folder
 
 
 def in_listed_words(passage: Passage, inventory: Inventory) -> Passage:
