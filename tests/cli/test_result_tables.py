@@ -81,6 +81,23 @@ def test_a_declined_short_form_says_so():
     assert "No short form." in printed("nothing here")
 
 
+def test_one_that_the_model_is_undecided_about_is_not_said_to_be_none_of_its_senses():
+    declined = Expansion(
+        start=0,
+        end=3,
+        short_form="p/w",
+        key="p/w",
+        long_form=None,
+        probability=0.07,
+        alternatives=(("presents with", 0.93),),
+        evidence="abstained",
+        sure=False,
+    )
+    table = shown(ExpandedText(text="p/w", expansions=(declined,)))
+    assert "undecided" in table and "presents with 93%" in table
+    assert "none of the listed" not in table and " 7%" not in table
+
+
 def test_a_probability_is_green_if_sure_yellow_if_not_red_if_hardly_and_dim_for_no_answer():
     def codes(long_form, probability, sure):
         answer = Expansion(

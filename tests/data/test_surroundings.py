@@ -1,7 +1,10 @@
 """Signs that tell a short form from what only looks like one."""
 
+import csv
+
 import pytest
 
+from medalist.data.embedded import reader
 from medalist.data.passages import Mention
 from medalist.data.surroundings import SIGNS, is_ordinary_word, is_unit, surroundings
 
@@ -64,6 +67,23 @@ def test_ordinary_words_are_left_alone_unless_in_capitals_and_not_when_listed_so
     assert not is_ordinary_word("seen for exam", mention_of("seen for exam", "exam", "exam"))
     assert is_ordinary_word("had a scan", mention_of("had a scan", "a", "A"))
     assert not is_ordinary_word("t 38.2", mention_of("t 38.2", "t", "T"))
+
+
+@pytest.mark.parametrize("surface", ["MAT", "Sam", "SAM", "TV", "GE", "II", "III", "VIII", "IX", "XII"])
+def test_what_also_has_a_meaning_outside_medicine_is_everyday(surface):
+    assert signs(f"sat by {surface} today", surface).everyday == 1
+
+
+@pytest.mark.parametrize("surface", ["CABG", "IV", "X", "I", "V", "IIII", "MSK", "ED", "PTA", "PEG"])
+def test_what_is_usual_in_notes_or_means_nothing_else_is_not_everyday(surface):
+    assert signs(f"sat by {surface} today", surface).everyday == 0
+
+
+def test_nothing_that_is_everyday_is_among_the_commonest_short_forms_of_notes():
+    with (reader.HERE / "inventory.csv").open(encoding="utf-8", newline="") as file:
+        commonest = {row["short_form"].casefold() for row in csv.DictReader(file) if row["general"] == "1"}
+    assert len(commonest) > 300
+    assert not commonest & reader.everyday()
 
 
 def test_the_length_of_a_word_tells_and_that_of_other_letters_does_not():

@@ -11,9 +11,7 @@ from medalist.data.embedded import reader
 from medalist.data.surroundings import SIGNS, Surroundings
 from medalist.trees.decisions import Calibration, decide, model_evidence
 
-NOTHING = Surroundings(
-    word=0, shouted_word=0, lower_word=0, capitals=0, numbered=0, region=0, place=0, name=0, word_length=0
-)
+NOTHING = Surroundings(**dict.fromkeys(SIGNS, 0.0))
 PLAIN = Calibration(
     evidence=0.5,
     prior=1.0,
@@ -52,12 +50,22 @@ def test_a_calibration_is_read_back_as_it_was_written(tmp_path):
     assert Calibration.read(tmp_path / "calibration.json") == PLAIN
 
 
+def test_a_sign_that_an_earlier_calibration_does_not_name_has_no_weight(tmp_path):
+    path = tmp_path / "calibration.json"
+    PLAIN.write(path)
+    content = json.loads(path.read_text())
+    del content["is_short_form"]["everyday"]
+    path.write_text(json.dumps(content))
+    assert Calibration.read(path) == PLAIN
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"evidence": "much"}, "is not a calibration"),
         ({"evidence": float("nan")}, "not finite"),
-        ({"is_short_form": {"constant": 0.0}}, "should have capitals"),
+        ({"is_short_form": {"constant": 0.0}}, "should have model"),
+        ({"is_short_form": {"constant": 0.0, "model": 1.0, "mood": 1.0}}, "has mood, which this version"),
         ({"more": 1}, "is not a calibration"),
     ],
 )
@@ -73,5 +81,5 @@ def test_another_file_is_refused_in_one_line(change, said, tmp_path):
 def test_the_reader_s_calibration_is_one_and_weighs_both_the_text_and_the_prior():
     found = Calibration.read(reader.HERE / "calibration.json")
     assert found.evidence > 0 < found.prior
-    assert found.is_short_form["model"] > 0 > found.is_short_form["numbered"]
+    assert found.is_short_form["model"] > 0 > max(found.is_short_form["numbered"], found.is_short_form["everyday"])
     assert 0.5 < found.offered_from < 1

@@ -19,6 +19,8 @@ def _answer(expansion: Expansion) -> str:
     """The answer of an expansion, with a question mark if it is not sure."""
     if expansion.evidence == "unlisted":
         return "not listed"
+    if expansion.is_undecided:
+        return "undecided"
     if expansion.long_form is None:
         return "none of the listed senses"
     return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
@@ -26,7 +28,7 @@ def _answer(expansion: Expansion) -> str:
 
 def _probability(expansion: Expansion) -> Text:
     """The probability of an answer: green if it is sure, red from as likely wrong as right, dim if it is none."""
-    if expansion.evidence == "unlisted":
+    if expansion.evidence == "unlisted" or expansion.is_undecided:
         return Text()
     colour = "green" if expansion.sure else "yellow" if expansion.probability > 0.5 else "red"
     return Text(f"{expansion.probability:.0%}", style=colour if expansion.long_form else "dim")

@@ -19,6 +19,7 @@ _NAME = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Nurse|Dear|sister|brother|son|daughter|wife|husband|niece|nephew|aunt|uncle)\.?\s+$",
     re.IGNORECASE,
 )
+_ROMAN = re.compile(r"I{2,3}|VI{1,3}|IX|XI{1,3}")
 _NUMBER = re.compile(r"\d\s{0,2}$")
 _UNITS = frozenset(("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy").split())  # noqa: SIM905
 _WORD = re.compile(r"[A-Za-z'’-]+")
@@ -122,6 +123,9 @@ class Surroundings:
     """1 if it is such a code and appears where a place name would."""
     name: float
     """1 after a title or a word for a relative."""
+    everyday: float
+    """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
+    MAT, SAM, TV, GE, III."""
     word_length: float
     """Its number of characters if it is a word, at most 6, else 0: running text has "pt" and "mg" for words, too."""
 
@@ -167,6 +171,7 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         region=float(region),
         place=float(region and bool(_PLACE.search(before))),
         name=float(bool(_NAME.search(before))),
+        everyday=float(is_everyday(surface)),
         word_length=float(min(len(surface), 6)) if word else 0.0,
     )
 
@@ -176,6 +181,11 @@ def shouting(text: str, mention: Mention) -> float:
     before, after = text[max(0, mention.start - 120) : mention.start], text[mention.end : mention.end + 120]
     neighbours = [*_WORD.findall(before)[-_NEIGHBOURS:], *_WORD.findall(after)[:_NEIGHBOURS]]
     return sum(map(_is_shouted_word, neighbours)) / len(neighbours) if neighbours else 0.0
+
+
+def is_everyday(surface: str) -> bool:
+    """Whether it has a common meaning outside medicine; words and numerals that are often meant medically are not."""
+    return surface.casefold() in reader.everyday() or bool(_ROMAN.fullmatch(surface))
 
 
 def _commonness(surface: str) -> float:

@@ -55,7 +55,7 @@ class Expansion:
     key: str
     """As the inventory, the glossary or the definition writes it: "RA"; if nothing lists it, without a plural s."""
     long_form: str | None
-    """The answer; None if none of the listed senses fits."""
+    """The answer; None if none of the listed senses fits, or the model is undecided."""
     probability: float
     """Probability of the answer, 0 to 1, or of "none of these" if there is no answer; 1 where no model was asked."""
     alternatives: tuple[tuple[str, float], ...]
@@ -67,7 +67,8 @@ class Expansion:
     - `glossary`: the user's own glossary. Where it lists several long forms, the model chooses among them.
     - `inventory`: the inventory lists only this sense, or no other one is at all usual; the model did not decline it.
     - `model`: the model chose among the listed senses.
-    - `abstained`: the model finds that none of the listed senses fits.
+    - `abstained`: the model finds that none of the listed senses fits, or is not certain enough that it is a short
+      form here (`is_undecided`).
     - `unlisted`: it looks like a short form and nothing lists it.
     """
     sure: bool
@@ -76,6 +77,11 @@ class Expansion:
     """If the text defines the short form: start and end of the long form there."""
     warning: DoNotUse | None = None
     """If the short form is written in a way that a safety body advises against: why, and what to write instead."""
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the model declined although some listed sense is likelier than none of them."""
+        return self.evidence == "abstained" and any(share > self.probability for _, share in self.alternatives)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON; alternatives become objects with `long_form` and `probability`."""

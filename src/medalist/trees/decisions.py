@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -44,7 +44,7 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
-        """Read `calibration.json`.
+        """Read `calibration.json`. A sign that it does not name has no weight: it was fitted before the sign was known.
 
         Raises:
             ValueError: it is not one; the message says why.
@@ -53,15 +53,20 @@ class Calibration:
             content = json.loads(path.read_text(encoding="utf-8"))
         try:
             found = cls(**content)
-            missing = {"constant", "model", *SIGNS} ^ set(found.is_short_form)
+            given = set(found.is_short_form)
+            needless, missing = given - {"constant", "model", *SIGNS}, {"constant", "model"} - given
             values = [*found.is_short_form.values(), found.evidence, found.prior]
             finite = all(map(math.isfinite, [*values, found.short_form_from, found.offered_from, found.target]))
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a calibration: {error}") from None
-        if missing or not finite:
-            what = f"is_short_form should have {', '.join(sorted(missing))}" if missing else "a number is not finite"
+        if missing or needless or not finite:
+            what = "a number is not finite"
+            if missing:
+                what = f"is_short_form should have {', '.join(sorted(missing))}"
+            elif needless:
+                what = f"is_short_form has {', '.join(sorted(needless))}, which this version does not know"
             raise ValueError(f"{path} is not a calibration: {what}")
-        return found
+        return replace(found, is_short_form=dict.fromkeys(SIGNS, 0.0) | dict(found.is_short_form))
 
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""

@@ -64,6 +64,16 @@ def word_counts() -> dict[str, int]:
         return {row["word"]: int(row["count"]) for row in csv.DictReader(file, delimiter="\t")}
 
 
+@cache
+def everyday() -> frozenset[str]:
+    """Words, given names and things ("mat", "Sam", "TV") that people also mean when they write them in a note, folded.
+
+    Those whose clinical meaning is among the commonest are left out.
+    """
+    with (HERE / "everyday.csv").open(encoding="utf-8", newline="") as file:
+        return frozenset(row["form"].casefold() for row in csv.DictReader(file))
+
+
 def passages() -> list[Passage]:
     """The passages, with long forms spelt out and nothing marked."""
     with (HERE / "passages.jsonl").open(encoding="utf-8") as file:
