@@ -1,7 +1,7 @@
 """Files of notes, killed and resumed: `medalist expand`, stopped by SIGKILL at random, must end with the same bytes.
 
-The notes are those of the development half of the embedded clinical notes over and over, each with an id of its own;
-with `--tiny`, which is for many notes, their single sentences.
+The notes are those of the development half of the embedded clinical notes over and over, each with an id of its own,
+cut between sentences into pieces of some 250 characters; with `--tiny`, which is for many notes, into sentences.
 One process reads them all, unbroken; then others write a second file, and each is killed at a random moment but the
 last, which ends it. Both files must be equal, byte for byte. The first notes are also read by one call each, whose
 answers must be those of the file.
@@ -37,12 +37,22 @@ from medalist.expansion.expander import Expander
 from medalist.recipe import parse_recipe
 from medalist.runs.train import train
 
+PIECE = 250
+"""Characters after which a note is cut for the reader."""
 
-def texts(*, sentences: bool = False) -> list[str]:
-    """The development half of the clinical notes, or each of their sentences."""
+
+def texts(enough: int = 1) -> list[str]:
+    """The development half of the clinical notes, cut where a sentence or line ends after `enough` characters."""
     with NOTES["clinical-development"].open(encoding="utf-8") as file:
         whole = [json.loads(line)["text"] for line in file]
-    return [part for text in whole for part in re.split(r"(?<=\.)\s|\n", text) if part.strip()] if sentences else whole
+    pieces: list[str] = []
+    for text in whole:
+        begins = 0
+        for end in (*(found.start() for found in re.finditer(r"(?<=\.)\s|\n", text)), len(text)):
+            if end - begins >= enough or end == len(text):
+                pieces.append(text[begins:end].strip())
+                begins = end
+    return list(filter(None, pieces))
 
 
 def write_notes(path: Path, source: list[str], count: int) -> None:
@@ -139,7 +149,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        notes, source = folder / "notes.jsonl", texts(sentences=options.tiny)
+        notes, source = folder / "notes.jsonl", texts(1 if options.tiny else PIECE)
         if not notes.exists():
             write_notes(notes, source, options.notes)
         run = options.run

@@ -31,6 +31,7 @@ NOT_RUN = {
     "server": "Runs until stopped",
     "docker": "Needs Docker",
     "gguf": "Needs llama.cpp",
+    "pipe": "Needs a shell",
 }
 """Why a block marked `sh` is not run by the tests (tests/test_readme.py); any other mark is the name of a file."""
 INTERVAL = re.compile(r"(?<=\d)–(?=\d)")

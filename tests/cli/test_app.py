@@ -3,6 +3,7 @@
 Covers `data`, `evaluate`, `expand`, `options` and `train` too.
 """
 
+import io
 import json
 import re
 import subprocess
@@ -147,6 +148,37 @@ def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tm
     for option in (("--out", "x.csv"), ("--workers", 2), ("--text-column", "x"), ("--format", "brat")):
         assert run(capsys, "expand", tiny_run, "on RA", *option)[2].startswith(f"{option[0]} is for a file of notes")
     assert run(capsys, "expand", tiny_run, tmp_path / "notes.csv", "--out", "x.csv", "--json")[0] == 1
+
+
+def test_expand_reads_notes_on_standard_input_and_gives_what_their_file_gives(tiny_run, capsys, tmp_path, monkeypatch):
+    def pipe(*options):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "notes.csv").read_bytes())))
+        return run(capsys, "expand", tiny_run, "-", *options)
+
+    lines = [f"{number},patientname on RA" for number in range(9)]
+    (tmp_path / "notes.csv").write_text("\n".join(["id,body", *lines, "0,patientname twice"]))
+    columns = ("--text-column", "body")
+    run(capsys, "expand", tiny_run, tmp_path / "notes.csv", *columns, "--out", tmp_path / "out.jsonl")
+    expected = (tmp_path / "out.jsonl").read_text()
+    for options in ((), ("--out", "-")):
+        code, out, err = pipe("--input-format", "csv", *columns, *options)
+        assert (code, out) == (0, expected)
+        assert "Set aside: line 11: its id stands twice" in err and "patientname" not in err
+    assert pipe("--input-format", "csv", *columns, "--out", tmp_path / "piped.jsonl")[0] == 0
+    assert (tmp_path / "piped.jsonl").read_text() == expected
+    for options, said in (
+        (
+            (*columns,),
+            "--text-column is for notes: say with --input-format csv, tsv or jsonl what standard input holds",
+        ),
+        (("--input-format", "csv"), "Standard input has no column text or note_text; it has id, body"),
+        (("--input-format", "csv", "--workers", "2"), "--workers needs a file as --out"),
+        (("--input-format", "jsonl", *columns), "Standard input holds no notes; the first of 11 bad records"),
+    ):
+        code, out, err = pipe(*options)
+        assert (code, out) == (1, "") and err.startswith(said)
+    code, _, err = run(capsys, "expand", tiny_run, "on RA", "--input-format", "csv")
+    assert (code, err) == (1, "--input-format says what standard input or a file holds, not a text\n")
 
 
 @pytest.mark.parametrize("name", ["note.txt", "ward/notes.csv", "Notes.JSONL", "letter.docx"])

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medalist.expansion.notes import NoteFile, holds_many, read_text
+from medalist.expansion import notes as module
+from medalist.expansion.notes import NoteFile, holds_many, piped, read_text
 
 NOTES = [("a", 'Pt "on" RA,\nnow; 37 °C'), ("b", ""), ("c", "x" * 200_000)]
 QUOTED = [(name, '"' + text.replace('"', '""') + '"') for name, text in NOTES]
@@ -38,6 +40,34 @@ def test_json_lines_and_parquet_are_read(tmp_path):
     (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
     assert read(tmp_path / "notes.jsonl") == read(tmp_path / "notes.parquet") == (NOTES, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])
+def test_a_table_that_comes_through_a_pipe_is_read_as_its_file_is(tmp_path, encoding):
+    content = csv_text("\t").encode(encoding)
+    for piped_as in (content, gzip.compress(content)):
+        given = piped(io.BytesIO(piped_as), "tsv")
+        assert read(tmp_path / "Standard input", content=given, table_format="tsv") == (NOTES, [])
+    lines = "".join(json.dumps({"id": name, "text": text}) + "\n" for name, text in NOTES) + "[]"
+    found, [aside] = read(tmp_path / "no file", content=lines.encode(), table_format="jsonl")
+    assert (found, aside[0]) == (NOTES, "line 4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_come_through_a_pipe_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="Parquet cannot be read from standard input"):
+        piped(io.BytesIO(b"PAR1"), "parquet")
+    monkeypatch.setattr(module, "MOST_BYTES", 4)
+    assert piped(io.BytesIO(b"1234"), "csv") == b"1234"
+    with pytest.raises(ValueError, match="Standard input holds more than"):
+        piped(io.BytesIO(b"12345"), "csv")
+
+
+def test_a_format_can_be_given_where_the_name_says_another_or_none(tmp_path):
+    (tmp_path / "notes.txt").write_text(csv_text("|"), newline="")
+    assert read(tmp_path / "notes.txt", table_format="csv") == (NOTES, [])
+    with pytest.raises(ValueError, match=r"is a folder, whose \.txt files are read: it is not csv"):
+        read(tmp_path, table_format="csv")
 
 
 def test_a_folder_is_read_in_order_with_its_line_ends(tmp_path):

@@ -28,13 +28,24 @@ def expand(
         typer.Argument(
             metavar="[TEXT]",
             help="The text, or its file, or notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt, which need --out. "
-            "- or nothing: standard input.",
+            "- or nothing: standard input, one text or, with --input-format, notes.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--out", help="For a file of notes: where the results go, as .jsonl, .csv or .parquet."),
+        typer.Option(
+            "--out",
+            help="For notes: where the results go, as .jsonl, .csv or .parquet; -: to standard output as JSON Lines, "
+            "which is the default for notes on standard input.",
+        ),
+    ] = None,
+    input_format: Annotated[
+        Literal["csv", "tsv", "jsonl", "parquet"] | None,
+        typer.Option(
+            help="What standard input holds (csv, tsv or jsonl), or a file whose name does not say it. Default: one "
+            "text, or by the file's name."
+        ),
     ] = None,
     kind: Annotated[
         Literal["jsonl", "csv", "parquet", "brat", "note-nlp"] | None,
@@ -99,11 +110,12 @@ def expand(
     A file of notes is read shard by shard: run the same command again if it was stopped.
 
     Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo note.txt --glossary ours.csv`,
-    `medalist expand notes.csv --text-column note_text --id-column note_id --out expanded.parquet`
+    `medalist expand notes.csv --text-column note_text --id-column note_id --out expanded.parquet`,
+    `cat notes.jsonl | medalist expand - --input-format jsonl --text-column note_text | jq .expansions`
     """
     from ..expansion.expander import Expander
-    from ..expansion.notes import NoteFile, holds_many, names_file, read_text
-    from ..expansion.outputs import format_of
+    from ..expansion.notes import NoteFile, holds_many, names_file, piped, read_text
+    from ..expansion.outputs import format_of, json_line
     from ..expansion.where import is_hub_id
     from ..tools.decoding import decoded
     from ..tools.progress import say
@@ -119,13 +131,28 @@ def expand(
     if run is not None and not _is_model(run) and (text is None or not is_hub_id(run)):
         raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
     path = Path(text) if text is not None and _exists(text) else None
-    if path is not None and holds_many(path):
-        if output is None:
+    from_pipe = text in (None, "-")
+    if input_format and path is None and not from_pipe:
+        raise ValueError("--input-format says what standard input or a file holds, not a text")
+    if input_format or (path is not None and holds_many(path)):
+        from ..expansion.bulk import Reading, expand_in_turn, expand_notes
+
+        if path is not None and output is None:
             raise ValueError(f"{path} holds many notes: say where the results go with --out")
         if as_json:
-            raise ValueError("--json is for a single text: call --out .jsonl instead")
-        from ..expansion.bulk import Reading, expand_notes
-
+            raise ValueError("--json is for a single text: notes are written to --out .jsonl, or to --out - for a pipe")
+        in_turn = output is None or str(output) == "-"
+        only_files = {"--workers": workers != 1, "--ray": ray is not None, "--format": kind not in (None, "jsonl")}
+        if in_turn and (given := next((name for name, value in only_files.items() if value), None)):
+            raise ValueError(f"{given} needs a file as --out: to standard output, notes go one by one as JSON Lines")
+        source = NoteFile(
+            path=path or Path("Standard input"),
+            text_column=text_column,
+            id_column=id_column,
+            encoding=encoding,
+            table_format=input_format,
+            content=piped(sys.stdin.buffer, input_format) if path is None and input_format else None,
+        )
         reading = Reading(
             run=run,
             engine=engine,
@@ -136,7 +163,12 @@ def expand(
             one_sense_per_text=one_sense_per_text,
             replaced=unsure if replace else None,
         )
-        source = NoteFile(path=path, text_column=text_column, id_column=id_column, encoding=encoding)
+        if output is None or in_turn:
+            for record in expand_in_turn(source, reading):
+                emit(json_line(record))
+            for bad in source.set_aside:
+                say(f"Set aside: {bad.place}: {bad.reason}")
+            return
         account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
         out.print(account_table(account))
         return
@@ -149,11 +181,15 @@ def expand(
         "--ray": ray,
     }
     if given := next((name for name, value in for_notes.items() if value is not None), None):
+        if from_pipe:
+            raise ValueError(
+                f"{given} is for notes: say with --input-format csv, tsv or jsonl what standard input holds"
+            )
         raise ValueError(f"{given} is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt")
     if path is not None:
         content, used = read_text(path, encoding)
     else:
-        raw = sys.stdin.buffer.read() if text in (None, "-") else os.fsencode(str(text))
+        raw = sys.stdin.buffer.read() if from_pipe else os.fsencode(str(text))
         content, used = decoded(raw, "The text", encoding)
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")

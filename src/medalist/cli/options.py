@@ -14,8 +14,8 @@ out = PlainConsole()
 
 
 def emit(text: object) -> None:
-    """Print a result to standard output: as it is to a file, with visible control characters on a terminal."""
-    print(visible(str(text)) if sys.stdout.isatty() else text)
+    """Print a result to standard output at once: as it is to a file, with visible control characters on a terminal."""
+    print(visible(str(text)) if sys.stdout.isatty() else text, flush=True)
 
 
 Overrides = Annotated[

@@ -116,9 +116,14 @@ def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, d
         raise ValueError(f"{path} is not a Parquet file, or is truncated ({error})") from None
 
 
-def json_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Objects of a JSON Lines file (plain or `.gz`) with line numbers; lines that are not objects are quarantined."""
-    with undamaged(path), open_bytes(path) as file:
+def json_records(
+    path: Path, quarantine: Quarantine, content: bytes | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Objects of a JSON Lines file (plain or `.gz`) with line numbers; lines that are not objects are quarantined.
+
+    `content` is what was read already, as for `open_bytes`.
+    """
+    with undamaged(path), open_bytes(path, content) as file:
         for line, raw in enumerate(long_lines(path, file), 1):
             if not raw.strip():
                 continue

@@ -22,7 +22,7 @@ from .. import __version__
 from ..tools.files import replacing
 from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
-from ..tools.progress import say
+from ..tools.progress import say, tracking
 from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
@@ -116,6 +116,22 @@ def expand_notes(
     """
     with alone_in(out):
         return _expand_alone(source, out, reading, kind, workers, ray)
+
+
+def expand_in_turn(source: NoteFile, reading: Reading) -> Iterator[Record]:
+    """Expand each note of a file and give its record as soon as it is read, for standard output; it keeps nothing.
+
+    Raises:
+        ValueError: there are no notes, or one of the arguments is wrong.
+    """
+    count = sum(1 for _ in source)
+    if not count:
+        raise ValueError(f"{source.path} holds no notes{_aside_in_words(source)}")
+    expander, notes = _expander(reading), iter(source)
+    with tracking("Notes", count) as advance:
+        while batch := tuple(islice(notes, SHARD)):
+            yield from _shard_records(expander, batch, reading)
+            advance(len(batch))
 
 
 def _expand_alone(
@@ -219,13 +235,17 @@ def _loaded(reading: Reading, _stamps: object) -> Expander:
 
 def _expand_shard(reading: Reading, shard: _Shard) -> None:
     """Write the records of one shard; runs in a worker."""
-    try:
-        expanded = _expander(reading)([note.text for note in shard.notes])
-    except NonFiniteScoresError as error:  # which knows the texts by number
-        raise NonFiniteScoresError(shard.notes[int(error.text_id)].id) from None
+    records = _shard_records(_expander(reading), shard.notes, reading)
     with replacing(shard.part) as file:
-        for note, one in zip(shard.notes, expanded, strict=True):
-            file.write(json.dumps(_record(note, one, reading.replaced), allow_nan=False) + "\n")
+        file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
+
+
+def _shard_records(expander: Expander, notes: Sequence[Note], reading: Reading) -> list[Record]:
+    try:
+        expanded = expander([note.text for note in notes])
+    except NonFiniteScoresError as error:  # which knows the texts by number
+        raise NonFiniteScoresError(notes[int(error.text_id)].id) from None
+    return [_record(note, one, reading.replaced) for note, one in zip(notes, expanded, strict=True)]
 
 
 def _record(note: Note, expanded: ExpandedText, replaced: Unsure | None) -> Record:

@@ -1,4 +1,4 @@
-"""Reads files of notes one by one, for `bulk`: CSV, JSON Lines, Parquet, or a folder of text files.
+"""Reads files of notes one by one, for `bulk`: CSV, JSON Lines, Parquet, a folder of text files, or standard input.
 
 What cannot be read as a note is set aside by its place, id and reason, never with its text.
 """
@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from numbers import Number
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, get_args
 
 from ..data.rows import Quarantine, json_records, parquet_records, shown_names
 from ..tools.decoding import check_encoding, decoded, marked_encoding
-from ..tools.files import must_exist, open_bytes, open_text, undamaged
+from ..tools.failures import megabytes
+from ..tools.files import MOST_BYTES, must_exist, open_bytes, open_text, undamaged
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 _DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".zip")
+TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+"""How notes stand in a table, for one whose name does not say it."""
 TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
 """Names of the columns unless others are given, in this order."""
 
@@ -53,6 +56,10 @@ class NoteFile:
     """None: the first of `ID_COLUMNS`; without any, rows are numbered from 1."""
     encoding: str | None = None
     """None: by the byte order mark, or else UTF-8, or else Windows-1252."""
+    table_format: TableFormat | None = None
+    """None: by the path's name."""
+    content: bytes | None = None
+    """What was read already, as by `piped`; `path` then only names it, in errors."""
     set_aside: list[SetAside] = field(default_factory=list)
     """What the last complete reading set aside."""
 
@@ -76,18 +83,20 @@ class NoteFile:
 
     def _records(self) -> Iterator[tuple[str, Any, Any]]:
         """Place, id and text of each record, unchecked."""
-        must_exist(self.path)
+        if self.content is None:
+            must_exist(self.path)
         if self.encoding:
             check_encoding(self.encoding)
-        name = self.path.name.lower()
-        if self.path.is_dir():
+        if self.content is None and self.path.is_dir():
+            if self.table_format:
+                raise ValueError(f"{self.path} is a folder, whose .txt files are read: it is not {self.table_format}")
             yield from self._texts()
-        elif name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-            yield from self._table("\t" if ".tsv" in name else ",")
-        elif name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
-            yield from self._objects(name)
+            return
+        kind = self.table_format or _format_of(self.path)
+        if kind in ("csv", "tsv"):
+            yield from self._table("\t" if kind == "tsv" else ",")
         else:
-            raise ValueError(f"{self.path} has an unknown format. Known: {', '.join(TABLES)}, and a folder of .txt")
+            yield from self._objects("row" if kind == "parquet" else "line")
 
     def _texts(self) -> Iterator[tuple[str, Any, Any]]:
         files = sorted(path for path in self.path.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
@@ -103,8 +112,8 @@ class NoteFile:
                 yield name, name[: -len(file.suffix)], text
 
     def _table(self, separator: str) -> Iterator[tuple[str, Any, Any]]:
-        encoding = self.encoding or _encoding(self.path)
-        with undamaged(self.path), open_text(self.path, encoding=encoding, newline="") as file:
+        encoding = self.encoding or _encoding(self.path, self.content)
+        with undamaged(self.path), open_text(self.path, self.content, encoding=encoding, newline="") as file:
             header = file.readline().removeprefix("\ufeff")
             marks = sorted((separator, ";", "\t", "|", ","), key=lambda mark: -header.count(mark))
             columns = next(csv.reader([header], delimiter=marks[0]), [])
@@ -133,9 +142,9 @@ class NoteFile:
                 else:
                     yield place, identifier, row[text_at]
 
-    def _objects(self, name: str) -> Iterator[tuple[str, Any, Any]]:
-        rows, kind = Quarantine(), "row" if name.endswith(".parquet") else "line"
-        records = parquet_records(self.path, rows) if kind == "row" else json_records(self.path, rows)
+    def _objects(self, kind: Literal["row", "line"]) -> Iterator[tuple[str, Any, Any]]:
+        rows = Quarantine()
+        records = parquet_records(self.path, rows) if kind == "row" else json_records(self.path, rows, self.content)
         reported = 0
         keys: tuple[str, str | None] | None = None
         for number, (line, record) in enumerate(records, 1):
@@ -171,6 +180,34 @@ class NoteFile:
         if twice := next((name for name in (text, identifier) if name is not None and names.count(name) > 1), None):
             raise ValueError(f"{self.path} has two columns {twice}: rename or remove one")
         return names.index(text), None if identifier is None else names.index(identifier)
+
+
+def piped(file: IO[bytes], table_format: TableFormat) -> bytes:
+    """The content of a table of notes that comes through a pipe, read to its end and kept in memory only.
+
+    Raises:
+        ValueError: it is Parquet, which is not read in order, or larger than `tools.files.MOST_BYTES`.
+    """
+    if table_format == "parquet":
+        raise ValueError("Parquet cannot be read from standard input: name the file instead")
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"Standard input holds more than {megabytes(MOST_BYTES)}: name a file instead")
+    return content
+
+
+def _format_of(path: Path) -> TableFormat:
+    """The format of a table by its name.
+
+    Raises:
+        ValueError: the name says none.
+    """
+    formats: tuple[TableFormat, ...] = get_args(TableFormat)
+    name = path.name.lower()
+    for known in formats:
+        if name.endswith(tuple(ending for ending in TABLES if known in ending)):
+            return known
+    raise ValueError(f"{path} has an unknown format. Known: {', '.join(TABLES)}, and a folder of .txt")
 
 
 def names_file(argument: str) -> bool:
@@ -213,18 +250,18 @@ def _fault(identifier: Any, text: Any, seen: set[str]) -> str | None:
     return None if isinstance(text, str) else f"its text is of type {type(text).__name__}"
 
 
-def _encoding(path: Path) -> str:
+def _encoding(path: Path, content: bytes | None) -> str:
     """The encoding of a file, found by decoding it piece by piece.
 
     Raises:
         ValueError: it is neither marked nor UTF-8 nor Windows-1252.
     """
-    with undamaged(path), open_bytes(path) as file:
+    with undamaged(path), open_bytes(path, content) as file:
         marked = marked_encoding(file.read(4))
     for name in [marked] if marked else ["utf-8", "cp1252"]:
         decoder = codecs.getincrementaldecoder(name)()
         try:
-            with undamaged(path), open_bytes(path) as file:
+            with undamaged(path), open_bytes(path, content) as file:
                 while piece := file.read(1 << 20):
                     decoder.decode(piece)
                 decoder.decode(b"", final=True)

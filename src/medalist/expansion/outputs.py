@@ -102,7 +102,12 @@ def write_records(records: Iterable[Record], out: Path, kind: Format, *, notes: 
 
 def _write_jsonl(records: Iterable[Record], file: IO[str]) -> None:
     for record in records:
-        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(json_line(record) + "\n")
+
+
+def json_line(record: Record) -> str:
+    """A record as JSON Lines have it, without the end of the line."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
 def _rows(record: Record) -> Iterator[Record]:

@@ -51,17 +51,21 @@ _FOREIGN = {
 """What files begin with, in lower case where they are text, that are often named as something that they are not."""
 
 
-def open_bytes(path: Path) -> IO[bytes]:
+def open_bytes(path: Path, content: bytes | None = None) -> IO[bytes]:
     """Open a file of text for reading; a gzipped one is decompressed, whether or not it is called `.gz`.
+
+    Args:
+        path: the file.
+        content: what was read already, as from standard input; `path` then only names it in errors.
 
     Raises:
         ValueError: it is a known format of another kind.
     """
-    file = path.open("rb")
+    file = path.open("rb") if content is None else io.BufferedReader(cast(io.RawIOBase, io.BytesIO(content)))
     head = file.peek(16)[:32]
     if path.suffix == ".gz" or head.startswith(b"\x1f\x8b"):
         file.close()
-        return cast(IO[bytes], gzip.open(path, "rb"))
+        return cast(IO[bytes], gzip.open(path if content is None else io.BytesIO(content), "rb"))
     what = next((what for mark, what in _FOREIGN.items() if head.startswith(mark) or head.lower().startswith(mark)), "")
     if what:
         file.close()
@@ -69,9 +73,11 @@ def open_bytes(path: Path) -> IO[bytes]:
     return file
 
 
-def open_text(path: Path, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
+def open_text(
+    path: Path, content: bytes | None = None, *, encoding: str = "utf-8", newline: str | None = None
+) -> TextIO:
     """Open a text file for reading, as `open_bytes` does."""
-    return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
+    return io.TextIOWrapper(open_bytes(path, content), encoding=encoding, newline=newline)
 
 
 def read_bytes(path: Path) -> bytes:
