@@ -59,6 +59,7 @@ BY_HAND = {
     "full_size": "--folder {folder}/full --shape small",
     "kills": "--tiny --notes 24 --kills 1 --alone 2",
     "kinds": "--help",
+    "privacy": "--results {folder}/privacy --notes 2 --canaries 1 --epochs 1",
     "reader": "--help",
     "reader_data": "--help",
     "reader_fit": "--help",
