@@ -8,12 +8,14 @@ import pytest
 
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
+from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import Mention, Passage
-from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, verdict
+from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, not_measured, verdict
 from medalist.evaluation.generation import Answer
 from medalist.evaluation.result_files import read_claims
 from medalist.runs import claims as module
 from medalist.runs.claims import check_claims
+from medalist.runs.held_out import HeldOut
 from medalist.runs.report import write_report
 from medalist.runs.run import open_run
 
@@ -27,11 +29,21 @@ NOTES = [
 ITEMS = make_items(NOTES, INVENTORY)
 
 
+QUESTION = {"question": "Is it?", "context": "It is.", "answer": "yes"}
+
+
 @pytest.fixture(scope="module")
 def checked(tiny_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("claims") / "tiny"
     shutil.copytree(tiny_run, folder)
-    found, path = check_claims(open_run(folder), mentions=3)
+    queries, natural, senses = (folder.parent / name for name in ("queries.jsonl", "natural.jsonl", "senses.csv"))
+    rows = [QUESTION | {"pmid": str(n), "context": f"It is {n}."} for n in range(4)]
+    queries.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_jsonl(NOTES, natural)
+    INVENTORY.write(senses)
+    found, path = check_claims(
+        open_run(folder), mentions=3, queries=queries, natural=HeldOut(data=natural, inventory=senses)
+    )
     return folder, found, path
 
 
@@ -55,6 +67,37 @@ def test_accuracies_are_those_of_the_evaluation_and_come_with_a_baseline(checked
     assert row["tuned"] == metrics["slices"]["all"]["tuned"]
     strongest = max(cell["accuracy"]["value"] for cell in metrics["baselines"].values())
     assert row["baseline"].startswith(f"{100 * strongest:.1f} (")
+
+
+def test_queries_and_natural_short_forms_are_those_of_their_evaluations(checked):
+    folder, found, _ = checked
+    for claim, metric, name in (
+        ("queries", "right (queries)", "queries"),
+        ("forgetting", "natural short forms: right (natural)", "natural"),
+    ):
+        [row] = [row for row in found["rows"] if (row["claim"], row["metric"]) == (claim, metric)]
+        cells = json.loads((folder / f"evaluation/{name}/metrics.json").read_text())["slices"]["all"]
+        assert (row["base"], row["tuned"], row["difference"]) == (cells["base"], cells["tuned"], cells["difference"])
+        assert row["difference"]["count"] == 4
+        assert "100.0 (" in row["baseline"], "always yes; the first listed sense"
+
+
+def test_what_was_not_named_is_said_to_be_missing(checked, tmp_path):
+    _, found, _ = checked
+    assert not_measured(found) == []
+    rest = {**found, "rows": [row for row in found["rows"] if "(" not in row["metric"] or "embedded" in row["metric"]]}
+    queries, natural = not_measured(rest)
+    assert "--queries FILE" in queries and "--natural FILE" in natural
+
+
+def test_files_of_the_other_kind_are_refused_before_anything_is_measured(checked, monkeypatch):
+    folder, *_ = checked
+    run, files = open_run(folder), folder.parent
+    monkeypatch.setattr(module, "_measure", lambda *_: pytest.fail("measured"))
+    with pytest.raises(ValueError, match=r"natural\.jsonl does not hold choice questions, as --queries must"):
+        check_claims(run, mentions=3, queries=files / "natural.jsonl")
+    with pytest.raises(ValueError, match=r"queries\.jsonl does not hold marked passages, as --natural must"):
+        check_claims(run, mentions=3, natural=HeldOut(data=files / "queries.jsonl"))
 
 
 def test_a_second_call_measures_nothing_again(checked, monkeypatch):

@@ -26,6 +26,7 @@ PACKAGED = Calibration.read(reader.HERE / "calibration.json")
 def tiny(loaded, monkeypatch):
     """The tiny model in place of the reader's."""
     monkeypatch.setattr("medalist.runs.reader.load_reader", lambda: loaded)
+    return loaded
 
 
 def test_its_results_go_to_the_folder_named_and_none_into_the_package(tiny, tmp_path, capsys):
@@ -55,6 +56,14 @@ def test_it_is_asked_with_the_wording_and_window_that_it_was_tuned_with(tiny, tm
     prompt = PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES)
     key = prediction_key(weights_sha256(reader.ADAPTER), [in_listed_words(passage, inventory)], inventory, prompt)
     assert metrics["about"]["keys"] == {"tuned": key}
+
+
+def test_its_base_answers_the_same_questions_if_asked(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("medalist.runs.reader.load_base", lambda _: tiny)
+    metrics, folder = evaluate_reader(limit=1, output=tmp_path, with_base=True)
+    assert list(metrics["models"]) == ["base", "tuned"] and {"base", "tuned"} <= read_scores(folder).keys()
+    cells = metrics["slices"]["all"]
+    assert cells["difference"]["value"] == 0 and cells["base"]["count"] == cells["tuned"]["count"]
 
 
 def test_own_text_is_measured_with_own_senses(tiny, tmp_path):

@@ -32,6 +32,9 @@ def evaluate(
     revision: Annotated[str | None, typer.Option(help="For a base model: commit, branch or tag of a Hub id.")] = None,
     quantization: Annotated[Quantization, typer.Option(help="For a base model: quantization of its weights.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on this many passages only.")] = None,
+    with_base: Annotated[
+        bool, typer.Option("--with-base", help="For the reader: answer the same questions with its base model too.")
+    ] = False,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -60,6 +63,8 @@ def evaluate(
         "--revision": revision,
         "--quantization": None if quantization == "none" else quantization,
     }
+    if with_base and (target != READER or is_run(Path(READER))):
+        raise ValueError("--with-base is for the reader: a run is evaluated beside its base anyway, so leave it out")
     if is_run(Path(target)):
         if to is not None:
             raise ValueError(f"The results of {target}, a run, go to its own folder: leave out --out")
@@ -68,7 +73,11 @@ def evaluate(
     elif target == READER:
         _refuse(for_base, "the reader comes with its own")
         metrics, folder = evaluate_reader(
-            data or Path("clinical-development"), inventory=inventory, limit=limit, output=to or Path("runs/reader")
+            data or Path("clinical-development"),
+            inventory=inventory,
+            limit=limit,
+            output=to or Path("runs/reader"),
+            with_base=with_base,
         )
     elif data is None:
         raise ValueError(f"{target} is not a run, so name the data to evaluate it on: --data FILE")
@@ -104,9 +113,20 @@ def claims(
     mentions: Annotated[
         int, typer.Option(min=1, help="Number of free-text answers to generate with each model.")
     ] = 100,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="Choice questions, such as PubMedQA's, for the claim that it answers medical queries."),
+    ] = None,
+    natural: Annotated[
+        Path | None,
+        typer.Option(help="Marked passages whose authors chose the short forms: can it still read them?"),
+    ] = None,
+    natural_inventory: Annotated[
+        Path | None, typer.Option(help="Their candidates. Default: the run's inventory.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Test the usual claims about fine-tuning: accuracy, hallucination, relevance, adaptability, safety, cost.
+    """Test the usual claims about fine-tuning: accuracy, hallucination, relevance, queries, adaptability, safety, cost.
 
     The base and the tuned model answer the same questions; each verdict follows from the confidence interval. Takes
     about 9 minutes on 2 cores; `medalist report` shows the table afterwards.
@@ -118,7 +138,15 @@ def claims(
     from ..runs.run import open_run
     from .result_tables import claims_tables
 
-    results, path = check_claims(open_run(run), HeldOut.named(data, inventory), mentions=mentions)
+    if natural_inventory is not None and natural is None:
+        raise ValueError("--natural-inventory belongs to the passages named with --natural: name them too")
+    results, path = check_claims(
+        open_run(run),
+        HeldOut.named(data, inventory),
+        mentions=mentions,
+        queries=queries,
+        natural=None if natural is None else HeldOut(data=natural, inventory=natural_inventory),
+    )
     if as_json:
         emit(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False))
         return

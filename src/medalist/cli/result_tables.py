@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, not_measured
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
@@ -178,6 +178,7 @@ def claims_tables(claims: Claims) -> Iterator[RenderableType]:
                 _named(row["baseline"]),
             )
         yield table
+    yield from not_measured(claims)
 
 
 def _named(baseline: str | None) -> str:

@@ -129,11 +129,15 @@ CLAIMS = {
     "accuracy": "Better accuracy",
     "hallucination": "Fewer hallucinations",
     "relevance": "More relevant answers",
+    "queries": "Answers to medical queries",
     "adaptability": "Adapts to sub-domains",
     "safety": "Ethical footing: harmful mistakes, and knowing when not to answer",
+    "forgetting": "Forgetting: what the base could do before",
     "cost": "What the article does not mention: the price",
 }
 """The article's claims in our words, by the key that rows refer to them with."""
+NATURAL = "natural short forms: right"
+"""How the metric of the row on natural short forms begins."""
 
 
 def claims_by_heading(claims: Claims) -> dict[str, list[ClaimRow]]:
@@ -141,3 +145,18 @@ def claims_by_heading(claims: Claims) -> dict[str, list[ClaimRow]]:
     rows = claims["rows"]
     grouped = {heading: [row for row in rows if row["claim"] == claim] for claim, heading in CLAIMS.items()}
     return {heading: found for heading, found in grouped.items() if found}
+
+
+def not_measured(claims: Claims) -> list[str]:
+    """A line for each row that needs a file that was not named: what it would measure, and what to give."""
+    lines = []
+    if not any(row["claim"] == "queries" for row in claims["rows"]):
+        lines.append(
+            f"{CLAIMS['queries']}: not measured; name choice questions, such as PubMedQA's, with --queries FILE."
+        )
+    if not any(row["metric"].startswith(NATURAL) for row in claims["rows"]):
+        lines.append(
+            "Forgetting, natural short forms: not measured; name marked passages whose authors chose the short forms "
+            "themselves, such as those of `medalist prepare pubmed --kinds defined`, with --natural FILE."
+        )
+    return lines

@@ -301,6 +301,10 @@ class ClaimsBasis(TypedDict):
     texts: list[str]
     """Fingerprints of the texts."""
     adaptation: NotRequired[list[dict[str, str]]]
+    queries: NotRequired[dict[str, str]]
+    """The keys of the evaluation on medical queries, if a file was named."""
+    natural: NotRequired[dict[str, str]]
+    """The same for natural short forms."""
 
 
 class Claims(ClaimsBasis):

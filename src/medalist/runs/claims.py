@@ -1,7 +1,7 @@
 """Tests the article's claims: for each, a metric, figures of base and tuned model, and a verdict based on the interval.
 
-Accuracy and abstention are taken from the evaluation; free generation, dangerous pairs, another kind of text and plain
-English are measured here.
+Accuracy and abstention come from the evaluation, medical queries and natural short forms from further ones on named
+files; free generation, dangerous pairs, another kind of text and plain English are measured here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ..data.passage_files import read_passages
 from ..data.passages import Passage, fingerprint
 from ..data.spelling import plain_words
 from ..evaluation.baselines import copy_else_majority, inventory_baselines, majority
-from ..evaluation.claims_table import make_row, row_of_values, slice_row
+from ..evaluation.claims_table import NATURAL, make_row, row_of_values, slice_row
 from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
 from ..evaluation.predictions import Scores, read_scores, score_texts
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
-from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, ShortFormMetrics
+from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, Metrics, ShortFormMetrics
 from ..models.load import LoadedModel
 from ..tools.files import can_write, replacing
 from .evaluate import RunModels, evaluate_run
@@ -58,7 +58,14 @@ class _Text:
     inventory: Inventory
 
 
-def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tuple[Claims, Path]:
+def check_claims(
+    run: Run,
+    on: HeldOut = OWN_TEST,
+    *,
+    mentions: int = 100,
+    queries: Path | None = None,
+    natural: HeldOut | None = None,
+) -> tuple[Claims, Path]:
     """Measure each claim of the article on a run: the tuned model against the base.
 
     Args:
@@ -66,13 +73,16 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
         on: as for `evaluate_run`, whose existing results are reused. On the test split of its own data, a run that was
             tuned further also gets rows on how well it adapted, there and elsewhere.
         mentions: how many free answers to generate with each model, for mentions sampled at random.
+        queries: choice questions of medicine, such as PubMedQA's; None: that claim is left out.
+        natural: marked passages whose authors chose the short forms themselves, with their inventory; None: left out.
+            Texts that the run was trained on do not count in either.
 
     Returns:
-        The content of `claims.json`, and its path beside the evaluation's `metrics.json`.
+        The content of `claims.json`, and its path beside the evaluation's `metrics.json`; reused if nothing is missing.
 
     Raises:
-        FileNotFoundError: training has not finished.
-        ValueError: the data consists of choice questions.
+        FileNotFoundError: training has not finished, or a file does not exist.
+        ValueError: the data consists of choice questions, or `queries` does not.
     """
     run.trained_to_end()
     use_threads(run.recipe)
@@ -83,6 +93,7 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
         raise ValueError(f"{held.folder} cannot be written to, and the claims are kept there: copy the run elsewhere")
     metrics, folder = evaluate_run(run, on)
     assert metrics["kind"] == "short forms", "as is the held-out data"
+    beside = _evaluated_beside(run, queries, natural)
     path = folder / CLAIMS_FILE
     notes, senses = probes.dangerous_pairs()
     dangerous = _Text(passages=notes, inventory=senses)
@@ -95,6 +106,7 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
     }
     if "adaptation" in metrics:
         made_of["adaptation"] = metrics["adaptation"]["keys"]
+    made_of |= {name: found["about"]["keys"] for name, found in beside.items()}  # type: ignore[typeddict-item]
     known = read_claims(folder)
     if known is not None and made_of.items() <= known.items():
         return known, path
@@ -108,12 +120,40 @@ def check_claims(run: Run, on: HeldOut = OWN_TEST, *, mentions: int = 100) -> tu
         *_generation_rows(asked, measured, _strongest_baseline(asked, run.trained, held.inventory), resamples),
         *_adaptability_rows(metrics, elsewhere, measured, run.trained, resamples),
         *_safety_rows(choice, read_scores(folder), dangerous, measured, resamples),
-        *_cost_rows(asked, measured, resamples),
+        *_queries_and_natural_rows(beside),
+        _perplexity_row(measured, resamples),
+        _seconds_row(asked, measured, resamples),
     ]
     claims: Claims = {**made_of, "rows": rows}
     with replacing(path) as file:
         json.dump(claims, file, indent=1, ensure_ascii=False, allow_nan=False)
     return claims, path
+
+
+def _evaluated_beside(run: Run, queries: Path | None, natural: HeldOut | None) -> dict[str, Metrics]:
+    """The evaluations on the files that were named, by their keys in `ClaimsBasis`."""
+    found = {}
+    for name, wanted, on in (
+        ("queries", "choice questions", HeldOut(data=queries) if queries else None),
+        ("natural", "marked passages", natural),
+    ):
+        if on is not None and bool(held_out(run, on).quizzes) != (name == "queries"):
+            raise ValueError(f"{on.data} does not hold {wanted}, as --{name} must")
+        if on is not None:
+            found[name] = evaluate_run(run, on)[0]
+    return found
+
+
+def _queries_and_natural_rows(beside: dict[str, Metrics]) -> list[ClaimRow]:
+    """A row for each of these evaluations, without texts that the run was trained on."""
+    rows = []
+    for name, claim, metric in (("queries", "queries", "right"), ("natural", "forgetting", NATURAL)):
+        if name in beside:
+            about, slices = beside[name]["about"], beside[name]["slices"]
+            cells = slices.get("passage not in training data", slices["all"])
+            file = Path(about["data"]).name.split(".")[0]
+            rows.append(slice_row(claim, f"{metric} ({file})", cells, beside[name]["baselines"]))
+    return rows
 
 
 def _measure(
@@ -293,7 +333,7 @@ def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> ClaimRow:
     nats, p = found
     value, low, high = (float(np.expm1(end)) for end in (nats.value, nats.low, nats.high))
     return make_row(
-        "cost",
+        "forgetting",
         "perplexity of plain English",
         Estimate(value, low, high, nats.count).difference(p),
         base=cells["base"],
@@ -303,11 +343,8 @@ def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> ClaimRow:
     )
 
 
-def _cost_rows(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> list[ClaimRow]:
+def _seconds_row(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> ClaimRow:
     fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
     items = [asked[n] for n in fits]
     seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}
-    return [
-        _perplexity_row(measured, resamples),
-        row_of_values("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower"),
-    ]
+    return row_of_values("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower")

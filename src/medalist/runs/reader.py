@@ -14,7 +14,7 @@ from ..data.sources.choices import is_choices
 from ..evaluation.results import Metrics
 from ..evaluation.short_forms import Knowledge
 from ..models.base import EMBEDDED, weights_sha256
-from ..models.load import LoadedModel
+from ..models.load import LoadedModel, load_base
 from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
 from ..tools.progress import say
@@ -43,6 +43,7 @@ def evaluate_reader(
     inventory: Path | None = None,
     limit: int | None = None,
     output: Path = Path("runs/reader"),
+    with_base: bool = False,
 ) -> tuple[Metrics, Path]:
     """Evaluate the reader, with its calibration; it is the model "tuned" of the results.
 
@@ -54,6 +55,7 @@ def evaluate_reader(
         inventory: the candidates; None: the reader's own, which also knows other wordings of its long forms.
         limit: the maximum number of passages; None: all.
         output: the folder in which `evaluation/<data>/` is written.
+        with_base: answer the same questions with its base model too.
 
     Returns:
         The metrics, and the folder that holds them.
@@ -79,8 +81,12 @@ def evaluate_reader(
         quarantine=quarantine,
         about={"data": str(data), "run": READER, "base": EMBEDDED},
     )
+    models = {"tuned": EvaluatedModel(weights=weights_sha256(reader.ADAPTER), load=load_reader)}
+    if with_base:
+        base = load_base(EMBEDDED)
+        models = {"base": EvaluatedModel(weights=base.identity.sha256, load=lambda: base), **models}
     metrics = evaluate(
-        {"tuned": EvaluatedModel(weights=weights_sha256(reader.ADAPTER), load=load_reader)},
+        models,
         on,
         PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
         EvaluationSettings(),

@@ -16,7 +16,7 @@ from ..data.passages import NONE_OF_THESE, words_around
 from ..data.quizzes import Quiz
 from ..data.sources.choices import read_choices
 from ..evaluation.baselines import INVENTORY_ALONE
-from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, not_measured
 from ..evaluation.metrics import softmax
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.predictions import Scores, read_scores
@@ -97,6 +97,7 @@ def write_report(run: Run) -> Path:
                 "before": _before(metrics["models"]),
                 "gained": _most_changed(metrics),
                 "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
+                "not_measured": not_measured(claims) if claims else [],
                 "examples": [asdict(example) for example in _examples(run, folder, metrics)],
             }
         )
