@@ -1,7 +1,9 @@
 """What `import medalist` offers: pinned, so that a name is never lost by accident."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import medalist
 
@@ -9,16 +11,22 @@ import medalist
 def test_the_public_names_are_these():
     assert medalist.__all__ == [
         "DoNotUse", "ExpandedText", "Expander", "Expansion", "HeldOut", "Inventory", "MedalSettings", "Mention",
-        "Passage", "Plan", "PubmedSettings", "Question", "Recipe", "Sense", "TokenTree", "build_tree", "check_claims",
-        "evaluate_base", "evaluate_run", "export_gguf", "export_merged", "find_definitions", "further_recipe",
-        "load_base", "load_recipe", "make_plan", "open_run", "prepare", "prepare_medal", "prepare_pubmed", "publish",
-        "pull", "read_passages", "train", "write_jsonl", "write_parquet", "write_report",
+        "Passage", "Plan", "PubmedSettings", "Question", "Recipe", "Sense", "TextSettings", "TokenTree", "build_tree",
+        "check_claims", "check_privacy", "evaluate_base", "evaluate_reader", "evaluate_run", "export_gguf",
+        "export_merged", "find_definitions", "further_recipe", "load_base", "load_recipe", "make_plan", "open_run",
+        "prepare", "prepare_medal", "prepare_pubmed", "prepare_text", "publish", "pull", "read_passages", "train",
+        "write_jsonl", "write_parquet", "write_report",
     ]  # fmt: skip
 
 
 def test_every_public_name_imports_and_is_documented():
     for name in medalist.__all__:
         assert (getattr(medalist, name).__doc__ or "").strip(), name
+
+
+def test_the_python_reference_shows_every_public_name_once():
+    page = (Path(__file__).parent.parent / "docs/python.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: medalist\.(\w+)$", page, re.MULTILINE)) == medalist.__all__
 
 
 def test_a_public_name_is_never_the_module_of_that_name():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .corpora.medal import MedalSettings, prepare_medal
     from .corpora.pubmed import PubmedSettings, prepare_pubmed
+    from .corpora.text_corpus import TextSettings, prepare_text
     from .data.definitions import find_definitions
     from .data.inventory import Inventory, Sense
     from .data.passage_files import read_passages, write_jsonl, write_parquet
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from .runs.held_out import HeldOut
     from .runs.parents import further_recipe
     from .runs.prepare import prepare
+    from .runs.privacy import check_privacy
+    from .runs.reader import evaluate_reader
     from .runs.report import write_report
     from .runs.run import open_run
     from .runs.train import train
@@ -50,10 +53,13 @@ _HOME = {
     "Question": "trees.prompt",
     "Recipe": "recipe",
     "Sense": "data.inventory",
+    "TextSettings": "corpora.text_corpus",
     "TokenTree": "trees.tree",
     "build_tree": "trees.tree",
     "check_claims": "runs.claims",
+    "check_privacy": "runs.privacy",
     "evaluate_base": "runs.evaluate",
+    "evaluate_reader": "runs.reader",
     "evaluate_run": "runs.evaluate",
     "export_gguf": "sharing.export",
     "export_merged": "sharing.export",
@@ -66,6 +72,7 @@ _HOME = {
     "prepare": "runs.prepare",
     "prepare_medal": "corpora.medal",
     "prepare_pubmed": "corpora.pubmed",
+    "prepare_text": "corpora.text_corpus",
     "publish": "sharing.publish",
     "pull": "sharing.pull",
     "read_passages": "data.passage_files",
@@ -91,10 +98,13 @@ __all__ = [
     "Question",
     "Recipe",
     "Sense",
+    "TextSettings",
     "TokenTree",
     "build_tree",
     "check_claims",
+    "check_privacy",
     "evaluate_base",
+    "evaluate_reader",
     "evaluate_run",
     "export_gguf",
     "export_merged",
@@ -107,6 +117,7 @@ __all__ = [
     "prepare",
     "prepare_medal",
     "prepare_pubmed",
+    "prepare_text",
     "publish",
     "pull",
     "read_passages",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medalist.models.licences import licence_file, licence_of
+from medalist.models.licences import find_licence_file, licence_of
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_llamas_notices_are_those_that_its_licences_require():
 def test_llamas_licence_must_be_published_with_the_model(tmp_path):
     licence = licence_of("meta-llama/Meta-Llama-3-8B")
     with pytest.raises(ValueError, match="--license-file"):
-        licence_file(licence, tmp_path)
+        find_licence_file(licence, tmp_path)
     (tmp_path / "LICENSE").write_text("text")
-    assert licence_file(licence, tmp_path) == tmp_path / "LICENSE"
-    assert licence_file(licence_of("HuggingFaceTB/SmolLM2-135M"), tmp_path) is None
+    assert find_licence_file(licence, tmp_path) == tmp_path / "LICENSE"
+    assert find_licence_file(licence_of("HuggingFaceTB/SmolLM2-135M"), tmp_path) is None
     with pytest.raises(ValueError, match="is not a file"):
-        licence_file(licence, tmp_path, given=tmp_path / "gone")
+        find_licence_file(licence, tmp_path, given=tmp_path / "gone")

@@ -282,7 +282,7 @@ def test_a_base_without_a_hub_id_and_one_without_a_licence_are_refused(sample_ru
 def test_llama_goes_out_with_its_tag_its_words_its_notice_and_its_licence(sample_run, tmp_path):
     text = tmp_path / "LICENSE"
     text.write_text("the licence")
-    base = {"base_id": f"meta-llama/Meta-Llama-3-8B@{'a' * 40}", "license_file": text}
+    base = {"base_id": f"meta-llama/Meta-Llama-3-8B@{'a' * 40}", "licence_file": text}
     with pytest.raises(ValueError, match=r'to begin with "Llama 3": me/tiny does not; me/Llama-3-tiny would do'):
         plan_publication(sample_run, "me/tiny", **base)
     with pytest.raises(ValueError, match=r"a copy of it to be published with the model"):

@@ -79,8 +79,7 @@ def inventory(
         raise FileExistsError(f"{result} exists already: name another file, or remove it")
     merged = Inventory.merged([Inventory.read(path) for path in files])
     merged.write(result)
-    senses = sum(map(len, merged.senses.values()))
-    emit(f"{result}: {len(merged):,} short forms, {senses:,} senses")
+    emit(f"{result}: {len(merged):,} short forms, {merged.num_senses:,} senses")
 
 
 VERBS = (audit, inventory)

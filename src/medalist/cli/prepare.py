@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..tools.progress import console as remarks
-from .options import emit
+from .options import Overrides, emit
 
 
 class _RecipeByDefault(TyperGroup):
@@ -48,10 +48,7 @@ MaxBadRows = Annotated[float, typer.Option(min=0, max=1, help="Stop if more than
 @app.command()
 def recipe(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False),
-    ] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Read, mark and split a recipe's data, and report what was read and what was set aside and why.
 

@@ -94,7 +94,7 @@ def confirmed(question: str) -> bool:
 
 
 def publish(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)],
+    run: RunFolder,
     repo: Annotated[
         str, typer.Option(help="The repository, user/name; created if it does not exist.", show_default=False)
     ],
@@ -123,8 +123,9 @@ def publish(
     licence: Annotated[
         str | None, typer.Option("--license", help="Licence of the base, as the Hub names it: apache-2.0, mit, ...")
     ] = None,
-    license_file: Annotated[
-        Path | None, typer.Option(help="The text of the base's licence, if it must be included (Llama).")
+    licence_file: Annotated[
+        Path | None,
+        typer.Option("--license-file", help="The text of the base's licence, if it must be included (Llama)."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent, and the model card; send nothing.")
@@ -151,7 +152,7 @@ def publish(
         own_data=own_data,
         base_id=base_id,
         licence=licence,
-        license_file=license_file,
+        licence_file=licence_file,
     )
     remarks.print(publication_table(publication))
     if dry_run:

@@ -168,9 +168,9 @@ def _build(
         "inventory": {
             "origin": origin,
             "short_forms": len(listed),
-            "senses": sum(map(len, listed.senses.values())),
+            "senses": listed.num_senses,
             "mined_short_forms": len(mined),
-            "mined_senses": sum(map(len, mined.senses.values())),
+            "mined_senses": mined.num_senses,
         },
         **counts,
         "rows_read": quarantine.total,

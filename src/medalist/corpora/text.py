@@ -29,32 +29,8 @@ _LABELLED = re.compile(
 )
 """A letter or Roman numeral that only labels or numbers something: vitamin D, stage II."""
 
-
 _SMALL_WORDS = frozenset(
-    [
-        "to",
-        "for",
-        "at",
-        "and",
-        "after",
-        "before",
-        "with",
-        "without",
-        "no",
-        "from",
-        "of",
-        "in",
-        "on",
-        "as",
-        "or",
-        "is",
-        "are",
-        "was",
-        "than",
-        "per",
-        "by",
-        "until",
-    ]
+    "to for at and after before with without no from of in on as or is are was than per by until".split()
 )
 """Long forms of symbols such as "@", "c̄" or "→" that occur in nearly every sentence.
 

@@ -123,7 +123,7 @@ def _build(
     parts = [f"{number:05}.parquet" for number in range(chosen["blocks"])]
     stage(_type, parts, "typed", "Typing")
     inventory = _inventory(settings)
-    if not any(sense.count for senses in inventory.senses.values() for sense in senses):
+    if not inventory.has_counts:
         inventory = _counted(inventory, chosen["long_forms"])
     inventory.write(work / "inventory.csv")
     splits = _splits(work, parts, inventory, runs, settings)
@@ -146,7 +146,7 @@ def _build(
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),
-            "senses": sum(map(len, inventory.senses.values())),
+            "senses": inventory.num_senses,
         },
         "rows_read": quarantine.total,
         "rows_quarantined": quarantine.summary(),

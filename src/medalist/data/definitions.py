@@ -224,7 +224,7 @@ def _shortens(short_form: str, word: str) -> bool:
 
 
 _NO_BEGINNING = SMALL | frozenset(
-    "are as is its our than that their these this those using was we were which who".split()  # noqa: SIM905
+    "are as is its our than that their these this those using was we were which who".split()
 )
 
 

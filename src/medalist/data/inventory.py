@@ -177,6 +177,16 @@ class Inventory:
     def __len__(self) -> int:
         return len(self.senses)
 
+    @property
+    def num_senses(self) -> int:
+        """Senses of all short forms together."""
+        return sum(map(len, self.senses.values()))
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether any sense has a count, so that the prior is not uniform."""
+        return any(sense.count for senses in self.senses.values() for sense in senses)
+
     def long_forms(self, short_form: str) -> tuple[str, ...]:
         """Long forms of a short form, most frequent first; empty if the short form is unknown."""
         return tuple(sense.long_form for sense in self.senses.get(short_form, ()))

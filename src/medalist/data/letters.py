@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# A string of words is easier to read and extend than a list of strings, hence the SIM905 exceptions.
-SMALL = frozenset("a an and at by de for from in la of on or the to with".split())  # noqa: SIM905
+SMALL = frozenset("a an and at by de for from in la of on or the to with".split())
 """Words that a short form may pass over."""
 _WORD = re.compile(r"[^\W_]+")
 _OPENING = "([{\"'“‘"

@@ -21,83 +21,20 @@ _NAME = re.compile(
 )
 _ROMAN = re.compile(r"I{2,3}|VI{1,3}|IX|XI{1,3}")
 _NUMBER = re.compile(r"\d\s{0,2}$")
-_UNITS = frozenset(("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy").split())  # noqa: SIM905
+_UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy".split())
 _WORD = re.compile(r"[A-Za-z'’-]+")
 _REGIONS = frozenset(
-    [
-        "AL",
-        "AK",
-        "AZ",
-        "AR",
-        "CA",
-        "CO",
-        "CT",
-        "DE",
-        "FL",
-        "GA",
-        "HI",
-        "ID",
-        "IL",
-        "IN",
-        "IA",
-        "KS",
-        "KY",
-        "LA",
-        "ME",
-        "MD",
-        "MA",
-        "MI",
-        "MN",
-        "MS",
-        "MO",
-        "MT",
-        "NE",
-        "NV",
-        "NH",
-        "NJ",
-        "NM",
-        "NY",
-        "NC",
-        "ND",
-        "OH",
-        "OK",
-        "OR",
-        "PA",
-        "RI",
-        "SC",
-        "SD",
-        "TN",
-        "TX",
-        "UT",
-        "VT",
-        "VA",
-        "WA",
-        "WV",
-        "WI",
-        "WY",
-        "DC",
-        "AB",
-        "BC",
-        "MB",
-        "NB",
-        "NL",
-        "NS",
-        "ON",
-        "PE",
-        "QC",
-        "SK",
-        "UK",
-        "US",
-        "USA",
-        "EU",
-    ]
+    (
+        "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK "
+        "OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC AB BC MB NB NL NS ON PE QC SK UK US USA EU"
+    ).split()
 )
 """States of the United States, provinces of Canada, and a few larger places."""
 _NEIGHBOURS = 3
 _COMMON = 500
 """Minimum number of occurrences in running text for a word to be taken only as a word."""
 _EVERYWHERE = 20_000
-"""So many occurrences has a word that is in nearly every sentence, so that it is hardly ever meant as a short form."""
+"""Minimum number of occurrences for a word to be in nearly every sentence, so that it is hardly ever a short form."""
 _ORDINARY = 50
 """A word with more occurrences in running text than this counts as ordinary."""
 

@@ -19,15 +19,9 @@ from .metrics import Floats
 
 _LEARNT = r"\b[^\W\d]{2,}\b"
 
-
 FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR = "first listed sense", "prior alone", "prior alone (uniform: no counts)"
 INVENTORY_ALONE = (FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR)
 """The baselines that know the inventory alone; the third stands for the second where nothing was counted."""
-
-
-def has_counts(inventory: Inventory) -> bool:
-    """Whether the inventory has a count for any sense, and so a prior that is not uniform."""
-    return any(sense.count for senses in inventory.senses.values() for sense in senses)
 
 
 def inventory_baselines(items: Sequence[Item], inventory: Inventory) -> dict[str, Floats]:
@@ -39,7 +33,7 @@ def inventory_baselines(items: Sequence[Item], inventory: Inventory) -> dict[str
     """
     wanted = np.array([-1 if item.gold is None else item.gold for item in items])
     first: Floats = (wanted == 0).astype(float)
-    if not has_counts(inventory):
+    if not inventory.has_counts:
         uniform = [0.0 if item.gold is None else 1 / len(item.candidates) for item in items]
         return {FIRST_LISTED: first, UNIFORM_PRIOR: np.array(uniform)}
     usual = np.array([majority(item.mention.short_form, item.candidates, inventory) for item in items])

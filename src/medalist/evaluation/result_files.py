@@ -1,4 +1,4 @@
-"""Reads `metrics.json` and `claims.json`, and refuses files that do not have the shape defined in `results`."""
+"""Finds and reads `metrics.json` and `claims.json`; refuses files that do not have the shape defined in `results`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ _METRICS: TypeAdapter[Metrics] = TypeAdapter(Annotated[Metrics, Discriminator("k
 _CLAIMS: TypeAdapter[Claims] = TypeAdapter(Claims)
 _SHARES: TypeAdapter[dict[str, Share]] = TypeAdapter(dict[str, Share])
 _LABELS: TypeAdapter[dict[str, LabelFigures]] = TypeAdapter(dict[str, LabelFigures])
+
+
+def evaluation_folders(run: Path) -> list[Path]:
+    """The folders of a run's evaluations: that of its own test split, then the others by name."""
+    folders = (path.parent for path in run.glob(f"evaluation/*/{METRICS_FILE}"))
+    return sorted(folders, key=lambda folder: (folder.name != "test", folder.name))
 
 
 def read_metrics(folder: Path) -> Metrics:

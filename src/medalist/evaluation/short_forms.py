@@ -18,7 +18,6 @@ from ..trees.decisions import Calibration
 from .baselines import (
     BagOfWords,
     copy_else_majority,
-    has_counts,
     inventory_baselines,
     majority,
 )
@@ -133,7 +132,7 @@ def _baseline_answers(items: Sequence[Item], inventory: Inventory, knowledge: Kn
         fallback = np.array([majority(item.mention.short_form, item.candidates, *counts) for item in items])
         answers["majority (training counts)"] = fallback
         answers["copy, else majority (training counts)"] = copied(*counts)
-    if has_counts(inventory):
+    if inventory.has_counts:
         answers["copy, else prior alone"] = copied(inventory)
     elif knowledge.trained is None:
         answers["copy, else first listed sense"] = copied(inventory)

@@ -112,7 +112,7 @@ def _of_card(card: Path) -> str | None:
     return named if isinstance(named, str) and _ID.fullmatch(named) else None
 
 
-def licence_file(licence: Licence, folder: Path | None, *, given: Path | None = None) -> Path | None:
+def find_licence_file(licence: Licence, folder: Path | None, *, given: Path | None = None) -> Path | None:
     """The copy of the licence that must be published with a model: the one given, or the one beside the base.
 
     Returns:

@@ -17,7 +17,7 @@ from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
 from ..evaluation.comparison import Export
 from ..evaluation.offers import offer_rows, right_rows, wrong_at
 from ..evaluation.privacy import privacy_in_words
-from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
+from ..evaluation.result_files import evaluation_folders, read_claims, read_metrics
 from ..evaluation.results import Calibrated, ClaimRow, Metrics, calibrated_of
 from ..evaluation.shares import Slice, right, shown_slices, strongest_baseline, without_words
 from ..models.base import EMBEDDED
@@ -84,12 +84,8 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
     destination = destination or Destination(
         base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id)
     )
-    folders = sorted(
-        (path.parent for path in run.folder.glob(f"evaluation/*/{METRICS_FILE}")),
-        key=lambda f: (f.name != "test", f.name),
-    )
     evaluations: list[Evaluation] = []
-    for folder in folders:
+    for folder in evaluation_folders(run.folder):
         metrics = read_metrics(folder)
         if destination.with_words is not None and folder.name not in destination.with_words:
             metrics["slices"] = without_words(metrics["slices"])

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ..evaluation.baselines import FIRST_LISTED
 from ..evaluation.results import AdaptationRow, Calibrated, ModelFigures
-from ..evaluation.shares import Slice, right
+from ..evaluation.shares import FEWEST, Slice, right
 from ..tools.pages import Measured
 
 BASE, PARENT, TUNED, BASELINE, GRID = "#8a94a6", "#7a5195", "#0b6e6e", "#c26a1b", "#e3e7ec"
@@ -58,9 +58,9 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> Figure:
-    """Accuracy of the models and the strongest baseline on each slice of 10 questions or more, with 95 % intervals."""
+    """Accuracy, with 95 % intervals, of the models and the strongest baseline on each slice of enough questions."""
     with rc_context(STYLE):
-        names = [name for name in slices if slices[name]["count"] >= 10] or list(slices)
+        names = [name for name in slices if slices[name]["count"] >= FEWEST] or list(slices)
         figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
         axes: Axes = figure.subplots()
         shift = _shifts([model for model in COLOURS if model in slices[names[0]]])

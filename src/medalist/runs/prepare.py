@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -36,9 +36,20 @@ from ..data.unmatched import nearest, unmatched
 from ..recipe import DataSettings, Recipe
 from ..tools.files import must_exist, replacing, writing_folder
 from .parents import parent_run, replayed
-from .prepared import DataAccount, Prepared, PreparedSettings, ShortFormAccount, is_prepared, open_prepared
+from .prepared import (
+    ACCOUNT_FILE,
+    DataAccount,
+    Prepared,
+    PreparedSettings,
+    ShortFormAccount,
+    is_prepared,
+    open_prepared,
+)
 from .reading import read_beside, read_sources
 from .run import Run
+
+_SHOWN = 20
+"""How many of the senses that cannot be used the account keeps."""
 
 
 def data_folder(recipe: Recipe) -> Path:
@@ -107,22 +118,28 @@ def _write_account(
         "rows_quarantined": quarantine.summary(),
         "fingerprint": {split: fingerprint(part) for split, part in splits.items()} | more.get("fingerprint", {}),
     }
-    with replacing(folder / "data.json") as file:
+    with replacing(folder / ACCOUNT_FILE) as file:
         json.dump(account, file, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _write(recipe: Recipe, folder: Path) -> None:
-    settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
-    inventory, found = read_sources(recipe, folder, quarantine)
-    limits, parent = _limits(settings), parent_run(recipe)
+def _marked_splits(
+    recipe: Recipe, found: Mapping[Split, Iterable[Passage]], inventory: Inventory
+) -> tuple[dict[Split, list[Passage]], int]:
+    """The passages of each split as they are trained on and evaluated, and the number left out without a mention.
+
+    Golds are spelt as the inventory lists them, held-out senses or short forms are taken out, and words that only look
+    like a short form are marked.
+    """
+    settings, limits = recipe.data, _limits(recipe.data)
+    # Two inventories, or a person and an inventory, may spell a sense differently; one spelling is offered.
+    respelt = recipe.model.parent is not None or settings.source == "table"
     kept = partial(hold_out, share=settings.hold_out_share, seed=recipe.seed)
     splits: dict[Split, list[Passage]] = {}
     without = 0
     for split, part in found.items():
         splits[split] = []
         for passage in part:
-            # Two inventories, or a person and an inventory, may spell a sense differently; one spelling is offered.
-            if parent is not None or settings.source == "table":
+            if respelt:
                 passage = as_listed(passage, inventory)
             if settings.hold_out != "nothing":
                 passage = kept(passage, split, settings.hold_out)
@@ -140,6 +157,13 @@ def _write(recipe: Recipe, folder: Path) -> None:
                 break
             else:
                 splits[split].append(marked)
+    return splits, without
+
+
+def _write(recipe: Recipe, folder: Path) -> None:
+    settings, quarantine = recipe.data, Quarantine(limit=recipe.data.max_bad_rows)
+    inventory, found = read_sources(recipe, folder, quarantine)
+    splits, without = _marked_splits(recipe, found, inventory)
     if not any(splits.values()):
         raise ValueError(
             f"No passage in {settings.path or settings.source} has a marked short form. Is {inventory.origin} the "
@@ -159,7 +183,7 @@ def _write(recipe: Recipe, folder: Path) -> None:
         "inventory": {
             "origin": inventory.origin,
             "short_forms": len(inventory),
-            "senses": sum(map(len, inventory.senses.values())),
+            "senses": inventory.num_senses,
         },
         "distractors": {
             split: sum(m.long_form == NONE_OF_THESE for p in part for m in p.mentions) for split, part in splits.items()
@@ -172,17 +196,13 @@ def _write(recipe: Recipe, folder: Path) -> None:
             {"short_form": s, "long_form": name, "mentions": count, "nearest": nearest(s, name, inventory)}
             for (s, name), count in list(missed.items())[:_SHOWN]
         ]
-    if parent is not None:
+    if (parent := parent_run(recipe)) is not None:
         replay = _replay(recipe, parent, inventory, splits)
         write_parquet(replay, folder / "replay.parquet")
         more["replay"] = {"passages": len(replay), "mentions": sum(len(p.mentions) for p in replay)}
         more["fingerprint"] = {"replay": fingerprint(replay)}
     _write_beside(recipe, folder, more)
     _write_account(recipe, folder, splits, quarantine, more)
-
-
-_SHOWN = 20
-"""How many of the senses that cannot be used the account keeps."""
 
 
 def _in_words(sense: tuple[str, str], inventory: Inventory) -> str:

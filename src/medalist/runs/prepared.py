@@ -115,7 +115,7 @@ class Prepared:
 
 def is_prepared(folder: Path) -> bool:
     """Whether a folder holds complete prepared data."""
-    return (folder / "data.json").exists()  # it is written last
+    return (folder / ACCOUNT_FILE).exists()  # it is written last
 
 
 def open_prepared(folder: Path) -> Prepared:

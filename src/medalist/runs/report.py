@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import numpy as np
 import yaml
+from matplotlib.figure import Figure
 
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
@@ -19,9 +20,9 @@ from ..evaluation.baselines import INVENTORY_ALONE
 from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, not_measured
 from ..evaluation.metrics import softmax
 from ..evaluation.offers import offer_rows, right_rows
-from ..evaluation.predictions import Scores, read_scores
+from ..evaluation.predictions import PREDICTIONS_FILE, Scores, read_scores
 from ..evaluation.privacy import SIGNALS, privacy_in_words
-from ..evaluation.result_files import METRICS_FILE, read_claims, read_metrics
+from ..evaluation.result_files import evaluation_folders, read_claims, read_metrics
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
 from ..evaluation.shares import FEWEST, Difference, answerers, right, short_name, shown_slices, strongest_baseline
 from ..recipe import dump_recipe
@@ -56,10 +57,7 @@ def write_report(run: Run) -> Path:
     Raises:
         FileNotFoundError: the run has not been evaluated.
     """
-    folders = sorted(
-        (path.parent for path in run.folder.glob(f"evaluation/*/{METRICS_FILE}")),
-        key=lambda folder: (folder.name != "test", folder.name != PARENT_TEST, folder.name),
-    )
+    folders = sorted(evaluation_folders(run.folder), key=lambda folder: folder.name not in ("test", PARENT_TEST))
     if not folders:
         raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
     log = appended_objects(run.folder / "log.jsonl")
@@ -69,38 +67,9 @@ def write_report(run: Run) -> Path:
         drawn["adaptation"] = figures.gain_and_loss(adapted["rows"])
     sections = []
     for folder in folders:
-        metrics = read_metrics(folder)
-        slices = metrics["slices"]
-        metrics["slices"] = shown_slices(slices)
-        own = {
-            f"{folder.name}-slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
-            f"{folder.name}-reliability": figures.reliability_diagram(metrics["models"]),
-            f"{folder.name}-risk-coverage": figures.risk_coverage_curve(metrics["models"]),
-        }
-        calibrated = calibrated_of(metrics)
-        if calibrated is not None:
-            own[f"{folder.name}-offered"] = figures.offered_curve(calibrated)
+        section, own = _section(run, folder)
+        sections.append(section)
         drawn |= own
-        sections.append(
-            {
-                "name": folder.name,
-                "metrics": metrics,
-                "figures": {name.removeprefix(f"{folder.name}-"): figures.as_svg(fig) for name, fig in own.items()},
-                "summary": plain_summary(metrics),
-                "calibrated": calibrated,
-                "right_rows": right_rows(calibrated) if calibrated else [],
-                "offer_rows": offer_rows(calibrated) if calibrated else [],
-                "strongest": {
-                    name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()
-                },
-                "small": [name for name, cells in slices.items() if 0 < cells["count"] < FEWEST],
-                "before": _before(metrics["models"]),
-                "gained": _most_changed(metrics),
-                "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
-                "not_measured": not_measured(claims) if claims else [],
-                "examples": [asdict(example) for example in _examples(run, folder, metrics)],
-            }
-        )
     (run.folder / "figures").mkdir(exist_ok=True)
     for name, figure in drawn.items():
         figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
@@ -125,6 +94,40 @@ def write_report(run: Run) -> Path:
     with replacing(path) as file:
         file.write(page)
     return path
+
+
+def _section(run: Run, folder: Path) -> tuple[dict[str, object], dict[str, Figure]]:
+    """What the page shows of one evaluation, and its figures by the name of their file."""
+    metrics = read_metrics(folder)
+    slices = metrics["slices"]
+    metrics["slices"] = shown_slices(slices)
+    drawn = {
+        "slices": figures.accuracy_by_slice(metrics["slices"], list(metrics["baselines"])),
+        "reliability": figures.reliability_diagram(metrics["models"]),
+        "risk-coverage": figures.risk_coverage_curve(metrics["models"]),
+    }
+    calibrated = calibrated_of(metrics)
+    if calibrated is not None:
+        drawn["offered"] = figures.offered_curve(calibrated)
+    section: dict[str, object] = {
+        "name": folder.name,
+        "metrics": metrics,
+        "figures": {name: figures.as_svg(figure) for name, figure in drawn.items()},
+        "summary": plain_summary(metrics),
+        "calibrated": calibrated,
+        "right_rows": right_rows(calibrated) if calibrated else [],
+        "offer_rows": offer_rows(calibrated) if calibrated else [],
+        "strongest": {
+            name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()
+        },
+        "small": [name for name, cells in slices.items() if 0 < cells["count"] < FEWEST],
+        "before": _before(metrics["models"]),
+        "gained": _most_changed(metrics),
+        "claims": claims_by_heading(claims) if (claims := read_claims(folder)) else {},
+        "not_measured": not_measured(claims) if claims else [],
+        "examples": [asdict(example) for example in _examples(run, folder, metrics)],
+    }
+    return section, {f"{folder.name}-{name}": figure for name, figure in drawn.items()}
 
 
 def plain_summary(metrics: Metrics) -> list[str]:
@@ -256,7 +259,7 @@ def _most_changed(metrics: Metrics, *, most: int = 8) -> list[Changed]:
 def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
     """A few questions of each instructive kind, if the evaluated data is still where it was."""
     about = metrics["about"]
-    if not (folder / "predictions.parquet").exists():  # a pulled run has no predictions
+    if not (folder / PREDICTIONS_FILE).exists():  # a pulled run has no predictions
         return []
     inventory_file, file = about.get("inventory_file"), about.get("file")
     # A run records whole paths; those that were pulled name files of someone else.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +16,16 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from ..evaluation.comparison import Export
+from ..evaluation.predictions import PREDICTIONS_FILE
 from ..evaluation.privacy import PRIVACY_FILE
-from ..evaluation.result_files import METRICS_FILE, read_metrics
-from ..models.licences import LICENCE, NOTICE, licence_file, licence_of
+from ..evaluation.result_files import CLAIMS_FILE, METRICS_FILE, evaluation_folders, read_metrics
+from ..models.licences import LICENCE, NOTICE, find_licence_file, licence_of
 from ..models.plain_files import WEIGHTS
 from ..runs.card import Destination, card_text
 from ..runs.run import Run, privacy_of
 from ..trees.decisions import CALIBRATION_FILE
 from .cleaning import as_json, shared_metrics, shared_recipe, shared_weights
-from .terms import terms_of_run, words_of
+from .terms import Terms, terms_of_run, words_of
 
 Part = Literal["inventory", "senses", "short-forms", "predictions"]
 PARTS: dict[Part, str] = {
@@ -44,9 +45,9 @@ WRITTEN = (
     NOTICE,
     LICENCE,
     f"evaluation/{PRIVACY_FILE}",
-    "evaluation/*/metrics.json",
-    "evaluation/*/claims.json",
-    "evaluation/*/predictions.parquet",
+    f"evaluation/*/{METRICS_FILE}",
+    f"evaluation/*/{CLAIMS_FILE}",
+    f"evaluation/*/{PREDICTIONS_FILE}",
     *WEIGHTS,
 )
 """Patterns of all files that can be published: only safetensors, never pickle."""
@@ -86,7 +87,7 @@ def plan_publication(
     own_data: bool = False,
     base_id: str | None = None,
     licence: str | None = None,
-    license_file: Path | None = None,
+    licence_file: Path | None = None,
 ) -> Publication:
     """Collect what would be published of a run and remove local names from it; nothing is sent.
 
@@ -98,7 +99,7 @@ def plan_publication(
         own_data: the weights were tuned on the user's own text and may be published.
         base_id: the base's Hub id if the run does not know it, `user/name` or `user/name@revision`.
         licence: the base's licence as model cards name it, if it is not stated anywhere.
-        license_file: the licence text, if it must be included and is not stored with the base.
+        licence_file: the licence text, if it must be included and is not stored with the base.
 
     Raises:
         FileNotFoundError: training of the run has not finished.
@@ -126,44 +127,74 @@ def plan_publication(
             f"`medalist privacy {run.folder}` first. The model card shows what it finds."
         )
     weights = export.path if export else tuned
-    files: dict[str, bytes | Path] = shared_weights(weights, destination)
-    if (text := licence_file(destination.licence, _base_folder(run), given=license_file)) is not None:
-        files[LICENCE] = text.read_bytes()
+    contents = _Contents(include=include)
+    contents.files |= shared_weights(weights, destination)
+    if (text := find_licence_file(destination.licence, _base_folder(run), given=licence_file)) is not None:
+        contents.files[LICENCE] = text.read_bytes()
     if destination.licence.notice:
-        files[NOTICE] = f"{destination.licence.notice}\n".encode()
-    left_out: list[tuple[str, str]] = []
-
-    def allowed(part: Part, what: str, reason: str | None) -> bool:
-        if reason is not None and part not in include:
-            left_out.append((what, f"{reason}; --include {part} sends it"))
-        return reason is None or part in include
-
-    if has_inventory and allowed("inventory", "inventory.csv", terms.words):
-        files["inventory.csv"] = (run.folder / "inventory.csv").read_bytes()
-    if (run.folder / "trained_senses.csv").exists() and allowed("senses", "trained_senses.csv", terms.words):
-        files["trained_senses.csv"] = (run.folder / "trained_senses.csv").read_bytes()
-    if (run.folder / CALIBRATION_FILE).exists():  # numbers alone
-        files[CALIBRATION_FILE] = (run.folder / CALIBRATION_FILE).read_bytes()
+        contents.files[NOTICE] = f"{destination.licence.notice}\n".encode()
+    _add_lists(contents, run, terms)
     if privacy is not None:  # numbers, and the names of files
-        files[f"evaluation/{PRIVACY_FILE}"] = as_json(privacy)
-    with_words = set()
-    for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
-        name, metrics = f"evaluation/{path.parent.name}", read_metrics(path.parent)
-        words = allowed("short-forms", f"{name}/metrics.json: tables by short form", words_of(metrics["about"], terms))
-        with_words |= {path.parent.name} if words else set()
-        files[f"{name}/metrics.json"] = as_json(shared_metrics(metrics, destination.base_id, words=words))
-        if (path.parent / "claims.json").exists():
-            files[f"{name}/claims.json"] = (path.parent / "claims.json").read_bytes()
-        predictions = path.parent / "predictions.parquet"
-        remade = "`medalist evaluate` makes them again if the data is available"
-        if predictions.exists() and allowed("predictions", f"{name}/predictions.parquet", remade):
-            files[f"{name}/predictions.parquet"] = predictions
+        contents.files[f"evaluation/{PRIVACY_FILE}"] = as_json(privacy)
+    with_words = _add_evaluations(contents, run, terms, destination.base_id)
+    files = contents.files
     files["recipe.yaml"] = shared_recipe(
         run, destination, weights, "adapter" if "adapter_config.json" in files else "model", files
     )
-    files["README.md"] = card_text(run, export, replace(destination, with_words=frozenset(with_words))).encode()
+    files["README.md"] = card_text(run, export, replace(destination, with_words=with_words)).encode()
     _check_no_local_names(files, run)
-    return Publication(run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(left_out))
+    return Publication(
+        run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(contents.left_out)
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Contents:
+    """A publication while it is collected."""
+
+    include: Collection[str]
+    """Parts that the user asked for."""
+    files: dict[str, bytes | Path] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def allows(self, part: Part, what: str, reason: str | None) -> bool:
+        """Whether a part may be published: there is no reason against it, or the user asked for it.
+
+        Otherwise it is noted as held back.
+        """
+        if reason is None or part in self.include:
+            return True
+        self.left_out.append((what, f"{reason}; --include {part} sends it"))
+        return False
+
+
+def _add_lists(contents: _Contents, run: Run, terms: Terms) -> None:
+    """Add the lists of senses, as far as the terms allow, and the calibration, which is numbers alone."""
+    parts: tuple[tuple[Part, str], ...] = (("inventory", "inventory.csv"), ("senses", "trained_senses.csv"))
+    for part, name in parts:
+        if (run.folder / name).exists() and contents.allows(part, name, terms.words):
+            contents.files[name] = (run.folder / name).read_bytes()
+    if (run.folder / CALIBRATION_FILE).exists():
+        contents.files[CALIBRATION_FILE] = (run.folder / CALIBRATION_FILE).read_bytes()
+
+
+def _add_evaluations(contents: _Contents, run: Run, terms: Terms, base_id: str) -> frozenset[str]:
+    """Add the run's evaluations; returns the names of those whose data may be quoted."""
+    with_words = set()
+    remade = "`medalist evaluate` makes them again if the data is available"
+    for folder in evaluation_folders(run.folder):
+        name, metrics = f"evaluation/{folder.name}", read_metrics(folder)
+        reason = words_of(metrics["about"], terms)
+        words = contents.allows("short-forms", f"{name}/{METRICS_FILE}: tables by short form", reason)
+        if words:
+            with_words.add(folder.name)
+        contents.files[f"{name}/{METRICS_FILE}"] = as_json(shared_metrics(metrics, base_id, words=words))
+        if (folder / CLAIMS_FILE).exists():
+            contents.files[f"{name}/{CLAIMS_FILE}"] = (folder / CLAIMS_FILE).read_bytes()
+        predictions = f"{name}/{PREDICTIONS_FILE}"
+        if (folder / PREDICTIONS_FILE).exists() and contents.allows("predictions", predictions, remade):
+            contents.files[predictions] = folder / PREDICTIONS_FILE
+    return frozenset(with_words)
 
 
 def is_written(name: str) -> bool:

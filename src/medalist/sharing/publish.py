@@ -45,7 +45,7 @@ def publish(
     own_data: bool = False,
     base_id: str | None = None,
     licence: str | None = None,
-    license_file: Path | None = None,
+    licence_file: Path | None = None,
     token: str | None = None,
 ) -> Published:
     """Publish a run as a model repository on the Hub, with its card, recipe and figures, in one commit.
@@ -63,7 +63,7 @@ def publish(
         own_data: the run was tuned on your own text, and may be published.
         base_id: as for `plan_publication`.
         licence: likewise.
-        license_file: likewise.
+        licence_file: likewise.
         token: access token of the Hub; None: HF_TOKEN, or the one stored by `hf auth login`.
 
     Raises:
@@ -79,7 +79,7 @@ def publish(
         own_data=own_data,
         base_id=base_id,
         licence=licence,
-        license_file=license_file,
+        licence_file=licence_file,
     )
     return send(publication, public=public, token=token)
 

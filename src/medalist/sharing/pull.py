@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.hf_api import RepoFile
 
 from ..data.inventory import Inventory
-from ..evaluation.result_files import METRICS_FILE, read_metrics
+from ..evaluation.result_files import METRICS_FILE, evaluation_folders, read_metrics
 from ..evaluation.results import Metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from ..models.plain_files import plain_settings, write_json
@@ -178,10 +178,10 @@ def _keep_plain(folder: Path, weights: Path) -> None:
     """
     for path in sorted(weights.glob("*config.json")):
         write_json(path, plain_settings(path))
-    for path in sorted(folder.glob(f"evaluation/*/{METRICS_FILE}")):
-        metrics = read_metrics(path.parent)
+    for evaluation in evaluation_folders(folder):
+        metrics = read_metrics(evaluation)
         metrics["about"] = names_only(metrics["about"])
-        write_json(path, metrics)
+        write_json(evaluation / METRICS_FILE, metrics)
 
 
 def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:
@@ -259,8 +259,8 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
         ValueError: none of the data is available.
     """
     evaluations = []
-    for path in sorted(run.folder.glob(f"evaluation/*/{METRICS_FILE}")):
-        name, before = path.parent.name, read_metrics(path.parent)
+    for folder in evaluation_folders(run.folder):
+        name, before = folder.name, read_metrics(folder)
         if name == "test" and run.prepared() is not None:
             after, _ = evaluate_run(run)
         elif name == "clinical-development":
