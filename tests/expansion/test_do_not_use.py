@@ -52,6 +52,26 @@ def test_each_notation_of_a_list_of_drugs_is_found():
         ("on AZT", "AZT", "AZT"),
         ("MTX weekly", "MTX", "MTX"),
         ("regular insulin SSI", "SSI", "SSI"),
+        ("hep 5000 I.U.", "IU", "5000 I.U."),
+        ("lorazepam .5 - 1 mg", "missing zero", ".5 - 1 mg"),
+        ("morphine 1.0-2.5 mg", "trailing zero", "1.0-2.5 mg"),
+        ("gave MS04 4mg", "MSO4", "MS04"),
+        ("ms 2 mg iv for pain", "MS", "ms"),
+        ("fentanyl 50ug", "µg", "50ug"),
+        ("enoxaparin 40mg sub-q", "SQ", "sub-q"),
+        ("epoetin t.i.w.", "TIW", "t.i.w."),
+        ("pred forte OS QID", "OS", "OS"),
+        ("ofloxacin otic AS", "AS", "AS"),
+        ("ramipril 2.5mg od", "OD", "od"),
+        ("furosemide 40 mg PO OD", "OD", "OD"),
+        ("salbutamol 2 puffs o.d.", "OD", "o.d."),
+        ("vit K 5 mg q6PM", "q6PM", "q6PM"),
+        ("heparin 100000 units", "large number", "100000 units"),
+        ("feed @ 50 mL/h", "@", "@"),
+        ("give if < 10 units", "> and <", "<"),
+        ("ZnSO4 220", "ZnSO4", "ZnSO4"),
+        ("insulin SSRI", "SSRI", "SSRI"),
+        ("nitro drip at 5", "nitro drip", "nitro drip"),
     ],
 )
 def test_a_notation_is_found_where_it_is_dangerous(text, notation, surface):
@@ -65,11 +85,15 @@ def test_a_notation_is_found_where_it_is_dangerous(text, notation, surface):
         "HCT 38 %, Hct 40",
         "creatinine 1.0 mg/dL, K 4.0 mmol/L, ALT 40 U/L, TSH 2.0 mIU/L",
         "version 1.0, size 1.0 cm, 3.05 mg, 10.5 mg, 0.5 mg, 1 mg",
-        "U/A clean, type U, 10Units, 5 ug",
+        "U/A clean, type U, 10Units",
         "OD on paracetamol, OS 12 months, IN the ward, HS dual, SC joint",
         "5 mg IN 100 ml, 5 mg IN THE MORNING",
         "SSI after surgery, PCA running, ccs, qdx, the day",
         "c/d ratio, w/d/c, BIWEEKLY",
+        "QTc 480 ms 4 mg ondansetron, 30 ms, ug 4",
+        "VA 20/40 OD 20/25 OS, took OD of 20 tabs, od 2 cm, 9 mm OD tube",
+        "BP >180, CRT <2 s, -> 5 mg, TSH <0.5 mU/L, glucose > 10 mmol/L, D-dimer < 5 mg/L",
+        "a.b@50mlab.org, seen @ 1430, CF @ 2 ft, phone 100000, 10,000 units, on SSRI, insulin",
         "",
     ],
 )
@@ -90,6 +114,10 @@ def test_a_warning_says_why_what_to_write_and_who_says_so():
     }
 
 
+def test_a_notation_that_two_patterns_find_is_named_once():
+    assert found("latanoprost 1 drop OU qhs") == [("OU", "OU"), ("qhs", "QHS")]
+
+
 def test_one_place_can_break_two_rules():
     assert sorted(found("insulin .5U")) == [(".5U", "U"), (".5U", "missing zero")]
 
@@ -105,7 +133,7 @@ def test_every_rule_is_complete_and_names_its_source():
     assert official == {"U", "IU", "QD", "QOD", "trailing zero", "missing zero", "MS", "MSO4", "MgSO4"}
 
 
-@pytest.mark.parametrize("part", ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x"])
+@pytest.mark.parametrize("part", ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x", ".5-", "@ 5", "<5", "ms 4"])
 def test_time_is_linear_whatever_the_text(part):
     began = time.perf_counter()
     find_do_not_use(part * 50_000)

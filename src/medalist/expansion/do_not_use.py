@@ -17,15 +17,17 @@ from pathlib import Path
 from .results import DoNotUse, Expansion
 
 _FILE = Path(__file__).with_suffix(".csv")
-_UNIT = r"(?:mg|mcg|[µμ]g|micrograms?|milligrams?|g|grams?|mL|ml|units?|[Uu]|IU|mEq|meq|mmol)"
+_UNIT = r"(?:mg|mcg|[µμu]g|micrograms?|milligrams?|g|grams?|mL|ml|units?|[Uu]|IU|mEq|meq|mmol)"
 _PARTS = {
     "<number>": r"(?<![\w.,])\.?\d{1,7}(?:[.,]\d{1,6}){0,3}",
     # of a drug, not of a laboratory result: 1 mg, 1 mg/kg, but not 1 mg/dL
     "<dose unit>": _UNIT + r"(?![\w%])(?!\s?/\s?(?:d|m|µ|μ|f)?[Ll]\b)",
     "<dose>": r"(?<![\w.,])(?:\d{1,7}(?:[.,-]\d{1,6}){0,3}|\.\d{1,6})\s?" + _UNIT + r"(?![\w%])",
     "<route>": r"(?:IV|IM|SC|SQ|PO|iv|im|sc|po|i\.v\.|p\.o\.)(?:\s?(?:push|bolus|drip|PCA))?(?!\w)",
+    "<amount>": r"(?:\d\s?(?:mg|mcg|[µμu]g|micrograms?|g|m[Ll]|units?|tabs?|tablets?|caps?|capsules?|puffs?))",
+    "<frequency>": r"(?i:[btq]\.?i\.?d\b|[btq]d[sd]?\b|q\s?\d|qhs|daily|nightly|twice|once|at bedtime)",
     # up to two words may come between: "drops in OD", "gtt 1 OU"
-    "<drops>": r"(?i:\b(?:gtts?|drops?|ointment|ung)\b)(?:\s[\w%]{1,6}){0,2}\s",
+    "<drops>": r"(?i:\b(?:gtts?|drops?|ointment|ung|otic|ophth|ophthalmic)\b)(?:\s[\w%]{1,6}){0,2}\s",
 }
 """What a pattern can name."""
 
@@ -58,7 +60,7 @@ def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
 
     Some fit two rules: ".5U" lacks a zero and abbreviates unit.
     """
-    found = [
+    found = {  # several patterns may have the same notation
         DoNotUse(
             start=match.start(1),
             end=match.end(1),
@@ -70,8 +72,8 @@ def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
         )
         for rule in _rules()
         for match in rule.pattern.finditer(text)
-    ]
-    return tuple(sorted(found, key=lambda warning: (warning.start, warning.end)))
+    }
+    return tuple(sorted(found, key=lambda warning: (warning.start, warning.end, warning.notation)))
 
 
 def warned(expansions: Sequence[Expansion], warnings: Sequence[DoNotUse]) -> tuple[Expansion, ...]:
