@@ -133,7 +133,9 @@ def test_every_rule_is_complete_and_names_its_source():
     assert official == {"U", "IU", "QD", "QOD", "trailing zero", "missing zero", "MS", "MSO4", "MgSO4"}
 
 
-@pytest.mark.parametrize("part", ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x", ".5-", "@ 5", "<5", "ms 4"])
+@pytest.mark.parametrize(
+    "part", ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x", ".5-", "@ 5", "<5", "ms 4"]
+)
 def test_time_is_linear_whatever_the_text(part):
     began = time.perf_counter()
     find_do_not_use(part * 50_000)

@@ -30,7 +30,7 @@ def replaced(text, *expansions, **options):
 def test_what_is_sure_is_replaced_and_what_has_no_answer_stays():
     text = "RA, RA; RA."
     expansions = [expansion(0, 2, "room air"), expansion(4, 6, None), expansion(8, 10, "right atrium")]
-    assert replaced(text, *expansions) == "room air, RA; right atrium."
+    assert replaced(text, *expansions) == "Room air, RA; right atrium."
     assert replaced(text) == text
 
 
@@ -42,7 +42,7 @@ def test_what_is_not_sure_is_marked_or_left():
 
 def test_what_sticks_to_a_short_form_is_kept():
     assert replaced("RA+ (RA)/RA-x, 2RA", expansion(0, 2, "room air"), expansion(5, 7, "right atrium")) == (
-        "room air+ (right atrium)/RA-x, 2RA"
+        "Room air+ (right atrium)/RA-x, 2RA"
     )
 
 

@@ -442,7 +442,8 @@ def test_several_notes_go_into_one_file_and_an_edit_keeps_answers(page, server, 
 
 @pytest.mark.parametrize("unsure", ["mark", "leave"])
 def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path, unsure):
-    text = f"{NOTE}\nRA (right atrium) and CP, F/u CTs; right atrium ( “RA”) RA."
+    text = f"{NOTE}\nRA (right atrium) and CP, F/u CTs; right atrium ( “RA”) RA. "
+    text += "Had an MI, 45 yo, acute AKI. HR 80, HIV virus"
     told = server.knows(
         text,
         *ANSWERS,
@@ -452,7 +453,13 @@ def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path,
         said("CTs", "computed tomography", key="CT"),
         said("RA", "right atrium", 1.0, evidence="defined in text"),
         said("RA", "right atrium", 1.0, evidence="defined in text"),
+        said("MI", "myocardial infarction"),
+        said("yo", "year-old"),
+        said("AKI", "acute kidney injury"),
+        said("HR", "heart rate"),
+        said("HIV", "human immunodeficiency virus"),
     )
+    assert "Had a myocardial infarction, 45 year-old, acute kidney injury. Heart rate" in told.replaced()
     read(page, text)
     page.click("#as-expanded")
     page.set_checked("#mark", unsure == "mark")

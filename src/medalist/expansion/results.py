@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
+from .wording import in_place, with_article
+
 Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstained", "unlisted"]
 """Where an answer comes from; see `Expansion.evidence`."""
 
@@ -113,7 +115,7 @@ class ExpandedText(Sequence[Expansion]):
         return self.text[expansion.start : expansion.end]
 
     def replaced(self, *, unsure: Unsure = "mark") -> str:
-        """The text with each short form replaced by its long form where that is sure.
+        """The text with each short form replaced by its long form where that is sure, worded for its place (`wording`).
 
         Args:
             unsure: "mark" turns an answer that is not sure into "RA [right atrium? 74 %]", "leave" leaves the text
@@ -121,9 +123,9 @@ class ExpandedText(Sequence[Expansion]):
         """
         pieces, at = [], 0
         for expansion in self.expansions:
-            written = _written(self.text, expansion, unsure)
-            if written is not None:
-                pieces += [self.text[at : expansion.start], written]
+            if (written := _written(self.text, expansion, unsure)) is not None:
+                article, instead = written
+                pieces += [with_article(self.text[at : expansion.start], article), instead]
                 at = expansion.end
         return "".join([*pieces, self.text[at:]])
 
@@ -148,15 +150,15 @@ class ExpandedText(Sequence[Expansion]):
         return self.expansions[index]
 
 
-def _written(text: str, expansion: Expansion, unsure: Unsure) -> str | None:
-    """What takes the place of a short form; None if it stays."""
+def _written(text: str, expansion: Expansion, unsure: Unsure) -> tuple[str, str] | None:
+    """The article before a short form, "" if it stays, and what takes the short form's place; None if that stays."""
     if expansion.long_form is None or _defines(text, expansion):
         return None
     if expansion.sure:
-        return expansion.long_form
+        return in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
     if unsure == "leave":
         return None
-    return f"{text[expansion.start : expansion.end]} [{expansion.long_form}? {100 * expansion.probability:.0f} %]"
+    return "", f"{text[expansion.start : expansion.end]} [{expansion.long_form}? {100 * expansion.probability:.0f} %]"
 
 
 def _defines(text: str, expansion: Expansion) -> bool:

@@ -5,6 +5,8 @@
  * count units, "from" and "to" code points; only the latter leave it, in saved files.
  */
 
+import { inPlace, withArticle } from "./wording.js";
+
 export const NONE_OF_THESE = "none of these";
 
 /** What may stand between a long form and its short form where a text defines it; `results.py` has the same. */
@@ -104,14 +106,14 @@ function walker(spans) {
   };
 }
 
-/** What stands in the expanded text in place of a short form; null if it stays. */
+/** The article before a short form in the expanded text, "" if it stays, and what takes its place; null if that stays. */
 export function writtenFor(note, item, unsure = "mark") {
   if (!item.expansion || definesHere(note.text, item)) return null;
-  if (item.answer) return item.answer.longForm;
-  const { long_form, sure, probability } = item.expansion;
-  if (long_form === null) return null;
-  if (sure) return long_form;
-  return unsure === "leave" ? null : `${item.surface} [${long_form}? ${wholePercent(probability)} %]`;
+  const { key, long_form, sure, probability } = item.expansion;
+  const answer = item.answer ? item.answer.longForm : long_form;
+  if (answer === null) return null;
+  if (item.answer || sure) return inPlace(note.text, item.start, item.end, key, answer);
+  return unsure === "leave" ? null : ["", `${item.surface} [${answer}? ${wholePercent(probability)} %]`];
 }
 
 /** The text with short forms replaced, as `ExpandedText.replaced` does it; what was reviewed counts as sure. */
@@ -121,7 +123,7 @@ export function replaced(note, unsure = "mark") {
   for (const item of note.items) {
     const written = writtenFor(note, item, unsure);
     if (written === null) continue;
-    result += note.text.slice(at, item.start) + written;
+    result += withArticle(note.text.slice(at, item.start), written[0]) + written[1];
     at = item.end;
   }
   return result + note.text.slice(at);

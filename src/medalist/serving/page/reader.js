@@ -1,6 +1,7 @@
 /** Draws a note with its short forms as buttons, and the legend of their marks. */
 
 import { percent, piecesOf, writtenFor } from "./note.js";
+import { withArticle } from "./wording.js";
 
 /** The kinds of marks, in the order of the legend. */
 export const KINDS = {
@@ -54,8 +55,13 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
       parent = buttons.get(item);
       const written = expanded ? writtenFor(note, item, unsure) : null;
       if (written !== null) {
-        if (isNew) parent.append(written);
-        shown.set(item, written);
+        const [article, instead] = written;
+        if (isNew) {
+          parent.append(instead);
+          const before = parent.previousSibling?.lastChild ?? parent.previousSibling;
+          if (article) before.data = withArticle(before.data, article);
+        }
+        shown.set(item, instead);
         continue;
       }
     }

@@ -1,0 +1,106 @@
+"""How a long form is worded where it takes the place of a short form, so that the sentence still reads as English.
+
+`serving/page/wording.js` does the same on the page; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ARTICLE = re.compile(r"(?:(?<![^\s(\[/])(?:an?|An|AN)|(?:^|[.!?:;(\n][ \t]*)A)(?=[ \t]+$)")
+"""An article before a short form. "A" alone is one where a sentence begins: "hepatitis A IgG" has none."""
+_BEGINS_SENTENCE = re.compile(r"(?:^|[.!?][ \t]+|\n[ \t]*)$")
+_WORD = re.compile(r"[^\s,.;:!?()\[\]/]+")
+_HEAD = re.compile(r"(?<= )(?:of|in|for|with|without|to|on|by|at|from|per|and|or|as) ")
+_UNCOUNTED = re.compile(r"(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|ive|ic|al|ar|ous|ed)$")
+"""Endings of words that are plural already, name no single thing, or are adjectives."""
+_SCAN = re.compile(r"(?:imaging|tomography)$")
+_AN = re.compile(
+    r"(?!u[^aeiou\W\d][aeiou]|eu|one\b|once\b)[aeiou]|un[ao]|uni(?:n|m|d)|hour|honest|heir|8|11(?!\d)|18(?!\d)",
+    re.IGNORECASE,
+)
+"""What begins with the sound of a vowel: an ulcer, but a unit, a European, a urinary catheter."""
+_LETTERS = re.compile(r"[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))")
+"""Letters read by their names, the first of which begins with a vowel: an ST segment, an X-ray."""
+_NEAR = 80
+"""Characters before and after a short form that are looked at."""
+
+
+def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple[str, str]:
+    """What takes the place of a short form and of the article before it.
+
+    A plural stays one, words that already stand beside the short form are not doubled ("HIV virus"), a number does not
+    stick to it ("45yo"), and a sentence goes on beginning with a capital.
+
+    Args:
+        text: the text.
+        start: first character of the short form.
+        end: one past its last.
+        key: the short form without a plural s.
+        long_form: what it stands for.
+
+    Returns:
+        The article that is to stand in the place of the last word before it, "" to leave that word; and the long form.
+    """
+    surface, before, after = text[start:end], text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    written = long_form
+    if surface.endswith("s") and surface[:-1].casefold() == key.casefold():
+        written = _plural(written)
+    written = _without_next(_without_last(written, before), after)
+    if before[-1:].isdigit() and written[:1].isalpha():
+        written = f" {written}"
+    if surface[:1].isupper() and written[:2].islower() and written[:2].isalpha() and _BEGINS_SENTENCE.search(before):
+        written = written[0].upper() + written[1:]
+    article = _ARTICLE.search(before)
+    if article is None:
+        return "", written
+    given = re.sub(r"\W", "", article[0])
+    right = "an" if _AN.match(written) or _LETTERS.match(written) else "a"
+    return ("" if given.lower() == right else _as_given(right, given)), written
+
+
+def with_article(before: str, article: str) -> str:
+    """Text that ends with an article and white space, with another article in its place."""
+    return re.sub(r"[Aa][Nn]?(?=[ \t]+$)", article, before) if article else before
+
+
+def _as_given(article: str, given: str) -> str:
+    if given == "AN":
+        return article.upper()
+    return article.capitalize() if given[0].isupper() else article
+
+
+def _plural(long_form: str) -> str:
+    """The plural of a long form by its head: chest X-rays, ranges of motion; as it is where nothing is counted."""
+    cut = _HEAD.search(long_form)
+    head, rest = (long_form[: cut.start() - 1], long_form[cut.start() - 1 :]) if cut else (long_form, "")
+    if _SCAN.search(head):
+        return f"{head} scans{rest}"
+    if _UNCOUNTED.search(head):
+        return long_form
+    if re.search(r"[^aeiou]y$", head):
+        return f"{head[:-1]}ies{rest}"
+    return f"{head}{'es' if re.search('(?:x|ch|sh)$', head) else 's'}{rest}"
+
+
+def _without_last(long_form: str, before: str) -> str:
+    """A long form without the first words that already stand before it: acute AKI."""
+    words, stand = long_form.split(), before.split(" ")[:-1] if before.endswith(" ") else []
+    for n in range(min(3, len(words) - 1), 0, -1):
+        if [word.casefold() for word in stand[-n:]] == [word.casefold() for word in words[:n]]:
+            return " ".join(words[n:])
+    return long_form
+
+
+def _without_next(long_form: str, after: str) -> str:
+    """A long form without the last words that already stand behind it: MRI imaging."""
+    words, follow = long_form.split(), []
+    at = 0
+    while after[at : at + 1] == " " and (match := _WORD.match(after, at + 1)) and len(follow) < 3:
+        follow.append(match[0])
+        at = match.end()
+    for n in range(min(3, len(words) - 1, len(follow)), 0, -1):
+        same = [(a.casefold(), b.casefold()) for a, b in zip(words[-n:], follow[:n], strict=True)]
+        if all(a == b or f"{a}s" == b for a, b in same):
+            return " ".join(words[:-n])
+    return long_form

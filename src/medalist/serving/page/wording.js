@@ -1,0 +1,77 @@
+/** How a long form is worded where it takes the place of a short form: `expansion/wording.py`, which says why, on the page. */
+
+const ARTICLE = /(?:(?<![^\s([/])(?:an?|An|AN)|(?:^|[.!?:;(\n][ \t]*)A)(?=[ \t]+$)/u;
+const BEGINS_SENTENCE = /(?:^|[.!?][ \t]+|\n[ \t]*)$/u;
+const WORD = /[^\s,.;:!?()[\]/]+/uy;
+const HEAD = /(?<= )(?:of|in|for|with|without|to|on|by|at|from|per|and|or|as) /u;
+const UNCOUNTED = /(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|ive|ic|al|ar|ous|ed)$/u;
+const SCAN = /(?:imaging|tomography)$/u;
+const AN = /^(?:(?!u[^aeiou\W\d][aeiou]|eu|one\b|once\b)[aeiou]|un[ao]|uni(?:n|m|d)|hour|honest|heir|8|11(?!\d)|18(?!\d))/i;
+const LETTERS = /^[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))/u;
+const NEAR = 80;
+
+/** The article for the last word before a short form ("" leaves that word), and what takes the short form's place. */
+export function inPlace(text, start, end, key, longForm) {
+  const surface = text.slice(start, end);
+  const before = text.slice(Math.max(0, start - NEAR), start);
+  const after = text.slice(end, end + NEAR);
+  let written = longForm;
+  if (surface.endsWith("s") && surface.slice(0, -1).toLowerCase() === key.toLowerCase()) written = plural(written);
+  written = withoutNext(withoutLast(written, before), after);
+  if (/\d$/.test(before) && /^\p{L}/u.test(written)) written = ` ${written}`;
+  if (/^\p{Lu}/u.test(surface) && /^\p{Ll}{2}/u.test(written) && BEGINS_SENTENCE.test(before)) {
+    written = written[0].toUpperCase() + written.slice(1);
+  }
+  const article = ARTICLE.exec(before);
+  if (!article) return ["", written];
+  const given = article[0].replace(/\W/g, "");
+  const right = AN.test(written) || LETTERS.test(written) ? "an" : "a";
+  return [given.toLowerCase() === right ? "" : asGiven(right, given), written];
+}
+
+/** Text that ends with an article and white space, with another article in its place. */
+export function withArticle(before, article) {
+  return article ? before.replace(/[Aa][Nn]?(?=[ \t]+$)/, article) : before;
+}
+
+function asGiven(article, given) {
+  if (given === "AN") return article.toUpperCase();
+  return given[0] === "A" ? article[0].toUpperCase() + article.slice(1) : article;
+}
+
+function plural(longForm) {
+  const cut = HEAD.exec(longForm);
+  const head = cut ? longForm.slice(0, cut.index - 1) : longForm;
+  const rest = cut ? longForm.slice(cut.index - 1) : "";
+  if (SCAN.test(head)) return `${head} scans${rest}`;
+  if (UNCOUNTED.test(head)) return longForm;
+  if (/[^aeiou]y$/.test(head)) return `${head.slice(0, -1)}ies${rest}`;
+  return `${head}${/(?:x|ch|sh)$/.test(head) ? "es" : "s"}${rest}`;
+}
+
+function withoutLast(longForm, before) {
+  const words = longForm.split(/\s+/);
+  const stand = before.endsWith(" ") ? before.split(" ").slice(0, -1) : [];
+  for (let n = Math.min(3, words.length - 1); n > 0; n -= 1) {
+    if (stand.slice(-n).join(" ").toLowerCase() === words.slice(0, n).join(" ").toLowerCase()) return words.slice(n).join(" ");
+  }
+  return longForm;
+}
+
+function withoutNext(longForm, after) {
+  const words = longForm.split(/\s+/);
+  const follow = [];
+  let at = 0;
+  while (after[at] === " " && follow.length < 3) {
+    WORD.lastIndex = at + 1;
+    const match = WORD.exec(after);
+    if (!match) break;
+    follow.push(match[0].toLowerCase());
+    at = WORD.lastIndex;
+  }
+  for (let n = Math.min(3, words.length - 1, follow.length); n > 0; n -= 1) {
+    const last = words.slice(-n).map((word) => word.toLowerCase());
+    if (last.every((word, k) => word === follow[k] || `${word}s` === follow[k])) return words.slice(0, -n).join(" ");
+  }
+  return longForm;
+}
