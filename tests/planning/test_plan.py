@@ -457,7 +457,7 @@ def test_what_fits_into_some_hours_leaves_room_for_the_rest_of_the_run(capsys):
     found = json.loads(shown_plan(capsys, "--tflops", "300", "--json"))
     parts = {part["name"]: part["seconds"] for part in found["parts"]}
     rest = parts["download"] + parts["preparation"] + parts["both evaluations"]
-    look = parts["looks at validation"] / 15  # one look after each 250 steps
+    look = parts["validation passes"] / 15  # one pass after each 250 steps
     hours = (rest + 1000 * (found["step_seconds"] + look / 250)) / 3600 + 1e-6
     assert f"training.max_steps=1000, or data.limit={1000 * 16} " in shown_plan(
         capsys, "--tflops", "300", "--hours", str(hours)
@@ -473,13 +473,13 @@ def test_what_fits_into_some_hours_leaves_room_for_the_rest_of_the_run(capsys):
 def test_the_whole_run_is_the_sum_of_its_parts(capsys):
     found = json.loads(shown_plan(capsys, "--tflops", "300", "--json", "--mbits", "100"))
     parts = {part["name"]: part for part in found["parts"]}
-    assert list(parts) == ["download", "preparation", "training", "looks at validation", "both evaluations"]
+    assert list(parts) == ["download", "preparation", "training", "validation passes", "both evaluations"]
     assert found["whole_seconds"] == pytest.approx(sum(part["seconds"] for part in parts.values()))
     assert parts["download"]["seconds"] == pytest.approx((2 * KNOWN[LLAMA].parameters + 5.9e9) * 8 / 100e6)
     assert parts["preparation"]["seconds"] == pytest.approx(5_000_000 / 42_725)
     assert parts["training"]["seconds"] == pytest.approx(3750 * found["step_seconds"])
     scored = found["scoring_seconds_per_1000_mentions"]
-    assert parts["looks at validation"]["seconds"] == pytest.approx(15 * 500 * MENTIONS / 1000 * scored)
+    assert parts["validation passes"]["seconds"] == pytest.approx(15 * 500 * MENTIONS / 1000 * scored)
     assert parts["both evaluations"]["seconds"] == pytest.approx(2 * 2000 * MENTIONS / 1000 * scored)
     shown = shown_plan(capsys, "--tflops", "300")
     assert "data/medal is not there yet; assumed: typical MeDAL passages" in shown
@@ -490,10 +490,10 @@ def test_what_is_not_known_is_left_out_of_the_total_and_named(capsys):
     limits = ("data.limit_test=null", "data.limit_validation=null")
     shown = shown_plan(capsys, "--tflops", "300", *limits)
     assert "both evaluations ? set data.limit_test" in shown
-    assert "total" in shown and "without looks at validation, both evaluations" in shown
+    assert "total" in shown and "without validation passes, both evaluations" in shown
     untimed = shown_plan(capsys, "data.limit=null")
     assert "training ? set data.limit or training.max_steps" in untimed
-    assert "total ? without training, looks at validation, both evaluations" in untimed
+    assert "total ? without training, validation passes, both evaluations" in untimed
 
 
 def test_the_embedded_sample_needs_no_download_and_its_texts_are_counted():

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,11 +32,13 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Fine-tune Llama-family models to read medical abbreviations in context, and measure what was gained.\n\n"
     "First time? `medalist demo` runs the whole process on embedded data, without an account or a GPU.",
+    epilog="Exit codes: 0 for success, 1 for an error, which one line explains, 2 for wrong usage, 130 if interrupted. "
+    "`MEDALIST_DEBUG=1` shows an error's traceback.",
 )
-app.add_typer(prepare_app)
+_DATA = "Data"
 
 
-@app.command()
+@app.command(rich_help_panel="Start")
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
 ) -> None:
@@ -50,8 +53,18 @@ def demo(
     run_demo(output, out)
 
 
-for verb in (*data.VERBS, *train.VERBS, *evaluate.VERBS, *privacy.VERBS, *expand.VERBS, *serve.VERBS, *share.VERBS):
-    app.command()(verb)
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Expand notes": (*expand.VERBS, *serve.VERBS),
+    "Train": train.VERBS,
+    "Measure": (*evaluate.VERBS, *privacy.VERBS),
+    "Share": share.VERBS,
+    _DATA: data.VERBS,
+}
+"""The verbs in the order of `--help`, by the heading that they stand under there."""
+for panel, found in _PANELS.items():
+    for verb in found:
+        app.command(rich_help_panel=panel)(verb)
+app.add_typer(prepare_app, rich_help_panel=_DATA)
 
 
 def _version(value: bool) -> None:

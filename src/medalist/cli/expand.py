@@ -6,11 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import EngineName, OtherInventory, emit, out
+from .options import AnyCase, EngineName, GlossaryFile, MinProbability, OneSense, OtherInventory, emit, out
+
+if TYPE_CHECKING:
+    from ..expansion.bulk import Reading
+    from ..expansion.notes import NoteFile
+    from ..expansion.outputs import Format
 
 
 def expand(
@@ -65,27 +70,10 @@ def expand(
     ] = None,
     engine: EngineName = None,
     inventory: OtherInventory = None,
-    glossary: Annotated[
-        Path | None,
-        typer.Option(help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."),
-    ] = None,
-    min_probability: Annotated[
-        float | None,
-        typer.Option(
-            help="Least probability of a sure answer, which --replace writes and which has no question mark. Default: "
-            "the model's own, from which 95 % of its answers were right when it was calibrated (0.78 for the reader); "
-            "0.95 for a model without a calibration."
-        ),
-    ] = None,
-    one_sense_per_text: Annotated[
-        bool, typer.Option("--one-sense-per-text", help="Give all mentions of a short form the same meaning.")
-    ] = False,
-    any_case: Annotated[
-        bool | None,
-        typer.Option(
-            "--any-case/--as-written", help='Also read "copd" as COPD. Default: yes for the reader, no for a run.'
-        ),
-    ] = None,
+    glossary: GlossaryFile = None,
+    min_probability: MinProbability = None,
+    one_sense_per_text: OneSense = False,
+    any_case: AnyCase = None,
     replace: Annotated[
         bool,
         typer.Option(
@@ -114,28 +102,25 @@ def expand(
     `cat notes.jsonl | medalist expand - --input-format jsonl --text-column note_text | jq .expansions`
     """
     from ..expansion.expander import Expander
-    from ..expansion.notes import NoteFile, holds_many, names_file, piped, read_text
-    from ..expansion.outputs import format_of, json_line
-    from ..expansion.where import is_hub_id
-    from ..tools.decoding import decoded
+    from ..expansion.notes import NoteFile, holds_many, piped
     from ..tools.progress import say
-    from .expand_tables import account_table, expansions_table
+    from .expand_tables import expansions_table
 
-    if "" in (run, text):  # such as a variable that is not set; as a path it would be the current folder
-        raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
-    if missing := next((one for one in (run, text) if one and names_file(one) and not _exists(one)), None):
-        raise FileNotFoundError(f"{missing} does not exist")
-    if run is not None and text is None and not (_is_model(run) if _exists(run) else _is_path(run)):
-        run, text = None, run  # a single argument that is not a run is the text or its file
-    # "N/V" alone may be a text, which must not be looked up on the Hub
-    if run is not None and not _is_model(run) and (text is None or not is_hub_id(run)):
-        raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
+    run, text = _run_and_text(run, text)
+    options: dict[str, Any] = {
+        "engine": engine,
+        "inventory": inventory,
+        "glossary": glossary,
+        "any_case": any_case,
+        "min_probability": min_probability,
+        "one_sense_per_text": one_sense_per_text,
+    }
     path = Path(text) if text is not None and _exists(text) else None
     from_pipe = text in (None, "-")
     if input_format and path is None and not from_pipe:
         raise ValueError("--input-format says what standard input or a file holds, not a text")
     if input_format or (path is not None and holds_many(path)):
-        from ..expansion.bulk import Reading, expand_in_turn, expand_notes
+        from ..expansion.bulk import Reading
 
         if path is not None and output is None:
             raise ValueError(f"{path} holds many notes: say where the results go with --out")
@@ -153,24 +138,8 @@ def expand(
             table_format=input_format,
             content=piped(sys.stdin.buffer, input_format) if path is None and input_format else None,
         )
-        reading = Reading(
-            run=run,
-            engine=engine,
-            inventory=inventory,
-            glossary=glossary,
-            any_case=any_case,
-            min_probability=min_probability,
-            one_sense_per_text=one_sense_per_text,
-            replaced=unsure if replace else None,
-        )
-        if output is None or in_turn:
-            for record in expand_in_turn(source, reading):
-                emit(json_line(record))
-            for bad in source.set_aside:
-                say(f"Set aside: {bad.place}: {bad.reason}")
-            return
-        account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
-        out.print(account_table(account))
+        reading = Reading(run=run, **options, replaced=unsure if replace else None)
+        _expand_notes(source, None if in_turn else output, reading, kind, workers=workers, ray=ray)
         return
     for_notes = {
         "--out": output,
@@ -186,25 +155,8 @@ def expand(
                 f"{given} is for notes: say with --input-format csv, tsv or jsonl what standard input holds"
             )
         raise ValueError(f"{given} is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt")
-    if path is not None:
-        content, used = read_text(path, encoding)
-    else:
-        raw = sys.stdin.buffer.read() if from_pipe else os.fsencode(str(text))
-        content, used = decoded(raw, "The text", encoding)
-    if not content.strip():
-        raise ValueError("There is no text to expand: give it as an argument or on standard input")
-    if used == "cp1252" and encoding is None:
-        say("The text is not UTF-8; it was read as Windows-1252 (--encoding names another).")
-    expander = Expander.load(
-        run,
-        engine=engine,
-        inventory=inventory,
-        glossary=glossary,
-        any_case=any_case,
-        min_probability=min_probability,
-        one_sense_per_text=one_sense_per_text,
-    )
-    expanded = expander(content, progress=True)
+    content = _content(text, path, encoding)
+    expanded = Expander.load(run, **options)(content, progress=True)
     if as_json:
         emit(json.dumps(expanded.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
     elif replace:
@@ -213,6 +165,60 @@ def expand(
             say(f"{len(expanded.warnings):,} notations are advised against: without --replace, they are listed.")
     else:
         out.print(expansions_table(expanded))
+
+
+def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
+    """Tell RUN from TEXT: a single argument that is not a run is the text or its file."""
+    from ..expansion.notes import names_file
+    from ..expansion.where import is_hub_id
+
+    if "" in (run, text):  # such as a variable that is not set; as a path it would be the current folder
+        raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
+    if missing := next((one for one in (run, text) if one and names_file(one) and not _exists(one)), None):
+        raise FileNotFoundError(f"{missing} does not exist")
+    if run is not None and text is None and not (_is_model(run) if _exists(run) else _is_path(run)):
+        return None, run
+    # "N/V" alone may be a text, which must not be looked up on the Hub
+    if run is not None and not _is_model(run) and (text is None or not is_hub_id(run)):
+        raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
+    return run, text
+
+
+def _expand_notes(
+    source: NoteFile, output: Path | None, reading: Reading, kind: Format | None, *, workers: int, ray: str | None
+) -> None:
+    """Expand notes into a file, or without one to standard output, one by one."""
+    from ..expansion.bulk import expand_in_turn, expand_notes
+    from ..expansion.outputs import format_of, json_line
+    from ..tools.progress import say
+    from .expand_tables import account_table
+
+    if output is not None:
+        account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
+        out.print(account_table(account))
+        return
+    for record in expand_in_turn(source, reading):
+        emit(json_line(record))
+    for bad in source.set_aside:
+        say(f"Set aside: {bad.place}: {bad.reason}")
+
+
+def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
+    """The text of a file, of standard input, or as it was given, decoded."""
+    from ..expansion.notes import read_text
+    from ..tools.decoding import decoded
+    from ..tools.progress import say
+
+    if path is not None:
+        content, used = read_text(path, encoding)
+    else:
+        raw = sys.stdin.buffer.read() if text in (None, "-") else os.fsencode(str(text))
+        content, used = decoded(raw, "The text", encoding)
+    if not content.strip():
+        raise ValueError("There is no text to expand: give it as an argument or on standard input")
+    if used == "cp1252" and encoding is None:
+        say("The text is not UTF-8; it was read as Windows-1252 (--encoding names another).")
+    return content
 
 
 def _exists(argument: str) -> bool:

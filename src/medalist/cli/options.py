@@ -47,3 +47,26 @@ OtherInventory = Annotated[
     Path | None,
     typer.Option("--inventory", help="Senses to offer instead of the run's: MeDAL's table, ADAM, CSV, JSON."),
 ]
+GlossaryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--glossary", help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."
+    ),
+]
+MinProbability = Annotated[
+    float | None,
+    typer.Option(
+        help="Least probability of a sure answer, which --replace writes and which has no question mark. Default: the "
+        "model's own, from which 95 % of its answers were right when it was calibrated (0.78 for the reader); 0.95 for "
+        "a model without a calibration."
+    ),
+]
+OneSense = Annotated[
+    bool, typer.Option("--one-sense-per-text", help="Give all mentions of a short form the same meaning.")
+]
+AnyCase = Annotated[
+    bool | None,
+    typer.Option(
+        "--any-case/--as-written", help='Also read "copd" as COPD. Default: yes for the reader, no for a run.'
+    ),
+]

@@ -116,5 +116,5 @@ def _on_cards(plan: Plan) -> Iterator[RenderableType]:
         yield table
         yield Text(
             f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with "
-            "Llama 3 8B's shape; small models: not measured. Hours: of training, looks at validation, both evaluations."
+            "Llama 3 8B's shape; small models: not measured. Hours: of training, validation passes, both evaluations."
         )

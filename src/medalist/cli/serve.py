@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import EngineName, OtherInventory
+from .options import AnyCase, EngineName, GlossaryFile, MinProbability, OneSense, OtherInventory
 
 
 def serve(
@@ -39,23 +39,10 @@ def serve(
     ] = None,
     engine: EngineName = None,
     inventory: OtherInventory = None,
-    glossary: Annotated[
-        Path | None,
-        typer.Option(help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."),
-    ] = None,
-    min_probability: Annotated[
-        float | None,
-        typer.Option(help="Least probability of a sure answer. Default: the model's own threshold, or 0.95."),
-    ] = None,
-    one_sense_per_text: Annotated[
-        bool, typer.Option("--one-sense-per-text", help="Give all mentions of a short form the same meaning.")
-    ] = False,
-    any_case: Annotated[
-        bool | None,
-        typer.Option(
-            "--any-case/--as-written", help='Also read "copd" as COPD. Default: yes for the reader, no for a run.'
-        ),
-    ] = None,
+    glossary: GlossaryFile = None,
+    min_probability: MinProbability = None,
+    one_sense_per_text: OneSense = False,
+    any_case: AnyCase = None,
     max_characters: Annotated[int, typer.Option(help="Most characters that one request may hold.")] = 100_000,
     max_waiting: Annotated[int, typer.Option(help="Most requests that may wait for the model; others get 503.")] = 128,
     drain_seconds: Annotated[

@@ -10,7 +10,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,6 @@ from ..tools.files import replacing, writing_folder
 from .notes import Note
 
 Format = Literal["jsonl", "csv", "parquet", "brat", "note-nlp"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 Record = dict[str, Any]
 _ROWS_AT_A_TIME = 10_000
 

@@ -8,7 +8,17 @@ from typing import Literal
 from .compute import Rates, Work
 from .memory import SLACK, Pass, Peak, Place
 from .shapes import ModelShape
-from .whole_run import MBITS, Around, Part, download_part, known_total, scoring_part, training_part
+from .whole_run import (
+    MBITS,
+    TRAINING,
+    VALIDATION,
+    Around,
+    Part,
+    download_part,
+    known_total,
+    scoring_part,
+    training_part,
+)
 
 ERROR = 0.2
 """Relative error of the predicted peak, enforced by benchmarks/plan.py."""
@@ -51,7 +61,7 @@ class OnCard:
     verdict: Verdict
     step_seconds: float
     seconds: float | None
-    """Of training, looks at validation and both evaluations; None if the number of steps is not known."""
+    """Of training, validation passes and both evaluations; None if the number of steps is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +69,7 @@ class Within:
     """What fits into some hours."""
 
     steps: int
-    """Optimiser steps, with their looks at validation."""
+    """Optimiser steps, with their validation passes."""
     passages: int
     """Passages whose epochs take as many steps or fewer."""
     rest: float
@@ -148,7 +158,7 @@ class Plan:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The whole run in order: download, preparation, training, looks at validation, both evaluations."""
+        """The whole run in order: download, preparation, training, validation passes, both evaluations."""
         return (
             download_part(self.around, self.mbits),
             self.around.preparation,
@@ -169,8 +179,8 @@ class Plan:
         """
         if self.step_seconds is None:
             return None
-        rest = sum(part.seconds or 0.0 for part in self.parts if part.name not in ("training", "looks at validation"))
-        step = self.step_seconds + self.around.look_seconds_per_step(self.scoring_seconds)
+        rest = sum(part.seconds or 0.0 for part in self.parts if part.name not in (TRAINING, VALIDATION))
+        step = self.step_seconds + self.around.validation_seconds_per_step(self.scoring_seconds)
         steps = max(0, int((3600 * hours - rest) / step))
         return Within(steps=steps, passages=int(steps / self.epochs) * self.passages_per_step, rest=rest)
 

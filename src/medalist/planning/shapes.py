@@ -127,9 +127,9 @@ def _with_variant(variant: str, family: dict[str, Any], sizes: Mapping[str, dict
     }
 
 
-_LLAMA = {"hidden": 4096, "intermediate": 14336, "layers": 32, "heads": 32, "kv_heads": 8, "vocab": 128256}
-_LLAMA_70B = _LLAMA | {"hidden": 8192, "intermediate": 28672, "layers": 80, "heads": 64}
-_SMALL = {"vocab": 128256, "tied": True, "kv_heads": 8, "max_positions": 131072}
+_LLAMA = {**_sizes(4096, 14336, 32, 32, 8), "vocab": 128256}
+_LLAMA_70B = {**_sizes(8192, 28672, 80, 64, 8), "vocab": 128256}
+_SMALL = {"vocab": 128256, "tied": True, "max_positions": 131072}
 _SMOL = {"vocab": 49152, "tied": True}
 _MISTRAL = {**_sizes(4096, 14336, 32, 32, 8), "max_positions": 32768}
 _QWEN = {"vocab": 151936, "max_positions": 32768}
@@ -140,36 +140,33 @@ KNOWN: Mapping[str, ModelShape] = {
         EMBEDDED_ID,
         "HuggingFaceTB/SmolLM2-135M",
         **_SMOL,
-        hidden=576,
-        intermediate=1536,
-        layers=30,
-        heads=9,
-        kv_heads=3,
+        **_sizes(576, 1536, 30, 9, 3),
     ),
     **_known(
         *("HuggingFaceTB/SmolLM2-360M", "HuggingFaceTB/SmolLM2-360M-Instruct"),
         **_SMOL,
-        **{"hidden": 960, "intermediate": 2560, "layers": 32, "heads": 15, "kv_heads": 5},
+        **_sizes(960, 2560, 32, 15, 5),
     ),
     **_known(
         *("HuggingFaceTB/SmolLM2-1.7B", "HuggingFaceTB/SmolLM2-1.7B-Instruct"),
         **_SMOL,
-        **{"hidden": 2048, "intermediate": 8192, "layers": 24, "heads": 32, "kv_heads": 32},
+        **_sizes(2048, 8192, 24, 32, 32),
     ),
     **_known(
         *("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "TinyLlama/TinyLlama_v1.1"),
-        **{"hidden": 2048, "intermediate": 5632, "layers": 22, "heads": 32, "kv_heads": 4, "vocab": 32000},
+        **_sizes(2048, 5632, 22, 32, 4),
+        vocab=32000,
         max_positions=2048,
     ),
     **_known(
         *("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B-Instruct"),
         **_SMALL,
-        **{"hidden": 2048, "intermediate": 8192, "layers": 16, "heads": 32},
+        **_sizes(2048, 8192, 16, 32, 8),
     ),
     **_known(
         *("meta-llama/Llama-3.2-3B", "meta-llama/Llama-3.2-3B-Instruct"),
         **_SMALL,
-        **{"hidden": 3072, "intermediate": 8192, "layers": 28, "heads": 24},
+        **_sizes(3072, 8192, 28, 24, 8),
     ),
     **_known("meta-llama/Meta-Llama-3-8B", "meta-llama/Meta-Llama-3-8B-Instruct", **_LLAMA),
     **_known(
@@ -184,8 +181,7 @@ KNOWN: Mapping[str, ModelShape] = {
         max_positions=131072,
     ),
     **_known(
-        "mistralai/Mistral-7B-v0.1",
-        "mistralai/Mistral-7B-Instruct-v0.1",
+        *("mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-Instruct-v0.1"),
         **_MISTRAL | {"max_positions": 4096},
         vocab=32000,
     ),

@@ -1,4 +1,4 @@
-"""How long a whole run takes: download, preparation, training, looks at validation, both evaluations.
+"""How long a whole run takes: download, preparation, training, validation passes, both evaluations.
 
 What is not known stays unknown and is left out of the total, which says so.
 """
@@ -29,6 +29,9 @@ MEDAL_BYTES, MEDAL_ROWS = 5.90e9, 5_000_000
 """MeDAL's tables train.csv, valid.csv and test.csv on Zenodo."""
 ROWS_A_SECOND = 42_725
 """Rows of them that `medalist prepare medal` prepares on two cores (docs/benchmarks.md)."""
+
+TRAINING, VALIDATION = "training", "validation passes"
+"""Names of the parts that `Plan.within` puts into the hours; the others come before or after training."""
 
 Counts = Callable[[Split, int | None], int | None]
 """Texts of a split, given the recipe's limit of it; None: not known."""
@@ -75,7 +78,7 @@ class Around:
     downloaded: tuple[str, ...]
     """What they are of."""
     preparation: Part
-    looks: int | None
+    validations: int | None
     """Validation passes during training."""
     validated: float | None
     """Mentions of each."""
@@ -84,7 +87,7 @@ class Around:
     evaluate_every: int
     """Optimiser steps between two validation passes."""
 
-    def look_seconds_per_step(self, thousand_seconds: float | None) -> float:
+    def validation_seconds_per_step(self, thousand_seconds: float | None) -> float:
         """A step's share of the validation passes, in seconds; 0 if it is not known.
 
         Args:
@@ -113,7 +116,7 @@ def around(recipe: Recipe, shape: ModelShape, counts: Counts, *, steps: int | No
         download=sum(size for _, size in items),
         downloaded=tuple(name for name, _ in items),
         preparation=_preparation(recipe),
-        looks=None if steps is None else max(1, -(-steps // recipe.training.evaluate_every)),
+        validations=None if steps is None else max(1, -(-steps // recipe.training.evaluate_every)),
         evaluate_every=recipe.training.evaluate_every,
         validated=None if validation is None else validation * mentions,
         tested=None if test is None else test * mentions,
@@ -155,15 +158,15 @@ def download_part(found: Around, mbits: float) -> Part:
 
 
 def training_part(steps: int | None, step_seconds: float | None) -> Part:
-    """Training without its looks at validation."""
+    """Training without its validation passes."""
     if steps is None:
-        return Part(name="training", seconds=None, how="set data.limit or training.max_steps")
+        return Part(name=TRAINING, seconds=None, how="set data.limit or training.max_steps")
     seconds = None if step_seconds is None else steps * step_seconds
-    return Part(name="training", seconds=seconds, how=f"{steps:,} steps" + ("" if step_seconds else ", at what rate?"))
+    return Part(name=TRAINING, seconds=seconds, how=f"{steps:,} steps" + ("" if step_seconds else ", at what rate?"))
 
 
 def scoring_part(found: Around, thousand_seconds: float | None) -> tuple[Part, Part]:
-    """The looks at validation in training, then the evaluation of base and tuned model.
+    """The validation passes in training, then the evaluation of base and tuned model.
 
     Args:
         found: how many mentions they score.
@@ -171,7 +174,7 @@ def scoring_part(found: Around, thousand_seconds: float | None) -> tuple[Part, P
     """
     parts = []
     for name, times, mentions, limit in (
-        ("looks at validation", found.looks, found.validated, "data.limit_validation"),
+        (VALIDATION, found.validations, found.validated, "data.limit_validation"),
         ("both evaluations", 2, found.tested, "data.limit_test"),
     ):
         if times is None or mentions is None:
@@ -185,6 +188,6 @@ def scoring_part(found: Around, thousand_seconds: float | None) -> tuple[Part, P
 
 def known_total(parts: Sequence[Part]) -> float | None:
     """Seconds of the parts that are known; None if training is not among them."""
-    if any(part.name == "training" and part.seconds is None for part in parts):
+    if any(part.name == TRAINING and part.seconds is None for part in parts):
         return None
     return sum(part.seconds or 0.0 for part in parts)
