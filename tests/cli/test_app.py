@@ -114,7 +114,7 @@ def test_expand_takes_a_glossary_first_and_prints_warnings(tiny_run, capsys, tmp
     _, out, _ = run(capsys, *arguments)
     assert "Avoid QOD: read as QD or QID" in out
     _, out, err = run(capsys, *arguments, "--replace")
-    assert out.startswith("reading aid, warfarin 5 mg ")
+    assert out.startswith("Reading aid, warfarin 5 mg ")
     assert "1 notations are advised against" in err
     code, _, err = run(capsys, *arguments[:-1], tmp_path / "gone.csv")
     assert (code, err) == (1, f"{tmp_path / 'gone.csv'} does not exist\n")

@@ -130,3 +130,42 @@ def test_a_glossary_is_a_file_an_inventory_or_a_mapping(tmp_path):
         read_glossary({})
     with pytest.raises(FileNotFoundError, match=r"gone\.csv does not exist"):
         read_glossary(tmp_path / "gone.csv")
+
+
+PARTS = Inventory.of(
+    [
+        ("A", "assessment", 9, None),
+        ("CAT", "COPD Assessment Test", 9, None),
+        ("D", "dextrose", 9, None),
+        ("HF", "heart failure", 9, None),
+        ("M. cat", "Moraxella catarrhalis", 9, None),
+        ("PUs", "pressure ulcers", 9, None),
+        ("ed", "emergency department", 9, None),
+        ("x", "for", 9, None),
+        ("x3", "three times", 9, None),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 A&B overnight, A: stable", ["A"]),
+        ("CMV D+/R-, D 5%", ["D"]),
+        ("SOB x3 days, A&O x3, cough x3/52", ["x3"]),
+        ("walked 180 m. CAT 26, grew M. cat and M. CAT", ["CAT", "M. cat", "M. CAT"]),
+        ("tonsils red, no pus; PUs on heel", ["PUs"]),
+        ("[x] HF [ ] A, write to s.ed@ward.example.org", ["HF", "A"]),
+        ("Der Pat. wurde mit HF 88 und RR 110 aufgenommen.\nThe patient was seen with HF on arrival.", ["HF"]),
+    ],
+)
+def test_what_is_only_a_part_of_something_else_is_left_alone(text, expected):
+    of = Lexicon(PARTS, NO_SENSES, any_case=True, skip_words=True)
+    assert [text[one.start : one.end] for one in of.find(text) if one.evidence is None] == expected
+
+
+def test_a_short_form_of_the_glossary_is_read_in_any_language():
+    text = "Der Pat. wurde mit HF 88 und RR 110 aufgenommen."
+    assert [(one.evidence, one.long_form) for one in lexicon({"HF": "Herzfrequenz"}).find(text)] == [
+        ("glossary", "Herzfrequenz")
+    ]

@@ -56,6 +56,8 @@ class ShortFormFinder:
             start, end = last + 1 - length, last + 1
             if begins_inside_word(text, start) or _clitic(text, start) or not _ends(text, end) or inside(start, end):
                 continue
+            if ". " in short_form and _mixed(text[start:end], short_form):
+                continue
             if text[start:end] in self._senses:  # exact case wins: "Pt" is not "PT" if the inventory has both
                 short_form = text[start:end]
             if text[end : end + 1] == "s":
@@ -98,6 +100,11 @@ def _spans(matches: Sequence[re.Match[str]]) -> Callable[[int, int], bool]:
 def _clitic(text: str, start: int) -> bool:
     """Whether what begins here only continues a word behind an apostrophe: the s of "CVA's", the t of "don't"."""
     return text[max(0, start - 1) : start] in ("'", "’") and begins_inside_word(text, start - 1)
+
+
+def _mixed(surface: str, short_form: str) -> bool:
+    """Whether "m. CAT" is not M. cat, but the end of a sentence and the beginning of the next one."""
+    return surface != short_form and not surface.islower() and not surface.isupper()
 
 
 def _ends(text: str, end: int) -> bool:

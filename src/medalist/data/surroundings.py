@@ -35,6 +35,11 @@ _COMMON = 500
 """Minimum number of occurrences in running text for a word to be taken only as a word."""
 _EVERYWHERE = 20_000
 """Minimum number of occurrences for a word to be in nearly every sentence, so that it is hardly ever a short form."""
+_ONLY_WORDS = frozenset(
+    """add aid aims aspects bad beam bed blue car cold cuts die eat gap gas got grade him iris led let lot me mid nares
+    nor notes pass pus rat respect rib rice sac send step ten tip top wash""".split()
+)
+"""Rarer words that no one means as a short form unless in capitals."""
 _ORDINARY = 50
 """A word with more occurrences in running text than this counts as ordinary."""
 
@@ -84,7 +89,8 @@ def is_ordinary_word(text: str, mention: Mention) -> bool:
     count = reader.word_counts().get(surface.lower(), 0)
     if surface != "a" and not surface[1:].islower():
         return False
-    return count >= _EVERYWHERE or (count >= _COMMON and surface != mention.short_form)
+    only_word = count >= _COMMON or surface.lower() in _ONLY_WORDS
+    return count >= _EVERYWHERE or (only_word and surface != mention.short_form)
 
 
 def is_unit(text: str, mention: Mention) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..data.definitions import Definition, find_definitions
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory
+from ..data.not_prose import in_other_language, outside_prose
 from ..data.passages import Mention, without_overlap
 from ..data.surroundings import is_ordinary_word, is_unit, shouting, surroundings
 from .results import Evidence
@@ -92,12 +93,14 @@ class Lexicon:
 
     def _listed(self, text: str) -> list[Found]:
         """Short forms that the glossary or the inventory lists."""
-        found = []
+        found, no_prose, foreign = [], outside_prose(text), in_other_language(text)
         for mention in self._finder.find(text):
+            if no_prose(mention.start, mention.end) or _is_part(text, mention):
+                continue
             ours, listed = self.in_glossary(mention.short_form), self.senses.long_forms(mention.short_form)
             if (ours or self._skip_words) and is_ordinary_word(text, mention):
                 continue
-            if not ours and is_unit(text, mention):
+            if not ours and (is_unit(text, mention) or foreign(mention.start, mention.end)):
                 continue
             single = ours and len(listed) == 1
             found.append(
@@ -138,16 +141,33 @@ def read_glossary(glossary: Glossary) -> Inventory:
 
 def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:
     """What looks like a short form outside the spans that are taken: short, mostly capitals, and not a word."""
-    starts = [found.start for found in taken]
+    starts, no_prose, foreign = [found.start for found in taken], outside_prose(text), in_other_language(text)
     for match in _LIKE_SHORT_FORM.finditer(text):
         at = bisect_right(starts, match.start()) - 1
         if (at >= 0 and taken[at].end > match.start()) or (at + 1 < len(taken) and starts[at + 1] < match.end()):
             continue
         mention = Mention(start=match.start(), end=match.end(), short_form=match[1])
-        if _looks_like_short_form(text, mention):
+        left = no_prose(mention.start, mention.end) or foreign(mention.start, mention.end)
+        if not left and _looks_like_short_form(text, mention):
             yield Found(mention=mention, evidence="unlisted")
 
 
+def _is_part(text: str, mention: Mention) -> bool:
+    """Whether a mention is only a part of something else: the A of "A&B", the x3 of "x3 days"."""
+    surface = text[mention.start : mention.end]
+    if len(surface) == 1 and surface.isalpha():
+        return bool(_JOINED_BEFORE.search(text, max(0, mention.start - 3), mention.start)) or bool(
+            _JOINED_AFTER.match(text, mention.end)
+        )
+    return bool(_TIMES.fullmatch(surface) and _SPAN_OF_TIME.match(text, mention.end))
+
+
+_JOINED_BEFORE = re.compile(r"\w&$|[A-Z][+-]/$")
+_JOINED_AFTER = re.compile(r"&\w|[+-]/[A-Z][+-]")
+_TIMES = re.compile(r"[x×]\d{1,2}", re.IGNORECASE)
+_SPAN_OF_TIME = re.compile(
+    r"(?:\s?/(?:7|52|12|24)\b|\s(?:d|days?|wks?|weeks?|mos?|months?|h|hrs?|hours?|mins?|yrs?|years?)\b)"
+)
 _LIKE_SHORT_FORM = re.compile(r"(?<![\w.@'’\u0300-\u036f])([A-Za-z][A-Za-z0-9]{1,7}?)s?(?![\w@\u0300-\u036f])")
 """A word of two to eight letters and digits, perhaps with a plural s."""
 _NO_SHORT_FORM = re.compile(

@@ -94,7 +94,8 @@ def _without_last(long_form: str, before: str) -> str:
 
 def _without_next(long_form: str, after: str) -> str:
     """A long form without the last words that already stand behind it: MRI imaging."""
-    words, follow = long_form.split(), []
+    words = long_form.split()
+    follow: list[str] = []
     at = 0
     while after[at : at + 1] == " " and (match := _WORD.match(after, at + 1)) and len(follow) < 3:
         follow.append(match[0])
