@@ -112,7 +112,7 @@ def deep_model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pyte
 
 @pytest.fixture(scope="session")
 def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiny model on the sample corpus, trained for four steps and evaluated."""
+    """A run of the tiny model on the sample corpus, trained for four steps and evaluated on 40 passages."""
     from medalist.recipe import parse_recipe
     from medalist.runs.evaluate import evaluate_run
     from medalist.runs.train import train
@@ -126,6 +126,7 @@ def tiny_run(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         "training.max_steps=4",
         "training.evaluate_every=2",
         "data.validation=0.02",
+        "data.limit_test=40",
         "evaluation.bootstrap=200",
     ]
     run = train(parse_recipe(values, overrides))

@@ -430,5 +430,5 @@ def test_a_gguf_file_in_the_folder_of_another_run_is_refused(gguf_run, tiny_run,
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoint-*", "export"))
     shutil.copy(gguf_run / "export/known-f16.gguf", run / "known.gguf")
-    with pytest.raises(ModelError, match="other tokens than the run's tokenizer: it is no export of this run"):
+    with pytest.raises(ModelError, match="other tokens than the run's tokenizer: it is not an export of this run"):
         Expander.load(run / "known.gguf")

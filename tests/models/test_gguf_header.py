@@ -66,7 +66,7 @@ def test_other_impossible_headers_are_refused(tmp_path):
     doubled = written(tmp_path / "c.gguf", **{"llama.block_counu": 1}).replace(b"block_counu", b"block_count")
     assert refusal(path, doubled) == "two keys or tensors have one name"
     still = written(tmp_path / "c.gguf", **{"general.alignmenu": 0}).replace(b"alignmenu", b"alignment")
-    assert refusal(path, still) == "its alignment is no positive number"
+    assert refusal(path, still) == "its alignment is not a positive number"
     tensor = whole.index(b"token_embd.weight") + len(b"token_embd.weight")
     assert refusal(path, whole[:tensor] + struct.pack("<I", 9) + whole[tensor + 4 :]) == "a tensor has 9 dimensions"
     unknown = whole[: tensor + 20] + struct.pack("<I", 999) + whole[tensor + 24 :]

@@ -145,7 +145,7 @@ def test_a_merge_that_costs_accuracy_is_refused_and_leaves_nothing(
     known_run, own_answers, tmp_path, monkeypatch, capsys
 ):
     updates = merging.lora_updates(known_run.tuned)
-    wrong = {name: (-9 * b, a) for name, (b, a) in updates.items()}
+    wrong = {name: update._replace(scale=-9 * update.scale) for name, update in updates.items()}
     monkeypatch.setattr(merging, "lora_updates", lambda _: wrong)
     with pytest.raises(SystemExit) as stop:
         main(

@@ -78,9 +78,9 @@ def own_run(model_folder, tmp_path_factory):
 
 
 @pytest.fixture
-def sample_run(tiny_run, tmp_path):
+def sample_run(fresh_run, tmp_path):
     """A run on the sample corpus that a test may change."""
-    shutil.copytree(tiny_run, tmp_path / "tiny", ignore=shutil.ignore_patterns("checkpoint-*"))
+    shutil.copytree(fresh_run, tmp_path / "tiny")
     return open_run(tmp_path / "tiny")
 
 

@@ -1,7 +1,7 @@
 """Publishing to a stand-in of the Hub with its real client, and pulling back: what arrives, what breaks, what is never
 sent.
 
-Covers `pull`, `cli.share`, `cli.share_tables` and `tools.hub_client` too.
+Covers `pull`, `repeat`, `cli.share`, `cli.share_tables` and `tools.hub_client` too.
 """
 
 import base64
@@ -27,7 +27,8 @@ from medalist.runs.run import open_run
 from medalist.runs.train import train
 from medalist.sharing.export import export_merged
 from medalist.sharing.publish import publish
-from medalist.sharing.pull import pull, repeat_evaluations
+from medalist.sharing.pull import pull
+from medalist.sharing.repeat import repeat_evaluations
 from medalist.tools import hub_client
 from medalist.trees.decisions import Calibration
 from servers import Answer, direct_connections, serving, use_hub
@@ -36,6 +37,7 @@ pulling = importlib.import_module("medalist.sharing.pull")
 """Its function has the same name."""
 TOKEN = "hf_stand_in"
 NAMED = {"base_id": "tests/tiny-llama", "licence": "mit"}
+TO_ME = ("--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit")
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +148,7 @@ def test_a_large_file_goes_in_parts(run, hub):
 
 
 def test_publishing_again_makes_a_commit_only_if_something_has_changed(run, hub, capsys):
-    arguments = [
-        "publish",
-        run.folder,
-        "--repo",
-        "me/small",
-        "--base-id",
-        "tests/tiny-llama",
-        "--license",
-        "mit",
-        "--yes",
-    ]
+    arguments = ["publish", run.folder, *TO_ME, "--yes"]
     assert command(capsys, *arguments)[0] == 0
     code, out, err = command(capsys, *arguments)
     assert (code, out) == (0, f"{hub.served.url}/me/small\n")
@@ -182,7 +174,7 @@ def test_a_repository_is_private_unless_asked_for_and_a_public_one_is_not_taken_
 def test_nothing_is_sent_without_a_yes(run, hub, capsys, monkeypatch, answer, terminal):
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: terminal, raising=False)
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "tests/tiny-llama", "--license", "mit"]
+    arguments = ["publish", run.folder, *TO_ME]
     code, _, err = command(capsys, *arguments)
     assert code == 1 and err.endswith("Nothing was sent. Answer y, or add --yes\n")
     assert "adapter_model.safetensors" in err, "the list comes first"
@@ -219,26 +211,14 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(run, hub):
 
 def test_trouble_that_stays_ends_in_one_line(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(503))] * 20
-    message = one_line(
-        capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--yes"
-    )
+    message = one_line(capsys, "publish", run.folder, *TO_ME, "--yes")
     assert message == "me/small: the Hub returned 503: try again later."
     assert len(hub.faults) == 20 - 1 - len(hub_client.WAITS)
 
 
 def test_a_connection_cut_in_the_upload_leaves_nothing_to_be_seen_and_the_same_command_completes_it(run, hub, capsys):
     hub.cuts = [("PUT /lfs/", 5_000)] * 6
-    arguments = [
-        "publish",
-        run.folder,
-        "--repo",
-        "me/small",
-        "--base-id",
-        "tests/tiny-llama",
-        "--license",
-        "mit",
-        "--yes",
-    ]
+    arguments = ["publish", run.folder, *TO_ME, "--yes"]
     message = one_line(capsys, *arguments)
     assert message.startswith("me/small: the connection to the Hub failed or was lost")
     assert message.endswith("Run the same command again: files that have arrived are not sent again.")
@@ -285,7 +265,7 @@ def test_a_refusal_is_one_line_and_nothing_is_written(run, hub, capsys, monkeypa
 
 
 def test_without_a_token_and_without_a_server_it_says_so(run, hub, capsys, monkeypatch, tmp_path):
-    arguments = ["publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--yes"]
+    arguments = ["publish", run.folder, *TO_ME, "--yes"]
     monkeypatch.delenv("HF_TOKEN")
     assert one_line(capsys, *arguments) == "No Hub token found: run `hf auth login`, or set HF_TOKEN."
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -315,9 +295,7 @@ def test_a_repository_changed_meanwhile_is_not_overwritten(run, hub):
 
 def test_a_dry_run_shows_list_and_card_and_asks_nobody(run, hub, capsys, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
-    code, out, err = command(
-        capsys, "publish", run.folder, "--repo", "me/small", "--base-id", "t/t", "--license", "mit", "--dry-run"
-    )
+    code, out, err = command(capsys, "publish", run.folder, *TO_ME, "--dry-run")
     assert code == 0
     assert hub.served.requests == []
     size = (run.tuned / "adapter_model.safetensors").stat().st_size
@@ -327,17 +305,7 @@ def test_a_dry_run_shows_list_and_card_and_asks_nobody(run, hub, capsys, monkeyp
 
 def test_the_token_is_in_no_output_and_no_file(run, hub, capsys):
     hub.faults = [("/commit/main", Answer(500)), ("PUT /lfs/", Answer(500))]
-    arguments = [
-        "publish",
-        run.folder,
-        "--repo",
-        "me/small",
-        "--base-id",
-        "tests/tiny-llama",
-        "--license",
-        "mit",
-        "--yes",
-    ]
+    arguments = ["publish", run.folder, *TO_ME, "--yes"]
     code, out, err = command(capsys, *arguments)
     assert code == 0 and hub.faults == []
     assert TOKEN not in out + err

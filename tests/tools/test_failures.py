@@ -18,7 +18,7 @@ from medalist.tools.failures import in_one_line, need_room, reading
 from medalist.tools.files import replacing
 
 DAMAGED = {
-    "JSON": (lambda path: json.loads(path.read_text()), b'{"a": canary', "line 1, column 7: no JSON"),
+    "JSON": (lambda path: json.loads(path.read_text()), b'{"a": canary', "line 1, column 7: not valid JSON"),
     "UTF-8": (lambda path: path.read_text(encoding="utf-8"), b"ab\xb0canary", "byte 2 is not UTF-8"),
     "YAML": (lambda path: yaml.safe_load(path.read_text()), b"a: [canary", "line 1: "),
     "deep": (lambda path: json.loads(path.read_text()), b"[" * 100_000, "nested too deeply"),

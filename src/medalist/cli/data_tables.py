@@ -52,7 +52,7 @@ def prepared_table(account: DataAccount) -> RenderableType:
         f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
     ]
     if missed := account.get("unusable_mentions"):
-        lines.append(f"{missed:,} marks of the training split teach nothing, for their long form is no candidate:")
+        lines.append(f"{missed:,} marks of the training split teach nothing: their long form is not a candidate.")
         for one in account.get("unusable", []):
             near = f" (nearest: {one['nearest']})" if one["nearest"] else ""
             lines.append(f"  {one['mentions']:,} of {one['short_form']}: {one['long_form']}{near}")

@@ -185,8 +185,8 @@ def pull(
 
     Examples: `medalist pull me/demo`, `medalist pull me/demo --out runs/again --check`
     """
-    from ..sharing.pull import check_repeated, repeat_evaluations
     from ..sharing.pull import pull as pull_run
+    from ..sharing.repeat import check_repeated, repeat_evaluations
 
     run = pull_run(repo, revision=revision, out=out, base=base, data=data, inventory=inventory)
     if check:

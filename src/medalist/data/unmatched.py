@@ -16,7 +16,7 @@ LONGEST = 80
 
 
 def unmatched(passages: Iterable[Passage], inventory: Inventory) -> dict[tuple[str, str], int]:
-    """(short form, long form) -> how many mentions have this gold, which is no candidate; the most frequent first."""
+    """(short form, long form) -> how many mentions have this gold, which is not listed; the most frequent first."""
     missed = Counter(
         (mention.short_form, mention.long_form)
         for passage in passages

@@ -37,7 +37,7 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetAside:
-    """A record that is no note."""
+    """A record that cannot be read as a note."""
 
     place: str
     """"row 3", "line 7" or a file's name."""
@@ -238,7 +238,7 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
 
 
 def _fault(identifier: Any, text: Any, seen: set[str]) -> str | None:
-    """Why a record is no note; None if it is one."""
+    """Why a record cannot be read as a note; None if it can."""
     if identifier is None or not str(identifier).strip():
         return "no id"
     if not isinstance(identifier, str | Number) or isinstance(identifier, bool):

@@ -151,14 +151,14 @@ def check_brat_ids(notes: Iterable[Note]) -> None:
     """Refuse notes whose ids cannot be the names of files in one folder; "ward7/1" is file 1 in ward7.
 
     Raises:
-        ValueError: an id leads out of the folder, or is no name of a file.
+        ValueError: an id leads out of the folder, or is not a valid file name.
     """
     for number, note in enumerate(notes, 1):
         parts = note.id.split("/")
         if note.id.startswith("/") or ".." in parts:
             why = "its id leads out of the folder"
         elif not all(parts) or "." in parts or not note.id.isprintable() or "\\" in note.id:
-            why = "its id is no name of a file"
+            why = "its id is not a valid file name"
         elif any(len(part.encode()) > _LONGEST_NAME for part in parts):
             why = "its id is too long for the name of a file"
         else:

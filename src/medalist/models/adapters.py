@@ -6,9 +6,10 @@ peft's `prepare_model_for_kbit_training` is not needed: it would turn embeddings
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -79,23 +80,47 @@ def _linear_layers(model: Any) -> list[str]:
     return sorted({name.rsplit(".", 1)[-1] for name in found})
 
 
+class LoraUpdate(NamedTuple):
+    """What an adapter adds to a weight: ``scale * up @ down``."""
+
+    up: Tensor
+    """``[out, r]`` float32."""
+    down: Tensor
+    """``[r, in]`` float32."""
+    scale: float
+
+
+def lora_updates(adapter: Path) -> dict[str, LoraUpdate]:
+    """What an adapter adds to each weight of its base, by the weight's name, sorted.
+
+    Raises:
+        ModelError: it is not a plain LoRA adapter.
+    """
+    settings = lora_settings(adapter)
+    check_lora_weights(adapter, settings["r"])
+    scale = settings["lora_alpha"] / (math.sqrt(settings["r"]) if settings["use_rslora"] else settings["r"])
+    with reading(adapter / "adapter_model.safetensors", AGAIN):
+        tensors = load_file(adapter / "adapter_model.safetensors")
+    updates = {}
+    for name in sorted(key for key in tensors if key.endswith(".lora_A.weight")):
+        path = name.removesuffix(".lora_A.weight")
+        up, down = tensors[f"{path}.lora_B.weight"].float(), tensors[name].float()
+        updates[f"{path.removeprefix('base_model.model.')}.weight"] = LoraUpdate(up, down, scale)
+    return updates
+
+
 def merged_weights(weights: Mapping[str, Tensor], adapter: Path) -> dict[str, Tensor]:
     """Weights of a base with a saved LoRA adapter merged into them, as peft does it; the others are as given.
 
     Raises:
         ModelError: it is not a plain LoRA adapter, or it is one for another base.
     """
-    settings = lora_settings(adapter)
-    check_lora_weights(adapter, settings["r"])
-    scale = settings["lora_alpha"] / (settings["r"] ** 0.5 if settings["use_rslora"] else settings["r"])
-    found, merged = load_file(adapter / "adapter_model.safetensors"), dict(weights)
-    for name in sorted(key for key in found if key.endswith(".lora_A.weight")):
-        layer = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
-        down, up = found[name].float(), found[f"{name.removesuffix('.lora_A.weight')}.lora_B.weight"].float()
-        kept = merged.get(f"{layer}.weight")
+    merged = dict(weights)
+    for name, (up, down, scale) in lora_updates(adapter).items():
+        kept = merged.get(name)
         if kept is None or kept.shape != (len(up), down.shape[1]):
-            raise ModelError(f"{adapter} is an adapter for another base: {layer} does not fit")
-        merged[f"{layer}.weight"] = torch.addmm(kept, up, down, alpha=scale)
+            raise ModelError(f"{adapter} is an adapter for another base: {name.removesuffix('.weight')} does not fit")
+        merged[name] = torch.addmm(kept, up, down, alpha=scale)
     return merged
 
 
@@ -110,8 +135,6 @@ def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
     """
     from peft import LoraConfig, PeftModel  # slow to import
 
-    if not (adapter / "adapter_model.safetensors").exists():
-        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
     settings = lora_settings(adapter)
     check_lora_weights(adapter, settings["r"])
     # Its own file of settings is not given to peft, which would import and match what it names.

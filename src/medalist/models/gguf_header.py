@@ -77,7 +77,7 @@ class _Header:
             name = self.name(names)
             kind = self.number("<I")
             if name == b"general.alignment" and (kind != 4 or not struct.unpack_from("<I", self.content, self.at)[0]):
-                raise ValueError("its alignment is no positive number")
+                raise ValueError("its alignment is not a positive number")
             self.value(kind)
         names = set()
         for _ in range(tensors):

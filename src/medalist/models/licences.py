@@ -82,7 +82,7 @@ def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = 
         None if nothing says what it is.
 
     Raises:
-        ValueError: `given` is no name of a licence.
+        ValueError: `given` is not the name of a licence.
     """
     if match := re.search(
         r"(?i)(?<![a-z])(?:meta-?)?llama[-_ ]?(3(?:\.[1-3])?)(?![\d.]*\d|b\b)", base_id.split("/")[-1]

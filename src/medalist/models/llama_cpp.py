@@ -204,7 +204,9 @@ class LlamaCpp:
 
 def _check_tokens(gguf: Path, model: Any, tokenizer: Any) -> None:
     if any(_ids(model, text) != tokenizer(text).input_ids for text in _PROBES):
-        raise ModelError(f"{gguf} splits text into other tokens than the run's tokenizer: it is no export of this run")
+        raise ModelError(
+            f"{gguf} splits text into other tokens than the run's tokenizer: it is not an export of this run"
+        )
 
 
 def _close(*held: Any) -> None:

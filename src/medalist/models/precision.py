@@ -77,12 +77,11 @@ def compute_device() -> torch.device:
 
 
 def refuse_sharded(quantization: Quantization) -> None:
-    """Raise `ValueError` if weights are quantised: those are no tensors that FSDP can cut."""
+    """Raise `ValueError` if weights are quantised: FSDP can only slice plain tensors."""
     if quantization != "none":
         raise ValueError(
             f"training.parallel=fsdp does not work with model.quantization={quantization}: set "
-            f"model.quantization=none, or "
-            "training.parallel=ddp, which keeps the quantised model whole on each device"
+            "model.quantization=none, or training.parallel=ddp, which keeps the quantised model whole on each device"
         )
 
 

@@ -35,7 +35,7 @@ def parse_memory(text: str) -> float:
     if match is None:
         raise ValueError(f'Memory size "{text}" is not understood: write 24GB, 80GB or 22.5GiB, for example')
     if not re.fullmatch(r"\d*\.?\d*", match[1]) or not re.search("[1-9]", match[1]):
-        raise ValueError(f'Memory size "{text}" is no size: write 24GB, 80GB or 22.5GiB, for example')
+        raise ValueError(f'Memory size "{text}" is not a size: write 24GB, 80GB or 22.5GiB, for example')
     return float(match[1]) * {"gb": 1e9, "gib": 2**30, "mb": 1e6, "mib": 2**20}[match[2].lower()]
 
 

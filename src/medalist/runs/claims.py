@@ -228,7 +228,7 @@ def _generation_rows(
 
 
 def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
-    """The best baseline on mentions that are no slice of the evaluation: of the inventory, majority, or copying."""
+    """The best baseline on mentions that no slice of the evaluation covers: an inventory's, majority, or copying."""
     right = dict.fromkeys(("majority", "copy, else majority"), 0.0)
     right |= {name: float(values.sum()) for name, values in inventory_baselines(items, counts[-1]).items()}
     for item in items:

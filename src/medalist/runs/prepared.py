@@ -29,7 +29,7 @@ class PreparedSettings(TypedDict):
 
 
 class Unusable(TypedDict):
-    """Marks of a table that teach nothing, for the candidates do not hold their long form."""
+    """Marks of a table that teach nothing, because their long form is not among the candidates."""
 
     short_form: str
     long_form: str
@@ -46,7 +46,7 @@ class ShortFormAccount(TypedDict, total=False):
     """Mentions that are ordinary words, not short forms."""
     passages_without_mentions: int
     unusable_mentions: int
-    """Of a table: marks in the training split whose long form is no candidate."""
+    """Of a table: marks in the training split whose long form is not a candidate."""
     unusable: list[Unusable]
     """The most frequent of them."""
     replay: PassageCounts

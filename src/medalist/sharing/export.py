@@ -142,9 +142,8 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
     base, identity = find_base(run.base.source, run.base.revision)
     if identity.sha256 != run.base.sha256:
         raise ModelError(
-            f"The weights of {run.base.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained "
-            f"on weights "
-            f"with {run.base.sha256[:12]}…"
+            f"The weights of {run.base.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on "
+            f"weights with {run.base.sha256[:12]}…"
         )
     write_merged(base, tuned, target, dtype=dtype)
 

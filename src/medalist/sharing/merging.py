@@ -6,7 +6,6 @@ therefore cannot leak in, and memory holds one shard of the result, whatever the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,17 @@ from typing import Any
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from ..models.base import ModelError, refuse_quantised
-from ..models.plain_files import TOKENIZER, check_lora_weights, lora_settings, plain_config, plain_settings, write_json
+from ..models.adapters import LoraUpdate, lora_updates
+from ..models.base import AGAIN, ModelError, refuse_quantised
+from ..models.plain_files import TOKENIZER, plain_config, plain_settings, write_json
 from ..tools.failures import reading
 from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
 from ..tools.shapes import json_object
 
-_AGAIN = "Download or train it again."
 _INDEX = "model.safetensors.index.json"
 
 
@@ -58,34 +57,13 @@ def write_merged(
             (target / name).write_bytes((base / name).read_bytes())
 
 
-def lora_updates(adapter: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """What an adapter adds to each weight, by weight name: ``B[out, r]``, already scaled, and ``A[r, in]``; fp32.
-
-    Raises:
-        ModelError: it is not a plain LoRA adapter.
-    """
-    if not (adapter / "adapter_model.safetensors").exists():
-        raise ModelError(f"{adapter} holds no adapter_model.safetensors")
-    settings = lora_settings(adapter)
-    check_lora_weights(adapter, settings["r"])
-    scale = settings["lora_alpha"] / (math.sqrt(settings["r"]) if settings["use_rslora"] else settings["r"])
-    with reading(adapter / "adapter_model.safetensors", _AGAIN):
-        tensors = load_file(adapter / "adapter_model.safetensors")
-    updates = {}
-    for name in [name for name in tensors if name.endswith(".lora_A.weight")]:
-        path = name.removesuffix(".lora_A.weight")
-        a, b = tensors.pop(name), tensors.pop(f"{path}.lora_B.weight")
-        updates[path.removeprefix("base_model.model.") + ".weight"] = (scale * b.float(), a.float())
-    return updates
-
-
 def _write_weights(
-    base: Path, updates: Mapping[str, tuple[Tensor, Tensor]], target: Path, dtype: torch.dtype, shard_size: int
+    base: Path, updates: Mapping[str, LoraUpdate], target: Path, dtype: torch.dtype, shard_size: int
 ) -> None:
     places = _weight_files(base)
     opened: dict[str, Any] = {}
     for file in set(places.values()):
-        with reading(base / file, _AGAIN):
+        with reading(base / file, AGAIN):
             opened[file] = safe_open(base / file, "pt")
     files = {name: opened[file] for name, file in places.items()}
     if unknown := sorted(set(updates) - set(files)):
@@ -94,8 +72,8 @@ def _write_weights(
     def merged(name: str) -> Tensor:
         weight: Tensor = files[name].get_tensor(name)
         if name in updates:
-            b, a = updates[name]
-            weight = torch.addmm(weight.float(), b, a)
+            up, down, scale = updates[name]
+            weight = torch.addmm(weight.float(), scale * up, down)
         return weight.to(dtype) if weight.is_floating_point() else weight
 
     # Names and sizes alone decide the shards, so no weights are read here.
@@ -117,9 +95,9 @@ def _write_weights(
 def _weight_files(folder: Path) -> dict[str, str]:
     """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights."""
     if (folder / _INDEX).exists():
-        files: dict[str, str] = json_object(folder / _INDEX, remedy=_AGAIN)["weight_map"]
+        files: dict[str, str] = json_object(folder / _INDEX, remedy=AGAIN)["weight_map"]
         if outside := sorted(file for file in files.values() if Path(file).name != file):
             raise ModelError(f"{folder / _INDEX} names {outside[0]}, which is not a file beside it")
         return files
-    with reading(folder / "model.safetensors", _AGAIN), safe_open(folder / "model.safetensors", "pt") as file:
+    with reading(folder / "model.safetensors", AGAIN), safe_open(folder / "model.safetensors", "pt") as file:
         return dict.fromkeys(file.keys(), "model.safetensors")

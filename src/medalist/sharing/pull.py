@@ -1,11 +1,9 @@
-"""Downloads a published run from the Hugging Face Hub as a run folder, and evaluates it again."""
+"""Downloads a published run from the Hugging Face Hub as a run folder; `repeat` evaluates it again."""
 
 from __future__ import annotations
 
-import math
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,9 @@ from huggingface_hub.hf_api import RepoFile
 
 from ..data.inventory import Inventory
 from ..evaluation.result_files import METRICS_FILE, evaluation_folders, read_metrics
-from ..evaluation.results import Metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
 from ..models.plain_files import plain_settings, write_json
 from ..recipe import Recipe, parse_recipe
-from ..runs.evaluate import evaluate_run
-from ..runs.held_out import HeldOut
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.run import Run, open_run, write_recipe
@@ -31,8 +26,6 @@ from ..trees.decisions import CALIBRATION_FILE
 from .cleaning import RECORDED, names_only, sha256_of
 from .publication import check_repo_name, is_written
 
-TOLERANCE = 1e-4
-"""Largest accepted difference in a figure when a pulled run is evaluated again."""
 MAX_BYTES = {".safetensors": 10 * 10**9, ".parquet": 10**9, ".csv": 10**8, "": 5 * 10**7}
 """Largest file that is pulled, by the end of its name."""
 MAX_FILES = 1000
@@ -238,71 +231,3 @@ def _senses(folder: Path, repo: str, prepared: Prepared | None, inventory: Path 
         )
     found = prepared.inventory if prepared else Inventory.read(inventory or Path())
     found.write(folder / "inventory.csv")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repeated:
-    """A published evaluation that was repeated."""
-
-    data: str
-    figures: int
-    largest: float
-    """Largest difference in a figure, in stored units: 0.01 is one point of accuracy."""
-    where: str
-    """The figure with the largest difference."""
-
-
-def repeat_evaluations(run: Run) -> list[Repeated]:
-    """Repeat the published evaluations of a pulled run whose data is available.
-
-    Raises:
-        ValueError: none of the data is available.
-    """
-    evaluations = []
-    for folder in evaluation_folders(run.folder):
-        name, before = folder.name, read_metrics(folder)
-        if name == "test" and run.prepared() is not None:
-            after, _ = evaluate_run(run)
-        elif name == "clinical-development":
-            after, _ = evaluate_run(run, HeldOut(data=Path(name)))
-        else:
-            continue
-        here = dict(_figures(after))
-        # What is no number differs without bound, and `max` would pass over it.
-        gaps = [
-            (gap if math.isfinite(gap := abs(value - here.get(key, math.inf))) else math.inf, key)
-            for key, value in _figures(before)
-        ]
-        evaluations.append(Repeated(data=name, figures=len(gaps), largest=max(gaps)[0], where=max(gaps)[1]))
-    if not evaluations:
-        raise ValueError(
-            f"{run.folder}: the data that it was evaluated on is not available; name it with --data when you pull"
-        )
-    return evaluations
-
-
-def check_repeated(repeated: Repeated) -> str:
-    """Describe the result of a repeated evaluation for the user.
-
-    Raises:
-        ValueError: a figure differs by more than the tolerance.
-    """
-    shown = f"{repeated.data}: {repeated.figures:,} figures, largest difference {repeated.largest:.2g}"
-    if repeated.largest > TOLERANCE:
-        raise ValueError(f"{shown} ({repeated.where}): differs from the published figure by more than {TOLERANCE:g}")
-    return f"{shown}: as published."
-
-
-def _figures(metrics: Metrics) -> Iterator[tuple[str, float]]:
-    """Every figure of an evaluation with its path, such as `slices.all.tuned.value`."""
-
-    def walk(value: object, path: str) -> Iterator[tuple[str, float]]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from walk(inner, f"{path}.{key}")
-        elif isinstance(value, int | float):
-            yield path, float(value)
-
-    for part, value in metrics.items():
-        if part in ("counts", "baselines", "models", "slices", "expansion", "calibrated"):
-            yield from walk(value, part)

@@ -31,10 +31,10 @@ _ERRNO = {
     errno.ENOENT: "does not exist",
     errno.EACCES: "may not be read or written by you: change its permissions, or name another",
     errno.EPERM: "may not be changed by you: change its permissions, or name another",
-    errno.EROFS: "is on a disk that can only be read: name a place that can be written to",
+    errno.EROFS: "is on a read-only disk: name a place that can be written to",
     errno.EEXIST: "exists already: name another, or remove it",
     errno.ENAMETOOLONG: "is too long for a file's name",
-    errno.EMFILE: "cannot be opened, for too many files are open: raise the limit with `ulimit -n`",
+    errno.EMFILE: "cannot be opened because too many files are open: raise the limit with `ulimit -n`",
     errno.EIO: "cannot be read or written: the disk reports an error",
 }
 
@@ -98,15 +98,15 @@ def _damage(error: BaseException) -> str | None:
     """What is wrong with a file's content, without quoting it; None for another kind of error."""
     match error:
         case json.JSONDecodeError():
-            return f"line {error.lineno:,}, column {error.colno:,}: no JSON"
+            return f"line {error.lineno:,}, column {error.colno:,}: not valid JSON"
         case UnicodeDecodeError():
             return f"byte {error.start:,} is not {error.encoding.upper()}"
         case yaml.MarkedYAMLError() if error.problem_mark is not None:
-            return f"line {error.problem_mark.line + 1:,}: {error.problem or 'no YAML'}"
+            return f"line {error.problem_mark.line + 1:,}: {error.problem or 'not valid YAML'}"
         case yaml.YAMLError():
-            return "no YAML"
+            return "not valid YAML"
         case EOFError() | gzip.BadGzipFile() | zipfile.BadZipFile() | zlib.error():
-            return "cut short, or no compressed file"
+            return "cut short, or not a compressed file"
         case RecursionError():
             return "nested too deeply"
     if type(error).__module__.split(".")[0] in _LIBRARIES:

@@ -55,7 +55,7 @@ def appended_objects(path: Path) -> list[dict[str, Any]]:
 
 
 def _refuse(constant: str) -> None:
-    """Refuse what Python reads and JSON does not have: a figure that is no number is shown as one otherwise."""
+    """Refuse NaN and infinities, which Python reads although JSON has no such numbers."""
     raise ValueError(f"{constant} is not a number of JSON")
 
 
