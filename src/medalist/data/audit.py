@@ -31,7 +31,7 @@ SHINGLE = 2
 BANDS, ROWS = 25, 5
 """A pair with Jaccard similarity s is compared with probability 1 - (1 - s^5)^25: at 0.8, all but one in 20,000."""
 MOST_ALIKE = 8
-"""In each band, a passage is compared with at most so many of a chunk: a form that thousands of notes fill in would
+"""Most passages of a chunk that a passage is compared with in each band: a form that thousands of notes fill in would
 otherwise be compared with itself thousands of times thousands of times. What is similar is still found; where more
 are alike than this, it may not be the most similar that is named."""
 CHUNK = 2_000

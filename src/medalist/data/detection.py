@@ -14,7 +14,8 @@ import ahocorasick
 
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage, without_overlap
-from .substitution import begins_inside_word, inside_word, lower
+from .spelling import lower
+from .substitution import begins_inside_word, inside_word
 
 _DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?)")
 """Letters with full stops between them: "C.O.P.D.", "p.o", "N.S.". Three capitals or more may stand apart, "C. O. P.

@@ -20,7 +20,7 @@ from .rows import csv_fault
 from .spelling import equivalence_key, tidy
 
 MOST_SENSES = 1_000
-"""Of one short form in a file; MeDAL's largest has 68, and a question offers them all in one tree."""
+"""Most senses of one short form in a file; MeDAL's largest has 68, and a question offers them all in one tree."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

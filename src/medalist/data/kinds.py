@@ -21,8 +21,8 @@ import ahocorasick
 from .definitions import Definition, find_definitions, fits
 from .inventory import Inventory
 from .passages import Mention, Passage
-from .spelling import equivalence_key
-from .substitution import Substituter, lower, single_spaced
+from .spelling import equivalence_key, lower
+from .substitution import Substituter, single_spaced
 
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

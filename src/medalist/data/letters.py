@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .spelling import lower
+
 SMALL = frozenset("a an and at by de for from in la of on or the to with".split())
 """Words that a short form may pass over."""
 _WORD = re.compile(r"[^\W_]+")
@@ -39,7 +41,7 @@ def fits(short_form: str, long_form: str) -> bool:
 
 def letters_of(short_form: str) -> str:
     """The letters and digits that its long form has to explain, in lower case."""
-    return "".join(letter for letter in _lower(short_form) if letter.isalnum())
+    return "".join(letter for letter in lower(short_form) if letter.isalnum())
 
 
 def long_form_start(short_form: str, before: str, *, initials: bool) -> int | None:
@@ -50,7 +52,7 @@ def long_form_start(short_form: str, before: str, *, initials: bool) -> int | No
         before: the words before it.
         initials: take nothing but letters that each begin a word.
     """
-    letters, lowered = letters_of(short_form), _lower(before)
+    letters, lowered = letters_of(short_form), lower(before)
     start = _initials_start(letters, lowered)
     if start is None and not initials:
         start = _best_start(letters, lowered)
@@ -88,11 +90,6 @@ def _opens(text: str, at: int) -> bool:
     together = re.match(r"\S*", text[at:])
     assert together is not None
     return ")" not in together[0] if text[at] == "(" else "]" not in together[0] if text[at] == "[" else True
-
-
-def _lower(text: str) -> str:
-    """In lower case, with as many characters as before."""
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _initials_start(letters: str, before: str) -> int | None:

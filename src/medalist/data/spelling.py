@@ -149,3 +149,11 @@ class _Without:
 def spelt_out(words: Container[str], candidates: Sequence[str]) -> list[int]:
     """The indices of the candidates that appear in a text, which is given as `plain_words` or by `WordsOf`."""
     return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]
+
+
+def lower(text: str) -> str:
+    """Lower-case a text without changing its length, so that offsets stay valid; letters that would expand are kept."""
+    whole = text.lower()
+    if len(whole) == len(text) and "Σ" not in text:  # the lower case of Σ depends on its neighbours
+        return whole
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)

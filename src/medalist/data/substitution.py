@@ -18,6 +18,7 @@ import ahocorasick
 
 from .inventory import Inventory
 from .passages import Mention, Passage, without_overlap
+from .spelling import lower
 
 Mode = Literal["medal", "mended"]
 _RUN = re.compile(r"\s+|\S+")
@@ -142,14 +143,6 @@ def _replaced(passage: Passage, text: str, matches: Iterable[Match]) -> Passage:
 def letters(text: str) -> str:
     """Lower-case a text and keep only letters and white space, as in MeDAL's texts; hyphenated words are fused."""
     return _NOT_LETTERS.sub("", text.lower())
-
-
-def lower(text: str) -> str:
-    """Lower-case a text without changing its length, so that offsets stay valid; letters that would expand are kept."""
-    whole = text.lower()
-    if len(whole) == len(text) and "Σ" not in text:  # the lower case of Σ depends on its neighbours
-        return whole
-    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def inside_word(character: str) -> bool:

@@ -208,7 +208,7 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
 
 
 def _expander(reading: Reading) -> Expander:
-    """In each process, loaded for its first shard."""
+    """The expander of this process, loaded for its first shard."""
     return _loaded(reading, tuple(_stamp(path) for path in (reading.run, reading.inventory, reading.glossary)))
 
 

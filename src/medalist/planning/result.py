@@ -61,7 +61,7 @@ class OnCard:
     verdict: Verdict
     step_seconds: float
     seconds: float | None
-    """Of training, validation passes and both evaluations; None if the number of steps is not known."""
+    """Seconds of training, validation passes and both evaluations; None if the number of steps is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

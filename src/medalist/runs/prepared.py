@@ -46,11 +46,11 @@ class ShortFormAccount(TypedDict, total=False):
     """Mentions that are ordinary words, not short forms."""
     passages_without_mentions: int
     unusable_mentions: int
-    """Of a table: marks in the training split whose long form is not a candidate."""
+    """For a table: marks in the training split whose long form is not a candidate."""
     unusable: list[Unusable]
     """The most frequent of them."""
     replay: PassageCounts
-    """Of the parent's training passages; only for a run that is tuned further."""
+    """The parent's training passages that are used again; only for a run that is tuned further."""
     beside: list[PassageCounts]
     """For each folder of `data.beside`."""
     fingerprint: dict[str, str]

@@ -26,9 +26,9 @@ class DataRecord(TypedDict):
     """The data that a run was tuned on."""
 
     folder: str
-    """That it was prepared in."""
+    """Where it was prepared."""
     fingerprint: dict[str, str]
-    """Of each split."""
+    """Split -> fingerprint of its passages."""
 
 
 class ParentRecord(TypedDict):

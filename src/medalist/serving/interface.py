@@ -17,21 +17,21 @@ class Limits:
     """How much one request may hold, and all of them together."""
 
     characters: int = 100_000
-    """Of all texts of a request."""
+    """Most characters of all texts of a request."""
     texts: int = 256
-    """Of a request."""
+    """Most texts of a request."""
     waiting: int = 128
-    """Requests that may wait for the model."""
+    """Most requests that may wait for the model."""
     waiting_characters: int = 1_000_000
-    """Of all texts that wait; a request that finds nobody waiting is always taken."""
+    """Most characters of all texts that wait; a request that finds none waiting is always taken."""
     pass_characters: int = 20_000
-    """Of the texts that the model reads in one pass; one request with more is a pass of its own."""
+    """Most characters that the model reads in one pass; a request with more is a pass of its own."""
     open_requests: int = 256
-    """Requests that are being received, waiting or answered at once."""
+    """Most requests that may be received, waiting or answered at once."""
     seconds_to_ask: float = 10.0
-    """In which a client that has connected has to send the first lines of a request."""
+    """Seconds that a client has, once connected, to send the first lines of a request."""
     seconds_to_send: float = 30.0
-    """In which it has to send the body, and for how long it may stop taking its answer."""
+    """Seconds that it has to send the body, and for which it may stop taking its answer."""
 
     def __post_init__(self) -> None:
         if self.characters < 1:
@@ -109,7 +109,7 @@ class Expanded(BaseModel):
 
 
 class Result(BaseModel):
-    """Of one text."""
+    """What was found in one text."""
 
     expansions: list[Expanded]
     warnings: list[Warned]
@@ -140,7 +140,7 @@ class InventoryAnswer(BaseModel):
 
 
 class Status(BaseModel):
-    """Of the server."""
+    """The state of the server."""
 
     status: Literal["ok", "draining", "failed"]
 

@@ -22,7 +22,7 @@ _LIBRARIES = ("pyarrow", "polars", "safetensors_rust", "safetensors", "lxml", "j
 """Their errors are known by the module that defines them, so that none of them need be imported here."""
 _TORCH_READER = ("PytorchStreamReader", "Ran out of input", "unpickl", "Weights only load failed", "invalid load key")
 _FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
-"""Of safetensors and PyTorch, which raise errors of their own."""
+"""What errors of safetensors and PyTorch, which have types of their own, say of a full disk."""
 _LFS = b"version https://git-lfs"
 _WEIGHTS = (".safetensors", ".pt", ".gguf")
 _ERRNO = {

@@ -40,7 +40,7 @@ class FiniteCheck:
     """``[]`` float32, on the device: 1 from the first step on that saw something non-finite, else 0. None: not late, or
     before the first step."""
     _losses: list[Tensor] = field(default_factory=list)
-    """Of the passes of the current step."""
+    """Losses of the passes of the current step."""
     _unread: list[tuple[str, Tensor, int, Sequence[str]]] = field(default_factory=list)
 
     def loss(self, value: Tensor, step: int, text_ids: Sequence[str]) -> Seen | None:

@@ -39,7 +39,7 @@ class TrainingCounts(TypedDict):
     processes: int
     passages: int
     mentions: int
-    """Of quizzes: questions."""
+    """For quizzes: questions."""
     dropped_mentions: int
     cut_texts: int
     best_validation: float | None
