@@ -42,7 +42,7 @@ _DATA = "Data"
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
 ) -> None:
-    """Tune the embedded model on the embedded data and show the improvement, in 8 minutes on 2 cores.
+    """Tune the embedded model on the embedded data and show the improvement, in 6 minutes on 2 cores.
 
     If interrupted, run it again to resume. Once finished, it shows the result again.
 

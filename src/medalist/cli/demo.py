@@ -36,7 +36,7 @@ NOTE = (
 
 
 def demo_recipe(output: Path) -> Recipe:
-    """The demo's recipe, sized for 8 minutes on 2 cores: `recipes/smollm2-135m-sample.yaml` under another name."""
+    """The demo's recipe, sized for 6 minutes on 2 cores: `recipes/smollm2-135m-sample.yaml` under another name."""
     return Recipe(
         name="demo",
         output=str(output),

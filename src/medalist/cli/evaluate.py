@@ -128,8 +128,8 @@ def claims(
 ) -> None:
     """Test the usual claims about fine-tuning: accuracy, hallucination, relevance, queries, adaptability, safety, cost.
 
-    The base and the tuned model answer the same questions; each verdict follows from the confidence interval. Takes
-    about 9 minutes on 2 cores; `medalist report` shows the table afterwards.
+    The base and the tuned model answer the same questions; each verdict follows from the confidence interval.
+    `medalist report` shows the table afterwards.
 
     Example: `medalist claims runs/demo --mentions 50`
     """
