@@ -19,6 +19,7 @@ from medalist.evaluation.predictions import score_texts
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.recipe import parse_recipe
+from medalist.runs import calibrate
 from medalist.runs.calibrate import calibrated
 from medalist.runs.card import card_text
 from medalist.runs.evaluate import RunModels, evaluate_run
@@ -92,11 +93,13 @@ def test_expanding_with_the_run_uses_it(folder, tmp_path):
     assert [e.probability for e in plain] != [e.probability for e in found]
 
 
-def test_a_run_with_too_few_validation_passages_says_so_and_is_not_calibrated(tiny_run, capsys):
+def test_a_run_with_too_few_validation_passages_says_so_once_and_is_not_calibrated(tiny_run, capsys):
     run = open_run(tiny_run)
+    calibrate._say_once.cache_clear()
+    evaluate_run(run)
     metrics, _ = evaluate_run(run)
     said = " ".join(capsys.readouterr().err.split())
-    assert "is not calibrated, with too little validation data" in said and "50 are needed" in said
+    assert said.count("is not calibrated, with too little validation data") == 1 and "50 are needed" in said
     assert 'answers stay as they are without a calibration: the most likely of the listed meanings and "none' in said
     assert "calibrated" not in metrics and not (tiny_run / "calibration.json").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from ..data.items import make_items
 from ..evaluation.calibration import NEVER, fit, make_cases, too_few
@@ -35,7 +36,7 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         return run.calibration
     prepared = run.prepared()
     if prepared is None:
-        say(f"{run.folder} has no calibration, and no validation data to fit one on; {UNCALIBRATED}")
+        _say_once(f"{run.folder} has no calibration, and no validation data to fit one on; {UNCALIBRATED}")
         return None
     passages = prepared.passages("validation")
     items = [item for item in make_items(passages, run.inventory) if item.candidates]
@@ -51,7 +52,7 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         cases = make_cases(items, scores, run.inventory)
         missing = too_few([case.item for case in cases])  # some may not fit the model's window
     if missing is not None:
-        say(f"{run.folder} is not calibrated, with too little validation data ({missing}); {UNCALIBRATED}")
+        _say_once(f"{run.folder} is not calibrated, with too little validation data ({missing}); {UNCALIBRATED}")
         return None
     precision = run.recipe.evaluation.precision
     found = fit(cases, precision=precision)
@@ -60,3 +61,9 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
     if can_write(run.folder):
         found.write(run.folder / CALIBRATION_FILE)
     return found
+
+
+@cache
+def _say_once(remark: str) -> None:
+    """Say it once per process: a run that was tuned further is evaluated twice, on its own test split and its parent's."""
+    say(remark)
