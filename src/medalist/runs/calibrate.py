@@ -65,5 +65,5 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
 
 @cache
 def _say_once(remark: str) -> None:
-    """Say it once per process: a run that was tuned further is evaluated twice, on its own test split and its parent's."""
+    """Say it once per process: a run that was tuned further is evaluated on its own test data and on its parent's."""
     say(remark)
