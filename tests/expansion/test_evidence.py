@@ -4,6 +4,7 @@ import pytest
 
 from medalist.data.inventory import NO_SENSES, Inventory
 from medalist.expansion.evidence import Lexicon, read_glossary
+from medalist.trees.windows import Window
 
 INVENTORY = Inventory.of(
     [
@@ -38,10 +39,19 @@ def test_the_definition_of_the_text_wins_here_and_behind_it():
     assert spans == {"Congestive hepatic fibrosis"}
 
 
-def test_a_definition_does_not_reach_back_so_that_text_appended_changes_nothing_before_it():
-    text = "CHF worse. "
-    assert found(text) == [("CHF", None, None)]
-    assert found(text + "Congestive hepatic fibrosis (CHF).")[:1] == [("CHF", None, None)]
+def test_a_definition_holds_for_what_stands_before_it_too_and_before_the_glossary():
+    text = "CHF worse. Congestive hepatic fibrosis (CHF). Later CHF, chronic heart failure (CHF), and CHF."
+    first, second = (
+        ("CHF", "defined in text", name) for name in ("Congestive hepatic fibrosis", "chronic heart failure")
+    )
+    assert found(text) == found(text, {"CHF": "something else"}) == [first, first, first, second, second]
+
+
+def test_a_definition_reaches_back_within_the_window_of_a_mention_only():
+    text = "CHF worse. CHF in May. CHF. Congestive hepatic fibrosis (CHF)."
+    cut = [Window(0, 23), Window(11, len(text))]  # both hold the second, which is read in the first
+    evidence = [one.evidence for one in lexicon().find(text, lambda _: cut)]
+    assert evidence == [None, None, "defined in text", "defined in text"]
 
 
 def test_the_last_definition_before_a_mention_holds():

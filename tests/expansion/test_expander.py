@@ -239,6 +239,16 @@ def test_text_appended_changes_no_answer_of_an_earlier_full_window(loaded):
     assert same[:18] == list(before)[:18]
 
 
+def test_a_definition_appended_changes_answers_of_the_window_that_was_not_full_only(loaded):
+    prompt = PromptSettings(window=64, max_nodes=256)
+    text = "The patient has RA and a CT. " * 12
+    expander = Expander(loaded, INVENTORY, prompt)
+    before, after = expander(text), expander(text + "Right axilla (RA).")
+    defined = [one.evidence == "defined in text" for one in after if one.key == "RA"]
+    assert defined == sorted(defined) and 2 <= sum(defined) <= 4  # the last window's, and its own
+    assert list(after)[:18] == list(before)[:18]  # of the windows that were full
+
+
 def test_a_question_that_does_not_fit_the_model_is_declined(loaded):
     [expansion] = Expander(replace(loaded, max_depth=4), INVENTORY)("on RA")
     assert (expansion.long_form, expansion.evidence, expansion.probability) == (None, "abstained", 1.0)
@@ -323,10 +333,14 @@ def test_one_sense_per_text_is_the_likeliest_on_average_of_those_that_are_answer
 
 def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_with):
     answer_with(0.1, 0.2, 0.6, 0.1)
-    expanded = Expander(loaded, INVENTORY, one_sense_per_text=True)("RA, RA; rectal ache (RA), RA")
+    prompt = PromptSettings(window=32)
+    text = (
+        "RA, RA; " + "seen in clinic. " * 12 + "Rectal ache (RA), RA"
+    )  # the definition is out of the first ones' window
+    expanded = Expander(loaded, INVENTORY, prompt, one_sense_per_text=True)(text)
     answers = [(e.long_form, e.evidence, e.probability) for e in expanded]
     assert answers[:2] == [("room air", "model", pytest.approx(0.6))] * 2
-    assert answers[2:] == [("rectal ache", "defined in text", 1.0)] * 2
+    assert answers[2:] == [("Rectal ache", "defined in text", 1.0)] * 2
 
 
 # With a calibration: a prior, and a decision of its own on whether it is a short form

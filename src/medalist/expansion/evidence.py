@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ..data.inventory import Inventory
 from ..data.not_prose import in_other_language, outside_prose
 from ..data.passages import Mention, without_overlap
 from ..data.surroundings import is_ordinary_word, is_unit, shouting, surroundings
+from ..trees.windows import Window, home_window
 from .results import Evidence
 
 Glossary = Inventory | str | Path | Mapping[str, str | Sequence[str]]
@@ -46,6 +47,10 @@ class Found:
         return self.mention.end
 
 
+def _whole(text: str) -> list[Window]:
+    return [Window(0, len(text))]
+
+
 class Lexicon:
     """An inventory and a user's glossary, which wins where it lists a short form.
 
@@ -68,14 +73,23 @@ class Lexicon:
         """Whether the user's glossary lists a short form."""
         return short_form in self._glossary.senses
 
-    def find(self, text: str) -> list[Found]:
-        """The short forms of a text in order, without overlap; the longest of those that begin together."""
-        ranked = [*self._defined(text), *self._listed(text)]
+    def find(self, text: str, windows: Callable[[str], Sequence[Window]] = _whole) -> list[Found]:
+        """The short forms of a text in order, without overlap; the longest of those that begin together.
+
+        Args:
+            text: the text.
+            windows: the windows in which a model reads a text, which are as far as a definition reaches back.
+        """
+        ranked = [*self._defined(text, windows), *self._listed(text)]
         chosen = without_overlap(sorted(ranked, key=lambda found: (found.start, -found.end)))  # stable: definitions win
         return sorted([*chosen, *_unlisted(text, chosen)], key=lambda found: found.start)
 
-    def _defined(self, text: str) -> list[Found]:
-        """Short forms that the text spells out, from where it does so; the last definition before a mention holds."""
+    def _defined(self, text: str, windows: Callable[[str], Sequence[Window]]) -> list[Found]:
+        """Short forms that the text spells out: the last definition before a mention holds, or else the next one.
+
+        The next one must lie in the window in which the mention is read: text that is appended to a note changes no
+        answer of an earlier window that is full (law 3).
+        """
         definitions: dict[str, list[Definition]] = {}
         for definition in find_definitions(text):
             if len(definition.key) > 1:  # a letter has other uses in the same text: "potassium (K)", "T 38.1"
@@ -83,12 +97,19 @@ class Lexicon:
         known = Inventory.of((key, all_[0].sense, 0, None) for key, all_ in definitions.items())
         starts = {key: [definition.start for definition in all_] for key, all_ in definitions.items()}
         found = []
+        cut: Sequence[Window] = ()
         for mention in ShortFormFinder(known, any_case=self._any_case).find(text):
-            candidates = definitions[mention.short_form]
+            if is_ordinary_word(text, mention):
+                continue
             at = bisect_right(starts[mention.short_form], mention.start) - 1
-            if at >= 0 and not is_ordinary_word(text, mention):
-                long_form, span = candidates[at].sense, candidates[at].long
-                found.append(Found(mention=mention, evidence="defined in text", long_form=long_form, definition=span))
+            definition = definitions[mention.short_form][max(at, 0)]
+            if at < 0:
+                cut = cut or windows(text)
+                home = home_window(cut, mention.start, mention.end)
+                if home is None or definition.end > home.end:
+                    continue
+            long_form, span = definition.sense, definition.long
+            found.append(Found(mention=mention, evidence="defined in text", long_form=long_form, definition=span))
         return found
 
     def _listed(self, text: str) -> list[Found]:

@@ -222,7 +222,7 @@ class Expander:
             if not isinstance(text, str):
                 raise TypeError(f"Text {number:,} is of type {type(text).__name__}, not str")
         readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # of the same length; tokenizers take no half
-        found = [self._answers.lexicon.find(text) for text in readable]
+        found = [self._answers.lexicon.find(text, self._encoder.windows) for text in readable]
         scores = self._scores(readable, found, progress)
         return [
             self._result(text, readable[number], found[number], scores[number]) for number, text in enumerate(texts)

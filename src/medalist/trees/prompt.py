@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +18,7 @@ from ..data.inventory import Inventory
 from ..data.passages import NONE_OF_THESE, Mention, Passage, words_around
 from ..data.quizzes import Choice, Quiz, Text
 from .tree import TokenTree, build_tree
-from .windows import Window, text_tail, text_windows
+from .windows import Window, home_window, text_tail, text_windows
 
 _OPENING = re.compile(r"\s*\w+")
 """A prompt's line breaks and first word. They are encoded with the preceding text, so that a full stop and the line
@@ -146,6 +145,10 @@ class Encoder:
             layouts += self._laid_out(text.id, text.text[window.start : window.end], numbered)
         return layouts
 
+    def windows(self, text: str) -> list[Window]:
+        """The overlapping windows in which a passage's text is read, in order."""
+        return text_windows(text, self._token_offsets(text), limit=self.settings.window)
+
     def surely_fits(self, text: Text, inventory: Inventory) -> bool:
         """Whether no question about a short passage can be dropped, decided without encoding it.
 
@@ -205,15 +208,13 @@ class Encoder:
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
         """Each window with the mentions answered in it: those that are more central there than in any other window."""
-        windows = text_windows(passage.text, self._token_offsets(passage.text), limit=self.settings.window)
-        starts, ends = [window.start for window in windows], [window.end for window in windows]  # both ascending
+        windows = self.windows(passage.text)
         homes: dict[Window, list[int]] = {}
         for number, mention in enumerate(passage.mentions):
-            holding = windows[bisect_left(ends, mention.end) : bisect_right(starts, mention.start)]
-            if not holding:
+            home = home_window(windows, mention.start, mention.end)
+            if home is None:
                 self.dropped += 1
                 continue
-            home = min(holding, key=lambda w: (abs(w.start + w.end - mention.start - mention.end), w.start))
             homes.setdefault(home, []).append(number)
         return ((window, homes[window]) for window in windows if window in homes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,6 +45,19 @@ def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[
         while middle + 1 < end and bisect_left(token_starts, cuts[middle]) - first < limit // 2:
             middle += 1
         start = middle
+
+
+def home_window(windows: Sequence[Window], start: int, end: int) -> Window | None:
+    """Of the windows that hold characters `start` to `end`, the one in which they are most central; None if none does.
+
+    Args:
+        windows: as `text_windows` gives them.
+        start: first character of what is looked for.
+        end: one past its last character.
+    """
+    first = bisect_left(windows, end, key=lambda window: window.end)  # starts and ends are both ascending
+    holding = windows[first : bisect_right(windows, start, key=lambda window: window.start)]
+    return min(holding, key=lambda window: (abs(window.start + window.end - start - end), window.start), default=None)
 
 
 def text_tail(text: str, token_starts: Sequence[int], *, limit: int) -> Window:
