@@ -60,6 +60,7 @@ BY_HAND = {
     "kills": "--tiny --notes 24 --kills 1 --alone 2",
     "kinds": "--help",
     "privacy": "--results {folder}/privacy --notes 2 --canaries 1 --epochs 1",
+    "long_notes": "300 --run {run}",
     "reader": "--help",
     "reader_data": "--help",
     "reader_fit": "--help",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from medalist.data.embedded import sample
+from medalist.data.embedded.clinical import NOTES
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import Passage
@@ -75,6 +78,22 @@ def medal_shaped(
         fill = draw.sample([name for name in others if name not in own], candidates - len(own))
         rows += [(short_form, long_form, 0, None) for long_form in (*own, *fill)]
     return found, Inventory.of(rows, "sample, filled up")
+
+
+def clinical_texts(enough: int | None = None) -> list[str]:
+    """The development half of the embedded clinical notes, cut between sentences after `enough` characters."""
+    with NOTES["clinical-development"].open(encoding="utf-8") as file:
+        whole = [json.loads(line)["text"] for line in file]
+    if enough is None:
+        return whole
+    pieces: list[str] = []
+    for text in whole:
+        begins = 0
+        for end in (*(found.start() for found in re.finditer(r"(?<=\.)\s|\n", text)), len(text)):
+            if end - begins >= enough or end == len(text):
+                pieces.append(text[begins:end].strip())
+                begins = end
+    return list(filter(None, pieces))
 
 
 def tiny_llama(tokenizer: PreTrainedTokenizerBase, layers: int = 2) -> LlamaForCausalLM:

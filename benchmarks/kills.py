@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -28,31 +27,16 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import torch
-from common import count_option, machine, progress, table, timed
+from common import clinical_texts, count_option, machine, progress, table, timed
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from medalist.data.embedded.clinical import NOTES
 from medalist.expansion.expander import Expander
 from medalist.recipe import parse_recipe
 from medalist.runs.train import train
 
 PIECE = 250
 """Characters after which a note is cut for the reader."""
-
-
-def texts(enough: int = 1) -> list[str]:
-    """The development half of the clinical notes, cut where a sentence or line ends after `enough` characters."""
-    with NOTES["clinical-development"].open(encoding="utf-8") as file:
-        whole = [json.loads(line)["text"] for line in file]
-    pieces: list[str] = []
-    for text in whole:
-        begins = 0
-        for end in (*(found.start() for found in re.finditer(r"(?<=\.)\s|\n", text)), len(text)):
-            if end - begins >= enough or end == len(text):
-                pieces.append(text[begins:end].strip())
-                begins = end
-    return list(filter(None, pieces))
 
 
 def write_notes(path: Path, source: list[str], count: int) -> None:
@@ -71,7 +55,7 @@ def tiny_run(folder: Path) -> Path:
     trainer = trainers.BpeTrainer(
         vocab_size=1000, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False
     )
-    inner.train_from_iterator(texts(), trainer)
+    inner.train_from_iterator(clinical_texts(1), trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|end|>")
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -149,7 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        notes, source = folder / "notes.jsonl", texts(1 if options.tiny else PIECE)
+        notes, source = folder / "notes.jsonl", clinical_texts(1 if options.tiny else PIECE)
         if not notes.exists():
             write_notes(notes, source, options.notes)
         run = options.run

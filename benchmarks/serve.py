@@ -1,10 +1,11 @@
 """The server under load: latencies with 1, 8 and 32 clients, then a mixed load with bad, slow and vanishing clients.
 
 The server is a process of its own; the clients are threads of this one, so they share the machine's cores with it.
-Texts are from the development half of the embedded clinical notes. Each answer is compared with the one that its text
-got alone. The mixed load ends with a SIGTERM in its midst: what had been taken must still be answered.
+Texts are from the development half of the embedded clinical notes, whole and cut into sentences. Each answer is
+compared with the one that its text got alone. The mixed load ends with a SIGTERM in its midst: what had been taken must
+still be answered.
 
-    python benchmarks/serve.py                        # the reader, some three minutes
+    python benchmarks/serve.py                        # the reader, some six minutes
     python benchmarks/serve.py runs/demo --minutes 10
     python benchmarks/serve.py --only mixed --minutes 10
     python benchmarks/serve.py --tiny                 # a random Llama of two layers: the server's own work
@@ -32,13 +33,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import psutil
-from common import count_option, machine, progress, table, tiny_llama
+from common import clinical_texts, count_option, machine, progress, table, tiny_llama
 
 from medalist.data.embedded import reader
-from medalist.data.embedded.clinical import NOTES
 from medalist.expansion.expander import Expander
 from medalist.models.base import EMBEDDED, BaseIdentity
 from medalist.models.load import LoadedModel, load_base
@@ -47,6 +48,8 @@ from medalist.serving.server import Address, serve
 from medalist.trees.prompt import PromptSettings
 
 CLIENTS = (1, 8, 32)
+SENTENCE = 60
+"""Characters after which a note is cut for a request of a sentence."""
 MIB = 2**20
 Answer = list[list[str]]
 """Per short form, the alternatives in order."""
@@ -289,7 +292,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a random Llama of two layers instead")
     parser.add_argument("--minutes", type=float, default=1.0, help="of mixed load (default: 1)")
     count_option(parser, "--seconds", 20, "per number of clients")
-    count_option(parser, "--notes", 32, "how many of the notes")
+    count_option(parser, "--notes", 12, "how many notes; twice as many sentences")
     parser.add_argument("--only", choices=("latencies", "mixed"), help="one half of it (default: both)")
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -297,36 +300,42 @@ def main() -> None:
         load = tiny_expander if options.tiny else lambda: Expander.load(options.run)
         serve(load, Address(port=0), Limits(), drain_seconds=60)
         return
-    with NOTES["clinical-development"].open(encoding="utf-8") as file:
-        texts = [json.loads(line)["text"] for line in file][: options.notes]
+    sizes = {"sentence": clinical_texts(SENTENCE)[: 2 * options.notes], "note": clinical_texts()[: options.notes]}
     with started(options.run, options.tiny) as server:
         progress(f"Serving as process {server.process.pid}; {os.cpu_count()} cores")
         connection = server.connect()
-        alone = [ask(connection, text)[1] for text in texts]
+        alone = {name: [ask(connection, text)[1] for text in texts] for name, texts in sizes.items()}
         connection.close()
         rows = []
-        for clients in CLIENTS if options.only != "mixed" else ():
-            rows.append(latencies(server, texts, alone, clients, options.seconds))
-            progress(f"{clients} clients done")
-        mixed = Mixed(server, texts, alone)
+        for name, clients in product(sizes, CLIENTS) if options.only != "mixed" else ():
+            rows.append([name, *latencies(server, sizes[name], alone[name], clients, options.seconds)])
+            progress(f"{name}: {clients} clients done")
+        mixed = Mixed(server, sizes["note"], alone["note"])
         code = mixed.run(60 * options.minutes) if options.only != "latencies" else 0
         log = "".join(server.log)
-    quoted = [text for text in texts if text[:30] in log]
+    quoted = [text for texts in sizes.values() for text in texts if text[:30] in log]
     model = "a random Llama of two layers" if options.tiny else options.run or "the reader"
-    lengths = [len(text) for text in texts]
-    forms = sum(map(len, alone)) / len(alone)
+    described = [
+        f"one of {len(texts)} {name}s of {min(map(len, texts))} to {max(map(len, texts)):,} characters with "
+        f"{sum(map(len, alone[name])) / len(texts):.0f} short forms on average"
+        for name, texts in sizes.items()
+    ]
     print(f"## Serving\n\n{machine()}\n")
     print(
-        f"`medalist serve` with {model}; a request is one of {len(texts)} clinical notes of {min(lengths)} to "
-        f"{max(lengths):,} characters with {forms:.0f} short forms on average; clients on the same machine. Notes "
-        f"quoted in the log: {len(quoted)}."
+        f"`medalist serve` with {model}; a request is {' or '.join(described)}, from the clinical notes (development "
+        f"half); clients on the same machine. Texts quoted in the log: {len(quoted)}."
     )
     if rows:
         print(
             f"\nEach client asks again as soon as it is answered, for {options.seconds} s. Every answer was the one "
-            "that its note got alone.\n"
+            "that its text got alone.\n"
         )
-        print(table(["clients", "requests", "requests/s", "notes per pass", "p50, ms", "p95, ms", "p99, ms"], rows))
+        print(
+            table(
+                ["request", "clients", "requests", "requests/s", "notes per pass", "p50, ms", "p95, ms", "p99, ms"],
+                rows,
+            )
+        )
     if memory := mixed.memory:
         print(
             f"\nMixed load for {60 * options.minutes:.0f} s by eight clients (four ask, one drips its body, one sends "
