@@ -1,3 +1,8 @@
+"""PubMed files as a corpus: which revisions are kept, what is marked and mined, the same bytes however it is run.
+
+Covers `revisions` too.
+"""
+
 from __future__ import annotations
 
 import gzip

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 from pydantic import Discriminator, TypeAdapter
@@ -100,6 +100,17 @@ def is_corpus(folder: Path) -> bool:
 def corpus_inventory(folder: Path) -> Inventory:
     """The inventory of a corpus, with the origin recorded in its account."""
     return replace(Inventory.read(folder / "inventory.csv"), origin=read_account(folder)["inventory"]["origin"])
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote while a corpus is built."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(record: object, path: Path) -> None:
+    """Write an intermediate result atomically."""
+    with replacing(path) as file:
+        json.dump(record, file, ensure_ascii=False)
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:

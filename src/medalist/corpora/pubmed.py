@@ -6,7 +6,6 @@ valid revision considers all files. The corpus is byte-identical for any number 
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from collections import Counter
@@ -14,24 +13,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import polars as pl
 
 from ..data.inventory import Inventory
 from ..data.kinds import KINDS, Kind, KindMaker, definition_counts
 from ..data.passages import Passage
-from ..data.rows import Quarantine, QuarantinedRow
+from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, input_files, read_records
 from ..data.splits import SPLITS, Split, split_of
-from ..tools.files import enough_room, replacing
+from ..tools.files import enough_room
 from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from .accounts import PassageCounts, PubmedAccount, Revisions
-from .corpus import ACCOUNT, content_key, finish, is_corpus, work_folder, write_account, write_frame
+from .corpus import (
+    ACCOUNT,
+    content_key,
+    finish,
+    is_corpus,
+    read_json,
+    work_folder,
+    write_account,
+    write_frame,
+    write_json,
+)
 from .data_card import pubmed_card
 from .origins import is_public
+from .revisions import READ, ReadFile, choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +115,7 @@ def _forget_changed(work: Path, files: list[Path]) -> None:
     """Discard the results of files that have changed since they were read, and everything derived from them."""
     marks = [[file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     noted = work / "files.json"
-    before = _load(noted) if noted.exists() else [None] * len(files)
+    before = read_json(noted) if noted.exists() else [None] * len(files)
     if before == marks:
         return
     for number, (old, new) in enumerate(zip(before, marks, strict=True)):
@@ -114,7 +124,7 @@ def _forget_changed(work: Path, files: list[Path]) -> None:
     for folder in ("kept", "mined", "marked", *KINDS, *(["read"] if is_corpus(work) else [])):
         shutil.rmtree(work / folder, ignore_errors=True)
     (work / ACCOUNT).unlink(missing_ok=True)
-    _save(marks, noted)
+    write_json(marks, noted)
 
 
 def _build(
@@ -135,15 +145,15 @@ def _build(
             pass
 
     stage(_read_file, "read", "Reading", files=files)
-    read = [_load(work / "read" / f"{n:05}.json") for n in numbers]
+    read = [read_json(work / "read" / f"{n:05}.json") for n in numbers]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
     quarantine.rows.extend(row for part in read for row in part["bad"])
     quarantine.check()
-    counts = _choose(work, len(files), read)
+    counts = choose(work, len(files), read)
     mined = Inventory.of([])
     if "defined" in settings.kinds:
         stage(_mine_file, "mined", "Finding definitions")
-        mined = _mined([_load(work / "mined" / f"{n:05}.json") for n in numbers], settings.min_count)
+        mined = _mined([read_json(work / "mined" / f"{n:05}.json") for n in numbers], settings.min_count)
     origin = " + ".join([*(i.origin for i in inventories), *(["mined"] if mined.senses else [])])
     one = len(inventories) == 1 and not mined.senses
     listed = inventories[0] if one else Inventory.merged([*inventories, mined], origin)
@@ -154,9 +164,27 @@ def _build(
     listed.write(work / "inventory.csv")
     (inventories[0] if inventories else listed).write(work / "first.csv")
     stage(_mark_file, "marked", "Marking", total=len(files))
-    marked = [_load(work / "marked" / f"{n:05}.json") for n in numbers]
+    marked = [read_json(work / "marked" / f"{n:05}.json") for n in numbers]
     quarantine.write(work / "quarantine.jsonl")
-    account: PubmedAccount = {
+    account = _account(settings, files, listed, mined, quarantine, counts, marked)
+    if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
+        hint = f"; is {origin} the right inventory?" if inventories else ""
+        raise ValueError(f"No abstract in {_named(files)} has anything to mark for the chosen kinds{hint}")
+    pubmed_card(account, work / "card.html")
+    write_account(account, work)
+
+
+def _account(
+    settings: PubmedSettings,
+    files: list[Path],
+    listed: Inventory,
+    mined: Inventory,
+    quarantine: Quarantine,
+    counts: Revisions,
+    marked: list[dict[str, Any]],
+) -> PubmedAccount:
+    """Sum up the results of all files: what each marked, and what was left out."""
+    return {
         "source": "pubmed",
         "settings": {
             name: value if isinstance(value, int | float | dict) else str(value)
@@ -166,7 +194,7 @@ def _build(
         "read": [file.name for file in files],
         "public": all(map(is_public, files)),
         "inventory": {
-            "origin": origin,
+            "origin": listed.origin,
             "short_forms": len(listed),
             "senses": listed.num_senses,
             "mined_short_forms": len(mined),
@@ -186,11 +214,6 @@ def _build(
             for kind in settings.kinds
         },
     }
-    if not any(n["mentions"] for kind in account["kinds"].values() for n in kind.values()):
-        hint = f"; is {origin} the right inventory?" if inventories else ""
-        raise ValueError(f"No abstract in {_named(files)} has anything to mark for the chosen kinds{hint}")
-    pubmed_card(account, work / "card.html")
-    write_account(account, work)
 
 
 def _named(files: list[Path]) -> str:
@@ -201,91 +224,21 @@ def _added(parts: list[PassageCounts]) -> PassageCounts:
     return {"passages": sum(part["passages"] for part in parts), "mentions": sum(part["mentions"] for part in parts)}
 
 
-def _load(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _save(record: object, path: Path) -> None:
-    with replacing(path) as file:
-        json.dump(record, file, ensure_ascii=False)
-
-
-_READ: dict[str, pl.DataType | type[pl.DataType]] = {
-    "pmid": pl.String,
-    "version": pl.Int32,
-    "year": pl.Int32,
-    "sections": pl.List(pl.String),
-    "content": pl.UInt64,
-}
-
-
-class _ReadFile(TypedDict):
-    """The result of reading a file, apart from its abstracts."""
-
-    total: int
-    """Number of records in the file."""
-    bad: list[QuarantinedRow]
-    deleted: list[str]
-
-
 def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list[Path]) -> None:
     """Stage 1: write a file's abstracts as a table and, last, its deletions and bad records as JSON."""
     quarantine, deleted = Quarantine(limit=1.0), []
-    columns: dict[str, list[Any]] = {name: [] for name in _READ}
+    columns: dict[str, list[Any]] = {name: [] for name in READ}
     for record in read_records(files[number], quarantine):
         if isinstance(record, Abstract):
             words = content_key(" ".join(record.sections))
             row = (record.pmid, record.version, record.year, list(record.sections), words)
-            for name, value in zip(_READ, row, strict=True):
+            for name, value in zip(READ, row, strict=True):
                 columns[name].append(value)
         else:
             deleted.append(record)
-    write_frame(pl.DataFrame(columns, schema=_READ), work / "read" / f"{number:05}.parquet")
-    account: _ReadFile = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
-    _save(account, work / "read" / f"{number:05}.json")
-
-
-def _choose(work: Path, files: int, read: list[_ReadFile]) -> Revisions:
-    """Choose the rows to keep.
-
-    These are the last revision of each PMID that is not deleted later, if it has text, and the first of equal texts.
-    """
-    folder = work / "kept"
-    done = folder / "done.json"
-    if done.exists():
-        return _load(done)  # type: ignore[no-any-return]  # as written below
-    tables = [
-        pl.scan_parquet(work / "read" / f"{n:05}.parquet")
-        .with_row_index("row")
-        .select(
-            pl.lit(n).cast(pl.Int32).alias("file"),
-            "row",
-            "pmid",
-            "version",
-            "content",
-            pl.col("sections").list.len() > 0,
-        )
-        for n in range(files)
-    ]
-    found = pl.concat(tables).collect()
-    deletions = [(pmid, number) for number, part in enumerate(read) for pmid in part["deleted"]]
-    dropped = pl.DataFrame(deletions, schema={"pmid": pl.String, "gone": pl.Int32}, orient="row")
-    alive = found.join(dropped.group_by("pmid").agg(pl.col("gone").max()), on="pmid", how="left").filter(
-        pl.col("gone").is_null() | (pl.col("gone") < pl.col("file"))
-    )
-    last = alive.sort("version", "file", "row").unique("pmid", keep="last", maintain_order=True)
-    with_text = last.filter("sections")
-    kept = with_text.sort("file", "row").unique("content", keep="first", maintain_order=True)
-    for number in range(files):
-        write_frame(kept.filter(pl.col("file") == number).select("row").sort("row"), folder / f"{number:05}.parquet")
-    counts: Revisions = {
-        "revisions_replaced": found.height - found["pmid"].n_unique(),
-        "deleted": found["pmid"].n_unique() - last.height,
-        "without_text": last.height - with_text.height,
-        "duplicates": with_text.height - kept.height,
-    }
-    _save(counts, done)
-    return counts
+    write_frame(pl.DataFrame(columns, schema=READ), work / "read" / f"{number:05}.parquet")
+    account: ReadFile = {"total": quarantine.total, "bad": quarantine.rows, "deleted": deleted}
+    write_json(account, work / "read" / f"{number:05}.json")
 
 
 def _abstracts(number: int, work: Path, settings: PubmedSettings) -> Iterator[tuple[str, list[str], Split]]:
@@ -300,7 +253,7 @@ def _mine_file(number: int, *, work: Path, settings: PubmedSettings) -> None:
     """Stage 2: count the definitions in a file's training abstracts."""
     texts = (" ".join(sections) for _, sections, split in _abstracts(number, work, settings) if split == "train")
     counts = definition_counts(texts)
-    _save([[*pair, count] for pair, count in counts.items()], work / "mined" / f"{number:05}.json")
+    write_json([[*pair, count] for pair, count in counts.items()], work / "mined" / f"{number:05}.json")
 
 
 def _mined(parts: list[list[list[Any]]], min_count: int) -> Inventory:
@@ -341,7 +294,7 @@ def _mark_file(number: int, *, work: Path, settings: PubmedSettings, total: int)
             for kind, splits in made.items()
         },
     }
-    _save(account, work / "marked" / f"{number:05}.json")
+    write_json(account, work / "marked" / f"{number:05}.json")
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory, Sense
@@ -51,6 +52,17 @@ class Chunk:
     def long_forms(self) -> frozenset[str]:
         """The long forms that the chunk spells out."""
         return frozenset(match.long_form for match in self.matches)
+
+    def packed(self) -> list[Any]:
+        """The chunk as JSON values, for `unpacked`."""
+        return [self.id, self.text, self.source, [[m.start, m.end, m.long_form, m.plural] for m in self.matches]]
+
+    @classmethod
+    def unpacked(cls, row: list[Any]) -> Chunk:
+        """The chunk that was `packed`."""
+        name, text, source, matches = row
+        found = tuple(Match(start, end, "", long_form, plural) for start, end, long_form, plural in matches)
+        return cls(id=name, text=text, source=source, matches=found)
 
 
 def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: int = 120) -> Iterator[str]:

@@ -6,7 +6,6 @@ The corpus is byte-identical for any number of workers.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,12 +24,11 @@ from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of
-from ..data.substitution import Match
-from ..tools.files import enough_room, replacing
+from ..tools.files import enough_room
 from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from .accounts import TextAccount
-from .corpus import finish, is_corpus, work_folder, write_account, write_frame
+from .corpus import finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
 from .origins import is_public
@@ -131,11 +129,26 @@ def _build(
         write_shard(passages, work, split, 0, 1)
     if not any(splits.values()):
         raise ValueError(f"No text has a long form that {inventory.origin} lists: is it the right inventory?")
-    quarantine = Quarantine(limit=settings.max_bad_rows, total=read["total"], rows=read["bad"])
-    quarantine.write(work / "quarantine.jsonl")
+    _quarantine(read, settings).write(work / "quarantine.jsonl")
+    account = _account(settings, files, avoided, read, chosen, inventory, splits)
+    text_card(account, work / "card.html")
+    write_account(account, work)
+
+
+def _account(
+    settings: TextSettings,
+    files: list[Path],
+    avoided: list[Path],
+    read: dict[str, Any],
+    chosen: dict[str, Any],
+    inventory: Inventory,
+    splits: dict[Split, list[Passage]],
+) -> TextAccount:
+    """Sum up what was read (stage 1), chosen (stage 3) and taught (the splits)."""
+    quarantine = _quarantine(read, settings)
     ambiguous = {(key, s.long_form) for key, senses in inventory.senses.items() if len(senses) > 1 for s in senses}
     taught = Counter((m.short_form, m.long_form) for p in splits["train"] for m in p.mentions)
-    account: TextAccount = {
+    return {
         "source": "text",
         "settings": {
             name: value if isinstance(value, int | float) else str(value) for name, value in vars(settings).items()
@@ -167,15 +180,18 @@ def _build(
         "coverage": [(key, long_form, taught[key, long_form]) for key, long_form in sorted(ambiguous)],
         "short_forms": Counter(m.short_form for p in splits["train"] for m in p.mentions).most_common(20),
     }
-    text_card(account, work / "card.html")
-    write_account(account, work)
+
+
+def _quarantine(read: dict[str, Any], settings: TextSettings) -> Quarantine:
+    """The records that stage 1 could not read."""
+    return Quarantine(limit=settings.max_bad_rows, total=read["total"], rows=read["bad"])
 
 
 def _read(work: Path, files: list[Path], settings: TextSettings) -> dict[str, Any]:
     """Stage 1: write all texts in blocks and, last, what was read; a text whose id and words came before is dropped."""
     done = work / "read.json"
     if done.exists():
-        return dict(_load(done))
+        return dict(read_json(done))
     quarantine = Quarantine(limit=settings.max_bad_rows)
     sources: Counter[str] = Counter()
     seen: set[str] = set()
@@ -204,15 +220,15 @@ def _read(work: Path, files: list[Path], settings: TextSettings) -> dict[str, An
         write()
     quarantine.check()
     found = {"blocks": blocks, "sources": sources, "words": words, "total": quarantine.total, "bad": quarantine.rows}
-    _save(found, done)
+    write_json(found, done)
     return found
 
 
 def _find(name: str, *, work: Path, settings: TextSettings) -> None:
     """Stage 2: cut a block's texts into chunks, find their long forms, and count its lower-case words."""
     texts = list(_texts(work, name))
-    found = [_packed(chunk) for chunk in chunks(texts, _shortener(settings), seed=settings.seed)]
-    _save({"chunks": found, "words": lower_case_words(text.text for text in texts)}, work / "found" / name)
+    found = [chunk.packed() for chunk in chunks(texts, _shortener(settings), seed=settings.seed)]
+    write_json({"chunks": found, "words": lower_case_words(text.text for text in texts)}, work / "found" / name)
 
 
 def _texts(work: Path, name: str) -> Iterator[PlainText]:
@@ -220,29 +236,18 @@ def _texts(work: Path, name: str) -> Iterator[PlainText]:
     return map(PlainText._make, frame.iter_rows())
 
 
-def _packed(chunk: Chunk) -> list[Any]:
-    matches = [[m.start, m.end, m.long_form, m.plural] for m in chunk.matches]
-    return [chunk.id, chunk.text, chunk.source, matches]
-
-
-def _unpacked(row: list[Any]) -> Chunk:
-    name, text, source, matches = row
-    found = tuple(Match(start, end, "", long_form, plural) for start, end, long_form, plural in matches)
-    return Chunk(id=name, text=text, source=source, matches=found)
-
-
 def _choose(work: Path, blocks: list[str], runs: frozenset[str], settings: TextSettings) -> dict[str, Any]:
     """Stage 3: choose the chunks, write them in blocks with the words of all texts and, last, the counts."""
     folder = work / "chosen"
     if (folder / "done.json").exists():
-        return dict(_load(folder / "done.json"))
+        return dict(read_json(folder / "done.json"))
     words: Counter[str] = Counter()
     shortener = _shortener(settings)
     found: list[Chunk] = []
     for name in blocks:
-        block = _load(work / "found" / name)
+        block = read_json(work / "found" / name)
         words.update(block["words"])
-        found += map(_unpacked, block["chunks"])
+        found += map(Chunk.unpacked, block["chunks"])
     found = list(different(found))
     clean = [chunk for chunk in found if not word_runs(chunk.text) & runs]
     split = {chunk.id: _split(chunk.id, settings) for chunk in clean}
@@ -255,18 +260,18 @@ def _choose(work: Path, blocks: list[str], runs: frozenset[str], settings: TextS
         for p in (written_passages() if _taught_too(settings) else [])
         if not word_runs(p.text) & runs and (matches := shortener.find(p.text))
     ]
-    jobs = [(_packed(chunk), turn) for turn in range(settings.turns) for chunk in chosen]
+    jobs = [(chunk.packed(), turn) for turn in range(settings.turns) for chunk in chosen]
     jobs += [
-        (_packed(chunk), turn)
+        (chunk.packed(), turn)
         for turn in range(settings.turns * WRITTEN_TURNS)
         for chunk in written
         if turn == 0 or _split(chunk.id, settings) == "train"
     ]
-    jobs += [(_packed(chunk), 0) for chunk in held]
+    jobs += [(chunk.packed(), 0) for chunk in held]
     parts = range(0, len(jobs), CHUNKS_PER_BLOCK)
     for number, start in enumerate(parts):
-        _save(jobs[start : start + CHUNKS_PER_BLOCK], folder / f"{number:05}.json")
-    _save({word: count for word, count in words.items() if count >= 20}, folder / "words.json")
+        write_json(jobs[start : start + CHUNKS_PER_BLOCK], folder / f"{number:05}.json")
+    write_json({word: count for word, count in words.items() if count >= 20}, folder / "words.json")
     counts = {
         "blocks": len(parts),
         "chunks": len(found),
@@ -274,16 +279,17 @@ def _choose(work: Path, blocks: list[str], runs: frozenset[str], settings: TextS
         "chosen": len(chosen),
         "long_forms": long_forms,
     }
-    _save(counts, folder / "done.json")
+    write_json(counts, folder / "done.json")
     return counts
 
 
 def _type(name: str, *, work: Path, settings: TextSettings) -> None:
     """Stage 4: render a block of chunks."""
-    jobs = _load(work / "chosen" / Path(name).with_suffix(".json").name)
+    jobs = read_json(work / "chosen" / Path(name).with_suffix(".json").name)
     common = _common(work)
     made = [
-        typed(_shortener(settings), _unpacked(row), turn=turn, seed=settings.seed, common=common) for row, turn in jobs
+        typed(_shortener(settings), Chunk.unpacked(row), turn=turn, seed=settings.seed, common=common)
+        for row, turn in jobs
     ]
     write_parquet(made, work / "typed" / name)
 
@@ -338,13 +344,4 @@ def _shortener(settings: TextSettings) -> Shortener:
 
 @lru_cache(maxsize=1)
 def _common(work: Path) -> Counter[str]:
-    return Counter(_load(work / "chosen" / "words.json"))
-
-
-def _load(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _save(record: object, path: Path) -> None:
-    with replacing(path) as file:
-        json.dump(record, file, ensure_ascii=False)
+    return Counter(read_json(work / "chosen" / "words.json"))
