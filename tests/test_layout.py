@@ -7,6 +7,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def modules() -> list[Path]:
     return sorted(path for path in named if path.name != "__init__.py" or path in packages)
 
 
+@cache
 def covered() -> set[str]:
     """The modules that a test file names beside its own: "Covers `shapes` and `cli.share` too"."""
     found = set()
