@@ -131,5 +131,5 @@ def test_the_datasheet_gives_the_figures_of_the_data():
 
 def test_the_readme_gives_the_figures_of_the_inventory():
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    assert f"an inventory of {len(INVENTORY):,} short forms lists (RA alone has twelve)" in " ".join(readme.split())
+    assert f"an inventory of {len(INVENTORY):,} short forms lists (RA has twelve)" in " ".join(readme.split())
     assert len(INVENTORY.long_forms("RA")) == 12

@@ -50,7 +50,9 @@ def test_many_short_forms_are_taught_in_several_senses():
 
 def test_no_short_form_stands_in_the_texts_already():
     ambiguous = [sf for sf, senses in INVENTORY.senses.items() if len(senses) > 1 and len(sf) > 1]
-    whole = re.compile("|".join(rf"(?<![^\W_]){re.escape(sf)}s?(?![^\W_])" for sf in ambiguous))
+    together = "\n".join(["given for RA.", *(p.text for p in PASSAGES)])
+    inside = [sf for sf in ambiguous if sf in together]  # a pattern of them all would take ten seconds
+    whole = re.compile("|".join(rf"(?<![^\W_]){re.escape(sf)}s?(?![^\W_])" for sf in inside))
     assert whole.search("given for RA.")
     assert [(p.id, match.group()) for p in PASSAGES for match in whole.finditer(p.text)] == []
 
