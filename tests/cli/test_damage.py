@@ -169,6 +169,62 @@ def test_a_folder_or_nothing_in_a_file_s_place_gets_one_line(verb, places, tmp_p
         assert code != 0, verb
 
 
+OUTPUTS = {
+    "evaluate MODEL": ["evaluate", "{model}", "--data", "{notes}", "--inventory", "{senses}", "--out", "{out}"],
+    "evaluate reader": ["evaluate", "reader", "--data", "{notes}", "--inventory", "{senses}", "--out", "{out}"],
+    "demo": ["demo", "--output", "{out}"],
+    "audit": ["audit", "{notes}", "{notes}", "--out", "{out}.jsonl"],
+    "inventory": ["inventory", "{senses}", "--out", "{out}.csv"],
+    "expand": ["expand", "{run}", "{typed}", "--out", "{out}.csv"],
+    "expand to BRAT": ["expand", "{run}", "{typed}", "--out", "{out}", "--format", "brat"],
+    "task": ["task", "{run}", "--out", "{out}"],
+    "export merged": ["export", "{run}", "--to", "merged", "--out", "{out}"],
+    "export GGUF": ["export", "{run}", "--to", "gguf", "--out", "{out}.gguf", "--force"],
+    "prepare medal": ["prepare", "medal", "{medal}", "--inventory", "{senses}", "--out", "{out}"],
+    "prepare pubmed": ["prepare", "pubmed", "{notes}", "--inventory", "{senses}", "--out", "{out}"],
+    "prepare text": ["prepare", "text", "{notes}", "--inventory", "{senses}", "--out", "{out}"],
+    "pull": ["pull", "me/mine", "--out", "{out}"],
+}
+OTHER_KINDS = ("evaluate MODEL", "evaluate reader", "demo")
+"""Those whose folder may exist; a file in its place may not."""
+
+
+@pytest.mark.parametrize("verb", OUTPUTS)
+def test_an_output_that_could_not_be_written_is_told_before_the_work_and_what_is_there_stays(
+    verb, places, model_folder, tmp_path, capsys, monkeypatch
+):
+    def working(*_, **__):
+        raise AssertionError(f"{verb} has begun its work")
+
+    for work in ("data.inventory.Inventory.merged", "data.audit.audit", "sharing.export.merge_run"):
+        monkeypatch.setattr(f"medalist.{work}", working)
+    monkeypatch.setattr("medalist.runs.evaluate.score_texts", working)
+    monkeypatch.setattr("medalist.cli.demo.Expander", working)
+    monkeypatch.setattr("medalist.expansion.bulk.run_jobs", working)
+    monkeypatch.setattr("medalist.sharing.pull._snapshot", working)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "typed.csv").write_text("id,text\n1,On RA now.\n")
+    (tmp_path / "mine").write_text("mine")
+    for ending in (".jsonl", ".csv", ".gguf", ""):
+        (tmp_path / f"there{ending}").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept.txt").write_text("mine")
+    outs = {"below a file": "mine/x", "a name too long": "n" * (300 if verb in OTHER_KINDS else 240), "below what cannot be written": "/proc/x"}
+    outs |= {"a file" if verb in OTHER_KINDS else "a folder": "mine" if verb in OTHER_KINDS else "there"}
+    for what, out in outs.items():
+        names = {**places, "model": model_folder, "typed": tmp_path / "typed.csv", "out": out}
+        if verb.startswith("evaluate") and what == "below what cannot be written":
+            continue  # its figures are shown all the same
+        code, err = told([part.format(**names) for part in OUTPUTS[verb]], capsys)
+        assert_in_one_line(code, err, f"{verb}, {what}")
+        assert code == 1 and len(err.splitlines()) == 1, f"{verb}, {what}: {err}"
+        assert out[:200] in err, f"{verb}, {what}: {err}"
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
+        ["typed.csv", "mine", "full", "kept.txt", "there", "there.jsonl", "there.csv", "there.gguf"]
+    ), "nothing is left"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READS)
 def test_a_damaged_file_of_a_run_gets_one_line_from_each_verb_that_reads_it(name, places, tmp_path, capsys):

@@ -262,7 +262,7 @@ def test_a_folder_that_is_there_is_refused_and_left_alone(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     source = table(tmp_path, lines([1]))
-    with pytest.raises(FileExistsError, match="out already exists: choose another folder, or remove it"):
+    with pytest.raises(FileExistsError, match="out exists already: name another with --out, or remove it"):
         prepared(tmp_path / "out", source)
     assert content(tmp_path / "out") == {"notes.txt": b"mine"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "senses.csv", "train.csv"]

@@ -636,7 +636,7 @@ def test_a_revision_is_pulled_by_name_and_an_unknown_one_is_told(run, hub, model
 def test_an_existing_folder_is_not_overwritten_by_a_pull(hub, tmp_path, capsys):
     (tmp_path / "x").mkdir()
     message = one_line(capsys, "pull", "me/small", "--out", tmp_path / "x")
-    assert message == f"{tmp_path / 'x'} exists already: name another folder with --out, or remove it"
+    assert message == f"{tmp_path / 'x'} exists already: name another with --out, or remove it"
     assert hub.served.requests == []
 
 

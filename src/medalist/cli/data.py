@@ -72,11 +72,11 @@ def inventory(
     Example: `medalist inventory adam_database.gz glossary.csv --out senses.csv`
     """
     from ..data.inventory import Inventory
+    from ..tools.files import check_place
 
     if result.suffix != ".csv":
         raise ValueError(f"--out {result}: the glossary is written as CSV, so name a .csv file")
-    if result.exists():
-        raise FileExistsError(f"{result} exists already: name another file, or remove it")
+    check_place(result)
     merged = Inventory.merged([Inventory.read(path) for path in files])
     merged.write(result)
     emit(f"{result}: {len(merged):,} short forms, {merged.num_senses:,} senses")

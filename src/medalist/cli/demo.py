@@ -17,6 +17,7 @@ from ..runs.evaluate import evaluate_run
 from ..runs.prepare import prepare
 from ..runs.report import write_report
 from ..runs.train import start_run, train
+from ..tools.files import check_place
 from ..tools.pages import per_cent
 from ..tools.progress import say
 from .data_tables import prepared_table
@@ -47,6 +48,7 @@ def demo_recipe(output: Path) -> Recipe:
 
 def run_demo(output: Path, out: Console) -> None:
     """Run the demo, or the steps that are still missing, and print its results."""
+    check_place(output, folder=True, new=False)
     say("The reader that comes with the package, on a note as it is typed")
     out.print(expansions_table(Expander.load()(WARD_NOTE)))
     say("Now a model of your own, from the start:")

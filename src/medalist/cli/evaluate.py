@@ -97,7 +97,8 @@ def evaluate(
         return
     for table in metrics_tables(metrics):
         out.print(table)
-    emit(folder)
+    if folder.exists():
+        emit(folder)
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

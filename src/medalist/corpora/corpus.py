@@ -14,6 +14,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,13 +29,28 @@ from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import shards
 from ..data.splits import Split, content
-from ..tools.files import replacing
+from ..tools.files import check_place, enough_room, replacing
+from ..tools.locks import alone_in
 from ..tools.progress import say
 from ..tools.shapes import checked, json_object
 from .accounts import Account
 
 ACCOUNT = "corpus.json"
 _ACCOUNT: TypeAdapter[Account] = TypeAdapter(Annotated[Account, Discriminator("source")])
+
+
+@contextmanager
+def building(out: Path) -> Iterator[None]:
+    """Build a corpus at `out`, alone; if the disk fills up, the error names `out` and says how to resume.
+
+    Raises:
+        FileExistsError: `out` exists.
+        OSError: `out` cannot be written, or the disk is full.
+        BusyError: another command is building it.
+    """
+    check_place(out, folder=True)
+    with enough_room(out), alone_in(out):
+        yield
 
 
 def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
@@ -45,13 +61,10 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
         settings: everything that determines the result; work started with other settings is discarded.
 
     Raises:
-        FileExistsError: `out` already exists.
         ValueError: the shares of validation and test leave nothing to train on.
     """
     if float(str(settings["validation"])) + float(str(settings["test"])) >= 1:
         raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
-    if out.exists():
-        raise FileExistsError(f"{out} already exists: choose another folder, or remove it")
     out = out.absolute()  # workers may have another working directory
     work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
     begun = work / "settings.json"

@@ -27,11 +27,10 @@ from ..data.shards import shards, write_shard
 from ..data.sources.medal import MedalRow, Table, group, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
-from ..tools.files import enough_room, replacing
-from ..tools.locks import alone_in
+from ..tools.files import replacing
 from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
-from .corpus import content_key, finish, is_corpus, work_folder, write_account, write_frame
+from .corpus import building, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import MENDED, medal_card
 from .medal_rows import distribute, partition_rows, text_size
 from .mending import Mending, is_junk, variant_groups
@@ -105,7 +104,7 @@ def prepare_medal(
         "files": files,
         "partitions": parts,
     }
-    with enough_room(out), alone_in(out):
+    with building(out):
         work = work_folder(out, recorded)
         if not is_corpus(work):
             _build(work, found, published, parts, settings, workers, ray)

@@ -24,12 +24,11 @@ from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, input_files, read_records
 from ..data.splits import SPLITS, Split, split_of
-from ..tools.files import enough_room
-from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from .accounts import PassageCounts, PubmedAccount, Revisions
 from .corpus import (
     ACCOUNT,
+    building,
     content_key,
     finish,
     is_corpus,
@@ -101,7 +100,7 @@ def prepare_pubmed(
         "inventories": [(str(p), zlib.crc32(p.read_bytes())) for p in settings.inventories],
         "files": list(map(str, files)),
     }
-    with enough_room(out), alone_in(out):
+    with building(out):
         work = work_folder(out, recorded)
         _forget_changed(work, files)
         if not is_corpus(work):

@@ -24,11 +24,9 @@ from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of
-from ..tools.files import enough_room
-from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from .accounts import TextAccount
-from .corpus import finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
+from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
 from .origins import is_public
@@ -95,7 +93,7 @@ def prepare_text(
         "inventory": (str(own), zlib.crc32(own.read_bytes())) if own else reader.fingerprint(),
         "files": marks,
     }
-    with enough_room(out), alone_in(out):
+    with building(out):
         work = work_folder(out, recorded)
         if not is_corpus(work):
             _build(work, files, avoided, settings, workers, ray)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tools.files import check_place
 from .embedded import sample
 from .inventory import Inventory
 from .items import make_items
@@ -143,11 +144,14 @@ def audit_files(
     Raises:
         ValueError: `out` has another file extension or is one of the input files; or as for `marked_passages`.
         FileNotFoundError: a file does not exist.
+        OSError: `out` exists, or cannot be written.
     """
     if out is not None and out.suffix not in (".jsonl", ".parquet"):
         raise ValueError(f"--out {out}: must be a .jsonl or .parquet file")
     if out is not None and out.resolve() in (train.resolve(), evaluation.resolve()):
         raise ValueError(f"--out {out} is one of the input files: choose another")
+    if out is not None:
+        check_place(out)
     senses = sample.inventory() if inventory is None else Inventory.read(inventory)
     passages = list(marked_passages(evaluation, "test", senses))
     found = audit(marked_passages(train, "train", senses), passages, senses, threshold=threshold)

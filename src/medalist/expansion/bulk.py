@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..tools.files import replacing
+from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
 from ..tools.parallel import run_jobs
 from ..tools.progress import say, tracking
@@ -114,6 +114,7 @@ def expand_notes(
         ValueError: there are no notes, or one of the arguments is wrong.
         BusyError: another command is writing `out`.
     """
+    check_place(out, folder=kind == "brat")
     with alone_in(out):
         return _expand_alone(source, out, reading, kind, workers, ray)
 
@@ -137,8 +138,6 @@ def expand_in_turn(source: NoteFile, reading: Reading) -> Iterator[Record]:
 def _expand_alone(
     source: NoteFile, out: Path, reading: Reading, kind: Format, workers: int, ray: str | None
 ) -> Account:
-    if out.exists():
-        raise FileExistsError(f"{out} exists already: name another with --out, or remove it")
     if reading.replaced and kind != "jsonl":
         raise ValueError(f"Only .jsonl holds whole texts with their short forms replaced, not {kind}")
     for lists in filter(None, (reading.inventory, reading.glossary)):

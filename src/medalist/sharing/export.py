@@ -23,7 +23,7 @@ from ..runs.evaluate import RunModels
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run, use_threads
 from ..tools.failures import need_room, writing
-from ..tools.files import writing_folder
+from ..tools.files import check_place, writing_folder
 from ..tools.number_formats import FloatType, GGUFType
 from ..tools.shapes import json_object
 from .gguf import check_tools, convert, quantize, take_weights
@@ -159,6 +159,7 @@ _HEAD = 1 << 20
 def _check_free(target: Path, *, force: bool) -> None:
     """Refuse to overwrite an earlier export without `force`, and anything else with it."""
     if not (target.exists() or target.is_symlink()):
+        check_place(target)
         return
     if not force:
         raise FileExistsError(f"{target} exists already: --force replaces it, --out names another")

@@ -19,7 +19,7 @@ from ..recipe import Recipe, parse_recipe
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.run import Run, open_run, write_recipe
-from ..tools.files import writing_folder
+from ..tools.files import check_place, writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE
@@ -63,8 +63,7 @@ def pull(
     """
     check_repo_name(repo)
     out = out or Path("runs") / repo.split("/")[1]
-    if out.exists():
-        raise FileExistsError(f"{out} exists already: name another folder with --out, or remove it")
+    check_place(out, folder=True)
     snapshot = _snapshot(repo, revision, token)
     recipe, record = _recorded(snapshot, repo, out)
     record["base"] |= _base_source(record["base"], repo, base)

@@ -18,7 +18,7 @@ from ..models.base import find_base
 from ..models.load import longest_sequence
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run
-from ..tools.files import writing_folder
+from ..tools.files import check_place, writing_folder
 from ..tools.progress import tracking
 from ..trees.prompt import Encoder, Question
 
@@ -90,8 +90,7 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
         FileExistsError: the folder exists.
         ValueError: no mention has a listed gold answer and a second candidate.
     """
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists already: name another folder, or remove it")
+    check_place(folder, folder=True)
     from transformers import AutoConfig, AutoTokenizer  # slow to import
 
     held = held_out(run, on)

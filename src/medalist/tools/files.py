@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import gzip
 import io
@@ -23,6 +24,8 @@ MOST_BYTES = 256_000_000
 """The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
 LONGEST_LINE = 64_000_000
 """The longest line, in bytes."""
+LONGEST_NAME = 225
+"""The longest name of a result, in bytes: most disks take 255, and what is written first has a longer one."""
 _STAGING = "begun-"
 """Part of the names of folders that are being written."""
 _LOCK = ".lock"
@@ -130,17 +133,65 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether files can be made in a folder, which need not exist yet: tried, for modes and owners do not tell."""
+    """Whether files can be made in a folder, which need not exist yet: tried, for modes and owners do not tell.
+
+    Raises:
+        NotADirectoryError: it is a file, or lies below one.
+        OSError: the disk is full.
+    """
+    return _refusal(_nearest(folder, folder)) is None
+
+
+def check_place(path: Path, *, folder: bool = False, new: bool = True) -> None:
+    """Refuse a place at which a result could not be put in the end, before the work for it begins.
+
+    Args:
+        path: the file or folder that will be written.
+        folder: whether it is a folder.
+        new: whether nothing may be there yet.
+
+    Raises:
+        FileExistsError: something is there already.
+        OSError: it has the name of a folder or file in the place of the other, lies below a file or where the user may
+            not write, or has a name so long that none is left for its temporary ones.
+    """
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+    if new and (path.exists() or path.is_symlink()):
+        raise FileExistsError(f"{path} exists already: name another with --out, or remove it")
+    if path.is_dir() and not folder:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if folder and path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file, not a folder: name another, or remove it")
+    there = _nearest(path if folder else path.parent, path)
+    if (refusal := _refusal(there)) is not None:
+        number = errno.EROFS if refusal.errno == errno.EROFS else errno.EACCES
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def _nearest(folder: Path, named: Path) -> Path:
+    """The folder, or the nearest above it that exists; an error calls it by what the user named."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(named))
+    return there
+
+
+def _refusal(folder: Path) -> OSError | None:
+    """Why no file can be made in a folder that exists; None if one can.
+
+    Raises:
+        OSError: the disk is full.
+    """
     try:
-        with tempfile.TemporaryFile(dir=there):
-            return True
+        with tempfile.TemporaryFile(dir=folder):
+            return None
     except OSError as error:
         if is_full(error):
-            raise
-        return False
+            raise OSError(error.errno, error.strerror, str(folder)) from None
+        return error
 
 
 def _umask() -> int:
