@@ -26,6 +26,9 @@ from medalist.data.passages import Passage
 from medalist.data.substitution import Substituter
 from medalist.models.load import load_base
 from medalist.recipe import Recipe, parse_recipe
+from medalist.tools.local_imports import import_bitsandbytes
+
+import_bitsandbytes()  # before trl and peft, which import it and let it fetch code
 
 T = TypeVar("T")
 

@@ -209,7 +209,8 @@ def test_an_output_that_could_not_be_written_is_told_before_the_work_and_what_is
         (tmp_path / f"there{ending}").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept.txt").write_text("mine")
-    outs = {"below a file": "mine/x", "a name too long": "n" * (300 if verb in OTHER_KINDS else 240), "below what cannot be written": "/proc/x"}
+    too_long = "n" * (300 if verb in OTHER_KINDS else 240)
+    outs = {"below a file": "mine/x", "a name too long": too_long, "below what cannot be written": "/proc/x"}
     outs |= {"a file" if verb in OTHER_KINDS else "a folder": "mine" if verb in OTHER_KINDS else "there"}
     for what, out in outs.items():
         names = {**places, "model": model_folder, "typed": tmp_path / "typed.csv", "out": out}
