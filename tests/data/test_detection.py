@@ -184,3 +184,14 @@ def test_distractors_come_at_the_rate_asked_for_and_follow_from_seed_and_id():
     assert [mark_distractors(p, LOOKALIKES, rate=1.5, seed=2) for p in reversed(texts)] == found[::-1]
     assert [mark_distractors(p, LOOKALIKES, rate=1.5, seed=3) for p in texts] != found
     assert all(mark_distractors(p, LOOKALIKES, rate=0, seed=2) == p for p in texts)
+
+
+def test_the_end_of_a_sentence_and_the_next_word_are_no_short_form_and_do_not_end_the_search():
+    inventory = Inventory.of([("M. cat", "Moraxella catarrhalis", 0, None), ("RA", "room air", 0, None)])
+    text = "Seen at 5 p.m. CAT fine on RA."
+    assert found(text, any_case=True, inventory=inventory) == [("RA", "RA")]
+
+
+def test_case_counts_unless_asked_otherwise():
+    (only,) = ShortFormFinder(INVENTORY).find("ra and RA")
+    assert only.start == 7

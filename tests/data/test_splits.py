@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from marking import marked
 from medalist.data.passages import Mention, Passage
-from medalist.data.splits import hold_out, shared_passages, split_of, split_passages
+from medalist.data.splits import hold_out, shared_key, shared_passages, split_of, split_passages
 
 SHARES = {"validation": 0.2, "test": 0.3}
 PASSAGES = st.lists(
@@ -179,6 +179,22 @@ def test_about_the_share_asked_for_is_held_out_and_another_seed_holds_out_others
     assert len(found) / 1_000 == pytest.approx(share, abs=0.04)
     assert len(found & held(what, share=share, seed=1, among=many)) / 1_000 == pytest.approx(share**2, abs=0.04)
     assert found < held(what, share=share + 0.2, among=many)
+
+
+def test_without_a_seed_the_first_is_meant():
+    passage = marked(" and ".join(f"[{short_form}={long_form}]" for short_form, long_form in SENSES))
+    for what in ("senses", "short_forms"):
+        assert hold_out(passage, "test", what, share=0.3) == hold_out(passage, "test", what, share=0.3, seed=0)
+    texts = [Passage(id=str(n), text=f"text {n}", source="medal") for n in range(60)]
+    assert split_passages(texts, **SHARES) == split_passages(texts, **SHARES, seed=0)
+
+
+def test_all_kinds_made_from_pubmed_share_their_ids_and_no_others_do():
+    keys = {
+        source: shared_key(Passage(id="7", text="text", source=source))
+        for source in ("pubmed-medal", "pubmed-defined", "pubmed", "medal")
+    }
+    assert keys["pubmed-medal"] == keys["pubmed-defined"] == keys["pubmed"] != keys["medal"]
 
 
 def test_spelling_variants_of_a_sense_are_held_out_together():

@@ -165,3 +165,9 @@ def test_difference_looks_at_chosen_questions_only():
     before, after = np.array([False, True, True]), np.array([True, False, False])
     estimate, _ = PassageBootstrap([1, 2, 3], resamples=100).difference(before, after, np.array([True, False, False]))
     assert (estimate.value, estimate.count) == (1.0, 1)
+
+
+def test_intervals_are_the_same_each_time():
+    groups, correct = np.arange(40), np.arange(40) % 3 == 0
+    first = PassageBootstrap(groups, resamples=200, seed=0).share(correct)
+    assert PassageBootstrap(groups, resamples=200).share(correct) == first

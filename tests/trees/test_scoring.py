@@ -130,14 +130,27 @@ def layouts(count):
     ]
 
 
-def test_scores_come_back_in_order_whatever_the_batch(model):
+class NotCalledCpu(str):
+    """A device that PyTorch takes for the CPU, and `score_layouts` for one that scores several trees at once."""
+
+    type = "another"
+
+
+def test_scores_come_back_in_order_whatever_the_batch(model, monkeypatch):
     alone = [
         scores for one in layouts(5) for _, (scores,) in score_layouts(model, [one], attention="sdpa", max_nodes=1)
     ]
-    batched = list(score_layouts(model, layouts(5), attention="sdpa", max_nodes=10_000))
-    assert [layout.text_id for layout, _ in batched] == list("01234")
-    for (_, (scores,)), expected in zip(batched, alone, strict=True):
-        assert_close(scores, expected, atol=1e-5, rtol=0)
+    passes = []
+    monkeypatch.setattr(type(model), "device", NotCalledCpu("cpu"))
+    monkeypatch.setattr("medalist.trees.scoring.forest", lambda trees: passes.append(len(trees)) or forest(trees))
+    nodes = len(layouts(1)[0].tree)
+    for max_nodes, expected in ((10_000, [5]), (3 * nodes, [3, 2]), (3 * nodes - 1, [2, 2, 1])):
+        passes.clear()
+        batched = list(score_layouts(model, layouts(5), attention="sdpa", max_nodes=max_nodes))
+        assert passes == expected
+        assert [layout.text_id for layout, _ in batched] == list("01234")
+        for (_, (scores,)), known in zip(batched, alone, strict=True):
+            assert_close(scores, known, atol=1e-5, rtol=0)
 
 
 def test_a_forest_in_one_pass_scores_as_its_trees_do(model):
