@@ -48,7 +48,7 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
     ),
     "data": ("", "--rows 200000", "--rows 2000"),
     "plan": ("", "--only small --steps 2", "--only small --steps 1"),
-    "serve": ("", "--tiny --minutes 0.2", "--tiny --minutes 0.02"),
+    "serve": ("", "--tiny --seconds 5 --notes 4 --minutes 0.2", "--tiny --seconds 4 --notes 2 --minutes 0.02"),
 }
 """Name -> options of each size; `{folder}` is a temporary one."""
 BY_HAND = {
