@@ -25,8 +25,9 @@ def test_every_public_name_imports_and_is_documented():
 
 
 def test_the_python_reference_shows_every_public_name_once():
-    page = (Path(__file__).parent.parent / "docs/python.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^::: medalist\.(\w+)$", page, re.MULTILINE)) == medalist.__all__
+    docs = Path(__file__).parent.parent / "docs"
+    pages = "".join((docs / name).read_text(encoding="utf-8") for name in ("python.md", "recipes.md"))
+    assert sorted(re.findall(r"^::: medalist\.(\w+)$", pages, re.MULTILINE)) == medalist.__all__
 
 
 def test_a_public_name_is_never_the_module_of_that_name():
