@@ -23,23 +23,10 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
 """Largest difference allowed between a candidate's log-probability in a tree and in a separate sequence, in nats."""
 QUANTIZED_TOLERANCE = 0.05
 """The same for quantised weights, whatever their compute dtype."""
-
-
-def tolerances(plain: Tensor, tolerance: float, dtype: torch.dtype) -> Tensor:
-    """The largest difference allowed for each candidate, ``[C]``, given the log-probabilities of separate sequences.
-
-    Where a 16-bit dtype cannot represent a log-probability to within `tolerance`, half its spacing there is allowed:
-    kernels that compute the same in another order differ by that much (SmolLM2-135M in bfloat16: 0.2 nats at -80).
-    """
-    spacing = torch.finfo(dtype).eps if dtype != torch.float32 else 0.0
-    return (plain.abs() * spacing / 2).clamp(min=tolerance)
-
-
 NOISE_FACTOR, MOST_NOISE = 4.0, 0.5
 """In 16 bits, a tree may also differ from separate sequences by so many times what these differ by among themselves,
 alone and side by side in a batch, but never by more nats than the second number. SmolLM2-135M's check has 0.2 nats of
 such noise in bfloat16; a mask that is not followed costs more."""
-
 FLEX_MULTIPLE = 512
 """FlexAttention recompiles for every new length, so trees are padded to a multiple of this many nodes."""
 
@@ -268,7 +255,17 @@ def score_layouts(
         yield from run()
 
 
-def check_tree_attention(model: Any, attention: Attention, *, tolerance: float | None = None) -> float:
+def tolerances(plain: Tensor, tolerance: float, dtype: torch.dtype) -> Tensor:
+    """The largest difference allowed for each candidate, ``[C]``, given the log-probabilities of separate sequences.
+
+    Where a 16-bit dtype cannot represent a log-probability to within `tolerance`, half its spacing there is allowed:
+    kernels that compute the same in another order differ by that much (SmolLM2-135M in bfloat16: 0.2 nats at -80).
+    """
+    spacing = torch.finfo(dtype).eps if dtype != torch.float32 else 0.0
+    return (plain.abs() * spacing / 2).clamp(min=tolerance)
+
+
+def check_tree_attention(model: Any, attention: Attention) -> float:
     """Score one small forest as trees and as separate sequences, and refuse the model on a mismatch.
 
     Returns:
@@ -278,9 +275,7 @@ def check_tree_attention(model: Any, attention: Attention, *, tolerance: float |
         TreeAttentionError: a difference exceeds the tolerance of the model's dtype, or of quantised weights; or a score
             is not finite.
     """
-    if tolerance is None:
-        quantized = getattr(model, "is_quantized", False)
-        tolerance = QUANTIZED_TOLERANCE if quantized else TOLERANCE[model.dtype]
+    tolerance = QUANTIZED_TOLERANCE if getattr(model, "is_quantized", False) else TOLERANCE[model.dtype]
     low, high = 3, min(model.get_input_embeddings().num_embeddings, 1000)
     draw = torch.Generator().manual_seed(0)
 
@@ -345,6 +340,6 @@ def batch_scores(model: Any, found: Sequence[tuple[list[int], int]]) -> Tensor:
     return torch.stack(scores)
 
 
-def probabilities(scores: Tensor, temperature: float = 1.0) -> Tensor:
+def probabilities(scores: Tensor) -> Tensor:
     """Softmax over one question's candidates, ``[C]``, null candidate included."""
-    return log_softmax_by_question(scores / temperature, torch.zeros(len(scores), dtype=torch.int64), 1).exp()
+    return log_softmax_by_question(scores, torch.zeros(len(scores), dtype=torch.int64), 1).exp()
