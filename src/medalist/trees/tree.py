@@ -45,10 +45,6 @@ class TokenTree:
         """Q."""
         return int(self.candidate_question[-1]) + 1 if self.num_candidates else 0
 
-    def to(self, device: torch.device | str) -> TokenTree:
-        """The same tree on another device."""
-        return TokenTree(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
 
 def build_tree(passage: Sequence[int], questions: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]]) -> TokenTree:
     """Lay out a passage, its questions and their candidates as one tree.
