@@ -54,6 +54,8 @@ def test_a_file_of_before_results_had_a_kind_is_read(folder, tmp_path):
         (lambda m: m["slices"]["all"].update(tuned=0.8), r"tuned: Input should be an object"),
         (lambda m: m["expansion"]["all"]["base"].pop("low"), r"base.low: Field required"),
         (lambda m: m.update(kind="essays"), r"kind"),
+        (lambda m: m["models"].update({"<img>": m["models"]["tuned"]}), r"a model without figures"),
+        (lambda m: m["models"]["tuned"]["risk_coverage"]["risk"].pop(), r"risk_coverage has lists of different"),
     ],
 )
 def test_another_shape_is_refused_in_one_line_that_names_the_file_and_the_key(folder, change, key):

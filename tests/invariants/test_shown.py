@@ -25,6 +25,7 @@ from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.report import write_report
 from medalist.runs.train import train
+from medalist.tools.pages import template_environment
 
 MARKUP = [
     "<script>alert(1)</script>",
@@ -103,6 +104,11 @@ def test_a_report_shows_names_and_texts_as_they_are(marked_up):
     assert not {name for name in page.attributes if name.startswith("on") or name == "src"}
     assert "<b>R</b>" in page.text and html.escape("<b>R</b>") in content, "it stands there as it is"
     assert "\x1b" not in content and "\u202e" not in content
+
+
+def test_a_page_holds_no_control_character_of_its_values():
+    template = template_environment().from_string("{{ name }}")
+    assert template.render(name="a\x1b[2J\u202eb") == "a␛[2J\ufffdb"
 
 
 def test_a_card_holds_no_markup_of_the_data_and_its_head_is_one_document(marked_up):

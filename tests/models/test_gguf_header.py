@@ -7,13 +7,15 @@ import pytest
 from medalist.models.gguf_header import check_gguf_header, open_gguf
 
 
-def written(path, **added):
+def written(path, *, second=False, **added):
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(1)
     writer.add_token_list(["a", "b"])
     for key, value in added.items():
-        writer.add_uint32(key, value)
+        (writer.add_uint32 if 0 <= value < 2**32 else writer.add_int64)(key, value)
     writer.add_tensor("token_embd.weight", np.zeros((2, 8), dtype=np.float32))
+    if second:
+        writer.add_tensor("output.weight", np.zeros((2, 8), dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -71,6 +73,21 @@ def test_other_impossible_headers_are_refused(tmp_path):
     assert refusal(path, whole[:tensor] + struct.pack("<I", 9) + whole[tensor + 4 :]) == "a tensor has 9 dimensions"
     unknown = whole[: tensor + 20] + struct.pack("<I", 999) + whole[tensor + 24 :]
     assert refusal(path, unknown) == "its tensors are of an unknown type, or cut short"
+
+
+@pytest.mark.parametrize(("key", "size"), [("block_count", 10**9), ("context_length", 2**60), ("vocab_size", -1)])
+def test_a_size_that_no_model_has_is_refused(key, size, tmp_path):
+    """Libraries would make each of a thousand million layers."""
+    whole = written(tmp_path / "a.gguf", **{f"other.{key}": size})
+    assert refusal(tmp_path / "b.gguf", whole).startswith(f"its other.{key} is not a number from 0 to 1")
+
+
+def test_tensors_in_one_place_are_refused(tmp_path):
+    whole = written(tmp_path / "a.gguf", second=True)
+    name = b"output.weight"
+    at = whole.index(name) + len(name) + 4 + 2 * 8 + 4
+    assert whole[at : at + 8] == struct.pack("<Q", 64)
+    assert refusal(tmp_path / "b.gguf", whole[:at] + bytes(8) + whole[at + 8 :]) == "two tensors lie in one place"
 
 
 def test_a_tensor_without_dimensions_is_refused(tmp_path):

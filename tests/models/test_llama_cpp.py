@@ -128,3 +128,19 @@ def test_without_llama_cpp_the_extra_is_named(converted, beside, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cyllama" else found(name))
     with pytest.raises(GGUFError, match=r"cyllama is missing\): pip install medalist\[gguf\]"):
         LlamaCpp(converted / "f16.gguf", beside.tokenizer, max_nodes=512)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (b"blk.1.ffn_down.weight", b"blk.1.ffn_dowx.weight", "is missing from its weights"),
+        (b"tokenizer.ggml.merges", b"tokenizer.ggml.nerges", "Download or train it again"),
+    ],
+)
+def test_a_file_that_lacks_a_weight_or_half_of_its_tokenizer_is_refused(before, after, message, converted, tmp_path):
+    """transformers alone takes random numbers for the weight."""
+    whole = (converted / "f16.gguf").read_bytes()
+    assert before in whole
+    (tmp_path / "x.gguf").write_bytes(whole.replace(before, after))
+    with pytest.raises(ModelError, match=message):
+        load_base(str(tmp_path / "x.gguf"))

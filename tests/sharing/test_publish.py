@@ -557,6 +557,29 @@ def test_a_strangers_recipe_keeps_no_path(run, hub, model_folder, tmp_path):
     assert "/etc" not in (pulled.folder / "recipe.yaml").read_text()
 
 
+def test_a_strangers_record_is_bounded_and_has_its_form(run, hub, model_folder, tmp_path):
+    publish(run, "me/small", **NAMED)
+    files = hub.repos["me/small"].files
+    good = files["recipe.yaml"]
+    ten = "".join(f"    a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 8))
+    unfolds = b"\n  training:\n    a0: &a0 [" + b"x, " * 10 + b"]\n" + ten.encode()
+    wrong = [good.replace(b"\n  training:\n", unfolds)]
+    for key, value in (("sha256", 5), ("id", "a\x1b[2J/b"), ("revision", ["x"])):
+        values = yaml.safe_load(good)
+        values["record"]["base"][key] = value
+        wrong.append(yaml.safe_dump(values).encode())
+    for number, content in enumerate(wrong):
+        files["recipe.yaml"] = content
+        with pytest.raises(ValueError, match=r"its recipe.yaml does not describe a published run"):
+            pull("me/small", out=tmp_path / f"runs/{number}", base=str(model_folder))
+    for name in ("a\\..\\..\\x", "c:x", "\x1b[2J"):
+        values = yaml.safe_load(good)
+        values["record"]["published"]["files"][f"evaluation/{name}/metrics.json"] = "0"
+        files["recipe.yaml"] = yaml.safe_dump(values).encode()
+        with pytest.raises(ValueError, match="which Medalist does not publish"):
+            pull("me/small", out=tmp_path / "runs/x", base=str(model_folder))
+
+
 def test_files_too_large_to_have_been_published_are_not_fetched(run, hub, tmp_path, monkeypatch):
     publish(run, "me/small", **NAMED)
     monkeypatch.setattr(pulling, "MAX_BYTES", {"": 10**7, ".safetensors": 1000})

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Discriminator, TypeAdapter
 
 from ..tools.shapes import checked, json_object
+from .metrics import MODELS
 from .results import Claims, LabelFigures, Metrics, on_label
 from .shares import Share, answerers, right
 
@@ -42,11 +43,25 @@ def read_metrics(folder: Path) -> Metrics:
             slices += [*metrics["calibrated"]["slices"].values(), *metrics["calibrated"]["expansion"].values()]
     for cells in slices:
         checked(path, _SHARES, {name: right(cells, name) for name in answerers(cells)}, remedy=remedy)
+    _check_models(path, metrics, remedy)
     if metrics["kind"] == "choices":
         for label in (metrics["labels"] or {}).values():
             by_model = {name: on_label(label, name) for name in label if name != "count"}
             checked(path, _LABELS, by_model, remedy=remedy)
     return metrics
+
+
+def _check_models(path: Path, metrics: Metrics, remedy: str) -> None:
+    """Refuse models that no evaluation has, or that lack what is drawn of them."""
+    for name, figures in metrics["models"].items():
+        curve = figures["risk_coverage"]
+        if name not in MODELS or any(name not in answerers(cells) for cells in metrics["slices"].values()):
+            problem = "it has a model without figures, or one that no evaluation has"
+        elif len(curve["coverage"]) != len(curve["risk"]):
+            problem = f"models.{name}.risk_coverage has lists of different lengths"
+        else:
+            continue
+        raise ValueError(f"{path} does not have the format that this version of Medalist expects ({problem}). {remedy}")
 
 
 def read_claims(folder: Path) -> Claims | None:

@@ -9,13 +9,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ..tools.failures import reading
 from ..tools.files import writing_folder
@@ -59,28 +60,18 @@ class BaseIdentity:
     """SHA-256 of the weights as downloaded or found."""
 
 
-def refuse_quantised(source: str, folder: Path) -> None:
-    """Refuse a checkpoint that is already quantised.
-
-    Quantisation decides the dtype of the weights and what may be merged into them, so medalist does it itself.
-    """
-    config = json_object(folder / "config.json", remedy=AGAIN)
-    if kept := config.get("quantization_config"):
-        raise ModelError(
-            f"{source} is already quantised ({kept.get('quant_method', 'unknown method')}): give the model that it was "
-            "made from, and set model.quantization=nf4 for 4 bits"
-        )
-
-
 @contextmanager
-def without_progress_bars() -> Iterator[None]:
-    """Hide transformers' progress bars: loading from a local file takes a second, and they are only clutter."""
+def quiet_loading() -> Iterator[None]:
+    """Hide transformers' progress bars, and its tables of weights that do not fit: errors say that in one line."""
     from transformers.utils import logging  # slow to import
 
+    level = logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         logging.enable_progress_bar()
 
 
@@ -95,12 +86,30 @@ def unreadable_weights(folder: Path, source: str = "") -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         damaged = next((path for path in folder.glob("*.safetensors") if _damage(path)), None)
         if damaged is not None:
             raise ModelError(f"{_damage(damaged)}") from error
         said = f"{error}".strip().splitlines() or [type(error).__name__]
+        if "ignore_mismatched_sizes" in said[0]:
+            said = ["its weights have other shapes than its config.json says"]
         raise ModelError(f"{source or folder}: {said[0]} ({type(error).__name__}). {AGAIN}") from error
+
+
+def refuse_missing(source: str | Path, report: Mapping[str, Any]) -> None:
+    """Refuse a model that lacks weights, which transformers fills with random numbers.
+
+    Args:
+        source: what the user named.
+        report: what `from_pretrained` returns beside the model with `output_loading_info`.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{source}: {missing[0]} is missing from its weights ({len(missing):,} are), and random numbers would "
+            f"stand in its place. {AGAIN}"
+        )
 
 
 def _damage(path: Path) -> str | None:
@@ -275,18 +284,20 @@ def _convert(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
 
     check_gguf_header(gguf)
-    with without_progress_bars(), unreadable_weights(gguf):
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+    with quiet_loading(), unreadable_weights(gguf):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
+        refuse_missing(gguf, report)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
     config = model.config
     del config.quantization_config  # dequantised above; left in place, it would make every loader look for the file
     config.name_or_path = gguf.stem
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
-    with without_progress_bars():
+    with quiet_loading():
         plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _is_as_written(folder: Path) -> bool:

@@ -20,6 +20,19 @@ _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
 _MOST_KEYS, _MOST_TENSORS, _MOST_DIMENSIONS, _MOST_WEIGHTS = 10_000, 100_000, 4, 2**40
 _LONGEST_NAME = 65_535
+_FORMS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
+"""Type of a whole number -> how `struct` reads it."""
+_MOST_OF = {
+    b".block_count": 1000,
+    b".context_length": 10**8,
+    b".embedding_length": 10**8,
+    b".feed_forward_length": 10**8,
+    b".attention.head_count": 10**4,
+    b".attention.head_count_kv": 10**4,
+    b".expert_count": 10**4,
+    b".vocab_size": 10**8,
+}
+"""End of a key -> the largest accepted size: libraries make the layers, heads and positions that a header speaks of."""
 
 
 def check_gguf_header(path: Path) -> None:
@@ -78,10 +91,19 @@ class _Header:
             kind = self.number("<I")
             if name == b"general.alignment" and (kind != 4 or not struct.unpack_from("<I", self.content, self.at)[0]):
                 raise ValueError("its alignment is not a positive number")
+            if kind in _FORMS:
+                self.size(name, *struct.unpack_from(_FORMS[kind], self.content, self.at))
             self.value(kind)
         names = set()
-        for _ in range(tensors):
-            self.tensor(names)
+        places = {self.tensor(names) for _ in range(tensors)}
+        if len(places) < tensors:
+            raise ValueError("two tensors lie in one place")
+
+    def size(self, name: bytes, value: int) -> None:
+        """Refuse a size that no model has."""
+        most = next((most for end, most in _MOST_OF.items() if name.endswith(end)), None)
+        if most is not None and not 0 <= value <= most:
+            raise ValueError(f"its {name.decode()} is not a number from 0 to {most:,}")
 
     def number(self, form: str) -> int:
         """The next number."""
@@ -131,8 +153,8 @@ class _Header:
         else:
             raise ValueError(f"type {kind:,} of a value is unknown")
 
-    def tensor(self, known: set[bytes]) -> None:
-        """Pass over what is said of a tensor: its name, shape, type, and where its weights begin."""
+    def tensor(self, known: set[bytes]) -> int:
+        """Pass over what is said of a tensor, its name, shape and type, and return where its weights begin."""
         self.name(known)
         dimensions = self.number("<I")
         if not 1 <= dimensions <= _MOST_DIMENSIONS:
@@ -141,5 +163,7 @@ class _Header:
         if math.prod(shape) > _MOST_WEIGHTS:
             raise ValueError("a tensor has more weights than any model")
         self.number("<I")
-        if self.number("<Q") > len(self.content):
+        begin = self.number("<Q")
+        if begin > len(self.content):
             raise ValueError("a tensor lies past its end")
+        return begin

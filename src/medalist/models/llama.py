@@ -23,6 +23,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ..trees.scoring import TreePass
+from .model_folder import weight_files
 
 PART = 96
 """Most nodes of a part."""
@@ -249,9 +250,10 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a folder's safetensors files, memory-mapped."""
+    """The weights of a model folder that other loaders read too, memory-mapped."""
     weights: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            weights |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    places = weight_files(folder)
+    for name in sorted(set(places.values())):
+        with safe_open(folder / name, "pt") as file:
+            weights |= {key: file.get_tensor(key) for key in file.keys() if places.get(key) == name}  # noqa: SIM118
     return weights

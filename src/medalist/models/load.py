@@ -18,7 +18,8 @@ from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
 from ..trees.prompt import Layout
 from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention, score_layouts
-from .base import BaseIdentity, expect, find_base, refuse_quantised, unreadable_weights, without_progress_bars
+from .base import BaseIdentity, expect, find_base, quiet_loading, refuse_missing, unreadable_weights
+from .model_folder import check_model_folder
 from .precision import choose_precision, settle
 
 AttentionChoice = Literal["auto", "sdpa", "flex"]
@@ -87,17 +88,20 @@ def load_base(
     precision = choose_precision(device, dtype, quantization)
     folder, identity = find_base(source, revision)
     expect(identity, expected_sha256)
-    refuse_quantised(source, folder)
+    check_model_folder(source, folder)
     if (precision.device.type, precision.dtype, quantization) != ("cpu", torch.float32, "none"):
         _announce(precision.reason)
-    with without_progress_bars(), unreadable_weights(folder, source):
+    with quiet_loading(), unreadable_weights(folder, source):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             attn_implementation="sdpa",
             trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
             **precision.loading_arguments(),
         )
+    refuse_missing(source, report)
     if quantization != "none":
         settle(model, precision.device)
     elif place:

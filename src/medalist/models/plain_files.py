@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..tools.shapes import json_object
 from .base import ModelError
+from .model_folder import MAX_LAYERS, check_settings
 
 TOKENIZER = (
     "tokenizer.json",
@@ -63,8 +64,6 @@ CONVERTED = (
 """Architectures that may be handed to llama.cpp's converter, whose code for others loads classes beside the weights."""
 MAX_RANK = 4096
 """Largest accepted rank of an adapter."""
-MAX_LAYERS = 1000
-"""Largest accepted number of blocks of a model."""
 _OLDER = ("rope_scaling", "rope_theta", "torch_dtype", "unk_token_id")
 """Keys of `config.json` that transformers reads but no longer writes."""
 _GENERATION = (
@@ -209,9 +208,7 @@ def plain_config(path: Path) -> dict[str, Any]:
     allowed = {known} if isinstance(known, str) else set(known or ())
     if not allowed or not isinstance(named, list) or len(named) != 1 or named[0] not in allowed:
         raise ModelError(f"{path} does not describe a causal language model of transformers' own. {_REMEDY}")
-    layers = found.get("num_hidden_layers", 1)
-    if not _is_whole(layers, 1, MAX_LAYERS):
-        raise ModelError(f"{path}: num_hidden_layers must be a whole number from 1 to {MAX_LAYERS:,}. {_REMEDY}")
+    check_settings(path, found)
     keys = {key for key in CONFIG_MAPPING[kind]().to_dict() if not key.startswith("_")} | {*_OLDER}
     return {key: value for key, value in found.items() if key in keys and key != "auto_map"}
 

@@ -23,6 +23,7 @@ from . import llama
 from .adapters import load_adapter, merged_weights
 from .base import AGAIN, BaseIdentity, cache_folder, expect, find_base, unreadable_weights, weights_sha256
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
+from .model_folder import check_model_folder
 from .precision import choose_dtype, compute_device
 
 _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
@@ -63,7 +64,7 @@ def load_scorer(
     if device.type == "cpu" and quantization == "none" and dtype in ("auto", choose_dtype(device)):
         folder, identity = find_base(source, revision)
         expect(identity, expected_sha256)
-        config = json_object(folder / "config.json", remedy=AGAIN)
+        config = check_model_folder(source, folder)
         if llama.fits(config):
             return _llama(folder, identity, config, adapter)
     base = load_base(

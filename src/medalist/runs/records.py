@@ -79,5 +79,14 @@ def recorded_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
     record = read_yaml(path).get("record")
     if record is None:
         raise RecipeError(f"{path} is a recipe, not the record of a run. {_AGAIN}")
-    checked(path, _RECORD, record, remedy=_AGAIN)
+    check_record(path, record)
     return recipe, record
+
+
+def check_record(path: Path, record: object, *, remedy: str = _AGAIN) -> None:
+    """Refuse a record that lacks what every run records, or holds it in another form.
+
+    Raises:
+        ValueError: the message names the key.
+    """
+    checked(path, _RECORD, record, remedy=remedy)

@@ -17,14 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..models.adapters import LoraUpdate, lora_updates
-from ..models.base import AGAIN, ModelError, refuse_quantised
+from ..models.base import AGAIN, ModelError
+from ..models.model_folder import INDEX, check_model_folder, weight_files
 from ..models.plain_files import TOKENIZER, plain_config, plain_settings, write_json
 from ..tools.failures import reading
 from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
-from ..tools.shapes import json_object
-
-_INDEX = "model.safetensors.index.json"
 
 
 def write_merged(
@@ -42,7 +40,7 @@ def write_merged(
     Raises:
         ModelError: the base is quantised, or the adapter does not fit it.
     """
-    refuse_quantised(str(base), base)
+    check_model_folder(str(base), base)
     config = plain_config(base / "config.json")
     target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
@@ -60,7 +58,7 @@ def write_merged(
 def _write_weights(
     base: Path, updates: Mapping[str, LoraUpdate], target: Path, dtype: torch.dtype, shard_size: int
 ) -> None:
-    places = _weight_files(base)
+    places = weight_files(base)
     opened: dict[str, Any] = {}
     for file in set(places.values()):
         with reading(base / file, AGAIN):
@@ -89,15 +87,4 @@ def _write_weights(
                 advance()
             save_file(part, target / file, metadata={"format": "pt"})
     if plan.is_sharded:
-        write_json(target / _INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})
-
-
-def _weight_files(folder: Path) -> dict[str, str]:
-    """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights."""
-    if (folder / _INDEX).exists():
-        files: dict[str, str] = json_object(folder / _INDEX, remedy=AGAIN)["weight_map"]
-        if outside := sorted(file for file in files.values() if Path(file).name != file):
-            raise ModelError(f"{folder / _INDEX} names {outside[0]}, which is not a file beside it")
-        return files
-    with reading(folder / "model.safetensors", AGAIN), safe_open(folder / "model.safetensors", "pt") as file:
-        return dict.fromkeys(file.keys(), "model.safetensors")
+        write_json(target / INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})

@@ -198,9 +198,13 @@ def _add_evaluations(contents: _Contents, run: Run, terms: Terms, base_id: str) 
 
 
 def is_written(name: str) -> bool:
-    """Whether publishing writes files of this name; a pattern's `*` stands for one folder, and not for a hidden one."""
+    """Whether publishing writes files of this name.
+
+    A pattern's `*` stands for one folder: not for a hidden one, nor for what another system takes for several, nor for
+    a name that cannot be printed.
+    """
     parts = name.split("/")
-    if any(not part or part.startswith(".") for part in parts):
+    if any(not part or part.startswith(".") or not part.isprintable() or {*part} & {*"\\:"} for part in parts):
         return False
     return any(
         len(parts) == pattern.count("/") + 1 and all(map(fnmatch.fnmatchcase, parts, pattern.split("/")))

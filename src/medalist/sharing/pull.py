@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.hf_api import RepoFile
 
@@ -18,10 +17,12 @@ from ..models.plain_files import plain_settings, write_json
 from ..recipe import Recipe, parse_recipe
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
+from ..runs.records import check_record
 from ..runs.run import Run, open_run, write_recipe
 from ..tools.files import check_place, writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
+from ..tools.yaml_files import read_yaml
 from ..trees.decisions import CALIBRATION_FILE
 from .cleaning import RECORDED, names_only, sha256_of
 from .publication import check_repo_name, is_written
@@ -131,7 +132,7 @@ def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, A
     Only known keys of the record are taken, and no path.
     """
     try:
-        values = yaml.safe_load((snapshot / "recipe.yaml").read_text(encoding="utf-8"))
+        values = read_yaml(snapshot / "recipe.yaml")
         found = values.pop("record")
         published, training = found["published"], found.get("training", {})
         record = names_only(
@@ -147,7 +148,9 @@ def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, A
         _ = found["versions"]["medalist"], published["weights"]
         kind = published["kind"]
         base, revision = values["model"]["base"], values["model"]["revision"]
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        check_repo_name(str(record["base"]["id"]))
+        check_record(Path(f"recipe.yaml of {repo}"), record | {"data": record["data"] | {"folder": ""}})
+    except (AttributeError, KeyError, TypeError, ValueError):
         kind = None
     if kind not in ("adapter", "model"):
         raise ValueError(f"{repo} was not published by Medalist: its recipe.yaml does not describe a published run")

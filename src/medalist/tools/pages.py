@@ -30,6 +30,7 @@ def template_environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # a page is also read in a terminal
     )
     environment.filters |= {"per_cent": per_cent, "interval": interval, "md": markdown, "shell": shell_word}
     return environment

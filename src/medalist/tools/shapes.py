@@ -25,7 +25,13 @@ def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
         ValueError: the file is not valid JSON, or does not contain an object.
     """
     with reading(path, remedy):
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise
+        except ValueError as error:  # of the functions below, or of Python for a number of thousands of digits
+            cause = "a number has too many digits" if "digits" in str(error) else error
+            raise ValueError(f"{path} is damaged or not what it should be ({cause}). {remedy}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} does not contain a JSON object. {remedy}")
     return found

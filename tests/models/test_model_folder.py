@@ -1,0 +1,88 @@
+"""A folder that is named as a model is read as its safetensors and settings say, or refused in one line."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medalist.models.base import ModelError
+from medalist.models.load import load_base
+from medalist.models.scorer import load_scorer
+
+SAFE = "model.safetensors"
+
+
+@pytest.fixture
+def folder(model_folder, tmp_path):
+    """A copy of the tiny model that a test may change."""
+    return shutil.copytree(model_folder, tmp_path / "model")
+
+
+def configured(**values):
+    def change(folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return change
+
+
+def pickled_beside(folder):
+    """Weights that are hashed, and others, pickled, that transformers would load."""
+    torch.save(load_file(folder / SAFE), folder / "pytorch_model.bin")
+    (folder / SAFE).rename(folder / "shown.safetensors")
+
+
+def indexed(file):
+    def change(folder):
+        names = dict.fromkeys(load_file(folder / SAFE), file)
+        shutil.copy(folder / SAFE, folder.parent / "outside.safetensors")
+        (folder / SAFE).rename(folder / "shown.safetensors")
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+
+    return change
+
+
+def adapter_beside(folder):
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "some/one"}')
+
+
+def without_a_weight(folder):
+    weights = load_file(folder / SAFE)
+    del weights["model.layers.0.mlp.down_proj.weight"]
+    save_file(weights, folder / SAFE, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("loader", [load_base, load_scorer])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pickled_beside, "holds neither model.safetensors nor"),
+        (indexed("../outside.safetensors"), "is not a safetensors file beside it"),
+        (indexed("pytorch_model.bin"), "is not a safetensors file beside it"),
+        (adapter_beside, "holds an adapter beside the model"),
+        (without_a_weight, "model.layers.0.mlp.down_proj.weight"),
+        (configured(transformers_weights="other.safetensors"), "names other weights"),
+        (configured(num_hidden_layers=10**9), "num_hidden_layers must be a whole number from 1 to 1,000"),
+        (configured(num_attention_heads=0), "num_attention_heads must be"),
+        (configured(num_labels=10**9), "num_labels must be a whole number from 0 to 10,000"),
+        (configured(max_position_embeddings=-5), "max_position_embeddings must be"),
+        (configured(vocab_size="many"), "vocab_size must be"),
+        (configured(_attn_implementation="some/kernel"), "names a kernel that is not transformers' own"),
+        (configured(text_config={"attn_implementation": "some/kernel"}), "names a kernel"),
+        (configured(quantization_config="x"), "is already quantised"),
+    ],
+)
+def test_what_would_load_something_else_is_refused(change, message, loader, folder):
+    change(folder)
+    with pytest.raises(ModelError, match=message):
+        loader(str(folder))
+
+
+def test_weights_in_a_file_that_loaders_do_not_read_change_nothing(folder):
+    text = torch.tensor([[1, 2, 3]])
+    before = load_scorer(str(folder)).model(input_ids=text).logits
+    stray = {name: torch.zeros_like(weight) for name, weight in load_file(folder / SAFE).items()}
+    save_file(stray, folder / "stray.safetensors")
+    assert torch.equal(load_scorer(str(folder)).model(input_ids=text).logits, before)
