@@ -138,6 +138,13 @@ def test_a_glossary_is_a_file_an_inventory_or_a_mapping(tmp_path):
     assert read_glossary(INVENTORY) is INVENTORY
     with pytest.raises(ValueError, match="lists no senses"):
         read_glossary({})
+    for entries in ({"CT": "x", "RA": None}, {"CT": "x", 5: "y"}, {"CT": "x", "RA": [""]}):
+        with pytest.raises(ValueError, match=r"^Entry 2 of the glossary is not a short form with its long form"):
+            read_glossary(entries)
+    with pytest.raises(TypeError, match="not list"):
+        read_glossary(["RA"])
+    path.write_text("short_form,long_form\nRA,room air\nRA,Room Air\n")
+    assert read_glossary(path).long_forms("RA") == ("room air",)  # one sense, for which no model is asked
     with pytest.raises(FileNotFoundError, match=r"gone\.csv does not exist"):
         read_glossary(tmp_path / "gone.csv")
 

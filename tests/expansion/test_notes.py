@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import os
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,11 +93,85 @@ def test_columns_can_be_named_and_rows_without_ids_are_numbered(tmp_path):
         read(path, text_column="nope")
     with pytest.raises(ValueError, match="has no column nope"):
         read(path, id_column="nope")
+    with pytest.raises(ValueError, match="has no column ;"):
+        read(path, text_column="")
+    with pytest.raises(ValueError, match="name the same column, body"):
+        read(path, text_column="body", id_column="body")
     path.write_text("id,text,text\n1,one,two\n")
-    with pytest.raises(ValueError, match="has two columns text: rename or remove one"):
-        read(path)
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, ["text", "text"]), tmp_path / "notes.parquet")
+    for twice in (path, tmp_path / "notes.parquet"):
+        with pytest.raises(ValueError, match="has two columns text: rename or remove one"):
+            read(twice)
     with pytest.raises(ValueError, match=r'^Unknown encoding "klingon"'):
         read(path, encoding="klingon")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'id,text,"a;b;c;d"',
+        "\n\nid,text,x",
+        "sep=,\r\nid,text,x",
+        'id,text,"a\nb"',
+        "NOTE_ID, Text ,x",
+        '"id","text","x"',
+    ],
+)
+def test_a_header_is_found_where_it_stands_and_whatever_its_case(tmp_path, header):
+    (tmp_path / "notes.csv").write_text(f"{header}\n7,on RA,y\n", newline="")
+    assert read(tmp_path / "notes.csv") == ([("7", "on RA")], [])
+
+
+def test_each_object_of_json_lines_has_its_own_fields(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    path.write_text('{"id": 1}\n{"note_id": 2, "note_text": "a"}\n{"id": 3, "text": "b", "text": "c"}\n')
+    assert read(path) == (
+        [("2", "a")],
+        [("line 1", "1", "no text"), ("line 3", None, "a field stands twice in an object")],
+    )
+    path.write_text('{"text": "a"}\n{"id": 7, "text": "b"}\n')
+    with pytest.raises(ValueError, match="line 2: it has a field id, which the lines before it lack"):
+        read(path)
+    for encoding, given in (("utf-16", None), ("cp1252", "cp1252")):
+        path.write_bytes('{"id": 1, "text": "37 °C"}\n'.encode(encoding))
+        assert read(path, encoding=given) == ([("1", "37 °C")], [])
+
+
+def test_an_id_is_what_it_was_before_a_library_made_a_fraction_of_it_and_never_nan(tmp_path):
+    path = tmp_path / "notes.parquet"
+    pq.write_table(pa.table({"id": [7.0, float("nan"), 1.5], "text": ["a", "b", "c"]}), path)
+    assert read(path) == ([("7", "a"), ("1.5", "c")], [("row 2", "nan", "no id")])
+
+
+def test_a_row_of_parquet_that_is_not_utf_8_costs_no_other_row(tmp_path):
+    path = tmp_path / "notes.parquet"
+    text = pa.array([b"on RA", b"secret \xff", b"on CT"]).view(pa.string())
+    pq.write_table(pa.table({"id": [1, 2, 3], "text": text}), path)
+    assert read(path) == ([("1", "on RA"), ("3", "on CT")], [("row 2", None, "not UTF-8")])
+
+
+def test_what_can_be_read_once_only_is_read_once(tmp_path):
+    pipe = tmp_path / "notes.csv"
+    os.mkfifo(pipe)
+    Thread(target=pipe.write_text, args=("id,text\n1,on RA\n",), daemon=True).start()
+    source = NoteFile(path=pipe)
+    assert list(source) == list(source) != []
+
+
+def test_a_folder_s_hidden_files_are_no_notes_and_what_is_no_text_is_set_aside(tmp_path):
+    for name, content in {".cache/a": b"x", "._b": b"\0", "b": b"on RA", "nul": b"a\0", "pdf": b"%PDF-1.4"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nothing")
+    (tmp_path / os.fsdecode(b"\xff.txt")).write_text("on CT")
+    found, aside = read(tmp_path)
+    assert found == [("b", "on RA")]
+    reasons = {place: reason for place, _, reason in aside}
+    assert set(reasons) == {"nul.txt", "pdf.txt", "link", "gone.txt", r"\udcff.txt"}
+    assert reasons["link"] == "links to folders are not followed"
+    assert reasons[r"\udcff.txt"] == "its id is not UTF-8"
+    json.dumps(aside, ensure_ascii=False).encode()
 
 
 def test_bad_records_are_set_aside_by_place_id_and_reason_and_never_with_their_text(tmp_path):
@@ -127,7 +203,8 @@ def test_a_row_with_too_many_or_too_few_cells_is_set_aside(tmp_path):
     (tmp_path / "notes.csv").write_text("id,text\n1,a,b\n2\n\n3,c\n")
     found, aside = read(tmp_path / "notes.csv")
     assert found == [("3", "c")]
-    assert aside == [("line 2", "1", "3 columns instead of 2"), ("line 3", "2", "1 columns instead of 2")]
+    # without its id, for what stands there may be text: a line of a note that should have been in quotation marks
+    assert aside == [("line 2", None, "3 columns instead of 2"), ("line 3", None, "1 columns instead of 2")]
 
 
 def test_a_quotation_mark_that_is_not_closed_is_an_error_with_its_line(tmp_path):
@@ -163,9 +240,9 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, name, conte
 def test_a_single_text_is_read_and_a_document_is_refused(tmp_path):
     (tmp_path / "note.txt").write_bytes("37 °C\r\n".encode("utf-16"))
     assert read_text(tmp_path / "note.txt") == ("37 °C\r\n", "utf-16")
-    for name, content in (("note.docx", b"PK"), ("note.pdf", b"%PDF"), ("note.dat", b"a\0b")):
+    for name, content in (("note.docx", b"PK"), ("note.pdf", b"%PDF"), ("note.dat", b"a\0b"), ("note.gz", b"\x1f\x8b")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=r"note\.\w+ is not plain text: convert it first"):
+        with pytest.raises(ValueError, match=r"note\.\w+ is (not plain text: convert|compressed: unpack) it first"):
             read_text(tmp_path / name)
     assert [holds_many(tmp_path / name) for name in (".", "note.txt", "x.csv", "x.jsonl.gz")] == [
         True,

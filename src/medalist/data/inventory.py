@@ -151,6 +151,9 @@ class Inventory:
             raise ValueError(f"{path}: {error}") from None
         if not inventory.senses:
             raise ValueError(f"{path} lists no senses")
+        for number, (short_form, long_form, _, _) in enumerate(inventory.rows(), 1):
+            if not (short_form + long_form).isprintable() and re.search("[\ud800-\udfff]", short_form + long_form):
+                raise ValueError(f"{path}, entry {number:,}: half a character (a lone surrogate), which no text holds")
         most = max(inventory.senses, key=lambda name: len(inventory.senses[name]))
         if len(inventory.senses[most]) > MOST_SENSES:
             raise ValueError(

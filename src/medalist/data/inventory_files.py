@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.files import open_bytes, open_text, undamaged
-from .rows import shown_names
+from .rows import shown_names, table_header
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -123,7 +123,9 @@ def _count(value: Any, place: str) -> int:
 
 
 def _cami_rows(text: str) -> Iterator[Entry]:
-    for short_form, long_form, count, concept in _table_rows(text, "|", ("SF", "LF", "Count", "UMLS.CUI")):
+    for short_form, long_form, count, concept in _table_rows(
+        io.StringIO(text, newline=""), "|", ("SF", "LF", "Count", "UMLS.CUI")
+    ):
         yield short_form, long_form, count, None if concept == "null" else concept  # one of its sources writes "null"
 
 
@@ -207,16 +209,18 @@ def _casi_rows(text: str) -> Iterator[Entry]:
 
 
 def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
-    lines = text.splitlines()
-    header = lines[0] if lines else ""
-    for mark in (separator, ",", ";", "\t", "|"):
-        columns = [_column(name) for name in next(csv.reader([header], delimiter=mark), [])]
+    file = io.StringIO(text, newline="")
+    header, num_lines, said = table_header(file)
+    if not header.strip():
+        raise ValueError("it is empty; a glossary has the columns short_form and long_form")
+    for mark in (said,) if said else (separator, ",", ";", "\t", "|"):
+        columns = [_column(name) for name in next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), [])]
         if set(GLOSSARY_COLUMNS[:2]) <= set(columns):
             twice = next((name for name in GLOSSARY_COLUMNS if columns.count(name) > 1), None)
             if twice:
-                raise ValueError(f"line 1: there are two columns {twice}; remove one")
-            return _table_rows(text, mark, GLOSSARY_COLUMNS, columns)
-    found = shown_names([name.strip() for name in header.split(separator)]) if header.strip() else "missing"
+                raise ValueError(f"line {num_lines:,}: there are two columns {twice}; remove one")
+            return _table_rows(file, mark, GLOSSARY_COLUMNS, columns, num_lines)
+    found = shown_names([name.strip() for name in header.split(said or separator)])
     raise ValueError(f"columns are {found}; a glossary has short_form, long_form and, if known, count and concept")
 
 
@@ -226,42 +230,49 @@ def _column(name: str) -> str:
 
 
 def _table_rows(
-    text: str, separator: str, names: tuple[str, str, str, str], columns: list[str] | None = None
+    file: io.StringIO,
+    separator: str,
+    names: tuple[str, str, str, str],
+    columns: list[str] | None = None,
+    before: int = 0,
 ) -> Iterator[Entry]:
     """Rows of a table with a header.
 
     Args:
-        text: the table.
+        file: the table; of a glossary, what follows its header.
         separator: between its cells.
         names: the columns for short form, long form, count and concept.
         columns: of a glossary: what to call the columns. A glossary is read strictly: nothing may follow a closing
-            quotation mark, and each must be closed.
+            quotation mark, each must be closed, and a short form has a long form.
+        before: lines of the table that were read already.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=columns is not None)
+    reader = csv.DictReader(file, columns, delimiter=separator, strict=columns is not None)
     width = len(reader.fieldnames or [])
-    reader.fieldnames = columns or reader.fieldnames
     mark = {",": "comma", "\t": "tab", ";": "semicolon"}.get(separator, separator)
-    for row in _whole_rows(reader):
-        place = f"line {reader.line_num:,}"
+    for line, row in _whole_rows(reader, before):
+        place = f"line {line:,}"
         if None in row:  # `csv` puts surplus cells under the key None: probably an unquoted comma
             raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a {mark}")
         short_form, long_form, count, concept = (row.get(name) for name in names)
-        if short_form is None or long_form is None:
-            raise ValueError(f"{place}: no {names[1]}")
+        given = [bool(name and name.strip()) for name in (short_form, long_form)]
+        if columns is not None and not any(given):
+            continue
+        if short_form is None or long_form is None or (columns is not None and not all(given)):
+            raise ValueError(f"{place}: no {names[given.index(False)]}")
         yield short_form, long_form, _count(count, place), concept or None
 
 
-def _whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str | None]]:
-    """Rows, with an error that names the line where a row begins that the reader cannot end."""
+def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """The line where each row ends, and the row; an error names the line where a row begins that has no end."""
     while True:
-        begins = reader.line_num + 1
+        begins = reader.line_num + before + 1
         try:
             row = next(reader, None)
         except csv.Error:
             raise ValueError(f"line {begins:,}: a quotation mark is not closed, or a cell goes on behind it") from None
         if row is None:
             return
-        yield row
+        yield reader.line_num + before, row
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -282,6 +293,8 @@ def _json_rows(data: object) -> Iterator[Entry]:
             long_forms = [listed] if isinstance(listed, str) else listed
             if not isinstance(long_forms, list) or not all(isinstance(name, str) for name in long_forms):
                 raise ValueError(f"entry {number:,}: not a list of long forms")
+            if not short_form.strip() or not all(name.strip() for name in long_forms or [""]):
+                raise ValueError(f"entry {number:,}: its short form or a long form is empty")
             for long_form in long_forms:
                 yield short_form, long_form, 0, None
     elif isinstance(data, list):

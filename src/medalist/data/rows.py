@@ -7,18 +7,21 @@ fields.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import IO, Any, NotRequired, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict  # pydantic supports the one in `typing` only from Python 3.12 on
 
+from ..tools.decoding import marked_encoding
 from ..tools.files import long_lines, open_bytes, replacing, undamaged
 
 
@@ -97,6 +100,28 @@ def csv_fault(error: csv.Error) -> str:
     return "a quotation mark is not closed, or a cell goes on behind it"
 
 
+def table_header(file: TextIO) -> tuple[str, int, str | None]:
+    """A table's first row that is not blank, the number of lines up to its end, and the separator if Excel names it.
+
+    Excel reads and writes a line "sep=;" before the header.
+    """
+    header, num_lines, separator = "", 0, None
+    while line := file.readline(_LONGEST_HEADER):
+        num_lines += 1
+        header += line.removeprefix("\ufeff") if num_lines == 1 else line
+        if not header.strip():
+            header = ""
+        elif separator is None and (said := re.fullmatch(r"(?i)\"?sep=(.)\"?\s*", header)):
+            header, separator = "", said[1]
+        elif header.count('"') % 2 == 0 or len(header) > _LONGEST_HEADER:
+            break
+    return header, num_lines, separator
+
+
+_LONGEST_HEADER = 1_000_000
+"""Characters of a table's header; one that is longer has a quotation mark that is not closed."""
+
+
 def shown_names(names: Sequence[str]) -> str:
     """The names of columns for an error; only their number if one may be text, as where a file has no header."""
     if all(re.fullmatch(r"\w[\w.-]{0,29}( [\w.-]{1,20}){0,2}", name) for name in names):
@@ -104,32 +129,75 @@ def shown_names(names: Sequence[str]) -> str:
     return f"({len(names):,}, not shown, since they may be text)"
 
 
-def parquet_records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a Parquet file, numbered from 1."""
-    try:
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a Parquet file's columns."""
+    with _parquet(path):
+        return list(pq.ParquetFile(path).schema_arrow.names)
+
+
+def parquet_records(
+    path: Path, quarantine: Quarantine, columns: list[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a Parquet file, numbered from 1; those that are not valid Unicode are quarantined.
+
+    Args:
+        path: the file.
+        quarantine: collects bad rows.
+        columns: the only ones to read; None: all.
+    """
+    with _parquet(path):
         file = pq.ParquetFile(path)
-        records = chain.from_iterable(batch.to_pylist() for batch in file.iter_batches(batch_size=2_000))
-        for line, record in enumerate(records, 1):
+        names = columns or file.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise ValueError(f"{path} has two columns of the same name: rename or remove one")
+        batches = file.iter_batches(batch_size=2_000, columns=columns)
+        for line, record in enumerate(chain.from_iterable(map(_rows_of, batches)), 1):
             quarantine.total += 1
-            yield line, record
+            if record is None:
+                quarantine.add(path, line, "not UTF-8")
+            else:
+                yield line, record
+
+
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
+    """The rows of a batch; None for one whose text is not UTF-8, which Parquet does not check."""
+    try:
+        rows: list[dict[str, Any] | None] = batch.to_pylist()
+    except UnicodeDecodeError:
+        return (
+            [None]
+            if batch.num_rows == 1
+            else [row for at in range(batch.num_rows) for row in _rows_of(batch[at : at + 1])]
+        )
+    return rows
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is not a Parquet file, or is truncated ({error})") from None
 
 
 def json_records(
-    path: Path, quarantine: Quarantine, content: bytes | None = None
+    path: Path, quarantine: Quarantine, content: bytes | None = None, encoding: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Objects of a JSON Lines file (plain or `.gz`) with line numbers; lines that are not objects are quarantined.
 
-    `content` is what was read already, as for `open_bytes`.
+    Args:
+        path: the file.
+        quarantine: collects bad lines.
+        content: what was read already, as for `open_bytes`.
+        encoding: None: UTF-8, unless a byte order mark names UTF-16 or UTF-32.
     """
     with undamaged(path), open_bytes(path, content) as file:
-        for line, raw in enumerate(long_lines(path, file), 1):
+        for line, raw in enumerate(_lines(path, file, encoding), 1):
             if not raw.strip():
                 continue
             quarantine.total += 1
             try:
-                record = json.loads(raw.decode("utf-8-sig"))
+                record = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
                 json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read, but not written
                 if not isinstance(record, dict):
                     raise ValueError(f"found a {type(record).__name__}")
@@ -139,7 +207,34 @@ def json_records(
                 quarantine.add(path, line, f"not JSON from column {error.colno:,} on")
             except RecursionError:
                 quarantine.add(path, line, "JSON that is nested too deeply")
+            except _TwiceError:
+                quarantine.add(path, line, "a field stands twice in an object")
             except ValueError as error:
                 quarantine.add(path, line, f"not a JSON object: {error}")
             else:
                 yield line, record
+
+
+def _lines(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
+    """The lines of a file in UTF-8, whatever its encoding."""
+    marked = marked_encoding(file.peek(4)[:4])  # type: ignore[attr-defined]
+    if (encoding or marked or "utf-8-sig").lower() in ("utf-8", "utf8", "utf-8-sig"):
+        yield from long_lines(path, file)
+        return
+    with io.TextIOWrapper(file, encoding=encoding or marked, newline="\n") as text:
+        try:
+            for line in text:
+                yield line.encode("utf-8", "surrogatepass")
+        except UnicodeError:
+            raise ValueError(f"{path} is not {encoding or marked}. Name its encoding with --encoding.") from None
+
+
+class _TwiceError(Exception):
+    """An object of JSON has a field twice, so that the first would be lost."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError
+    return found

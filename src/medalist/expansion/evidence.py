@@ -147,17 +147,30 @@ def read_glossary(glossary: Glossary) -> Inventory:
 
     Raises:
         FileNotFoundError: it is the path of a file that does not exist.
+        TypeError: it is none of what a `Glossary` can be.
         ValueError: it is malformed or lists nothing; the message says where.
     """
     if isinstance(glossary, Inventory):
         return glossary
     if isinstance(glossary, (str, Path)):
-        return Inventory.read(Path(glossary))
-    entries = {key: (names,) if isinstance(names, str) else names for key, names in glossary.items()}
-    read = Inventory.of(((key, name, 0, None) for key, names in entries.items() for name in names), "glossary")
-    if not read.senses:
-        raise ValueError("The glossary lists no senses")
-    return read
+        read = Inventory.read(Path(glossary))
+    elif isinstance(glossary, Mapping):
+        entries = {key: (names,) if isinstance(names, str) else names for key, names in glossary.items()}
+        for number, (key, names) in enumerate(entries.items(), 1):
+            whole = (
+                isinstance(key, str)
+                and isinstance(names, Iterable)
+                and all(isinstance(one, str) and one.strip() for one in names)
+            )
+            if not whole:
+                raise ValueError(f"Entry {number:,} of the glossary is not a short form with its long form or forms")
+        read = Inventory.of(((key, name, 0, None) for key, names in entries.items() for name in names), "glossary")
+        if not read.senses:
+            raise ValueError("The glossary lists no senses")
+    else:
+        raise TypeError(f"A glossary is a file, an Inventory or a mapping, not {type(glossary).__name__}")
+    # "room air" and "Room Air" are one sense, for which no model need be asked
+    return Inventory.merged([read], read.origin)
 
 
 def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
+import math
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Number
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
-from ..data.rows import Quarantine, json_records, parquet_records, shown_names
+from ..data.rows import Quarantine, csv_fault, json_records, parquet_columns, parquet_records, shown_names, table_header
 from ..tools.decoding import check_encoding, decoded, marked_encoding
 from ..tools.failures import megabytes
 from ..tools.files import MOST_BYTES, must_exist, open_bytes, open_text, undamaged
@@ -24,7 +27,8 @@ _DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", 
 TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 """How notes stand in a table, for one whose name does not say it."""
 TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
-"""Names of the columns unless others are given, in this order."""
+"""Names of the columns unless others are given, in this order; "NOTE_TEXT" counts as well."""
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,13 +77,17 @@ class NoteFile:
         self.set_aside = []
         seen: set[str] = set()
         for place, identifier, text in self._records():
-            reason = _fault(identifier, text, seen)
-            if reason is None:
-                seen.add(str(identifier))
-                yield Note(id=str(identifier), text=str(text))
+            name = _id(identifier)
+            reason = _fault(identifier, name, text, seen)
+            if reason is None and name is not None:
+                seen.add(name)
+                yield Note(id=name, text=text)
             else:
-                known = None if identifier is None else str(identifier)
-                self.set_aside.append(SetAside(place=place, id=known, reason=reason))
+                self._put_aside(place, reason or "no id", name)
+
+    def _put_aside(self, place: str, reason: str, identifier: str | None = None) -> None:
+        id_ = None if identifier is None else _encodable(identifier)
+        self.set_aside.append(SetAside(place=_encodable(place), id=id_, reason=_encodable(reason)))
 
     def _records(self) -> Iterator[tuple[str, Any, Any]]:
         """Place, id and text of each record, unchecked."""
@@ -87,46 +95,68 @@ class NoteFile:
             must_exist(self.path)
         if self.encoding:
             check_encoding(self.encoding)
+        if self.text_column is not None and self.text_column == self.id_column:
+            raise ValueError(f"--text-column and --id-column name the same column, {self.text_column}")
         if self.content is None and self.path.is_dir():
             if self.table_format:
                 raise ValueError(f"{self.path} is a folder, whose .txt files are read: it is not {self.table_format}")
             yield from self._texts()
             return
         kind = self.table_format or _format_of(self.path)
+        if self.content is None and not self.path.is_file():  # a named pipe, which can be read once only
+            with self.path.open("rb") as file:
+                self.content = piped(file, kind)
         if kind in ("csv", "tsv"):
             yield from self._table("\t" if kind == "tsv" else ",")
+        elif kind == "parquet":
+            yield from self._rows()
         else:
-            yield from self._objects("row" if kind == "parquet" else "line")
+            yield from self._objects()
 
     def _texts(self) -> Iterator[tuple[str, Any, Any]]:
-        files = sorted(path for path in self.path.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
+        """The .txt files of a folder and those below it; hidden ones are no notes, but a system's or an editor's."""
+        files = []
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if any(part.startswith(".") for part in name.split("/")):
+                continue
+            if path.is_symlink() and path.is_dir():
+                self._put_aside(name, "links to folders are not followed")
+            elif path.suffix.lower() == ".txt" and not path.is_dir():
+                files.append((path, name))
         if not files:
             raise ValueError(f"{self.path} is not a run (it has no recipe.yaml) and holds no .txt files")
-        for file in files:
-            name = file.relative_to(self.path).as_posix()
+        for path, name in files:
+            if not path.is_file():
+                self._put_aside(name, "it is a pipe, a device or a link to nothing, not a file")
+                continue
             try:
-                text, _ = decoded(file.read_bytes(), name, self.encoding)
+                text, _ = read_text(path, self.encoding)
             except ValueError as error:
-                self.set_aside.append(SetAside(place=name, id=None, reason=str(error)))
+                self._put_aside(name, str(error))
             else:
-                yield name, name[: -len(file.suffix)], text
+                yield name, name[: -len(path.suffix)], text
 
     def _table(self, separator: str) -> Iterator[tuple[str, Any, Any]]:
         encoding = self.encoding or _encoding(self.path, self.content)
         with undamaged(self.path), open_text(self.path, self.content, encoding=encoding, newline="") as file:
-            header = file.readline().removeprefix("\ufeff")
-            marks = sorted((separator, ";", "\t", "|", ","), key=lambda mark: -header.count(mark))
-            columns = next(csv.reader([header], delimiter=marks[0]), [])
+            header, num_lines, said = table_header(file)
+            if not header:
+                raise ValueError(f"{self.path} is empty")
+            marks = [said] if said else sorted((separator, ";", "\t", "|", ","), key=lambda mark: -header.count(mark))
+            split = {mark: next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), []) for mark in marks}
+            mark = next((mark for mark in marks if self._named("text", split[mark])), marks[0])
+            columns = split[mark]
             text_at, id_at = self._columns(columns)
-            reader = csv.reader(file, delimiter=marks[0], strict=True)
+            reader = csv.reader(file, delimiter=mark, strict=True)
             number = 0
             while True:
-                begins = reader.line_num + 2
+                begins = reader.line_num + num_lines + 1
                 limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
                 try:
                     row = next(reader, None)
-                except csv.Error:
-                    raise ValueError(f"{self.path}, line {begins:,}: a quotation mark is not closed") from None
+                except csv.Error as error:
+                    raise ValueError(f"{self.path}, line {begins:,}: {csv_fault(error)}") from None
                 finally:
                     csv.field_size_limit(limit)  # the limit is the process's
                 if row is None:
@@ -135,47 +165,72 @@ class NoteFile:
                     continue
                 number += 1
                 place = f"line {begins:,}"
-                identifier = str(number) if id_at is None else row[id_at] if id_at < len(row) else None
-                if len(row) != len(columns):
-                    reason = f"{len(row)} columns instead of {len(columns)}"
-                    self.set_aside.append(SetAside(place=place, id=identifier, reason=reason))
+                if len(row) != len(columns):  # what stands in the place of the id may be text
+                    self._put_aside(place, f"{len(row)} columns instead of {len(columns)}")
                 else:
-                    yield place, identifier, row[text_at]
+                    yield place, str(number) if id_at is None else row[id_at], row[text_at]
 
-    def _objects(self, kind: Literal["row", "line"]) -> Iterator[tuple[str, Any, Any]]:
-        rows = Quarantine()
-        records = parquet_records(self.path, rows) if kind == "row" else json_records(self.path, rows, self.content)
-        reported = 0
-        keys: tuple[str, str | None] | None = None
-        for number, (line, record) in enumerate(records, 1):
-            while reported < len(rows.rows):  # set aside since the last record
-                self._not_read(rows, reported, kind)
-                reported += 1
-            if keys is None:
-                text_at, id_at = self._columns(list(record))
-                keys = list(record)[text_at], None if id_at is None else list(record)[id_at]
-            yield f"{kind} {line:,}", str(number) if keys[1] is None else record.get(keys[1]), record.get(keys[0])
-        for at in range(reported, len(rows.rows)):
-            self._not_read(rows, at, kind)
+    def _rows(self) -> Iterator[tuple[str, Any, Any]]:
+        names = parquet_columns(self.path)
+        text_at, id_at = self._columns(names)
+        text, identifier = names[text_at], None if id_at is None else names[id_at]
+        rows, reported = Quarantine(), 0
+        columns = [text] if identifier is None else [text, identifier]
+        for line, record in parquet_records(self.path, rows, columns):
+            reported = self._not_read(rows, reported, "row")
+            yield f"row {line:,}", str(line) if identifier is None else record[identifier], record[text]
+        self._not_read(rows, reported, "row")
 
-    def _not_read(self, rows: Quarantine, at: int, kind: str) -> None:
-        row = rows.rows[at]
-        self.set_aside.append(SetAside(place=f"{kind} {row['line']:,}", id=None, reason=row["reason"]))
+    def _objects(self) -> Iterator[tuple[str, Any, Any]]:
+        """The objects of JSON Lines, each of which has its own fields."""
+        rows, reported = Quarantine(), 0
+        first: list[str] = []
+        have: set[str | None] = set()
+        numbered = 0
+        for number, (line, record) in enumerate(json_records(self.path, rows, self.content, self.encoding), 1):
+            reported = self._not_read(rows, reported, "line")
+            names = list(record)
+            first = first or names
+            text, identifier = self._named("text", names), self._named("id", names)
+            have |= {"text" if text else None, "id" if identifier else None}
+            if identifier and numbered:
+                raise ValueError(
+                    f"{self.path}, line {line:,}: it has a field {identifier}, which the lines before it lack: give "
+                    "one to every line, or name another with --id-column"
+                )
+            number_it = identifier is None and "id" not in have and not self.id_column
+            numbered += number_it
+            value = record[identifier] if identifier else str(number) if number_it else None
+            yield f"line {line:,}", value, record[text] if text else None
+        self._not_read(rows, reported, "line")
+        if first and ("text" not in have or (self.id_column and "id" not in have)):
+            self._columns(first)  # which raises the error
+
+    def _not_read(self, rows: Quarantine, reported: int, kind: str) -> int:
+        """Set aside what `rows` has collected since the first `reported`; how many there are now."""
+        for row in rows.rows[reported:]:
+            self._put_aside(f"{kind} {row['line']:,}", row["reason"])
+        return len(rows.rows)
+
+    def _named(self, what: Literal["text", "id"], names: Sequence[str]) -> str | None:
+        """The column or field of the text or the id, as it is written there; None if there is none."""
+        given, usual = (self.text_column, TEXT_COLUMNS) if what == "text" else (self.id_column, ID_COLUMNS)
+        wanted = usual if given is None else (given,)
+        exact = next((name for name in wanted if name in names), None)
+        if exact is not None or given is not None:
+            return exact
+        alike = [name for want in wanted for name in names if name.strip().casefold() == want]
+        return alike[0] if alike else None
 
     def _columns(self, names: list[str]) -> tuple[int, int | None]:
         """Where text and id stand among the columns."""
-        text = next(
-            (name for name in ((self.text_column,) if self.text_column else TEXT_COLUMNS) if name in names), None
-        )
+        text, identifier = self._named("text", names), self._named("id", names)
         if text is None:
-            wanted = self.text_column or " or ".join(TEXT_COLUMNS)
+            wanted = " or ".join(TEXT_COLUMNS) if self.text_column is None else self.text_column
             raise ValueError(
                 f"{self.path} has no column {wanted}; it has {shown_names(names)}. Name it with --text-column"
             )
-        identifier = next(
-            (name for name in ((self.id_column,) if self.id_column else ID_COLUMNS) if name in names), None
-        )
-        if identifier is None and self.id_column:
+        if identifier is None and self.id_column is not None:
             raise ValueError(f"{self.path} has no column {self.id_column}; it has {shown_names(names)}")
         if twice := next((name for name in (text, identifier) if name is not None and names.count(name) > 1), None):
             raise ValueError(f"{self.path} has two columns {twice}: rename or remove one")
@@ -189,7 +244,7 @@ def piped(file: IO[bytes], table_format: TableFormat) -> bytes:
         ValueError: it is Parquet, which is not read in order, or larger than `tools.files.MOST_BYTES`.
     """
     if table_format == "parquet":
-        raise ValueError("Parquet cannot be read from standard input: name the file instead")
+        raise ValueError("Parquet cannot be read from standard input or another pipe: name the file instead")
     content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise ValueError(f"Standard input holds more than {megabytes(MOST_BYTES)}: name a file instead")
@@ -228,6 +283,8 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
         ValueError: it is not plain text.
     """
     raw = path.read_bytes()
+    if raw.startswith(_COMPRESSED):
+        raise ValueError(f"{path} is compressed: unpack it first")
     document = path.suffix.lower() in _DOCUMENTS or raw.startswith((b"%PDF-", b"{\\rtf"))
     if document or (b"\0" in raw and not (encoding or marked_encoding(raw))):
         raise ValueError(
@@ -237,17 +294,39 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     return decoded(raw, str(path), encoding)
 
 
-def _fault(identifier: Any, text: Any, seen: set[str]) -> str | None:
-    """Why a record cannot be read as a note; None if it can."""
-    if identifier is None or not str(identifier).strip():
+def _id(value: Any) -> str | None:
+    """An id as text; None for what can be none."""
+    if isinstance(value, bool) or not isinstance(value, str | Number):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # pandas makes 7.0 of a column's 7 if another one is missing
+    return str(value)
+
+
+def _encodable(text: str) -> str:
+    """A text that can be written: a byte of a file's name that is not UTF-8 becomes an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _fault(identifier: Any, name: str | None, text: Any, seen: set[str]) -> str | None:
+    """Why a record cannot be read as a note; None if it can. `name` is the id as text."""
+    missing = identifier is None or (isinstance(identifier, float) and not math.isfinite(identifier))
+    if missing or (name is not None and not name.strip()):
         return "no id"
-    if not isinstance(identifier, str | Number) or isinstance(identifier, bool):
+    if name is None:
         return f"its id is of type {type(identifier).__name__}"
-    if str(identifier) in seen:
+    if _encodable(name) != name:
+        return "its id is not UTF-8"
+    if name in seen:
         return "its id stands twice"
     if text is None:
         return "no text"
-    return None if isinstance(text, str) else f"its text is of type {type(text).__name__}"
+    if not isinstance(text, str):
+        return f"its text is of type {type(text).__name__}"
+    return "its text holds half a character (a lone surrogate)" if _HALF.search(text) else None
+
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def _encoding(path: Path, content: bytes | None) -> str:
