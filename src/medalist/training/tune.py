@@ -6,20 +6,21 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 from peft.helpers import disable_input_dtype_casting
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainingArguments
 
 from ..data.inventory import Inventory
 from ..data.quizzes import Text
 from ..models.adapters import add_adapter
 from ..models.limits import check_range_of
 from ..models.load import LoadedModel
-from ..recipe import Recipe
+from ..recipe import Recipe, TrainingSettings
 from ..tools.failures import need_room, writing
 from ..tools.files import put_in_place
 from ..tools.progress import say, tracking
@@ -95,19 +96,18 @@ def tune(
     _ask_for_room(model, run, settings.keep_checkpoints)
     dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=per_pass)
     dropped, cut = encoder.dropped, encoder.cut
-    steps = settings.max_steps or math.ceil(math.ceil(len(dataset) / settings.passages_per_step) * settings.epochs)
+    steps_per_epoch = math.ceil(len(dataset) / settings.passages_per_step)
+    steps = settings.max_steps or math.ceil(steps_per_epoch * settings.epochs)
     held_out = [with_gold(text, inventory) for text in validation]
     layouts = [layout for text in held_out for layout in encoder.encode(text, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard_model(base, model, recipe.model.attention)
     device = base.model.device
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
-    # Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and
-    # autocast a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and
-    # round in the
-    # other dtype, so with dropout the copies stay.
-    without_copies = disable_input_dtype_casting(model, active=arguments.bf16 and not settings.dropout)
-    with tracking("Training", steps) as advance, without_copies:
+    with tracking("Training", steps) as advance, _without_copies(model, arguments, settings):
+        callbacks: list[TrainerCallback] = [LogWriter(run / "log.jsonl"), ShowProgress(advance)]
+        if settings.patience and layouts:
+            callbacks.append(EarlyStoppingCallback(settings.patience))
         trainer = TreeTrainer(
             model=model,
             args=arguments,
@@ -118,18 +118,15 @@ def tune(
             late=runs_ahead(device),
             validate=partial(_validate, layouts=layouts, base=base, recipe=recipe),
             ranks=ranks,
-            callbacks=[
-                LogWriter(run / "log.jsonl"),
-                ShowProgress(advance),
-                *([EarlyStoppingCallback(settings.patience)] if settings.patience and layouts else []),
-            ],
+            callbacks=callbacks,
         )
         trainer.remove_callback(PrinterCallback)
         ranks.where = trainer.where
         # Resumed at its last step in the middle of an epoch, the Trainer would do one more: it looks only after a step.
-        in_epoch = steps % math.ceil(len(dataset) / settings.passages_per_step) != 0
-        checkpoint = ranks.agreed(last_checkpoint(run, before=steps if in_epoch else None)) if resume else None
+        before = steps if steps % steps_per_epoch else None
+        checkpoint = ranks.agreed(last_checkpoint(run, before=before)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = trainer.state.best_model_checkpoint
     counts: TrainingCounts = {
         "steps": trainer.state.global_step,
         "processes": ranks.size,
@@ -138,9 +135,7 @@ def tune(
         "dropped_mentions": dropped,
         "cut_texts": cut,
         "best_validation": trainer.state.best_metric,
-        "best_checkpoint": Path(trainer.state.best_model_checkpoint).name
-        if trainer.state.best_model_checkpoint
-        else None,
+        "best_checkpoint": Path(best).name if best else None,
     }
     if ranks.first:
         record(counts)
@@ -210,6 +205,19 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, v
         say(f"Training on one of {arguments.n_gpu} GPUs; `torchrun --nproc_per_node={arguments.n_gpu}` uses them all.")
         arguments._n_gpu = 1
     return arguments
+
+
+def _without_copies(
+    model: Any, arguments: TrainingArguments, settings: TrainingSettings
+) -> AbstractContextManager[None]:
+    """Keep peft from copying the input of each adapted layer, where that changes no number.
+
+    Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and
+    autocast a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and
+    round in the other dtype, so with dropout the copies stay.
+    """
+    unneeded = arguments.bf16 and not settings.dropout
+    return cast(AbstractContextManager[None], disable_input_dtype_casting(model, active=unneeded))
 
 
 def _validate(current: Any, *, layouts: Sequence[Layout], base: LoadedModel, recipe: Recipe) -> dict[str, float]:
