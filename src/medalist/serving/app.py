@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ _NOTHING_REPORTED: TelemetryConfig = {
     "auto_configure": False,
 }
 """FastAPI can send paths and the messages of exceptions to an OpenTelemetry collector; a path can hold a short form."""
+_ROUTES = (EXPAND, "/v1/inventory/{short_form}", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+"""What `Gate` counts requests by."""
 _FIELDS = frozenset(ExpandRequest.model_fields) | {"body"}
 _REASONS = {
     400: "The body cannot be read as JSON.",
@@ -88,7 +91,16 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
         telemetry=_NOTHING_REPORTED,
     )
     app.add_exception_handler(RequestValidationError, _wrong_body)
+    files = _serve_files(app, page)
+    public = rules.public | files | {"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json"}
+    gate = Gate(app, replace(rules, public=public), limits, metrics, _ROUTES)
+    _serve_expansion(app, expander, queue, limits)
+    _serve_state(app, queue, gate, metrics)
+    _serve_description(app)
+    return gate
 
+
+def _serve_expansion(app: FastAPI, expander: Expander, queue: ModelQueue, limits: Limits) -> None:
     @app.post(
         EXPAND,
         response_model=ExpandAnswer,
@@ -120,6 +132,10 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
             senses=[ListedSense(long_form=one.long_form, count=one.count, concept=one.concept) for one in senses],
         )
 
+
+def _serve_state(app: FastAPI, queue: ModelQueue, gate: Gate, metrics: Metrics) -> None:
+    """What supervisors ask: health, readiness and counters."""
+
     @app.get("/healthz", responses={503: {"model": Status}}, summary="Whether the process is in order")
     async def healthz(response: Response) -> Status:
         """If not, it should be started anew."""
@@ -143,6 +159,10 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
         """In Prometheus' text format."""
         return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+
+def _serve_description(app: FastAPI) -> None:
+    """The description for people, at `/docs`; FastAPI itself serves the one for machines, `/openapi.json`."""
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(template_environment().get_template("api.html").render(api=app.openapi()))
@@ -150,16 +170,6 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
     @app.get("/docs.css", include_in_schema=False)
     async def style() -> FileResponse:
         return FileResponse(STYLE)
-
-    routes = [EXPAND, "/v1/inventory/{short_form}", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
-    files = _serve_files(app, page)
-    rules = Rules(
-        token=rules.token,
-        hosts=rules.hosts,
-        public=rules.public | {"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json"} | files,
-    )
-    gate = Gate(app, rules, limits, metrics, routes)
-    return gate
 
 
 async def _unless_left(request: Request, queue: ModelQueue, texts: list[str], body: ExpandRequest) -> Response:
