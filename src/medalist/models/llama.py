@@ -27,7 +27,8 @@ from .model_folder import weight_files
 
 PART = 96
 """Most nodes of a part."""
-_ONEDNN = platform.machine() in ("x86_64", "AMD64") and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_INTEL_OR_AMD = platform.machine() in ("x86_64", "AMD64")
+_ONEDNN = _INTEL_OR_AMD and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # untyped in torch
 
 
 def fits(config: Mapping[str, Any]) -> bool:

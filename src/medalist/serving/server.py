@@ -114,7 +114,7 @@ class _Protocol(H11Protocol):
         super().__init__(*arguments, **named)
         self._limits = limits
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self._hurry: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -208,7 +208,7 @@ def _serve_at(bound: socket.socket, gate: Gate, limits: Limits, drain_seconds: i
     log_to_stderr()
     config = uvicorn.Config(
         gate,
-        http=partial(_Protocol, limits=limits),  # type: ignore[arg-type]
+        http=partial(_Protocol, limits=limits),  # type: ignore[arg-type]  # declared a class, but only called
         loop="asyncio",
         ws="none",
         lifespan="on",

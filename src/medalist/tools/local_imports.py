@@ -30,4 +30,4 @@ def import_bitsandbytes() -> None:
         if kernels is _ABSENT:
             del sys.modules["kernels"]
         else:
-            sys.modules["kernels"] = kernels  # type: ignore[assignment]
+            sys.modules["kernels"] = kernels  # type: ignore[assignment]  # not `_ABSENT`, so a module, or None as above
