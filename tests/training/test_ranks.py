@@ -53,7 +53,7 @@ def said(stderr):
     ]
 
 
-def test_a_killed_rank_ends_the_run_with_one_line_and_the_run_resumes(recipe, alone):
+def test_a_killed_rank_ends_the_run_with_one_line_and_accelerate_resumes_it_to_the_run_of_one_process(recipe, alone):
     run = alone.parent / "killed"
     words = ["train", recipe, "name=killed", "training.parallel=fsdp"]
     done = launch(FAULTY, "killed", *words)
@@ -65,18 +65,20 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_the_run_resumes(recipe, al
     assert sorted(path.name for path in run.iterdir()) == [
         *("checkpoint-2", "inventory.csv", "log.jsonl", "recipe.yaml", "trained_senses.csv")
     ]
-    done = launch("-m", "medalist", *words, "--resume")
+    done = launch("-m", "medalist", *words, "--resume", by=ACCELERATE)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == f"{run}/adapter\n"
     assert_close(losses(run), losses(alone), atol=1e-4, rtol=1e-4)
-    assert open_run(run).record["training"]["processes"] == 2
+    assert open_run(run).record["training"] == open_run(alone).record["training"] | {
+        "processes": 2,
+        "best_validation": pytest.approx(open_run(alone).record["training"]["best_validation"], rel=1e-4),
+    }
     assert (run / "adapter/README.md").exists()
+    assert len(re.findall(r"Training: \d+/5", done.stderr)) == done.stderr.count("Training:") > 0
+    assert done.stderr.count("Training: 5/5") == 1, "only one process prints"
 
 
-@pytest.mark.parametrize(
-    ("fault", "parallel"),
-    [("not-finite", "ddp"), ("not-finite-as-on-a-gpu", "ddp"), ("not-finite-as-on-a-gpu", "fsdp")],
-)
+@pytest.mark.parametrize(("fault", "parallel"), [("not-finite", "ddp"), ("not-finite-as-on-a-gpu", "fsdp")])
 def test_an_error_that_one_rank_has_ends_all_with_its_line(fault, parallel, recipe, alone):
     run = alone.parent / f"{fault}-{parallel}"
     done = launch(FAULTY, fault, "train", recipe, f"name={run.name}", f"training.parallel={parallel}")
@@ -86,20 +88,6 @@ def test_an_error_that_one_rank_has_ends_all_with_its_line(fault, parallel, reci
         rf"Loss became nan at step 3, passages \S+\. The last good checkpoint is {run}/checkpoint-2; .*", line
     )
     assert not (run / "adapter").exists()
-
-
-def test_accelerate_launch_gives_the_run_of_one_process(recipe, alone):
-    run = alone.parent / "accelerated"
-    done = launch("-m", "medalist", "train", recipe, "name=accelerated", by=ACCELERATE)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == f"{run}/adapter\n"
-    assert_close(losses(run), losses(alone), atol=1e-4, rtol=1e-4)
-    assert open_run(run).record["training"] == open_run(alone).record["training"] | {
-        "processes": 2,
-        "best_validation": pytest.approx(open_run(alone).record["training"]["best_validation"], rel=1e-4),
-    }
-    assert len(re.findall(r"Training: \d+/5", done.stderr)) == done.stderr.count("Training:") > 0
-    assert done.stderr.count("Training: 5/5") == 1, "only one process prints"
 
 
 def test_a_mistake_that_all_ranks_make_gets_one_line(recipe):
