@@ -37,14 +37,12 @@ def alone_in(folder: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0, thread_local=False, is_singleton=True, fallback_to_soft=False)
     try:
-        lock.acquire()
+        taken = _take(lock)
     except Timeout:
         raise BusyError(
             f"Another command is working in {folder}: wait until it has finished, or stop it ({path} is locked)."
         ) from None
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-            raise
+    if not taken:
         yield
         return
     try:
@@ -61,16 +59,26 @@ def held(path: Path) -> Iterator[bool]:
     """Hold a lock file, whose folder exists; false if another process holds it, or the disk knows no locks."""
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
-        lock.acquire()
+        taken = _take(lock)
     except Timeout:
-        yield False
-        return
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-            raise
-        yield False
-        return
+        taken = False
     try:
-        yield True
+        yield taken
     finally:
-        lock.release()
+        if taken:
+            lock.release()
+
+
+def _take(lock: FileLock) -> bool:
+    """Acquire a lock; false if the disk knows no locks.
+
+    Raises:
+        Timeout: another process holds it.
+    """
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:  # `Timeout`, which has no number, included
+            raise
+        return False
+    return True
