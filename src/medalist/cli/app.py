@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -107,7 +107,7 @@ def verbs() -> list[str]:
         assert group.typer_instance is not None
         group_name = group.typer_instance.info.name
         names += [
-            f"{group_name}",
+            str(group_name),
             *(f"{group_name} {c.callback.__name__}" for c in group.typer_instance.registered_commands if c.callback),
         ]
     return names
@@ -144,6 +144,6 @@ def _interruption(end: BaseException | None) -> KeyboardInterrupt | None:
     return end
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(visible(message), file=sys.stderr)
     raise SystemExit(code)

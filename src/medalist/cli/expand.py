@@ -128,7 +128,7 @@ def expand(
             raise ValueError("--json is for a single text: notes are written to --out .jsonl, or to --out - for a pipe")
         in_turn = output is None or str(output) == "-"
         only_files = {"--workers": workers != 1, "--ray": ray is not None, "--format": kind not in (None, "jsonl")}
-        if in_turn and (given := next((name for name, value in only_files.items() if value), None)):
+        if in_turn and (given := _first_given(only_files)):
             raise ValueError(f"{given} needs a file as --out: to standard output, notes go one by one as JSON Lines")
         source = NoteFile(
             path=path or Path("Standard input"),
@@ -142,14 +142,14 @@ def expand(
         _expand_notes(source, None if in_turn else output, reading, kind, workers=workers, ray=ray)
         return
     for_notes = {
-        "--out": output,
-        "--format": kind,
-        "--text-column": text_column,
-        "--id-column": id_column,
-        "--workers": workers if workers != 1 else None,
-        "--ray": ray,
+        "--out": output is not None,
+        "--format": kind is not None,
+        "--text-column": text_column is not None,
+        "--id-column": id_column is not None,
+        "--workers": workers != 1,
+        "--ray": ray is not None,
     }
-    if given := next((name for name, value in for_notes.items() if value is not None), None):
+    if given := _first_given(for_notes):
         if from_pipe:
             raise ValueError(
                 f"{given} is for notes: say with --input-format csv, tsv or jsonl what standard input holds"
@@ -165,6 +165,10 @@ def expand(
             say(f"{len(expanded.warnings):,} notations are advised against: without --replace, they are listed.")
     else:
         out.print(expansions_table(expanded))
+
+
+def _first_given(options: dict[str, bool]) -> str | None:
+    return next((name for name, given in options.items() if given), None)
 
 
 def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:

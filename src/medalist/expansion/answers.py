@@ -33,7 +33,6 @@ class Answerer:
 
     def known(self, text: str, found: Found) -> Expansion:
         """The expansion of a short form of a text that no model was asked about."""
-        answered = found.long_form is not None
         assert found.evidence is not None
         return Expansion(
             start=found.start,
@@ -44,7 +43,7 @@ class Answerer:
             probability=1.0,
             alternatives=((found.long_form, 1.0),) if found.long_form is not None else (),
             evidence=found.evidence,
-            sure=answered,
+            sure=found.long_form is not None,
             definition=found.definition,
         )
 
