@@ -37,6 +37,10 @@ _SMALL_WORDS = frozenset(
 
 They are abbreviated only an eighth as often; otherwise they would crowd out everything else.
 """
+_CHUNK_WORDS = 30, 120
+"""Words of the shortest and of the longest chunk that is aimed at."""
+_MOST_WORDS = 130
+"""The most words in a chunk; a sentence that is longer is cut there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +69,10 @@ class Chunk:
         return cls(id=name, text=text, source=source, matches=found)
 
 
-def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: int = 120) -> Iterator[str]:
+def cut(text: str, identifier: str, *, seed: int) -> Iterator[str]:
     """Cut a text into chunks at lines and sentences, with lengths drawn at random; a short remainder is dropped."""
     draw = random.Random(f"{seed}:cut:{identifier}")
+    shortest, longest = _CHUNK_WORDS
     units = [unit for match in _UNIT.finditer(text) if (unit := match[0]).strip()]
     pending: list[str] = []
     words, target = 0, draw.randint(shortest, longest - 20)
@@ -86,11 +91,11 @@ def cut(text: str, identifier: str, *, seed: int, shortest: int = 30, longest: i
 
 
 def _joined(units: Sequence[str]) -> str:
-    """Join units into one chunk of at most 130 words, keeping line breaks and collapsing runs of white space."""
+    """Join units into one chunk of at most `_MOST_WORDS`, keeping line breaks and collapsing runs of white space."""
     text = re.sub(r"\s*\n\s*", "\n", "".join(units).strip())
     text = re.sub(r"[ \t]+", " ", text)
     words = list(re.finditer(r"\S+", text))
-    return text if len(words) <= 130 else text[: words[129].end()]
+    return text if len(words) <= _MOST_WORDS else text[: words[_MOST_WORDS - 1].end()]
 
 
 class Shortener:

@@ -117,7 +117,7 @@ def attack(signal: Signal, members: tuple[Floats, Floats], others: tuple[Floats,
     }
 
 
-def auc(members: Floats, others: Floats, *, resamples: int, seed: int = 0) -> Share:
+def auc(members: Floats, others: Floats, *, resamples: int) -> Share:
     """Probability that a member's value is above another's, ties counting half, with its 95 % interval.
 
     The interval is by bootstrap; members and others are resampled apart, each value being one text's.
@@ -126,14 +126,13 @@ def auc(members: Floats, others: Floats, *, resamples: int, seed: int = 0) -> Sh
         members: ``[N]``.
         others: ``[K]``.
         resamples: number of bootstrap resamples.
-        seed: seed of the resampling.
 
     Raises:
         ValueError: one of the arrays is empty.
     """
     _check(members, others)
     above = (members[:, None] > others) + 0.5 * (members[:, None] == others)
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(0)
     n, k = above.shape
     first = draw.multinomial(n, np.full(n, 1 / n), size=resamples) / n
     second = draw.multinomial(k, np.full(k, 1 / k), size=resamples) / k
@@ -141,16 +140,16 @@ def auc(members: Floats, others: Floats, *, resamples: int, seed: int = 0) -> Sh
     return {"value": float(above.mean()), "low": float(low), "high": float(high), "count": n + k}
 
 
-def recognised(members: Floats, others: Floats, *, resamples: int, seed: int = 0) -> Share:
+def recognised(members: Floats, others: Floats, *, resamples: int) -> Share:
     """Share of the members above a threshold that at most `FALSE_ALARMS` of the others exceed (Carlini et al. 2022).
 
-    The threshold is set anew in each resample, so the interval counts its uncertainty. Arguments as for `auc`.
+    Each resample sets its own threshold, so the interval includes that uncertainty. Arguments as for `auc`.
 
     Raises:
         ValueError: one of the arrays is empty.
     """
     _check(members, others)
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(0)
     found = []
     for _ in range(resamples):
         drawn = draw.choice(members, len(members)), draw.choice(others, len(others))
@@ -193,7 +192,7 @@ def chance_exposure(count: int) -> float:
     return float(np.log2(count) - np.log2(np.arange(1, count + 1)).mean())
 
 
-def mean_exposure(bits: Floats, *, resamples: int, seed: int = 0) -> Share:
+def mean_exposure(bits: Floats, *, resamples: int) -> Share:
     """Mean of ``bits[S]`` over S secrets, with its 95 % interval by bootstrap over the secrets.
 
     Raises:
@@ -201,7 +200,7 @@ def mean_exposure(bits: Floats, *, resamples: int, seed: int = 0) -> Share:
     """
     if not len(bits):
         raise ValueError("There are no secrets to average over")
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(0)
     means = draw.choice(bits, (resamples, len(bits))).mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
     return {"value": float(bits.mean()), "low": float(low), "high": float(high), "count": len(bits)}

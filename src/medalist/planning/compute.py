@@ -68,14 +68,13 @@ def scoring_work(shape: ModelShape, place: Place, one: Pass) -> float:
     return shape.layers * (linear + attention) + 2 * one.kept * shape.embedding
 
 
-def probe(shape: ModelShape, place: Place, nodes: int, *, seconds: float = 1.0) -> Rates:
+def probe(shape: ModelShape, place: Place, nodes: int) -> Rates:
     """Measure how fast this device computes one of the model's linear layers, as it will be stored.
 
     Args:
         shape: the model's sizes.
         place: its device, dtype and quantisation.
         nodes: rows of the product.
-        seconds: time to spend on each direction.
 
     Raises:
         ImportError: quantised weights need bitsandbytes, which is not installed.
@@ -94,7 +93,7 @@ def probe(shape: ModelShape, place: Place, nodes: int, *, seconds: float = 1.0) 
     def backward() -> None:
         torch.autograd.grad(put_out, given, above, retain_graph=True)
 
-    return Rates(forward=count / _best(forward, place, seconds), backward=count / _best(backward, place, seconds))
+    return Rates(forward=count / _best(forward, place), backward=count / _best(backward, place))
 
 
 def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
@@ -116,10 +115,10 @@ def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
     return layer.requires_grad_(False).to(place.device)
 
 
-def _best(work: Callable[[], None], place: Place, seconds: float) -> float:
-    """Seconds of the fastest of many repetitions."""
+def _best(work: Callable[[], None], place: Place) -> float:
+    """Seconds of the fastest of as many repetitions as fit into a second."""
     best, began = float("inf"), time.perf_counter()
-    while time.perf_counter() - began < seconds or best == float("inf"):
+    while time.perf_counter() - began < 1.0 or best == float("inf"):
         started = time.perf_counter()
         work()
         if place.device == "cuda":

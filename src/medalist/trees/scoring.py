@@ -24,9 +24,9 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
 QUANTIZED_TOLERANCE = 0.05
 """The same for quantised weights, whatever their compute dtype."""
 NOISE_FACTOR, MOST_NOISE = 4.0, 0.5
-"""In 16 bits, a tree may also differ from separate sequences by so many times what these differ by among themselves,
-alone and side by side in a batch, but never by more nats than the second number. SmolLM2-135M's check has 0.2 nats of
-such noise in bfloat16; a mask that is not followed costs more."""
+"""In 16 bits, a tree may also differ from separate sequences by up to the first number times as much as these differ
+among themselves (alone, and side by side in a batch), but never by more than the second, in nats. SmolLM2-135M's check
+has 0.2 nats of such noise in bfloat16; a mask that is not followed costs more."""
 FLEX_MULTIPLE = 512
 """FlexAttention recompiles for every new length, so trees are padded to a multiple of this many nodes."""
 

@@ -12,6 +12,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+ROW_MULTIPLE = 64
+"""The length of rows is a multiple of this."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenTree:
@@ -184,18 +187,17 @@ class Rows:
     """``[N]`` int64; the index of each node of the forest in the flattened rows."""
 
 
-def pack_rows(sizes: Sequence[int], multiple: int = 64) -> tuple[int, int, list[int]]:
+def pack_rows(sizes: Sequence[int]) -> tuple[int, int, list[int]]:
     """Share trees out among rows as long as the longest of them: the longest first, each into the first row that has
     room.
 
     Args:
         sizes: nodes of each tree.
-        multiple: L is a multiple of this.
 
     Returns:
-        R, L, and for each tree the index of its first node in the flattened rows.
+        R, L (a multiple of `ROW_MULTIPLE`), and for each tree the index of its first node in the flattened rows.
     """
-    length = -(-max(sizes) // multiple) * multiple
+    length = -(-max(sizes) // ROW_MULTIPLE) * ROW_MULTIPLE
     free: list[int] = []
     begins = [0] * len(sizes)
     for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
