@@ -147,11 +147,11 @@ def _fetch(remote: _Remote, part: Path, name: str) -> None:
 def _retrying(attempt: Callable[[], _T], *, what: str, url: str, reached: Callable[[], int]) -> _T:
     """Call `attempt`, retrying after lost connections and server errors; `reached` counts the bytes received."""
 
-    def in_passing(error: Exception) -> str | None:
+    def transient(error: Exception) -> str | None:
         return f"{what}: {_reason(error)}" if isinstance(error, _MENDABLE) else None
 
     try:
-        return retrying(attempt, waits=WAITS, in_passing=in_passing, reached=reached)
+        return retrying(attempt, waits=WAITS, transient=transient, reached=reached)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         failed = f"{what} could not be downloaded from {url} ({_reason(error)})"
         if not isinstance(error, _MENDABLE):

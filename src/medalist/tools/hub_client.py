@@ -110,10 +110,10 @@ def _broken(repo: str, error: BaseException, unfinished: str) -> OSError:
 
 def persistently(ask: Callable[[], _T]) -> _T:
     """Call `ask`, retrying after a lost connection or a server error, and return its result; it must be idempotent."""
-    return retrying(ask, waits=WAITS, in_passing=_in_passing)
+    return retrying(ask, waits=WAITS, transient=_transient)
 
 
-def _in_passing(error: Exception) -> str | None:
+def _transient(error: Exception) -> str | None:
     """A short description of the error if a retry may succeed, else None."""
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code

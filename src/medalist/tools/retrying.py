@@ -15,7 +15,7 @@ def retrying(
     attempt: Callable[[], _T],
     *,
     waits: Sequence[float],
-    in_passing: Callable[[Exception], str | None],
+    transient: Callable[[Exception], str | None],
     reached: Callable[[], int] = lambda: 0,
 ) -> _T:
     """Call `attempt`, retrying after transient failures, and return its result; it must be idempotent.
@@ -23,7 +23,7 @@ def retrying(
     Args:
         attempt: the operation to try.
         waits: seconds to wait before each retry.
-        in_passing: describes a transient error for the user; None means that a retry would not help.
+        transient: describes a transient error for the user; None means that a retry would not help.
         reached: how far the work has got; whenever it gets further, the count of failures starts again at zero.
 
     Raises:
@@ -36,7 +36,7 @@ def retrying(
         except Exception as error:
             if (now := reached()) > best:
                 failures, best = 0, now
-            reason = in_passing(error)
+            reason = transient(error)
             if reason is None or failures == len(waits):
                 raise
         say(f"{reason}; retrying in {waits[failures]} s")
