@@ -29,7 +29,6 @@ _SPELLING = tuple(
         (r"faec", "fec"),
         (r"gynaec", "gynec"),
         (r"anaes", "anes"),
-        (r"orthopaed", "orthoped"),
         (r"aetio", "etio"),
         (r"(?<!o)o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
         (r"(?<!o)o*esoph", "esoph"),
@@ -37,8 +36,7 @@ _SPELLING = tuple(
         (r"foet", "fet"),
         (r"coeliac", "celiac"),
         (r"rrhoe", "rrhe"),
-        (r"dyspnoea|dyspnœa", "dyspnea"),
-        (r"apnoea", "apnea"),
+        (r"dyspnœa", "dyspnea"),
         (r"pnoea", "pnea"),
         (r"leuk(?=oc)", "leuc"),
         (r"tumour", "tumor"),
@@ -94,9 +92,9 @@ def plain_words(text: str) -> str:
 
 
 class WordsOf:
-    """The words of a text as equivalence keys, asked what they hold beside one part or another.
+    """The words of a text as equivalence keys; tells which words stand in it outside a given part.
 
-    Each question takes time that grows with what is asked for, not with the text.
+    The time that this takes grows with the words that are looked for, not with the text.
     """
 
     def __init__(self, text: str) -> None:
@@ -110,7 +108,7 @@ class WordsOf:
         self._places: dict[str, tuple[int, int]] = {}
 
     def without(self, start: int, end: int) -> Container[str]:
-        """The text without its characters from `start` to `end`, to be asked about `plain_words` with `in`."""
+        """The text without its characters from `start` to `end`; `in` tells whether it holds `plain_words`."""
         return _Without(self, start, end)
 
     def holds(self, words: str, start: int, end: int) -> bool:

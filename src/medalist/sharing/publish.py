@@ -62,8 +62,8 @@ def publish(
         include: parts that are held back unless asked for; see `publication.PARTS`.
         own_data: the run was tuned on your own text, and may be published.
         base_id: as for `plan_publication`.
-        licence: likewise.
-        licence_file: likewise.
+        licence: as for `plan_publication`.
+        licence_file: as for `plan_publication`.
         token: access token of the Hub; None: HF_TOKEN, or the one stored by `hf auth login`.
 
     Raises:
