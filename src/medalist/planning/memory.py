@@ -81,9 +81,7 @@ class Place:
         return "flex_attention" if self.device == "cuda" and self.wanted == "flex" else "sdpa"
 
     def padded(self, one: Pass) -> Pass:
-        """The pass as it is computed on a GPU: SDPA's trees as rows of a batch, FlexAttention's padded to a
-        multiple.
-        """
+        """The pass as a GPU computes it: SDPA's trees as rows of a batch, FlexAttention's padded to a multiple."""
         if self.device == "cpu":
             return one
         rows, nodes = 1, math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
@@ -285,9 +283,7 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 
 
 def mask(one: Pass, place: Place) -> float:
-    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, what it takes to find the empty
-    blocks.
-    """
+    """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, those that find the empty blocks."""
     if place.attention == "sdpa":
         return one.nodes**2 / one.rows * place.width
     return 3.0 * one.nodes**2

@@ -133,7 +133,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         for one in sizes.usual(settings.passages_per_pass)
     ]
     scored, questions = mean_pass(sizes.validation)
-    count = settings.passages_per_step
+    steps, count = _steps(recipe, where.trees), settings.passages_per_step
     share = count / settings.passages_per_pass / len(usual)  # of the step's passes that each of these stands for
     return Plan(
         name=recipe.name,
@@ -152,7 +152,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         ),
         scoring=scoring_work(where.shape, place, scored),
         scored=questions,
-        steps=(steps := _steps(recipe, where.trees)),
+        steps=steps,
         passages_per_step=count,
         epochs=settings.epochs,
         around=around(recipe, where.shape, where.trees.counts, steps=steps, mentions=mentions),

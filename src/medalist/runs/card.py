@@ -108,6 +108,7 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
     environment.filters |= {"right_rows": right_rows, "offer_rows": offer_rows, "wrong_at": wrong_at}
     lora = run.is_adapter and export is None
     mention = Mention(start=_EXAMPLE.index("RA"), end=_EXAMPLE.index("RA") + 2, short_form="RA", long_form=None)
+    privacy = privacy_of(run)
     page = environment.get_template("card.md").render(
         run=run,
         none_of_these=NONE_OF_THESE,
@@ -120,7 +121,7 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
         embedded=run.base.source == EMBEDDED,
         evaluations=evaluations,
         export=export,
-        privacy=(privacy := privacy_of(run)),
+        privacy=privacy,
         privacy_lines=privacy_in_words(privacy) if privacy else [],
         seconds=_training_seconds(run.folder / "log.jsonl"),
         example=_EXAMPLE,

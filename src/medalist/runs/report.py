@@ -77,6 +77,7 @@ def write_report(run: Run) -> Path:
     environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers, "points": points}
     environment.filters["short"] = short_name
     environment.tests["inventory_alone"] = lambda name: name in INVENTORY_ALONE
+    privacy = privacy_of(run)
     page = environment.get_template("report.html").render(
         run=run,
         record=run.record,
@@ -85,7 +86,7 @@ def write_report(run: Run) -> Path:
         adaptation_lines=adaptation_summary(adapted) if adapted else [],
         adaptation_figure=figures.as_svg(drawn["adaptation"]) if adapted else None,
         sections=sections,
-        privacy=(privacy := privacy_of(run)),
+        privacy=privacy,
         privacy_lines=privacy_in_words(privacy) if privacy else [],
         signals=SIGNALS,
         learning_curve=figures.as_svg(drawn["learning-curve"]) if log else None,

@@ -188,8 +188,7 @@ class Rows:
 
 
 def pack_rows(sizes: Sequence[int]) -> tuple[int, int, list[int]]:
-    """Share trees out among rows as long as the longest of them: the longest first, each into the first row that has
-    room.
+    """Share trees out among rows as long as the longest tree: the longest first, each into the first row with room.
 
     Args:
         sizes: nodes of each tree.
