@@ -6,6 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic supports the one in `typing` only from Python 3.12 on
 
+from ..data.inventory import Inventory
 from ..data.kinds import Kind
 from ..data.rows import QuarantinedRow
 from ..data.splits import Split
@@ -17,6 +18,11 @@ class InventoryCounts(TypedDict):
     origin: str
     short_forms: int
     senses: int
+
+
+def inventory_counts(inventory: Inventory) -> InventoryCounts:
+    """Count an inventory."""
+    return {"origin": inventory.origin, "short_forms": len(inventory), "senses": inventory.num_senses}
 
 
 class CorpusAccount(TypedDict):

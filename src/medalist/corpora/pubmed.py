@@ -25,7 +25,7 @@ from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, input_files, read_records
 from ..data.splits import SPLITS, Split, split_of
 from ..tools.parallel import run_jobs
-from .accounts import PassageCounts, PubmedAccount, Revisions
+from .accounts import PassageCounts, PubmedAccount, Revisions, inventory_counts
 from .corpus import (
     ACCOUNT,
     building,
@@ -193,9 +193,7 @@ def _account(
         "read": [file.name for file in files],
         "public": all(map(is_public, files)),
         "inventory": {
-            "origin": listed.origin,
-            "short_forms": len(listed),
-            "senses": listed.num_senses,
+            **inventory_counts(listed),
             "mined_short_forms": len(mined),
             "mined_senses": mined.num_senses,
         },

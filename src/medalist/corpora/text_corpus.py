@@ -25,7 +25,7 @@ from ..data.shards import write_shard
 from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of
 from ..tools.parallel import run_jobs
-from .accounts import TextAccount
+from .accounts import TextAccount, inventory_counts
 from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
@@ -154,11 +154,7 @@ def _account(
         | {"avoid": [path.name for path in avoided], "inventory": str(settings.inventory or "")},
         "read": [file.name for file in files],
         "public": all(map(is_public, files)),
-        "inventory": {
-            "origin": inventory.origin,
-            "short_forms": len(inventory),
-            "senses": inventory.num_senses,
-        },
+        "inventory": inventory_counts(inventory),
         "rows_read": quarantine.total,
         "rows_quarantined": quarantine.summary(),
         "quarantine_examples": quarantine.examples(30),

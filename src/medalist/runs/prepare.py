@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from ..corpora.accounts import PassageCounts
+from ..corpora.accounts import PassageCounts, inventory_counts
 from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.detection import mark_distractors
 from ..data.embedded import sample
@@ -180,11 +180,7 @@ def _write(recipe: Recipe, folder: Path) -> None:
         write_parquet(part, folder / f"{split}.parquet")
     inventory.write(folder / "inventory.csv")
     more: ShortFormAccount = {
-        "inventory": {
-            "origin": inventory.origin,
-            "short_forms": len(inventory),
-            "senses": inventory.num_senses,
-        },
+        "inventory": inventory_counts(inventory),
         "distractors": {
             split: sum(m.long_form == NONE_OF_THESE for p in part for m in p.mentions) for split, part in splits.items()
         },
