@@ -133,7 +133,7 @@ def fail(*_, **__):
 
 def test_failed_write_leaves_no_half_evaluation(models, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.runs.evaluate.json.dump", fail)
+        patch.setattr("medalist.tools.shapes.json.dump", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate()
     assert [path.name for path in models.folder.iterdir()] == ["predictions.parquet"]
@@ -145,7 +145,7 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
     first = models.evaluate()
     changed = [marked("quite another [RA=rheumatoid arthritis] and [RA=rheumatoid arthritis]", "1"), *PASSAGES[1:]]
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.runs.evaluate.json.dump", fail)
+        patch.setattr("medalist.tools.shapes.json.dump", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate(changed)
     assert models.evaluate() == first
@@ -183,7 +183,7 @@ def test_a_run_that_cannot_be_written_to_is_evaluated_and_left_alone(fresh_run, 
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     for module in ("evaluate", "calibrate", "claims"):
         monkeypatch.setattr(f"medalist.runs.{module}.can_write", lambda _: False)
-    metrics, _ = evaluate_run(open_run(run))
+    metrics, _ = evaluate_run(open_run(run), HeldOut(limit=8))
     assert metrics["models"]["tuned"]["accuracy"]
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     assert "cannot be written to: the figures are shown, but not kept" in " ".join(capsys.readouterr().err.split())
@@ -191,12 +191,13 @@ def test_a_run_that_cannot_be_written_to_is_evaluated_and_left_alone(fresh_run, 
         check_claims(open_run(run))
 
 
-def test_cut_predictions_are_made_again(fresh_run, capsys):
-    run = open_run(fresh_run)
-    path = run.folder / "evaluation/test/predictions.parquet"
+def test_cut_predictions_are_made_again(models, capsys):
+    models.evaluate()
+    path = models.folder / "predictions.parquet"
     whole = path.read_bytes()
     for damage in (whole[:-40], b"", b"version https://git-lfs.github.com/spec/v1\n"):
         path.write_bytes(damage)
-        evaluate_run(run)
+        models.evaluate()
         assert "scored again" in " ".join(capsys.readouterr().err.split())
         assert path.read_bytes() == whole
+    assert models.runs == ["base"] * 4

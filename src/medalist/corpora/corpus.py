@@ -32,7 +32,7 @@ from ..data.splits import Split, content
 from ..tools.files import check_place, enough_room, replacing
 from ..tools.locks import alone_in
 from ..tools.progress import say
-from ..tools.shapes import checked, json_object
+from ..tools.shapes import checked, json_object, write_object
 from .accounts import Account
 
 ACCOUNT = "corpus.json"
@@ -79,8 +79,7 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
 
 def write_account(account: Account, work: Path) -> None:
     """Write the account, which marks the work as complete; only `finish` remains to be called."""
-    with replacing(work / ACCOUNT) as file:
-        json.dump(account, file, indent=1, ensure_ascii=False, allow_nan=False)
+    write_object(work / ACCOUNT, account)
 
 
 def finish(work: Path, out: Path, *, leave_out: tuple[str, ...]) -> Account:

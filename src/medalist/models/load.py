@@ -75,7 +75,7 @@ def load_base(
             compute in `dtype`.
         device: `auto` is a GPU if there is one (`cuda:LOCAL_RANK` among several processes), otherwise the CPU.
         place: False leaves the weights in CPU memory and skips the check against separate sequences: for
-            `sharding.shard`, which puts slices of them on the device and does the check there.
+            `sharding.shard_model`, which puts slices of them on the device and does the check there.
         expected_sha256: refuse weights with any other hash.
         attention: the kernel; see `choose_attention`.
 

@@ -6,7 +6,6 @@ files; free generation, dangerous pairs, another kind of text and plain English 
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from ..evaluation.predictions import Scores, read_scores, score_texts
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, Metrics, ShortFormMetrics
 from ..models.load import LoadedModel
-from ..tools.files import can_write, replacing
+from ..tools.files import can_write
+from ..tools.shapes import write_object
 from .evaluate import RunModels, evaluate_run
 from .held_out import OWN_TEST, HeldOut, held_out
 from .run import Run, use_threads
@@ -106,7 +106,8 @@ def check_claims(
     }
     if "adaptation" in metrics:
         made_of["adaptation"] = metrics["adaptation"]["keys"]
-    made_of |= {name: found["about"]["keys"] for name, found in beside.items()}  # type: ignore[typeddict-item]
+    further = {name: found["about"]["keys"] for name, found in beside.items()}
+    made_of |= further  # type: ignore[typeddict-item]  # its names are keys of `ClaimsBasis`
     known = read_claims(folder)
     if known is not None and made_of.items() <= known.items():
         return known, path
@@ -125,8 +126,7 @@ def check_claims(
         _seconds_row(asked, measured, resamples),
     ]
     claims: Claims = {**made_of, "rows": rows}
-    with replacing(path) as file:
-        json.dump(claims, file, indent=1, ensure_ascii=False, allow_nan=False)
+    write_object(path, claims)
     return claims, path
 
 

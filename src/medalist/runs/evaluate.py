@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,10 +30,11 @@ from ..evaluation.short_forms import Knowledge, summarise
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings, Recipe
-from ..tools.files import can_write, replacing
+from ..tools.files import can_write
 from ..tools.locks import alone_in
 from ..tools.number_formats import Quantization
 from ..tools.progress import say
+from ..tools.shapes import write_object
 from ..trees.decisions import Calibration
 from ..trees.prompt import PromptSettings
 from .adaptation import PARENT_TEST, adaptation
@@ -292,5 +292,4 @@ def _keep(
     write_predictions(items, scores, on.folder / PREDICTIONS_FILE)
     if on.quarantine.rows:
         on.quarantine.write(on.folder / "quarantine.jsonl")
-    with replacing(on.folder / METRICS_FILE) as file:
-        json.dump(metrics, file, indent=1, ensure_ascii=False, allow_nan=False)
+    write_object(on.folder / METRICS_FILE, metrics)

@@ -34,7 +34,8 @@ from ..data.sources.choices import read_choices
 from ..data.splits import Split, hold_out, split_passages
 from ..data.unmatched import nearest, unmatched
 from ..recipe import DataSettings, Recipe
-from ..tools.files import must_exist, replacing, writing_folder
+from ..tools.files import must_exist, writing_folder
+from ..tools.shapes import write_object
 from .parents import parent_run, replayed
 from .prepared import (
     ACCOUNT_FILE,
@@ -118,8 +119,7 @@ def _write_account(
         "rows_quarantined": quarantine.summary(),
         "fingerprint": {split: fingerprint(part) for split, part in splits.items()} | more.get("fingerprint", {}),
     }
-    with replacing(folder / ACCOUNT_FILE) as file:
-        json.dump(account, file, indent=2, ensure_ascii=False, allow_nan=False)
+    write_object(folder / ACCOUNT_FILE, account)
 
 
 def _marked_splits(

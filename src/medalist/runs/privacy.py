@@ -6,7 +6,6 @@ than a stranger has; other attacks may still find what this one does not.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,9 @@ from ..evaluation.metrics import Floats
 from ..evaluation.privacy import PRIVACY_FILE, SIGNALS, Attack, Privacy, PrivacyBasis, Signal, attack, read_privacy
 from ..models.base import weights_sha256
 from ..models.load import LoadedModel
-from ..tools.files import can_write, replacing
+from ..tools.files import can_write
 from ..tools.progress import say, tracking
+from ..tools.shapes import write_object
 from ..trees.prompt import Encoder
 from ..trees.scoring import score_layouts
 from .card import write_card
@@ -93,8 +93,7 @@ def check_privacy(
         "attacks": [one for one in attacks if one is not None],
     }
     path.parent.mkdir(exist_ok=True)
-    with replacing(path) as file:
-        json.dump(found, file, indent=1, ensure_ascii=False, allow_nan=False)
+    write_object(path, found)
     write_card(run)
     return found, path
 

@@ -16,9 +16,9 @@ from ..evaluation.comparison import Comparison, Export
 from ..evaluation.metrics import Estimate
 from ..models.base import weights_sha256
 from ..runs.run import Run
-from ..tools.files import replacing
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.number_formats import FloatType
+from ..tools.shapes import write_object
 from .export import export_merged
 from .publication import Publication, is_written, plan_publication
 
@@ -105,9 +105,8 @@ def _merged(run: Run, dtype: FloatType) -> Export:
             estimates = {name: Estimate(**figures[name]) for name in ("before", "after", "difference")}
             return Export(path=target, form="merged", type=dtype, comparison=Comparison(**figures | estimates))
     export = export_merged(run, target, dtype=dtype, force=True)
-    with replacing(note) as file:
-        made_of["merged"] = weights_sha256(target)
-        json.dump({"made_of": made_of, "comparison": asdict(export.comparison)}, file, indent=1, allow_nan=False)
+    made_of["merged"] = weights_sha256(target)
+    write_object(note, {"made_of": made_of, "comparison": asdict(export.comparison)})
     return export
 
 

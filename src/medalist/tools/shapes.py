@@ -1,15 +1,17 @@
-"""Reads JSON written by this or another version of Medalist and reports an unexpected schema in one line."""
+"""Writes JSON, and reads what this or another version of Medalist wrote; an unexpected schema gets one line."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from .failures import reading
+from .files import replacing
 
 Read = TypeVar("Read")
 
@@ -35,6 +37,16 @@ def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} does not contain a JSON object. {remedy}")
     return found
+
+
+def write_object(path: Path, values: Mapping[str, object]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    with replacing(path) as file:
+        json.dump(values, file, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def appended_objects(path: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..data.surroundings import SIGNS, Surroundings
 from ..tools.failures import reading
-from ..tools.files import replacing
+from ..tools.shapes import write_object
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -70,8 +70,7 @@ class Calibration:
 
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""
-        with replacing(path) as file:
-            json.dump(asdict(self), file, indent=1, allow_nan=False)
+        write_object(path, asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
