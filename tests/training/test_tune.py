@@ -8,8 +8,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,6 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-import made_passages
 import medalist.training.tune as tuning
 from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
 from medalist.data.inventory import Inventory
@@ -32,8 +29,7 @@ from medalist.training.batches import Lesson, TreeDataset, collate
 from medalist.training.checkpoints import last_checkpoint
 from medalist.training.trainer import NonFiniteError
 from medalist.trees.prompt import Encoder, PromptSettings
-
-PROGRAM = Path(made_passages.__file__).with_name("tune_made_passages.py")
+from tune_made_passages import tune_apart
 
 
 def test_tuning_learns_the_training_passages_and_leaves_an_adapter(loaded, tmp_path):
@@ -117,32 +113,20 @@ def test_the_loss_of_a_step_is_the_mean_over_its_questions(loaded, tmp_path):
 # Law 6: a run that is killed and resumed ends with the same bits as an uninterrupted one.
 
 
-def run_script(folder, model_folder, *extra):
-    return subprocess.run(
-        [sys.executable, PROGRAM, folder, model_folder, *extra],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 @pytest.fixture(scope="module")
 def unbroken(model_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "unbroken"
-    result = run_script(folder, model_folder)
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert tune_apart(folder, model_folder) == 0
     return folder
 
 
-@pytest.mark.parametrize("kill", ["kill-after-step=3", "kill-in-save=4"])
+@pytest.mark.parametrize("kill", [{"kill_after_step": 3}, {"kill_in_save": 4}], ids=["after a step", "in a save"])
 def test_a_killed_run_resumes_to_the_bits_of_an_unbroken_one(kill, unbroken, model_folder, tmp_path):
     folder = tmp_path / "broken"
-    killed = run_script(folder, model_folder, kill)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
+    assert tune_apart(folder, model_folder, **kill) == -signal.SIGKILL
     assert not (folder / "adapter").exists()
     assert last_checkpoint(folder).name == "checkpoint-2", "one that was still being saved does not count"
-    resumed = run_script(folder, model_folder, "resume")
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert tune_apart(folder, model_folder, resume=True) == 0
     for name in ("adapter/adapter_model.safetensors", "adapter/adapter_config.json"):
         assert (folder / name).read_bytes() == (unbroken / name).read_bytes(), name
     assert log_lines(folder, "loss") == log_lines(unbroken, "loss")
@@ -377,17 +361,15 @@ def test_a_checkpoint_with_a_cut_file_is_passed_over_for_the_one_before(name, cu
     assert f"{newest.name}ispassedover" in said and f"{name}isdamaged" in said
 
 
-def test_a_run_with_a_cut_checkpoint_and_a_torn_log_resumes_to_the_same_bits(unbroken, model_folder, tmp_path):
+def test_a_run_with_a_cut_checkpoint_and_a_torn_log_resumes_to_the_same_bits(unbroken, model_folder, tmp_path, capfd):
     folder = tmp_path / "broken"
-    killed = run_script(folder, model_folder, "kill-after-step=5")
-    assert killed.returncode == -signal.SIGKILL
+    assert tune_apart(folder, model_folder, kill_after_step=5) == -signal.SIGKILL
     path = last_checkpoint(folder) / "optimizer.pt"
     path.write_bytes(path.read_bytes()[:-1_000])
     with (folder / "log.jsonl").open("a") as log:
         log.write('{"step": 5, "epo')
-    resumed = run_script(folder, model_folder, "resume")
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert "is passed over" in resumed.stderr
+    assert tune_apart(folder, model_folder, resume=True) == 0
+    assert "is passed over" in " ".join(capfd.readouterr().err.split())
     assert_same_adapter(folder, unbroken)
 
 
