@@ -6,7 +6,8 @@ Medalist's time on those. The ranking sides must agree to 1e-3 nats, or the benc
 
 The alternatives are run at their best: no padding before the prompt, and logits only at positions that predict a
 candidate's token. They are transformers' forward passes with PyTorch's own products; Medalist's is its own, with
-oneDNN's (docs/speed.md), and its trees in transformers' are a side too. The last two sides have these with a LoRA
+oneDNN's (docs/speed.md), and its trees in transformers' are a side too, and on CPUs that have it, bfloat16, whose
+answers may differ: the text says by how much. The last two sides have these with a LoRA
 adapter with random weights, unmerged and merged. The merged one repeats their work, so the difference is the noise of
 the machine.
 
@@ -30,6 +31,7 @@ from transformers.utils import logging
 
 from medalist.models.adapters import add_adapter
 from medalist.models.load import LoadedModel, load_base
+from medalist.models.precision import cpu_has_bfloat16
 from medalist.models.scorer import load_scorer
 from medalist.recipe import TrainingSettings
 from medalist.trees.prompt import Encoder, Layout, PromptSettings
@@ -38,7 +40,7 @@ from medalist.trees.tree import sequences
 
 TOLERANCE = 1e-3
 """The largest difference allowed between two sides on one candidate, in nats."""
-TOP, TREES = "medalist", "medalist's trees in transformers"
+TOP, TREES, SHORT = "medalist", "medalist's trees in transformers", "medalist in bfloat16"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,17 @@ def largest_difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     return max(float((a - b).abs().max()) for a, b in zip(one, other, strict=False))
 
 
+def same_first(layouts: Sequence[Layout], one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Share of the mentions for which two sides rank the same candidate first."""
+    same = [
+        a.argmax() == b.argmax()
+        for layout, mine, theirs in zip(layouts, one, other, strict=True)
+        for sizes in [layout.tree.candidate_question.bincount().tolist()]
+        for a, b in zip(mine.split(sizes), theirs.split(sizes), strict=True)
+    ]
+    return sum(map(bool, same)) / len(same)
+
+
 def demand_same(what: str, difference: float) -> None:
     """Exit if two sides compute different things, since their timings would not be comparable."""
     if not difference <= TOLERANCE:
@@ -175,9 +188,12 @@ def main() -> None:
     for one in (model, ours):
         score_trees(one, layouts[:1])  # warms up
     progress(f"{TOP}: {everything} mentions")
-    scores, each, theirs, plainly = [], [], [], []
-    for layout in layouts:  # in turn, so that a busy machine is as busy for both
-        for one, found, seconds_each in ((ours, scores, each), (model, theirs, plainly)):
+    scores, each, theirs, plainly, rough, shortly = [], [], [], [], [], []
+    turns = [(ours, scores, each), (model, theirs, plainly)]
+    if cpu_has_bfloat16():
+        turns.append((load_scorer(BASE, dtype="bfloat16").model, rough, shortly))
+    for layout in layouts:  # in turn, so that a busy machine is as busy for all
+        for one, found, seconds_each in turns:
             values, took = score_trees(one, [layout])
             found += values
             seconds_each += took
@@ -186,6 +202,7 @@ def main() -> None:
         Side(TOP, everything, sum(each), sum(each)),
         Side(TREES, everything, sum(plainly), sum(each)),
     ]
+    short = [Side(SHORT, everything, sum(shortly), sum(each))] if rough else []
 
     with torch.inference_mode():
         part = [questions_of(layout) for layout in layouts[: options.cache_passages]]
@@ -228,9 +245,8 @@ def main() -> None:
         f"{differences[1]:.1e}); between adapter unmerged and merged {apart:.1e}, while the adapter itself changes "
         f"scores by up to {largest_difference(scores, inside):.2g} nats.\n"
     )
-    print(
-        table(["side", "mentions", "s/mention", "mentions/s", "speed-up of medalist"], [side.row() for side in sides])
-    )
+    heading = ["side", "mentions", "s/mention", "mentions/s", "speed-up of medalist"]
+    print(table(heading, [side.row() for side in sides + short]))
     nodes = sum(len(layout.tree) for layout in layouts)
     print(
         f"\nMedalist ranks a mention {sides[2].ratio:.1f} times as fast as row by row with a KV cache, "
@@ -240,6 +256,12 @@ def main() -> None:
         f"{nodes / sum(each):.0f} tokens/s; {nodes / sum(unmerged):.0f} with the adapter unmerged, "
         f"{nodes / sum(merged):.0f} with it merged (unmerged takes {sum(unmerged) / sum(merged):.2f} times as long)."
     )
+    for side in short:
+        print(
+            f"In bfloat16 it is {1 / side.ratio:.2f} times as fast; its scores differ by up to "
+            f"{largest_difference(scores, rough):.2g} nats, and for {same_first(layouts, scores, rough):.1%} of the "
+            "mentions it ranks the same candidate first."
+        )
 
 
 def parse() -> argparse.Namespace:

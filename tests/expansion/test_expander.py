@@ -13,11 +13,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+import medalist.expansion.expander
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE
 from medalist.data.surroundings import SIGNS
 from medalist.expansion.expander import Expander
 from medalist.expansion.results import Expansion
+from medalist.models import precision
 from medalist.models.base import ModelError
 from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
@@ -411,6 +413,25 @@ def test_the_reader_reads_a_note_as_the_readme_shows_it():
     ]
 
 
+# number formats
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_number_format_that_the_cpu_lacks_is_refused_before_anything_is_loaded(dtype, tiny_run, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(medalist.expansion.expander, "load_run_scorer", None)
+    with pytest.raises(ValueError, match=f"dtype is {dtype}, which .* leave it out, or take float32"):
+        Expander.load(tiny_run, dtype=dtype)
+
+
+@pytest.mark.skipif(not precision.cpu_has_bfloat16(), reason="this CPU has no instructions for bfloat16")
+def test_a_number_format_is_that_of_the_model_whatever_the_run_was_trained_in(tiny_run):
+    exact, short = Expander.load(tiny_run), Expander.load(tiny_run, dtype="bfloat16")
+    assert (exact._loaded.model.dtype, short._loaded.model.dtype) == (torch.float32, torch.bfloat16)
+    for one, other in zip(exact(NOTE), short(NOTE), strict=True):
+        assert dict(one.alternatives) == pytest.approx(dict(other.alternatives), abs=0.02)
+
+
 # llama.cpp
 
 
@@ -432,6 +453,8 @@ def test_a_gguf_file_alone_needs_an_inventory_and_gets_its_tokenizer_from_itself
     shutil.copy(gguf_run / "export/known-f16.gguf", tmp_path / "alone.gguf")
     with pytest.raises(ValueError, match=r"alone\.gguf is in no run's folder, so nothing says which short forms"):
         Expander.load(tmp_path / "alone.gguf", engine="llama.cpp")
+    with pytest.raises(ValueError, match="dtype is bfloat16, but a GGUF file holds numbers of its own format"):
+        Expander.load(tmp_path / "alone.gguf", dtype="bfloat16")
     alone = Expander.load(tmp_path / "alone.gguf", inventory=INVENTORY)(NOTE)
     assert [len(one.alternatives) for one in alone] == [2, 3, 3]
     beside = Expander.load(gguf_run, inventory=INVENTORY)

@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from medalist.models import llama
 from medalist.models.llama import Llama, Parts, fits, linear, read_weights
+from medalist.models.precision import cpu_has_bfloat16
 from medalist.trees.scoring import check_tree_attention, score_tree
 from medalist.trees.tree import build_tree, forest, visible
 
@@ -108,6 +109,21 @@ def test_products_are_exact_in_float32():
     rows, weight = (torch.randn(shape, generator=draw) for shape in ((70, 300), (90, 300)))
     exact = rows.double() @ weight.double().T
     assert float((linear(rows, weight).double() - exact).abs().max()) < 1e-4
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no instructions for bfloat16")
+def test_in_bfloat16_only_the_products_of_the_layers_are_rounded(both):
+    """So scores stay close, and the vocabulary's logits, of which bfloat16 keeps eight bits, are float32."""
+    theirs, ours = both
+    short = Llama(vars(ours.config), dict(theirs.state_dict()), torch.bfloat16)
+    assert check_tree_attention(short, "sdpa") <= 0.05
+    tree = wide_tree()
+    with torch.inference_mode():
+        exact, found = score_tree(ours, tree, "sdpa"), score_tree(short, tree, "sdpa")
+        logits = short(input_ids=torch.tensor([[5, 6, 7]])).logits
+    assert 0 < float((exact - found).abs().max()) < 0.2
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
 
 
 @pytest.mark.parametrize(

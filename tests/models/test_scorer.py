@@ -109,6 +109,22 @@ def test_trees_are_checked_once_for_the_same_weights_and_again_for_others(model_
     assert len(checked) == 3
 
 
+@pytest.mark.parametrize(("instructions", "ours"), [(True, True), (False, False)])
+def test_bfloat16_is_computed_here_where_the_cpu_has_it(model_folder, monkeypatch, instructions, ours):
+    monkeypatch.setattr(scorer, "cpu_has_bfloat16", lambda: instructions)
+    loaded = load_scorer(str(model_folder), dtype="bfloat16")
+    assert (isinstance(loaded.model, Llama), loaded.model.dtype) == (ours, torch.bfloat16)
+
+
+def test_a_check_in_one_dtype_is_not_taken_for_another(model_folder, monkeypatch):
+    checked = []
+    monkeypatch.setattr(scorer, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(scorer.scoring, "check_tree_attention", lambda model, _: checked.append(model.dtype) or 0.0)
+    for dtype in ("float32", "bfloat16", "bfloat16"):
+        load_scorer(str(model_folder), dtype=dtype)
+    assert checked == [torch.float32, torch.bfloat16]
+
+
 def test_a_failed_check_refuses_the_model_every_time(model_folder, monkeypatch):
     def check(model, kernel):
         raise TreeAttentionError("does not follow trees")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import AnyCase, EngineName, GlossaryFile, MinProbability, OneSense, OtherInventory, emit, out
+from .options import (
+    AnyCase,
+    EngineName,
+    GlossaryFile,
+    MinProbability,
+    NumberFormat,
+    OneSense,
+    OtherInventory,
+    emit,
+    out,
+)
 
 if TYPE_CHECKING:
     from ..expansion.bulk import Reading
@@ -69,6 +79,7 @@ def expand(
         str | None, typer.Option(help="For a file of notes: a Ray cluster instead: local, auto or its address.")
     ] = None,
     engine: EngineName = None,
+    dtype: NumberFormat = None,
     inventory: OtherInventory = None,
     glossary: GlossaryFile = None,
     min_probability: MinProbability = None,
@@ -109,6 +120,7 @@ def expand(
     run, text = _run_and_text(run, text)
     options: dict[str, Any] = {
         "engine": engine,
+        "dtype": dtype,
         "inventory": inventory,
         "glossary": glossary,
         "any_case": any_case,

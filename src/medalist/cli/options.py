@@ -43,6 +43,14 @@ EngineName = Annotated[
         "Default: by the name of RUN."
     ),
 ]
+NumberFormat = Annotated[
+    Literal["float32", "bfloat16", "float16"] | None,
+    typer.Option(
+        "--dtype",
+        help="Number format to compute in. bfloat16 is faster on CPUs that have it, with nearly the same "
+        "probabilities. Default: the run's; for the reader, float32 on a CPU.",
+    ),
+]
 OtherInventory = Annotated[
     Path | None,
     typer.Option("--inventory", help="Senses to offer instead of the run's: MeDAL's table, ADAM, CSV, JSON."),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import AnyCase, EngineName, GlossaryFile, MinProbability, OneSense, OtherInventory
+from .options import AnyCase, EngineName, GlossaryFile, MinProbability, NumberFormat, OneSense, OtherInventory
 
 
 def serve(
@@ -38,6 +38,7 @@ def serve(
         typer.Option(help="A further name that clients may use for the server, such as a proxy's. May be repeated."),
     ] = None,
     engine: EngineName = None,
+    dtype: NumberFormat = None,
     inventory: OtherInventory = None,
     glossary: GlossaryFile = None,
     min_probability: MinProbability = None,
@@ -68,6 +69,7 @@ def serve(
 
     options: dict[str, Any] = {
         "engine": engine,
+        "dtype": dtype,
         "inventory": inventory,
         "glossary": glossary,
         "min_probability": min_probability,

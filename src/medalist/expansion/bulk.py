@@ -21,6 +21,7 @@ from typing import Any
 from .. import __version__
 from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
+from ..tools.number_formats import FloatType
 from ..tools.parallel import run_jobs
 from ..tools.progress import say, tracking
 from ..trees.scoring import NonFiniteScoresError
@@ -41,6 +42,7 @@ class Reading:
 
     run: str | None = None
     engine: Engine | None = None
+    dtype: FloatType | None = None
     inventory: Path | None = None
     glossary: Path | None = None
     any_case: bool | None = None
@@ -224,6 +226,7 @@ def _loaded(reading: Reading, _stamps: object) -> Expander:
     return Expander.load(
         reading.run,
         engine=reading.engine,
+        dtype=reading.dtype,
         inventory=reading.inventory,
         glossary=reading.glossary,
         any_case=reading.any_case,

@@ -21,9 +21,11 @@ from ..data.passages import Passage
 from ..models.base import EMBEDDED, unreadable_weights
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel
+from ..models.precision import check_dtype
 from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
 from ..runs.run import Run, load_run_scorer
+from ..tools.number_formats import DType, FloatType
 from ..tools.progress import tracking
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import Encoder, PromptSettings
@@ -88,6 +90,7 @@ class Expander:
         run: str | Path | None = None,
         *,
         engine: Engine | None = None,
+        dtype: FloatType | None = None,
         inventory: Inventory | str | Path | None = None,
         glossary: Glossary | None = None,
         any_case: bool | None = None,
@@ -102,6 +105,8 @@ class Expander:
                 a GGUF file, which belongs to the run in whose folder or `export/` it is; None: the reader.
             engine: "llama.cpp" computes with a GGUF file, and of a run takes the one in its `export/`; None: llama.cpp
                 for a GGUF file, else transformers.
+            dtype: the number format that it computes in: "bfloat16" is faster on CPUs that have it (docs/speed.md);
+                None: the run's, and for the reader float32 on a CPU.
             inventory: the senses to offer instead of the run's, or where there is no run; also a file.
             glossary: as for `Expander`.
             any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
@@ -111,7 +116,8 @@ class Expander:
 
         Raises:
             FileNotFoundError: it is not a run, or its training has not finished.
-            ValueError: it was trained on choice questions, or the glossary is malformed.
+            ValueError: it was trained on choice questions, or the glossary is malformed, or `dtype` is none that the
+                CPU computes in, or is given for a GGUF file.
             OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
                 GGUF file, or it is no export of the run.
@@ -124,14 +130,18 @@ class Expander:
             "one_sense_per_text": one_sense_per_text,
         }
         if engine_for(run, engine) == "llama.cpp":
+            if dtype is not None:
+                raise ValueError(f"dtype is {dtype}, but a GGUF file holds numbers of its own format: leave it out")
             gguf, exported = find_gguf(run)
             return cls._gguf(gguf, exported, listed, any_case=bool(any_case), **options)
+        check_dtype(dtype)
         if run is None:
-            return cls._reader(listed, any_case=any_case is not False, **options)
+            return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
         opened = find_run(run, revision=revision)
         listed = listed or _inventory(opened)
         prompt, calibration = opened.recipe.prompt, opened.calibration
-        return cls(load_run_scorer(opened), listed, prompt, any_case=bool(any_case), calibration=calibration, **options)
+        loaded = load_run_scorer(opened, dtype)
+        return cls(loaded, listed, prompt, any_case=bool(any_case), calibration=calibration, **options)
 
     @classmethod
     def _gguf(cls, gguf: Path, run: Run | None, listed: Inventory | None, **options: Any) -> Expander:
@@ -149,9 +159,9 @@ class Expander:
         return cls(loaded, listed, prompt, calibration=calibration, **options)
 
     @classmethod
-    def _reader(cls, listed: Inventory | None, **options: Any) -> Expander:
+    def _reader(cls, listed: Inventory | None, dtype: DType, **options: Any) -> Expander:
         return cls(
-            load_scorer(EMBEDDED, reader.ADAPTER),
+            load_scorer(EMBEDDED, reader.ADAPTER, dtype=dtype),
             listed or reader.inventory(),
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
             calibration=Calibration.read(reader.HERE / CALIBRATION_FILE),

@@ -25,6 +25,7 @@ import torch
 from .. import __version__
 from ..data.inventory import Inventory
 from ..tools.files import replacing
+from ..tools.number_formats import FloatType
 from .evidence import read_glossary
 from .expander import Expander
 from .results import ExpandedText, Expansion
@@ -195,6 +196,7 @@ class MedalistComponent:
     default_config={
         "model": None,
         "revision": None,
+        "dtype": None,
         "glossary": None,
         "any_case": None,
         "min_probability": None,
@@ -208,6 +210,7 @@ def make_component(
     name: str,
     model: str | None,
     revision: str | None,
+    dtype: FloatType | None,
     glossary: str | dict[str, str | list[str]] | None,
     any_case: bool | None,
     min_probability: float | None,
@@ -222,6 +225,7 @@ def make_component(
         name: the component's name in it.
         model: as for `MedalistComponent`.
         revision: as for `Expander.load`.
+        dtype: as for `Expander.load`.
         glossary: the path of a file, or short form -> long form or forms.
         any_case: as for `Expander.load`.
         min_probability: as for `Expander.load`.
@@ -233,6 +237,7 @@ def make_component(
     """
     options = {
         "revision": revision,
+        "dtype": dtype,
         "glossary": glossary,
         "any_case": any_case,
         "min_probability": min_probability,

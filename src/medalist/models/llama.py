@@ -1,8 +1,9 @@
 """A Llama's forward pass over token trees on a CPU, without transformers, whose import alone takes seconds.
 
-For scoring only, in float32. Weights are read from a memory-mapped safetensors file. Products run in oneDNN, since
-PyTorch's own (MKL) reach less than half of its speed on AMD's processors. Attention is computed by parts: nodes above
-others see one another, and each small subtree sees itself and these, which leaves out nearly all hidden pairs.
+For scoring only, in float32, or with products in bfloat16. Weights are read from a memory-mapped safetensors file.
+Products run in oneDNN, since PyTorch's own (MKL) reach less than half of its speed on AMD's processors. Attention is
+computed by parts: nodes above others see one another, and each small subtree sees itself and these, which leaves out
+nearly all hidden pairs.
 `tests/models/test_llama.py` compares it with transformers.
 
 N nodes, H query heads and G key heads of size D; U upper nodes; S parts of at most W nodes.
@@ -64,11 +65,15 @@ class Llama:
     Args:
         config: of its `config.json`, for which `fits` is true.
         weights: name -> tensor, as transformers names them, adapter merged.
+        dtype: of the layers' products; all else is in float32, the products with the vocabulary included.
     """
 
-    dtype, device = torch.float32, torch.device("cpu")
+    device = torch.device("cpu")
 
-    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.dtype = dtype
         self.config = SimpleNamespace(**config)
         self._heads = int(config["num_attention_heads"])
         self._key_heads = int(config.get("num_key_value_heads") or self._heads)
@@ -84,14 +89,17 @@ class Llama:
             parts = [weights[f"model.layers.{block}.{name}.weight"] for name in names]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
 
+        def product(block: int, *names: str) -> Tensor:
+            return joined(block, *names).to(dtype)
+
         self._blocks = [
             _Block(
                 before_attention=joined(block, "input_layernorm"),
-                query_key_value=joined(block, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-                output=joined(block, "self_attn.o_proj"),
+                query_key_value=product(block, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                output=product(block, "self_attn.o_proj"),
                 before_mlp=joined(block, "post_attention_layernorm"),
-                gate_up=joined(block, "mlp.gate_proj", "mlp.up_proj"),
-                down=joined(block, "mlp.down_proj"),
+                gate_up=product(block, "mlp.gate_proj", "mlp.up_proj"),
+                down=product(block, "mlp.down_proj"),
             )
             for block in range(int(config["num_hidden_layers"]))
         ]
@@ -153,11 +161,12 @@ def _turned(rows: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def linear(rows: Tensor, weight: Tensor) -> Tensor:
-    """``rows[..., in]`` times ``weight[out, in]``, in float32 on every path."""
+    """``rows[..., in]`` times ``weight[out, in]``, computed in the weight's dtype: ``[..., out]`` float32."""
+    rows = rows.to(weight.dtype)
     if _ONEDNN:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
-        return product
-    return F.linear(rows, weight)
+        return product.float()
+    return F.linear(rows, weight).float()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,11 +92,29 @@ def choose_dtype(device: torch.device) -> FloatType:
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
+def check_dtype(dtype: FloatType | None) -> None:
+    """Refuse a number format that this machine would compute in very slowly.
+
+    Raises:
+        ValueError: it would.
+    """
+    device = compute_device()
+    if dtype == "float16" and device.type == "cpu":
+        raise ValueError("dtype is float16, which CPUs do not compute in: leave it out, or take float32")
+    if dtype == "bfloat16" and device.type == "cpu" and not cpu_has_bfloat16():
+        raise ValueError("dtype is bfloat16, which this CPU does not compute in: leave it out, or take float32")
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16; without them they take hundreds of times longer."""
+    told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # missing from PyTorch 2.9
+    return any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
 def _why(device: torch.device, dtype: str, *, asked: bool) -> str:
     if device.type == "cuda":
         return "as requested" if asked else "this GPU has it" if dtype == "bfloat16" else "this GPU has no bfloat16"
-    told: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # missing from PyTorch 2.9
-    has_bfloat16 = any(told.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    has_bfloat16 = cpu_has_bfloat16()
     if dtype == "float16" or (dtype == "bfloat16" and not has_bfloat16):
         return f"as requested, though this CPU has no {dtype} and is hundreds of times slower in it"
     if asked:

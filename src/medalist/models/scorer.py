@@ -24,7 +24,7 @@ from .adapters import load_adapter, merged_weights
 from .base import AGAIN, BaseIdentity, cache_folder, expect, find_base, unreadable_weights, weights_sha256
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
 from .model_folder import check_model_folder
-from .precision import choose_dtype, compute_device
+from .precision import choose_dtype, compute_device, cpu_has_bfloat16
 
 _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of tokenizers that transformers takes from `tokenizer.json` as they are."""
@@ -61,12 +61,14 @@ def load_scorer(
         TreeAttentionError: the model does not follow token trees.
     """
     device = compute_device()  # `choose_precision` imports bitsandbytes, which takes seconds
-    if device.type == "cpu" and quantization == "none" and dtype in ("auto", choose_dtype(device)):
+    computed = choose_dtype(device) if dtype == "auto" else dtype
+    native = computed == "float32" or (computed == "bfloat16" and cpu_has_bfloat16())
+    if device.type == "cpu" and quantization == "none" and native:
         folder, identity = find_base(source, revision)
         expect(identity, expected_sha256)
         config = check_model_folder(source, folder)
         if llama.fits(config):
-            return _llama(folder, identity, config, adapter)
+            return _llama(folder, identity, config, adapter, getattr(torch, computed))
     base = load_base(
         source,
         revision=revision,
@@ -78,14 +80,16 @@ def load_scorer(
     return base if adapter is None else load_adapter(base, adapter)
 
 
-def _llama(folder: Path, identity: BaseIdentity, config: dict[str, Any], adapter: Path | None) -> LoadedModel:
+def _llama(
+    folder: Path, identity: BaseIdentity, config: dict[str, Any], adapter: Path | None, dtype: torch.dtype
+) -> LoadedModel:
     with unreadable_weights(folder, identity.source):
         weights = llama.read_weights(folder)
     if adapter is not None:
         with unreadable_weights(adapter):
             weights = merged_weights(weights, adapter)
     with unreadable_weights(folder, identity.source):
-        model = llama.Llama(config, weights)
+        model = llama.Llama(config, weights, dtype)
     return LoadedModel(
         model=model,
         tokenizer=_tokenizer(folder),
@@ -106,6 +110,7 @@ def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
         "code": code.hexdigest(),
         "medalist": __version__,
         "torch": version("torch"),
+        "dtype": str(model.dtype),
         "cpu": f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads",
     }
     return remembered(cache_folder() / "checked", key, lambda: scoring.check_tree_attention(model, "sdpa"))

@@ -18,6 +18,7 @@ from ..models.load import LoadedModel, load_base
 from ..models.scorer import load_scorer
 from ..recipe import Recipe, dump_recipe
 from ..tools.files import replacing
+from ..tools.number_formats import DType
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from .prepared import Prepared, is_prepared, open_prepared
 from .records import recorded_recipe
@@ -156,20 +157,24 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
     return load_adapter(base or load_run_base(run), tuned)
 
 
-def load_run_scorer(run: Run) -> LoadedModel:
+def load_run_scorer(run: Run, dtype: DType | None = None) -> LoadedModel:
     """Load a run's tuned model for scoring alone, as fast as can be.
+
+    Args:
+        run: the opened run.
+        dtype: of computation; None: as in its recipe.
 
     Raises:
         FileNotFoundError: training has not finished.
     """
     tuned, identity, settings = run.trained_to_end(), run.base, run.recipe.model
     if not run.is_adapter:
-        return load_scorer(str(tuned), dtype=settings.dtype, attention=settings.attention)
+        return load_scorer(str(tuned), dtype=dtype or settings.dtype, attention=settings.attention)
     return load_scorer(
         identity.source,
         tuned,
         revision=identity.revision,
-        dtype=settings.dtype,
+        dtype=dtype or settings.dtype,
         quantization=settings.quantization,
         attention=settings.attention,
         expected_sha256=identity.sha256,
