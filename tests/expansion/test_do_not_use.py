@@ -72,6 +72,33 @@ def test_each_notation_of_a_list_of_drugs_is_found():
         ("ZnSO4 220", "ZnSO4", "ZnSO4"),
         ("insulin SSRI", "SSRI", "SSRI"),
         ("nitro drip at 5", "nitro drip", "nitro drip"),
+        ("insulin 10  U", "U", "10  U"),
+        ("insulin 10\n    U at night", "U", "10\n    U"),
+        ("a 10-U bolus", "U", "10-U"),
+        ("vit D 5000 IUs", "IU", "5000 IUs"),
+        ("ASPIRIN 81 MG PO Q D", "QD", "Q D"),
+        ("WARFARIN 1.0 MG", "trailing zero", "1.0 MG"),
+        ("warfarin 1,0 mg", "trailing zero", "1,0 mg"),
+        ("vancomycin 1,000.0 mg", "trailing zero", "1,000.0 mg"),
+        ("a 1.0-mg dose of 1.0 tab", "trailing zero", "1.0 tab"),
+        ("DIGOXIN .5 MG", "missing zero", ".5 MG"),
+        ("digoxin ,5 mg", "missing zero", ",5 mg"),
+        ("take .5 tab, .5 % cream", "missing zero", ".5 %"),
+        ("MS: 4 mg", "MS", "MS"),
+        ("MS drip", "MS", "MS"),
+        ("4 mg IV MS", "MS", "MS"),
+        ("MS IV prn", "MS", "MS"),
+        ("fluids 10cc/hr", "CC", "10cc"),
+        ("5 c.c. of saline", "CC", "5 c.c."),
+        ("heparin 5000 units SQ.", "SQ", "SQ"),
+        ("enoxaparin s.q. daily", "SQ", "s.q."),
+        ("trazodone 1 tab hs", "HS", "hs"),
+        ("trazodone po hs", "HS", "hs"),
+        ("tobramycin 1 drop od", "OD", "od"),
+        ("timolol 1 gtt O.U.", "OU", "O.U."),
+        ("on IV vanc", "IV vanc", "IV vanc"),
+        ("penicillin 2.4M units", "K or M", "2.4M units"),
+        ("gave Inderal40 mg", "no space", "Inderal40 mg"),
     ],
 )
 def test_a_notation_is_found_where_it_is_dangerous(text, notation, surface):
@@ -94,6 +121,11 @@ def test_a_notation_is_found_where_it_is_dangerous(text, notation, surface):
         "VA 20/40 OD 20/25 OS, took OD of 20 tabs, od 2 cm, 9 mm OD tube",
         "BP >180, CRT <2 s, -> 5 mg, TSH <0.5 mU/L, glucose > 10 mmol/L, D-dimer < 5 mg/L",
         "a.b@50mlab.org, seen @ 1430, CF @ 2 ft, phone 100000, 10,000 units, on SSRI, insulin",
+        "pt with MS IV methylprednisolone 1 g, MS PO intake good, PMH: MS, baclofen 20 mg",
+        "5 U.S. states, 10 U waves, lipase 40 U / L, amylase 100 U/dL, hCG 1000 IU/mL, 10 U-shaped",
+        "creat 1.0 mg per dL, 1.0 mg %, protein 1.0 g/24h, eGFR 60.0 mL/min, HCT 30 mg/dL",
+        "BSA 1.73 sq m, 20 sq. ft, SQ cell ca, age 5 CC: cough, 5 mg hs-CRP, 500 mg OD attempt",
+        "1,000 mg, 5,000 units, 2 tabs,5 mg each, ALT 140    U 5, iron deficiency 2 mg",
         "",
     ],
 )
@@ -134,7 +166,8 @@ def test_every_rule_is_complete_and_names_its_source():
 
 
 @pytest.mark.parametrize(
-    "part", ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x", ".5-", "@ 5", "<5", "ms 4"]
+    "part",
+    ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x", ".5-", "@ 5", "<5", "ms 4", " \n", "1 \n", "ab1"],
 )
 def test_time_is_linear_whatever_the_text(part):
     began = time.perf_counter()

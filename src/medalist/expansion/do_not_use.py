@@ -17,11 +17,15 @@ from pathlib import Path
 from .results import DoNotUse, Expansion
 
 _FILE = Path(__file__).with_suffix(".csv")
-_UNIT = r"(?:mg|mcg|[µμu]g|micrograms?|milligrams?|g|grams?|mL|ml|units?|[Uu]|IU|mEq|meq|mmol)"
+_UNIT = (
+    r"(?:(?i:mgs?|mcgs?|micrograms?|milligrams?|grams?|gms?|mls?|cc|units?|iu|meq|mmol|tabs?|tablets?|caps?|capsules?|puffs?)"
+    r"|[µμu]g|ng|[gG]|[Uu])"
+)
 _PARTS = {
     "<number>": r"(?<![\w.,])\.?\d{1,7}(?:[.,]\d{1,6}){0,3}",
     # of a drug, not of a laboratory result: 1 mg, 1 mg/kg, but not 1 mg/dL
-    "<dose unit>": _UNIT + r"(?![\w%])(?!\s?/\s?(?:d|m|µ|μ|f)?[Ll]\b)",
+    "<dose unit>": _UNIT
+    + r"(?![\w%])(?!\s?/\s?(?:d|m|µ|μ|f)?[Ll]\b)(?!\s?%|\sper\s[dm]?[Ll]\b|\s?/\s?24|(?<=[mM][lL])\s?/\s?min)",
     "<dose>": r"(?<![\w.,])(?:\d{1,7}(?:[.,-]\d{1,6}){0,3}|\.\d{1,6})\s?" + _UNIT + r"(?![\w%])",
     "<route>": r"(?:IV|IM|SC|SQ|PO|iv|im|sc|po|i\.v\.|p\.o\.)(?:\s?(?:push|bolus|drip|PCA))?(?!\w)",
     "<amount>": r"(?:\d\s?(?:mg|mcg|[µμu]g|micrograms?|g|m[Ll]|units?|tabs?|tablets?|caps?|capsules?|puffs?))",
@@ -30,6 +34,8 @@ _PARTS = {
     "<drops>": r"(?i:\b(?:gtts?|drops?|ointment|ung|otic|ophth|ophthalmic)\b)(?:\s[\w%]{1,6}){0,2}\s",
 }
 """What a pattern can name."""
+_SPACE = r"(?:[^\S\n]{0,2}|[^\S\n]?\n[^\S\n]{0,12})"
+r"""What `\s?` in a pattern stands for: no more than two spaces, as more divide columns, or the end of a line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +58,7 @@ def _rules() -> tuple[_Rule, ...]:
 def _spelt_out(pattern: str) -> str:
     for name, part in _PARTS.items():
         pattern = pattern.replace(name, part)
-    return pattern
+    return pattern.replace(r"\s?", _SPACE)
 
 
 def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
