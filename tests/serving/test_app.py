@@ -165,6 +165,15 @@ def test_a_wrong_part_is_named_by_its_place(client):
 
 
 @pytest.mark.parametrize(
+    "body", [{"texts": [7] * 100_000}, {f"k{number}": 1 for number in range(50_000)}], ids=["texts", "fields"]
+)
+def test_a_body_that_is_wrong_in_many_parts_is_told_of_one(client, body):
+    """A description of each would keep the event loop, and so all clients, for seconds."""
+    answer = client.post("/v1/expand", json=body)
+    assert (answer.status_code, len(answer.json()["detail"])) == (422, 1)
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("GET", f"/v1/inventory/{CANARY}"),

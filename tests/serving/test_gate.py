@@ -82,6 +82,8 @@ def test_a_token_is_compared_in_constant_time(serving, monkeypatch):
         ("localhost.evil.example", 421),
         ("127.0.0.1.evil.example", 421),
         ("localhost@evil.example", 421),
+        ("evil.example@localhost", 421),
+        ("localhost/evil.example", 421),
         ("[", 421),
         ("", 421),
     ],
@@ -90,6 +92,36 @@ def test_on_loopback_only_a_host_of_this_machine_is_answered(serving, host, stat
     client = serving(Address(allowed_hosts=["Notes.example"]).rules())
     answer = client.get("/healthz", headers={"Host": host})
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("10.0.0.7:8000", 200),
+        ("[fe80::1]", 200),
+        ("localhost", 200),
+        ("evil.example", 421),
+        ("10.0.0.7.evil.example", 421),
+    ],
+)
+def test_without_a_token_a_web_page_cannot_ask_under_a_name_of_its_own(serving, host, status):
+    """DNS rebinding: the name of the page's server is made to mean this one."""
+    client = serving(Address(host="0.0.0.0", no_token=True).rules())
+    assert client.get("/healthz", headers={"Host": host, "Origin": f"http://{host}"}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        [("Authorization", "Bearer x"), ("Authorization", "Bearer y")],
+        [("Content-Type", "text/plain"), ("Content-Type", "application/json")],
+        [("Origin", "http://testserver"), ("Origin", "http://evil.example")],
+        [("Content-Length", "2"), ("Transfer-Encoding", "chunked")],
+    ],
+)
+def test_of_two_headers_that_decide_none_is_taken(serving, twice):
+    answer = serving().post("/v1/expand", content=b"{}", headers=twice)
+    assert (answer.status_code, answer.headers["Connection"]) == (400, "close")
 
 
 @pytest.mark.parametrize(

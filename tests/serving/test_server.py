@@ -53,8 +53,10 @@ def test_beyond_this_machine_it_needs_a_token_or_an_explicit_word(host, loopback
     if not loopback:
         with pytest.raises(ValueError, match="--token-file"):
             Address(host=host).rules()
-        assert Address(host=host, no_token=True).rules().hosts is None
-        named = Address(host=host, no_token=True, allowed_hosts=["a.example"]).rules().hosts
+        assert Address(host=host, no_token=True).rules().addresses
+        monkeypatch.setenv("MEDALIST_TOKEN", TOKEN)
+        assert Address(host=host).rules().hosts is None
+        named = Address(host=host, allowed_hosts=["a.example"]).rules().hosts
         assert named == {"a.example", "localhost", "127.0.0.1", "::1"}, "a health check on the machine itself goes on"
     else:
         assert "localhost" in Address(host=host).rules().hosts

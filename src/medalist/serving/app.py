@@ -47,7 +47,7 @@ _ROUTES = (EXPAND, "/v1/inventory/{short_form}", "/healthz", "/readyz", "/metric
 """What `Gate` counts requests by."""
 _FIELDS = frozenset(ExpandRequest.model_fields) | {"body"}
 _REASONS = {
-    400: "The body cannot be read as JSON.",
+    400: "The body cannot be read as JSON, or a header that decides was sent twice.",
     401: "The token is missing or wrong.",
     403: "A page of another origin sent the request.",
     404: "The short form is not listed.",

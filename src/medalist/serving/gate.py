@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import json
 import time
 from collections.abc import Collection
@@ -34,6 +35,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Headers of every answer."""
+_SINGLE = ("host", "authorization", "content-type", "origin", "sec-fetch-site")
+"""Headers that decide whether a request is answered; of two, a proxy may have looked at the other one."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _DISCARDED = 16 * 1024 * 1024
 """Bytes of a refused body that are read and dropped, so that its client gets to read why: closing at once would reset
@@ -49,6 +52,8 @@ class Rules:
     """What clients must send as a bearer token; None: nothing."""
     hosts: frozenset[str] | None = None
     """Names and addresses, in lower case, that the Host header may have, without a port; None: any."""
+    addresses: bool = False
+    """Whether it may have any IP address, too: what web pages can give a server is a name."""
     public: frozenset[str] = frozenset()
     """Paths that need no token."""
 
@@ -130,8 +135,11 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers, rules, path = Headers(scope=scope), self._rules, scope["path"]
-        hosts = headers.getlist("host")
-        if len(hosts) > 1 or (rules.hosts is not None and _host(hosts[0] if hosts else "") not in rules.hosts):
+        if twice := next((name for name in _SINGLE if len(headers.getlist(name)) > 1), None):
+            raise _Refused(400, f"The header {twice} was sent twice")
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise _Refused(400, "Both Content-Length and Transfer-Encoding were sent: its end is unclear")
+        if not self._is_here(headers.get("host", "")):
             raise _Refused(421, "The Host header does not name this server (--allow-host permits other names)")
         origin = headers.get("origin")
         if (origin is not None and _netloc(origin) != headers.get("host", "").lower()) or (
@@ -157,6 +165,11 @@ class Gate:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limits.body:
             raise self._too_large()
+
+    def _is_here(self, header: str) -> bool:
+        """Whether a Host header names this server."""
+        rules, host = self._rules, _host(header)
+        return rules.hosts is None or host in rules.hosts or (rules.addresses and _is_address(host))
 
     def _too_large(self) -> _Refused:
         return _Refused(
@@ -250,9 +263,17 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 def _host(header: str) -> str:
     """A Host header without its port; "" if it is malformed."""
     try:
-        return urlsplit(f"//{header}").hostname or ""
+        parts = urlsplit(f"//{header}")
+        return (parts.hostname or "") if parts.netloc == header and "@" not in header else ""
     except ValueError:
         return ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def _netloc(origin: str) -> str:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictStr, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from ..expansion.results import Evidence, ExpandedText, Unsure
@@ -45,6 +45,9 @@ class Limits:
         return 12 * self.characters + 4 * self.texts + 4096
 
 
+_MOST_FIELDS = 20
+
+
 class ExpandRequest(BaseModel):
     """Either `text` or `texts`."""
 
@@ -53,7 +56,7 @@ class ExpandRequest(BaseModel):
     )
 
     text: Annotated[StrictStr, Field(description="One text.")] = ""
-    texts: Annotated[list[StrictStr], Field(description="Several texts.")] = []
+    texts: Annotated[list[StrictStr], FailFast(), Field(description="Several texts.")] = []
     replace: Annotated[
         Unsure | None,
         Field(
@@ -61,6 +64,14 @@ class ExpandRequest(BaseModel):
             "answers, or leave the short forms alone."
         ),
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, body: object) -> object:
+        """Each field that is not known would become an error of its own, and a body can hold a hundred thousand."""
+        if isinstance(body, dict) and len(body) > _MOST_FIELDS:
+            raise ValueError("Too many fields")
+        return body
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ExpandRequest:

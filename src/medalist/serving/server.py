@@ -42,7 +42,8 @@ class Address:
     no_token: bool = False
     """Listen beyond this machine without a token."""
     allowed_hosts: Sequence[str] = ()
-    """Names that the Host header may have beside "localhost" and its addresses; none, and not on loopback: any."""
+    """Names that the Host header may have beside "localhost" and its addresses; none, with a token and not on loopback:
+    any. Without a token it may also have any IP address and this machine's name."""
 
     def rules(self) -> Rules:
         """Who may ask.
@@ -60,9 +61,12 @@ class Address:
                 f"name it with --token-file, or set {TOKEN_VARIABLE}; or say --no-token if anyone there may ask"
             )
         names = {name.lower() for name in self.allowed_hosts}
-        if loopback:
+        open_to_all = token is None and not loopback
+        if loopback or open_to_all:  # otherwise a web page could ask under a name of its own (DNS rebinding)
             names.add(self.host.lower())
-        return Rules(token=token, hosts=frozenset(names | _LOOPBACK_NAMES) if names else None)
+        if open_to_all:
+            names.add(socket.gethostname().lower())
+        return Rules(token=token, hosts=frozenset(names | _LOOPBACK_NAMES) if names else None, addresses=open_to_all)
 
     def _token(self) -> str | None:
         if self.token_file is None:
