@@ -334,3 +334,9 @@ def test_a_revision_is_for_a_model_on_the_hub(model_folder, capsys, tmp_path):
 @pytest.mark.parametrize("value", ["inf", "nan", "1e300", "-1"])
 def test_a_plan_takes_numbers_within_reason(option, value, capsys):
     assert run(capsys, "plan", "recipes/smollm2-135m-sample.yaml", option, value)[0] == 2
+
+
+def test_closed_standard_input_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    code, _, said = run(capsys, "expand", "-")
+    assert (code, said) == (1, "Standard input is closed: give a text or a file as an argument\n")

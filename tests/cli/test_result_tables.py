@@ -13,6 +13,7 @@ from rich.console import Console
 from medalist.cli.expand_tables import expansions_table
 from medalist.expansion.do_not_use import find_do_not_use
 from medalist.expansion.results import ExpandedText, Expansion
+from medalist.tools.progress import PlainConsole
 
 
 def printed(text: str, *answers: tuple[str, str, str | None], sure: bool = True) -> str:
@@ -48,6 +49,24 @@ def test_a_dangerous_notation_is_pointed_out_once_whatever_the_model_says():
     assert printed("MS 4 mg, then MS 2 mg; known ms", ("MS", "MS", "multiple sclerosis")).count(advice) == 1
     assert printed("MS 4 mg").count(advice) == 1
     assert "Avoid" not in printed("known MS", ("MS", "MS", "morphine sulfate"))
+
+
+def test_a_narrow_terminal_shows_every_answer_with_its_probability():
+    answer = Expansion(
+        start=0,
+        end=2,
+        short_form="RA",
+        key="RA",
+        long_form="room air",
+        probability=0.65,
+        alternatives=(("room air", 0.65), ("rheumatoid arthritis", 0.3)),
+        evidence="model",
+        sure=False,
+    )
+    for width, told in ((40, "RA          room air? 65%"), (0, "rheumatoid arthritis 30%")):  # 0: taken for a mistake
+        console = PlainConsole(file=io.StringIO(), width=width)
+        console.print(expansions_table(ExpandedText(text="RA", expansions=(answer,))))
+        assert told in console.file.getvalue()
 
 
 def test_markup_in_a_text_or_glossary_is_shown_as_it_is():

@@ -100,6 +100,8 @@ def test_plurals_of_both_become_singular_only_where_the_short_form_is_a_plural(t
         ("(for hypertension (HTN))", "HTN", "hypertension"),
         ("(hypertension (HTN))", "HTN", "hypertension"),
         ("positron emission (tomography) (PET)", "PET", "positron emission (tomography)"),
+        ("heart failure (HF [n = 5])", "HF", "heart failure"),
+        ("heart failure (HF\u200b)", "HF", "heart failure"),
     ],
 )
 def test_hyphens_digits_and_letters_within_words_fit(text, short_form, long_form):
@@ -128,6 +130,7 @@ def test_full_stops_belong_to_a_short_form_that_is_written_with_them():
 def test_a_wrapped_line_goes_on_and_a_new_line_does_not(space):
     text = f"congestive heart{space}failure (CHF)"
     assert pairs(text) == [("CHF", "congestive heart failure")]
+    assert pairs(f"congestive heart failure{space}(CHF)") == [("CHF", "congestive heart failure")]
     assert pairs(f"congestive heart{space}Failure (CHF)") == []
     [definition] = find_definitions(text)
     assert text[definition.long[0] : definition.long[1]] == f"congestive heart{space}failure"

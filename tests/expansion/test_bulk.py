@@ -153,6 +153,12 @@ def test_what_exists_is_not_overwritten_and_nothing_is_no_result(notes, tmp_path
     assert "secretphrase" not in str(error.value)
 
 
+def test_brat_s_texts_are_not_written_among_the_notes(tmp_path):
+    (tmp_path / "a.txt").write_text("on RA")
+    with pytest.raises(ValueError, match="its texts would be read as notes next time"):
+        expand_notes(NoteFile(path=tmp_path), tmp_path / "out", Reading(), "brat")
+
+
 def test_killed_on_the_command_line_with_two_workers_it_ends_as_one_unbroken_process(tiny_run, tmp_path):
     path = tmp_path / "notes.jsonl"
     path.write_text("".join(json.dumps({"id": n, "text": f"Note {n}: on RA, BP 9{n}."}) + "\n" for n in range(200)))

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medalist.expansion.notes import Note
-from medalist.expansion.outputs import check_brat_ids, format_of, write_records
+from medalist.expansion.outputs import check_brat_ids, count_foreign_ids, format_of, write_records
 
 NOTES = [Note(id="a", text="on RA,\r\nqd"), Note(id="ward/b.1", text=""), Note(id="c", text="XKP")]
 WARNING = {"start": 8, "end": 10, "surface": "qd", "notation": "QD", "why": "read as QOD", "instead": "daily"}
@@ -87,6 +87,14 @@ def test_brat_gets_text_and_annotations_side_by_side(tmp_path):
     assert (folder / "ward/b.1.ann").read_text() == ""
 
 
+def test_brat_gets_a_fragment_for_each_line_and_characters_not_bytes(tmp_path):
+    note = Note(id="a", text="\U0001f642 heart\r\nfailure")
+    record = {"id": "a", "expansions": [RA | {"start": 2, "end": 16, "short_form": note.text[2:16]}], "warnings": []}
+    write_records([record], tmp_path / "out", "brat", notes=[note], day="2026-11-30")
+    line = (tmp_path / "out" / "a.ann").read_text().splitlines()[0]
+    assert line == "T1\tShortForm 2 7;9 16\theart failure"
+
+
 @pytest.mark.parametrize("bad", ["/etc/x", "a/../../b", "..", ".", "a//b", "a/", "", "a\0b", "a\nb", "a\\b", "x" * 300])
 def test_an_id_that_is_no_name_of_a_file_is_found_before_anything_is_written(bad):
     check_brat_ids([Note(id="ward 7/a.1", text="")])
@@ -107,6 +115,12 @@ def test_note_nlp_has_omop_s_columns_and_only_what_was_answered(tmp_path):
     assert (row["offset"], row["lexical_variant"], row["nlp_date"], row["snippet"]) == ("3", "RA", "2026-11-30", "")
     assert row["term_modifiers"] == "long_form=room air, indoors,probability=0.9,evidence=model"
     assert len(row) == 14
+    assert count_foreign_ids([Note(id=name, text="") for name in ("7", "a", "7.0", "1" * 30)]) == 3
+    long = {"id": "a", "expansions": [RA | {"short_form": "R" * 300, "long_form": "x" * 3000}], "warnings": []}
+    write_records([long], tmp_path / "long", "note-nlp", notes=NOTES, day="2026-11-30")
+    with (tmp_path / "long").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert (len(row["lexical_variant"]), len(row["term_modifiers"]) <= 2000) == (250, True)
 
 
 def test_the_name_says_the_format_unless_it_is_given(tmp_path):

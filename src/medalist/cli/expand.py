@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -148,7 +148,7 @@ def expand(
             id_column=id_column,
             encoding=encoding,
             table_format=input_format,
-            content=piped(sys.stdin.buffer, input_format) if path is None and input_format else None,
+            content=piped(_standard_input(), input_format) if path is None and input_format else None,
         )
         reading = Reading(run=run, **options, replaced=unsure if replace else None)
         _expand_notes(source, None if in_turn else output, reading, kind, workers=workers, ray=ray)
@@ -219,6 +219,12 @@ def _expand_notes(
         say(f"Set aside: {bad.place}: {bad.reason}")
 
 
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None:  # as under `<&-`, or where a service starts it
+        raise ValueError("Standard input is closed: give a text or a file as an argument")
+    return sys.stdin.buffer
+
+
 def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
     """The text of a file, of standard input, or as it was given, decoded."""
     from ..expansion.notes import read_text
@@ -228,7 +234,7 @@ def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
     if path is not None:
         content, used = read_text(path, encoding)
     else:
-        raw = sys.stdin.buffer.read() if text in (None, "-") else os.fsencode(str(text))
+        raw = _standard_input().read() if text in (None, "-") else os.fsencode(str(text))
         content, used = decoded(raw, "The text", encoding)
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from ..expansion.results import ExpandedText, Expansion
@@ -38,6 +41,21 @@ _SHOWN = 0.005
 """Alternatives with less probability, which would read 0 %, are left out of the table."""
 
 
+_NARROW = 60
+"""Columns; below, the table has no room for alternatives and evidence."""
+
+
+@dataclass(frozen=True)
+class _ByWidth:
+    """One of two tables, by how wide the terminal is."""
+
+    wide: Table
+    narrow: Table
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Table]:
+        yield self.narrow if options.max_width < _NARROW else self.wide
+
+
 def expansions_table(expanded: ExpandedText) -> RenderableType:
     """The text with its short forms marked, a line for each, and the notations that it should not use."""
     shown = Text(visible(expanded.text))  # as long as the text, so that offsets hold
@@ -47,6 +65,8 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
         shown.stylize("red", warning.start, warning.end)
     parts: list[RenderableType] = [shown]
     if expanded:
+        narrow = new_table("", "short form", "stands for")
+        narrow.columns[1].justify = "left"
         table = new_table("", "short form", "stands for", "probability", "alternatives", "evidence")
         for column in table.columns[1:]:
             column.justify = "right" if column.header == "probability" else "left"
@@ -58,14 +78,16 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
                 for name, share in expansion.alternatives
                 if name != expansion.long_form and share >= _SHOWN
             ][:2]
+            answer = Text(visible(_answer(expansion)))
+            narrow.add_row(Text(visible(expanded.surface(expansion))), answer + Text(" ") + _probability(expansion))
             table.add_row(
                 Text(visible(expanded.surface(expansion))),
-                Text(visible(_answer(expansion))),
+                answer,
                 _probability(expansion),
                 Text(visible(", ".join(f"{name} {probability:.0%}" for name, probability in others))),
                 expansion.evidence,
             )
-        parts.append(table)
+        parts.append(_ByWidth(table, narrow))
     else:
         parts += ["", "No short form."]
     advice: dict[tuple[str, str], str] = {}

@@ -16,15 +16,15 @@ __all__ = ["Definition", "find_definitions", "fits", "is_short_form"]
 
 _PARENTHESES = re.compile(
     r"[(\[](?:(?P<nested>[^()\[\]\s]{0,10}(?:\([^()\s]{1,4}\)[^()\[\]\s]{0,8}){1,2})|"
-    r"(?P<plain>[^()\[\]]{1,160})(?:(?:[(\[]\s?\d|(?<=\w)[(\[])[^()\[\]]{0,60}[)\]][^()\[\]]{0,80})?)[)\]]"
+    r"(?P<plain>[^()\[\]]{1,160})(?:(?:[(\[]\s?(?:\d|[nN]\s?=)|(?<=\w)[(\[])[^()\[\]]{0,60}[)\]][^()\[\]]{0,80})?)[)\]]"
 )
 """Perhaps a short form with parentheses of its own, "(apo(a))", or figures in some: "(HR, 1.2 [95 % CI 1.1-1.3])"."""
 _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE)
 _LOWER = re.compile(r"[a-z]{2,6}|(?:[a-z]\.){2,5}|[A-Z]")
 """Accepted only if each of its letters begins a word, "amino acid (aa)", but for "intravenous (i.v.)"."""
 _WORD = re.compile(r"\S+")
-_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n(?!\s*[a-z])")
-"""A line that goes on in lower case is the same sentence, wrapped."""
+_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n(?!\s*(?:[a-z]|\($))")
+"""A line that goes on in lower case, or with the parenthesis itself, is the same sentence, wrapped."""
 _OTHERS = re.compile(r"^\([^()]*\)[\s,;]|\([^()]*\)(?:[,;]|\s(?:and|or)\b)")
 """Another short form: "(T30), 60 minutes", "epithelial cells (A549) and bronchial epithelial cells"."""
 _LATIN = re.compile(r"(?:i\.?e|e\.?g|[ap]\.m|cf|viz|etc|vs)\.?")
@@ -47,7 +47,8 @@ _DOUBTFUL = re.compile(
 """Usually not a short form in parentheses; accepted only if each of its letters begins a word of the long form."""
 _WINDOW = 200
 """Number of characters before a parenthesis in which to look for the long form."""
-_EDGES = " \t\n,;:.\"'“”‘’"
+_EDGES = " \t\n,;:.\"'“”‘’\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
+"""What stands around a form and is no part of it; characters without width included."""
 LONGEST_SHORT_FORM = 10
 """Maximum number of characters; anything longer is a name."""
 
@@ -260,4 +261,4 @@ def _singulars(surface: str) -> tuple[str, ...]:
 def _singular(long_form: str) -> str:
     """With its last word in the singular: "lymph nodes" -> "lymph node"."""
     *others, last = re.split(r"(\s+)", long_form)
-    return "".join([*others, singular(last)])
+    return "".join([*others, singular(re.sub(r"['’]s$", "", last))])

@@ -28,7 +28,7 @@ from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
-from .outputs import Format, Record, check_brat_ids, write_records
+from .outputs import Format, Record, check_brat_ids, count_foreign_ids, write_records
 from .results import ExpandedText, Unsure
 from .where import Engine, weights_of
 
@@ -140,6 +140,8 @@ def expand_in_turn(source: NoteFile, reading: Reading) -> Iterator[Record]:
 def _expand_alone(
     source: NoteFile, out: Path, reading: Reading, kind: Format, workers: int, ray: str | None
 ) -> Account:
+    if kind == "brat" and source.path.is_dir() and out.resolve().is_relative_to(source.path.resolve()):
+        raise ValueError(f"{out} lies in {source.path}: its texts would be read as notes next time. Name another --out")
     if reading.replaced and kind != "jsonl":
         raise ValueError(f"Only .jsonl holds whole texts with their short forms replaced, not {kind}")
     for lists in filter(None, (reading.inventory, reading.glossary)):
@@ -150,6 +152,8 @@ def _expand_alone(
     set_aside = list(source.set_aside)
     if kind == "brat":
         check_brat_ids(source)
+    if kind == "note-nlp" and (foreign := count_foreign_ids(source)):
+        say(f"{foreign:,} of {count:,} ids are not whole numbers, which note_id is in OMOP's NOTE_NLP: see --id-column")
     work = out.with_name(f".{out.name}.work")
     day = _open_work(work, settings)
     parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // SHARD))]

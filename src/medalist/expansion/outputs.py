@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -147,6 +148,11 @@ def _write_parquet(records: Iterable[Record], file: IO[bytes]) -> None:
         writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
 
 
+def count_foreign_ids(notes: Iterable[Note]) -> int:
+    """How many notes have an id that NOTE_NLP's note_id, a whole number, cannot hold."""
+    return sum(re.fullmatch(r"[+-]?[0-9]{1,18}", note.id) is None for note in notes)
+
+
 def check_brat_ids(notes: Iterable[Note]) -> None:
     """Refuse notes whose ids cannot be the names of files in one folder; "ward7/1" is file 1 in ward7.
 
@@ -182,8 +188,10 @@ def _write_brat(note: Note, record: Record, folder: Path) -> None:
     lines = []
     for number, row in enumerate(_rows(record), 1):
         kind = "DoNotUse" if row["evidence"] == "do not use" else "ShortForm"
-        surface = row["short_form"].translate(_SPACES)
-        lines.append(f"T{number}\t{kind} {row['start']} {row['end']}\t{surface}")
+        pieces = list(_LINE.finditer(note.text, row["start"], row["end"]))  # a fragment for each line, as BRAT wants
+        spans = ";".join(f"{piece.start()} {piece.end()}" for piece in pieces)
+        surface = " ".join(piece[0].translate(_SPACES) for piece in pieces)
+        lines.append(f"T{number}\t{kind} {spans}\t{surface}")
         said = (
             f"{row['long_form']} ({row['probability']:.2f}, {row['evidence']})" if row["long_form"] else row["evidence"]
         )
@@ -191,12 +199,16 @@ def _write_brat(note: Note, record: Record, folder: Path) -> None:
     target.with_suffix(".ann").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+_LINE = re.compile(r"[^\r\n]+")
 _SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
 """What could end a line or a field of BRAT's."""
 
 
 def _write_note_nlp(records: Iterable[Record], file: IO[str], day: str) -> None:
-    """OMOP's NOTE_NLP: no snippet, so that no text but the short forms leaves the notes; no concepts (0)."""
+    """OMOP's NOTE_NLP: no snippet, so that no text but the short forms leaves the notes; no concepts (0).
+
+    No cell is longer than its column: 250 characters for lexical_variant, 2,000 for term_modifiers.
+    """
     writer = csv.DictWriter(file, _NOTE_NLP, restval="", lineterminator="\n")
     writer.writeheader()
     number = 0
@@ -211,14 +223,14 @@ def _write_note_nlp(records: Iterable[Record], file: IO[str], day: str) -> None:
                     "note_id": record["id"],
                     "section_concept_id": 0,
                     "offset": row["start"],
-                    "lexical_variant": row["short_form"],
+                    "lexical_variant": row["short_form"][:250],
                     "note_nlp_concept_id": 0,
                     "note_nlp_source_concept_id": 0,
                     "nlp_system": "medalist",
                     "nlp_date": day,
                     "term_exists": "Y",
                     "term_modifiers": (
-                        f"long_form={row['long_form']},probability={row['probability']},evidence={row['evidence']}"
+                        f"long_form={row['long_form'][:1900]},probability={row['probability']},evidence={row['evidence']}"
                     ),
                 }
             )

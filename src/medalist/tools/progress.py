@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.text import Text
@@ -27,11 +27,25 @@ def visible(text: str) -> str:
     return text.translate(_VISIBLE)
 
 
+_NARROWEST = 20
+"""Columns; less is taken for a mistake."""
+
+
 class PlainConsole(Console):
     """A console that shows data as data: never as markup or emoji codes, and no control character takes effect."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines; what cannot be a terminal's width, such as `COLUMNS=0`, would show nothing."""
+        size = super().size
+        return size if size.width >= _NARROWEST else ConsoleDimensions(80, size.height)
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        self._width, self._height = new
 
     def render_str(self, text: str, **settings: Any) -> Text:
         """Make a string a text, as `Console` does."""
