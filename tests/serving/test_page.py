@@ -734,7 +734,7 @@ def test_a_long_note_is_drawn_in_seconds(page, server):
     server.knows(text, *[said("SpO2", "oxygen saturation"), said("RA", *RA)] * lines)
     began = time.monotonic()
     drop(page, "long.txt", text.encode())
-    expect(page.locator("#result")).to_be_visible()
+    expect(page.locator("#result")).to_be_visible(timeout=20_000)
     assert page.locator("#reader .form").count() == 3 * lines
     assert page.evaluate("document.getElementById('reader').textContent") == text
     assert time.monotonic() - began < 20

@@ -189,7 +189,7 @@ def test_nothing_is_sent_without_a_yes(run, hub, capsys, monkeypatch, answer, te
     "where", ["GET /api/whoami-v2", "POST /api/repos/create", "GET /api/models/me/small", "POST /api/validate-yaml",
               "POST /api/models/me/small/preupload", "/info/lfs/objects/batch", "PUT /lfs/", "/verify", "/commit/main"],
 )  # fmt: skip
-def test_a_server_error_in_passing_is_tried_again(run, hub, where):
+def test_a_transient_server_error_is_tried_again(run, hub, where):
     hub.faults = [(where, Answer(500, b"Internal Server Error"))]
     publish(run, "me/small", **NAMED)
     assert hub.faults == [], "the error was met"

@@ -30,7 +30,7 @@ def transient(error):
     return "busy" if isinstance(error, OSError) else None
 
 
-def test_trouble_in_passing_is_tried_again_after_each_wait(waited, capsys):
+def test_a_transient_error_is_tried_again_after_each_wait(waited, capsys):
     assert retrying(failing(OSError(), OSError()), waits=(1, 3), transient=transient) == "done"
     assert waited == [1, 3]
     assert capsys.readouterr().err.splitlines() == ["busy; retrying in 1 s", "busy; retrying in 3 s"]

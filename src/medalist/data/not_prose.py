@@ -54,8 +54,8 @@ def in_other_language(text: str) -> Callable[[int, int], bool]:
     A line with too few words to tell goes with the whole text.
     """
     whole = _is_other(text)
-    spans = [line.span() for line in _LINE.finditer(text) if (whole if (is_ := _is_other(line[0])) is None else is_)]
-    return _inside(spans)
+    lines = [(line.span(), _is_other(line[0])) for line in _LINE.finditer(text)]
+    return _inside([span for span, other in lines if (whole if other is None else other)])
 
 
 def _is_other(text: str) -> bool | None:
