@@ -18,6 +18,8 @@ from .shares import BaselineDifference, Difference, Share, Slice
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
+MOST_POINTS = 200
+"""Points of a stored risk-coverage curve."""
 MODELS = ("base", "parent", "tuned")
 """The models whose answers are measured, in the order in which they are made; every other answerer is a baseline."""
 
@@ -247,10 +249,10 @@ def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats]:
     return (answered / len(order))[last_of_ties], (wrong / answered)[last_of_ties]
 
 
-def thinned_risk_coverage(confidence: Floats, correct: Bools, *, most: int = 200) -> RiskCoverage:
-    """At most that many points of the risk-coverage curve, evenly spread, as JSON values."""
+def thinned_risk_coverage(confidence: Floats, correct: Bools) -> RiskCoverage:
+    """At most `MOST_POINTS` points of the risk-coverage curve, evenly spread, as JSON values."""
     coverage, risk = risk_coverage(confidence, correct)
-    keep = np.unique(np.linspace(0, len(coverage) - 1, most).astype(int))
+    keep = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
     return {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()}
 
 

@@ -15,12 +15,7 @@ from ..data.quizzes import Quiz, Text
 from ..data.spelling import WordsOf, equivalence_key
 from ..data.splits import shared_passages
 from ..trees.decisions import Calibration
-from .baselines import (
-    BagOfWords,
-    copy_else_majority,
-    inventory_baselines,
-    majority,
-)
+from .baselines import BagOfWords, copy_else_majority, inventory_baselines, majority
 from .calibration import make_cases
 from .metrics import (
     Bools,
@@ -37,6 +32,9 @@ from .offers import calibrated_figures
 from .predictions import Scores
 from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
 from .shares import Slice
+
+_MOST_CONFUSIONS = 20
+"""Pairs of long forms that the metrics keep of each model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,7 +274,7 @@ def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str
     return dict(sorted(table.items(), key=lambda pair: (-pair[1]["count"], pair[0])))
 
 
-def _confusions(items: Sequence[Item], answers: Integers, *, most: int = 20) -> list[Confusion]:
+def _confusions(items: Sequence[Item], answers: Integers) -> list[Confusion]:
     """Which long form was mistaken for which, most frequent first."""
     pairs = Counter(
         (item.mention.short_form, item.gold_answer, item.candidates[answer])
@@ -285,5 +283,5 @@ def _confusions(items: Sequence[Item], answers: Integers, *, most: int = 20) -> 
     )
     return [
         {"short_form": short_form, "gold": gold, "answer": answer, "count": count}
-        for (short_form, gold, answer), count in pairs.most_common(most)
+        for (short_form, gold, answer), count in pairs.most_common(_MOST_CONFUSIONS)
     ]

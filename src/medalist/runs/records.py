@@ -83,10 +83,10 @@ def recorded_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
     return recipe, record
 
 
-def check_record(path: Path, record: object, *, remedy: str = _AGAIN) -> None:
+def check_record(path: Path, record: object) -> None:
     """Refuse a record that lacks what every run records, or holds it in another form.
 
     Raises:
         ValueError: the message names the key.
     """
-    checked(path, _RECORD, record, remedy=remedy)
+    checked(path, _RECORD, record, remedy=_AGAIN)
