@@ -216,6 +216,26 @@ def test_trouble_that_stays_ends_in_one_line(run, hub, capsys):
     assert len(hub.faults) == 20 - 1 - len(hub_client.WAITS)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"[]", "the response did not come from the Hub; is HF_ENDPOINT correct?"),
+        (b'{"id": 5, "siblings": [{}]}', "the response did not come from the Hub; is HF_ENDPOINT correct?"),
+        (b'{"id": "me/x", "sha": "../x", "siblings": []}', "the response did not come from the Hub"),
+    ],
+)
+def test_an_answer_of_something_else_than_the_hub_is_one_line(hub, capsys, tmp_path, body, message):
+    hub.faults = [("GET /api/models/me/x", Answer(body=body, headers={"Content-Type": "application/json"}))]
+    assert message in one_line(capsys, "pull", "me/x", "--out", tmp_path / "x")
+
+
+def test_a_server_that_says_the_token_back_does_not_get_it_printed(hub, capsys, tmp_path):
+    told = {"X-Error-Message": f"wrong: Bearer {TOKEN}"}
+    hub.faults = [("GET /api/models/me/x", Answer(403, b"{}", told))]
+    message = one_line(capsys, "pull", "me/x", "--out", tmp_path / "x")
+    assert "wrong: Bearer …" in message and TOKEN not in message
+
+
 def test_a_connection_cut_in_the_upload_leaves_nothing_to_be_seen_and_the_same_command_completes_it(run, hub, capsys):
     hub.cuts = [("PUT /lfs/", 5_000)] * 6
     arguments = ["publish", run.folder, *TO_ME, "--yes"]

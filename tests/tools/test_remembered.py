@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from medalist.tools.remembered import remembered
+from medalist.tools.remembered import cache_folder, remembered
 
 KEY = {"what": "SHA-256", "size": 3}
 
@@ -16,6 +16,16 @@ def find():
     """Finds 1, then 2, and so on."""
     found = iter(range(1, 99))
     return lambda: float(next(found))
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path, monkeypatch):
+    """As one without a name in a container: `Path.home` raises RuntimeError."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.delenv("MEDALIST_CACHE", raising=False)
+    with pytest.raises(ValueError, match="set MEDALIST_CACHE to a folder"):
+        cache_folder()
+    monkeypatch.setenv("MEDALIST_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
 
 
 def test_it_is_found_once_for_a_key(tmp_path, find):

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..data.embedded import reader
-from ..models.base import cache_folder, weights_sha256
+from ..models.base import weights_sha256
 from ..runs.run import Run, is_run, open_run
+from ..tools.remembered import cache_folder
 
 
 def find_run(name: str | Path, *, revision: str | None = None) -> Run:

@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from safetensors import safe_open
 from ..tools.failures import reading
 from ..tools.files import writing_folder
 from ..tools.progress import say
-from ..tools.remembered import remembered
+from ..tools.remembered import cache_folder, remembered
 from ..tools.shapes import json_object
 from .gguf_header import check_gguf_header
 
@@ -254,11 +253,6 @@ def _in_package(name: str) -> Path:
             else f"{name} contains no .gguf file and no model folder."
         )
     return chosen[0]
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: `$MEDALIST_CACHE`, or else `~/.cache/medalist`."""
-    return Path(os.environ.get("MEDALIST_CACHE") or Path.home() / ".cache" / "medalist")
 
 
 def _converted(gguf: Path, sha256: str) -> Path:

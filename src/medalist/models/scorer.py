@@ -16,12 +16,12 @@ from tokenizers import Tokenizer
 
 from .. import __version__
 from ..tools.number_formats import DType, Quantization
-from ..tools.remembered import remembered
+from ..tools.remembered import cache_folder, remembered
 from ..tools.shapes import json_object
 from ..trees import scoring, tree
 from . import llama
 from .adapters import load_adapter, merged_weights
-from .base import AGAIN, BaseIdentity, cache_folder, expect, find_base, unreadable_weights, weights_sha256
+from .base import AGAIN, BaseIdentity, expect, find_base, unreadable_weights, weights_sha256
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
 from .model_folder import check_model_folder
 from .precision import choose_dtype, compute_device, cpu_has_bfloat16

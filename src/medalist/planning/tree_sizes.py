@@ -19,10 +19,11 @@ from ..data.inventory import Inventory
 from ..data.passages import Mention, Passage
 from ..data.quizzes import Text
 from ..data.splits import Split
-from ..models.base import cache_folder, local_base
+from ..models.base import local_base
 from ..recipe import Recipe
 from ..runs.prepare import data_folder, prepare
 from ..runs.prepared import Prepared, is_prepared, open_prepared
+from ..tools.remembered import cache_folder
 from ..training.batches import TreeDataset, with_gold
 from ..trees.prompt import Encoder, Layout
 from ..trees.tree import TokenTree, forest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,6 +110,8 @@ def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
     with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished):
         api = HfApi(token=token)
         head = persistently(lambda: api.model_info(repo, revision=revision))
+        if not re.fullmatch("[0-9a-f]{40}", head.sha or ""):
+            raise OSError(f"{repo}: the response did not come from the Hub; is HF_ENDPOINT correct?")
         if "recipe.yaml" not in {file.rfilename for file in head.siblings or []}:
             raise ValueError(f"{repo} was not published by Medalist: it has no recipe.yaml")
         listed = persistently(lambda: list(api.list_repo_tree(repo, recursive=True, revision=head.sha)))

@@ -27,6 +27,7 @@ from .retrying import named_error, retrying
 
 WAITS = (1, 3, 9)
 """Seconds to wait before each retry of a request that the client does not retry itself."""
+_ANOTHER = "the response did not come from the Hub; is HF_ENDPOINT correct?"
 _T = TypeVar("_T")
 
 
@@ -76,7 +77,11 @@ def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, u
     except httpx2.HTTPError as error:
         raise _broken(repo, error, unfinished) from None
     except json.JSONDecodeError:
-        raise OSError(f"{repo}: the response did not come from the Hub; is HF_ENDPOINT correct?") from None
+        raise OSError(f"{repo}: {_ANOTHER}") from None
+    except (LookupError, TypeError, AttributeError) as error:
+        if not _is_of_the_client(error):
+            raise
+        raise OSError(f"{repo}: {_ANOTHER}") from None  # JSON, but another
     except RuntimeError as error:  # the client wraps errors with a single file this way
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError):
@@ -86,9 +91,19 @@ def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, u
         raise
 
 
+def _is_of_the_client(error: BaseException) -> bool:
+    """Whether the Hub's client raised an error, on an answer that it did not expect."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals.get("__name__", "").startswith("huggingface_hub")
+
+
 def _refused(repo: str, error: HfHubHTTPError) -> Exception:
     status = error.response.status_code
     said = f" ({' '.join(error.server_message.split())})" if error.server_message else ""
+    if token := error.response.request.headers.get("authorization", "").rpartition(" ")[2]:
+        said = said.replace(token, "…")  # a server may say back what it was sent
     if status == 401:
         return ValueError(f"The Hub rejected the token: it has expired or was revoked. Run `hf auth login`{said}.")
     if status == 403:

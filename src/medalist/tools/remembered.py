@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,21 @@ from typing import TypeVar
 from .files import replacing
 
 Value = TypeVar("Value", str, float)
+
+
+def cache_folder() -> Path:
+    """Where converted models and what is remembered are kept: `$MEDALIST_CACHE`, or else `~/.cache/medalist`.
+
+    Raises:
+        ValueError: neither that variable nor a home folder is known, as for a user without a name in a container.
+    """
+    named = os.environ.get("MEDALIST_CACHE")
+    try:
+        return Path(named) if named else Path.home() / ".cache" / "medalist"
+    except RuntimeError:
+        raise ValueError(
+            "There is no home folder to keep files in: set MEDALIST_CACHE to a folder that can be written to"
+        ) from None
 
 
 def remembered(folder: Path, key: Mapping[str, str | int], find: Callable[[], Value]) -> Value:
