@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -287,6 +289,21 @@ def test_json_lines_need_only_offsets(tmp_path):
         ),
         ({"id": "b", "text": "RA", "mentions": [{"start": 0, "end": 2, "long_form": " "}]}, "empty long form"),
         (
+            {"id": "b", "text": "RA", "mentions": [[0, 2]]},
+            "mentions must be a list of objects with start, end and long_form",
+        ),
+        (
+            {"id": "b", "text": "RA", "mentions": {"start": 0}},
+            "mentions must be a list of objects with start, end and long_form",
+        ),
+        (
+            {"id": "b", "text": "RA", "mentions": [{"start": False, "end": 2}]},
+            "a mention's start and end must be whole numbers",
+        ),
+        ({"id": float("nan"), "text": "RA"}, "its id is neither text nor a number"),
+        ({"id": ["b"], "text": "RA"}, "its id is neither text nor a number"),
+        (b'{"id": "b", "text": "RA", "text": "CT"}', "a field stands twice in an object"),
+        (
             {"id": "b", "text": "in RA", "mentions": [{"start": 2, "end": 4, "short_form": "RA"}]},
             "the text at 2-4 is not the short form that is given for it",
         ),
@@ -303,6 +320,14 @@ def test_malformed_json_line_is_quarantined_with_its_line_and_reason(tmp_path, l
     passages = read_passages(written(tmp_path, b"\n".join(lines), "rows.jsonl"), INVENTORY, quarantine)
     assert [p.id for p in passages] == [f"a{number}" for number in range(20)]
     assert [(row["file"], row["line"], row["reason"]) for row in quarantine.rows] == [("rows.jsonl", 11, reason)]
+
+
+def test_a_row_of_parquet_that_python_cannot_hold_costs_no_other_row(tmp_path):
+    dates = pa.array([0, 5_000_000], pa.date32())
+    pq.write_table(pa.table({"id": [7.0, 8.0], "text": ["RA", "RA"], "seen": dates}), tmp_path / "rows.parquet")
+    quarantine = Quarantine(limit=1)
+    assert [one.id for one in read_passages(tmp_path / "rows.parquet", INVENTORY, quarantine)] == ["7"]
+    assert [(row["line"], row["reason"]) for row in quarantine.rows] == [(2, "not UTF-8, or a date out of range")]
 
 
 def test_parquet_without_the_columns_names_the_missing_one(tmp_path):

@@ -16,7 +16,7 @@ from ..tools.files import must_exist, replacing
 from .inventory import Inventory
 from .inventory_files import holds_casi
 from .passages import Mention, Passage
-from .rows import Quarantine, json_records, parquet_records
+from .rows import Quarantine, json_records, parquet_records, record_id
 from .sources import casi, gladis, medal
 from .spelling import tidy
 
@@ -99,16 +99,17 @@ def _from_records(
     seen: set[str] = set()
     for line, record in records:
         try:
-            text, identifier = record["text"], str(record["id"])
-            if record["id"] is None or not identifier:
-                raise ValueError("empty id")
+            text, identifier = record["text"], record_id(record["id"])
+            if not identifier:
+                raise ValueError("empty id" if record["id"] in (None, "") else "its id is neither text nor a number")
             if not isinstance(text, str) or not text.strip():
                 raise ValueError("empty text")
             if identifier in seen:
                 raise ValueError("duplicate id")
-            mentions = sorted(
-                (_read_mention(text, raw, inventory) for raw in record.get("mentions") or []), key=lambda m: m.start
-            )
+            given = record.get("mentions") or []
+            if not isinstance(given, list) or not all(isinstance(raw, dict) for raw in given):
+                raise ValueError("mentions must be a list of objects with start, end and long_form")
+            mentions = sorted((_read_mention(text, raw, inventory) for raw in given), key=lambda m: m.start)
             passage = Passage(
                 id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
             )
@@ -124,7 +125,7 @@ def _from_records(
 def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Mention:
     """Read a mention and check that its offsets mark the short form that the record or the inventory names."""
     start, end, short_form, long_form = raw["start"], raw["end"], raw.get("short_form"), raw.get("long_form")
-    if not isinstance(start, int) or not isinstance(end, int):
+    if any(isinstance(at, bool) or not isinstance(at, int) for at in (start, end)):
         raise ValueError("a mention's start and end must be whole numbers")
     if not all(name is None or isinstance(name, str) for name in (short_form, long_form)):
         raise ValueError(f"mention {start}-{end}: short_form and long_form must be strings")

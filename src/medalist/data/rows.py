@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from numbers import Number
 from pathlib import Path
 from typing import IO, Any, NotRequired, TextIO
 
@@ -129,6 +131,17 @@ def shown_names(names: Sequence[str]) -> str:
     return f"({len(names):,}, not shown, since they may be text)"
 
 
+def record_id(value: Any) -> str | None:
+    """An id as text; None for what can be none: a list, true, NaN."""
+    if isinstance(value, bool) or not isinstance(value, str | Number):
+        return None
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        value = int(value) if value.is_integer() else value  # pandas makes 7.0 of a column's 7 if another is missing
+    return str(value)
+
+
 def parquet_columns(path: Path) -> list[str]:
     """The names of a Parquet file's columns."""
     with _parquet(path):
@@ -138,7 +151,7 @@ def parquet_columns(path: Path) -> list[str]:
 def parquet_records(
     path: Path, quarantine: Quarantine, columns: list[str] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a Parquet file, numbered from 1; those that are not valid Unicode are quarantined.
+    """Rows of a Parquet file, numbered from 1; those with values that cannot be read are quarantined.
 
     Args:
         path: the file.
@@ -154,21 +167,19 @@ def parquet_records(
         for line, record in enumerate(chain.from_iterable(map(_rows_of, batches)), 1):
             quarantine.total += 1
             if record is None:
-                quarantine.add(path, line, "not UTF-8")
+                quarantine.add(path, line, "not UTF-8, or a date out of range")
             else:
                 yield line, record
 
 
 def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
-    """The rows of a batch; None for one whose text is not UTF-8, which Parquet does not check."""
+    """The rows of a batch; None for one with text that is not UTF-8 or a date that Python cannot hold."""
     try:
         rows: list[dict[str, Any] | None] = batch.to_pylist()
-    except UnicodeDecodeError:
-        return (
-            [None]
-            if batch.num_rows == 1
-            else [row for at in range(batch.num_rows) for row in _rows_of(batch[at : at + 1])]
-        )
+    except (ValueError, OverflowError):
+        if batch.num_rows == 1:
+            return [None]
+        rows = [row for at in range(batch.num_rows) for row in _rows_of(batch[at : at + 1])]
     return rows
 
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import math
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from numbers import Number
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
-from ..data.rows import Quarantine, csv_fault, json_records, parquet_columns, parquet_records, shown_names, table_header
+from ..data.rows import (
+    Quarantine,
+    csv_fault,
+    json_records,
+    parquet_columns,
+    parquet_records,
+    record_id,
+    shown_names,
+    table_header,
+)
 from ..tools.decoding import check_encoding, decoded, marked_encoding
 from ..tools.failures import megabytes
 from ..tools.files import MOST_BYTES, must_exist, open_bytes, open_text, undamaged
@@ -77,7 +83,7 @@ class NoteFile:
         self.set_aside = []
         seen: set[str] = set()
         for place, identifier, text in self._records():
-            name = _id(identifier)
+            name = record_id(identifier)
             reason = _fault(identifier, name, text, seen)
             if reason is None and name is not None:
                 seen.add(name)
@@ -294,15 +300,6 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     return decoded(raw, str(path), encoding)
 
 
-def _id(value: Any) -> str | None:
-    """An id as text; None for what can be none."""
-    if isinstance(value, bool) or not isinstance(value, str | Number):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas makes 7.0 of a column's 7 if another one is missing
-    return str(value)
-
-
 def _encodable(text: str) -> str:
     """A text that can be written: a byte of a file's name that is not UTF-8 becomes an escape."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -310,8 +307,11 @@ def _encodable(text: str) -> str:
 
 def _fault(identifier: Any, name: str | None, text: Any, seen: set[str]) -> str | None:
     """Why a record cannot be read as a note; None if it can. `name` is the id as text."""
-    missing = identifier is None or (isinstance(identifier, float) and not math.isfinite(identifier))
-    if missing or (name is not None and not name.strip()):
+    if (
+        identifier is None
+        or (name is None and isinstance(identifier, float))
+        or (name is not None and not name.strip())
+    ):
         return "no id"
     if name is None:
         return f"its id is of type {type(identifier).__name__}"
@@ -323,10 +323,7 @@ def _fault(identifier: Any, name: str | None, text: Any, seen: set[str]) -> str 
         return "no text"
     if not isinstance(text, str):
         return f"its text is of type {type(text).__name__}"
-    return "its text holds half a character (a lone surrogate)" if _HALF.search(text) else None
-
-
-_HALF = re.compile("[\ud800-\udfff]")
+    return None if _encodable(text) == text else "its text holds half a character (a lone surrogate)"
 
 
 def _encoding(path: Path, content: bytes | None) -> str:
