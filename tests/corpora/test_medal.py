@@ -315,8 +315,8 @@ from medalist.corpora import medal
 from medalist.corpora.medal import MedalSettings, prepare_medal
 
 medal.PARTITION_MB = 0.0015
-write = medal.write_shard
-medal.write_shard = lambda *shard: (time.sleep(0.1), write(*shard))
+write = medal.write_table
+medal.write_table = lambda *shard: (time.sleep(0.1), write(*shard))
 out, source = map(Path, sys.argv[1:])
 prepare_medal([source], out, MedalSettings(inventory=out.parent / "senses.csv", max_bad_rows=0))
 """

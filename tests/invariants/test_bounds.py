@@ -18,7 +18,8 @@ from medalist.data.kinds import defined
 from medalist.data.passage_files import read_passages
 from medalist.data.passages import Mention, Passage
 from medalist.data.rows import Quarantine
-from medalist.data.sources.medal import MedalRow, group
+from medalist.data.sources.medal import group
+from medalist.data.sources.medal_tables import MedalRow
 from medalist.data.spelling import WordsOf, equivalence_key, plain_words
 from medalist.tools import files
 

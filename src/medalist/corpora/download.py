@@ -16,7 +16,7 @@ from typing import TypeVar
 import httpx2
 from huggingface_hub import HfApi, get_session, hf_hub_download
 
-from ..data.sources.medal import Table, tables
+from ..data.sources.medal_tables import Table, tables
 from ..data.splits import SPLITS
 from ..tools.hub_client import hub_errors
 from ..tools.progress import tracking

@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..data.inventory import Inventory
 from ..data.inventory_files import adam_scores
 from ..data.items import make_items
-from ..data.passage_files import read_passages
-from ..data.passages import Passage
+from ..data.passage_files import read_passages, write_table
 from ..data.rows import Quarantine
-from ..data.shards import shards, write_shard
-from ..data.sources.medal import MedalRow, Table, group, tables
+from ..data.shards import shard_path, shards
+from ..data.sources.medal_tables import Table, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
 from ..tools.files import replacing
@@ -32,8 +33,9 @@ from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
 from .corpus import building, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import MENDED, medal_card
-from .medal_rows import distribute, partition_rows, text_size
-from .mending import Mending, is_junk, variant_groups
+from .medal_marks import Marker
+from .medal_rows import ReadTable, distribute, partition, text_size
+from .mending import Mending, Repaired, is_junk, variant_groups
 from .origins import is_public
 
 PARTITION_MB = 32
@@ -126,10 +128,10 @@ def _build(
     (published if settings.as_published else Inventory.merged([published], published.origin)).write(
         work / "inventory.csv"
     )
-    read = [distribute(table, number, work, parts) for number, table in enumerate(found)]
-    _write_common_words(work, len(found))
+    read = distribute(found, work, parts, workers)
+    _write_common_words(work, read, parts)
     jobs = [number for number in range(parts) if not _account_path(work, number).exists()]
-    job = partial(_group_partition, work=work, total=parts, tables=found, settings=settings)
+    job = partial(_group_partition, work=work, total=parts, tables=found, read=read, settings=settings)
     for _ in run_jobs(job, jobs, workers=workers, ray=ray, label="Grouping"):
         pass
     accounts = [json.loads(_account_path(work, number).read_text(encoding="utf-8")) for number in range(parts)]
@@ -155,63 +157,91 @@ class _Part(TypedDict):
     mended: dict[str, list[tuple[str, str, str, int]]]
 
 
-def _write_common_words(work: Path, tables_read: int) -> None:
+def _write_common_words(work: Path, read: list[ReadTable], parts: int) -> None:
     """Write the words that appear in many texts of the first partition."""
-    texts = {row.text for n in range(tables_read) for row in partition_rows(work / "rows" / str(n) / "00000", "")}
-    counts = Counter(word for text in texts for word in set(text.split()))
-    least = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
+    texts = pa.concat_tables(partition(work, number, 0, parts, table) for number, table in enumerate(read))["text"]
+    counts: Counter[str] = Counter()
+    for text in (different := texts.unique().to_pylist()):
+        counts.update(set(text.split()))
+    least = max(COMMON_TEXTS, COMMON_SHARE * len(different))
     with replacing(work / "common.json") as file:
         json.dump(sorted(word for word, count in counts.items() if count >= least), file, ensure_ascii=False)
 
 
-def _group_partition(number: int, *, work: Path, total: int, tables: list[Table], settings: MedalSettings) -> int:
+def _group_partition(
+    number: int, *, work: Path, total: int, tables: list[Table], read: list[ReadTable], settings: MedalSettings
+) -> int:
     """Group one partition, write its shards and finally its account; return the number of passages."""
-    published, listed, common = _inventories(work)
-    quarantine, mending = Quarantine(limit=1.0), Mending(published, listed, common, settings.as_published)
-    # By split, not by table, because the rows of an abstract may be spread over several tables of a split.
-    found: dict[Split, list[MedalRow]] = {split: [] for split in SPLITS}
-    for place, table in enumerate(tables):
-        named = _SPLITS.get(table.name)
-        for row in partition_rows(work / "rows" / str(place) / f"{number:05}", table.file):
-            split = named or split_of(
-                row.abstract, validation=settings.validation, test=settings.test, seed=settings.seed
-            )
-            found[split].append(row)
-    splits = {
-        split: list(map(mending, group(part, published, quarantine, mending.stray))) for split, part in found.items()
-    }
-    without = sum(not p.mentions for part in splits.values() for p in part)
-    splits = {split: [p for p in part if p.mentions] for split, part in splits.items()}
-    for split, part in splits.items():
-        write_shard(part, work, split, number, total)
+    quarantine, mending = Quarantine(limit=1.0), Mending(*_inventories(work), settings.as_published)
+    marker = _marker(work)
+    files, made = [table.file for table in tables], dict[Split, Repaired]()
+    for split, rows in _by_split(number, work, total, tables, read, settings).items():
+        made[split] = mending(marker(rows, files, quarantine, mending.stray))
+        if made[split].passages.num_rows:
+            write_table(made[split].passages, shard_path(work, split, number, total))
     quarantine.write(_bad_path(work, number))
-    _write_keys(splits, _keys_path(work, number))
+    if not _only_training(tables):
+        _write_keys({split: part.passages for split, part in made.items()}, _keys_path(work, number))
+    per_passage, short_forms = Counter[int](), Counter[str]()
+    for part in made.values():
+        per_passage.update(part.per_passage)
+        short_forms.update(part.short_forms)
     account: _Part = {
-        "passages": {split: len(part) for split, part in splits.items()},
-        "mentions": {split: sum(len(p.mentions) for p in part) for split, part in splits.items()},
-        "passages_without_mentions": without,
-        "per_passage": sorted(Counter(len(p.mentions) for part in splits.values() for p in part).items()),
-        "short_forms": Counter(
-            m.short_form for part in splits.values() for p in part for m in p.mentions
-        ).most_common(),
-        "words": sum(p.text.count(" ") + 1 for part in splits.values() for p in part),
+        "passages": {split: made[split].passages.num_rows if split in made else 0 for split in SPLITS},
+        "mentions": {split: made[split].short_forms.total() if split in made else 0 for split in SPLITS},
+        "passages_without_mentions": sum(part.without for part in made.values()),
+        "per_passage": sorted(per_passage.items()),
+        "short_forms": short_forms.most_common(),
+        "words": sum(part.words for part in made.values()),
         "mended": mending.account(),
     }
     with replacing(_account_path(work, number)) as file:
         json.dump(account, file, ensure_ascii=False)
-    return sum(map(len, splits.values()))
+    return sum(account["passages"].values())
 
 
-def _write_keys(splits: dict[Split, list[Passage]], path: Path) -> None:
+def _by_split(
+    number: int, work: Path, total: int, tables: list[Table], read: list[ReadTable], settings: MedalSettings
+) -> dict[Split, pa.Table]:
+    """The rows of a partition, by split; of several tables, for the rows of an abstract may be spread over them."""
+    found: dict[Split, list[pa.Table]] = {split: [] for split in SPLITS}
+    for place, table in enumerate(tables):
+        rows = partition(work, place, number, total, read[place])
+        rows = rows.append_column("table", pa.repeat(pa.scalar(place), rows.num_rows))
+        if table.name in _SPLITS:
+            found[_SPLITS[table.name]].append(rows)
+            continue
+        home = partial(split_of, validation=settings.validation, test=settings.test, seed=settings.seed)
+        names = rows["abstract"].dictionary_encode().combine_chunks()
+        homes = pa.array([home(name) for name in names.dictionary.to_pylist()], pa.string()).take(names.indices)
+        for split in SPLITS:
+            found[split].append(rows.filter(pc.equal(homes, split)))
+    joined = {split: pa.concat_tables(parts) for split, parts in found.items() if parts}
+    return {split: rows for split, rows in joined.items() if rows.num_rows}
+
+
+def _only_training(tables: list[Table]) -> bool:
+    """Whether nothing can be shared with the training split, for there is no other."""
+    return all(_SPLITS.get(table.name) == "train" for table in tables)
+
+
+def _write_keys(splits: dict[Split, pa.Table], path: Path) -> None:
     """Write what identifies shared abstracts: split, whether the id is in the training split, and content hash."""
-    ids = {p.id.split("#")[0] for p in splits["train"]}
-    rows = [(split, p.id.split("#")[0] in ids, content_key(p.text)) for split, part in splits.items() for p in part]
+    ids = {split: [name.split("#")[0] for name in part["id"].to_pylist()] for split, part in splits.items()}
+    training = set(ids.get("train", ()))
+    rows = [
+        (split, name in training, content_key(text))
+        for split, part in splits.items()
+        for name, text in zip(ids[split], part["text"].to_pylist(), strict=True)
+    ]
     schema = {"split": pl.String, "by_id": pl.Boolean, "words": pl.UInt64}
     write_frame(pl.DataFrame(rows, schema=schema, orient="row"), path)
 
 
-def _shared(work: Path, parts: int) -> dict[str, int]:
+def _shared(work: Path, parts: int, tables: list[Table]) -> dict[str, int]:
     """How many passages also appear in the training split, with the same id or word for word."""
+    if _only_training(tables):
+        return {"validation": 0, "test": 0}
     table = pl.concat([pl.read_parquet(_keys_path(work, number)) for number in range(parts)])
     train = table.filter(pl.col("split") == "train").select("words", known=True).unique()
     found = table.join(train, on="words", how="left").filter(pl.col("by_id") | pl.col("known"))
@@ -228,13 +258,18 @@ def _leaks(work: Path, inventory: Inventory) -> Leaks:
 
 def _inventories(work: Path) -> tuple[Inventory, Inventory, frozenset[str]]:
     """The inventory as read, the inventory of candidates, and the common words."""
-    return _read_inventories(work, (work / "common.json").stat().st_mtime_ns)
+    return _read_inventories(work, (work / "common.json").stat().st_mtime_ns)[:3]
+
+
+def _marker(work: Path) -> Marker:
+    return _read_inventories(work, (work / "common.json").stat().st_mtime_ns)[3]
 
 
 @lru_cache(maxsize=1)
-def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, frozenset[str]]:
+def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, frozenset[str], Marker]:
     common = json.loads((work / "common.json").read_text(encoding="utf-8"))
-    return Inventory.read(work / "published.csv"), Inventory.read(work / "inventory.csv"), frozenset(common)
+    published = Inventory.read(work / "published.csv")
+    return published, Inventory.read(work / "inventory.csv"), frozenset(common), Marker(published)
 
 
 EXAMPLES = 30
@@ -274,7 +309,7 @@ def _summary(
         "adam_scores": None if settings.adam is None else _adam_scores(settings.adam, listed, common),
         "passages": total("passages"),
         "mentions": total("mentions"),
-        "shared_with_training": _shared(work, len(accounts)),
+        "shared_with_training": _shared(work, len(accounts), sources),
         "passages_without_mentions": sum(account["passages_without_mentions"] for account in accounts),
         "words": sum(account["words"] for account in accounts),
         "rows_read": quarantine.total,

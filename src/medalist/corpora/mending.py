@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
 
 from ..data.definitions import fits
 from ..data.inventory import Inventory
 from ..data.kinds import listed_spelling
-from ..data.passages import Mention, Passage
+from ..data.passage_files import passage_table
 from ..data.spelling import equivalence_key, tidy
 from .data_card import MENDED
+from .medal_marks import Marked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repaired:
+    """Passages with at least one mention."""
+
+    passages: pa.Table
+    """As `passage_table` gives them."""
+    without: int
+    """How many other passages have lost all their mentions."""
+    per_passage: Counter[int]
+    """Number of mentions -> passages."""
+    short_forms: Counter[str]
+    """Mentions of each short form, in the order in which they first appear."""
+
+    @property
+    def words(self) -> int:
+        """The number of spaces and passages."""
+        texts = self.passages["text"].combine_chunks()
+        characters = texts.buffers()[2]  # which holds them and no others
+        spaces = 0 if characters is None else np.count_nonzero(np.frombuffer(characters, np.uint8) == ord(" "))
+        return len(texts) + int(spaces)
 
 
 class Mending:
@@ -28,20 +54,45 @@ class Mending:
         self._known: dict[tuple[str, str], tuple[str, str | None]] = {}
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
         self.stray: Counter[tuple[str, str]] = Counter()
-        """Labels with stray spaces, by short form; `sources.medal.group` removes the spaces and counts them here."""
+        """Labels with stray spaces, by short form; `medal_marks.mark` removes the spaces and counts them here."""
 
-    def __call__(self, passage: Passage) -> Passage:
-        """Return the passage with its golds respelt and junk senses dropped."""
-        kept: list[Mention] = []
-        for mention in passage.mentions:
-            assert mention.long_form is not None
-            key = mention.short_form, mention.long_form
-            spelt, reason = self._known.get(key) or self._known.setdefault(key, self._mended(*key))
-            if reason is not None:
-                self._counts[reason, *key, spelt] += 1
-            if reason != "junk" or self._keep:
-                kept.append(mention if spelt == mention.long_form else replace(mention, long_form=spelt))
-        return passage if kept == list(passage.mentions) else replace(passage, mentions=tuple(kept))
+    def __call__(self, marked: Marked) -> Repaired:
+        """Respell golds and drop junk senses, and passages that are left without mentions."""
+        counts = np.bincount(marked.meaning, minlength=len(marked.meanings)).tolist()
+        spelt = [self._repaired(*pair, count) for pair, count in zip(marked.meanings, counts, strict=True)]
+        keep = np.array([name is not None for name in spelt], bool)[marked.meaning]
+        meaning = marked.meaning[keep]
+        per_passage = np.bincount(marked.passage[keep], minlength=len(marked.ids))
+        filled = pa.array(per_passage > 0)
+        ids, texts, per_passage = marked.ids.filter(filled), marked.texts.filter(filled), per_passage[per_passage > 0]
+        pair = pa.array(meaning)
+        mentions = [
+            pa.array(marked.start[keep], pa.int32()),
+            pa.array(marked.end[keep], pa.int32()),
+            pa.array([short_form for short_form, _ in marked.meanings], pa.string()).take(pair),
+            pa.array([name or "" for name in spelt], pa.string()).take(pair),
+        ]
+        ends = pa.array(np.append(0, np.cumsum(per_passage)), pa.int32())
+        # The source is not the file name, because an id identifies the same abstract in all of MeDAL's files.
+        sources = pa.repeat(pa.scalar("medal"), len(ids))
+        different, first, count = np.unique(meaning, return_index=True, return_counts=True)
+        short_forms: Counter[str] = Counter()
+        for place in np.argsort(first).tolist():
+            short_forms[marked.meanings[different[place]][0]] += int(count[place])
+        return Repaired(
+            passages=passage_table(ids, texts, ends, mentions, sources),
+            without=len(marked.ids) - len(ids),
+            per_passage=Counter(per_passage.tolist()),
+            short_forms=short_forms,
+        )
+
+    def _repaired(self, short_form: str, label: str, mentions: int) -> str | None:
+        """The label as the inventory lists it, or None if it is dropped; counts the repair of so many mentions."""
+        key = short_form, label
+        spelt, reason = self._known.get(key) or self._known.setdefault(key, self._mended(*key))
+        if reason is not None:
+            self._counts[reason, *key, spelt] += mentions
+        return None if reason == "junk" and not self._keep else spelt
 
     def _mended(self, short_form: str, long_form: str) -> tuple[str, str | None]:
         spelt = listed_spelling(short_form, long_form, self._listed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -75,20 +75,34 @@ def write_parquet(passages: Iterable[Passage], path: Path) -> None:
     """Write Parquet with the schema `PARQUET_SCHEMA`, which `datasets.load_dataset("parquet", ...)` can load."""
     passages = list(passages)
     mentions = [mention for passage in passages for mention in passage.mentions]
-    ends = list(accumulate((len(passage.mentions) for passage in passages), initial=0))
-    fields = [pa.array([getattr(mention, field.name) for mention in mentions], field.type) for field in _MENTION_SCHEMA]
-    marked = pa.ListArray.from_arrays(
-        pa.array(ends, pa.int32()), pa.StructArray.from_arrays(fields, fields=list(_MENTION_SCHEMA))
+    table = passage_table(
+        pa.array([passage.id for passage in passages], pa.string()),
+        pa.array([passage.text for passage in passages], pa.string()),
+        pa.array(accumulate((len(passage.mentions) for passage in passages), initial=0), pa.int32()),
+        [pa.array([getattr(mention, field.name) for mention in mentions], field.type) for field in _MENTION_SCHEMA],
+        pa.array([passage.source for passage in passages], pa.string()),
     )
-    table = pa.table(
-        [
-            pa.array([passage.id for passage in passages], pa.string()),
-            pa.array([passage.text for passage in passages], pa.string()),
-            marked,
-            pa.array([passage.source for passage in passages], pa.string()),
-        ],
-        schema=PARQUET_SCHEMA,
-    )
+    write_table(table, path)
+
+
+def passage_table(
+    ids: pa.Array, texts: pa.Array, ends: pa.Array, mentions: Sequence[pa.Array], sources: pa.Array
+) -> pa.Table:
+    """A table of N passages with M mentions in the schema `PARQUET_SCHEMA`.
+
+    Args:
+        ids: ``[N]``.
+        texts: ``[N]``.
+        ends: ``[N + 1]`` int32; the mentions of passage n are those from ``ends[n]`` to ``ends[n + 1]``.
+        mentions: start and end, both ``[M]`` int32, short form and long form of each mention.
+        sources: ``[N]``.
+    """
+    marked = pa.ListArray.from_arrays(ends, pa.StructArray.from_arrays(mentions, fields=list(_MENTION_SCHEMA)))
+    return pa.table([ids, texts, marked, sources], schema=PARQUET_SCHEMA)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write passages as `passage_table` gives them."""
     with replacing(path, "wb") as file:
         pq.write_table(table, file, compression="zstd")
 

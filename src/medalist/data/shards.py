@@ -15,7 +15,12 @@ from .splits import Split
 def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:
     """Write one shard atomically; without passages, write nothing."""
     if passages:
-        write_parquet(passages, folder / f"{split}-{number:05}-of-{total:05}.parquet")
+        write_parquet(passages, shard_path(folder, split, number, total))
+
+
+def shard_path(folder: Path, split: Split, number: int, total: int) -> Path:
+    """The path of a shard, which may not exist."""
+    return folder / f"{split}-{number:05}-of-{total:05}.parquet"
 
 
 def shards(folder: Path, split: Split) -> list[Path]:

@@ -19,7 +19,8 @@ from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages
 from medalist.data.passages import Passage
 from medalist.data.rows import Quarantine
-from medalist.data.sources.medal import MedalRow, Table, group, rows, tables, text_id
+from medalist.data.sources.medal import group
+from medalist.data.sources.medal_tables import MedalRow, Table, rows, tables, text_id
 
 INVENTORY = Inventory.of(
     [("RA", "rheumatoid arthritis", 3, None), ("RA", "right atrium", 2, None), ("CT", "x", 1, None)]

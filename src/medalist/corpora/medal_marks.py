@@ -1,0 +1,342 @@
+"""Groups the rows of a partition into passages and marks their short forms, column by column.
+
+The result is that of `sources.medal.group`. Texts in ASCII are marked with numpy, all at once, and what a word stands
+for is looked up once for each pair of word and label. Everything else, above all a row with an error, goes through
+`sources.medal.word_mention`, which also says what is wrong.
+
+R rows, T different texts, P passages, E entries (a word and its label; a joined row has several), M mentions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ..data.inventory import Inventory
+from ..data.passages import WORD, Mention
+from ..data.rows import Quarantine
+from ..data.sources.medal import DUPLICATE, OTHER_LABEL, word_mention
+from .medal_rows import pieces
+
+Numbers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Name = TypeVar("Name")
+_SPACE, _ASCII = ord(" "), 128
+_SPACES = 64
+"""After a word with more spaces than this, its end is looked for by itself."""
+_FARTHEST = 10**9
+"""No text has so many words."""
+_REMEMBERED = 200_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marked:
+    """Passages in the order of their first rows, with their mentions in the order of the text."""
+
+    ids: pa.StringArray
+    """``[P]``."""
+    texts: pa.StringArray
+    """``[P]``."""
+    passage: Numbers
+    """``[M]``; the passage of each mention."""
+    start: Numbers
+    """``[M]``; the first character of each mention."""
+    end: Numbers
+    """``[M]``; one past its last."""
+    meaning: Numbers
+    """``[M]``; its place in `meanings`."""
+    meanings: list[tuple[str, str]]
+    """Pairs of short form and long form."""
+
+
+class Marker:
+    """Marks what rows point at.
+
+    Args:
+        inventory: lists the short forms.
+    """
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._known = lru_cache(maxsize=_REMEMBERED)(self._word)
+
+    def __call__(
+        self, rows: pa.Table, files: Sequence[str], quarantine: Quarantine, stray: Counter[tuple[str, str]]
+    ) -> Marked:
+        """Group rows into passages, one per (abstract, text), and mark them.
+
+        Args:
+            rows: at least one, as `medal_rows.partition` gives them, with a column `table`: an index into `files`.
+            files: the names of the tables' files.
+            quarantine: collects the malformed and duplicate rows.
+            stray: counts labels with stray spaces, by (short form, label); the spaces themselves are removed.
+        """
+        ids, texts = _encoded(rows["abstract"]), _encoded(rows["text"])
+        first, home = _by_first(_codes(ids) * len(texts.dictionary) + _codes(texts))
+        words, reasons = _Words(texts.dictionary), dict[int, str]()
+        entries = _entries(rows, ids, _codes(texts), words, reasons)
+        meanings = _Numbered[tuple[str, str]]()
+        found = self._looked_up(entries, words, meanings)
+        failed: list[tuple[int, str]] = []
+        for number in np.flatnonzero(found.start < 0).tolist():
+            try:
+                found.put(number, self._read(entries, number, words), entries.label_of(number), meanings)
+            except ValueError as error:
+                failed.append((number, str(error)))
+        kept, repeated = _first_on_each_word(home[entries.row], found.start)
+        failed += (
+            (later, DUPLICATE if found.meaning[later] == found.meaning[earlier] else OTHER_LABEL)
+            for earlier, later in repeated
+        )
+        for number, reason in sorted(failed):
+            reasons.setdefault(int(entries.row[number]), reason)
+        for row in sorted(reasons):
+            quarantine.add(Path(files[rows["table"][row].as_py()]), rows["line"][row].as_py(), reasons[row])
+        for number in kept[found.stray[kept]].tolist():
+            stray[meanings.names[found.meaning[number]][0], entries.label_of(number)] += 1
+        marked, passage = np.unique(home[entries.row[kept]], return_inverse=True)
+        its_row = pa.array(first[marked])
+        return Marked(
+            ids=_told_apart(ids.dictionary.take(ids.indices.take(its_row))),
+            texts=texts.dictionary.take(texts.indices.take(its_row)),
+            passage=passage,
+            start=found.start[kept],
+            end=found.end[kept],
+            meaning=found.meaning[kept],
+            meanings=meanings.names,
+        )
+
+    def _looked_up(self, entries: _Entries, words: _Words, meanings: _Numbered[tuple[str, str]]) -> _Found:
+        """What is found at once: all but texts beyond ASCII and errors."""
+        found = _Found(len(entries.row))
+        index = np.array([_index(name) for name in entries.places.names], np.int64)[entries.place]
+        sure = np.flatnonzero((index >= 0) & (index < words.counts[entries.text]))
+        number = words.first[entries.text[sure]] + index[sure]
+        different, which = np.unique(number, return_inverse=True)
+        begin, end = words.spans(different)
+        surfaces = pieces(words.raw, begin, end).dictionary_encode()
+        pairs, pair = np.unique(
+            _codes(surfaces)[which] * len(entries.labels) + entries.label[sure], return_inverse=True
+        )
+        names = surfaces.dictionary.to_pylist()
+        read = np.full(
+            (len(pairs), 4), -1, np.int64
+        )  # where the short form begins and ends in the word, meaning, stray
+        for n, one in enumerate(pairs.tolist()):
+            label = entries.labels.names[one % len(entries.labels)]
+            if (mention := self._known(names[one // len(entries.labels)], label)) is not None:
+                meaning = meanings[mention.short_form, str(mention.long_form)]
+                read[n] = mention.start, mention.end, meaning, label != mention.long_form
+        good = read[pair, 0] >= 0
+        sure, pair, base = sure[good], pair[good], (begin[which] - words.bounds[entries.text[sure]])[good]
+        found.start[sure], found.end[sure] = base + read[pair, 0], base + read[pair, 1]
+        found.meaning[sure], found.stray[sure] = read[pair, 2], read[pair, 3]
+        return found
+
+    def _word(self, word: str, label: str) -> Mention | None:
+        """The short form in a word; None if it is none of the label."""
+        try:
+            return word_mention(word, "0", label, self._inventory, [0])
+        except ValueError:
+            return None
+
+    def _read(self, entries: _Entries, number: int, words: _Words) -> Mention:
+        """The mention of one entry, or a ValueError."""
+        text = int(entries.text[number])
+        place = entries.places.names[entries.place[number]]
+        return word_mention(words.text(text), place, entries.label_of(number), self._inventory, words.starts(text))
+
+
+class _Numbered(dict[Name, int], Generic[Name]):
+    """Numbers names in the order in which they are first asked for."""
+
+    def __init__(self, names: Iterable[Name] = ()) -> None:
+        super().__init__()
+        self.names: list[Name] = []
+        for name in names:
+            self[name]
+
+    def __missing__(self, name: Name) -> int:
+        self[name] = number = len(self.names)
+        self.names.append(name)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Words and labels, in the order of the rows."""
+
+    row: Numbers
+    """``[E]``."""
+    text: Numbers
+    """``[E]``; which of the different texts."""
+    place: Numbers
+    """``[E]``; which LOCATION."""
+    label: Numbers
+    """``[E]``; which LABEL."""
+    places: _Numbered[str]
+    labels: _Numbered[str]
+
+    def label_of(self, number: int) -> str:
+        """The label of an entry."""
+        return str(self.labels.names[self.label[number]])
+
+
+class _Found:
+    """What E entries mark; `start` is -1 where nothing was found."""
+
+    def __init__(self, count: int) -> None:
+        self.start, self.end, self.meaning = (np.full(count, -1, np.int64) for _ in range(3))
+        self.stray = np.zeros(count, bool)
+        """Whether the label has stray spaces."""
+
+    def put(self, number: int, mention: Mention, label: str, meanings: _Numbered[tuple[str, str]]) -> None:
+        """Store the mention of one entry."""
+        assert mention.long_form is not None
+        self.start[number], self.end[number] = mention.start, mention.end
+        self.meaning[number] = meanings[mention.short_form, mention.long_form]
+        self.stray[number] = label != mention.long_form
+
+
+class _Words:
+    """The words of T different texts."""
+
+    def __init__(self, texts: pa.StringArray) -> None:
+        self._texts = texts
+        bounds, raw = texts.buffers()[1:]
+        self.bounds = np.frombuffer(bounds, np.int32)[: len(texts) + 1].astype(np.int64)
+        """``[T + 1]``; where each text begins in `raw`."""
+        self.raw = pa.py_buffer(b"") if raw is None else raw[: int(self.bounds[-1])]
+        self._bytes = np.frombuffer(self.raw, np.uint8)
+        letters = self._bytes > _SPACE
+        begins = letters.copy()
+        begins[1:] &= ~letters[:-1]
+        text_begins = self.bounds[self.bounds < len(begins)]
+        begins[text_begins] = letters[text_begins]
+        self._starts = np.flatnonzero(begins)
+        self.first = np.searchsorted(self._starts, self.bounds[:-1])
+        """``[T]``; the number of each text's first word, over all texts."""
+        self.counts = np.diff(self.first, append=len(self._starts))
+        """``[T]``; the number of words of each text, or 0 if it is not to be cut at its spaces alone."""
+        self.odd = np.unique(np.searchsorted(self.bounds, self._odd_characters(), side="right") - 1)
+        """The texts with other characters than those of ASCII or with other white space than spaces."""
+        self.counts[self.odd] = 0
+        self._remembered: dict[int, list[int]] = {}
+
+    def _odd_characters(self) -> Numbers:
+        if not len(self._bytes) or (self._bytes.min() >= _SPACE and self._bytes.max() < _ASCII):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero((self._bytes < _SPACE) | (self._bytes >= _ASCII))
+
+    def spans(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
+        """Where words begin and end in `raw`."""
+        begin = self._starts[numbers]
+        end = np.append(self._starts, len(self._bytes))[numbers + 1]
+        end = np.minimum(end, self.bounds[np.searchsorted(self.bounds, begin, side="right")])
+        spaced = np.arange(len(end))
+        for _ in range(_SPACES):
+            spaced = spaced[self._bytes[end[spaced] - 1] == _SPACE]
+            end[spaced] -= 1
+        for place in spaced.tolist():
+            if self._bytes[end[place] - 1] == _SPACE:
+                end[place] = begin[place] + np.argmax(self._bytes[begin[place] : end[place]] == _SPACE)
+        return begin, end
+
+    def text(self, number: int) -> str:
+        """A text."""
+        return str(self._texts[number].as_py())
+
+    def starts(self, number: int) -> list[int]:
+        """Where the words of one text begin, in characters."""
+        if number not in self._remembered:
+            self._remembered[number] = [word.start() for word in WORD.finditer(self.text(number))]
+        return self._remembered[number]
+
+
+def _entries(
+    rows: pa.Table, ids: pa.DictionaryArray, text: Numbers, words: _Words, reasons: dict[int, str]
+) -> _Entries:
+    """The entries of all rows but those that are wrong as a whole, whose reasons are added."""
+    cells = [_encoded(rows[name]) for name in ("locations", "labels")]
+    places, labels = (_Numbered[str](cell.dictionary.to_pylist()) for cell in cells)
+    place, label = map(_codes, cells)
+    damaged = np.array(["\ufffd" in name for name in labels.names], bool)[label]
+    damaged |= np.isin(text, [number for number in words.odd.tolist() if "\ufffd" in words.text(number)])
+    reasons.update(dict.fromkeys(np.flatnonzero(damaged).tolist(), "not UTF-8"))
+    # Only tables without ids join lists; in the others, "|" is an ordinary character.
+    joined = _with_bar(places)[place] | _with_bar(labels)[label]
+    joined[joined] = [not ids[row].as_py().isdigit() for row in np.flatnonzero(joined).tolist()]
+    more: list[tuple[int, int, int]] = []
+    for row in np.flatnonzero(joined & ~damaged).tolist():
+        own_places, own_labels = places.names[place[row]].split("|"), labels.names[label[row]].split("|")
+        if len(own_places) == len(own_labels):
+            more += ((row, places[p], labels[s]) for p, s in zip(own_places, own_labels, strict=True))
+        else:
+            reasons[row] = f"{len(own_places)} LOCATIONs for {len(own_labels)} LABELs"
+    single = np.flatnonzero(~joined & ~damaged)
+    found = np.stack([single, place[single], label[single]], axis=1)
+    found = np.concatenate([found, np.array(more, np.int64).reshape(-1, 3)])
+    row, place, label = found[np.argsort(found[:, 0], kind="stable")].T
+    return _Entries(row, text[row], place, label, places, labels)
+
+
+def _first_on_each_word(passage: Numbers, start: Numbers) -> tuple[Numbers, list[tuple[int, int]]]:
+    """The first of the entries that mark a word, sorted by passage and start; and each other one, behind its first."""
+    good = np.flatnonzero(start >= 0)
+    good = good[np.lexsort((start[good], passage[good]))]  # which keeps the order of entries that mark the same word
+    new = np.ones(len(good), bool)
+    new[1:] = (np.diff(passage[good]) != 0) | (np.diff(start[good]) != 0)
+    first = good[new]
+    earlier = first[np.cumsum(new) - 1] if len(good) else good
+    return first, list(zip(earlier[~new].tolist(), good[~new].tolist(), strict=True))
+
+
+def _told_apart(ids: pa.StringArray) -> pa.StringArray:
+    """Ids of passages; of those that have the same, all but the first get a number."""
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return ids
+    seen: Counter[str] = Counter()
+    names = []
+    for name in ids.to_pylist():
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return pa.array(names, pa.string())
+
+
+def _by_first(keys: Numbers) -> tuple[Numbers, Numbers]:
+    """Where each different key is first seen, in order; and the place of each key in that list."""
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order], place[which]
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    return column.dictionary_encode().combine_chunks()
+
+
+def _codes(encoded: pa.DictionaryArray) -> Numbers:
+    return np.asarray(encoded.indices, np.int64)
+
+
+def _with_bar(names: _Numbered[str]) -> Bools:
+    return np.array(["|" in name for name in names.names], bool)
+
+
+def _index(name: str) -> int:
+    """A LOCATION as a number, -1 if it is none that any text has."""
+    try:
+        index = int(name)
+    except ValueError:
+        return -1
+    return index if index < _FARTHEST else -1

@@ -1,0 +1,235 @@
+"""Reads the rows of MeDAL's files, and sets aside the lines that are none.
+
+The files are train, valid and test (one row per short form), full_data (one row per abstract, with lists joined by
+"|"), and the Hub's Parquet.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...tools.files import long_lines, must_exist, open_bytes, undamaged
+from ..rows import Quarantine, csv_fault, shown_names
+
+COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
+HUB_COLUMNS = ["abstract_id", "text", "location", "label"]
+
+
+class MedalRow(NamedTuple):
+    """One row: an abstract with one short form, or with all of its short forms."""
+
+    line: int
+    """The line on which the row ends, from 1 including the header, as in an editor; in Parquet, the row number."""
+    abstract: str
+    text: str
+    locations: str
+    """Index of the word, or several indices joined by "|"."""
+    labels: str
+    """Long form, or several long forms joined by "|"."""
+    file: str
+    """The name of the table's file, so that the row can be located."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of MeDAL's tables: a file, or a file in an archive."""
+
+    path: Path
+    member: str | None = None
+    """The table's name in the archive."""
+    split: str | None = None
+    """The table's split, if the file name does not say it, as for the Hub's files."""
+
+    @property
+    def name(self) -> str:
+        """The name of the split, or the file name without folder and extensions: "train"."""
+        return self.split or self.file.split(".")[0].lower()
+
+    @property
+    def file(self) -> str:
+        """The file name, in an archive or not, without the folder."""
+        return Path(self.member or self.path).name
+
+    def __str__(self) -> str:
+        return f"{self.path}, {self.member}" if self.member else str(self.path)
+
+
+def tables(path: Path) -> list[Table]:
+    """The tables in a file: one, or all of those in an archive (pretrain_subset.zip has three).
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: the archive is damaged or contains no CSV file.
+    """
+    must_exist(path)
+    if path.suffix != ".zip":
+        return [Table(path)]
+    with undamaged(path), zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
+    if not members:
+        raise ValueError(f"{path} contains no CSV file, so it is not one of MeDAL's archives")
+    return [Table(path, member) for member in sorted(members)]
+
+
+def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
+    """The rows of a table, counted; lines that are none are set aside with their reason.
+
+    Raises:
+        ValueError: the table has other columns than MeDAL's, or the file is damaged.
+    """
+    if table.path.suffix == ".parquet":
+        yield from _parquet_rows(table, quarantine)
+        return
+    place = Path(table.file)
+    with opened(table) as file:
+        lines = long_lines(table.path, file)
+        layout = read_layout(table, lines)
+        for line, cells in _records(lines, layout.lines):
+            quarantine.total += 1
+            if isinstance(cells, list) and len(cells) == layout.width:
+                yield MedalRow(line, *layout.row(cells), place.name)
+            else:
+                quarantine.add(place, line, layout.fault(len(cells) if isinstance(cells, list) else cells))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a table of CSV has MeDAL's columns."""
+
+    lines: int
+    """The lines of the header."""
+    width: int
+    """The number of columns."""
+    columns: tuple[int, int, int, int]
+    """The places of `COLUMNS`; that of the id is -1 in full_data, which has none."""
+
+    def row(self, cells: list[str]) -> tuple[str, str, str, str]:
+        """Id, text, locations and labels of a record."""
+        a, b, c, d = self.columns
+        return text_id(cells[b]) if a < 0 else cells[a], cells[b], cells[c], cells[d]
+
+    def fault(self, found: int | csv.Error) -> str:
+        """Why a record is no row, from its number of columns, or from the error."""
+        return f"{found} columns instead of {self.width}" if isinstance(found, int) else f"not CSV: {csv_fault(found)}"
+
+
+def read_layout(table: Table, lines: Iterator[bytes]) -> Layout:
+    """Read the header.
+
+    Raises:
+        ValueError: the table has other columns than MeDAL's.
+    """
+    count, header = next(_records(lines, 0), (0, None))
+    names = [name.strip("\ufeff ") for name in header] if isinstance(header, list) else header
+    if isinstance(names, list) and (
+        names == list(COLUMNS) or set(COLUMNS[1:]) <= set(names) <= {*COLUMNS, ""}  # full_data has no ids
+    ):
+        a, b, c, d = (names.index(name) if name in names else -1 for name in COLUMNS)
+        return Layout(count, len(names), (a, b, c, d))
+    if header is None:
+        raise ValueError(f"{table} is empty; a MeDAL table begins with {','.join(COLUMNS)}")
+    raise ValueError(f"{table} begins with {_header(header)}, not with MeDAL's columns {','.join(COLUMNS)}")
+
+
+def _header(found: list[str] | csv.Error) -> str:
+    return f"the columns {shown_names(found)}" if isinstance(found, list) else "a line that is not CSV"
+
+
+def text_id(text: str) -> str:
+    """An id for an abstract in a table without ids, derived from the text."""
+    return f"t{hashlib.sha256(text.encode()).hexdigest()[:15]}"
+
+
+def _records(lines: Iterator[bytes], number: int) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Yield CSV records with the line on which each ends, counted from `number`; blank lines are skipped."""
+    for raw in lines:
+        taken, cells = record(raw, lines)
+        number += taken
+        if cells:
+            yield number, cells
+
+
+def record(raw: bytes, following: Iterable[bytes]) -> tuple[int, list[str] | csv.Error]:
+    """The record that begins with a line: how many lines it takes, and its cells (none if it is blank) or the error.
+
+    Args:
+        raw: the line, with its line break. One without quotation marks is split at its commas.
+        following: the lines after it, of which a record with an open quotation mark takes some.
+    """
+    if b'"' not in raw and (b"\r" not in raw or raw.count(b"\r") == raw.endswith(b"\r\n")):
+        text = _text(raw).rstrip("\r\n")
+        return 1, text.split(",") if text else []
+    reader = csv.reader(map(_text, chain([raw], following)))
+    try:
+        cells = next(reader)
+    except csv.Error as error:  # an open quotation mark or a stray carriage return; reading continues after it
+        return reader.line_num, error
+    return reader.line_num, cells
+
+
+def _text(raw: bytes) -> str:
+    # Invalid bytes become U+FFFD, by which the row can be recognised and quarantined later.
+    return raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
+
+
+@contextmanager
+def opened(table: Table) -> Iterator[IO[bytes]]:
+    """Open a table of CSV for reading, unpacked."""
+    with undamaged(table.path):
+        if table.member is not None:
+            with zipfile.ZipFile(table.path) as archive, archive.open(table.member) as file:
+                yield file
+        else:
+            with open_bytes(table.path) as file:
+                yield file
+
+
+def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
+    """Rows of the Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
+    path, place, line = table.path, Path(table.file), 0
+    try:
+        file = pq.ParquetFile(path)
+        if not _is_medal(found := file.schema_arrow):
+            seen = ", ".join(f"{field.name} ({field.type})" for field in found)
+            raise ValueError(f"{path} has the columns {seen}, not {', '.join(HUB_COLUMNS)} as MeDAL has them")
+        for batch in file.iter_batches(batch_size=5_000, columns=HUB_COLUMNS):
+            columns = [batch.column(name).to_pylist() for name in HUB_COLUMNS]
+            for abstract, text, locations, labels in zip(*columns, strict=True):
+                line += 1
+                quarantine.total += 1
+                if not text or not locations or not labels or None in (*locations, *labels):
+                    quarantine.add(place, line, "empty text, location or label")
+                elif len(locations) != len(labels):
+                    quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs")
+                else:
+                    # The id -1 means full_data, which has no ids. Each short form of a row gets its own row.
+                    known = abstract is not None and abstract >= 0
+                    identifier = str(abstract) if known else text_id(text)
+                    for location, label in zip(locations, labels, strict=True):
+                        yield MedalRow(line, identifier, text, str(location), label, place.name)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a Parquet file, or is truncated ({error})") from None
+
+
+def _is_medal(schema: pa.Schema) -> bool:
+    """Whether the Hub's columns are present with the right types; lists and strings may be of the large types."""
+    if not set(HUB_COLUMNS) <= set(schema.names):
+        return False
+    types = [schema.field(name).type for name in HUB_COLUMNS]
+    if not all(pa.types.is_list(t) or pa.types.is_large_list(t) for t in types[2:]):
+        return False
+    integers, strings = (types[0], types[2].value_type), (types[1], types[3].value_type)
+    return all(map(pa.types.is_integer, integers)) and all(
+        pa.types.is_string(t) or pa.types.is_large_string(t) for t in strings
+    )
