@@ -1,6 +1,6 @@
 """MeDAL as a corpus: grouped, mended, split, counted, and gone on with after a stop.
 
-Covers `corpus`, `medal_rows` and `mending` too.
+Covers `corpus`, `medal_parts` and `mending` too.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import medalist
-from medalist.corpora import medal, medal_rows
+from medalist.corpora import medal, medal_parts
 from medalist.corpora.medal import MedalSettings, prepare_medal
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Passage
-from medalist.data.rows import TooManyBadRows
+from medalist.data.rows import Quarantine, TooManyBadRows
 from medalist.data.shards import corpus_passages, shards
+from medalist.data.sources import medal_rows
+from medalist.data.sources.medal_tables import Table
 from medalist.data.splits import Split, split_of
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run
@@ -254,8 +259,32 @@ def test_too_many_bad_rows_leave_no_corpus_and_a_higher_limit_reads_nothing_agai
     with pytest.raises(TooManyBadRows, match=told):
         prepared(tmp_path / "out", source, max_bad_rows=0.4)
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(medal_rows, "rows", None)
+    monkeypatch.setattr(medal_parts, "_stretches", None)
     assert prepared(tmp_path / "out", source, max_bad_rows=0.5)["passages"]["train"] == 5
+
+
+LINES = ["\n", '"', ",", '"', "1,in RA,1,x\n", '2,"in\nRA",1,x\n', "\r", "a", "\n\n"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(LINES), max_size=25))
+def test_a_table_gives_the_same_rows_in_stretches_in_blocks_and_at_once(content):
+    def read(table: Table) -> tuple[list[dict[str, Any]], Quarantine]:
+        quarantine = Quarantine()
+        return [row for batch in medal_rows.read_table(table, quarantine) for row in batch.to_pylist()], quarantine
+
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path, work = Path(folder) / "train.csv", Path(folder) / "work"
+        path.write_text(HEADER + "".join(content), newline="")
+        rows, quarantine = read(Table(path))
+        patch.setattr(medal_rows, "BLOCK", 20)
+        patch.setattr(medal_parts, "STRETCH", 20)
+        assert read(Table(path)) == (rows, quarantine)
+        [found] = medal_parts.distribute([Table(path)], work, 3, 1)
+        parts = [medal_parts.partition(work, 0, part, 3, found).to_pylist() for part in range(3)]
+    assert (found["rows"], found["total"]) == (quarantine.rows, quarantine.total)
+    homes = {row["abstract"]: number for number, part in enumerate(parts) for row in part}
+    assert parts == [[row for row in rows if homes[row["abstract"]] == number] for number in range(3)]
 
 
 def test_a_folder_that_is_there_is_refused_and_left_alone(tmp_path):

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marking import marked
+from medal_csv import write_medal_csv
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl, write_parquet
 from medalist.data.passages import Mention, Passage
 from medalist.data.rows import Quarantine, TooManyBadRows
-from medalist.data.sources.medal import write_medal_csv
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 INVENTORY = Inventory.of(
@@ -427,13 +427,6 @@ def test_parquet_opens_as_a_dataset(tmp_path):
     )
     assert row["text"] == "pain in RA"
     assert row["mentions"] == [{"start": 8, "end": 10, "short_form": "RA", "long_form": "right atrium"}]
-
-
-def test_medal_csv_refuses_a_mention_of_two_words_and_leaves_no_file(tmp_path):
-    passages = [marked("pain in [RA=right atrium]"), marked("[RA IV|RA=right atrium] was", "p2")]
-    with pytest.raises(ValueError, match="passage p2: the mention at 0-5 is not within one word"):
-        write_medal_csv(passages, tmp_path / "rows.csv")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the MeDAL sample is not part of the repository")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,8 +20,8 @@ from medalist.data.kinds import defined
 from medalist.data.passage_files import read_passages
 from medalist.data.passages import Mention, Passage
 from medalist.data.rows import Quarantine
-from medalist.data.sources.medal import group
-from medalist.data.sources.medal_tables import MedalRow
+from medalist.data.sources import medal_rows
+from medalist.data.sources.medal import read_rows
 from medalist.data.spelling import WordsOf, equivalence_key, plain_words
 from medalist.tools import files
 
@@ -34,13 +36,18 @@ def many_mentions(size):
 
 
 def joined_row(size):
-    columns = ["|".join(map(str, range(size))), "|".join(["room air"] * size)]
-    return [MedalRow(1, "text", "RA " * size, *columns, "full_data.csv")]
+    """A text with many short forms, with a word that is not in ASCII, so that each is looked up by itself."""
+    columns = "|".join(map(str, range(size))), "|".join(["room air"] * size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "full_data.csv"
+        path.write_text(f"TEXT,LOCATION,LABEL\n{'RA ' * size}é,{','.join(columns)}\n", encoding="utf-8")
+        [passage] = read_rows(path, INVENTORY, Quarantine(limit=0))
+    assert len(passage.mentions) == size
 
 
 LINEAR = {
     "items": (lambda size: make_items([many_mentions(size)], INVENTORY), 4_000),
-    "a joined row": (lambda size: group(joined_row(size), INVENTORY, Quarantine()), 20_000),
+    "a joined row": (joined_row, 20_000),
     "spelling": (lambda size: equivalence_key("o" * size), 100_000),
     "definitions": (
         lambda size: defined(Passage(id="1", text=" ".join(f"alpha beta{n} (AB{n})" for n in range(size)))),
@@ -104,7 +111,8 @@ def test_a_small_archive_does_not_unpack_into_all_memory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["notes.jsonl.gz", "train.csv.gz"])
 def test_a_line_without_end_is_refused(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "LONGEST_LINE", 100_000)
+    for module in (files, medal_rows):
+        monkeypatch.setattr(module, "LONGEST_LINE", 100_000)
     path = tmp_path / name
     row = json.dumps({"id": "1", "text": "RA " * 100_000})
     first = "" if "jsonl" in name else "ABSTRACT_ID,TEXT,LOCATION,LABEL\n"

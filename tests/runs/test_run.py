@@ -15,11 +15,11 @@ from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from torch.testing import assert_close
 
 from marking import marked
+from medal_csv import write_medal_csv
 from medalist.data.embedded import clinical, sample
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages, write_jsonl
 from medalist.data.shards import write_shard
-from medalist.data.sources.medal import write_medal_csv
 from medalist.recipe import RecipeError, load_recipe
 from medalist.runs.evaluate import evaluate_base, evaluate_run
 from medalist.runs.held_out import HeldOut, held_out, read_marked

@@ -17,7 +17,6 @@ from typing import Any, Literal, TypedDict
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..data.inventory import Inventory
 from ..data.inventory_files import adam_scores
@@ -25,6 +24,7 @@ from ..data.items import make_items
 from ..data.passage_files import read_passages, write_table
 from ..data.rows import Quarantine
 from ..data.shards import shard_path, shards
+from ..data.sources.medal_marks import Marker
 from ..data.sources.medal_tables import Table, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
@@ -33,8 +33,7 @@ from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
 from .corpus import building, content_key, finish, is_corpus, work_folder, write_account, write_frame
 from .data_card import MENDED, medal_card
-from .medal_marks import Marker
-from .medal_rows import ReadTable, distribute, partition, text_size
+from .medal_parts import ReadTable, by_split, distribute, partition, text_size
 from .mending import Mending, Repaired, is_junk, variant_groups
 from .origins import is_public
 
@@ -175,7 +174,10 @@ def _group_partition(
     quarantine, mending = Quarantine(limit=1.0), Mending(*_inventories(work), settings.as_published)
     marker = _marker(work)
     files, made = [table.file for table in tables], dict[Split, Repaired]()
-    for split, rows in _by_split(number, work, total, tables, read, settings).items():
+    home = partial(split_of, validation=settings.validation, test=settings.test, seed=settings.seed)
+    found = [partition(work, place, number, total, one) for place, one in enumerate(read)]
+    # By split, not by table, because the rows of an abstract may be spread over several tables of a split.
+    for split, rows in by_split(found, [_SPLITS.get(table.name, home) for table in tables]).items():
         made[split] = mending(marker(rows, files, quarantine, mending.stray))
         if made[split].passages.num_rows:
             write_table(made[split].passages, shard_path(work, split, number, total))
@@ -198,26 +200,6 @@ def _group_partition(
     with replacing(_account_path(work, number)) as file:
         json.dump(account, file, ensure_ascii=False)
     return sum(account["passages"].values())
-
-
-def _by_split(
-    number: int, work: Path, total: int, tables: list[Table], read: list[ReadTable], settings: MedalSettings
-) -> dict[Split, pa.Table]:
-    """The rows of a partition, by split; of several tables, for the rows of an abstract may be spread over them."""
-    found: dict[Split, list[pa.Table]] = {split: [] for split in SPLITS}
-    for place, table in enumerate(tables):
-        rows = partition(work, place, number, total, read[place])
-        rows = rows.append_column("table", pa.repeat(pa.scalar(place), rows.num_rows))
-        if table.name in _SPLITS:
-            found[_SPLITS[table.name]].append(rows)
-            continue
-        home = partial(split_of, validation=settings.validation, test=settings.test, seed=settings.seed)
-        names = rows["abstract"].dictionary_encode().combine_chunks()
-        homes = pa.array([home(name) for name in names.dictionary.to_pylist()], pa.string()).take(names.indices)
-        for split in SPLITS:
-            found[split].append(rows.filter(pc.equal(homes, split)))
-    joined = {split: pa.concat_tables(parts) for split, parts in found.items() if parts}
-    return {split: rows for split, rows in joined.items() if rows.num_rows}
 
 
 def _only_training(tables: list[Table]) -> bool:

@@ -12,9 +12,9 @@ from ..data.definitions import fits
 from ..data.inventory import Inventory
 from ..data.kinds import listed_spelling
 from ..data.passage_files import passage_table
+from ..data.sources.medal_marks import Marked
 from ..data.spelling import equivalence_key, tidy
 from .data_card import MENDED
-from .medal_marks import Marked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Mending:
         self._known: dict[tuple[str, str], tuple[str, str | None]] = {}
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
         self.stray: Counter[tuple[str, str]] = Counter()
-        """Labels with stray spaces, by short form; `medal_marks.mark` removes the spaces and counts them here."""
+        """Labels with stray spaces, by short form; `medal_marks.Marker` removes the spaces and counts them here."""
 
     def __call__(self, marked: Marked) -> Repaired:
         """Respell golds and drop junk senses, and passages that are left without mentions."""
@@ -80,7 +80,7 @@ class Mending:
         for place in np.argsort(first).tolist():
             short_forms[marked.meanings[different[place]][0]] += int(count[place])
         return Repaired(
-            passages=passage_table(ids, texts, ends, mentions, sources),
+            passages=passage_table(ids.cast(pa.string()), texts.cast(pa.string()), ends, mentions, sources),
             without=len(marked.ids) - len(ids),
             per_passage=Counter(per_passage.tolist()),
             short_forms=short_forms,

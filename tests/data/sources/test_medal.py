@@ -1,3 +1,8 @@
+"""MeDAL's tables as passages.
+
+Covers `medal_rows` and `medal_tables` too.
+"""
+
 from __future__ import annotations
 
 import csv
@@ -5,7 +10,6 @@ import gzip
 import io
 import tempfile
 import zipfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +23,9 @@ from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages
 from medalist.data.passages import Passage
 from medalist.data.rows import Quarantine
-from medalist.data.sources.medal import group
-from medalist.data.sources.medal_tables import MedalRow, Table, rows, tables, text_id
+from medalist.data.sources.medal import read_rows
+from medalist.data.sources.medal_rows import read_table
+from medalist.data.sources.medal_tables import Table, tables, text_id
 
 INVENTORY = Inventory.of(
     [("RA", "rheumatoid arthritis", 3, None), ("RA", "right atrium", 2, None), ("CT", "x", 1, None)]
@@ -50,9 +55,14 @@ def hub(folder: Path, *found: tuple[Any, ...], types: dict[str, Any] = HUB, name
 def read(path: Path, quarantine: Quarantine | None = None) -> list[Passage]:
     """The passages of a table; without a quarantine, no row may be bad."""
     quarantine = quarantine or Quarantine(limit=0)
-    passages = group(rows(Table(path), quarantine), INVENTORY, quarantine)
+    passages = read_rows(path, INVENTORY, quarantine)
     quarantine.check()
     return passages
+
+
+def rows(table: Table, quarantine: Quarantine) -> list[dict[str, Any]]:
+    """The rows of a table."""
+    return [row for batch in read_table(table, quarantine) for row in batch.to_pylist()]
 
 
 def golds(passage: Passage) -> list[tuple[str, str | None]]:
@@ -106,13 +116,6 @@ def test_one_bad_entry_of_a_list_does_not_cost_the_others(tmp_path):
 def test_a_bar_in_a_table_with_ids_is_a_character_like_others(tmp_path):
     [passage] = read(written(tmp_path, HEADER + "5,in RA,1,a|b\n"))
     assert golds(passage) == [("RA", "a|b")]
-
-
-def test_labels_with_stray_spaces_are_counted_as_they_were(tmp_path):
-    stray = Counter()
-    found = [MedalRow(2, "1", "in RA", "1", " right  atrium", "t"), MedalRow(3, "2", "in RA", "1", "right atrium", "t")]
-    assert [golds(p) for p in group(found, INVENTORY, Quarantine(limit=0), stray)] == [[("RA", "right atrium")]] * 2
-    assert stray == {("RA", " right  atrium"): 1}
 
 
 def test_the_hubs_parquet_is_read_with_ids_and_without(tmp_path):
@@ -203,7 +206,7 @@ def test_an_archive_holds_a_table_for_each_split(tmp_path):
         ("valid", "valid.csv"),
     ]
     quarantine = Quarantine(limit=1)
-    assert [[row.abstract for row in rows(table, quarantine)] for table in found] == [["1"], ["2"], ["0"]]
+    assert [[row["abstract"] for row in rows(table, quarantine)] for table in found] == [["1"], ["2"], ["0"]]
     assert [(file, line) for file, line, _ in reasons(quarantine)] == [
         ("test.csv", 3),
         ("train.csv", 3),
@@ -253,7 +256,7 @@ def test_a_table_is_called_by_its_file_without_endings_or_by_what_the_hub_calls_
 def test_a_file_that_is_no_table_of_medals_is_told_in_one_short_line(tmp_path, name, content, told):
     path = written(tmp_path, content, name)
     with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
-        [list(rows(table, Quarantine())) for table in tables(path)]
+        [rows(table, Quarantine()) for table in tables(path)]
     assert str(caught.value).startswith(f"{path}{told}")
     assert len(str(caught.value)) < len(str(path)) + 200
 
@@ -263,7 +266,7 @@ def test_an_archive_of_another_layout_is_refused(tmp_path):
         tables(archive(tmp_path, "other.zip"))
     [table] = tables(archive(tmp_path, "columns.zip", train="id,body\n1,RA\n"))
     with pytest.raises(ValueError, match=r"columns\.zip, pretrain_subset/train\.csv begins with the columns id, body"):
-        list(rows(table, Quarantine()))
+        rows(table, Quarantine())
 
 
 def test_a_damaged_member_of_an_archive_is_named(tmp_path):
@@ -272,7 +275,7 @@ def test_a_damaged_member_of_an_archive_is_named(tmp_path):
     content[2_000:2_010] = b"\xff" * 10
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"pretrain_subset\.zip is damaged or truncated \(.*\)\. Download it again\."):
-        list(rows(tables(path)[0], Quarantine()))
+        rows(tables(path)[0], Quarantine())
 
 
 CELL = st.text('a1 ,"\n\r', max_size=6)
@@ -291,8 +294,8 @@ def by_rows(content: str) -> list[tuple[int, list[str]]]:
     """The same by this package: rows of four cells, and the others from the quarantine."""
     quarantine = Quarantine()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(rows(Table(written(Path(folder), content)), quarantine))
-    good = [(row.line, [row.abstract, row.text, row.locations, row.labels]) for row in found]
+        found = rows(Table(written(Path(folder), content)), quarantine)
+    good = [(line, cells) for line, *cells in (row.values() for row in found)]
     assert quarantine.total == len(found) + len(quarantine.rows)
     return sorted(good + [(row["line"], [row["reason"]]) for row in quarantine.rows])
 

@@ -1,4 +1,4 @@
-"""Reads the rows of MeDAL's files, and sets aside the lines that are none.
+"""MeDAL's files: how to open them, their columns, and single records of CSV.
 
 The files are train, valid and test (one row per short form), full_data (one row per abstract, with lists joined by
 "|"), and the Hub's Parquet.
@@ -14,31 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ...tools.files import long_lines, must_exist, open_bytes, undamaged
-from ..rows import Quarantine, csv_fault, shown_names
+from ...tools.files import must_exist, open_bytes, undamaged
+from ..rows import csv_fault, shown_names
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
-HUB_COLUMNS = ["abstract_id", "text", "location", "label"]
-
-
-class MedalRow(NamedTuple):
-    """One row: an abstract with one short form, or with all of its short forms."""
-
-    line: int
-    """The line on which the row ends, from 1 including the header, as in an editor; in Parquet, the row number."""
-    abstract: str
-    text: str
-    locations: str
-    """Index of the word, or several indices joined by "|"."""
-    labels: str
-    """Long form, or several long forms joined by "|"."""
-    file: str
-    """The name of the table's file, so that the row can be located."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +61,6 @@ def tables(path: Path) -> list[Table]:
     if not members:
         raise ValueError(f"{path} contains no CSV file, so it is not one of MeDAL's archives")
     return [Table(path, member) for member in sorted(members)]
-
-
-def rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
-    """The rows of a table, counted; lines that are none are set aside with their reason.
-
-    Raises:
-        ValueError: the table has other columns than MeDAL's, or the file is damaged.
-    """
-    if table.path.suffix == ".parquet":
-        yield from _parquet_rows(table, quarantine)
-        return
-    place = Path(table.file)
-    with opened(table) as file:
-        lines = long_lines(table.path, file)
-        layout = read_layout(table, lines)
-        for line, cells in _records(lines, layout.lines):
-            quarantine.total += 1
-            if isinstance(cells, list) and len(cells) == layout.width:
-                yield MedalRow(line, *layout.row(cells), place.name)
-            else:
-                quarantine.add(place, line, layout.fault(len(cells) if isinstance(cells, list) else cells))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,43 +153,3 @@ def opened(table: Table) -> Iterator[IO[bytes]]:
         else:
             with open_bytes(table.path) as file:
                 yield file
-
-
-def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[MedalRow]:
-    """Rows of the Hub's Parquet: abstract_id int32, text string, location list of int32, label list of string."""
-    path, place, line = table.path, Path(table.file), 0
-    try:
-        file = pq.ParquetFile(path)
-        if not _is_medal(found := file.schema_arrow):
-            seen = ", ".join(f"{field.name} ({field.type})" for field in found)
-            raise ValueError(f"{path} has the columns {seen}, not {', '.join(HUB_COLUMNS)} as MeDAL has them")
-        for batch in file.iter_batches(batch_size=5_000, columns=HUB_COLUMNS):
-            columns = [batch.column(name).to_pylist() for name in HUB_COLUMNS]
-            for abstract, text, locations, labels in zip(*columns, strict=True):
-                line += 1
-                quarantine.total += 1
-                if not text or not locations or not labels or None in (*locations, *labels):
-                    quarantine.add(place, line, "empty text, location or label")
-                elif len(locations) != len(labels):
-                    quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs")
-                else:
-                    # The id -1 means full_data, which has no ids. Each short form of a row gets its own row.
-                    known = abstract is not None and abstract >= 0
-                    identifier = str(abstract) if known else text_id(text)
-                    for location, label in zip(locations, labels, strict=True):
-                        yield MedalRow(line, identifier, text, str(location), label, place.name)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is not a Parquet file, or is truncated ({error})") from None
-
-
-def _is_medal(schema: pa.Schema) -> bool:
-    """Whether the Hub's columns are present with the right types; lists and strings may be of the large types."""
-    if not set(HUB_COLUMNS) <= set(schema.names):
-        return False
-    types = [schema.field(name).type for name in HUB_COLUMNS]
-    if not all(pa.types.is_list(t) or pa.types.is_large_list(t) for t in types[2:]):
-        return False
-    integers, strings = (types[0], types[2].value_type), (types[1], types[3].value_type)
-    return all(map(pa.types.is_integer, integers)) and all(
-        pa.types.is_string(t) or pa.types.is_large_string(t) for t in strings
-    )

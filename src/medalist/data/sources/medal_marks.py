@@ -1,8 +1,7 @@
-"""Groups the rows of a partition into passages and marks their short forms, column by column.
+"""Groups MeDAL's rows into passages and marks their short forms, column by column.
 
-The result is that of `sources.medal.group`. Texts in ASCII are marked with numpy, all at once, and what a word stands
-for is looked up once for each pair of word and label. Everything else, above all a row with an error, goes through
-`sources.medal.word_mention`, which also says what is wrong.
+Texts in ASCII are marked with numpy, all at once, and what a word stands for is looked up once for each pair of word
+and label. Everything else, above all a row with an error, goes through `word_mention`, which also says what is wrong.
 
 R rows, T different texts, P passages, E entries (a word and its label; a joined row has several), M mentions.
 """
@@ -21,30 +20,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..data.inventory import Inventory
-from ..data.passages import WORD, Mention
-from ..data.rows import Quarantine
-from ..data.sources.medal import DUPLICATE, OTHER_LABEL, word_mention
+from ..inventory import Inventory
+from ..passages import Mention
+from ..rows import Quarantine
 from .medal_rows import pieces
+from .medal_words import Numbers, Words, word_index, word_mention
 
-Numbers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Name = TypeVar("Name")
-_SPACE, _ASCII = ord(" "), 128
-_SPACES = 64
-"""After a word with more spaces than this, its end is looked for by itself."""
-_FARTHEST = 10**9
-"""No text has so many words."""
+DUPLICATE, OTHER_LABEL = "duplicate of an earlier row", "an earlier row has another LABEL here"
+"""Why a row is set aside whose word is marked already."""
 _REMEMBERED = 200_000
+"""Pairs of word and label."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Marked:
     """Passages in the order of their first rows, with their mentions in the order of the text."""
 
-    ids: pa.StringArray
+    ids: pa.LargeStringArray
     """``[P]``."""
-    texts: pa.StringArray
+    texts: pa.LargeStringArray
     """``[P]``."""
     passage: Numbers
     """``[M]``; the passage of each mention."""
@@ -74,20 +70,24 @@ class Marker:
     ) -> Marked:
         """Group rows into passages, one per (abstract, text), and mark them.
 
+        Malformed rows and duplicates are quarantined. If some of a row's short forms cannot be read, the others are
+        kept.
+
         Args:
-            rows: at least one, as `medal_rows.partition` gives them, with a column `table`: an index into `files`.
+            rows: in `medal_rows.SCHEMA`, with a further column `table`, which holds indices into `files`.
             files: the names of the tables' files.
             quarantine: collects the malformed and duplicate rows.
             stray: counts labels with stray spaces, by (short form, label); the spaces themselves are removed.
         """
         ids, texts = _encoded(rows["abstract"]), _encoded(rows["text"])
         first, home = _by_first(_codes(ids) * len(texts.dictionary) + _codes(texts))
-        words, reasons = _Words(texts.dictionary), dict[int, str]()
+        words, reasons = Words(texts.dictionary), dict[int, str]()
         entries = _entries(rows, ids, _codes(texts), words, reasons)
         meanings = _Numbered[tuple[str, str]]()
         found = self._looked_up(entries, words, meanings)
         failed: list[tuple[int, str]] = []
-        for number in np.flatnonzero(found.start < 0).tolist():
+        left = np.flatnonzero(found.start < 0)
+        for number in left[np.argsort(entries.text[left], kind="stable")].tolist():
             try:
                 found.put(number, self._read(entries, number, words), entries.label_of(number), meanings)
             except ValueError as error:
@@ -115,10 +115,10 @@ class Marker:
             meanings=meanings.names,
         )
 
-    def _looked_up(self, entries: _Entries, words: _Words, meanings: _Numbered[tuple[str, str]]) -> _Found:
+    def _looked_up(self, entries: _Entries, words: Words, meanings: _Numbered[tuple[str, str]]) -> _Found:
         """What is found at once: all but texts beyond ASCII and errors."""
         found = _Found(len(entries.row))
-        index = np.array([_index(name) for name in entries.places.names], np.int64)[entries.place]
+        index = np.array([word_index(name) for name in entries.places.names], np.int64)[entries.place]
         sure = np.flatnonzero((index >= 0) & (index < words.counts[entries.text]))
         number = words.first[entries.text[sure]] + index[sure]
         different, which = np.unique(number, return_inverse=True)
@@ -128,9 +128,8 @@ class Marker:
             _codes(surfaces)[which] * len(entries.labels) + entries.label[sure], return_inverse=True
         )
         names = surfaces.dictionary.to_pylist()
-        read = np.full(
-            (len(pairs), 4), -1, np.int64
-        )  # where the short form begins and ends in the word, meaning, stray
+        # Where the short form begins and ends in the word, its meaning, and whether the label has stray spaces.
+        read = np.full((len(pairs), 4), -1, np.int64)
         for n, one in enumerate(pairs.tolist()):
             label = entries.labels.names[one % len(entries.labels)]
             if (mention := self._known(names[one // len(entries.labels)], label)) is not None:
@@ -149,7 +148,7 @@ class Marker:
         except ValueError:
             return None
 
-    def _read(self, entries: _Entries, number: int, words: _Words) -> Mention:
+    def _read(self, entries: _Entries, number: int, words: Words) -> Mention:
         """The mention of one entry, or a ValueError."""
         text = int(entries.text[number])
         place = entries.places.names[entries.place[number]]
@@ -207,64 +206,7 @@ class _Found:
         self.stray[number] = label != mention.long_form
 
 
-class _Words:
-    """The words of T different texts."""
-
-    def __init__(self, texts: pa.StringArray) -> None:
-        self._texts = texts
-        bounds, raw = texts.buffers()[1:]
-        self.bounds = np.frombuffer(bounds, np.int32)[: len(texts) + 1].astype(np.int64)
-        """``[T + 1]``; where each text begins in `raw`."""
-        self.raw = pa.py_buffer(b"") if raw is None else raw[: int(self.bounds[-1])]
-        self._bytes = np.frombuffer(self.raw, np.uint8)
-        letters = self._bytes > _SPACE
-        begins = letters.copy()
-        begins[1:] &= ~letters[:-1]
-        text_begins = self.bounds[self.bounds < len(begins)]
-        begins[text_begins] = letters[text_begins]
-        self._starts = np.flatnonzero(begins)
-        self.first = np.searchsorted(self._starts, self.bounds[:-1])
-        """``[T]``; the number of each text's first word, over all texts."""
-        self.counts = np.diff(self.first, append=len(self._starts))
-        """``[T]``; the number of words of each text, or 0 if it is not to be cut at its spaces alone."""
-        self.odd = np.unique(np.searchsorted(self.bounds, self._odd_characters(), side="right") - 1)
-        """The texts with other characters than those of ASCII or with other white space than spaces."""
-        self.counts[self.odd] = 0
-        self._remembered: dict[int, list[int]] = {}
-
-    def _odd_characters(self) -> Numbers:
-        if not len(self._bytes) or (self._bytes.min() >= _SPACE and self._bytes.max() < _ASCII):
-            return np.zeros(0, np.int64)
-        return np.flatnonzero((self._bytes < _SPACE) | (self._bytes >= _ASCII))
-
-    def spans(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        """Where words begin and end in `raw`."""
-        begin = self._starts[numbers]
-        end = np.append(self._starts, len(self._bytes))[numbers + 1]
-        end = np.minimum(end, self.bounds[np.searchsorted(self.bounds, begin, side="right")])
-        spaced = np.arange(len(end))
-        for _ in range(_SPACES):
-            spaced = spaced[self._bytes[end[spaced] - 1] == _SPACE]
-            end[spaced] -= 1
-        for place in spaced.tolist():
-            if self._bytes[end[place] - 1] == _SPACE:
-                end[place] = begin[place] + np.argmax(self._bytes[begin[place] : end[place]] == _SPACE)
-        return begin, end
-
-    def text(self, number: int) -> str:
-        """A text."""
-        return str(self._texts[number].as_py())
-
-    def starts(self, number: int) -> list[int]:
-        """Where the words of one text begin, in characters."""
-        if number not in self._remembered:
-            self._remembered[number] = [word.start() for word in WORD.finditer(self.text(number))]
-        return self._remembered[number]
-
-
-def _entries(
-    rows: pa.Table, ids: pa.DictionaryArray, text: Numbers, words: _Words, reasons: dict[int, str]
-) -> _Entries:
+def _entries(rows: pa.Table, ids: pa.DictionaryArray, text: Numbers, words: Words, reasons: dict[int, str]) -> _Entries:
     """The entries of all rows but those that are wrong as a whole, whose reasons are added."""
     cells = [_encoded(rows[name]) for name in ("locations", "labels")]
     places, labels = (_Numbered[str](cell.dictionary.to_pylist()) for cell in cells)
@@ -300,7 +242,7 @@ def _first_on_each_word(passage: Numbers, start: Numbers) -> tuple[Numbers, list
     return first, list(zip(earlier[~new].tolist(), good[~new].tolist(), strict=True))
 
 
-def _told_apart(ids: pa.StringArray) -> pa.StringArray:
+def _told_apart(ids: pa.LargeStringArray) -> pa.LargeStringArray:
     """Ids of passages; of those that have the same, all but the first get a number."""
     if pc.count_distinct(ids).as_py() == len(ids):
         return ids
@@ -309,7 +251,7 @@ def _told_apart(ids: pa.StringArray) -> pa.StringArray:
     for name in ids.to_pylist():
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return pa.array(names, pa.string())
+    return pa.array(names, pa.large_string())
 
 
 def _by_first(keys: Numbers) -> tuple[Numbers, Numbers]:
@@ -331,12 +273,3 @@ def _codes(encoded: pa.DictionaryArray) -> Numbers:
 
 def _with_bar(names: _Numbered[str]) -> Bools:
     return np.array(["|" in name for name in names.names], bool)
-
-
-def _index(name: str) -> int:
-    """A LOCATION as a number, -1 if it is none that any text has."""
-    try:
-        index = int(name)
-    except ValueError:
-        return -1
-    return index if index < _FARTHEST else -1
