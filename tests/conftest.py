@@ -210,9 +210,10 @@ def gguf_run(known_run: Run, converted: Path, tmp_path_factory: pytest.TempPathF
 LONGEST = (
     "test_readme.py",
     "test_access.py",
-    "test_tune.py",
     "test_ranks.py",
     "test_sharding.py",
+    "test_export.py",
+    "test_publish.py",
     "test_app.py",
     "test_faults.py",
 )
