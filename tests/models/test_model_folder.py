@@ -80,6 +80,15 @@ def test_what_would_load_something_else_is_refused(change, message, loader, fold
         loader(str(folder))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_16_bits_score_in_32_as_transformers_reads_them(dtype, folder):
+    save_file({name: w.to(dtype) for name, w in load_file(folder / SAFE).items()}, folder / SAFE, {"format": "pt"})
+    ours, theirs = load_scorer(str(folder)).model, load_base(str(folder)).model
+    assert type(ours) is not type(theirs)
+    text = torch.tensor([[1, 2, 3]])
+    torch.testing.assert_close(ours(input_ids=text).logits, theirs(input_ids=text).logits, atol=1e-4, rtol=0)
+
+
 def test_weights_in_a_file_that_loaders_do_not_read_change_nothing(folder):
     text = torch.tensor([[1, 2, 3]])
     before = load_scorer(str(folder)).model(input_ids=text).logits

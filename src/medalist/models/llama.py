@@ -260,10 +260,10 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a model folder that other loaders read too, memory-mapped."""
+    """The weights of a model folder that other loaders read too, in float32; memory-mapped if they are stored so."""
     weights: dict[str, Tensor] = {}
     places = weight_files(folder)
     for name in sorted(set(places.values())):
         with safe_open(folder / name, "pt") as file:
-            weights |= {key: file.get_tensor(key) for key in file.keys() if places.get(key) == name}  # noqa: SIM118
+            weights |= {key: file.get_tensor(key).float() for key in file.keys() if places.get(key) == name}  # noqa: SIM118
     return weights
