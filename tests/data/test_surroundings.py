@@ -95,6 +95,8 @@ def test_the_length_of_a_word_tells_and_that_of_other_letters_does_not():
 def test_a_unit_is_one_behind_a_number_and_in_its_own_case():
     for text in ("4 mg", "4mg", "0.5 mg IV", "10 mg"):
         assert is_unit(text, mention_of(text, "mg"))
+    assert is_unit("for 14 s, then", Mention(start=7, end=8, short_form="S"))
+    assert not is_unit("S: well", Mention(start=0, end=1, short_form="S"))
     for text in ("mg low", "Mg 0.6", "MG in 2019 and mg"):
         assert not is_unit(text, mention_of(text, "mg" if "mg" in text else "Mg"))
     assert not is_unit("4 MG", mention_of("4 MG", "MG"))

@@ -21,7 +21,7 @@ _NAME = re.compile(
 )
 _ROMAN = re.compile(r"I{2,3}|VI{1,3}|IX|XI{1,3}")
 _NUMBER = re.compile(r"\d\s{0,2}$")
-_UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy".split())
+_UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy s".split())
 _WORD = re.compile(r"[A-Za-z'’-]+")
 _REGIONS = frozenset(
     (
