@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -91,9 +92,11 @@ def expand(run: Path | None, notes: Path, out: Path, seconds: float | None) -> t
     try:
         _, said = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return False, time.monotonic() - began
+    finally:  # whatever ends this script, its child and that one's workers end too
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     if process.returncode:
         sys.exit(said)
     return True, time.monotonic() - began
@@ -130,6 +133,7 @@ def main() -> None:
     count_option(parser, "--kills", 5, "how many kills")
     count_option(parser, "--alone", 20, "how many notes to read by one call each")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as an exception, so that `finally` runs
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

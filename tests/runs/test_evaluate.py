@@ -181,8 +181,8 @@ def test_a_run_that_cannot_be_written_to_is_evaluated_and_left_alone(fresh_run, 
     shutil.rmtree(run / "evaluation")
     (run / "calibration.json").unlink(missing_ok=True)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    for module in ("evaluate", "calibrate", "claims"):
-        monkeypatch.setattr(f"medalist.runs.{module}.can_write", lambda _: False)
+    for module in ("runs.evaluate", "runs.calibrate", "tools.files"):
+        monkeypatch.setattr(f"medalist.{module}.can_write", lambda _: False)
     metrics, _ = evaluate_run(open_run(run), HeldOut(limit=8))
     assert metrics["models"]["tuned"]["accuracy"]
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before

@@ -3,12 +3,15 @@
 Covers `figures` and `tools.pages` too.
 """
 
+import errno
 import io
 import json
 import re
 import shutil
+from typing import IO
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from medalist.cli.result_tables import metrics_tables
@@ -185,6 +188,27 @@ def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):
     shutil.copytree(fresh_run, tmp_path / "bare", ignore=shutil.ignore_patterns("evaluation"))
     with pytest.raises(FileNotFoundError, match=r"has no evaluation yet; run `medalist evaluate"):
         write_report(open_run(tmp_path / "bare"))
+
+
+def test_a_report_that_cannot_be_kept_is_refused_and_a_full_disk_leaves_no_half_figure(
+    fresh_run, tmp_path, monkeypatch
+):
+    shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("figures", "report.html"))
+    run = open_run(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("medalist.tools.files.can_write", lambda _: False)
+        with pytest.raises(ValueError, match="run cannot be written to, and the report is kept there: copy the run"):
+            write_report(run)
+
+    def full(_: Figure, file: IO[bytes], **__: object) -> None:
+        file.write(b"PNG")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("medalist.runs.figures.as_svg", lambda _: "")
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*/run/figures/learning-curve\.png"):
+        write_report(run)
+    assert not (tmp_path / "run/figures").exists() and not (tmp_path / "run/report.html").exists()
 
 
 def test_figures_draw_from_little():

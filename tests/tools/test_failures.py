@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import re
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -14,8 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from medalist.tools.failures import in_one_line, need_room, reading
-from medalist.tools.files import replacing
+from medalist.tools.failures import in_one_line, megabytes, need_room, reading, writing
 
 DAMAGED = {
     "JSON": (lambda path: json.loads(path.read_text()), b'{"a": canary', "line 1, column 7: not valid JSON"),
@@ -63,18 +63,47 @@ def test_what_is_in_the_way_of_a_file_is_said_with_its_name(tmp_path):
     assert in_one_line(caught.value) == f"{tmp_path}/x/y does not exist."
 
 
-def test_a_full_disk_is_said_with_the_file_and_the_room_left(tmp_path):
-    with pytest.raises(OSError) as caught, replacing(tmp_path / "notes.csv") as file:  # noqa: PT011, PT012
-        file.write("a")
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    "named",
+    [None, "notes.csv", ".notes.csv.abc", ".notes.csv.begun-abc/notes.csv/part", ".saving/notes.csv/optimizer.pt"],
+)
+def test_a_full_disk_is_said_with_what_was_asked_for_and_the_room_left(named, tmp_path):
+    written = tmp_path / "notes.csv"
+    with pytest.raises(OSError) as caught, writing(written):  # noqa: PT011
+        raise OSError(errno.ENOSPC, "No space left on device", *([str(tmp_path / named)] if named else []))
     line = in_one_line(caught.value)
-    assert line.startswith(f"The disk is full: no space left for {tmp_path}/notes.csv (") and " free)" in line
+    begins = (
+        rf"The disk is full: no space left for {written}, which takes more than the [\d,.]+ [kMG]B that are free\. "
+    )
+    assert re.fullmatch(begins + "Free some space and run the same command again\\.", line)
+
+
+def test_what_a_library_says_of_a_full_disk_is_worded_too_and_another_disk_is_not_taken_for_this_one(tmp_path):
+    with pytest.raises(OSError) as caught, writing(tmp_path / "run", "All is kept."):  # noqa: PT011
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 40384 vs 40276")
+    assert in_one_line(caught.value).startswith(f"The disk is full: no space left for {tmp_path}/run, which")
+    assert in_one_line(caught.value).endswith(" Free some space. All is kept.")
+    with pytest.raises(OSError) as caught, writing(tmp_path / "run"):  # noqa: PT011
+        raise OSError(errno.EDQUOT, "Disk quota exceeded", "/elsewhere/run")
+    assert in_one_line(caught.value).startswith("Your quota is used up: no space left for /elsewhere/run. Free")
 
 
 def test_room_is_asked_for_before_it_is_needed(tmp_path):
     need_room(tmp_path / "new" / "model", 10)
-    with pytest.raises(OSError, match=r"too little room for .*model: it takes up to [\d,]+ GB, and [\d,]+ [MG]B"):
+    with pytest.raises(OSError, match="too little room") as caught, writing(tmp_path):
         need_room(tmp_path / "new" / "model", 10**18)
+    told = (
+        rf"too little room for {tmp_path}/new/model: it takes up to [\d,]+ GB, and [\d,.]+ [MG]B are free\. Free some"
+    )
+    assert re.search(told, in_one_line(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 kB"), (12_300, "12 kB"), (1.26e6, "1.3 MB"), (2.56e8, "256 MB"), (9.9e9, "9,900 MB"), (2e10, "20 GB")],
+)
+def test_small_sizes_are_not_rounded_to_nothing(size, words):
+    assert megabytes(size) == words
 
 
 def test_notes_on_an_error_follow_it():

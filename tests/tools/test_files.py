@@ -5,6 +5,7 @@ Covers `number_formats` too.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from medalist.tools.files import must_exist, open_text, read_bytes, replacing, writing_folder
+from medalist.tools.files import must_exist, open_text, put_in_place, read_bytes, replacing, writing_folder
+from medalist.tools.locks import alone_in
 
 
 def test_file_keeps_its_old_content_when_writing_the_new_one_fails(tmp_path):
@@ -99,6 +101,39 @@ def test_an_older_folder_stays_when_writing_the_new_one_fails(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_in_part()
     assert [*tmp_path.rglob("*")] == [target]
+
+
+@pytest.mark.parametrize("write", [replacing, writing_folder, alone_in])
+def test_folders_that_were_made_for_what_failed_are_removed_and_others_stay(write, tmp_path):
+    (tmp_path / "before").mkdir()
+
+    def fail() -> None:
+        with write(tmp_path / "before/new/deep/notes"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    assert [*tmp_path.rglob("*")] == [tmp_path / "before"]
+    with write(tmp_path / "before/new/deep/notes"):
+        pass
+    assert (tmp_path / "before/new/deep").exists()
+
+
+def test_an_older_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "whose").write_text(name)
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        put_in_place(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old/whose").read_text() == "old"
 
 
 @pytest.mark.parametrize("kept", [True, False])

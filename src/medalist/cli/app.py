@@ -18,7 +18,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .. import __version__
-from ..tools.failures import in_one_line
+from ..tools.failures import FINISHED_IS_KEPT, in_one_line
 from ..tools.progress import visible
 from . import data, evaluate, expand, privacy, serve, share, train
 from .options import out
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> Any:
         stop = _interruption(end)
         if stop is None:
             raise
-        kept = " ".join(getattr(stop, "__notes__", [])) or "What is finished is kept: run the same command again."
+        kept = " ".join(getattr(stop, "__notes__", [])) or FINISHED_IS_KEPT
         _fail(f"Interrupted. {kept}", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,7 +29,8 @@ from ..data.passages import Passage
 from ..data.rows import Quarantine
 from ..data.shards import shards
 from ..data.splits import Split, content
-from ..tools.files import check_place, enough_room, replacing
+from ..tools.failures import FINISHED_IS_KEPT, writing
+from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
 from ..tools.progress import say
 from ..tools.shapes import checked, json_object, write_object
@@ -49,7 +50,7 @@ def building(out: Path) -> Iterator[None]:
         BusyError: another command is building it.
     """
     check_place(out, folder=True)
-    with enough_room(out), alone_in(out):
+    with writing(out, FINISHED_IS_KEPT), alone_in(out):
         yield
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..tools.failures import FINISHED_IS_KEPT, writing
 from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
 from ..tools.number_formats import FloatType
@@ -117,7 +118,7 @@ def expand_notes(
         BusyError: another command is writing `out`.
     """
     check_place(out, folder=kind == "brat")
-    with alone_in(out):
+    with writing(out, FINISHED_IS_KEPT), alone_in(out):
         return _expand_alone(source, out, reading, kind, workers, ray)
 
 

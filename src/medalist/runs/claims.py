@@ -27,7 +27,7 @@ from ..evaluation.predictions import Scores, read_scores, score_texts
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, Metrics, ShortFormMetrics
 from ..models.load import LoadedModel
-from ..tools.files import can_write
+from ..tools.files import check_kept
 from ..tools.shapes import write_object
 from .evaluate import RunModels, evaluate_run
 from .held_out import OWN_TEST, HeldOut, held_out
@@ -89,8 +89,8 @@ def check_claims(
     held = held_out(run, on)
     if held.quizzes:
         raise ValueError("The claims are about short forms, not choice questions; name marked passages with --data")
-    if not can_write(held.folder):
-        raise ValueError(f"{held.folder} cannot be written to, and the claims are kept there: copy the run elsewhere")
+    if read_claims(held.folder) is None:
+        check_kept(held.folder, "the claims are")
     metrics, folder = evaluate_run(run, on)
     assert metrics["kind"] == "short forms", "as is the held-out data"
     beside = _evaluated_beside(run, queries, natural)

@@ -30,7 +30,8 @@ from ..evaluation.short_forms import Knowledge, summarise
 from ..models.base import EMBEDDED, weights_sha256
 from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings, Recipe
-from ..tools.files import can_write
+from ..tools.failures import need_room
+from ..tools.files import RESULT_BYTES, can_write
 from ..tools.locks import alone_in
 from ..tools.number_formats import Quantization
 from ..tools.progress import say
@@ -44,6 +45,9 @@ from .held_out import OWN_TEST, HeldOut, Questions, held_out, named_data, read_m
 from .parents import parent_of
 from .reading import load_inventory
 from .run import Run, load_run_base, load_tuned, use_threads
+
+_QUESTION_BYTES = 200
+"""Room on the disk for the predictions on a question; 52 bytes a short form, measured once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +227,8 @@ def evaluate(
         say(f"{on.folder} cannot be written to: the figures are shown, but not kept")
     with alone_in(on.folder) if kept else nullcontext():
         _check_answerable(on)
+        if kept:
+            need_room(on.folder, RESULT_BYTES + _QUESTION_BYTES * sum(text.num_questions for text in on.texts))
         keys = {name: prediction_key(m.weights, on.texts, on.inventory, prompt) for name, m in models.items()}
         scores, cut = _score(models, keys, on, prompt, max_nodes=settings.max_nodes)
         about: About = {
@@ -287,7 +293,6 @@ def _score(
 def _keep(
     on: Questions, metrics: Metrics, items: Sequence[Item] | Sequence[ChoiceItem], scores: dict[str, Scores]
 ) -> None:
-    on.folder.mkdir(parents=True, exist_ok=True)
     (on.folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
     write_predictions(items, scores, on.folder / PREDICTIONS_FILE)
     if on.quarantine.rows:

@@ -23,7 +23,7 @@ from ..evaluation.metrics import Floats
 from ..evaluation.privacy import PRIVACY_FILE, SIGNALS, Attack, Privacy, PrivacyBasis, Signal, attack, read_privacy
 from ..models.base import weights_sha256
 from ..models.load import LoadedModel
-from ..tools.files import can_write
+from ..tools.files import check_kept
 from ..tools.progress import say, tracking
 from ..tools.shapes import write_object
 from ..trees.prompt import Encoder
@@ -68,8 +68,7 @@ def check_privacy(
     tuned = run.trained_to_end()
     use_threads(run.recipe)
     path = run.folder / "evaluation" / PRIVACY_FILE
-    if not can_write(path.parent):
-        raise ValueError(f"{path.parent} cannot be written to, and the result is kept there: copy the run elsewhere")
+    check_kept(path.parent, "the result is")
     compared = _compared(run, members, others, texts)
     drawn = [*compared.members, *compared.others]
     made_of: PrivacyBasis = {

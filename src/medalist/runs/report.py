@@ -26,7 +26,7 @@ from ..evaluation.result_files import evaluation_folders, read_claims, read_metr
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
 from ..evaluation.shares import FEWEST, Difference, answerers, right, short_name, shown_slices, strongest_baseline
 from ..recipe import dump_recipe
-from ..tools.files import replacing
+from ..tools.files import check_kept, replacing
 from ..tools.pages import interval, per_cent, points, template_environment
 from ..tools.shapes import appended_objects
 from . import figures
@@ -56,10 +56,12 @@ def write_report(run: Run) -> Path:
 
     Raises:
         FileNotFoundError: the run has not been evaluated.
+        ValueError: the run's folder cannot be written to.
     """
     folders = sorted(evaluation_folders(run.folder), key=lambda folder: folder.name not in ("test", PARENT_TEST))
     if not folders:
         raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
+    check_kept(run.folder, "the report is")
     log = appended_objects(run.folder / "log.jsonl")
     drawn = {"learning-curve": figures.learning_curve(log)} if log else {}
     adapted = adaptation(run)
@@ -70,9 +72,9 @@ def write_report(run: Run) -> Path:
         section, own = _section(run, folder)
         sections.append(section)
         drawn |= own
-    (run.folder / "figures").mkdir(exist_ok=True)
     for name, figure in drawn.items():
-        figure.savefig(run.folder / "figures" / f"{name}.png", dpi=150)
+        with replacing(run.folder / "figures" / f"{name}.png", "wb") as file:
+            figure.savefig(file, dpi=150)
     environment = template_environment()
     environment.filters |= {"cell": cell_text, "change": change_text, "answerers": answerers, "points": points}
     environment.filters["short"] = short_name

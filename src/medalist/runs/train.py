@@ -70,10 +70,6 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
     if parent is not None:
         parents.check_base(parent, base.identity)
         trained = parents.senses_as_listed([parent.trained, trained], prepared.inventory)
-    folder.mkdir(parents=True, exist_ok=True)
-    if recipe.data.source != "choices":
-        prepared.inventory.write(folder / "inventory.csv")
-        trained.write(folder / "trained_senses.csv")
     record = {
         "base": identity_record(base.identity),
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
@@ -89,7 +85,14 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
         record["parent"] = parents.parent_record(parent) | {
             "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # none for choice questions
         }
-    write_recipe(folder, recipe, record)
+    try:
+        if recipe.data.source != "choices":
+            prepared.inventory.write(folder / "inventory.csv")
+            trained.write(folder / "trained_senses.csv")
+        write_recipe(folder, recipe, record)
+    except BaseException:
+        _remove_begun(folder)
+        raise
     return open_run(folder)
 
 
@@ -149,24 +152,27 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
                 ranks=ranks,
                 start=None if before is None or all_weights else before.tuned,
             )
-        if ranks.first:
-            write_card(open_run(run.folder))
+            if ranks.first:
+                write_card(open_run(run.folder))
         ranks.wait_for_first()
         return open_run(run.folder)
 
 
 @contextmanager
 def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
-    """Say what a stopped run keeps; a new one that its settings or loss end before a checkpoint leaves nothing."""
+    """Say what a stopped run keeps; a new one that an error ends before a checkpoint leaves nothing."""
     from ..training.checkpoints import last_checkpoint  # slow to import: transformers' Trainer
     from ..training.trainer import NonFiniteError
 
     try:
         yield
-    except KeyboardInterrupt as stop:
+    except (KeyboardInterrupt, OSError) as stop:
         last = last_checkpoint(folder)
-        kept = f"{last} is kept" if last else "No checkpoint was saved yet"
-        stop.add_note(f"{kept}: run the same command with --resume to go on from there.")
+        if isinstance(stop, OSError) and new and last is None and open_run(folder).tuned is None:
+            _remove_begun(folder)
+        else:
+            kept = f"{last} is kept" if last else "No checkpoint was saved yet"
+            stop.add_note(f"{kept}: run the same command with --resume to go on from there.")
         raise
     except (ValueError, NonFiniteError):
         if new and last_checkpoint(folder) is None:

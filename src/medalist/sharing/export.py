@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,8 @@ from ..runs.card import card_text
 from ..runs.evaluate import RunModels
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
 from ..runs.run import Run, use_threads
-from ..tools.failures import need_room, writing
-from ..tools.files import check_place, writing_folder
+from ..tools.failures import need_room
+from ..tools.files import check_place, writing_beside, writing_folder
 from ..tools.number_formats import FloatType, GGUFType
 from ..tools.shapes import json_object
 from .gguf import check_tools, convert, quantize, take_weights
@@ -101,9 +100,7 @@ def export_gguf(
     check_tools()
     target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
     _check_free(target, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder, writing(target):
-        staging = Path(folder)
+    with writing_beside(target) as staging:
         check = _Check(run, target, max_drop=max_drop, on=on)
         merged, written = staging / "merged", staging / target.name
         _ask_for_room(run, target, dtype="float16", times=3)  # merged, converted and quantised

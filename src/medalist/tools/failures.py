@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import os
 import shutil
 import zipfile
 import zlib
@@ -21,8 +22,15 @@ import yaml
 _LIBRARIES = ("pyarrow", "polars", "safetensors_rust", "safetensors", "lxml", "jinja2")
 """Their errors are known by the module that defines them, so that none of them need be imported here."""
 _TORCH_READER = ("PytorchStreamReader", "Ran out of input", "unpickl", "Weights only load failed", "invalid load key")
-_FULL = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
+_FULL = (
+    "No space left on device",
+    "os error 28",
+    "PytorchStreamWriter failed writing",
+    "enforce fail at inline_container",
+)
 """What errors of safetensors and PyTorch, which have types of their own, say of a full disk."""
+FINISHED_IS_KEPT = "What is finished is kept: run the same command again."
+"""Follows an error that ends a command which resumes."""
 _LFS = b"version https://git-lfs"
 _WEIGHTS = (".safetensors", ".pt", ".gguf")
 _ERRNO = {
@@ -35,6 +43,7 @@ _ERRNO = {
     errno.EEXIST: "exists already: name another, or remove it",
     errno.ENAMETOOLONG: "is too long for a file's name",
     errno.EMFILE: "cannot be opened because too many files are open: raise the limit with `ulimit -n`",
+    errno.EFBIG: "would be larger than your files may be here: raise the limit with `ulimit -f`",
     errno.EIO: "cannot be read or written: the disk reports an error",
 }
 
@@ -45,8 +54,12 @@ def is_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Name the file or folder in the error when the disk fills up while a library writes it.
+def writing(path: Path, kept: str = "") -> Iterator[None]:
+    """If the disk fills up while a file or folder is being written, name it in the error.
+
+    Args:
+        path: what the block writes. An error about a temporary file beside it, which the user did not name, names it.
+        kept: a sentence that says what is not lost and how to go on.
 
     Raises:
         OSError: the disk is full.
@@ -54,10 +67,22 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        full = is_full(error) or any(sign in str(error) for sign in _FULL)
-        if full and getattr(error, "filename", None) is None and "The disk" not in str(error):
-            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from None
-        raise
+        if not (is_full(error) or any(sign in str(error) for sign in _FULL)):
+            raise
+        number = errno.EDQUOT if getattr(error, "errno", None) == errno.EDQUOT else errno.ENOSPC
+        name = getattr(error, "filename", None)
+        if "The disk has" not in str(error) and (name is None or _is_part(Path(str(name)), path)):
+            error = OSError(number, os.strerror(number), str(path)).with_traceback(error.__traceback__)
+        if kept:
+            error.add_note(kept)
+        raise error from None
+
+
+def _is_part(file: Path, path: Path) -> bool:
+    """Whether a file lies in a folder, or in what is written in its place, or that of a file, until it is finished."""
+    file, folder = file.absolute(), path.parent.absolute()
+    first, second, *_ = [*(file.relative_to(folder).parts if file.is_relative_to(folder) else ()), "", ""]
+    return first == path.name or first.startswith(f".{path.name}.") or (first.startswith(".") and second == path.name)
 
 
 @contextmanager
@@ -122,6 +147,8 @@ def in_one_line(error: BaseException) -> str | None:
     """What went wrong, where, and what to do, in one line; None if the error is a mistake in the program."""
     notes = [" ".join(note.split()) for note in getattr(error, "__notes__", [])]
     said = _said(error)
+    if said is not None and is_full(error):
+        said += " Free some space." if notes else " Free some space and run the same command again."
     return None if said is None else " ".join([said, *notes])
 
 
@@ -140,7 +167,9 @@ def _said(error: BaseException) -> str | None:
 def _about_file(error: OSError) -> str:
     name = error.filename2 or error.filename
     if name and is_full(error):
-        return f"The disk is full: no space left for {name}{_free(Path(str(name)))}. Free some and run it again."
+        what = "Your quota is used up" if error.errno == errno.EDQUOT else "The disk is full"
+        more = "" if error.errno == errno.EDQUOT else _more_than_free(Path(str(name)))
+        return f"{what}: no space left for {name}{more}."
     if name and error.errno in _ERRNO:
         return f"{name} {_ERRNO[error.errno]}."
     if not name and error.strerror:
@@ -148,18 +177,22 @@ def _about_file(error: OSError) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _free(path: Path) -> str:
-    """How much room is left where a file was to be written."""
+def _more_than_free(path: Path) -> str:
+    """How much a file takes that did not fit, as far as that is known once what there was of it is removed."""
     while not path.exists() and path != path.parent:
         path = path.parent
     try:
-        return f" ({megabytes(shutil.disk_usage(path).free)} free)"
+        return f", which takes more than the {megabytes(shutil.disk_usage(path).free)} that are free"
     except OSError:
         return ""
 
 
 def megabytes(size: float) -> str:
-    """A size in MB, or in GB from 10,000 MB on."""
+    """A size in MB; in kB below one of these, with a decimal below ten, in GB from 10,000 on."""
+    if size < 1e6:
+        return f"{size / 1e3:,.0f} kB"
+    if size < 1e7:
+        return f"{size / 1e6:,.1f} MB"
     return f"{size / 1e6:,.0f} MB" if size < 1e10 else f"{size / 1e9:,.0f} GB"
 
 
@@ -181,5 +214,5 @@ def need_room(path: Path, size: int) -> None:
         raise OSError(
             errno.ENOSPC,
             f"The disk has too little room for {path}: it takes up to {megabytes(size)}, and {megabytes(free)} are "
-            "free. Free some space, or name another place.",
+            "free.",
         )

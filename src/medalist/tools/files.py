@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TextIO, cast
 
-from .failures import is_full, megabytes, writing
-from .locks import held
+from .failures import is_full, megabytes, need_room, writing
+from .locks import held, parents_of
 
 MOST_BYTES = 256_000_000
 """The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
@@ -26,6 +26,8 @@ LONGEST_LINE = 64_000_000
 """The longest line, in bytes."""
 LONGEST_NAME = 225
 """The longest name of a result, in bytes: most disks take 255, and what is written first has a longer one."""
+RESULT_BYTES = 1_000_000
+"""Room to ask for before work whose result is a small file."""
 _STAGING = "begun-"
 """Part of the names of folders that are being written."""
 _LOCK = ".lock"
@@ -115,21 +117,20 @@ def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
 @contextmanager
 def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Open a temporary text or binary file next to `path`; it is renamed to `path` only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        text = mode == "w"
-        opened = os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None)
-        with writing(path), opened as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    with writing(path), parents_of(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            text = mode == "w"
+            with os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
 
 
 def can_write(folder: Path) -> bool:
@@ -140,6 +141,23 @@ def can_write(folder: Path) -> bool:
         OSError: the disk is full.
     """
     return _refusal(_nearest(folder, folder)) is None
+
+
+def check_kept(folder: Path, what: str, size: int = RESULT_BYTES) -> None:
+    """Refuse to begin the work for a result that could not be kept in a folder.
+
+    Args:
+        folder: the folder, which need not exist yet.
+        what: the result and its verb, such as "the claims are".
+        size: bytes that it will take at most.
+
+    Raises:
+        ValueError: the folder cannot be written to.
+        OSError: the disk has less room than that.
+    """
+    if not can_write(folder):
+        raise ValueError(f"{folder} cannot be written to, and {what} kept there: copy the run elsewhere")
+    need_room(folder, size)
 
 
 def check_place(path: Path, *, folder: bool = False, new: bool = True) -> None:
@@ -205,20 +223,6 @@ def _umask() -> int:
 
 
 @contextmanager
-def enough_room(path: Path) -> Iterator[None]:
-    """If the disk fills up while writing `path`, raise an error that names the path and says how to resume."""
-    try:
-        yield
-    except OSError as error:
-        if not is_full(error):
-            raise
-        raise OSError(
-            error.errno,
-            f"The disk is full: no space left for {path}. Free some space and run the same command again to resume.",
-        ) from None
-
-
-@contextmanager
 def undamaged(path: Path) -> Iterator[None]:
     """Name the file in the error when a compressed file cannot be decompressed."""
     try:
@@ -231,15 +235,25 @@ def undamaged(path: Path) -> Iterator[None]:
 @contextmanager
 def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """Yield a new folder next to `path` to write in; `put_in_place` renames it to `path` only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    staging = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.{_STAGING}")
-    with staging as aside, held(Path(aside) / _LOCK):
-        begun = Path(aside) / path.name
+    with writing_beside(path) as aside:
+        begun = aside / path.name
         begun.mkdir()
-        with writing(path):
-            yield begun
+        yield begun
         put_in_place(begun, path, keep_if=keep_if)
+
+
+@contextmanager
+def writing_beside(path: Path) -> Iterator[Path]:
+    """Yield a new folder next to `path` for what is made on the way to it; it is removed in the end.
+
+    Raises:
+        OSError: the disk is full; the error names `path`.
+    """
+    with writing(path), parents_of(path):
+        _remove_abandoned(path)
+        staging = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.{_STAGING}")
+        with staging as aside, held(Path(aside) / _LOCK):
+            yield Path(aside)
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -268,7 +282,12 @@ def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] 
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             target.rename(old)
-        source.rename(target)
+        try:
+            source.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     else:
         try:

@@ -34,7 +34,11 @@ def alone_in(folder: Path) -> Iterator[None]:
         BusyError: another process holds it.
     """
     path = lock_file(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with parents_of(path):
+        yield from _alone(path, folder)
+
+
+def _alone(path: Path, folder: Path) -> Iterator[None]:
     lock = FileLock(path, timeout=0, thread_local=False, is_singleton=True, fallback_to_soft=False)
     try:
         taken = _take(lock)
@@ -52,6 +56,20 @@ def alone_in(folder: Path) -> Iterator[None]:
             with suppress(OSError):  # Windows does not remove what is open
                 path.unlink()  # while it is held: whoever opened it before looks at its links, and opens a new one
         lock.release()
+
+
+@contextmanager
+def parents_of(path: Path) -> Iterator[None]:
+    """Make the folders above a path; if the block fails, those that were made and are empty are removed again."""
+    made = [above for above in path.absolute().parents if not above.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # something was put in one of them
+            for above in made:
+                above.rmdir()
+        raise
 
 
 @contextmanager

@@ -8,8 +8,8 @@ It differs from the stock Trainer in this: the loss is divided by the number of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,18 @@ class TreeTrainer(Trainer):
         else:
             super()._load_best_model()
 
+    @contextmanager
+    def _saving(self, staging: Path, checkpoint: Path) -> Iterator[None]:
+        """Have what the block saves put in a folder that is removed in the end."""
+        self._staging = staging
+        try:
+            with writing(checkpoint):
+                yield
+        finally:
+            self._staging = None
+            if self.args.should_save:
+                shutil.rmtree(staging, ignore_errors=True)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(self.args.output_dir)
         name = f"checkpoint-{self.state.global_step}"
@@ -210,21 +222,17 @@ class TreeTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        self._staging = staging
-        try:
-            with writing(run / name):
-                super()._save_checkpoint(model, trial)
-        finally:
-            self._staging = None
-        if self.state.best_model_checkpoint == str(staging / name):
-            self.state.best_model_checkpoint = str(run / name)
-        # Rank 0 has seen the folder; on another machine it may appear later.
-        self.state.best_model_checkpoint = self._ranks.agreed(self.state.best_model_checkpoint)
-        self.accelerator.wait_for_everyone()
+        with self._saving(staging, run / name):
+            super()._save_checkpoint(model, trial)
+            if self.state.best_model_checkpoint == str(staging / name):
+                self.state.best_model_checkpoint = str(run / name)
+            # Rank 0 has seen the folder; on another machine it may appear later.
+            self.state.best_model_checkpoint = self._ranks.agreed(self.state.best_model_checkpoint)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self.state.save_to_json(str(staging / name / "trainer_state.json"))
+                put_in_place(staging / name, run / name)
         if self.args.should_save:
-            self.state.save_to_json(str(staging / name / "trainer_state.json"))
-            put_in_place(staging / name, run / name)
-            shutil.rmtree(staging)
             rotate_checkpoints(
                 str(run),
                 save_total_limit=self._settings.keep_checkpoints,

@@ -238,9 +238,12 @@ def _save(trainer: TreeTrainer, base: LoadedModel, target: Path, *, first: bool)
     unfinished = target.with_name(f".{target.name}.part")
     if first:
         shutil.rmtree(unfinished, ignore_errors=True)
-    with writing(target):
-        trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
-    if first:
+    try:
         with writing(target):
-            base.tokenizer.save_pretrained(unfinished)
-        put_in_place(unfinished, target)
+            trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
+            if first:
+                base.tokenizer.save_pretrained(unfinished)
+                put_in_place(unfinished, target)
+    finally:
+        if first:
+            shutil.rmtree(unfinished, ignore_errors=True)
