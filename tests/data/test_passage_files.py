@@ -330,6 +330,15 @@ def test_a_row_of_parquet_that_python_cannot_hold_costs_no_other_row(tmp_path):
     assert [(row["line"], row["reason"]) for row in quarantine.rows] == [(2, "not UTF-8, or a date out of range")]
 
 
+def test_a_mark_without_offsets_is_the_next_place_of_its_short_form():
+    text = "RA at rest, RAs seen, ra again; CTRA"
+    rows = [{"short_form": "RA", "long_form": name} for name in ("room air", "right atrium")]
+    with tempfile.TemporaryDirectory() as folder:
+        path = written(Path(folder), json.dumps({"id": "a", "text": text, "mentions": rows}), "notes.jsonl")
+        [passage] = read_passages(path, INVENTORY)
+    assert [(m.start, m.end, m.long_form) for m in passage.mentions] == [(0, 2, "room air"), (12, 15, "right atrium")]
+
+
 def test_parquet_without_the_columns_names_the_missing_one(tmp_path):
     pl.DataFrame({"id": ["a"], "body": ["pain in RA"]}).write_parquet(tmp_path / "rows.parquet")
     with pytest.raises(TooManyBadRows, match=r"rows\.parquet, row 1: missing field 'text'"):

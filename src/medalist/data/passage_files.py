@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from .inventory import Inventory
 from .inventory_files import holds_casi
 from .passages import Mention, Passage
 from .rows import Quarantine, json_records, parquet_records, record_id
-from .sources import casi, gladis, medal
+from .sources import casi, gladis, medal, spreadsheet
 from .spelling import tidy
 
 _MENTION_SCHEMA = pa.struct(
@@ -29,9 +31,11 @@ PARQUET_SCHEMA = pa.schema(
 
 
 def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
-    """Read marked passages from MeDAL's CSV, JSON Lines, Parquet, CASI or GLADIS.
+    """Read marked passages from JSON Lines, Parquet, a CSV of marks (`sources.spreadsheet`) or MeDAL's, CASI, GLADIS.
 
-    All but Parquet may be gzipped (`.gz`), and MeDAL's CSV may also be in a `.zip`.
+    All but Parquet may be gzipped (`.gz`), and MeDAL's CSV may also be in a `.zip`. A mention that names its short form
+    needs no offsets: the first one of a short form marks the first place where it stands in the text, the second one
+    the second place, and so on.
 
     Args:
         path: the file; its name determines the format, and a `.txt` is CASI if its first line is a CASI row.
@@ -49,6 +53,8 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         passages = list(_from_records(path, parquet_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".jsonl", ".jsonl.gz")):
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
+    elif name.endswith((".csv", ".csv.gz")) and spreadsheet.is_marked_notes(path):
+        passages = list(_from_marks(path, inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
         passages = medal.read_rows(path, inventory, quarantine)
     elif name.endswith((".txt", ".txt.gz")) and holds_casi(path):
@@ -123,7 +129,8 @@ def _from_records(
             given = record.get("mentions") or []
             if not isinstance(given, list) or not all(isinstance(raw, dict) for raw in given):
                 raise ValueError("mentions must be a list of objects with start, end and long_form")
-            mentions = sorted((_read_mention(text, raw, inventory) for raw in given), key=lambda m: m.start)
+            place = _Places(text)
+            mentions = sorted((_read_mention(text, place(raw), inventory) for raw in given), key=lambda m: m.start)
             passage = Passage(
                 id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
             )
@@ -134,6 +141,49 @@ def _from_records(
         else:
             seen.add(identifier)
             yield passage
+
+
+def _from_marks(path: Path, inventory: Inventory, quarantine: Quarantine) -> Iterator[Passage]:
+    """The notes of a table of marks; a mark that cannot be read is quarantined, and the note's others are kept."""
+    for identifier, text, rows in spreadsheet.marked_notes(path, quarantine):
+        place, mentions = _Places(text), list[Mention]()
+        for line, raw in rows:
+            try:
+                mention = _read_mention(text, place(raw), inventory)
+                if any(mention.start < other.end and other.start < mention.end for other in mentions):
+                    raise ValueError(f"the mark {mention.start}-{mention.end} overlaps that of an earlier row")
+            except KeyError as error:
+                quarantine.add(path, line, f"missing field {error}")
+            except ValueError as error:
+                quarantine.add(path, line, str(error))
+            else:
+                key = inventory.key(mention.short_form) or mention.short_form  # a row may have "RAs", as the text has
+                mentions.append(replace(mention, short_form=key))
+        mentions.sort(key=lambda mention: mention.start)
+        yield Passage(id=identifier, text=text, mentions=tuple(mentions), source=path.stem)
+
+
+class _Places:
+    """Finds where the mentions of a text stand that name their short form and have no offsets."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._used = text, Counter[str]()
+
+    def __call__(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The mention with its offsets; those that have them are left alone."""
+        short_form = raw.get("short_form")
+        if not isinstance(short_form, str) or not short_form or "start" in raw or "end" in raw:
+            return raw
+        word = rf"(?<!\w){re.escape(short_form)}(?:['’]?s)?(?!\w)"
+        places = list(re.finditer(word, self._text)) or list(re.finditer(word, self._text, re.IGNORECASE))
+        number = self._used[short_form]
+        self._used[short_form] += 1
+        if not places:
+            raise ValueError("the short form does not stand in the text")
+        if number >= len(places):
+            raise ValueError("the short form is marked more often than it stands in the text")
+        start, end = places[number].span()
+        return {**raw, "start": start, "end": end}
 
 
 def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Mention:

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from medalist.data.inventory import Inventory
+from medalist.data.passage_files import read_passages
+from medalist.data.passages import Mention
+from medalist.data.rows import Quarantine
+
+INVENTORY = Inventory.of([("RA", "right atrium", 2, None), ("CT", "computed tomography", 5, None)])
+
+
+def test_a_spreadsheet_has_a_row_for_each_marked_short_form(tmp_path):
+    content = (
+        "note_id;ward;note_text;short_form;long_form;start;end\n"
+        '7;A;"RA 1; RAs";RA;room air;;\n'
+        '7;A;"RA 1; RAs";RAs;right atrium;6;9\n'
+        '7;A;"RA 1; RAs";RA;;;\n'  # no answer, no mark
+        "8;A;a ct today;CT;computed tomography;;\n"
+        "9;A;nothing here;;;;\n"
+    )
+    quarantine = Quarantine(limit=1)
+    path = tmp_path / "marked.csv"
+    path.write_bytes(content.encode("utf-16"))
+    first, second, third = read_passages(path, INVENTORY, quarantine)
+    assert [(first.text[m.start : m.end], m.short_form, m.long_form) for m in first.mentions] == [
+        ("RA", "RA", "room air"),
+        ("RAs", "RA", "right atrium"),
+    ]
+    assert (second.id, second.mentions) == (
+        "8",
+        (Mention(start=2, end=4, short_form="CT", long_form="computed tomography"),),
+    )
+    assert (third.text, third.mentions, quarantine.rows) == ("nothing here", (), [])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a,on XA,RA,room air,", "the short form does not stand in the text"),
+        ("a,on XA,RA", "3 columns instead of 5"),
+        ("a,,RA,room air,", "empty text"),
+        ("b0,on CT,CT,computed tomography,", "an earlier row with this id has another text"),
+        ("b0,on RA,RA,room air,", "the short form is marked more often than it stands in the text"),
+        ("b0,on RA,RA,room air,3", "missing field 'end'"),
+    ],
+)
+def test_a_bad_row_of_a_spreadsheet_is_set_aside_by_itself(tmp_path, row, reason):
+    rows = ["id,text,short_form,long_form,start", *(f"b{n},on RA,RA,room air," for n in range(20)), row]
+    quarantine = Quarantine()
+    path = tmp_path / "marked.csv"
+    path.write_text("\n".join(rows))
+    passages = read_passages(path, INVENTORY, quarantine)
+    assert [(p.id, len(p.mentions)) for p in passages if p.id != "a"] == [(f"b{n}", 1) for n in range(20)]
+    assert [(found["line"], found["reason"]) for found in quarantine.rows] == [(22, reason)]
