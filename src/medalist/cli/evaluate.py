@@ -54,7 +54,8 @@ def evaluate(
     """
     from ..runs.evaluate import evaluate_base, evaluate_run
     from ..runs.held_out import HeldOut
-    from ..runs.reader import READER, evaluate_reader
+    from ..runs.reader import evaluate_reader
+    from ..runs.reader_run import READER
     from ..runs.run import is_run, open_run
     from .result_tables import metrics_tables
 

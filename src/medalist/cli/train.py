@@ -21,7 +21,8 @@ def train(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Tune a run further: start from its weights, with its recipe unless you name another.",
+            help="Tune a run further: start from its weights, with its recipe unless you name another. reader: the "
+            "model that comes with the package.",
         ),
     ] = None,
     data: Annotated[
@@ -41,7 +42,7 @@ def train(
     -m medalist train RECIPE`; training.parallel says how they share the training.passages_per_step passages of a step.
 
     Examples: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`,
-    `medalist train --from runs/demo --data notes.jsonl --inventory glossary.csv`
+    `medalist train --from reader --data marked.csv --inventory glossary.csv`
     """
     if recipe is None and parent is None:
         raise typer.BadParameter("Name a recipe, or a run with --from RUN")

@@ -12,6 +12,7 @@ from ..models.load import LoadedModel
 from ..tools.files import can_write
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration
+from .parents import parent_of
 from .run import Run
 
 UNCALIBRATED = (
@@ -32,7 +33,8 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         The calibration. None for a run on choice questions, before training has finished, and where the validation
         data is gone or too small, which is said.
     """
-    if run.calibration is not None or run.tuned is None or not run.inventory.senses:
+    inherited = run.calibration is not None and _is_parents(run)
+    if (run.calibration is not None and not inherited) or run.tuned is None or not run.inventory.senses:
         return run.calibration
     prepared = run.prepared()
     if prepared is None:
@@ -51,6 +53,9 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         )
         cases = make_cases(items, scores, run.inventory)
         missing = too_few([case.item for case in cases])  # some may not fit the model's window
+    if missing is not None and inherited:
+        _say_once(f"{run.folder} keeps the reader's calibration, with too little validation data ({missing})")
+        return run.calibration
     if missing is not None:
         _say_once(f"{run.folder} is not calibrated, with too little validation data ({missing}); {UNCALIBRATED}")
         return None
@@ -61,6 +66,12 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
     if can_write(run.folder):
         found.write(run.folder / CALIBRATION_FILE)
     return found
+
+
+def _is_parents(run: Run) -> bool:
+    """Whether a run has the calibration that it began with, the reader's."""
+    parent = parent_of(run)
+    return parent is not None and parent.calibration == run.calibration
 
 
 @cache

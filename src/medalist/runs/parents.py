@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.kinds import listed_spelling
 from ..data.passages import Passage
@@ -18,8 +19,9 @@ from ..data.splits import shared_passages
 from ..models.base import BaseIdentity, weights_sha256
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from ..tools.progress import say
+from .reader_run import FURTHER, READER, is_reader, open_parent
 from .records import ParentRecord
-from .run import Run, is_run, open_run
+from .run import Run, is_run
 
 RATE = 0.5
 """The default learning rate, as a fraction of the parent's. The parent's schedule ended at zero, and returning to the
@@ -38,7 +40,7 @@ def further_recipe(
     How the parent's data was read, split and limited does not apply to the file, so those settings are the defaults.
 
     Args:
-        parent: folder of a trained run.
+        parent: folder of a trained run, or `reader`, the one that comes with the package.
         data: marked passages; or plain texts, with the override `data.substitution.mode=mended`.
         inventory: a glossary whose senses are offered alongside the parent's.
         overrides: such as `name=mine`; by default, the name combines those of the parent and the file.
@@ -47,13 +49,14 @@ def further_recipe(
         FileNotFoundError: the parent is not a run.
         RecipeError: an override is invalid.
     """
-    run = open_run(Path(parent))
+    run = open_parent(parent)
     values = dump_recipe(run.recipe)
     stem = re.sub(r"[^\w-]+", "-", Path(data).name.split(".")[0])
     values["name"] = f"{run.folder.resolve().name}-{stem}"
     values["model"] |= {"base": run.base.source, "revision": run.base.revision, "parent": str(parent)}
     values["data"] = {"source": "table", "path": str(data), "inventory": None if inventory is None else str(inventory)}
     values["training"] |= {"learning_rate": RATE * run.recipe.training.learning_rate, "max_steps": None}
+    values["training"] |= FURTHER if is_reader(run) else {}
     return parse_recipe(values, overrides, origin=f"the recipe of {parent}")
 
 
@@ -119,7 +122,7 @@ def parent_run(recipe: Recipe) -> Run | None:
     """
     if recipe.model.parent is None:
         return None
-    parent = open_run(Path(recipe.model.parent))
+    parent = open_parent(recipe.model.parent)
     if parent.tuned is None:
         raise RecipeError(
             f"The training of {parent.folder} has not finished; "
@@ -173,9 +176,10 @@ def check_same(run: Run, parent: Run) -> None:
 
 def parent_of(run: Run) -> Run | None:
     """The run that a run started from; None if there was none, or it no longer exists or has been retrained since."""
-    if run.recipe.model.parent is None or not is_run(Path(run.recipe.model.parent)):
+    name = run.recipe.model.parent
+    if name is None or not (name == READER or is_run(Path(name))):
         return None
-    parent = open_run(Path(run.recipe.model.parent))
+    parent = open_parent(name)
     unchanged = parent.tuned is not None and parent_record(parent)["sha256"] == run.record["parent"]["sha256"]
     return parent if unchanged else None
 
@@ -184,7 +188,25 @@ def candidates(parent: Run, own: Inventory | None) -> Inventory:
     """The candidates of a run that is tuned further: the parent's senses and its own."""
     if own is None:
         return parent.inventory
+    if is_reader(parent):
+        own = as_usual(own, parent.inventory)
     return Inventory.merged([parent.inventory, own], f"{parent.folder.resolve().name} + {own.origin}")
+
+
+def as_usual(glossary: Inventory, inventory: Inventory) -> Inventory:
+    """A glossary whose senses without counts are as usual as the commonest that the inventory lists for a short form.
+
+    The reader weighs how usual a sense is, and would hardly ever choose one that was never counted.
+    """
+    usual = {key: max((sense.count for sense in inventory.senses.get(key, ())), default=0) for key in glossary.senses}
+    return Inventory.of(
+        (
+            (key, sense.long_form, sense.count or usual[key], sense.concept)
+            for key, senses in glossary.senses.items()
+            for sense in senses
+        ),
+        glossary.origin,
+    )
 
 
 def senses_as_listed(counted: Iterable[Inventory], inventory: Inventory) -> Inventory:
@@ -202,6 +224,8 @@ def senses_as_listed(counted: Iterable[Inventory], inventory: Inventory) -> Inve
 
 def training_passages(run: Run) -> list[Passage] | None:
     """The passages that a run was trained on, replayed ones included; None if its prepared data is gone."""
+    if is_reader(run):
+        return reader.notes()  # those of its training passages that ship
     prepared = run.prepared()
     return None if prepared is None else [*prepared.passages("train"), *prepared.replayed()]
 

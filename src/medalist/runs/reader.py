@@ -22,10 +22,8 @@ from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import PromptSettings
 from .evaluate import EvaluatedModel, evaluate
 from .held_out import Questions, named_data, read_marked
+from .reader_run import READER
 from .run import is_run
-
-READER = "reader"
-"""What `medalist evaluate` calls it."""
 
 
 def load_reader() -> LoadedModel:

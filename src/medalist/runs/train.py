@@ -19,9 +19,11 @@ from ..models.precision import compute_device
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
 from ..tools.locks import alone_in
 from ..training.ranks import together
+from ..trees.decisions import CALIBRATION_FILE
 from . import parents
 from .card import write_card
 from .prepare import prepare
+from .reader_run import is_reader
 from .run import Run, is_run, load_run_base, load_tuned, open_run, use_threads, write_recipe
 
 _VERSIONED = ("medalist", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
@@ -89,6 +91,8 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
         if recipe.data.source != "choices":
             prepared.inventory.write(folder / "inventory.csv")
             trained.write(folder / "trained_senses.csv")
+        if parent is not None and parent.calibration is not None and is_reader(parent):
+            parent.calibration.write(folder / CALIBRATION_FILE)  # until there is enough validation data for its own
         write_recipe(folder, recipe, record)
     except BaseException:
         _remove_begun(folder)
@@ -180,7 +184,7 @@ def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
         raise
 
 
-_BEGUN = ("recipe.yaml", "inventory.csv", "trained_senses.csv", "log.jsonl")
+_BEGUN = ("recipe.yaml", "inventory.csv", "trained_senses.csv", CALIBRATION_FILE, "log.jsonl")
 """What a run's folder holds before its first checkpoint."""
 
 

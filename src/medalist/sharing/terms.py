@@ -15,7 +15,8 @@ from ..data.embedded import clinical, sample
 from ..data.inventory_files import is_glossary
 from ..evaluation.results import DataAbout
 from ..recipe import DataSettings, dump_recipe
-from ..runs.run import Run, is_run, open_run
+from ..runs.reader_run import READER, open_parent
+from ..runs.run import Run, is_run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +65,10 @@ def terms_of_run(run: Run) -> Terms:
     if parent is None or terms.weights:
         return terms
     folder = dump_recipe(run.recipe)["model"].get("parent")
-    if folder is None or not is_run(Path(folder)):
+    if folder is None or not (folder == READER or is_run(Path(folder))):
         reason: str | None = f"it was tuned further from {parent['name']}, which is missing, so it cannot be checked"
         return Terms(weights=reason, words=reason)
-    inherited = terms_of_run(open_run(Path(folder)))
+    inherited = terms_of_run(open_parent(folder))
     return Terms(weights=inherited.weights, words=terms.words or inherited.words)
 
 

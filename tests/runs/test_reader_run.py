@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from medalist.data.embedded import reader
+from medalist.data.inventory import Inventory
+from medalist.models import base as models
+from medalist.models.base import BaseIdentity, weights_sha256
+from medalist.runs import reader_run
+from medalist.runs.calibrate import calibrated
+from medalist.runs.parents import as_usual, further_recipe, training_passages
+from medalist.runs.reader_run import FURTHER, READER, is_reader, open_parent
+from medalist.runs.train import start_run
+from medalist.sharing.terms import terms_of_run
+
+
+@pytest.fixture
+def ward(model_folder, tmp_path, monkeypatch):
+    """A run on two marked notes that begins at the reader, not yet trained; its base is a tiny model."""
+    identity = BaseIdentity(id="tiny", revision=None, source="smollm2-135m", sha256=weights_sha256(model_folder))
+    monkeypatch.setattr(models, "_embedded", lambda: (model_folder, identity))
+    monkeypatch.setattr(reader_run, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    notes = [("1", "SpO2 94% on RA."), ("2", "RA done today.")]
+    rows = "".join(f"{name},{text},RA,risk assessment\n" for name, text in notes)
+    (tmp_path / "marked.csv").write_text("id,text,short_form,long_form\n" + rows)
+    (tmp_path / "glossary.csv").write_text("short_form,long_form\nRA,risk assessment\n")
+    override = ["name=ward", "data.test=0", "data.validation=0"]
+    return start_run(further_recipe(READER, data="marked.csv", inventory="glossary.csv", overrides=override))
+
+
+def test_the_reader_is_a_parent_with_its_adapter_senses_and_calibration(ward):
+    parent = open_parent(READER)
+    assert is_reader(parent) and not is_reader(ward)
+    assert weights_sha256(parent.tuned) == weights_sha256(reader.ADAPTER)
+    assert ward.record["parent"]["name"] == READER and ward.recipe.model.parent == READER
+    assert ward.calibration == parent.calibration is not None
+    assert training_passages(parent) == reader.notes()
+    config = json.loads((reader.ADAPTER / "adapter_config.json").read_text())
+    training = ward.recipe.training
+    assert (training.rank, training.alpha) == (config["r"], config["lora_alpha"])
+    assert {key: getattr(training, key) for key in FURTHER} == FURTHER
+
+
+def test_its_calibration_is_kept_where_there_is_too_little_to_fit_one(ward, capsys):
+    (ward.folder / "adapter").mkdir()
+    assert calibrated(ward, lambda: pytest.fail("nothing is there to score")) == ward.calibration
+    assert "keeps the reader's calibration" in " ".join(capsys.readouterr().err.split())
+
+
+def test_weights_tuned_further_from_it_on_own_notes_are_not_published_unasked(ward):
+    assert terms_of_run(ward).weights is not None
+
+
+def test_a_glossary_without_counts_is_as_usual_as_what_the_reader_lists(ward):
+    assert {sense.long_form: sense.count for sense in ward.inventory.senses["RA"]}["risk assessment"] == 1000
+    counted = as_usual(Inventory.of([("RA", "x", 3, None), ("QQ", "y", 0, None)]), reader.inventory())
+    assert [counted.senses[key][0].count for key in ("RA", "QQ")] == [3, 0]
+
+
+def test_a_run_of_that_name_comes_first(ward, tmp_path):
+    ward.folder.rename(tmp_path / READER)
+    assert open_parent(READER).recipe.name == "ward"
