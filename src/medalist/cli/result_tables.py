@@ -13,6 +13,9 @@ from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, 
 from ..evaluation.shares import Slice, answerers, right, short_name, shown_slices
 from .tables import gain_text, new_table, p_text, share_text, stacked
 
+FEW = 30
+"""Fewer test passages than this say too little, and the output says so."""
+
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     """An evaluation: accuracy by slice, the baselines, then the other measures of each model."""
@@ -88,6 +91,11 @@ def _differences_table(
 def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
     """What was not counted, and caveats about what was; yields nothing if there is nothing to say."""
     counts = metrics["counts"]
+    if counts["choice"] and counts["passages"] < FEW:
+        yield (
+            f"Only {counts['passages']:,} {where} were tested, too few to compare models by: all that is known "
+            "is that the true figures probably lie within the intervals. To test more, mark more, or raise data.test."
+        )
     remarks: list[tuple[int | None, str]] = []
     if metrics["kind"] == "short forms":
         remarks += [
