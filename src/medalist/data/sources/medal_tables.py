@@ -100,8 +100,8 @@ def read_layout(table: Table, lines: Iterator[bytes]) -> Layout:
     if header is None:
         raise ValueError(f"{table} is empty; a MeDAL table begins with {','.join(COLUMNS)}")
     raise ValueError(
-        f"{table} begins with {_header(header)}, not with MeDAL's columns {','.join(COLUMNS)}; marked notes of your own "
-        "need the columns id, text, short_form and long_form"
+        f"{table} begins with {_header(header)}, not with MeDAL's columns {','.join(COLUMNS)}; marked notes of your "
+        "own need the columns id, text, short_form and long_form"
     )
 
 
