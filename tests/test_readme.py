@@ -60,7 +60,7 @@ def after_the_demo(tmp_path_factory, model_folder):
         patch.setattr(models, "_embedded", lambda: (model_folder, identity))
         loading = expander.load_scorer
         # the reader's adapter is of the real model's size
-        patch.setattr(expander, "load_scorer", lambda source, _: loading(source))
+        patch.setattr(expander, "load_scorer", lambda source, _, **options: loading(source, **options))
         patch.chdir(folder)
         (folder / "recipes").symlink_to(ROOT / "recipes")
         values = dump_recipe(demo_recipe(Path("runs")))
