@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ..data.embedded import reader
 from ..data.inventory import Inventory
-from ..models.base import EMBEDDED, cache_folder, find_base, identity_record, weights_sha256
+from ..models.base import EMBEDDED, find_base, identity_record, weights_sha256
 from ..recipe import parse_recipe
 from ..tools.files import writing_folder
+from ..tools.remembered import cache_folder
 from ..trees.decisions import CALIBRATION_FILE
 from .run import Run, is_run, open_run, write_recipe
 
