@@ -111,6 +111,18 @@ def test_products_are_exact_in_float32():
     assert float((linear(rows, weight).double() - exact).abs().max()) < 1e-4
 
 
+def test_products_have_few_numbers_of_rows(both, monkeypatch):
+    """oneDNN keeps the code that it compiles for each: hundreds of megabytes for notes of many lengths."""
+    seen, ours = set(), both[1]
+    monkeypatch.setattr(llama, "linear", lambda rows, weight: seen.add(len(rows)) or linear(rows, weight))
+    for length in range(33, 65):
+        tree = build_tree(list(range(length)), [([7], [[9, 5], [11]])])
+        with torch.inference_mode():
+            score_tree(ours, tree, "sdpa")
+            ours(input_ids=torch.arange(length)[None])
+    assert seen == {32, 64, 96}
+
+
 @pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no instructions for bfloat16")
 def test_in_bfloat16_only_the_products_of_the_layers_are_rounded(both):
     """So scores stay close, and the vocabulary's logits, of which bfloat16 keeps eight bits, are float32."""

@@ -29,6 +29,8 @@ from .model_folder import weight_files
 PART = 96
 """Most nodes of a part."""
 _INTEL_OR_AMD = platform.machine() in ("x86_64", "AMD64")
+ROWS = 32
+"""Products have a multiple of this many rows: oneDNN compiles code for each number of rows, and keeps it."""
 _ONEDNN = _INTEL_OR_AMD and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # untyped in torch
 
 
@@ -115,17 +117,26 @@ class Llama:
     def __call__(self, input_ids: Tensor, *, use_cache: bool = False) -> SimpleNamespace:
         """Logits ``[B, N, V]`` of plain sequences ``[B, N]``, by PyTorch's causal attention: the reference of trees."""
         assert not use_cache
-        hidden = [self._hidden(row, torch.arange(len(row)), None) for row in input_ids]
-        return SimpleNamespace(logits=linear(self._normed(torch.stack(hidden), self._norm), self._vocabulary))
+        logits = [self._logits(self._hidden(row, torch.arange(len(row)), None)) for row in input_ids]
+        return SimpleNamespace(logits=torch.stack(logits))
 
     def tree_logits(self, one: TreePass) -> Tensor:
         """As `scoring.tree_logits`, ``[K, V]``."""
         parts = Parts.of(one.subtree_end[0])
         hidden = self._hidden(one.token_ids[0], one.depth[0], parts)
-        return linear(self._normed(hidden[one.wanted], self._norm), self._vocabulary)
+        return self._logits(hidden[one.wanted])
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """``[N, V]`` float32 of the last layer's ``[N, hidden]``."""
+        return linear(self._normed(_filled(hidden), self._norm), self._vocabulary)[: len(hidden)]
 
     def _hidden(self, token_ids: Tensor, positions: Tensor, parts: Parts | None) -> Tensor:
         """``[N, hidden]`` before the last norm; without parts, causal attention."""
+        count = len(token_ids)
+        token_ids, positions = (
+            _filled(token_ids),
+            _filled(positions),
+        )  # the rows after the last node see and give nothing
         angles = positions[:, None].float() * self._frequencies
         turn = (angles.cos().repeat(1, 2)[:, None], angles.sin().repeat(1, 2)[:, None])
         hidden = F.embedding(token_ids, self._embeddings)
@@ -133,7 +144,7 @@ class Llama:
             hidden = hidden + linear(self._attended(block, hidden, turn, parts), block.output)
             gate, up = linear(self._normed(hidden, block.before_mlp), block.gate_up).chunk(2, -1)
             hidden = hidden + linear(F.silu(gate).mul_(up), block.down)
-        return hidden
+        return hidden[:count]
 
     def _attended(self, block: _Block, hidden: Tensor, turn: tuple[Tensor, Tensor], parts: Parts | None) -> Tensor:
         """Attention's output before its last product, ``[N, H D]``."""
@@ -152,6 +163,12 @@ class Llama:
 
     def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
         return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + self._eps) * weight
+
+
+def _filled(rows: Tensor) -> Tensor:
+    """Rows of zeros added, up to a multiple of `ROWS`."""
+    missing = -len(rows) % ROWS
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _turned(rows: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -230,7 +247,7 @@ class Parts:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attention of ``query[N, H, D]`` to ``key[N, G, D]`` and ``value[N, G, D]``: ``[N, H, D]``."""
-        found = torch.empty_like(query, memory_format=torch.contiguous_format)
+        found = torch.zeros_like(query, memory_format=torch.contiguous_format)
         key_above, value_above = (each[self.upper].transpose(0, 1)[None] for each in (key, value))
         if len(self.upper):
             found[self.upper] = _sdpa(query[self.upper][None], key_above, value_above, self.upper_mask[None, None])[0]
