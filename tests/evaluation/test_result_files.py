@@ -134,6 +134,8 @@ def test_a_slice_that_says_nothing_new_or_has_few_questions_is_not_shown():
         ("bag of words, else majority", "bag of words"),
         ("prior alone (uniform: no counts)", "uniform prior"),
         ("prior alone", "prior alone"),
+        ("copy, else prior alone", "copy or prior"),
+        ("copy, else first listed sense", "copy"),
         ("base", "base"),
     ],
 )

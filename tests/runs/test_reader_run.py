@@ -10,6 +10,7 @@ from medalist.models import base as models
 from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.runs import reader_run
 from medalist.runs.calibrate import calibrated
+from medalist.runs.evaluate import _has_test
 from medalist.runs.parents import as_usual, further_recipe, training_passages
 from medalist.runs.reader_run import FURTHER, READER, is_reader, open_parent
 from medalist.runs.train import start_run
@@ -48,6 +49,11 @@ def test_its_calibration_is_kept_where_there_is_too_little_to_fit_one(ward, caps
     (ward.folder / "adapter").mkdir()
     assert calibrated(ward, lambda: pytest.fail("nothing is there to score")) == ward.calibration
     assert "keeps the reader's calibration" in " ".join(capsys.readouterr().err.split())
+
+
+def test_that_it_has_no_test_data_is_said_with_what_to_do(ward, capsys):
+    assert not _has_test(open_parent(READER))
+    assert "evaluate with --data clinical-development" in " ".join(capsys.readouterr().err.split())
 
 
 def test_weights_tuned_further_from_it_on_own_notes_are_not_published_unasked(ward):

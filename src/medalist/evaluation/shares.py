@@ -81,9 +81,11 @@ def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
 
 
 def short_name(answerer: str) -> str:
-    """A baseline's name in a table: "copy" for "copy, else majority (training counts)"."""
+    """A baseline's name in a table: "copy" for "copy, else majority (training counts)"; no two have the same."""
     if "(uniform" in answerer:
         return "uniform prior"
+    if answerer == "copy, else prior alone":  # stands beside the other
+        return "copy or prior"
     return answerer.partition(" (")[0].partition(", else ")[0]
 
 

@@ -43,6 +43,7 @@ from .calibrate import calibrated
 from .card import write_card
 from .held_out import OWN_TEST, HeldOut, Questions, held_out, named_data, read_marked
 from .parents import parent_of
+from .reader_run import is_reader
 from .reading import load_inventory
 from .run import Run, load_run_base, load_tuned, use_threads
 
@@ -131,6 +132,12 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
 
 def _has_test(run: Run) -> bool:
     """Whether the test split of a run's data still exists and is not empty."""
+    if is_reader(run):
+        say(
+            "The reader has no test data of its own, so what tuning lost elsewhere is not measured: evaluate with "
+            "--data clinical-development to see it"
+        )
+        return False
     prepared = run.prepared()
     if prepared is None:
         say(f"The data of {run.folder} no longer exists, so what was lost on it cannot be measured")
