@@ -41,7 +41,9 @@ def tiny(loaded, monkeypatch):
     monkeypatch.setattr(
         Expander,
         "load",
-        lambda model=None, *, revision=None, any_case=None, **options: Expander(loaded, INVENTORY, **options),
+        lambda model=None, *, revision=None, dtype=None, any_case=None, **options: Expander(
+            loaded, INVENTORY, **options
+        ),
     )
     return Expander(loaded, INVENTORY)
 

@@ -208,9 +208,10 @@ def plain_config(path: Path) -> dict[str, Any]:
     allowed = {known} if isinstance(known, str) else set(known or ())
     if not allowed or not isinstance(named, list) or len(named) != 1 or named[0] not in allowed:
         raise ModelError(f"{path} does not describe a causal language model of transformers' own. {_REMEDY}")
-    check_settings(path, found)
     keys = {key for key in CONFIG_MAPPING[kind]().to_dict() if not key.startswith("_")} | {*_OLDER}
-    return {key: value for key, value in found.items() if key in keys and key != "auto_map"}
+    kept = {key: value for key, value in found.items() if key in keys and key != "auto_map"}
+    check_settings(path, kept)
+    return kept
 
 
 def plain_settings(path: Path) -> dict[str, Any]:
