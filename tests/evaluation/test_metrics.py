@@ -105,8 +105,30 @@ def test_interval_is_wider_when_questions_cluster_in_passages():
 def test_share_of_chosen_questions_counts_only_those():
     bootstrap = PassageBootstrap([7, 7, 9, 9], resamples=500)
     chosen = bootstrap.share(np.array([True, True, False, True]), np.array([True, True, False, False]))
-    assert chosen == Estimate(1.0, 1.0, 1.0, 2)
-    assert chosen.record() == {"value": 1.0, "low": 1.0, "high": 1.0, "count": 2}
+    assert chosen == Estimate(1.0, 0.025, 1.0, 2)
+    assert chosen.record() == {"value": 1.0, "low": 0.025, "high": 1.0, "count": 2}
+
+
+@pytest.mark.parametrize(("passages", "low"), [(1, 0.025), (2, 0.025**0.5), (54, 0.934)])
+def test_answers_that_are_all_right_or_all_wrong_have_the_exact_interval_of_as_many_passages(passages, low):
+    """Every resample is the same, but three right of three do not show that all are."""
+    bootstrap = PassageBootstrap([n // 2 for n in range(2 * passages)], resamples=50)
+    right, wrong = np.ones(2 * passages), np.zeros(2 * passages)
+    assert bootstrap.share(right) == Estimate(1.0, pytest.approx(low, abs=5e-4), 1.0, 2 * passages)
+    assert bootstrap.share(wrong) == Estimate(0.0, 0.0, pytest.approx(1 - low, abs=5e-4), 2 * passages)
+
+
+@pytest.mark.parametrize(("passages", "p"), [(1, 1.0), (2, 0.5), (5, 0.0625), (6, 0.03125), (20, 2 / 101)])
+def test_few_passages_have_no_smaller_p_value_than_the_sign_flip_test(passages, p):
+    """Passages on which both are the same do not count, and questions of one passage count as one."""
+    bootstrap = PassageBootstrap([n // 2 for n in range(2 * passages)] + [99], resamples=100)
+    before, after = np.zeros(2 * passages + 1), np.array([1.0] * 2 * passages + [0.0])
+    chosen = np.arange(2 * passages + 1) < 2 * passages
+    for sign in (1, -1):
+        gain, found = bootstrap.difference(sign * before, sign * after, chosen)
+        assert found == pytest.approx(p)
+        assert (min(gain.low, gain.high) <= 0 <= max(gain.low, gain.high)) == (p > 0.05)
+        assert gain.value == sign
 
 
 def test_share_of_no_questions_is_none():

@@ -178,7 +178,7 @@ def test_free_answers_are_judged_one_by_one():
 
 def test_perplexity_is_worse_when_it_rises():
     def model(value):
-        return module._Measured(answers=[], dangerous={}, elsewhere={}, english=np.full(5, np.log(value)))
+        return module._Measured(answers=[], dangerous={}, elsewhere={}, english=np.full(12, np.log(value)))
 
     row = module._perplexity_row({"base": model(20.0), "tuned": model(25.0)}, 100)
     assert (row["base"]["value"], row["tuned"]["value"]) == (pytest.approx(20), pytest.approx(25))

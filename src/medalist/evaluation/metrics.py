@@ -46,6 +46,11 @@ class Estimate:
 class PassageBootstrap:
     """Resamples whole passages, since questions about one passage are not independent (percentile method, 95 %).
 
+    Few passages say less than resamples of them, in two cases. If all answers are right, or all are wrong, so are those
+    of every resample; the interval is then the exact binomial one for as many passages (Clopper and Pearson 1934). And
+    no p value is below the least one of the exact sign-flip test, 2 ** (1 - n) with n passages on which the answers
+    differ; where that is above 0.05, the interval of the difference includes 0.
+
     Args:
         passage: ``[M]``, the passage that each question is about, as any integers.
         resamples: R.
@@ -66,12 +71,17 @@ class PassageBootstrap:
         return means
 
     def share(self, correct: Bools | Floats, chosen: Bools | None = None) -> Estimate | None:
-        """Mean of ``correct[M]`` over the chosen questions, with its interval; None if there are none."""
+        """Mean of ``correct[M]``, 0 to 1, over the chosen questions, with its interval; None if there are none."""
         chosen = np.ones(len(self._group), dtype=bool) if chosen is None else chosen
         if not chosen.any():
             return None
         values = np.asarray(correct, dtype=float)
         low, high = np.quantile(self._means(values, chosen), [0.025, 0.975])
+        farthest = 0.025 ** (1 / len(np.unique(self._group[chosen])))
+        if (values[chosen] == 1).all():
+            low = farthest
+        elif (values[chosen] == 0).all():
+            high = 1 - farthest
         return Estimate(float(values[chosen].mean()), float(low), float(high), int(chosen.sum()))
 
     def macro_f1(self, gold: Integers, answer: Integers, *, labels: int) -> Estimate:
@@ -102,7 +112,7 @@ class PassageBootstrap:
         """Paired difference after minus before, with its interval and two-sided p value; None if nothing is chosen.
 
         The p value is twice the smaller share of resamples at or beyond zero, with one added to each count (Davison and
-        Hinkley 1997), so it is never 0.
+        Hinkley 1997), so it is never 0; or, on few passages, the least value of the sign-flip test.
         """
         chosen = np.ones(len(self._group), dtype=bool) if chosen is None else chosen
         if not chosen.any():
@@ -111,7 +121,11 @@ class PassageBootstrap:
         means = self._means(gain, chosen)
         low, high = np.quantile(means, [0.025, 0.975])
         tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-        p = min(1.0, 2 * (tail + 1) / (len(means) + 1))
+        differ = np.count_nonzero(np.bincount(self._group, weights=gain * chosen, minlength=self._passages))
+        least = min(1.0, 2.0 ** (1 - differ))
+        p = min(1.0, max(least, 2 * (tail + 1) / (len(means) + 1)))
+        if least > 0.05:
+            low, high = min(low, 0.0), max(high, 0.0)
         return Estimate(float(gain[chosen].mean()), float(low), float(high), int(chosen.sum())), p
 
 
