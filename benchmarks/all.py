@@ -26,9 +26,9 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 SIZES = ("full", "quick", "least")
 SCRIPTS: dict[str, tuple[str, str, str]] = {
     "training": (
-        "--control",
+        "--control --tries 1 --repeats 2 --by-mentions 1 2 4 8 16",
         "--control --passages 2 --tries 1 --repeats 1",
-        "--control --passages 1 --mentions 2 --tries 1 --repeats 1 --upper-layers 1",
+        "--control --passages 1 --mentions 2 --tries 1 --repeats 1 --upper-layers 1 --by-mentions 1",
     ),
     "scoring": (
         "",
