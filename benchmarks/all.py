@@ -1,7 +1,7 @@
 """Runs each benchmark in its own process and writes docs/benchmarks.md.
 
 python benchmarks/all.py                # all of them, as `make bench` does: three quarters of an hour on 2 cores
-python benchmarks/all.py scoring        # only some; the results are printed, not written
+python benchmarks/all.py scoring data   # only these: their parts of the page are replaced
 python benchmarks/all.py --size quick   # less of each, in minutes: printed (`make bench-quick`)
 python benchmarks/all.py --size least   # does each of them still run? toy sizes, with a random model
 
@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
-from common import BASE_VARIABLE, progress, write_tiny_base
+from common import BASE_VARIABLE, progress, table, write_tiny_base
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
@@ -71,38 +73,71 @@ BY_HAND = {
 """Scripts that are run by hand -> options of their least size; those with `--help` need public data or peers."""
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench`; do not edit. Every ratio comes from one run on one machine, after a check that both sides did
-the same work. Passages are MeDAL-shaped: made from the embedded sample corpus, with 194 words, 4 mentions and 15
-candidates each, as in the official MeDAL sample. The [log](../benchmarks/LOG.md) records what was tried to make it
-faster, and what did not help.
+Written by `make bench`, or part by part by `python benchmarks/all.py NAME`; do not edit. Every ratio comes from one run
+on one machine, after a check that both sides did the same work. Passages are MeDAL-shaped: made from the embedded
+sample corpus, with 194 words, 4 mentions and 15 candidates each, as in the official MeDAL sample. The
+[log](../benchmarks/LOG.md) records what was tried to make it faster, and what did not help.
 "On a GPU" is from a machine that `make bench` does not reach.
 """
 GPU = HERE / "gpu.md"
 """A section written by hand from the results of benchmarks/gpu.py."""
-GOALS = """## Goals, and what limits them
+GOALS = {
+    "training 8x `trl`": (
+        "training speed",
+        "Tokens: the ratio of tokens in rows to tokens in trees limits what sharing can gain (by mentions per "
+        "passage). What exceeds it comes on top: on a CPU, `trl` projects every position onto the vocabulary, "
+        "according to its source code (not profiled). More mentions per passage, or adapting only the upper layers, "
+        "raise the ratio further.",
+    ),
+    "ranking 8x row by row with a KV cache": (
+        "ranking candidates",
+        "Tokens again: with the cache, a mention's candidates do not read the passage again, but each mention still "
+        "reads it once, and its candidates run as a small padded batch. More mentions per passage would raise the "
+        "ratio.",
+    ),
+    "ranking 60x generation": (
+        "ranking candidates",
+        "A token takes about as much computation either way; generation is slow because it reads all weights for each "
+        "token. The ratio grows with the length of the answer, here at most the article's 128 tokens.",
+    ),
+    "75 % of the matmul peak in scoring, 60 % in training": (
+        "efficiency",
+        "Attention takes a large share of the time (figure), because the CPU's kernel also computes pairs of nodes "
+        "that do not attend to each other. The matrix products inside the model stay below the peak (last row of the "
+        "profile's table); elementwise work and dispatch take the rest. Adapters are small products, which are the "
+        "least efficient, so adapting only the upper half does better.",
+    ),
+    "MeDAL's rows within 4x of polars, faster than `datasets`": (
+        "rows in MeDAL's format",
+        "Both convert rows as they are; Medalist writes them twice, to partitions and to shards, and marks each word "
+        "that a row points at.",
+    ),
+}
+"""Goal -> the section with its result, and what limits it."""
+FIGURE = (
+    "![Where the time goes in scoring and training: matrix products, attention, elementwise work, the rest]"
+    "(benchmarks-profile.png)"
+)
 
-![Where the time goes in scoring and training: matrix products, attention, elementwise work, the
-rest](benchmarks-profile.png)
 
-| goal | result | what limits it |
-|---|---|---|
-| training 8x `trl` | first table | Tokens: the ratio of tokens in rows to tokens in trees (first column) limits what
-sharing can gain. The control in the last row shows a gain without sharing, which comes on top: on a CPU, `trl` projects
-every position onto the vocabulary, according to its source code (not profiled). More mentions per passage, or adapting
-only the upper layers, raise the ratio further. |
-| ranking 8x row by row with a KV cache | second table | Tokens again: with the cache, a mention's candidates do not
-read the passage again, but each mention still reads it once, and its candidates run as a small padded batch. More
-mentions per passage would raise the ratio. |
-| ranking 60x generation | second table | A token takes about as much computation either way; generation is slow because
-it reads all weights for each token. The ratio grows with the length of the answer, here at most the article's 128
-tokens. |
-| 75 % of the matmul peak in scoring, 60 % in training | third table | Attention takes a large share of the time
-(figure), because the CPU's kernel also computes pairs of nodes that do not attend to each other. The matrix products
-inside the model stay below the peak (last row of the profile's table); elementwise work and dispatch take the rest.
-Adapters are small products, which are the least efficient, so adapting only the upper half does better. |
-| MeDAL's rows within 4x of polars, faster than `datasets` | rows in MeDAL's format | Both convert rows as they are;
-Medalist writes them twice, to partitions and to shards, and looks up every word and label in Python. |
-"""
+_PART = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
+"""What stands before the part of each script."""
+
+
+def parts_of(page: str) -> dict[str, str]:
+    """The parts of the page by their scripts' names; the last one's ends where what `assembled` adds begins."""
+    _, *pieces = _PART.split(page)
+    found = {name: text.strip() for name, text in zip(pieces[::2], pieces[1::2], strict=True)}
+    return {name: text for name, text in found.items() if name in SCRIPTS}
+
+
+def assembled(parts: Mapping[str, str]) -> str:
+    """The page, with the parts in the order of `SCRIPTS`."""
+    measured = [f"<!-- {name} -->\n\n{parts[name]}" for name in SCRIPTS if name in parts]
+    by_hand = f"<!-- end -->\n\n{GPU.read_text(encoding='utf-8').strip()}"
+    goals = table(["goal", "result", "what limits it"], [[goal, *cells] for goal, cells in GOALS.items()])
+    ends = [by_hand, "## Goals, and what limits them", FIGURE, goals.strip()]
+    return "\n\n".join([INTRODUCTION.strip(), *measured, *ends]) + "\n"
 
 
 def run(script: str, options: str, environment: Mapping[str, str]) -> str:
@@ -156,14 +191,12 @@ def main() -> None:
         parser.error(f"{', '.join(sorted(by_hand))}: run by hand; python benchmarks/NAME.py --help says how")
     with tempfile.TemporaryDirectory() as folder:
         options = {script: SCRIPTS[script][SIZES.index(chosen.size)] for script in chosen.scripts or SCRIPTS}
-        parts = [run(script, told.format(folder=folder), {}) for script, told in options.items()]
-    if chosen.scripts or chosen.size != "full":
+        parts = {script: run(script, told.format(folder=folder), {}) for script, told in options.items()}
+    if chosen.size != "full":
         return
+    today = {name: f"{text}\n\nMeasured on {date.today().isoformat()}." for name, text in parts.items()}
     partial = PAGE.with_suffix(".part")
-    partial.write_text(
-        "\n\n".join([INTRODUCTION.strip(), *parts, GPU.read_text(encoding="utf-8").strip(), GOALS.strip()]) + "\n",
-        encoding="utf-8",
-    )
+    partial.write_text(assembled(parts_of(PAGE.read_text(encoding="utf-8")) | today), encoding="utf-8")
     partial.replace(PAGE)
     print(PAGE)
 

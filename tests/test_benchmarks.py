@@ -95,13 +95,21 @@ def test_the_peak_of_a_real_training_process_is_within_20_percent_of_the_plan(mo
 
 
 def test_every_benchmark_is_run_at_its_least_size_and_the_page_has_those_of_make_bench():
-    from all import BY_HAND, SCRIPTS
+    from all import BY_HAND, SCRIPTS, assembled, parts_of
 
     parts_of_others = {"all", "common", "pubmed_xml"}
     tested_apart = {"gpu"}  # tests/test_gpu_benchmark.py
     written = {path.stem for path in HERE.glob("*.py")} - parts_of_others - tested_apart
     assert written == SCRIPTS.keys() | BY_HAND.keys()
     page = (HERE.parent / "docs/benchmarks.md").read_text(encoding="utf-8")
-    for part in ("## The article, reproduced", "## Ranking candidates", "## Efficiency"):
-        assert part in page
+    parts = parts_of(page)
+    assert list(parts) == list(SCRIPTS)
+    for name, heading in (
+        ("article", "The article, reproduced"),
+        ("scoring", "Ranking candidates"),
+        ("data", "PubMed XML"),
+    ):
+        assert f"## {heading}" in parts[name]
     assert (HERE / "gpu.md").read_text(encoding="utf-8") in page
+    assert page == assembled(parts)
+    assert "## Ranking candidates" not in assembled(parts | {"scoring": "new"})
