@@ -30,6 +30,7 @@ from medalist.data.passages import Mention, Passage
 from medalist.models.adapters import load_adapter
 from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import Recipe, parse_recipe
+from medalist.runs.reader_run import TRAINED
 from medalist.training.batches import Lesson
 from medalist.training.tune import tune
 from medalist.trees.prompt import Encoder
@@ -38,19 +39,7 @@ from medalist.trees.scoring import score_layouts
 RECIPE: dict[str, Any] = {
     "name": "reader",
     "prompt": {"window": 768, "max_nodes": 1024},
-    "training": {
-        "rank": 12,
-        "alpha": 24,
-        "learning_rate": 1.5e-3,
-        "warmup": 0.05,
-        "passages_per_step": 64,
-        "passages_per_pass": 64,
-        "candidates": 12,
-        "likelihood_weight": 0.05,
-        "prior_offset": True,
-        "log_every": 10,
-        "keep_checkpoints": 1,
-    },
+    "training": {**TRAINED, "log_every": 10, "keep_checkpoints": 1},
 }
 CALIBRATION = 40
 """Steps that are trained first, to estimate how many fit into the time."""

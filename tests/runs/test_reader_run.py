@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from medalist.data.embedded import reader
 from medalist.data.inventory import Inventory
@@ -12,7 +14,7 @@ from medalist.runs import reader_run
 from medalist.runs.calibrate import calibrated
 from medalist.runs.evaluate import _has_test
 from medalist.runs.parents import as_usual, further_recipe, training_passages
-from medalist.runs.reader_run import FURTHER, READER, is_reader, open_parent
+from medalist.runs.reader_run import FURTHER, READER, TRAINED, is_reader, open_parent
 from medalist.runs.train import start_run
 from medalist.sharing.terms import terms_of_run
 
@@ -39,6 +41,9 @@ def test_the_reader_is_a_parent_with_its_adapter_senses_and_calibration(ward):
     assert ward.record["parent"]["name"] == READER and ward.recipe.model.parent == READER
     assert ward.calibration == parent.calibration is not None
     assert training_passages(parent) == reader.notes()
+    recipe = yaml.safe_load((Path(__file__).parents[2] / "recipes/reader.yaml").read_text(encoding="utf-8"))
+    assert TRAINED.items() <= recipe["training"].items()
+    assert recipe["prompt"] == {"window": reader.WINDOW, "max_nodes": reader.MAX_NODES}
     config = json.loads((reader.ADAPTER / "adapter_config.json").read_text())
     training = ward.recipe.training
     assert (training.rank, training.alpha) == (config["r"], config["lora_alpha"])

@@ -228,7 +228,7 @@ def json_records(
 
 def _lines(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
     """The lines of a file in UTF-8, whatever its encoding."""
-    marked = marked_encoding(file.peek(4)[:4])  # type: ignore[attr-defined]
+    marked = marked_encoding(file.peek(4)[:4])  # type: ignore[attr-defined]  # a file opened to be read in binary has it
     if (encoding or marked or "utf-8-sig").lower() in ("utf-8", "utf8", "utf-8-sig"):
         yield from long_lines(path, file)
         return

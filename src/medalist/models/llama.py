@@ -282,5 +282,6 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     places = weight_files(folder)
     for name in sorted(set(places.values())):
         with safe_open(folder / name, "pt") as file:
-            weights |= {key: file.get_tensor(key).float() for key in file.keys() if places.get(key) == name}  # noqa: SIM118
+            keys = file.keys()
+            weights |= {key: file.get_tensor(key).float() for key in keys if places.get(key) == name}
     return weights

@@ -16,6 +16,18 @@ from .run import Run, is_run, open_run, write_recipe
 
 READER = "reader"
 """Its name, unless a folder of this name is a run."""
+TRAINED = {
+    "rank": 12,
+    "alpha": 24,
+    "learning_rate": 1.5e-3,
+    "warmup": 0.05,
+    "passages_per_step": 64,
+    "passages_per_pass": 64,
+    "candidates": 12,
+    "likelihood_weight": 0.05,
+    "prior_offset": True,
+}
+"""How its weights were tuned: what `recipes/reader.yaml`, which is not installed, says of that."""
 FURTHER = {"learning_rate": 3e-4, "passages_per_step": 4, "passages_per_pass": 1, "evaluate_every": 10}
 """How it is tuned further: the settings of `recipes/reader.yaml` are for 100,000 passages on a GPU."""
 
@@ -52,17 +64,7 @@ def _written() -> Path:
             "model": {"base": EMBEDDED},
             "prompt": {"window": reader.WINDOW, "max_nodes": reader.MAX_NODES},
             "data": {"source": "text"},
-            "training": {
-                "rank": 12,
-                "alpha": 24,
-                "learning_rate": 1.5e-3,
-                "warmup": 0.05,
-                "passages_per_step": 64,
-                "passages_per_pass": 64,
-                "candidates": 12,
-                "likelihood_weight": 0.05,
-                "prior_offset": True,
-            },
+            "training": TRAINED,
         }
     )
     with writing_folder(folder, keep_if=is_run) as begun:
