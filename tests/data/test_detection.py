@@ -37,6 +37,15 @@ def test_short_forms_are_found_as_whole_words_as_they_are_written(text, expected
     assert found(text) == expected
 
 
+def test_a_value_may_follow_without_a_space_where_something_is_measured():
+    inventory = Inventory.of([(name, "x", 0, None) for name in ("BP", "HR", "wt", "T", "CD", "FEV1", "EF", "MAP")])
+    text = "BP120/80, HR80-90, wt70kg, EF35%, MAP65. T12 and CD4, FEV1 80"
+    expected = ["BP", "HR", "wt", "EF", "MAP", "FEV1"]
+    assert [surface for surface, _ in found(text, inventory=inventory)] == expected
+    assert found("bp120/80", any_case=True, inventory=inventory) == [("bp", "BP")]
+    assert found("BP120x, HR80bpmx, EF1234, BP1.2.3, xBP120/80", inventory=inventory) == []
+
+
 def test_found_short_forms_have_no_answer_yet():
     [mention] = ShortFormFinder(INVENTORY).find("an RA")
     assert (mention.start, mention.end, mention.long_form) == (3, 5, None)

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from medalist.expansion.wording import in_place, with_article
+from medalist.expansion.wording import end_in_place, in_place, with_article
 
 
-def replaced(text: str, short_form: str, long_form: str) -> str:
-    """The text with the short form replaced, its plural s aside the key."""
+def replaced(text: str, short_form: str, long_form: str, key: str | None = None) -> str:
+    """The text with the short form replaced, its plural s aside the key if no other one is given."""
     start = text.index(short_form)
     end = start + len(short_form)
-    article, written = in_place(text, start, end, short_form.removesuffix("s"), long_form)
-    return with_article(text[:start], article) + written + text[end:]
+    key = key or short_form.removesuffix("s")
+    article, written = in_place(text, start, end, key, long_form)
+    return with_article(text[:start], article) + written + text[end_in_place(text, start, end, key) :]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,7 @@ def test_no_word_is_doubled(text, short_form, long_form, expected):
     [
         ("a 45yo man", "yo", "year-old", "a 45 year-old man"),
         ("HR 80", "HR", "heart rate", "Heart rate 80"),
+        ("now BP120/80", "BP", "blood pressure", "now blood pressure 120/80"),
         ("Stable. HR 80", "HR", "heart rate", "Stable. Heart rate 80"),
         ("Stable, HR 80", "HR", "heart rate", "Stable, heart rate 80"),
         ("ok\n Pt well", "Pt", "patient", "ok\n Patient well"),
@@ -73,3 +75,39 @@ def test_no_word_is_doubled(text, short_form, long_form, expected):
 )
 def test_a_number_stands_apart_and_a_sentence_begins_with_a_capital(text, short_form, long_form, expected):
     assert replaced(text, short_form, long_form) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form", "expected"),
+    [
+        ("Seen today: pt. looks well.", "pt", "patient", "Seen today: patient looks well."),
+        ("Two pts. were sent home.", "pts", "patient", "Two patients were sent home."),
+        ("pt. seen, no complaints", "pt", "patient", "patient seen, no complaints"),
+        ("ok so far.\npt. seen", "pt", "patient", "ok so far.\npatient seen"),
+        ("Hx. of falls", "Hx", "history", "History of falls"),
+        ("Wound approx. 5 cm", "approx", "approximately", "Wound approximately 5 cm"),
+        ("told by the pt., who left", "pt", "patient", "told by the patient, who left"),
+        ("(seen with pt.)", "pt", "patient", "(seen with patient)"),
+        ("Well. Seen by the pt. and wife", "pt", "patient", "Well. Seen by the patient and wife"),
+    ],
+)
+def test_the_full_stop_of_a_shortened_word_goes_with_it(text, short_form, long_form, expected):
+    assert replaced(text, short_form, long_form) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form", "key", "expected"),
+    [
+        ("Discussed with pt. Agreed.", "pt", "patient", None, "Discussed with patient. Agreed."),
+        ("Discussed with pt.", "pt", "patient", None, "Discussed with patient."),
+        ("discussed with pt. agreed. home", "pt", "patient", None, "discussed with patient. agreed. home"),
+        ("A walk. " * 15 + "and to pt. agreed", "pt", "patient", None, "A walk. " * 15 + "and to patient agreed"),
+        ("a walk, " * 15 + "and to pt. agreed", "pt", "patient", None, "a walk, " * 15 + "and to patient. agreed"),
+        ("Known copd. seen", "copd", "emphysema", "COPD", "Known emphysema. seen"),
+        ("Known COPD. seen", "COPD", "emphysema", None, "Known emphysema. seen"),
+        ("Give p.o. then", "p.o.", "by mouth", "po", "Give by mouth then"),
+        ("pt.seen", "pt", "patient", None, "patient.seen"),
+    ],
+)
+def test_a_full_stop_that_may_end_the_sentence_stays(text, short_form, long_form, key, expected):
+    assert replaced(text, short_form, long_form, key) == expected

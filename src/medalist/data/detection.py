@@ -21,6 +21,12 @@ _DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.)
 """Letters with full stops between them: "C.O.P.D.", "p.o", "N.S.". Three capitals or more may stand apart, "C. O. P.
 D."; two are too often the end of one sentence and the beginning of the next ("hepatitis B. C. difficile")."""
 _COUNTRY = frozenset({"US", "UK", "USA"})
+_MEASURED = frozenset(
+    """bg bgl bmi bp bs bun crp cvp dbp ef esr gcs hb hct hgb hr ht icp inr lvef map peep plt rr sbp temp uop wbc
+    wt""".split()
+)
+"""Short forms that a value is often written straight behind."""
+_VALUE = re.compile(r"\d{1,3}(?:[./-]\d{1,3})?(?:%|kg|cm|cc|ml|mmHg|bpm)?(?!\w|[./-]\w)", re.IGNORECASE)
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 
@@ -55,7 +61,9 @@ class ShortFormFinder:
         inside = _spans(dotted)
         for last, (length, short_form) in self._automaton.iter(lower(text) if self._any_case else text):
             start, end = last + 1 - length, last + 1
-            if begins_inside_word(text, start) or _clitic(text, start) or not _ends(text, end) or inside(start, end):
+            if begins_inside_word(text, start) or _clitic(text, start) or inside(start, end):
+                continue
+            if not _ends(text, end) and not _before_value(text, end, short_form):
                 continue
             if ". " in short_form and _mixed(text[start:end], short_form):
                 continue
@@ -106,6 +114,11 @@ def _clitic(text: str, start: int) -> bool:
 def _mixed(surface: str, short_form: str) -> bool:
     """Whether "m. CAT" is not M. cat, but the end of a sentence and the beginning of the next one."""
     return surface != short_form and not surface.islower() and not surface.isupper()
+
+
+def _before_value(text: str, end: int, short_form: str) -> bool:
+    """Whether what ends here is measured, and its value follows without a space: "BP120/80", "wt70kg"."""
+    return lower(short_form) in _MEASURED and _VALUE.match(text, end) is not None
 
 
 def _ends(text: str, end: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from .wording import in_place, with_article
+from .wording import end_in_place, in_place, with_article
 
 Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstained", "unlisted"]
 """Where an answer comes from; see `Expansion.evidence`."""
@@ -126,7 +126,7 @@ class ExpandedText(Sequence[Expansion]):
             if (written := _written(self.text, expansion, unsure)) is not None:
                 article, instead = written
                 pieces += [with_article(self.text[at : expansion.start], article), instead]
-                at = expansion.end
+                at = end_in_place(self.text, expansion.start, expansion.end, expansion.key)
         return "".join([*pieces, self.text[at:]])
 
     def to_dict(self) -> dict[str, Any]:
@@ -158,7 +158,8 @@ def _written(text: str, expansion: Expansion, unsure: Unsure) -> tuple[str, str]
         return in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
     if unsure == "leave":
         return None
-    return "", f"{text[expansion.start : expansion.end]} [{expansion.long_form}? {100 * expansion.probability:.0f} %]"
+    end = end_in_place(text, expansion.start, expansion.end, expansion.key)
+    return "", f"{text[expansion.start : end]} [{expansion.long_form}? {100 * expansion.probability:.0f} %]"
 
 
 def _defines(text: str, expansion: Expansion) -> bool:

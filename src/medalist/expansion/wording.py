@@ -22,6 +22,10 @@ _AN = re.compile(
 """What begins with the sound of a vowel: an ulcer, but a unit, a European, a urinary catheter."""
 _LETTERS = re.compile(r"[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))")
 """Letters read by their names, the first of which begins with a vowel: an ST segment, an X-ray."""
+_FULL_STOP = re.compile(r"\.(?=[,;:)\]]|(?P<more>[ \t]+[a-z0-9(]))")
+"""A full stop behind a short form that need not end the sentence."""
+_CAPITALS = re.compile(r"(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]")
+"""A sentence that begins with a capital."""
 _NEAR = 80
 """Characters before and after a short form that are looked at."""
 
@@ -30,7 +34,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     """What takes the place of a short form and of the article before it.
 
     A plural stays one, words that already stand beside the short form are not doubled ("HIV virus"), a number does not
-    stick to it ("45yo"), and a sentence goes on beginning with a capital.
+    stick to it ("45yo", "BP120/80"), and a sentence goes on beginning with a capital.
 
     Args:
         text: the text.
@@ -49,6 +53,8 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     written = _without_next(_without_last(written, before), after)
     if before[-1:].isdigit() and written[:1].isalpha():
         written = f" {written}"
+    if after[:1].isdigit():
+        written = f"{written} "
     if surface[:1].isupper() and written[:2].islower() and written[:2].isalpha() and _BEGINS_SENTENCE.search(before):
         written = written[0].upper() + written[1:]
     article = _ARTICLE.search(before)
@@ -57,6 +63,29 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     given = re.sub(r"\W", "", article[0])
     right = "an" if _AN.match(written) or _LETTERS.match(written) else "a"
     return ("" if given.lower() == right else _as_given(right, given)), written
+
+
+def end_in_place(text: str, start: int, end: int, key: str) -> int:
+    """One past what a long form takes the place of: "pt. seen" becomes "patient seen".
+
+    The full stop of a shortened word goes with it unless it may also end the sentence: where sentences do not begin with
+    capitals, it always may.
+
+    Args:
+        text: the text.
+        start: first character of the short form.
+        end: one past its last.
+        key: the short form without a plural s.
+    """
+    stop = _FULL_STOP.match(text, end)
+    if stop is None or key.isupper() or not text[end - 1].islower() or "." in text[start:end]:
+        return end
+    before = text[max(0, start - _NEAR) : start]
+    if stop["more"] and not _BEGINS_SENTENCE.search(before):
+        near = before if start <= _NEAR else f" {before}"
+        if not _CAPITALS.search(near) and not _CAPITALS.search(text, end + 1, end + _NEAR):
+            return end
+    return end + 1
 
 
 def with_article(before: str, article: str) -> str:

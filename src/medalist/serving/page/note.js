@@ -5,7 +5,7 @@
  * count units, "from" and "to" code points; only the latter leave it, in saved files.
  */
 
-import { inPlace, withArticle } from "./wording.js";
+import { endInPlace, inPlace, withArticle } from "./wording.js";
 
 export const NONE_OF_THESE = "none of these";
 
@@ -106,14 +106,19 @@ function walker(spans) {
   };
 }
 
-/** The article before a short form in the expanded text, "" if it stays, and what takes its place; null if that stays. */
+/**
+ * The article before a short form in the expanded text ("" if it stays), what takes the short form's place, and where the
+ * text goes on; null if the short form stays.
+ */
 export function writtenFor(note, item, unsure = "mark") {
   if (!item.expansion || definesHere(note.text, item)) return null;
   const { key, long_form, sure, probability } = item.expansion;
   const answer = item.answer ? item.answer.longForm : long_form;
   if (answer === null) return null;
-  if (item.answer || sure) return inPlace(note.text, item.start, item.end, key, answer);
-  return unsure === "leave" ? null : ["", `${item.surface} [${answer}? ${wholePercent(probability)} %]`];
+  const end = endInPlace(note.text, item.start, item.end, key);
+  if (item.answer || sure) return [...inPlace(note.text, item.start, item.end, key, answer), end];
+  const surface = note.text.slice(item.start, end);
+  return unsure === "leave" ? null : ["", `${surface} [${answer}? ${wholePercent(probability)} %]`, end];
 }
 
 /** The text with short forms replaced, as `ExpandedText.replaced` does it; what was reviewed counts as sure. */
@@ -124,7 +129,7 @@ export function replaced(note, unsure = "mark") {
     const written = writtenFor(note, item, unsure);
     if (written === null) continue;
     result += withArticle(note.text.slice(at, item.start), written[0]) + written[1];
-    at = item.end;
+    at = written[2];
   }
   return result + note.text.slice(at);
 }

@@ -41,6 +41,7 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
   const buttons = new Map();
   const shown = new Map();
   const all = document.createDocumentFragment();
+  let goesOn = 0;
   for (const piece of piecesOf(note)) {
     const { item } = piece;
     let parent = all;
@@ -55,7 +56,8 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
       parent = buttons.get(item);
       const written = expanded ? writtenFor(note, item, unsure) : null;
       if (written !== null) {
-        const [article, instead] = written;
+        const [article, instead, end] = written;
+        goesOn = end;
         if (isNew) {
           parent.append(instead);
           const before = parent.previousSibling?.lastChild ?? parent.previousSibling;
@@ -65,7 +67,8 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
         continue;
       }
     }
-    parent.append(dressed(piece));
+    const text = piece.text.slice(Math.max(0, goesOn - piece.start));
+    if (text) parent.append(dressed({ ...piece, text }));
   }
   for (const [item, button] of buttons) {
     dress(button, item, shown.get(item));

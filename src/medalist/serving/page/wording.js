@@ -8,6 +8,8 @@ const UNCOUNTED = /(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|
 const SCAN = /(?:imaging|tomography)$/u;
 const AN = /^(?:(?!u[^aeiou\W\d][aeiou]|eu|one\b|once\b)[aeiou]|un[ao]|uni(?:n|m|d)|hour|honest|heir|8|11(?!\d)|18(?!\d))/i;
 const LETTERS = /^[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))/u;
+const FULL_STOP = /^\.(?:(?=[,;:)\]])|(?=([ \t]+[a-z0-9(])))/;
+const CAPITALS = /(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]/;
 const NEAR = 80;
 
 /** The article for the last word before a short form ("" leaves that word), and what takes the short form's place. */
@@ -19,6 +21,7 @@ export function inPlace(text, start, end, key, longForm) {
   if (surface.endsWith("s") && surface.slice(0, -1).toLowerCase() === key.toLowerCase()) written = plural(written);
   written = withoutNext(withoutLast(written, before), after);
   if (/\d$/.test(before) && /^\p{L}/u.test(written)) written = ` ${written}`;
+  if (/^\d/.test(after)) written = `${written} `;
   if (/^\p{Lu}/u.test(surface) && /^\p{Ll}{2}/u.test(written) && BEGINS_SENTENCE.test(before)) {
     written = written[0].toUpperCase() + written.slice(1);
   }
@@ -27,6 +30,23 @@ export function inPlace(text, start, end, key, longForm) {
   const given = article[0].replace(/\W/g, "");
   const right = AN.test(written) || LETTERS.test(written) ? "an" : "a";
   return [given.toLowerCase() === right ? "" : asGiven(right, given), written];
+}
+
+/** One past what a long form takes the place of: with the full stop of "pt." where it only marks a shortened word. */
+export function endInPlace(text, start, end, key) {
+  const stop = FULL_STOP.exec(text.slice(end, end + NEAR));
+  const shortened = /\p{Ll}$/u.test(text.slice(start, end)) && !isUpper(key) && !text.slice(start, end).includes(".");
+  if (!stop || !shortened) return end;
+  const before = text.slice(Math.max(0, start - NEAR), start);
+  if (stop[1] && !BEGINS_SENTENCE.test(before)) {
+    const near = start <= NEAR ? before : ` ${before}`;
+    if (!CAPITALS.test(near) && !CAPITALS.test(text.slice(end + 1, end + NEAR))) return end;
+  }
+  return end + 1;
+}
+
+function isUpper(key) {
+  return key === key.toUpperCase() && key !== key.toLowerCase();
 }
 
 /** Text that ends with an article and white space, with another article in its place. */
