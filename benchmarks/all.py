@@ -1,6 +1,6 @@
 """Runs each benchmark in its own process and writes docs/benchmarks.md.
 
-python benchmarks/all.py                # all of them, as `make bench` does: three quarters of an hour on 2 cores
+python benchmarks/all.py                # all of them, as `make bench` does: 36 minutes on 2 cores
 python benchmarks/all.py scoring data   # only these: their parts of the page are replaced
 python benchmarks/all.py --size quick   # less of each, in minutes: printed (`make bench-quick`)
 python benchmarks/all.py --size least   # does each of them still run? toy sizes, with a random model

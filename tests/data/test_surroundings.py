@@ -69,6 +69,49 @@ def test_ordinary_words_are_left_alone_unless_in_capitals_and_not_when_listed_so
     assert not is_ordinary_word("t 38.2", mention_of("t 38.2", "t", "T"))
 
 
+@pytest.mark.parametrize(
+    ("text", "surface", "short_form"),
+    [
+        ("gave fluids", "gave", "GAVE"),
+        ("Gave fluids", "Gave", "GAVE"),
+        ("dry lips", "lips", "LIP"),
+        ("adjusted odds ratio", "odds", "ODD"),
+        ("sit to stand", "sit", "sit"),
+    ],
+)
+def test_what_is_only_a_word_is_left_alone_unless_somebody_says_what_it_means(text, surface, short_form):
+    mention = mention_of(text, surface, short_form)
+    assert is_ordinary_word(text, mention)
+    assert is_ordinary_word(text, mention, own=True) == (surface != short_form)
+    assert not is_ordinary_word(text.upper(), mention_of(text.upper(), surface.upper(), short_form.upper()))
+
+
+def test_the_plural_of_a_listed_word_is_no_other_word():
+    assert not is_ordinary_word("two exams", mention_of("two exams", "exams", "exam"))
+
+
+def test_letters_and_short_forms_of_running_text_are_no_words():
+    for surface in ("BP", "bp", "T", "vs", "ve"):
+        found = signs(f"seen {surface} today", surface)
+        assert (found.word, found.shouted_word, found.lower_word, found.word_length) == (0, 0, 0, 0)
+    assert signs("BP VS NO LAB VE.", "NO").capitals == 0, "nor among the neighbours"
+
+
+@pytest.mark.parametrize("behind", [" 148/86", ": 4.2", " >65", " = 7", "  .5", " -3", "120"])
+def test_a_value_follows_a_quantity(behind):
+    assert signs(f"now BP{behind} then", "BP").value == 1
+
+
+@pytest.mark.parametrize("behind", [" stable", ", 12 h", " in 2019", ". 3 d", "\n2. then", "\n\n5"])
+def test_a_later_number_is_no_value(behind):
+    assert signs(f"now BP{behind} then", "BP").value == 0
+
+
+def test_a_place_in_a_building_takes_a_letter_and_no_longer_short_form():
+    assert signs("moved to bay C now", "C").numbered == 1
+    assert signs("seen by ward MO now", "MO").numbered == 0
+
+
 @pytest.mark.parametrize("surface", ["MAT", "Sam", "SAM", "TV", "GE", "II", "III", "VIII", "IX", "XII"])
 def test_what_also_has_a_meaning_outside_medicine_is_everyday(surface):
     assert signs(f"sat by {surface} today", surface).everyday == 1
@@ -100,3 +143,25 @@ def test_a_unit_is_one_behind_a_number_and_in_its_own_case():
     for text in ("mg low", "Mg 0.6", "MG in 2019 and mg"):
         assert not is_unit(text, mention_of(text, "mg" if "mg" in text else "Mg"))
     assert not is_unit("4 MG", mention_of("4 MG", "MG"))
+    assert is_unit("pH 7.31", mention_of("pH 7.31", "pH", "PH"))
+
+
+@pytest.mark.parametrize(
+    ("text", "surface", "expected"),
+    [
+        ("7.5 mmol/L", "L", True),
+        ("mcg/kg/min", "kg", True),
+        ("mcg/kg/min", "min", True),
+        ("25 g/L", "L", True),
+        ("2 L/min", "L", True),
+        ("40 mL/h", "h", True),
+        ("2 L NC", "L", False),
+        ("R/L knee", "L", False),
+        ("Hb/L", "L", False),
+        ("mg/MG", "MG", False),
+        ("L/min", "L", False),
+    ],
+)
+def test_a_unit_also_stands_in_a_quotient(text, surface, expected):
+    start = text.rindex(surface)
+    assert is_unit(text, Mention(start=start, end=start + len(surface), short_form=surface.upper())) == expected

@@ -65,7 +65,7 @@ MinProbability = Annotated[
     float | None,
     typer.Option(
         help="Least probability of a sure answer, which --replace writes and which has no question mark. Default: the "
-        "model's own, from which 95 % of its answers were right when it was calibrated (0.78 for the reader); 0.95 for "
+        "model's own, from which 95 % of its answers were right when it was calibrated (0.76 for the reader); 0.95 for "
         "a model without a calibration."
     ),
 ]

@@ -19,9 +19,19 @@ _NAME = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Nurse|Dear|sister|brother|son|daughter|wife|husband|niece|nephew|aunt|uncle)\.?\s+$",
     re.IGNORECASE,
 )
+_LETTERED = re.compile(
+    r"\b(?:bay|beds?|room|ward|wing|zone|block|building|gate|team|cohort|option|appendix|vol\.?|volume|plan|item|gr\.?)\s+$",
+    re.IGNORECASE,
+)
+"""What takes a letter, but may stand before a longer short form: "bay C", but "ward MO"."""
 _ROMAN = re.compile(r"I{2,3}|VI{1,3}|IX|XI{1,3}")
 _NUMBER = re.compile(r"\d\s{0,2}$")
 _UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy s".split())
+_PER = frozenset("L l min h hr d day wk mo".split())
+"""What also is a unit in a quotient: "mg/L", "L/min"."""
+_QUOTIENT = re.compile(
+    rf"(?<![^\W\d])(?:{'|'.join(_UNITS)}|pg|fl|fL|[nµμu]mol|m?I?U|L|l|cells|cfu|copies|beats|breaths|min)/$"
+)
 _WORD = re.compile(r"[A-Za-z'’-]+")
 _REGIONS = frozenset(
     (
@@ -36,12 +46,21 @@ _COMMON = 500
 _EVERYWHERE = 20_000
 """Minimum number of occurrences for a word to be in nearly every sentence, so that it is hardly ever a short form."""
 _ONLY_WORDS = frozenset(
-    """add aid aims aspects bad beam bed blue car cold cuts die eat gap gas got grade him iris led let lot me mid nares
-    nor notes pass pus rat respect rib rice sac send step ten tip top wash""".split()
+    """ache act add aid aims app aspects ass bad beam bed blue burp calm camp car cars clad cold cuts die eat fair
+    fix fret gag gap gas gave got grace grade hale him ice iris led let lift lot maid me mid musk nares nerd net nice
+    nor notes oats odd par pass pee pit poems port pus rat respect rib rice rip rot sac sane send sip sit snag snip step
+    ten tic tip top vain wash""".split()
 )
 """Rarer words that no one means as a short form unless in capitals."""
 _ORDINARY = 50
 """A word with more occurrences in running text than this counts as ordinary."""
+_NO_WORDS = frozenset(
+    """ah al au bp c cm co d de dopa e et g h heme i kb kg l lab labs ll m mg min ml mm mmol n ng nih nov o p q r re s
+    sis sp t v ve vs x y""".split()
+)
+"""What running text has among its words although it is a short form, a unit, a letter or a piece of another word."""
+_VALUE = re.compile(r"[ \t]{0,2}[:=]?[ \t]{0,2}[<>~]?[ \t]?[+-]?\.?\d")
+"""What follows a quantity: "BP 148/86", "K: 4.2", "MAP >65"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +68,7 @@ class Surroundings:
     """Numeric signs, for a linear rule, that a surface form is a short form or only looks like one."""
 
     word: float
-    """Base-10 logarithm of (1 + its count as a lower-case word in running text); 0 if it is not a word."""
+    """Base-10 logarithm of (1 + its count as a lower-case word in running text); 0 if it is not a word, as "bp"."""
     shouted_word: float
     """The same if it is in capitals, else 0."""
     lower_word: float
@@ -69,7 +88,9 @@ class Surroundings:
     """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
     MAT, SAM, TV, GE, III."""
     word_length: float
-    """Its number of characters if it is a word, at most 6, else 0: running text has "pt" and "mg" for words, too."""
+    """Its number of characters if it is a word, at most 6, else 0."""
+    value: float
+    """1 if a number follows at once, as it follows a quantity."""
 
     def values(self) -> tuple[float, ...]:
         """All signs, in the order of `SIGNS`."""
@@ -79,24 +100,43 @@ class Surroundings:
 SIGNS = tuple(field.name for field in fields(Surroundings))
 
 
-def is_ordinary_word(text: str, mention: Mention) -> bool:
+def is_ordinary_word(text: str, mention: Mention, *, own: bool = False) -> bool:
     """Whether a mention is a very common word, not in capitals, and not spelt exactly like the short form.
 
     When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model. A word as
     common as "in" is ruled out even where it is listed so, for inch.
+
+    Args:
+        text: the text.
+        mention: the mention.
+        own: the user or the text itself says what the short form means, so its spelling counts for any rarer word.
     """
     surface = text[mention.start : mention.end]
-    count = reader.word_counts().get(surface.lower(), 0)
     if surface != "a" and not surface[1:].islower():
         return False
-    only_word = count >= _COMMON or surface.lower() in _ONLY_WORDS
-    return count >= _EVERYWHERE or (only_word and surface != mention.short_form)
+    forms = {surface.lower()}
+    if surface[-1] == "s" and not mention.short_form.islower():
+        forms.add(surface[:-1].lower())  # lips, odds
+    count = max(reader.word_counts().get(form, 0) for form in forms)
+    if count >= _EVERYWHERE or (not own and not forms.isdisjoint(_ONLY_WORDS)):
+        return True
+    return (count >= _COMMON or not forms.isdisjoint(_ONLY_WORDS)) and surface != mention.short_form
 
 
 def is_unit(text: str, mention: Mention) -> bool:
-    """Whether a mention is a unit of measurement behind a number, "4 mg", and spelt as one; it needs no expansion."""
-    surface = text[mention.start : mention.end]
-    return surface in _UNITS and bool(_NUMBER.search(text, max(0, mention.start - 12), mention.start))
+    """Whether a mention is a unit of measurement behind a number, "4 mg", or in a quotient, "mmol/L", and spelt as one.
+
+    It needs no expansion. Neither does pH.
+    """
+    surface, start = text[mention.start : mention.end], mention.start
+    numbered = _NUMBER.search(text, max(0, start - 12), start) is not None
+    if surface == "pH" or (surface in _UNITS and numbered):
+        return True
+    if surface not in _UNITS | _PER:
+        return False
+    return _QUOTIENT.search(text, max(0, start - 12), start) is not None or (
+        numbered and text[mention.end : mention.end + 1] == "/"
+    )
 
 
 def surroundings(text: str, mention: Mention) -> Surroundings:
@@ -110,12 +150,13 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         shouted_word=word if surface.isupper() and len(surface) > 1 else 0.0,
         lower_word=word if surface.islower() else 0.0,
         capitals=word * shouting(text, mention),
-        numbered=float(bool(_NUMBERED.search(before))),
+        numbered=float(bool(_NUMBERED.search(before) or (len(surface) == 1 and _LETTERED.search(before)))),
         region=float(region),
         place=float(region and bool(_PLACE.search(before))),
         name=float(bool(_NAME.search(before))),
         everyday=float(is_everyday(surface)),
         word_length=float(min(len(surface), 6)) if word else 0.0,
+        value=float(bool(_VALUE.match(text, mention.end))),
     )
 
 
@@ -131,9 +172,15 @@ def is_everyday(surface: str) -> bool:
     return surface.casefold() in reader.everyday() or bool(_ROMAN.fullmatch(surface))
 
 
+def _count(word: str) -> int:
+    """How often a word occurs in running text; 0 for what only looks like one."""
+    folded = word.lower()
+    return 0 if folded in _NO_WORDS else reader.word_counts().get(folded, 0)
+
+
 def _commonness(surface: str) -> float:
-    return math.log10(reader.word_counts().get(surface.lower(), 0) + 1)
+    return math.log10(_count(surface) + 1)
 
 
 def _is_shouted_word(word: str) -> bool:
-    return word.isupper() and len(word) > 1 and reader.word_counts().get(word.lower(), 0) > _ORDINARY
+    return word.isupper() and len(word) > 1 and _count(word) > _ORDINARY

@@ -99,7 +99,7 @@ class Lexicon:
         found = []
         cut: Sequence[Window] = ()
         for mention in ShortFormFinder(known, any_case=self._any_case).find(text):
-            if is_ordinary_word(text, mention):
+            if is_ordinary_word(text, mention, own=True):
                 continue
             at = bisect_right(starts[mention.short_form], mention.start) - 1
             definition = definitions[mention.short_form][max(at, 0)]
@@ -119,7 +119,7 @@ class Lexicon:
             if no_prose(mention.start, mention.end) or _is_part(text, mention):
                 continue
             ours, listed = self.in_glossary(mention.short_form), self.senses.long_forms(mention.short_form)
-            if (ours or self._skip_words) and is_ordinary_word(text, mention):
+            if (ours or self._skip_words) and is_ordinary_word(text, mention, own=ours):
                 continue
             if not ours and (is_unit(text, mention) or foreign(mention.start, mention.end)):
                 continue
@@ -187,17 +187,20 @@ def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:
 
 
 def _is_part(text: str, mention: Mention) -> bool:
-    """Whether a mention is only a part of something else: the A of "A&B", the x3 of "x3 days"."""
+    """Whether a mention is part of something else: the A of "A&B" or "C-arm", a check box's N, the x3 of "x3 days"."""
     surface = text[mention.start : mention.end]
     if len(surface) == 1 and surface.isalpha():
-        return bool(_JOINED_BEFORE.search(text, max(0, mention.start - 3), mention.start)) or bool(
+        if surface in "YN" and _BOX.search(text, max(0, mention.start - 5), mention.start):
+            return True
+        return bool(_JOINED_BEFORE.search(text, max(0, mention.start - 5), mention.start)) or bool(
             _JOINED_AFTER.match(text, mention.end)
         )
     return bool(_TIMES.fullmatch(surface) and _SPAN_OF_TIME.match(text, mention.end))
 
 
-_JOINED_BEFORE = re.compile(r"\w&$|[A-Z][+-]/$")
-_JOINED_AFTER = re.compile(r"&\w|[+-]/[A-Z][+-]")
+_JOINED_BEFORE = re.compile(r"\w&$|[A-Z][+-]/$|\w-$")
+_JOINED_AFTER = re.compile(r"&\w|[+-]/[A-Z][+-]|-(?!spine\b|sect|collar)\w")
+_BOX = re.compile(r"[\[(] ?[xX]? ?[\])] ?$")
 _TIMES = re.compile(r"[x×]\d{1,2}", re.IGNORECASE)
 _SPAN_OF_TIME = re.compile(
     r"(?:\s?/(?:7|52|12|24)\b|\s(?:d|days?|wks?|weeks?|mos?|months?|h|hrs?|hours?|mins?|yrs?|years?)\b)"

@@ -68,8 +68,8 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
 def end_in_place(text: str, start: int, end: int, key: str) -> int:
     """One past what a long form takes the place of: "pt. seen" becomes "patient seen".
 
-    The full stop of a shortened word goes with it unless it may also end the sentence: where sentences do not begin with
-    capitals, it always may.
+    The full stop of a shortened word goes with it unless it may also end the sentence. Where sentences do not begin
+    with capitals, it always may.
 
     Args:
         text: the text.
