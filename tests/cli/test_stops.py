@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from medalist.cli.app import main
+from medalist.tools.files import replacing
 
 
 @pytest.fixture
@@ -83,6 +84,29 @@ def test_ctrl_c_in_any_command_is_told_in_one_line(notes, said, monkeypatch, cap
 
     monkeypatch.setattr("medalist.runs.run.open_run", interrupted)
     assert told(capsys, "report", "runs/x") == (130, said)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_command_that_is_told_to_end_removes_what_it_began(name, tmp_path, capsys, monkeypatch):
+    number = getattr(signal, name)
+
+    def ended(_):
+        with replacing(tmp_path / "deep/notes"):
+            assert len(list(tmp_path.rglob("*"))) > 1
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("medalist.runs.run.open_run", ended)
+    said = "Interrupted. What is finished is kept: run the same command again."
+    assert told(capsys, "report", "runs/x") == (128 + number, said)
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(number) == signal.SIG_DFL
+    signal.signal(number, signal.SIG_IGN)  # as under nohup
+    try:
+        monkeypatch.setattr("medalist.runs.run.open_run", lambda _: signal.raise_signal(number) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            told(capsys, "report", "runs/x")
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(

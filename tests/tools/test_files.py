@@ -155,28 +155,39 @@ def test_what_is_in_the_way_of_a_folder_and_not_to_be_kept_is_an_error(tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == ["model", "other"]
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_and_what_another_writes_is_not(tmp_path):
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else_is(tmp_path, what):
     target = tmp_path / "notes [a]"
     program = (
-        "import os, sys, pathlib\nfrom medalist.tools.files import writing_folder\n"
-        "with writing_folder(pathlib.Path(sys.argv[1])) as folder:\n"
-        "    (folder / 'text').write_text('private')\n    print(flush=True)\n    sys.stdin.read()\n"
+        "import sys, pathlib\nfrom medalist.tools.files import replacing, writing_folder\n"
+        "with (writing_folder if sys.argv[2] == 'folder' else replacing)(pathlib.Path(sys.argv[1])) as place:\n"
+        "    file = (place / 'text').open('w') if sys.argv[2] == 'folder' else place\n"
+        "    file.write('private')\n    file.flush()\n    print(flush=True)\n    sys.stdin.read()\n"
     )
-    command = [sys.executable, "-c", program, str(target)]
+    command = [sys.executable, "-c", program, str(target), what]
     killed = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     at_work = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     for process in (killed, at_work):
         process.stdout.readline()
     killed.kill()
     killed.wait()
-    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / f".{target.name}.begun-mine").mkdir()
+    theirs = [tmp_path / f".{target.name}.begun-mine/letter", tmp_path / f".{target.name}.begun-list"]
+    theirs.append(tmp_path / f".{target.name}.a1b2c3d4")
+    for path in theirs:
+        path.write_text("the user's own")
+    (tmp_path / f".{target.name}.begun-link").symlink_to(tmp_path / f".{target.name}.begun-mine")
     for left in tmp_path.iterdir():
         os.utime(left, (1, 1))
-    with writing_folder(target):
-        assert len(list(tmp_path.iterdir())) == 2, "that of the process at work, and this one"
+    before = len(list(tmp_path.iterdir()))
+    with writing_folder(target) if what == "folder" else replacing(target):
+        assert len(list(tmp_path.iterdir())) == before, "one is removed, this one is new"
     at_work.communicate(b"")
     assert at_work.returncode == 0
-    assert list(tmp_path.iterdir()) == [target]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        target.name, *(f".{target.name}.{end}" for end in ("begun-mine", "begun-list", "begun-link", "a1b2c3d4")),
+    }  # fmt: skip
+    assert {path.read_text() for path in theirs} == {"the user's own"}
 
 
 def test_folders_and_files_are_for_the_user_alone_under_a_umask_that_says_so(tmp_path):

@@ -9,9 +9,12 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -32,8 +35,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Fine-tune Llama-family models to read medical abbreviations in context, and measure what was gained.\n\n"
     "First time? `medalist demo` runs the whole process on embedded data, without an account or a GPU.",
-    epilog="Exit codes: 0 for success, 1 for an error, which one line explains, 2 for wrong usage, 130 if interrupted. "
-    "`MEDALIST_DEBUG=1` shows an error's traceback.",
+    epilog="Exit codes: 0 for success, 1 for an error, which one line explains, 2 for wrong usage, 130 if interrupted, "
+    "143 if ended by SIGTERM. `MEDALIST_DEBUG=1` shows an error's traceback.",
 )
 _DATA = "Data"
 
@@ -121,13 +124,14 @@ def main(arguments: list[str] | None = None) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
-        return app(arguments)
+        with _ended_by_signals():
+            return app(arguments)
     except (KeyboardInterrupt, SystemExit) as end:
         stop = _interruption(end)
         if stop is None:
             raise
         kept = " ".join(getattr(stop, "__notes__", [])) or FINISHED_IS_KEPT
-        _fail(f"Interrupted. {kept}", 130)
+        _fail(f"Interrupted. {kept}", 128 + (stop.number if isinstance(stop, _Ended) else signal.SIGINT))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
@@ -137,8 +141,40 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(line, 1)
 
 
+class _Ended(KeyboardInterrupt):
+    """A signal other than that of Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing begun is left behind; a second one kills.
+
+    Those that are ignored, as under `nohup`, stay so.
+    """
+
+    def end(number: int, _: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Ended(number)
+
+    numbers: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _interruption(end: BaseException | None) -> KeyboardInterrupt | None:
-    """The Ctrl-C that ended a command; typer makes a silent `SystemExit` of it."""
+    """The Ctrl-C or other signal that ended a command; typer makes a silent `SystemExit` of it."""
     while end is not None and not isinstance(end, KeyboardInterrupt):
         end = end.__cause__ or end.__context__
     return end

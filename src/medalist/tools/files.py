@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import gzip
 import io
 import os
@@ -29,7 +28,7 @@ LONGEST_NAME = 225
 RESULT_BYTES = 1_000_000
 """Room to ask for before work whose result is a small file."""
 _STAGING = "begun-"
-"""Part of the names of folders that are being written."""
+"""Part of the names of folders in which something is being written."""
 _LOCK = ".lock"
 """Locked inside such a folder while it is being written."""
 _SETTLED = 1.0
@@ -116,20 +115,14 @@ def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """Open a temporary text or binary file next to `path`; it is renamed to `path` only if the block succeeds."""
-    with writing(path), parents_of(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            text = mode == "w"
-            with os.fdopen(handle, mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:  # including Ctrl-C, so that no partial file is left behind; re-raised below
-            Path(name).unlink(missing_ok=True)
-            raise
+    """Open a text or binary file that takes the name `path` only if the block succeeds."""
+    with writing_beside(path) as aside:
+        begun, text = aside / path.name, mode == "w"
+        with begun.open(mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        begun.replace(path)
         _sync(path.parent)
 
 
@@ -212,16 +205,6 @@ def _refusal(folder: Path) -> OSError | None:
         return error
 
 
-def _umask() -> int:
-    """The process's umask, read where it can be: setting it to find out opens what other threads write meanwhile."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
     """Name the file in the error when a compressed file cannot be decompressed."""
@@ -257,13 +240,21 @@ def writing_beside(path: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove folders in which killed processes began to write `path`; they may hold text."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{_STAGING}*"):
-        with suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _SETTLED:
-                with held(left / _LOCK) as mine:
-                    if mine:
-                        shutil.rmtree(left, ignore_errors=True)
+    """Remove folders in which killed processes began to write the file or folder `path`; they may hold text."""
+    begun = f".{path.name}.{_STAGING}"
+    with suppress(PermissionError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(begun) and entry.is_dir(follow_symlinks=False):
+                with suppress(FileNotFoundError, PermissionError):
+                    _remove_if_abandoned(Path(entry.path))
+
+
+def _remove_if_abandoned(left: Path) -> None:
+    ours = (left / _LOCK).exists() or not any(left.iterdir())
+    if ours and time.time() - left.stat().st_mtime > _SETTLED:
+        with held(left / _LOCK) as mine:
+            if mine:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] | None = None) -> None:
