@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ |= {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1", "TERMINAL_WIDTH": "100"}
+os.environ |= {"COLUMNS": "80"}
 
 from typer.testing import CliRunner
 

@@ -1,17 +1,20 @@
 """The command line: help, one-line errors, exit codes, machine output.
 
-Covers `data`, `evaluate`, `expand`, `options` and `train` too.
+Covers `data`, `evaluate`, `expand`, `help`, `options` and `train` too.
 """
 
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from medalist.cli.app import main, verbs
+from medalist.cli.app import app, main, verbs
 from medalist.expansion.results import ExpandedText
 
 
@@ -26,12 +29,35 @@ def run(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+def _parse(arguments):
+    """Read arguments as the command line does, down to the verb, without running it."""
+    name, command = "medalist", get_command(app)
+    while isinstance(command, TyperGroup):
+        name, command, arguments = command.resolve_command(command.make_context(name, [*arguments]), arguments)
+    command.make_context(name, arguments)
+
+
 @pytest.mark.parametrize("verb", verbs())
 def test_help_teaches_by_example(verb, capsys):
     code, out, _ = run(capsys, *verb.split(), "--help")
     assert code == 0
-    assert f"medalist {verb}" in " ".join(out.split())
-    assert "Example" in out
+    usage, _, rest = out.partition("\n\n")
+    assert re.search(rf"^Usage: .+ {verb} \[OPTIONS\]", usage)
+    assert "[[" not in usage and "{" not in usage
+    _, examples = re.split(r"^  Examples?:\n", rest, flags=re.MULTILINE)
+    lines = examples.partition("\n\n")[0].splitlines()
+    assert any(f"medalist {verb}" in line for line in lines)
+    for line in lines:
+        if line.strip().startswith("medalist "):
+            _parse(shlex.split(line)[1:])
+    assert all(len(line) <= 80 for line in out.splitlines() if line not in lines)
+    assert not re.search(r"<(str|int|float|list|Path)\b", out), "Python's types say little to most who read this"
+
+
+def test_help_lists_every_verb_under_its_heading_with_its_whole_sentence(capsys):
+    out = " ".join(run(capsys, "--help")[1].split())
+    assert "Measure: evaluate Evaluate a run (base and tuned, on the same rows), the reader or a base model on" in out
+    assert not re.search(r"\w\.\.\.|`", out)
 
 
 def test_help_needs_no_torch():

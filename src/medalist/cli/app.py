@@ -24,6 +24,7 @@ from .. import __version__
 from ..tools.failures import FINISHED_IS_KEPT, in_one_line
 from ..tools.progress import visible
 from . import data, evaluate, expand, privacy, serve, share, train
+from .help import Verb, Verbs
 from .options import out
 from .prepare import app as prepare_app
 
@@ -32,7 +33,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
+    cls=Verbs,
     help="Fine-tune Llama-family models to read medical abbreviations in context, and measure what was gained.\n\n"
     "First time? `medalist demo` runs the whole process on embedded data, without an account or a GPU.",
     epilog="Exit codes: 0 for success, 1 for an error, which one line explains, 2 for wrong usage, 130 if interrupted, "
@@ -41,15 +43,17 @@ app = typer.Typer(
 _DATA = "Data"
 
 
-@app.command(rich_help_panel="Start")
+@app.command(rich_help_panel="Start", cls=Verb)
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for runs.")] = Path("runs"),
 ) -> None:
     """Tune the embedded model on the embedded data and show the improvement, in 6 minutes on 2 cores.
 
-    If interrupted, run it again to resume. Once finished, it shows the result again.
+    The result is the run folder runs/demo with its report, runs/demo/report.html. If interrupted, run it again to
+    resume. Once finished, it shows the result again.
 
-    Example: `medalist demo`
+    Example:
+        medalist demo
     """
     from .demo import run_demo
 
@@ -66,7 +70,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 """The verbs in the order of `--help`, by the heading that they stand under there."""
 for panel, found in _PANELS.items():
     for verb in found:
-        app.command(rich_help_panel=panel)(verb)
+        app.command(rich_help_panel=panel, cls=Verb)(verb)
 app.add_typer(prepare_app, rich_help_panel=_DATA)
 
 

@@ -41,7 +41,10 @@ def audit(
 ) -> None:
     """Check evaluation data for passages seen in training, near-duplicates, spelt-out answers and unseen senses.
 
-    Example: `medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl`
+    Prints what it found; with --out it also writes a clean copy of EVAL.
+
+    Example:
+        medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl
     """
     from ..data.audit import audit_files
     from .data_tables import audit_table
@@ -69,7 +72,8 @@ def inventory(
 ) -> None:
     """Merge sense inventories into one glossary, combining spelling variants of a sense and adding up their counts.
 
-    Example: `medalist inventory adam_database.gz glossary.csv --out senses.csv`
+    Example:
+        medalist inventory adam_database.gz glossary.csv --out senses.csv
     """
     from ..data.inventory import Inventory
     from ..tools.files import check_place

@@ -47,10 +47,13 @@ def evaluate(
 ) -> None:
     """Evaluate a run (base and tuned, on the same rows), the reader or a base model on held-out passages.
 
-    Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are recognised by their content.
+    Prints accuracy with baselines, slices and 95 % intervals, and writes metrics.json and predictions.parquet to RUN's
+    folder evaluation/DATA. Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are recognised by their content.
 
-    Examples: `medalist evaluate runs/demo`, `medalist evaluate reader`,
-    `medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt --json`
+    Examples:
+        medalist evaluate runs/demo
+        medalist evaluate reader
+        medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt
     """
     from ..runs.evaluate import evaluate_base, evaluate_run
     from ..runs.held_out import HeldOut
@@ -121,10 +124,12 @@ def claims(
     ] = None,
     natural: Annotated[
         Path | None,
-        typer.Option(help="Marked passages whose authors chose the short forms: can it still read them?"),
+        typer.Option(
+            help="Marked passages whose authors wrote the short forms themselves, to see whether tuning forgot these."
+        ),
     ] = None,
     natural_inventory: Annotated[
-        Path | None, typer.Option(help="Their candidates. Default: the run's inventory.")
+        Path | None, typer.Option(help="Sense inventory for --natural. Default: the run's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -133,7 +138,8 @@ def claims(
     The base and the tuned model answer the same questions; each verdict follows from the confidence interval.
     `medalist report` shows the table afterwards.
 
-    Example: `medalist claims runs/demo --mentions 50`
+    Example:
+        medalist claims runs/demo --mentions 50
     """
     from ..runs.claims import check_claims
     from ..runs.held_out import HeldOut
@@ -160,7 +166,11 @@ def claims(
 def report(run: RunFolder) -> None:
     """Write a run's report: one HTML file with figures, tables and examples.
 
-    Example: `medalist report runs/demo`
+    It is RUN/report.html, and shows what was measured so far: evaluate first, and run claims and privacy if you want
+    them in it.
+
+    Example:
+        medalist report runs/demo
     """
     from ..runs.report import write_report
     from ..runs.run import open_run

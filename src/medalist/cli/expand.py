@@ -32,7 +32,7 @@ def expand(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run's folder or GGUF file, or, if TEXT is given too, the Hub id of a published run. Default: the "
             "reader that comes with Medalist.",
             show_default=False,
@@ -41,7 +41,7 @@ def expand(
     text: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TEXT]",
+            metavar="TEXT",
             help="The text, or its file, or notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt, which need --out. "
             "- or nothing: standard input, one text or, with --input-format, notes.",
             show_default=False,
@@ -103,14 +103,17 @@ def expand(
 ) -> None:
     """Expand each short form of a text in context; no part of the text is logged, stored or sent.
 
-    Definitions in the text come first, then your glossary, then the inventory and the model. Notations that the Joint
-    Commission or ISMP advises against are pointed out.
+    For one text it prints a table: a row for each short form, its meaning with a probability, and where the answer
+    comes from. Definitions in the text come first, then your glossary, then the inventory and the model. Notations
+    that the Joint Commission or ISMP advises against are pointed out.
 
-    A file of notes is read shard by shard: run the same command again if it was stopped.
+    A file of notes gives a file of results (--out). If the command was stopped, run it again to resume.
 
-    Examples: `medalist expand "Pt with RA, SpO2 93% on RA."`, `medalist expand runs/demo note.txt --glossary ours.csv`,
-    `medalist expand notes.csv --text-column note_text --id-column note_id --out expanded.parquet`,
-    `cat notes.jsonl | medalist expand - --input-format jsonl --text-column note_text | jq .expansions`
+    Examples:
+        medalist expand "Pt with RA, SpO2 93% on RA."
+        medalist expand runs/demo note.txt --glossary ours.csv
+        medalist expand notes.csv --id-column visit --out expanded.parquet
+        cat notes.jsonl | medalist expand - --input-format jsonl | jq .expansions
     """
     from ..expansion.expander import Expander
     from ..expansion.notes import NoteFile, holds_many, piped

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ..tools.progress import console as remarks
+from .help import Verb, Verbs
 from .options import Overrides, emit
 
 
-class _RecipeByDefault(TyperGroup):
+class _RecipeByDefault(Verbs):
     """`medalist prepare recipes/mine.yaml` is `medalist prepare recipe recipes/mine.yaml`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -25,9 +25,9 @@ app = typer.Typer(
     name="prepare",
     cls=_RecipeByDefault,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     help="Make marked passages from a recipe's data, MeDAL's tables, PubMed files or plain texts.\n\n"
-    "Example: `medalist prepare recipes/smollm2-135m-sample.yaml`",
+    "Example:\n    medalist prepare recipes/smollm2-135m-sample.yaml",
 )
 
 Out = Annotated[Path, typer.Option(help="The folder to create; it must not exist yet.", show_default=False)]
@@ -45,7 +45,7 @@ Test = Annotated[
 MaxBadRows = Annotated[float, typer.Option(min=0, max=1, help="Stop if more than this share of rows is malformed.")]
 
 
-@app.command()
+@app.command(cls=Verb)
 def recipe(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
     overrides: Overrides = None,
@@ -54,7 +54,8 @@ def recipe(
 
     The word "recipe" may be omitted.
 
-    Example: `medalist prepare recipe recipes/smollm2-135m-medal.yaml data.path=abstracts.jsonl.gz`
+    Example:
+        medalist prepare recipe recipes/smollm2-135m-medal.yaml data.path=abstracts.jsonl.gz
     """
     from ..recipe import load_recipe
     from ..runs.prepare import prepare
@@ -65,7 +66,7 @@ def recipe(
     emit(prepared.folder)
 
 
-@app.command()
+@app.command(cls=Verb)
 def medal(
     sources: Annotated[
         list[str],
@@ -96,8 +97,8 @@ def medal(
     Tables named train, valid and test become those splits; any other table is split by a hash of the id. 3,000,000 rows
     take under 2 GiB of memory. If interrupted, run it again to resume.
 
-    Example: `medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal
-    --workers 4`
+    Example:
+        medalist prepare medal train.csv valid.csv test.csv --inventory valid_adam.txt --out data/medal
     """
     from ..corpora.download import named_tables
     from ..corpora.medal import MedalSettings, prepare_medal
@@ -116,7 +117,7 @@ def medal(
     emit(out)
 
 
-@app.command()
+@app.command(cls=Verb)
 def pubmed(
     sources: Annotated[
         list[Path],
@@ -164,7 +165,8 @@ def pubmed(
     short forms as the authors wrote them, with their definitions removed. A recipe mixes them (data.kinds.shares). If
     interrupted, run it again to resume.
 
-    Example: `medalist prepare pubmed baseline/ updates/ --inventory valid_adam.txt --out data/pubmed --workers 8`
+    Example:
+        medalist prepare pubmed baseline/ updates/ --inventory valid_adam.txt --out data/pubmed
     """
     from ..corpora.pubmed import PubmedSettings, prepare_pubmed
     from ..data.kinds import KINDS
@@ -188,7 +190,7 @@ def pubmed(
     emit(out)
 
 
-@app.command()
+@app.command(cls=Verb)
 def text(
     sources: Annotated[
         list[str],
@@ -234,7 +236,8 @@ def text(
     Long forms that the inventory lists are found and abbreviated; chunks are chosen so that together they cover every
     sense, rare ones first. The card says how often each sense is taught. If interrupted, run it again to resume.
 
-    Example: `medalist prepare text public:medquad letters/ --out data/texts --workers 2`
+    Example:
+        medalist prepare text public:medquad letters/ --out data/texts --workers 2
     """
     from ..corpora.public_texts import named_texts
     from ..corpora.text_corpus import TextSettings, prepare_text

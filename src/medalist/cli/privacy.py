@@ -36,7 +36,9 @@ def privacy(
     Compares by how much tuning lowered the loss on texts that were trained on and on others of the same kind. Nothing
     is trained. `medalist publish` asks for this before it sends a run that was tuned on your own text.
 
-    Examples: `medalist privacy runs/demo`, `medalist privacy runs/demo --others other-notes.jsonl --texts 500`
+    Examples:
+        medalist privacy runs/demo
+        medalist privacy runs/demo --others other-notes.jsonl
     """
     from ..runs.privacy import check_privacy
     from ..runs.run import open_run

@@ -14,7 +14,7 @@ def serve(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run's folder or GGUF file, or the Hub id of a published run. Default: the reader that comes with "
             "Medalist.",
             show_default=False,
@@ -54,8 +54,10 @@ def serve(
 
     It listens on this machine only, unless told otherwise. docs/serve.md describes the interface.
 
-    Examples: `medalist serve`, `medalist serve runs/demo --glossary ours.csv --port 9000`,
-    `medalist serve --host 0.0.0.0 --token-file token.txt`
+    Examples:
+        medalist serve
+        medalist serve runs/demo --glossary ours.csv --port 9000
+        medalist serve --host 0.0.0.0 --token-file token.txt
     """
     from ..expansion.expander import Expander
 

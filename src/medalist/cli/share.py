@@ -39,10 +39,11 @@ def export(
 ) -> None:
     """Export a run's tuned model for other programs, scoring it before and after on held-out passages.
 
-    If accuracy drops by more than --max-drop, nothing is written.
+    It is written to RUN's folder export, or to --out. If accuracy drops by more than --max-drop, nothing is written.
 
-    Examples: `medalist export runs/demo --to merged`,
-    `medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02`
+    Examples:
+        medalist export runs/demo --to merged
+        medalist export runs/demo --to gguf --type q4_k_m --max-drop 0.02
     """
     from ..runs.held_out import HeldOut
     from ..runs.run import open_run
@@ -74,8 +75,9 @@ def task(
 
     The folder contains the text of the passages, so it is as confidential as they are. lm-eval does not need medalist.
 
-    Example: `medalist task runs/demo --out demo-task`, then
-    `lm_eval --include_path demo-task --tasks medalist --model hf --model_args pretrained=MODEL`
+    Example:
+        medalist task runs/demo --out demo-task
+        lm_eval --include_path demo-task --tasks medalist --model_args pretrained=MODEL
     """
     from ..runs.held_out import HeldOut
     from ..runs.run import open_run
@@ -136,8 +138,9 @@ def publish(
     The files are listed, and sent once you say yes. Nothing made from your own text or glossaries is sent unless you
     ask for it. The token is HF_TOKEN, or the one stored by `hf auth login`.
 
-    Examples: `medalist publish runs/demo --repo me/demo --dry-run`,
-    `medalist publish runs/demo --repo me/demo --public --merged`
+    Examples:
+        medalist publish runs/demo --repo me/demo --dry-run
+        medalist publish runs/demo --repo me/demo --public --merged
     """
     from ..runs.run import open_run
     from ..sharing.publish import prepare_publication, send
@@ -183,7 +186,9 @@ def pull(
 ) -> None:
     """Download a published run from the Hugging Face Hub as a run folder, to evaluate, expand with or report on.
 
-    Examples: `medalist pull me/demo`, `medalist pull me/demo --out runs/again --check`
+    Examples:
+        medalist pull me/demo
+        medalist pull me/demo --out runs/again --check
     """
     from ..sharing.pull import pull as pull_run
     from ..sharing.repeat import check_repeated, repeat_evaluations

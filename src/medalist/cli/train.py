@@ -13,7 +13,7 @@ from .options import Overrides, emit, out
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's YAML file.", show_default=False)
+        str | None, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)
     ] = None,
     overrides: Overrides = None,
     parent: Annotated[
@@ -41,8 +41,9 @@ def train(
     On several GPUs: `torchrun --nproc_per_node=8 -m medalist train RECIPE`, or `accelerate launch --num_processes 8
     -m medalist train RECIPE`; training.parallel says how they share the training.passages_per_step passages of a step.
 
-    Examples: `medalist train recipes/smollm2-135m-sample.yaml name=two-epochs training.epochs=2`,
-    `medalist train --from reader --data marked.csv --inventory glossary.csv`
+    Examples:
+        medalist train recipes/smollm2-135m-sample.yaml name=longer training.epochs=2
+        medalist train --from reader --data marked.csv --inventory glossary.csv
     """
     if recipe is None and parent is None:
         raise typer.BadParameter("Name a recipe, or a run with --from RUN")
@@ -93,7 +94,8 @@ def plan(
 
     Nothing is downloaded.
 
-    Example: `medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB`
+    Example:
+        medalist plan recipes/llama3-8b-qlora.yaml --device cuda --memory 24GB
     """
     from ..planning.devices import parse_device, parse_memory
     from ..planning.plan import make_plan

@@ -1,0 +1,70 @@
+"""What `--help` looks like: plain text in 80 columns, verbs under headings, examples that can be copied line by line.
+
+A docstring is the help of its verb. Its examples stand indented below "Examples:", one command per line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+_AS_WRITTEN = "\b\n"  # click wraps every paragraph but those that begin so
+_TYPES = {"str": "text", "list[str]": "text", "list[Path]": "path", "int": "number", "int range": "number"}
+_TYPES |= {"float": "number", "float range": "number"}
+
+
+class Verb(TyperCommand):
+    """A verb whose examples keep their lines, and whose values are named in English, not by Python's types."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.help = _plain(self.help)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Write an argument that must be given as NAME, one that may be left out as [NAME], whatever its metavar."""
+        pieces = (re.sub(r"\{(.+?)(\.\.\.)?\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx))
+        return [re.sub(r"\[\[(.+?)\](\.\.\.)?\]", r"[\1]", piece) for piece in pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the lists of arguments and options."""
+        parameters = self.get_params(ctx)
+        for heading in ("Arguments", "Options"):
+            found = [each for each in parameters if f"{each.param_type_name}s" == heading.lower()]
+            records = [record for each in found if (record := each.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl([(_named(left, heading == "Options"), right) for left, right in records])
+
+
+class Verbs(TyperGroup):
+    """Verbs under their headings, each with its whole first sentence."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.help, self.epilog = _plain(self.help), _plain(self.epilog)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of verbs."""
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            verb: Any = self.get_command(ctx, name)
+            first = (verb.help or "").partition("\n\n")[0]
+            headings.setdefault(verb.rich_help_panel or "Commands", []).append((name, first))
+        for heading, rows in headings.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+def _named(parameter: str, typed: bool) -> str:
+    """A parameter as it is listed: `--port <int range>` as `--port <number>`, an argument as its name."""
+    return re.sub(r" ?<([^<>]+)>", lambda found: f" <{_TYPES.get(found[1], found[1])}>" if typed else "", parameter)
+
+
+def _plain(text: str | None) -> str | None:
+    """Markdown as a terminal shows it: no backticks, and indented blocks line by line."""
+    if text is None:
+        return None
+    paragraphs = text.replace("`", "").split("\n\n")
+    return "\n\n".join(_AS_WRITTEN + each if "\n    " in each else each for each in paragraphs)
