@@ -28,7 +28,7 @@ def read(path, **options):
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_table_is_read_whatever_its_separator_and_encoding(tmp_path, mark, encoding):
     path = tmp_path / "notes.csv"
     path.write_bytes(csv_text(mark).encode(encoding))
@@ -39,9 +39,38 @@ def test_a_table_is_read_whatever_its_separator_and_encoding(tmp_path, mark, enc
 
 def test_json_lines_and_parquet_are_read(tmp_path):
     rows = [{"id": name, "text": text, "ward": 3} for name, text in NOTES]
-    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "notes.parquet")
-    assert read(tmp_path / "notes.jsonl") == read(tmp_path / "notes.parquet") == (NOTES, [])
+    for name in ("notes.jsonl", "notes.ndjson"):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert read(tmp_path / name) == (NOTES, [])
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())])
+def test_parquet_is_read_whatever_its_type_of_text(tmp_path, kind):
+    ids, texts = (pa.array(column).cast(kind) for column in zip(*NOTES, strict=True))
+    pq.write_table(pa.table({"id": ids, "text": texts, "codes": [["a"], None, []]}), tmp_path / "notes.parquet")
+    assert read(tmp_path / "notes.parquet") == (NOTES, [])
+
+
+def test_a_damaged_byte_costs_the_note_that_holds_it_and_leaves_the_others_as_they_are(tmp_path):
+    for mark in ("", "\ufeff"):
+        (tmp_path / "notes.csv").write_bytes(
+            f"{mark}id,text\n1,37 °C, 5 µg\n".encode().replace(b"C,", b"C") + b"2,\xe9\n"
+        )
+        assert read(tmp_path / "notes.csv") == (
+            [("1", "37 °C 5 µg")],
+            [("line 3", "2", "its text is not UTF-8, or holds half a character")],
+        )
+
+
+def test_empty_columns_and_rows_of_a_spreadsheet_are_passed_over(tmp_path):
+    rows = "id;text;;\r\n1;on RA;;\r\n;;;\r\n2;;;\r\n"
+    for table in (rows, rows.replace("text;;", "text")):
+        (tmp_path / "notes.csv").write_text(table, newline="")
+        assert read(tmp_path / "notes.csv") == ([("1", "on RA"), ("2", "")], [])
+    (tmp_path / "notes.csv").write_text(
+        "ward;text\n;\n3;on RA\n"
+    )  # the rows are numbered, so that they keep their numbers
+    assert read(tmp_path / "notes.csv")[0] == [("1", ""), ("2", "on RA")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])
@@ -114,6 +143,7 @@ def test_columns_can_be_named_and_rows_without_ids_are_numbered(tmp_path):
         "sep=,\r\nid,text,x",
         'id,text,"a\nb"',
         "NOTE_ID, Text ,x",
+        "Note ID,Note Text,x",
         '"id","text","x"',
     ],
 )
@@ -132,6 +162,9 @@ def test_each_object_of_json_lines_has_its_own_fields(tmp_path):
     path.write_text('{"text": "a"}\n{"id": 7, "text": "b"}\n')
     with pytest.raises(ValueError, match="line 2: it has a field id, which the lines before it lack"):
         read(path)
+    for array in ('[{"id": 1, "text": "on RA"}]', "[\n"):
+        path.write_text(array)
+        assert read(path)[1][0][2].startswith("a JSON array, not an object on each line: convert the file")
     for encoding, given in (("utf-16", None), ("cp1252", "cp1252")):
         path.write_bytes('{"id": 1, "text": "37 °C"}\n'.encode(encoding))
         assert read(path, encoding=given) == ([("1", "37 °C")], [])
@@ -225,6 +258,7 @@ def test_it_can_be_read_again_and_counts_what_it_sets_aside_once(tmp_path):
     [
         ("notes.xml", b"<a/>", "has an unknown format"),
         ("notes.parquet", b"x", "is not a Parquet file"),
+        ("notes.csv", b'id,text\n1,"on "RA""\n', "line 2: .* inside a quoted cell, write it twice"),
         ("notes.csv", b"id,text\n1,\x81\n", "is not utf-8 or cp1252"),
     ],
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..tools.decoding import marked_encoding
+from ..tools.decoding import decoded
 from ..tools.files import must_exist, read_bytes, replacing
 from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
@@ -126,22 +126,18 @@ class Inventory:
     def read(cls, path: Path) -> Inventory:
         """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary, plain or `.gz`.
 
-        A glossary is CSV (with commas, semicolons or tabs; in UTF-8, or in UTF-16 with a byte order mark) or JSON. A
-        CSV glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; others are ignored.
+        A glossary is CSV (with commas, semicolons or tabs) or JSON, in UTF-8, UTF-16 or else Windows-1252. A CSV
+        glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; others are ignored.
         A JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with these fields.
 
         Raises:
-            ValueError: the file has none of these formats, is damaged or not UTF-8, or lists nothing.
+            ValueError: the file has none of these formats, is damaged or in another encoding, or lists nothing.
             FileNotFoundError: the file does not exist.
         """
         must_exist(path)
         raw = read_bytes(path)
-        try:
-            first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")
-            text = casi_text(raw) if is_casi(first) else raw.decode(marked_encoding(raw) or "utf-8")
-        except UnicodeDecodeError as error:
-            line = raw[: error.start].count(b"\n") + 1
-            raise ValueError(f"{path}, line {line:,}: not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+        first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")
+        text = casi_text(raw) if is_casi(first) else decoded(raw, str(path))[0]
         name = path.name.removesuffix(".gz")
         try:
             inventory = cls.of(list(inventory_rows(text, name)), path.name)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.files import open_bytes, open_text, undamaged
-from .rows import shown_names, table_header
+from .rows import csv_fault, shown_names, table_header
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -220,13 +220,15 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
             if twice:
                 raise ValueError(f"line {num_lines:,}: there are two columns {twice}; remove one")
             return _table_rows(file, mark, GLOSSARY_COLUMNS, columns, num_lines)
-    found = shown_names([name.strip() for name in header.split(said or separator)])
-    raise ValueError(f"columns are {found}; a glossary has short_form, long_form and, if known, count and concept")
+    found = shown_names([name.strip() for name in header.split(said or max(",;\t|", key=header.count))])
+    raise ValueError(
+        f"columns are {found}; a glossary's first line names short_form, long_form and, if known, count and concept"
+    )
 
 
 def _column(name: str) -> str:
-    """A column's name in the header of a glossary: "Short form" is short_form."""
-    return "_".join(name.split()).casefold()
+    """A column's name in the header of a glossary: "Short form" and "short-form" are short_form."""
+    return "_".join(name.replace("-", " ").split()).casefold()
 
 
 def _table_rows(
@@ -251,7 +253,8 @@ def _table_rows(
     mark = {",": "comma", "\t": "tab", ";": "semicolon"}.get(separator, separator)
     for line, row in _whole_rows(reader, before):
         place = f"line {line:,}"
-        if None in row:  # `csv` puts surplus cells under the key None: probably an unquoted comma
+        surplus = row.get(None, ())  # of a glossary, the empty ones may be a spreadsheet's empty columns
+        if any(map(str.strip, surplus)) or (surplus and columns is None):  # probably an unquoted comma
             raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a {mark}")
         short_form, long_form, count, concept = (row.get(name) for name in names)
         given = [bool(name and name.strip()) for name in (short_form, long_form)]
@@ -262,14 +265,14 @@ def _table_rows(
         yield short_form, long_form, _count(count, place), concept or None
 
 
-def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int, dict[str, str | None]]]:
+def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int, dict[str | None, Any]]]:
     """The line where each row ends, and the row; an error names the line where a row begins that has no end."""
     while True:
         begins = reader.line_num + before + 1
         try:
             row = next(reader, None)
-        except csv.Error:
-            raise ValueError(f"line {begins:,}: a quotation mark is not closed, or a cell goes on behind it") from None
+        except csv.Error as error:
+            raise ValueError(f"line {begins:,}: {csv_fault(error)}") from None
         if row is None:
             return
         yield reader.line_num + before, row

@@ -99,7 +99,7 @@ def csv_fault(error: csv.Error) -> str:
         return f"a cell is longer than {csv.field_size_limit():,} characters; is a quotation mark not closed?"
     if "new-line" in said:
         return "a carriage return stands inside a cell"
-    return "a quotation mark is not closed, or a cell goes on behind it"
+    return "a quotation mark is not closed, or a cell goes on behind it: inside a quoted cell, write it twice"
 
 
 def table_header(file: TextIO) -> tuple[str, int, str | None]:
@@ -207,6 +207,11 @@ def json_records(
             if not raw.strip():
                 continue
             quarantine.total += 1
+            if line == 1 and re.match(rb"\s*\[\s*(?:\{|$)", raw):
+                quarantine.add(
+                    path, line, "a JSON array, not an object on each line: convert the file with jq -c '.[]'"
+                )
+                continue
             try:
                 record = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
                 json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read, but not written

@@ -178,7 +178,10 @@ def _name(shard: _Shard) -> str:
 
 
 def _aside_in_words(source: NoteFile) -> str:
-    return f"; the first of {len(source.set_aside):,} bad records: {source.set_aside[0]}" if source.set_aside else ""
+    if not source.set_aside:
+        return ""
+    first = source.set_aside[0]
+    return f"; the first of {len(source.set_aside):,} bad records: {first.place}: {first.reason}"
 
 
 def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:

@@ -5,7 +5,6 @@ What cannot be read as a note is set aside by its place, id and reason, never wi
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import sys
@@ -24,16 +23,16 @@ from ..data.rows import (
     shown_names,
     table_header,
 )
-from ..tools.decoding import check_encoding, decoded, marked_encoding
+from ..tools.decoding import check_encoding, decoded, encoding_of, marked_encoding
 from ..tools.failures import megabytes
-from ..tools.files import MOST_BYTES, must_exist, open_bytes, open_text, undamaged
+from ..tools.files import MOST_BYTES, must_exist, open_text, undamaged
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
 _DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".zip")
 TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 """How notes stand in a table, for one whose name does not say it."""
 TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
-"""Names of the columns unless others are given, in this order; "NOTE_TEXT" counts as well."""
+"""Names of the columns unless others are given, in this order; "NOTE_TEXT" and "Note text" count as well."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 
@@ -144,8 +143,9 @@ class NoteFile:
                 yield name, name[: -len(path.suffix)], text
 
     def _table(self, separator: str) -> Iterator[tuple[str, Any, Any]]:
-        encoding = self.encoding or _encoding(self.path, self.content)
-        with undamaged(self.path), open_text(self.path, self.content, encoding=encoding, newline="") as file:
+        encoding = self.encoding or encoding_of(self.path, self.content)
+        opened = open_text(self.path, self.content, encoding=encoding, errors="surrogateescape", newline="")
+        with undamaged(self.path), opened as file:
             header, num_lines, said = table_header(file)
             if not header:
                 raise ValueError(f"{self.path} is empty")
@@ -169,6 +169,10 @@ class NoteFile:
                     return
                 if not row:
                     continue
+                while len(row) > len(columns) and not row[-1].strip():  # empty columns behind the last one
+                    row.pop()
+                if id_at is not None and not any(map(str.strip, row)):
+                    continue
                 number += 1
                 place = f"line {begins:,}"
                 if len(row) != len(columns):  # what stands in the place of the id may be text
@@ -184,7 +188,8 @@ class NoteFile:
         columns = [text] if identifier is None else [text, identifier]
         for line, record in parquet_records(self.path, rows, columns):
             reported = self._not_read(rows, reported, "row")
-            yield f"row {line:,}", str(line) if identifier is None else record[identifier], record[text]
+            name = str(line) if identifier is None else _as_text(record[identifier])
+            yield f"row {line:,}", name, _as_text(record[text])
         self._not_read(rows, reported, "row")
 
     def _objects(self) -> Iterator[tuple[str, Any, Any]]:
@@ -225,7 +230,7 @@ class NoteFile:
         exact = next((name for name in wanted if name in names), None)
         if exact is not None or given is not None:
             return exact
-        alike = [name for want in wanted for name in names if name.strip().casefold() == want]
+        alike = [name for want in wanted for name in names if "_".join(name.split()).casefold() == want]
         return alike[0] if alike else None
 
     def _columns(self, names: list[str]) -> tuple[int, int | None]:
@@ -264,7 +269,7 @@ def _format_of(path: Path) -> TableFormat:
         ValueError: the name says none.
     """
     formats: tuple[TableFormat, ...] = get_args(TableFormat)
-    name = path.name.lower()
+    name = path.name.lower().replace(".ndjson", ".jsonl")
     for known in formats:
         if name.endswith(tuple(ending for ending in TABLES if known in ending)):
             return known
@@ -300,6 +305,11 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     return decoded(raw, str(path), encoding)
 
 
+def _as_text(value: Any) -> Any:
+    """A value of Parquet; text that Impala and older versions of Spark mark as bytes becomes text."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
 def _encodable(text: str) -> str:
     """A text that can be written: a byte of a file's name that is not UTF-8 becomes an escape."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -323,25 +333,4 @@ def _fault(identifier: Any, name: str | None, text: Any, seen: set[str]) -> str 
         return "no text"
     if not isinstance(text, str):
         return f"its text is of type {type(text).__name__}"
-    return None if _encodable(text) == text else "its text holds half a character (a lone surrogate)"
-
-
-def _encoding(path: Path, content: bytes | None) -> str:
-    """The encoding of a file, found by decoding it piece by piece.
-
-    Raises:
-        ValueError: it is neither marked nor UTF-8 nor Windows-1252.
-    """
-    with undamaged(path), open_bytes(path, content) as file:
-        marked = marked_encoding(file.read(4))
-    for name in [marked] if marked else ["utf-8", "cp1252"]:
-        decoder = codecs.getincrementaldecoder(name)()
-        try:
-            with undamaged(path), open_bytes(path, content) as file:
-                while piece := file.read(1 << 20):
-                    decoder.decode(piece)
-                decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            continue
-        return name
-    raise ValueError(f"{path} is not {marked or 'utf-8 or cp1252'}. Name its encoding with --encoding.")
+    return None if _encodable(text) == text else "its text is not UTF-8, or holds half a character"

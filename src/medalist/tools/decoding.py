@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
+from pathlib import Path
+
+from .files import open_bytes, undamaged
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -14,9 +18,17 @@ _MARKS = (
 """Byte order marks; that of UTF-32 begins like that of UTF-16, so it comes first."""
 
 
+_UNMARKED = ((re.compile(rb"[\t -~]\0[\t -~]\0"), "utf-16-le"), (re.compile(rb"\0[\t -~]\0[\t -~]"), "utf-16-be"))
+"""What UTF-16 without a byte order mark begins with, if its first two characters are ASCII."""
+
+
 def marked_encoding(raw: bytes) -> str | None:
-    """The encoding that a text's byte order mark names; None if it has none."""
-    return next((name for mark, name in _MARKS if raw.startswith(mark)), None)
+    """The encoding that a text's byte order mark names, or UTF-16 that shows without one; None if there is neither."""
+    marked = next((name for mark, name in _MARKS if raw.startswith(mark)), None)
+    return marked or next((name for begins, name in _UNMARKED if begins.match(raw)), None)
+
+
+_ADVICE = "Save it as UTF-8, or, if it is a note, name its encoding with --encoding."
 
 
 def check_encoding(name: str) -> None:
@@ -54,6 +66,47 @@ def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, st
             return raw.decode(name), name
         except UnicodeDecodeError as error:
             at = f"see byte {error.start:,}"
+            whole, damaged = _beyond_ascii(raw.decode("utf-8", "surrogateescape")) if name == "utf-8" else (0, 0)
+            if whole > damaged and not encoding:
+                raise ValueError(f"{what} is UTF-8, but damaged: {at}. {_ADVICE}") from None
         except UnicodeError:  # UTF-16 and UTF-32 without a byte order mark, IDNA
             at = "it cannot be decoded"
-    raise ValueError(f"{what} is not {' or '.join(tried)}: {at}. Name its encoding with --encoding.")
+    raise ValueError(f"{what} is not {' or '.join(tried)}: {at}. {_ADVICE}")
+
+
+def encoding_of(path: Path, content: bytes | None = None) -> str:
+    """The encoding of a table, found by decoding it piece by piece.
+
+    One of UTF-8 in which a few bytes are damaged is still UTF-8: as Windows-1252, all its other letters would be wrong.
+
+    Args:
+        path: the file, plain or gzipped.
+        content: what was read already, as for `files.open_bytes`.
+
+    Raises:
+        ValueError: it is neither marked nor UTF-8 nor Windows-1252.
+    """
+    with undamaged(path), open_bytes(path, content) as file:
+        marked = marked_encoding(file.read(4))
+    for name in [marked] if marked else ["utf-8", "cp1252"]:
+        decoder = codecs.getincrementaldecoder(name)("surrogateescape" if name.startswith("utf-8") else "strict")
+        whole = damaged = 0
+        try:
+            with undamaged(path), open_bytes(path, content) as file:
+                while piece := file.read(1 << 20):
+                    letters, bytes_ = _beyond_ascii(decoder.decode(piece))
+                    whole, damaged = whole + letters, damaged + bytes_
+                damaged += len(decoder.decode(b"", final=True))
+        except UnicodeDecodeError:
+            continue
+        if marked or damaged == 0 or whole > damaged:
+            return name
+    raise ValueError(f"{path} is not {marked or 'utf-8 or cp1252'}. Name its encoding with --encoding.")
+
+
+def _beyond_ascii(text: str) -> tuple[int, int]:
+    """How many characters of a text are not ASCII, and how many bytes could not be decoded, as Python escapes them."""
+    if text.isascii():
+        return 0, 0
+    escaped = len(re.findall("[\udc80-\udcff]", text))
+    return len(re.findall("[^\0-\x7f]", text)) - escaped, escaped

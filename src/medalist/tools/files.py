@@ -46,7 +46,7 @@ _FOREIGN = {
     b"PK\x03\x04": "an Excel or Word file or another ZIP archive, whatever its name: save it as CSV, or unpack it",
     b"\xd0\xcf\x11\xe0": "an Excel or Word file, whatever its name: save it as CSV or plain text",
     b"%PDF-": "a PDF, whatever its name: save it as plain text",
-    b"PAR1": "Parquet, whatever its name: call it .parquet",
+    b"PAR1": "Parquet: call it .parquet if these are notes or passages, or else save it as CSV",
     b"SQLite format 3": "a SQLite database, whatever its name: save its table as CSV",
     b"<!doctype html": _WEB_PAGE,
     b"<html": _WEB_PAGE,
@@ -78,10 +78,15 @@ def open_bytes(path: Path, content: bytes | None = None) -> IO[bytes]:
 
 
 def open_text(
-    path: Path, content: bytes | None = None, *, encoding: str = "utf-8", newline: str | None = None
+    path: Path,
+    content: bytes | None = None,
+    *,
+    encoding: str = "utf-8",
+    errors: Literal["strict", "surrogateescape"] = "strict",
+    newline: str | None = None,
 ) -> TextIO:
     """Open a text file for reading, as `open_bytes` does."""
-    return io.TextIOWrapper(open_bytes(path, content), encoding=encoding, newline=newline)
+    return io.TextIOWrapper(open_bytes(path, content), encoding=encoding, errors=errors, newline=newline)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -255,9 +255,3 @@ def test_inventory_of_a_file_with_a_malformed_row_names_the_line(tmp_path):
     path = written(tmp_path, GOOD[0], "", "RA|x")
     with pytest.raises(ValueError, match=r"casi\.txt: line 3: 2 columns instead of CASI's 7\Z"):
         Inventory.read(path)
-
-
-def test_windows_1252_is_read_in_no_other_layout(tmp_path):
-    path = written(tmp_path, "short_form,long_form", "MD,Ménière’s disease", name="own.csv")
-    with pytest.raises(ValueError, match=r"own\.csv, line 2: not UTF-8"):
-        Inventory.read(path)
