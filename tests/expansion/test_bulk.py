@@ -12,7 +12,7 @@ import pytest
 
 from medalist.data.inventory import Inventory
 from medalist.expansion import bulk
-from medalist.expansion.bulk import Reading, expand_notes
+from medalist.expansion.bulk import Reading, expand_in_turn, expand_notes
 from medalist.expansion.expander import Expander
 from medalist.expansion.notes import NoteFile
 
@@ -60,6 +60,15 @@ def test_every_note_gets_the_expansions_that_it_gets_alone(notes, tmp_path, smal
         "id": "n3",
         "reason": "its id stands twice",
     }
+
+
+def test_ids_that_are_numbers_stay_numbers(tmp_path):
+    (tmp_path / "notes.jsonl").write_text('{"id": 17, "text": "on RA"}\n{"id": 18, "text": ""}\n')
+    source = NoteFile(path=tmp_path / "notes.jsonl")
+    expand_notes(source, tmp_path / "out.jsonl", Reading(), "jsonl")
+    written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [one["id"] for one in written] == [17, 18]
+    assert [one["id"] for one in expand_in_turn(source, Reading())] == [17, 18]
 
 
 def test_shards_can_be_asked_for_again_and_in_any_order(notes, tmp_path):

@@ -176,6 +176,31 @@ def test_an_id_is_what_it_was_before_a_library_made_a_fraction_of_it_and_never_n
     assert read(path) == ([("7", "a"), ("1.5", "c")], [("row 2", None, "no id")])
 
 
+@pytest.mark.parametrize(
+    ("ids", "whole"),
+    [
+        ([1, -2], True),
+        ([7.0, None], True),
+        ([2**63 - 1], True),
+        ([2**63], False),
+        ([1, "2"], False),
+        (["1"], False),
+        ([1.5], False),
+        ([None], False),
+    ],
+)
+def test_ids_that_are_numbers_in_the_source_are_known_as_such(tmp_path, ids, whole):
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(json.dumps({"id": one, "text": "x"}) + "\n" for one in ids))
+    source = NoteFile(path=path)
+    list(source)
+    assert source.whole_ids is whole
+    path.with_suffix(".csv").write_text("id,text\n7,x\n")  # where 007 is an id, too
+    table = NoteFile(path=path.with_suffix(".csv"))
+    list(table)
+    assert not table.whole_ids
+
+
 def test_a_row_of_parquet_that_is_not_utf_8_costs_no_other_row(tmp_path):
     path = tmp_path / "notes.parquet"
     text = pa.array([b"on RA", b"secret \xff", b"on CT"]).view(pa.string())

@@ -59,6 +59,16 @@ def test_a_table_has_a_row_for_each_expansion_and_other_warning_in_the_order_of_
     ]
 
 
+def test_ids_that_are_numbers_stay_numbers_where_the_format_has_them(tmp_path):
+    numbered = [record | {"id": str(number)} for number, record in enumerate(RECORDS)]
+    for kind in ("parquet", "jsonl", "csv"):
+        write_records(iter(numbered), tmp_path / kind, kind, notes=NOTES, day="2026-11-30", whole_ids=True)
+    table = pq.read_table(tmp_path / "parquet")
+    assert table.schema.types[0] == "int64" and table.column("id").to_pylist() == [0, 0, 2]
+    assert [json.loads(line)["id"] for line in (tmp_path / "jsonl").read_text().splitlines()] == [0, 1, 2]
+    assert (tmp_path / "csv").read_text().splitlines()[3].startswith("2,0,3,XKP,")
+
+
 def test_a_warning_about_an_expansion_stands_in_its_row(tmp_path):
     warned = WARNING | {"start": 4, "end": 6, "surface": "A,"}
     record = {"id": "a", "expansions": [RA | {"warning": warned}], "warnings": [warned]}

@@ -29,7 +29,7 @@ from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
-from .outputs import Format, Record, check_brat_ids, count_foreign_ids, write_records
+from .outputs import Format, Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
 from .results import ExpandedText, Unsure
 from .where import Engine, weights_of
 
@@ -131,10 +131,11 @@ def expand_in_turn(source: NoteFile, reading: Reading) -> Iterator[Record]:
     count = sum(1 for _ in source)
     if not count:
         raise ValueError(f"{source.path} holds no notes{_aside_in_words(source)}")
-    expander, notes = _expander(reading), iter(source)
+    expander, notes, whole_ids = _expander(reading), iter(source), source.whole_ids
     with tracking("Notes", count) as advance:
         while batch := tuple(islice(notes, SHARD)):
-            yield from _shard_records(expander, batch, reading)
+            records = _shard_records(expander, batch, reading)
+            yield from map(with_whole_id, records) if whole_ids else records
             advance(len(batch))
 
 
@@ -150,7 +151,7 @@ def _expand_alone(
     settings, count = _settings(source, reading)
     if not count:
         raise ValueError(f"{source.path} holds no notes{_aside_in_words(source)}")
-    set_aside = list(source.set_aside)
+    set_aside, whole_ids = list(source.set_aside), source.whole_ids
     if kind == "brat":
         check_brat_ids(source)
     if kind == "note-nlp" and (foreign := count_foreign_ids(source)):
@@ -164,7 +165,7 @@ def _expand_alone(
     for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label="Shards", name=_name):
         pass
     totals = dict.fromkeys(("expansions", "sure", "unlisted", "warnings"), 0)
-    write_records(_records(parts, totals), out, kind, notes=source, day=day)
+    write_records(_records(parts, totals), out, kind, notes=source, day=day, whole_ids=whole_ids)
     listed = out.with_name(f"{out.name}.set-aside.jsonl") if set_aside else None
     if listed:
         with replacing(listed) as file:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class NoteFile:
     """What was read already, as by `piped`; `path` then only names it, in errors."""
     set_aside: list[SetAside] = field(default_factory=list)
     """What the last complete reading set aside."""
+    whole_ids: bool = False
+    """Whether all ids of the last complete reading are numbers that int64 holds; in CSV, an id is text."""
 
     def __iter__(self) -> Iterator[Note]:
         """The notes, in order.
@@ -81,14 +84,17 @@ class NoteFile:
         """
         self.set_aside = []
         seen: set[str] = set()
+        whole = True
         for place, identifier, text in self._records():
             name = record_id(identifier)
             reason = _fault(identifier, name, text, seen)
             if reason is None and name is not None:
                 seen.add(name)
+                whole = whole and _is_whole(identifier, name)
                 yield Note(id=name, text=text)
             else:
                 self._put_aside(place, reason or "no id", name)
+        self.whole_ids = whole and bool(seen)
 
     def _put_aside(self, place: str, reason: str, identifier: str | None = None) -> None:
         id_ = None if identifier is None else _encodable(identifier)
@@ -313,6 +319,11 @@ def _as_text(value: Any) -> Any:
 def _encodable(text: str) -> str:
     """A text that can be written: a byte of a file's name that is not UTF-8 becomes an escape."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_whole(identifier: Any, name: str) -> bool:
+    """Whether an id, which as text is `name`, is a number that int64 holds."""
+    return not isinstance(identifier, str) and bool(re.fullmatch("-?[0-9]+", name)) and -(2**63) <= int(name) < 2**63
 
 
 def _fault(identifier: Any, name: str | None, text: Any, seen: set[str]) -> str | None:

@@ -38,7 +38,10 @@ SCHEMA = pa.schema(
         ("warning", pa.string()),
     ]
 )
-"""One row for each expansion, and one with the evidence `do not use` for each warning about anything else."""
+"""One row for each expansion, and one with the evidence `do not use` for each warning about anything else.
+
+The id is int64 if the notes' ids are numbers.
+"""
 
 _NOTE_NLP = (
     "note_nlp_id",
@@ -73,7 +76,9 @@ def format_of(out: Path, named: Format | None = None) -> Format:
     return by_name[out.suffix.lower()]
 
 
-def write_records(records: Iterable[Record], out: Path, kind: Format, *, notes: Iterable[Note], day: str) -> None:
+def write_records(
+    records: Iterable[Record], out: Path, kind: Format, *, notes: Iterable[Note], day: str, whole_ids: bool = False
+) -> None:
     """Write the records of all notes, in order; `out` appears whole or not at all.
 
     Args:
@@ -82,14 +87,17 @@ def write_records(records: Iterable[Record], out: Path, kind: Format, *, notes: 
         kind: the format.
         notes: the same notes; their text is only read for BRAT, which keeps it beside the annotations.
         day: the date to give in NOTE_NLP, as 2026-11-30.
+        whole_ids: write ids as whole numbers where the format has them, to be joined to a table of notes that does.
     """
+    if whole_ids:
+        records = map(with_whole_id, records)
     if kind == "brat":
         with writing_folder(out) as folder:
             for note, record in zip(notes, records, strict=True):
                 _write_brat(note, record, folder)
     elif kind == "parquet":
         with replacing(out, "wb") as file:
-            _write_parquet(records, file)
+            _write_parquet(records, file, SCHEMA.set(0, pa.field("id", pa.int64())) if whole_ids else SCHEMA)
     else:
         write: dict[str, Callable[[Iterable[Record], IO[str]], None]] = {
             "jsonl": _write_jsonl,
@@ -103,6 +111,11 @@ def write_records(records: Iterable[Record], out: Path, kind: Format, *, notes: 
 def _write_jsonl(records: Iterable[Record], file: IO[str]) -> None:
     for record in records:
         file.write(json_line(record) + "\n")
+
+
+def with_whole_id(record: Record) -> Record:
+    """A record whose id is a number."""
+    return record | {"id": int(record["id"])}
 
 
 def json_line(record: Record) -> str:
@@ -137,15 +150,15 @@ def _write_csv(records: Iterable[Record], file: IO[str]) -> None:
         writer.writerows(_rows(record))
 
 
-def _write_parquet(records: Iterable[Record], file: IO[bytes]) -> None:
-    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+def _write_parquet(records: Iterable[Record], file: IO[bytes], schema: pa.Schema) -> None:
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         waiting: list[Record] = []
         for record in records:
             waiting += _rows(record)
             if len(waiting) >= _ROWS_AT_A_TIME:
-                writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+                writer.write_table(pa.Table.from_pylist(waiting, schema))
                 waiting = []
-        writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+        writer.write_table(pa.Table.from_pylist(waiting, schema))
 
 
 def count_foreign_ids(notes: Iterable[Note]) -> int:
