@@ -38,9 +38,9 @@ def test_short_forms_are_found_as_whole_words_as_they_are_written(text, expected
 
 
 def test_a_value_may_follow_without_a_space_where_something_is_measured():
-    inventory = Inventory.of([(name, "x", 0, None) for name in ("BP", "HR", "wt", "T", "CD", "FEV1", "EF", "MAP")])
-    text = "BP120/80, HR80-90, wt70kg, EF35%, MAP65. T12 and CD4, FEV1 80"
-    expected = ["BP", "HR", "wt", "EF", "MAP", "FEV1"]
+    inventory = Inventory.of([(name, "x", 0, None) for name in "BP HR wt T CD FEV1 EF MAP CKD".split()])
+    text = "BP120/80, HR80-90, wt70kg, EF35%, MAP65. T12 and CD4, FEV1 80, CKD3b"
+    expected = ["BP", "HR", "wt", "EF", "MAP", "FEV1", "CKD"]
     assert [surface for surface, _ in found(text, inventory=inventory)] == expected
     assert found("bp120/80", any_case=True, inventory=inventory) == [("bp", "BP")]
     assert found("BP120x, HR80bpmx, EF1234, BP1.2.3, xBP120/80", inventory=inventory) == []

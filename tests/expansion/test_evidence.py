@@ -152,11 +152,14 @@ def test_a_glossary_is_a_file_an_inventory_or_a_mapping(tmp_path):
 PARTS = Inventory.of(
     [
         ("A", "assessment", 9, None),
+        ("AM", "morning", 9, None),
         ("CAT", "COPD Assessment Test", 9, None),
         ("D", "dextrose", 9, None),
+        ("DR", "doctor", 9, None),
         ("HF", "heart failure", 9, None),
         ("M. cat", "Moraxella catarrhalis", 9, None),
         ("N", "normal", 9, None),
+        ("PM", "post meridiem", 9, None),
         ("PUs", "pressure ulcers", 9, None),
         ("Y", "year", 9, None),
         ("ed", "emergency department", 9, None),
@@ -172,6 +175,8 @@ PARTS = Inventory.of(
         ("2 A&B overnight, A: stable", ["A"]),
         ("D-shaped, anti-D, D-section, A-P, a C-A, A - well", ["D", "A"]),
         ("smokes [ ] Y [x] N, (x)N, Y - none", ["Y"]),
+        ("at 10 pm and 9AM I am well, worse in AM, I: am dose", ["AM", "am"]),
+        ("Dr Patel, Dr. Ho and Mr Dr, Dr informed", ["Dr", "Dr"]),
         ("D 5%, mmol/D, 5 HF/ed", ["D", "D", "HF", "ed"]),
         ("CMV D+/R-, D 5%", ["D"]),
         ("SOB x3 days, A&O x3, cough x3/52", ["x3"]),

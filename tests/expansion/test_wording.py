@@ -11,7 +11,7 @@ def replaced(text: str, short_form: str, long_form: str, key: str | None = None)
     end = start + len(short_form)
     key = key or short_form.removesuffix("s")
     article, written = in_place(text, start, end, key, long_form)
-    return with_article(text[:start], article) + written + text[end_in_place(text, start, end, key) :]
+    return with_article(text[:start], article) + written + text[end_in_place(text, start, end, key, long_form) :]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,7 @@ def test_a_number_stands_apart_and_a_sentence_begins_with_a_capital(text, short_
         ("Seen today: pt. looks well.", "pt", "patient", "Seen today: patient looks well."),
         ("Two pts. were sent home.", "pts", "patient", "Two patients were sent home."),
         ("pt. seen, no complaints", "pt", "patient", "patient seen, no complaints"),
+        ("seen: pt. and wife. Well", "pt", "patient", "seen: patient and wife. Well"),
         ("ok so far.\npt. seen", "pt", "patient", "ok so far.\npatient seen"),
         ("Hx. of falls", "Hx", "history", "History of falls"),
         ("Wound approx. 5 cm", "approx", "approximately", "Wound approximately 5 cm"),
@@ -103,7 +104,7 @@ def test_the_full_stop_of_a_shortened_word_goes_with_it(text, short_form, long_f
         ("discussed with pt. agreed. home", "pt", "patient", None, "discussed with patient. agreed. home"),
         ("A walk. " * 15 + "and to pt. agreed", "pt", "patient", None, "A walk. " * 15 + "and to patient agreed"),
         ("a walk, " * 15 + "and to pt. agreed", "pt", "patient", None, "a walk, " * 15 + "and to patient. agreed"),
-        ("Known copd. seen", "copd", "emphysema", "COPD", "Known emphysema. seen"),
+        ("Known copd. seen", "copd", "lung disease", "COPD", "Known lung disease. seen"),
         ("Known COPD. seen", "COPD", "emphysema", None, "Known emphysema. seen"),
         ("Give p.o. then", "p.o.", "by mouth", "po", "Give by mouth then"),
         ("pt.seen", "pt", "patient", None, "patient.seen"),
@@ -111,3 +112,26 @@ def test_the_full_stop_of_a_shortened_word_goes_with_it(text, short_form, long_f
 )
 def test_a_full_stop_that_may_end_the_sentence_stays(text, short_form, long_form, key, expected):
     assert replaced(text, short_form, long_form, key) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form", "expected"),
+    [
+        ("seen 90 min later", "min", "minute", "seen 90 minutes later"),
+        ("cough x2 d.", "d", "day", "cough x2 days."),
+        ("for 6-12 mo for now", "mo", "month", "for 6-12 months for now"),
+        ("gave 3 u PRBC", "u", "unit", "gave 3 units PRBC"),
+        ("drinks 10 u/wk", "u", "unit", "drinks 10 units/wk"),
+        ("rest 1.5 h", "h", "hour", "rest 1.5 hours"),
+        ("5 h\nthen home", "h", "hour", "5 hours\nthen home"),
+        ("rest 1 h", "h", "hour", "rest 1 hour"),
+        ("24 h urine", "h", "hour", "24 hour urine"),
+        ("71 yr old", "yr", "year", "71 year old"),
+        ("a 3 d-old", "d", "day", "a 3 day-old"),
+        ("L4 d", "d", "day", "L4 day"),
+        ("2 PVC, then", "PVC", "contraction", "2 contraction, then"),
+        ("5 d/c", "d", "discharge", "5 discharge/c"),
+    ],
+)
+def test_a_measure_behind_a_number_is_counted(text, short_form, long_form, expected):
+    assert replaced(text, short_form, long_form) == expected

@@ -22,11 +22,11 @@ _DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.)
 D."; two are too often the end of one sentence and the beginning of the next ("hepatitis B. C. difficile")."""
 _COUNTRY = frozenset({"US", "UK", "USA"})
 _MEASURED = frozenset(
-    """bg bgl bmi bp bs bun crp cvp dbp ef esr gcs hb hct hgb hr ht icp inr lvef map peep plt rr sbp temp uop wbc
-    wt""".split()
+    """asa bg bgl bmi bp bs bun ckd crp cvp dbp dm ecog ef esr gcs hb hct hgb hr ht icp inr lvef map peep plt rr sbp
+    temp uop wbc wt""".split()
 )
-"""Short forms that a value is often written straight behind."""
-_VALUE = re.compile(r"\d{1,3}(?:[./-]\d{1,3})?(?:%|kg|cm|cc|ml|mmHg|bpm)?(?!\w|[./-]\w)", re.IGNORECASE)
+"""Short forms that a value or a stage is often written straight behind."""
+_VALUE = re.compile(r"\d{1,3}(?:[./-]\d{1,3})?(?:%|kg|cm|cc|ml|mmHg|bpm|[ab])?(?!\w|[./-]\w)", re.IGNORECASE)
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 

@@ -26,7 +26,7 @@ _LETTERED = re.compile(
 """What takes a letter, but may stand before a longer short form: "bay C", but "ward MO"."""
 _ROMAN = re.compile(r"I{2,3}|VI{1,3}|IX|XI{1,3}")
 _NUMBER = re.compile(r"\d\s{0,2}$")
-_UNITS = frozenset("mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy s".split())
+_UNITS = frozenset("cc mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy s".split())
 _PER = frozenset("L l min h hr d day wk mo".split())
 """What also is a unit in a quotient: "mg/L", "L/min"."""
 _QUOTIENT = re.compile(
@@ -46,10 +46,10 @@ _COMMON = 500
 _EVERYWHERE = 20_000
 """Minimum number of occurrences for a word to be in nearly every sentence, so that it is hardly ever a short form."""
 _ONLY_WORDS = frozenset(
-    """ache act add aid aims app aspects ass bad beam bed blue burp calm camp car cars clad cold cuts die eat fair
-    fix fret gag gap gas gave got grace grade hale him ice iris led let lift lot maid me mid musk nares nerd net nice
-    nor notes oats odd par pass pee pit poems port pus rat respect rib rice rip rot sac sane send sip sit snag snip step
-    ten tic tip top vain wash""".split()
+    """ache act add aid aims ala app aspects ass auto bad beam bed blue burp calm camp cape car cars clad cold cuts die
+    eat fair fix fret gag gap gas gave got grace grade hale him ice iris led let lift lot maid mart me mid miss musk
+    nares nerd net nice nor notes oats odd pans par pass pee pit poems port post pus rat respect rib rice rip rot sac
+    sane send sip sit snag snip step ten tic tip top vain wash""".split()
 )
 """Rarer words that no one means as a short form unless in capitals."""
 _ORDINARY = 50

@@ -16,6 +16,7 @@ from ..data.definitions import Definition, find_definitions
 from ..data.detection import ShortFormFinder
 from ..data.inventory import Inventory
 from ..data.not_prose import in_other_language, outside_prose
+from ..data.parts import is_part
 from ..data.passages import Mention, without_overlap
 from ..data.surroundings import is_ordinary_word, is_unit, shouting, surroundings
 from ..trees.windows import Window, home_window
@@ -116,7 +117,7 @@ class Lexicon:
         """Short forms that the glossary or the inventory lists."""
         found, no_prose, foreign = [], outside_prose(text), in_other_language(text)
         for mention in self._finder.find(text):
-            if no_prose(mention.start, mention.end) or _is_part(text, mention):
+            if no_prose(mention.start, mention.end) or is_part(text, mention):
                 continue
             ours, listed = self.in_glossary(mention.short_form), self.senses.long_forms(mention.short_form)
             if (ours or self._skip_words) and is_ordinary_word(text, mention, own=ours):
@@ -186,25 +187,6 @@ def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:
             yield Found(mention=mention, evidence="unlisted")
 
 
-def _is_part(text: str, mention: Mention) -> bool:
-    """Whether a mention is part of something else: the A of "A&B" or "C-arm", a check box's N, the x3 of "x3 days"."""
-    surface = text[mention.start : mention.end]
-    if len(surface) == 1 and surface.isalpha():
-        if surface in "YN" and _BOX.search(text, max(0, mention.start - 5), mention.start):
-            return True
-        return bool(_JOINED_BEFORE.search(text, max(0, mention.start - 5), mention.start)) or bool(
-            _JOINED_AFTER.match(text, mention.end)
-        )
-    return bool(_TIMES.fullmatch(surface) and _SPAN_OF_TIME.match(text, mention.end))
-
-
-_JOINED_BEFORE = re.compile(r"\w&$|[A-Z][+-]/$|\w-$")
-_JOINED_AFTER = re.compile(r"&\w|[+-]/[A-Z][+-]|-(?!spine\b|sect|collar)\w")
-_BOX = re.compile(r"[\[(] ?[xX]? ?[\])] ?$")
-_TIMES = re.compile(r"[x×]\d{1,2}", re.IGNORECASE)
-_SPAN_OF_TIME = re.compile(
-    r"(?:\s?/(?:7|52|12|24)\b|\s(?:d|days?|wks?|weeks?|mos?|months?|h|hrs?|hours?|mins?|yrs?|years?)\b)"
-)
 _LIKE_SHORT_FORM = re.compile(r"(?<![\w.@'’\u0300-\u036f])([A-Za-z][A-Za-z0-9]{1,7}?)s?(?![\w@\u0300-\u036f])")
 """A word of two to eight letters and digits, perhaps with a plural s."""
 _NO_SHORT_FORM = re.compile(

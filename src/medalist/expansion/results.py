@@ -126,7 +126,7 @@ class ExpandedText(Sequence[Expansion]):
             if (written := _written(self.text, expansion, unsure)) is not None:
                 article, instead = written
                 pieces += [with_article(self.text[at : expansion.start], article), instead]
-                at = end_in_place(self.text, expansion.start, expansion.end, expansion.key)
+                at = _end(self.text, expansion)
         return "".join([*pieces, self.text[at:]])
 
     def to_dict(self) -> dict[str, Any]:
@@ -158,8 +158,15 @@ def _written(text: str, expansion: Expansion, unsure: Unsure) -> tuple[str, str]
         return in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
     if unsure == "leave":
         return None
-    end = end_in_place(text, expansion.start, expansion.end, expansion.key)
-    return "", f"{text[expansion.start : end]} [{expansion.long_form}? {100 * expansion.probability:.0f} %]"
+    end = _end(text, expansion)
+    apart = " " if text[end : end + 1].isdigit() else ""
+    return "", f"{text[expansion.start : end]} [{expansion.long_form}? {100 * expansion.probability:.0f} %]{apart}"
+
+
+def _end(text: str, expansion: Expansion) -> int:
+    """One past what an answer takes the place of."""
+    assert expansion.long_form is not None
+    return end_in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
 
 
 def _defines(text: str, expansion: Expansion) -> bool:

@@ -22,6 +22,15 @@ _AN = re.compile(
 """What begins with the sound of a vowel: an ulcer, but a unit, a European, a urinary catheter."""
 _LETTERS = re.compile(r"[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))")
 """Letters read by their names, the first of which begins with a vowel: an ST segment, an X-ray."""
+_NUMBER = re.compile(r"(?:^|[^\w.,/])(?:[x×] ?)?(?!1 ?$)\d+(?:[.,]\d+)?(?: ?- ?\d+)? ?$")
+"""A number other than 1, or a range: "x2", "6-12"."""
+_MEASURE = re.compile(r"unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year")
+_TIME = re.compile(r"second|minute|hour|day|week|month|year")
+_NO_NOUN = re.compile(
+    r"[ \t]*(?:$|[^\w\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|"
+    r"on|or|out|over|per|post|prior|s/p|since|then|to|until|up|with|without)\b"
+)
+"""What may stand behind "2 weeks"; before a noun it is "a 24 hour urine"."""
 _FULL_STOP = re.compile(r"\.(?=[,;:)\]]|(?P<more>[ \t]+[a-z0-9(]))")
 """A full stop behind a short form that need not end the sentence."""
 _CAPITALS = re.compile(r"(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]")
@@ -50,7 +59,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     written = long_form
     if surface.endswith("s") and surface[:-1].casefold() == key.casefold():
         written = _plural(written)
-    written = _without_next(_without_last(written, before), after)
+    written = _counted(_without_next(_without_last(written, before), after), before, after)
     if before[-1:].isdigit() and written[:1].isalpha():
         written = f" {written}"
     if after[:1].isdigit():
@@ -65,7 +74,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     return ("" if given.lower() == right else _as_given(right, given)), written
 
 
-def end_in_place(text: str, start: int, end: int, key: str) -> int:
+def end_in_place(text: str, start: int, end: int, key: str, long_form: str) -> int:
     """One past what a long form takes the place of: "pt. seen" becomes "patient seen".
 
     The full stop of a shortened word goes with it unless it may also end the sentence. Where sentences do not begin
@@ -76,9 +85,11 @@ def end_in_place(text: str, start: int, end: int, key: str) -> int:
         start: first character of the short form.
         end: one past its last.
         key: the short form without a plural s.
+        long_form: what it stands for.
     """
     stop = _FULL_STOP.match(text, end)
-    if stop is None or key.isupper() or not text[end - 1].islower() or "." in text[start:end]:
+    initials = key.isupper() and " " in long_form
+    if stop is None or initials or not text[end - 1].islower() or "." in text[start:end]:
         return end
     before = text[max(0, start - _NEAR) : start]
     if stop["more"] and not _BEGINS_SENTENCE.search(before):
@@ -97,6 +108,12 @@ def _as_given(article: str, given: str) -> str:
     if given == "AN":
         return article.upper()
     return article.capitalize() if given[0].isupper() else article
+
+
+def _counted(long_form: str, before: str, after: str) -> str:
+    """A measure in the plural behind a number: 90 minutes, 3 units of blood."""
+    time = _TIME.fullmatch(long_form) and _NO_NOUN.match(after)
+    return _plural(long_form) if (time or _MEASURE.fullmatch(long_form)) and _NUMBER.search(before) else long_form
 
 
 def _plural(long_form: str) -> str:

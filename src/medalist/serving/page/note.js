@@ -115,10 +115,11 @@ export function writtenFor(note, item, unsure = "mark") {
   const { key, long_form, sure, probability } = item.expansion;
   const answer = item.answer ? item.answer.longForm : long_form;
   if (answer === null) return null;
-  const end = endInPlace(note.text, item.start, item.end, key);
+  const end = endInPlace(note.text, item.start, item.end, key, answer);
   if (item.answer || sure) return [...inPlace(note.text, item.start, item.end, key, answer), end];
   const surface = note.text.slice(item.start, end);
-  return unsure === "leave" ? null : ["", `${surface} [${answer}? ${wholePercent(probability)} %]`, end];
+  const apart = /^\d/.test(note.text.slice(end)) ? " " : "";
+  return unsure === "leave" ? null : ["", `${surface} [${answer}? ${wholePercent(probability)} %]${apart}`, end];
 }
 
 /** The text with short forms replaced, as `ExpandedText.replaced` does it; what was reviewed counts as sure. */

@@ -8,6 +8,11 @@ const UNCOUNTED = /(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|
 const SCAN = /(?:imaging|tomography)$/u;
 const AN = /^(?:(?!u[^aeiou\W\d][aeiou]|eu|one\b|once\b)[aeiou]|un[ao]|uni(?:n|m|d)|hour|honest|heir|8|11(?!\d)|18(?!\d))/i;
 const LETTERS = /^[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))/u;
+const NUMBER = /(?:^|[^\p{L}\p{N}_.,/])(?:[x×] ?)?(?!1 ?$)\d+(?:[.,]\d+)?(?: ?- ?\d+)? ?$/u;
+const MEASURE = /^(?:unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year)$/;
+const TIME = /^(?:second|minute|hour|day|week|month|year)$/;
+const NO_NOUN =
+  /^(?:[ \t]*(?:$|[^\p{L}\p{N}_\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|on|or|out|over|per|post|prior|s\/p|since|then|to|until|up|with|without)(?![\p{L}\p{N}_]))/u;
 const FULL_STOP = /^\.(?:(?=[,;:)\]])|(?=([ \t]+[a-z0-9(])))/;
 const CAPITALS = /(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]/;
 const NEAR = 80;
@@ -19,7 +24,7 @@ export function inPlace(text, start, end, key, longForm) {
   const after = text.slice(end, end + NEAR);
   let written = longForm;
   if (surface.endsWith("s") && surface.slice(0, -1).toLowerCase() === key.toLowerCase()) written = plural(written);
-  written = withoutNext(withoutLast(written, before), after);
+  written = counted(withoutNext(withoutLast(written, before), after), before, after);
   if (/\d$/.test(before) && /^\p{L}/u.test(written)) written = ` ${written}`;
   if (/^\d/.test(after)) written = `${written} `;
   if (/^\p{Lu}/u.test(surface) && /^\p{Ll}{2}/u.test(written) && BEGINS_SENTENCE.test(before)) {
@@ -33,9 +38,9 @@ export function inPlace(text, start, end, key, longForm) {
 }
 
 /** One past what a long form takes the place of: with the full stop of "pt." where it only marks a shortened word. */
-export function endInPlace(text, start, end, key) {
+export function endInPlace(text, start, end, key, longForm) {
   const stop = FULL_STOP.exec(text.slice(end, end + NEAR));
-  const shortened = /\p{Ll}$/u.test(text.slice(start, end)) && !isUpper(key) && !text.slice(start, end).includes(".");
+  const shortened = /\p{Ll}$/u.test(text.slice(start, end)) && !(isUpper(key) && longForm.includes(" ")) && !text.slice(start, end).includes(".");
   if (!stop || !shortened) return end;
   const before = text.slice(Math.max(0, start - NEAR), start);
   if (stop[1] && !BEGINS_SENTENCE.test(before)) {
@@ -57,6 +62,11 @@ export function withArticle(before, article) {
 function asGiven(article, given) {
   if (given === "AN") return article.toUpperCase();
   return given[0] === "A" ? article[0].toUpperCase() + article.slice(1) : article;
+}
+
+function counted(longForm, before, after) {
+  const time = TIME.test(longForm) && NO_NOUN.test(after);
+  return (time || MEASURE.test(longForm)) && NUMBER.test(before) ? plural(longForm) : longForm;
 }
 
 function plural(longForm) {

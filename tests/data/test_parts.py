@@ -1,0 +1,77 @@
+"""What is only a part of something else is told from the text."""
+
+from __future__ import annotations
+
+import pytest
+
+from medalist.data.parts import is_part
+from medalist.data.passages import Mention
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "saw {Dr} Patel",
+        "{St} Mary's called",
+        "seen at 10 {pm}",
+        "seen at 9{AM}",
+        "i {am} fine",
+        "{I} do not think so",
+        "{I}'ve seen him",
+        "{I} discussed it",
+        "please let {us} know",
+        "on 2 {L} NC",
+        "on 2-3 {L}, then",
+        "drank 1.5 {L}",
+        "smokes [ ] {Y}",
+        "smokes (x){N}",
+        "2 A&{B} overnight",
+        "2 {A}&B overnight",
+        "CMV D+/{R}-",
+        "anti-{D} given",
+        "a {C}-arm",
+        "no {ST}-T changes",
+        "ill {x3} days",
+        "ill {x3}/52",
+    ],
+)
+def test_a_part_of_something_else(text):
+    assert is_part(*mention_in(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "saw {Dr} today",
+        "{ST} Elevation",
+        "worse in {AM}",
+        "{am} dose",
+        "the {am} dose",
+        "{I} with transfers",
+        "{I} mobility indoors",
+        "HS {I}+II",
+        "{I}: well",
+        "abd {us} neg",
+        "ordered {us} today",
+        "{L} knee",
+        "day #3 {L} knee",
+        "HD2 {L} arm",
+        "{Y} - none",
+        "{A} and B",
+        "{C}-spine",
+        "had {CT} - fine",
+        "{ER}-positive",
+        "{IBS}-D+",
+        "seen {x3}, well",
+    ],
+)
+def test_a_short_form_of_its_own(text):
+    assert not is_part(*mention_in(text))
+
+
+def mention_in(text: str) -> tuple[str, Mention]:
+    """A text without its braces, and the mention between them."""
+    before, _, rest = text.partition("{")
+    surface, _, after = rest.partition("}")
+    start = len(before)
+    return before + surface + after, Mention(start=start, end=start + len(surface), short_form=surface)
