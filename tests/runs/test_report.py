@@ -8,8 +8,10 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 from typing import IO
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -21,7 +23,7 @@ from medalist.runs.card import card_text
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
 from medalist.runs.held_out import HeldOut
-from medalist.runs.report import plain_summary, write_report
+from medalist.runs.report import _example, plain_summary, write_report
 from medalist.runs.run import open_run
 
 
@@ -53,6 +55,14 @@ def test_every_promised_part_is_there(page, fresh_run):
     figures = {path.name for path in (fresh_run / "figures").iterdir()}
     expected = {"learning-curve.png", "test-slices.png", "test-reliability.png", "test-risk-coverage.png"}
     assert figures == expected
+
+
+def test_an_example_shows_the_true_answer_and_no_other_that_every_model_gives_0_percent():
+    question = SimpleNamespace(question="Does it?", text="Does it?")
+    item = SimpleNamespace(choice=question, quiz=question, candidates=("no", "maybe", "yes"), gold=2, key="a")
+    scores = {"base": {"a": np.array([9.0, 0.0, 0.0])}, "tuned": {"a": np.array([9.0, 8.0, 0.0])}}
+    assert [answer[0] for answer in _example("", item, scores).answers] == ["no", "maybe", "yes"]
+    assert [answer[0] for answer in _example("", item, {"base": scores["base"]}).answers] == ["no", "yes"]
 
 
 def test_examples_come_before_figures_and_small_slices_are_only_named(fresh_run, tmp_path):

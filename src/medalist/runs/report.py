@@ -327,7 +327,10 @@ def _example(heading: str, item: Item | ChoiceItem, scores: dict[str, Scores], *
     probability = {model: softmax(found[item.key]) for model, found in scores.items()}
     gold = item.gold if item.gold is not None else len(item.candidates)
     model = "tuned" if "tuned" in probability else "base"
-    order = np.argsort(-probability[model])[:most].tolist()
+    likeliest = np.argsort(-probability[model])[:most].tolist()
+    order = [
+        n for n in likeliest if n == gold or max(p[n] for p in probability.values()) >= 0.005
+    ]  # "0 %" says nothing
     if gold not in order:
         order = [*order[: most - 1], gold]
     return Example(
