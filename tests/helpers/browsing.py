@@ -80,7 +80,7 @@ def expanded(text: str, *answers: dict[str, object]) -> ExpandedText:
     for answer in answers:
         values = dict(answer)
         surface = str(values.pop("surface"))
-        found = re.compile(rf"(?<!\w){re.escape(surface)}(?!\w)").search(text, at)
+        found = re.compile(rf"(?<!\w){re.escape(surface)}(?![^\W\d_])").search(text, at)
         assert found, surface
         at = found.end()
         if values["evidence"] == "defined in text":

@@ -443,7 +443,7 @@ def test_several_notes_go_into_one_file_and_an_edit_keeps_answers(page, server, 
 @pytest.mark.parametrize("unsure", ["mark", "leave"])
 def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path, unsure):
     text = f"{NOTE}\nRA (right atrium) and CP, F/u CTs; right atrium ( “RA”) RA. "
-    text += "Had an MI, 45 yo, acute AKI. HR 80, HIV virus; told by pt. today, and wt. 70 kg"
+    text += "Had an MI, 45 yo, acute AKI. HR 80, HIV virus; told by pt. today, and wt. 70 kg; BP120/80, RR18 for 2 d, 24 h urine in 6 mo w/ 1 u"
     told = server.knows(
         text,
         *ANSWERS,
@@ -460,9 +460,16 @@ def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path,
         said("HIV", "human immunodeficiency virus"),
         said("pt", "patient"),
         said("wt", "weight", 0.6, ("wild type", 0.4)),
+        said("BP", "blood pressure"),
+        said("RR", "respiratory rate", 0.6, ("relative risk", 0.4)),
+        said("d", "day"),
+        said("h", "hour"),
+        said("mo", "month"),
+        said("u", "unit"),
     )
     assert "Had a myocardial infarction, 45 year-old, acute kidney injury. Heart rate" in told.replaced()
-    assert "told by patient today, and wt. [weight? 60 %] 70 kg" in told.replaced()
+    assert "told by patient today, and wt. [weight? 60 %] 70 kg; blood pressure 120/80" in told.replaced()
+    assert told.replaced().endswith("[respiratory rate? 60 %] 18 for 2 days, 24 hour urine in 6 months w/ 1 unit")
     read(page, text)
     page.click("#as-expanded")
     page.set_checked("#mark", unsure == "mark")

@@ -31,6 +31,10 @@ _RULES = [
             "",
         ),
         (r"L", r"(?<![\w#.])\d{1,4}(?:[.,]\d+)?(?:-\d{1,2})?[ \t]?", ""),  # liters: "2 L NC"
+        (r"[Pp]ara", "", r"[ \t]?\d"),  # births: "Para 2+1"
+        (r"\d{1,2}/(?:7|12|52)", "", r"[ \t]+(?:cores?|nodes?|LNs?|points?|positive|pos)\b"),  # a fraction
+        (r"\w/\w", "", r"/\w(?!\w)"),  # "i/c/o"
+        (r"[a-z]", r"\w/\w/", ""),
         (r"[YN]", r"[\[(] ?[xX]? ?[\])] ?", ""),  # the answer of a check box
         (r"[^\W\d_]", r"\w&|[A-Z][+-]/|\w-", ""),  # "A&B", "D+/R-", "anti-D"
         (r"[^\W\d_]", "", r"&\w|[+-]/[A-Z][+-]|-(?!spine\b|sect|collar)\w"),  # "C-arm"

@@ -28,7 +28,7 @@ _MEASURE = re.compile(r"unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pi
 _TIME = re.compile(r"second|minute|hour|day|week|month|year")
 _NO_NOUN = re.compile(
     r"[ \t]*(?:$|[^\w\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|"
-    r"on|or|out|over|per|post|prior|s/p|since|then|to|until|up|with|without)\b"
+    r"on|or|out|over|per|post|prior|s/p|since|then|to|until|up|w/|with|without)(?:\b|(?<=/))"
 )
 """What may stand behind "2 weeks"; before a noun it is "a 24 hour urine"."""
 _FULL_STOP = re.compile(r"\.(?=[,;:)\]]|(?P<more>[ \t]+[a-z0-9(]))")

@@ -12,7 +12,7 @@ const NUMBER = /(?:^|[^\p{L}\p{N}_.,/])(?:[x×] ?)?(?!1 ?$)\d+(?:[.,]\d+)?(?: ?-
 const MEASURE = /^(?:unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year)$/;
 const TIME = /^(?:second|minute|hour|day|week|month|year)$/;
 const NO_NOUN =
-  /^(?:[ \t]*(?:$|[^\p{L}\p{N}_\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|on|or|out|over|per|post|prior|s\/p|since|then|to|until|up|with|without)(?![\p{L}\p{N}_]))/u;
+  /^(?:[ \t]*(?:$|[^\p{L}\p{N}_\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|on|or|out|over|per|post|prior|s\/p|since|then|to|until|up|w\/|with|without)(?:(?<=\/)|(?![\p{L}\p{N}_])))/u;
 const FULL_STOP = /^\.(?:(?=[,;:)\]])|(?=([ \t]+[a-z0-9(])))/;
 const CAPITALS = /(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]/;
 const NEAR = 80;
