@@ -443,7 +443,8 @@ def test_several_notes_go_into_one_file_and_an_edit_keeps_answers(page, server, 
 @pytest.mark.parametrize("unsure", ["mark", "leave"])
 def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path, unsure):
     text = f"{NOTE}\nRA (right atrium) and CP, F/u CTs; right atrium ( “RA”) RA. "
-    text += "Had an MI, 45 yo, acute AKI. HR 80, HIV virus; told by pt. today, and wt. 70 kg; BP120/80, RR18 for 2 d, 24 h urine in 6 mo w/ 1 u"
+    text += "Had an MI, 45 yo, acute AKI. HR 80, HIV virus; told by pt. today, and wt. 70 kg; "
+    text += "BP120/80, RR18 for 2 d, 24 h urine in 6 mo w/ 1 u"
     told = server.knows(
         text,
         *ANSWERS,
