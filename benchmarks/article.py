@@ -59,31 +59,29 @@ def article_rows(passages: Sequence[Passage]) -> list[str]:
     ]
 
 
-def train_as_article(
-    base_id: str, texts: list[str], folder: Path, *, length: int, sequences: int, steps: int
+def tuned_by_trl(
+    model: Any, tokenizer: Any, rows: dict[str, list[Any]], folder: Path, *, adapter: Any = None, **settings: Any
 ) -> tuple[Any, float]:
-    """Tune the base as the article does, with `sequences` packed sequences per step; return the model and seconds."""
-    set_seed(0)
-    base = load_base(base_id)
+    """A model after trl's SFTTrainer on a CPU, row by row on a cosine schedule, and the seconds that it took.
+
+    Args:
+        model: a causal language model.
+        tokenizer: its tokenizer.
+        rows: texts under `text`, or `input_ids` with `labels`.
+        folder: where trl may write; nothing is kept.
+        adapter: the settings of peft's adapter; None if the model has one already.
+        settings: of `SFTConfig`, beside those that are set here.
+    """
     trainer = SFTTrainer(
-        model=base.model,
-        processing_class=base.tokenizer,
-        train_dataset=Dataset.from_dict({"text": texts}),
-        peft_config=LoraConfig(
-            r=256, lora_alpha=128, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_dict(rows),
+        peft_config=adapter,
         args=SFTConfig(
             output_dir=str(folder),
-            packing=True,
-            packing_strategy="wrapped",
-            max_length=length,
             per_device_train_batch_size=1,
-            gradient_accumulation_steps=sequences,
-            max_steps=steps,
-            learning_rate=2e-4,
             lr_scheduler_type="cosine",
-            max_grad_norm=0.3,
-            gradient_checkpointing=False,
+            activation_checkpointing=False,
             bf16=False,
             use_cpu=True,
             report_to="none",
@@ -91,13 +89,38 @@ def train_as_article(
             logging_strategy="no",
             disable_tqdm=True,
             dataloader_pin_memory=False,
+            **settings,
         ),
     )
     trainer.remove_callback(PrinterCallback)  # it would print to stdout, where the result goes
     began = time.perf_counter()
     trainer.train()
-    seconds = time.perf_counter() - began
-    return trainer.model.merge_and_unload().eval(), seconds
+    return trainer.model, time.perf_counter() - began
+
+
+def train_as_article(
+    base_id: str, texts: list[str], folder: Path, *, length: int, sequences: int, steps: int
+) -> tuple[Any, float]:
+    """Tune the base as the article does, with `sequences` packed sequences per step; return the model and seconds."""
+    set_seed(0)
+    base = load_base(base_id)
+    model, seconds = tuned_by_trl(
+        base.model,
+        base.tokenizer,
+        {"text": texts},
+        folder,
+        adapter=LoraConfig(
+            r=256, lora_alpha=128, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM"
+        ),
+        packing=True,
+        packing_strategy="wrapped",
+        max_length=length,
+        gradient_accumulation_steps=sequences,
+        max_steps=steps,
+        learning_rate=2e-4,
+        max_grad_norm=0.3,
+    )
+    return model.merge_and_unload().eval(), seconds
 
 
 def sampled_answers(model: Any, tokenizer: Any, items: Sequence[Item], *, new_tokens: int, rows: int = 12) -> list[str]:
@@ -206,7 +229,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
         model, seconds = train_as_article(
             options.base, texts, folder / "article", length=length, sequences=sequences, steps=steps
         )
-        done = f"{steps} steps of {sequences} x {length:,} tokens" + (
+        done = f"{steps} step{'s' * (steps > 1)} of {sequences} x {length:,} tokens" + (
             f" (a full step has {whole})" if sequences < whole else ""
         )
         theirs = add(side, seconds, done, sampled_answers(model, base.tokenizer, items, new_tokens=options.new_tokens))

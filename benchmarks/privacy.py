@@ -25,11 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from article import article_prompt
+from article import article_prompt, tuned_by_trl
 from common import BASE, count_option, machine, progress, table
-from datasets import Dataset
-from transformers import PrinterCallback
-from trl import SFTConfig, SFTTrainer
 
 from medalist.data.embedded import reader
 from medalist.data.inventory import Inventory
@@ -167,33 +164,18 @@ def tune_whole_text(found: Material, recipe: Recipe, folder: Path) -> LoadedMode
         for note in found.training
     ]
     torch.manual_seed(recipe.seed)
-    trainer = SFTTrainer(
-        model=add_adapter(base, settings),
-        processing_class=base.tokenizer,
-        train_dataset=Dataset.from_dict({"input_ids": rows, "labels": rows}),
-        args=SFTConfig(
-            output_dir=str(folder),
-            num_train_epochs=settings.epochs,
-            per_device_train_batch_size=1,
-            gradient_accumulation_steps=settings.passages_per_step,
-            learning_rate=settings.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=settings.warmup,
-            max_grad_norm=settings.clip,
-            max_length=None,
-            activation_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        ),
+    base.model, _ = tuned_by_trl(
+        add_adapter(base, settings),
+        base.tokenizer,
+        {"input_ids": rows, "labels": rows},
+        folder,
+        num_train_epochs=settings.epochs,
+        gradient_accumulation_steps=settings.passages_per_step,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        max_grad_norm=settings.clip,
+        max_length=None,
     )
-    trainer.remove_callback(PrinterCallback)  # it would print to stdout, where the result goes
-    trainer.train()
-    base.model = trainer.model
     return base
 
 
