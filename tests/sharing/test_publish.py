@@ -5,6 +5,7 @@ Covers `pull`, `repeat`, `cli.share`, `cli.share_tables` and `tools.hub_client` 
 """
 
 import base64
+import gzip
 import hashlib
 import importlib
 import io
@@ -13,6 +14,7 @@ import re
 import shutil
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -227,6 +229,41 @@ def test_trouble_that_stays_ends_in_one_line(run, hub, capsys):
 def test_an_answer_of_something_else_than_the_hub_is_one_line(hub, capsys, tmp_path, body, message):
     hub.faults = [("GET /api/models/me/x", Answer(body=body, headers={"Content-Type": "application/json"}))]
     assert message in one_line(capsys, "pull", "me/x", "--out", tmp_path / "x")
+
+
+def _compressed(content):
+    return Answer(body=gzip.compress(content), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize(
+    ("where", "answers", "why"),
+    [
+        ("GET /api/models/me/x", [_compressed(b" " * 1_000_000)], "it is compressed, unasked"),
+        ("GET /api/models/me/x", [Answer(body=b"[" + b" " * 5000, says_length=False)], "more than 5 kB"),
+        ("/tree/", [Answer(body=b"[]", headers={"Link": '</api/models/me/x/tree/x?cursor=1>; rel="next"'})] * 9,
+         "more than 5 answers"),
+        ("HEAD /me/x/resolve", [Answer(headers={"ETag": '"../../../evil"', "X-Repo-Commit": "0" * 40})],
+         "its ETag is none"),
+        ("HEAD /me/x/resolve", [Answer(headers={"ETag": '""', "X-Repo-Commit": "0" * 40})], "its ETag is none"),
+        ("GET /me/x/resolve", [Answer(body=b"x" * 2000, says_length=False)], "a file of more than 1 kB"),
+        ("GET /me/x/resolve", [Answer(body=b"x" * 2000)], "a file of more than 1 kB"),
+    ],
+)  # fmt: skip
+def test_a_server_that_would_fill_memory_or_disk_or_leave_the_cache_is_not_the_hub(
+    hub, capsys, tmp_path, monkeypatch, where, answers, why
+):
+    monkeypatch.setattr(hub_client, "_MOST_ANSWERS", 5)
+    monkeypatch.setattr(hub_client, "_MOST_SAID", 5000)
+    monkeypatch.setattr(pulling, "MAX_BYTES", {"": 1000})
+    hub.add("me/x", {"recipe.yaml": b"name: x\n"})
+    host = hub.served.url
+    hub.faults = [
+        (where, replace(one, headers={name: value.replace("</", f"<{host}/") for name, value in one.headers.items()}))
+        for one in answers
+    ]
+    message = one_line(capsys, "pull", "me/x", "--out", tmp_path / "x")
+    assert message == f"me/x: the response did not come from the Hub; is HF_ENDPOINT correct? ({why})"
+    assert not list(tmp_path.rglob("*evil*")) and not (tmp_path / "x").exists()
 
 
 def test_a_server_that_says_the_token_back_does_not_get_it_printed(hub, capsys, tmp_path):

@@ -107,7 +107,7 @@ def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
         ValueError: the repository has no recipe, or files of a size that publishing does not write.
     """
     unfinished = "Run the same command again to resume: files that have arrived are kept."
-    with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished):
+    with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished, most=max(MAX_BYTES.values())):
         api = HfApi(token=token)
         head = persistently(lambda: api.model_info(repo, revision=revision))
         if not re.fullmatch("[0-9a-f]{40}", head.sha or ""):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import constants
+from huggingface_hub import constants, set_client_factory
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -19,27 +20,131 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import _http as hub_http
 from huggingface_hub.utils import logging as hub_logging
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
+from .failures import megabytes
 from .progress import console
 from .retrying import named_error, retrying
 
 WAITS = (1, 3, 9)
 """Seconds to wait before each retry of a request that the client does not retry itself."""
 _ANOTHER = "the response did not come from the Hub; is HF_ENDPOINT correct?"
+_MOST_ANSWERS, _MOST_SAID = 1000, 10**8
+"""Answers other than files, and bytes of them together, in one exchange; a list of files comes in pages of 1,000."""
+_ETAG = re.compile(r'(W/)?"?[\w:=+-][\w.:=+-]{0,199}"?')
+"""What may name a file in the client's cache; it takes any, "../../x" too."""
 _T = TypeVar("_T")
 
 
+class _NotTheHubError(OSError):
+    """An answer that the Hub would not give."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{_ANOTHER} ({why})")
+
+
+class _Guard:
+    """Sees each answer before it is read, and refuses what would not end, fill the memory or leave the cache."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most, self._answers, self._said = most, 0, 0
+
+    def ask(self, request: httpx2.Request) -> None:
+        """Ask for answers that are not compressed: a few bytes could become many."""
+        request.headers["Accept-Encoding"] = "identity"
+
+    def hear(self, response: httpx2.Response) -> None:
+        headers = response.headers
+        if headers.get("content-encoding", "identity") != "identity":
+            raise _NotTheHubError("it is compressed, unasked")
+        named = [headers[name] for name in ("etag", "x-linked-etag") if name in headers]
+        if response.request.method == "HEAD" and not all(map(_ETAG.fullmatch, named)):
+            raise _NotTheHubError("its ETag is none")
+        said = response.request.url.path.startswith("/api/")
+        if said:
+            self._answers += 1
+            if self._answers > _MOST_ANSWERS:
+                raise _NotTheHubError(f"more than {_MOST_ANSWERS:,} answers")
+        elif self._most is not None:
+            for size in (headers.get("content-length", ""), headers.get("x-linked-size", "")):
+                if size.isdecimal() and int(size) > self._most:
+                    raise _NotTheHubError(f"a file of more than {megabytes(self._most)}")
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        response.stream = _Bounded(response.stream, self._count if said else self._bound())
+
+    def _count(self, size: int) -> None:
+        self._said += size
+        if self._said > _MOST_SAID:
+            raise _NotTheHubError(f"more than {megabytes(_MOST_SAID)}")
+
+    def _bound(self) -> Callable[[int], None]:
+        """Counts the bytes of one file."""
+        seen = 0
+
+        def count(size: int) -> None:
+            nonlocal seen
+            seen += size
+            if self._most is not None and seen > self._most:
+                raise _NotTheHubError(f"a file of more than {megabytes(self._most)}")
+
+        return count
+
+
+class _Bounded(httpx2.SyncByteStream):
+    """A body whose bytes are counted as they come."""
+
+    def __init__(self, inner: httpx2.SyncByteStream, count: Callable[[int], None]) -> None:
+        self._inner, self._count = inner, count
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._inner:
+            self._count(len(part))
+            yield part
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 @contextmanager
-def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, unfinished: str = "") -> Iterator[None]:
-    """Turn the Hub client's errors into one-line messages.
+def _guarded(most: int | None) -> Iterator[None]:
+    """Guard what the Hub's client is told, with the client that the user may have set for it."""
+    guard, before = _Guard(most), hub_http._GLOBAL_CLIENT_FACTORY  # which has no public name
+
+    def client() -> httpx2.Client:
+        made = before()
+        hooks = made.event_hooks
+        made.event_hooks = {
+            "request": [*hooks["request"], guard.ask],
+            "response": [*hooks["response"], guard.hear],
+        }
+        return made
+
+    set_client_factory(client)
+    try:
+        yield
+    finally:
+        set_client_factory(before)
+
+
+@contextmanager
+def hub_errors(
+    repo: str,
+    *,
+    kind: str = "model",
+    revision: str | None = None,
+    unfinished: str = "",
+    most: int | None = None,
+) -> Iterator[None]:
+    """Turn the Hub client's errors into one-line messages, and refuse answers that the Hub would not give.
 
     Args:
         repo: the requested repository.
         kind: "model" or "dataset".
         revision: the requested revision of the repository.
         unfinished: what a broken connection means for the user.
+        most: bytes that a file may have; None: any number.
 
     Raises:
         ValueError: the user can fix it by logging in or by choosing another name or revision.
@@ -47,7 +152,10 @@ def hub_errors(repo: str, *, kind: str = "model", revision: str | None = None, u
     """
     page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repo}"
     try:
-        yield
+        with _guarded(most):
+            yield
+    except _NotTheHubError as error:
+        raise OSError(f"{repo}: {error}") from None
     except LocalTokenNotFoundError:
         raise ValueError("No Hub token found: run `hf auth login`, or set HF_TOKEN.") from None
     except GatedRepoError as error:
