@@ -1,4 +1,4 @@
-"""What a terminal shows of expansions.
+"""What a terminal shows of expansions and claims.
 
 Covers `expand_tables` and `tables` too.
 """
@@ -11,6 +11,8 @@ import re
 from rich.console import Console
 
 from medalist.cli.expand_tables import expansions_table
+from medalist.cli.result_tables import claims_tables
+from medalist.evaluation.claims_table import make_row
 from medalist.expansion.do_not_use import find_do_not_use
 from medalist.expansion.results import ExpandedText, Expansion
 from medalist.tools.progress import PlainConsole
@@ -159,3 +161,20 @@ def test_in_80_columns_long_forms_are_wrapped_and_nothing_else_is_broken():
     assert lines[1].split()[:2] == ["short", "form"] and "probability" in lines[1] and lines[1].endswith("evidence")
     assert "100%" in lines[2] and lines[2].endswith("defined in text")
     assert max(map(len, lines)) <= 80
+
+
+def test_claims_are_read_in_eighty_columns():
+    share = {"value": 0.393, "low": 0.354, "high": 0.428, "count": 808}
+    change = {"value": -0.123, "low": -0.171, "high": -0.114, "p": 0.001, "count": 808}
+    metric = "another kind of text (embedded clinical notes, development half): right"
+    row = make_row("adaptability", metric, change, base=share, tuned=share, baseline="56.9 (first listed sense)")
+    other = make_row("cost", "seconds per free answer", change, base=share, tuned=share, unit="s")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(*claims_tables({"rows": [row, other], "skipped": []}))
+    out = console.file.getvalue()
+    assert "…" not in out
+    shown_words = out.replace(",", " ").split()
+    assert {*metric.split(), "39.3", "(35.4–42.8)", "-12.3", "worse", "56.9", "(-17.1", "first", "sense"} <= set(
+        shown_words
+    )
+    assert out.count("baseline") == 1  # the second table has none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -172,24 +173,25 @@ def adaptation_table(adapted: Adaptation) -> RenderableType:
 
 
 def claims_tables(claims: Claims) -> Iterator[RenderableType]:
-    """The claims, one table each: metric, base, tuned, change and verdict."""
+    """The claims, one table each: metric, base, tuned, change with its verdict, and the baseline; 80 columns do."""
     for heading, rows in claims_by_heading(claims).items():
-        table = new_table(heading, "", "n", "base", "tuned", "change", "tuned is", "baseline", whole=True)
-        for row in rows:
+        baselines = [_named(row["baseline"]) for row in rows]
+        columns = ["n", "base", "tuned", "change, tuned is", *(["baseline"] if any(baselines) else [])]
+        table = new_table(heading, "", *columns, whole=True)
+        for row, baseline in zip(rows, baselines, strict=True):
             metric = row["metric"] + (f", {row['unit']}" if row["unit"] in ("%", "s") else "")
             table.add_row(
                 metric,
                 f"{row['difference']['count']:,}",
                 *(stacked(cell_text(row, model)) for model in ("base", "tuned")),
-                stacked(change_text(row)),
-                row["verdict"],
-                _named(row["baseline"]),
+                stacked(change_text(row)).replace("\n", f", {row['verdict']}\n"),
+                *([baseline] if any(baselines) else []),
             )
         yield table
     yield from not_measured(claims)
 
 
 def _named(baseline: str | None) -> str:
-    """A claim's baseline, "85.7 (copy, else majority)", as its figure with the short name below it."""
+    """A claim's baseline, "85.7 (copy, else majority)", as figure and short name, in narrow lines."""
     figure, _, name = (baseline or "").partition(" (")
-    return f"{figure}\n{short_name(name.removesuffix(')'))}".strip()
+    return "\n".join([figure, *textwrap.wrap(short_name(name.removesuffix(")")), 12)]).strip()
