@@ -35,6 +35,7 @@ from medalist.models.load import load_base, longest_sequence
 from medalist.planning.compute import scoring_work, training_work
 from medalist.planning.devices import device_memory, parse_memory
 from medalist.planning.memory import (
+    GPU_LIBRARIES,
     Pass,
     Place,
     adapted_layers,
@@ -565,6 +566,16 @@ def test_without_bitsandbytes_a_quantised_recipe_is_planned_without_times(
         main(["plan", "mine.yaml", "--device", "cpu"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"No times: model.quantization={kind} needs bitsandbytes: pip install medalist[quantize]" in shown
+
+
+def test_a_build_for_gpus_takes_more_memory_before_anything_is_loaded(monkeypatch):
+    found: dict[str | None, dict[str, float]] = {}
+    for version in (None, "13.0"):
+        monkeypatch.setattr("torch.version.cuda", version)
+        plans = {at: make_plan(recipe(), device=at, memory=1e12, with_probe=False) for at in ("cpu", "cuda")}
+        found[version] = {at: plan.baseline for at, plan in plans.items()}
+    assert found["13.0"]["cpu"] - found[None]["cpu"] == GPU_LIBRARIES
+    assert found["13.0"]["cuda"] == found[None]["cuda"]
 
 
 def test_the_command_prints_tables_and_figures(capsys):

@@ -111,11 +111,21 @@ def test_text_with_markup_is_shown_and_not_run(fresh_run, tmp_path):
     assert "odd" in page
 
 
-def _printed(tables):
-    console = Console(file=io.StringIO(), width=200)
+def _printed(tables, width=200):
+    console = Console(file=io.StringIO(), width=width)
     for table in tables:
         console.print(table)
     return console.file.getvalue()
+
+
+def test_the_accuracy_of_three_models_fits_80_columns_with_the_slices_names_whole(fresh_run):
+    metrics = read_metrics(fresh_run / "evaluation/test")
+    metrics["models"]["parent"] = metrics["models"]["tuned"]
+    for cells in metrics["slices"].values():
+        cells["parent"] = cells["tuned"]
+    accuracy = _printed([next(iter(metrics_tables(metrics)))], width=80)
+    assert "…" not in accuracy
+    assert all(name in accuracy for name in ("no leak", "several words", "sense unseen"))
 
 
 def cell(value, spread=0.05):

@@ -33,7 +33,8 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         whole=True,
     )
     for name, cells in shown_slices(metrics["slices"]).items():
-        row = [name, f"{cells['count']:,}", *(share_text(right(cells, model)) for model in models)]
+        shares = [share_text(right(cells, model)) for model in models]
+        row = [name, f"{cells['count']:,}", *(map(stacked, shares) if len(models) > 2 else shares)]
         table.add_row(*row, *([gain_text(cells["difference"]), p_text(cells["difference"])] if both else []))
     yield table
     parts = [part for part in ("all", "no leak") if part in metrics["slices"]]

@@ -26,6 +26,9 @@ FLOAT = WIDTH["float32"]
 BASELINE = {"cpu": 700e6, "cuda": 600e6}
 """Bytes used before any model is loaded. CPU: resident memory of Python with torch, transformers and peft imported,
 measured by benchmarks/plan.py. CUDA: assumed; context and cuBLAS workspaces, not counting host memory."""
+GPU_LIBRARIES = 300e6
+"""What a process on a CPU has more with PyTorch's build for NVIDIA's GPUs, whose libraries it loads: 0.98 to 1.04 GB
+were measured in place of 0.64 to 0.66."""
 SLACK = {"cpu": 1.0, "cuda": 1.05}
 """Memory that the allocator holds, relative to what is in use. CUDA: assumed, for PyTorch's cache; CPU: see `HOLES`."""
 HOLES = 0.8

@@ -21,7 +21,7 @@ from ..recipe import Recipe, dump_recipe, parse_recipe
 from ..tools.number_formats import DType, FloatType
 from .compute import Work, probe, scoring_work, training_work
 from .devices import device_memory
-from .memory import BASELINE, Place, scoring_peak, training_peaks
+from .memory import BASELINE, GPU_LIBRARIES, Place, scoring_peak, training_peaks
 from .result import NO_HOLES, Advice, Device, OnCard, Plan
 from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass
@@ -140,7 +140,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         shape=where.shape,
         place=place,
         trees=where.trees.origin,
-        baseline=BASELINE[where.kind],
+        baseline=BASELINE[where.kind] + (GPU_LIBRARIES if where.kind == "cpu" and torch.version.cuda else 0),
         peaks=tuple(sorted(peaks, key=lambda peak: -peak.total)),
         memory=where.memory,
         largest=largest,
