@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.files import open_bytes, open_text, undamaged
-from .rows import csv_fault, shown_names, table_header
+from .rows import column_name, csv_fault, shown_names, table_header
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -214,7 +214,7 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
     if not header.strip():
         raise ValueError("it is empty; a glossary has the columns short_form and long_form")
     for mark in (said,) if said else (separator, ",", ";", "\t", "|"):
-        columns = [_column(name) for name in next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), [])]
+        columns = [column_name(name) for name in next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), [])]
         if set(GLOSSARY_COLUMNS[:2]) <= set(columns):
             twice = next((name for name in GLOSSARY_COLUMNS if columns.count(name) > 1), None)
             if twice:
@@ -224,11 +224,6 @@ def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
     raise ValueError(
         f"columns are {found}; a glossary's first line names short_form, long_form and, if known, count and concept"
     )
-
-
-def _column(name: str) -> str:
-    """A column's name in the header of a glossary: "Short form" and "short-form" are short_form."""
-    return "_".join(name.replace("-", " ").split()).casefold()
 
 
 def _table_rows(

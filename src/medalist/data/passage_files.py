@@ -53,7 +53,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         passages = list(_from_records(path, parquet_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".jsonl", ".jsonl.gz")):
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
-    elif name.endswith((".csv", ".csv.gz")) and spreadsheet.is_marked_notes(path):
+    elif name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")) and spreadsheet.is_marked_notes(path):
         passages = list(_from_marks(path, inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".csv.zip", ".zip")):
         passages = medal.read_rows(path, inventory, quarantine)
@@ -62,7 +62,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
     elif name.endswith(gladis.ENDINGS):
         passages = gladis.read_gladis(path, quarantine)
     else:
-        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, .txt (CASI), .json (GLADIS)"
+        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, .tsv (marked notes), .txt (CASI), .json (GLADIS)"
         raise ValueError(f"{path} has an unknown format. Known: {known}")
     if not passages and not quarantine.rows:
         raise ValueError(f"{path} contains no passages")

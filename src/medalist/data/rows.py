@@ -124,6 +124,11 @@ _LONGEST_HEADER = 1_000_000
 """Characters of a table's header; one that is longer has a quotation mark that is not closed."""
 
 
+def column_name(name: str) -> str:
+    """What a column is called, however its header writes it: "Note text", "note-text" and "NOTE_TEXT" are note_text."""
+    return "_".join(name.replace("-", " ").split()).casefold()
+
+
 def shown_names(names: Sequence[str]) -> str:
     """The names of columns for an error; only their number if one may be text, as where a file has no header."""
     if all(re.fullmatch(r"\w[\w.-]{0,29}( [\w.-]{1,20}){0,2}", name) for name in names):

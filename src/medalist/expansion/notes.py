@@ -16,6 +16,7 @@ from typing import IO, Any, Literal, get_args
 
 from ..data.rows import (
     Quarantine,
+    column_name,
     csv_fault,
     json_records,
     parquet_columns,
@@ -236,7 +237,7 @@ class NoteFile:
         exact = next((name for name in wanted if name in names), None)
         if exact is not None or given is not None:
             return exact
-        alike = [name for want in wanted for name in names if "_".join(name.split()).casefold() == want]
+        alike = [name for want in wanted for name in names if column_name(name) == want]
         return alike[0] if alike else None
 
     def _columns(self, names: list[str]) -> tuple[int, int | None]:

@@ -67,7 +67,7 @@ def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, st
         except UnicodeDecodeError as error:
             at = f"see byte {error.start:,}"
             whole, damaged = _beyond_ascii(raw.decode("utf-8", "surrogateescape")) if name == "utf-8" else (0, 0)
-            if whole > damaged and not encoding:
+            if 0 < damaged <= whole and not encoding:
                 raise ValueError(f"{what} is UTF-8, but damaged: {at}. {_ADVICE}") from None
         except UnicodeError:  # UTF-16 and UTF-32 without a byte order mark, IDNA
             at = "it cannot be decoded"
@@ -99,7 +99,7 @@ def encoding_of(path: Path, content: bytes | None = None) -> str:
                 damaged += len(decoder.decode(b"", final=True))
         except UnicodeDecodeError:
             continue
-        if marked or damaged == 0 or whole > damaged:
+        if marked or damaged == 0 or whole >= damaged:
             return name
     raise ValueError(f"{path} is not {marked or 'utf-8 or cp1252'}. Name its encoding with --encoding.")
 

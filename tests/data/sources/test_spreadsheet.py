@@ -35,6 +35,30 @@ def test_a_spreadsheet_has_a_row_for_each_marked_short_form(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "header", "end", "encoding"),
+    [
+        ("marked.csv", "Note ID;Note Text;Short form;Long-Form", "", "cp1252"),
+        ("marked.csv", "sep=;\r\nNOTE_ID;NOTE_TEXT;SHORT_FORM;LONG_FORM", ";;", "utf-16-le"),
+        ("marked.csv", "\r\nid;text;short_form;long_form;;", ";;", "utf-8-sig"),
+        ("marked.tsv", "id\ttext\tshort_form\tlong_form", "", "utf-8"),
+    ],
+)
+def test_a_spreadsheet_is_read_however_it_was_saved(tmp_path, name, header, end, encoding):
+    mark = "\t" if name.endswith("tsv") else ";"
+    row = mark.join(["7", '"37 °C; ""on""\r\nRA"', "RA", "room air"])
+    (tmp_path / name).write_bytes(f"{header}\r\n{row}{end}\r\n{end}\r\n".encode(encoding))
+    [passage] = read_passages(tmp_path / name, INVENTORY)
+    assert (passage.id, passage.text) == ("7", '37 °C; "on"\r\nRA')
+    assert [(mention.start, mention.long_form) for mention in passage.mentions] == [(13, "room air")]
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "marked.csv").write_text("id,text,short_form,long_form,Short form\n7,on RA,RA,room air,CT\n")
+    with pytest.raises(ValueError, match=r"marked\.csv has two columns short_form: rename or remove one$"):
+        read_passages(tmp_path / "marked.csv", INVENTORY)
+
+
+@pytest.mark.parametrize(
     ("row", "reason"),
     [
         ("a,on XA,RA,room air,", "the short form does not stand in the text"),

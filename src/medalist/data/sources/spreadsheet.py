@@ -10,23 +10,22 @@ from typing import Any
 
 from ...tools.decoding import decoded, marked_encoding
 from ...tools.files import open_bytes, read_bytes, undamaged
-from ..rows import Quarantine, csv_fault
+from ..rows import Quarantine, column_name, csv_fault, table_header
 
 TEXT, ID = ("text", "note_text"), ("id", "note_id")
 """Names of the columns of text and id, in this order."""
 
 
 def is_marked_notes(path: Path) -> bool:
-    """Whether a CSV file has the columns `text` (or `note_text`), `short_form` and `long_form`.
+    """Whether a table has the columns `text` (or `note_text`), `short_form` and `long_form`.
 
     Raises:
         ValueError: the file is damaged.
     """
     with undamaged(path), open_bytes(path) as file:
         head = file.read(1 << 16)  # the file may be MeDAL's, of gigabytes
-    first = head.decode(marked_encoding(head) or "utf-8", errors="replace").partition("\n")[0]
-    names = {name.strip(' "\r\ufeff') for name in first.split(_separator(first))}
-    return {"short_form", "long_form"} <= names and any(name in names for name in TEXT)
+    names, _, _ = _header(io.StringIO(head.decode(marked_encoding(head) or "utf-8", errors="replace"), newline=""))
+    return {"short_form", "long_form"} <= set(names) and any(name in names for name in TEXT)
 
 
 def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str, list[tuple[int, dict[str, Any]]]]]:
@@ -36,12 +35,15 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
     long form is a note without this mark. Without a column of ids, rows with the same text are one note.
 
     Raises:
-        ValueError: the file is damaged or not CSV.
+        ValueError: the file is damaged or not CSV, or a column stands twice.
     """
     names, rows = _table(path)
     at = {name: number for number, name in enumerate(names)}
-    text_at = next(at[name] for name in TEXT if name in at)
-    id_at = next((at[name] for name in ID if name in at), None)
+    text, identifier = (next((name for name in usual if name in at), "") for usual in (TEXT, ID))
+    used = (text, identifier, "short_form", "long_form", "start", "end")
+    if twice := next((name for name in used if names.count(name) > 1), None):
+        raise ValueError(f"{path} has two columns {twice}: rename or remove one")
+    text_at, id_at = at[text], at.get(identifier)
     found: dict[str, tuple[str, list[tuple[int, dict[str, Any]]]]] = {}
     numbers: dict[str, str] = {}
     for line, row in rows:
@@ -70,27 +72,32 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
         yield name, text, marks
 
 
-def _separator(header: str) -> str:
-    return max(",;\t|", key=header.count)
+def _header(file: io.StringIO) -> tuple[list[str], int, str]:
+    """The names of a table's columns, the number of lines up to them, and the separator."""
+    header, num_lines, said = table_header(file)
+    separator = said or max(",;\t|", key=header.count)
+    columns: list[str] = next(csv.reader(io.StringIO(header, newline=""), delimiter=separator), [])
+    return [column_name(name) for name in columns], num_lines, separator
 
 
 def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The names of the columns, and the rows with the line on which each ends."""
     text, _ = decoded(read_bytes(path), str(path))
-    separator = _separator(text.partition("\n")[0])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    file = io.StringIO(text, newline="")
+    names, before, separator = _header(file)
+    reader = csv.reader(file, delimiter=separator, strict=True)
 
     def rows() -> Iterator[tuple[int, list[str]]]:
         while True:
             try:
                 row = next(reader, None)
             except csv.Error as error:
-                raise ValueError(f"{path}, line {reader.line_num:,}: {csv_fault(error)}") from None
+                raise ValueError(f"{path}, line {before + reader.line_num:,}: {csv_fault(error)}") from None
             if row is None:
                 return
+            while len(row) > len(names) and not row[-1].strip():  # empty columns behind the last one
+                row.pop()
             if any(row):
-                yield reader.line_num, row
+                yield before + reader.line_num, row
 
-    content = rows()
-    _, names = next(content, (0, []))
-    return [name.strip() for name in names], content
+    return names, rows()
