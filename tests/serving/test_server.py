@@ -39,6 +39,8 @@ def rankings(expansions):
         ("127.0.0.1", True),
         ("127.8.0.1", True),
         ("::1", True),
+        ("[::1]", True),
+        ("::ffff:127.0.0.1", True),
         ("localhost", True),
         ("0.0.0.0", False),
         ("::", False),

@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import re
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ HEADERS = {
 """Headers of every answer."""
 _SINGLE = ("host", "authorization", "content-type", "origin", "sec-fetch-site")
 """Headers that decide whether a request is answered; of two, a proxy may have looked at the other one."""
+_HOST = re.compile(r"(\[[^][]+\]|[^][:/?#@\\\s]+)(?::\d{0,5})?")
+"""An address of IPv6 in brackets, or another address or name; then perhaps a port."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _DISCARDED = 16 * 1024 * 1024
 """Bytes of a refused body that are read and dropped, so that its client gets to read why: closing at once would reset
@@ -51,7 +54,7 @@ class Rules:
     token: str | None = field(default=None, repr=False)
     """What clients must send as a bearer token; None: nothing."""
     hosts: frozenset[str] | None = None
-    """Names and addresses, in lower case, that the Host header may have, without a port; None: any."""
+    """What the Host header may name, as `plain_host` gives it; None: anything."""
     addresses: bool = False
     """Whether it may have any IP address, too: what web pages can give a server is a name."""
     public: frozenset[str] = frozenset()
@@ -261,12 +264,19 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def _host(header: str) -> str:
-    """A Host header without its port; "" if it is malformed."""
+    """A Host header without its port, as `plain_host` gives it; "" if it is malformed."""
+    found = _HOST.fullmatch(header)
+    return plain_host(found[1]) if found else ""
+
+
+def plain_host(host: str) -> str:
+    """A name or address as it is compared: a name in lower case, an address in its shortest form, without brackets."""
+    host = host.removeprefix("[").removesuffix("]")
     try:
-        parts = urlsplit(f"//{header}")
-        return (parts.hostname or "") if parts.netloc == header and "@" not in header else ""
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return ""
+        return host.lower()
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _is_address(host: str) -> bool:

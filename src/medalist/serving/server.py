@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..expansion.expander import Expander
 from .app import create_app
-from .gate import Gate, Rules
+from .gate import Gate, Rules, plain_host
 from .interface import Limits
 from .quiet import log_to_stderr, logger
 
@@ -60,10 +60,10 @@ class Address:
                 f"{self.host} can be reached from other machines, so the server needs a token: put one into a file and "
                 f"name it with --token-file, or set {TOKEN_VARIABLE}; or say --no-token if anyone there may ask"
             )
-        names = {name.lower() for name in self.allowed_hosts}
+        names = {plain_host(name) for name in self.allowed_hosts}
         open_to_all = token is None and not loopback
         if loopback or open_to_all:  # otherwise a web page could ask under a name of its own (DNS rebinding)
-            names.add(self.host.lower())
+            names.add(plain_host(self.host))
         if open_to_all:
             names.add(socket.gethostname().lower())
         return Rules(token=token, hosts=frozenset(names | _LOOPBACK_NAMES) if names else None, addresses=open_to_all)
@@ -91,7 +91,7 @@ class Address:
             OSError: the address is taken or is not one of this machine.
         """
         try:
-            family, *_, where = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            family, *_, where = socket.getaddrinfo(plain_host(self.host), self.port, type=socket.SOCK_STREAM)[0]
             bound = socket.socket(family)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(where)
@@ -106,7 +106,7 @@ class Address:
 def is_loopback(host: str) -> bool:
     """Whether a host name or address can only be reached from this machine; of names, only "localhost" is known."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(plain_host(host)).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
