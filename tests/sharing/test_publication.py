@@ -297,7 +297,11 @@ def test_llama_goes_out_with_its_tag_its_words_its_notice_and_its_licence(sample
     assert (config["base_model_name_or_path"], config["revision"]) == ("meta-llama/Meta-Llama-3-8B", "a" * 40)
 
 
-def test_a_text_that_names_a_local_folder_stops_everything(sample_run):
+@pytest.mark.parametrize("home", [True, False])
+def test_a_text_that_names_a_local_folder_stops_everything(sample_run, monkeypatch, home):
+    if not home:  # a user without a name in a container: `Path.home` raises RuntimeError
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)
+        assert plan_publication(sample_run, "me/tiny", **NAMED).files
     (sample_run.folder / "evaluation/test/claims.json").write_text(
         json.dumps(
             {

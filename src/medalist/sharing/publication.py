@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -267,7 +268,9 @@ def _check_no_local_names(files: Mapping[str, bytes | Path], run: Run) -> None:
     settings = run.recipe.data
     named = (run.folder, run.base.source, run.record["data"].get("folder"), settings.path, *settings.inventories)
     paths = [Path(name).expanduser() for name in named if name and ("/" in str(name) or Path(name).exists())]
-    folders = {str(path.resolve().parent) for path in paths} | {str(Path.home())}
+    folders = {str(path.resolve().parent) for path in paths}
+    with suppress(RuntimeError):  # a user without a name in a container has no home
+        folders.add(str(Path.home()))
     for name, content in files.items():
         if isinstance(content, bytes):
             for folder in folders:
