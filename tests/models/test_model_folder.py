@@ -54,10 +54,28 @@ def without_a_weight(folder):
     save_file(weights, folder / SAFE, metadata={"format": "pt"})
 
 
+def rewriting(*rules):
+    """A tokenizer that applies rules to a text first."""
+
+    def change(folder):
+        path = folder / "tokenizer.json"
+        normalizer = {"type": "Sequence", "normalizers": list(rules)}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": normalizer}))
+
+    return change
+
+
+def doubling(found):
+    return {"type": "Replace", "pattern": {"String": found}, "content": 2 * found}
+
+
 @pytest.mark.parametrize("loader", [load_base, load_scorer])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (rewriting(*[doubling(" ")] * 40), "more than 1,000 times as long"),
+        (rewriting({"type": "Prepend", "prepend": "a" * 30_000}), "more than 1,000 times as long"),
+        (rewriting(*[{"type": "Lowercase"}] * 101), "more than 100 rules"),
         (pickled_beside, "holds neither model.safetensors nor"),
         (indexed("../outside.safetensors"), "is not a safetensors file beside it"),
         (indexed("pytorch_model.bin"), "is not a safetensors file beside it"),
@@ -78,6 +96,11 @@ def test_what_would_load_something_else_is_refused(change, message, loader, fold
     change(folder)
     with pytest.raises(ModelError, match=message):
         loader(str(folder))
+
+
+def test_the_rules_of_a_real_tokenizer_are_taken(folder):
+    rewriting({"type": "Prepend", "prepend": "▁"}, doubling(" "), {"type": "NFKC"}, doubling("▁"))(folder)
+    assert load_scorer(str(folder)).tokenizer("RA")["input_ids"]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

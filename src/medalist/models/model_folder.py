@@ -25,6 +25,8 @@ _LARGEST, _MOST_PARTS = 10**8, 10**4
 """Largest accepted size, and number of heads, experts, labels and the like: libraries make a list of each."""
 _KERNELS = ("eager", "sdpa", "flex_attention", "flash_attention_2", None)
 """Kernels of transformers' own: any other name is that of a repository whose code would be fetched and run."""
+_MOST_STEPS, _MOST_GROWTH = 100, 1000
+"""Rules by which a tokenizer rewrites a text first, and how many times as long these may make it."""
 
 
 def check_settings(path: Path, config: dict[str, Any]) -> None:
@@ -83,7 +85,33 @@ def check_model_folder(source: str, folder: Path) -> dict[str, Any]:
             "convert them"
         )
     weight_files(folder)
+    if (folder / "tokenizer.json").exists():
+        _check_tokenizer(folder / "tokenizer.json")
     return config
+
+
+def _check_tokenizer(path: Path) -> None:
+    """Refuse a tokenizer that would rewrite a few words into more than memory holds.
+
+    Raises:
+        ModelError: its normaliser has too many rules, or together they can make a text too much longer.
+        ValueError: the file is damaged.
+    """
+    rules, growth, left = 0, 1, [json_object(path, remedy=AGAIN).get("normalizer")]
+    while left:
+        one = left.pop()
+        if isinstance(one, list):
+            left += one
+        elif isinstance(one, dict):
+            left += one.values()
+            rules += "type" in one
+            written = max((len(one[key]) for key in ("content", "prepend") if isinstance(one.get(key), str)), default=0)
+            growth = min(growth * max(written, 1), _MOST_GROWTH + 1)
+    if rules > _MOST_STEPS or growth > _MOST_GROWTH:
+        raise ModelError(
+            f"{path} rewrites a text by more than {_MOST_STEPS} rules, or into one more than {_MOST_GROWTH:,} times as "
+            "long, which no model's tokenizer does. Name another model."
+        )
 
 
 def weight_files(folder: Path) -> dict[str, str]:
