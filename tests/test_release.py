@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jinja2 import Template
 
 import medalist
 from medalist.cli.app import main
@@ -30,21 +31,22 @@ CONDA = {
 
 
 def recipe():
-    """The conda recipe, without its lines of Jinja."""
-    text = re.sub(r"^\{%.*\n", "", (ROOT / "recipe/meta.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return yaml.safe_load(re.sub(r"\{\{ (\w+) \}\}", r"\1", text))
+    """The conda recipe, rendered."""
+    return yaml.safe_load(Template((ROOT / "recipe/meta.yaml").read_text(encoding="utf-8")).render(PYTHON="python"))
 
 
 def test_one_version_stands_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    conda = re.search(r'version = "(.+?)"', (ROOT / "recipe/meta.yaml").read_text(encoding="utf-8"))
-    assert {PROJECT["version"], citation["version"], conda[1]} == {medalist.__version__}
+    assert {PROJECT["version"], citation["version"], recipe()["package"]["version"]} == {medalist.__version__}
     assert citation["license"] == PROJECT["license"] == recipe()["about"]["license"]
 
 
 def test_the_conda_recipe_asks_for_what_the_package_needs():
     needed = {re.sub(r"^([\w-]+)", lambda name: CONDA.get(name[0], name[0]) + " ", d) for d in PROJECT["dependencies"]}
-    assert set(recipe()["requirements"]["run"]) - {f"python {PROJECT['requires-python']}"} == needed
+    found = recipe()
+    assert set(found["requirements"]["run"]) - {f"python {PROJECT['requires-python']}"} == needed
+    assert f"python >={found['requirements']['host'][0].split()[1]}" == f"python {PROJECT['requires-python']}"
+    assert found["build"]["entry_points"] == [f"{name} = {target}" for name, target in PROJECT["scripts"].items()]
 
 
 def test_the_release_notes_are_the_changelog_s_section():

@@ -175,4 +175,5 @@ def test_claims_are_read_in_eighty_columns():
     assert "…" not in out
     figures = ["39.3", "(35.4–42.8)", "-12.3,", "worse", "(-17.1", "56.9", "first", "sense"]
     assert {*metric.split()[:-1], *figures} <= set(out.split())
+    assert ", s " not in out, "the unit is in the name"
     assert out.count("baseline") == 1  # the second table has none

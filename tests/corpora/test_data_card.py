@@ -78,6 +78,7 @@ def test_a_card_of_medal_tells_what_was_mended_and_whether_junk_was_kept(tmp_pat
         medal_card(account, tmp_path / "card.html")
         page = (tmp_path / "card.html").read_text(encoding="utf-8")
         assert told in page and "Junk senses: 1,300 mentions of 2 labels" in page and "&lt;i&gt;" in page
+        assert "new spelling" not in page, "junk has none"
         assert re.search(r"<div>10 or more</div>.*>5</div>", page)
 
 

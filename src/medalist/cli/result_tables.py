@@ -180,7 +180,7 @@ def claims_tables(claims: Claims) -> Iterator[RenderableType]:
         columns = ["n", "base", "tuned", "change, tuned is", *(["baseline"] if any(baselines) else [])]
         table = new_table(heading, "", *columns, whole=True)
         for row, baseline in zip(rows, baselines, strict=True):
-            metric = row["metric"] + (f", {row['unit']}" if row["unit"] in ("%", "s") else "")
+            metric = row["metric"] + (", %" if row["unit"] == "%" else "")
             table.add_row(
                 metric,
                 f"{row['difference']['count']:,}",

@@ -131,7 +131,7 @@ def medal_card(account: MedalAccount, path: Path) -> None:
                     title=f"{title}: {account['mended'][name]['mentions']:,} mentions of "
                     f"{account['mended'][name]['labels']:,} labels",
                     note=notes[name],
-                    columns=("short form", "label", "new spelling", "mentions"),
+                    columns=("short form", "label", *(() if name == "junk" else ("new spelling",)), "mentions"),
                     rows=[_mended_row(name, *example) for example in account["mended"][name]["examples"][:12]],
                 )
                 for name, title in MENDED.items()
@@ -148,7 +148,9 @@ def medal_card(account: MedalAccount, path: Path) -> None:
     )
 
 
-def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) -> tuple[str, str, str, int]:
+def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) -> tuple[str | int, ...]:
+    if name == "junk":  # it is dropped, so it has no new spelling
+        return short_form, label, count
     shown = label.replace(" ", "␣") if name == "spaces" else label
     return short_form, shown, spelt if spelt != label else "", count
 
