@@ -388,6 +388,24 @@ def test_what_is_saved_is_found_as_it_is_written_in_the_text(page, server, tmp_p
     assert all(m.long_form in inventory.long_forms(m.short_form) for m in passage.mentions)
 
 
+def test_markup_is_text_and_what_reorders_text_is_shown_as_a_sign_and_saved_as_it_is(page, server, tmp_path):
+    wicked = "<img src=x onerror=alert(1)><script>alert(2)</script>javascript:alert(3)"
+    note = f"{wicked} RA {{{{7*7}}}} \u202elamron\u202c \u2066RA\u2069."
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    server.knows(note, said("RA", wicked, 0.9), said("RA", "room \u202eria", 0.9))
+    read(page, note)
+    shown = note.translate(dict.fromkeys(map(ord, "\u202e\u202c\u2066\u2069"), "\ufffd"))
+    assert page.locator("#reader").inner_text() == shown
+    accept(page, "RA", 0)
+    form(page, "RA", 1).click()
+    assert "room \ufffdria" in page.locator("#panel").inner_text()
+    page.click("#accept")
+    assert page.locator("#reader img, #reader script, #panel img, #panel script").count() == 0
+    passage = json.loads(saved(page, "#save-passages", tmp_path).read_text())
+    assert passage["text"] == note
+    assert [mention["long_form"] for mention in passage["mentions"]] == [wicked, "room \u202eria"]
+
+
 def test_half_an_emoji_is_sent_and_saved_as_a_replacement_character(page, server, tmp_path):
     server.knows("\ufffd RA.", said("RA", *RA))
     page.evaluate("document.getElementById('text').value = '\\ud83d RA.'")

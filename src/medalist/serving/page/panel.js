@@ -1,7 +1,7 @@
 /** The panel of one short form: what it stands for and why, what else it could be, and the reviewer's answer. */
 
 import { alwaysByDefault, percent } from "./note.js";
-import { icon } from "./reader.js";
+import { icon, showOrder } from "./reader.js";
 
 const AT_FIRST = 4;
 const NARROW = matchMedia("(max-width: 640px)");
@@ -63,6 +63,7 @@ export class Panel {
     for (const id of ["choices", "panel-actions"]) get(id).hidden = !expansion;
     get("always-row").hidden = !expansion;
     if (expansion) this.fillChoices();
+    showOrder(this.dialog);
     const definition = item.definition && [...document.querySelectorAll(".defines")].filter((piece) => {
       const start = Number(piece.dataset.start);
       return item.definition.start <= start && start < item.definition.end;

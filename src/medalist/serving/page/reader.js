@@ -24,6 +24,18 @@ export function icon(name) {
   return svg;
 }
 
+/** Characters that change the order in which others are shown: a note could be read as another than it is. */
+const ORDER = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** Show them as a sign of the same length in all text below an element. */
+export function showOrder(root) {
+  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (text.data.search(ORDER) >= 0) text.data = text.data.replace(ORDER, "\ufffd");
+  }
+}
+
 /** Marks that a sign stands for beside a line; nothing that could be read as a part of the note, such as = or a dash. */
 const SIGNS = new Set(["unsure", "glossary", "unlisted", "warning", "accepted", "rejected"]);
 
@@ -33,7 +45,7 @@ export function isOfKind(item, kind) {
 }
 
 /**
- * Fill `reader` with a note; its text stays the note's, character for character, unless `expanded`.
+ * Fill `reader` with a note; its text stays the note's, character for character, unless `expanded`, but for `showOrder`.
  *
  * @returns a map from each item to its button.
  */
@@ -70,6 +82,7 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
     const text = piece.text.slice(Math.max(0, goesOn - piece.start));
     if (text) parent.append(dressed({ ...piece, text }));
   }
+  showOrder(all);
   for (const [item, button] of buttons) {
     dress(button, item, shown.get(item));
     keepTogether(button);
