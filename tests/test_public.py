@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import medalist
 
 
@@ -45,3 +47,18 @@ def test_importing_medalist_imports_nothing_heavy():
     code = "import sys, medalist; print(sorted({'torch', 'transformers', 'polars'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_files_and_folders_are_named_by_a_path_or_its_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    glossary = Path("glossary.csv")
+    glossary.write_text("short_form,long_form\nRA,room air\nRA,right atrium\n")
+    mention = medalist.Mention(start=3, end=5, short_form="RA", long_form="room air")
+    passage = medalist.Passage(id="1", text="on RA", mentions=(mention,), source="mine")
+    for name, write in (("a.jsonl", medalist.write_jsonl), ("a.parquet", medalist.write_parquet)):
+        write([passage], name)
+        assert medalist.read_passages(name, medalist.Inventory.read("glossary.csv")) == [passage]
+    Path("mine.yaml").write_text("name: mine\n")
+    assert medalist.load_recipe("mine.yaml") == medalist.load_recipe(Path("mine.yaml"))
+    with pytest.raises(FileNotFoundError, match="nowhere is not a run"):
+        medalist.open_run("nowhere")

@@ -268,14 +268,14 @@ class Recipe(_Section):
         return Path(self.output) / self.name
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply overrides such as `training.epochs=2`.
 
     Raises:
         RecipeError: the file is missing or not valid YAML, a key is unknown, or a value is invalid.
     """
     try:
-        values = read_yaml(path)
+        values = read_yaml(Path(path))
     except FileNotFoundError:
         known = sorted(str(p) for p in Path("recipes").glob("*.yaml"))
         raise RecipeError(f"No recipe {path}." + (f" Here: {', '.join(known)}." if known else "")) from None

@@ -123,7 +123,7 @@ class Inventory:
         )
 
     @classmethod
-    def read(cls, path: Path) -> Inventory:
+    def read(cls, path: Path | str) -> Inventory:
         """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary, plain or `.gz`.
 
         A glossary is CSV (with commas, semicolons or tabs) or JSON, in UTF-8, UTF-16 or else Windows-1252. A CSV
@@ -134,6 +134,7 @@ class Inventory:
             ValueError: the file has none of these formats, is damaged or in another encoding, or lists nothing.
             FileNotFoundError: the file does not exist.
         """
+        path = Path(path)
         must_exist(path)
         raw = read_bytes(path)
         first = raw.partition(b"\n")[0].decode("cp1252", errors="replace")

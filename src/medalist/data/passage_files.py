@@ -30,7 +30,7 @@ PARQUET_SCHEMA = pa.schema(
 )
 
 
-def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
+def read_passages(path: Path | str, inventory: Inventory, quarantine: Quarantine | None = None) -> list[Passage]:
     """Read marked passages from JSON Lines, Parquet, a CSV of marks (`sources.spreadsheet`) or MeDAL's, CASI, GLADIS.
 
     All but Parquet may be gzipped (`.gz`), and MeDAL's CSV may also be in a `.zip`. A mention that names its short form
@@ -46,7 +46,7 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
         ValueError: the format is unknown, the file is damaged, or there are too many bad rows (`TooManyBadRows`).
         FileNotFoundError: the file does not exist.
     """
-    quarantine = quarantine or Quarantine()
+    path, quarantine = Path(path), quarantine or Quarantine()
     must_exist(path)
     name = path.name.lower()
     if name.endswith(".parquet"):
@@ -70,14 +70,14 @@ def read_passages(path: Path, inventory: Inventory, quarantine: Quarantine | Non
     return passages
 
 
-def write_jsonl(passages: Iterable[Passage], path: Path) -> None:
+def write_jsonl(passages: Iterable[Passage], path: Path | str) -> None:
     """Write JSON Lines: `{"id", "text", "mentions": [{"start", "end", "short_form", "long_form"}], "source"}`."""
-    with replacing(path) as file:
+    with replacing(Path(path)) as file:
         for passage in passages:
             file.write(json.dumps(passage.record(), ensure_ascii=False) + "\n")
 
 
-def write_parquet(passages: Iterable[Passage], path: Path) -> None:
+def write_parquet(passages: Iterable[Passage], path: Path | str) -> None:
     """Write Parquet with the schema `PARQUET_SCHEMA`, which `datasets.load_dataset("parquet", ...)` can load."""
     passages = list(passages)
     mentions = [mention for passage in passages for mention in passage.mentions]
@@ -88,7 +88,7 @@ def write_parquet(passages: Iterable[Passage], path: Path) -> None:
         [pa.array([getattr(mention, field.name) for mention in mentions], field.type) for field in _MENTION_SCHEMA],
         pa.array([passage.source for passage in passages], pa.string()),
     )
-    write_table(table, path)
+    write_table(table, Path(path))
 
 
 def passage_table(

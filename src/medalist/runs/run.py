@@ -81,13 +81,14 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.yaml").exists()
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: Path | str) -> Run:
     """Open a run folder.
 
     Raises:
         FileNotFoundError: it is not a run folder.
         ValueError: one of its files is damaged.
     """
+    folder = Path(folder)
     if not is_run(folder):
         raise FileNotFoundError(f"{folder} is not a run: it has no recipe.yaml")
     recipe, record = recorded_recipe(folder / "recipe.yaml")
