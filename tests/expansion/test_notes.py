@@ -303,6 +303,10 @@ def test_a_single_text_is_read_and_a_document_is_refused(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=r"note\.\w+ is (not plain text: convert|compressed: unpack) it first"):
             read_text(tmp_path / name)
+    for content in ("\x0bMSH|^~\\&|A|B\rOBX|1|TX|||on RA\r", '{\n "resourceType": "DocumentReference",\n "id": "1"}'):
+        (tmp_path / "message.txt").write_text(content)
+        with pytest.raises(ValueError, match=r"message\.txt is an HL7 message or a FHIR resource, not a note: save"):
+            read_text(tmp_path / "message.txt")
     assert [holds_many(tmp_path / name) for name in (".", "note.txt", "x.csv", "x.jsonl.gz")] == [
         True,
         False,

@@ -303,6 +303,8 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
     raw = path.read_bytes()
     if raw.startswith(_COMPRESSED):
         raise ValueError(f"{path} is compressed: unpack it first")
+    if b"MSH|^" in raw[:9] or b'"resourceType"' in raw[:200]:
+        raise ValueError(f"{path} is an HL7 message or a FHIR resource, not a note: save the text in it as .txt")
     document = path.suffix.lower() in _DOCUMENTS or raw.startswith((b"%PDF-", b"{\\rtf"))
     if document or (b"\0" in raw and not (encoding or marked_encoding(raw))):
         raise ValueError(
