@@ -369,6 +369,18 @@ def test_llama_3_8b_in_16_bits_does_not_fit_24_gb_and_the_advice_makes_it_fit():
     assert any("training.parallel=fsdp" in one.overrides and one.devices == 8 for one in before.advice)
 
 
+def test_advice_saves_a_hundredth_at_least_and_stands_in_eighty_columns():
+    checkpointed = recipe("model.quantization=nf4", "training.activation_checkpointing=true")
+    for device in ("cpu", "cuda"):
+        plan = make_plan(checkpointed, device=device, memory=8e9, with_probe=False)
+        assert min(one.saved for one in plan.advice) > 0.01 * plan.total
+        out = io.StringIO()
+        Console(file=out, width=80).print(*plan_tables(plan))
+        shown = out.getvalue().partition("What would save memory")[2]
+        assert "…" not in shown and "may not\n" not in shown
+        assert {"saves", "leaving", *(name for one in plan.advice for name in one.overrides)} <= set(shown.split())
+
+
 def test_what_fits_gets_no_advice():
     assert gpu(memory="80GB").verdict == "fits" and gpu(memory="80GB").advice == ()
 

@@ -66,7 +66,7 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
     }[plan.verdict]
     yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
     if plan.advice:
-        table = new_table("What would save memory", "", "devices", "saves GB", "leaving GB", "")
+        table = new_table("What would save memory", "", "devices", "saves\nGB", "leaving\nGB", "", whole=True)
         for one in plan.advice:
             table.add_row(
                 " ".join(one.overrides),

@@ -45,7 +45,9 @@ def new_table(title: str, *columns: str, whole: bool = False) -> Table:
         # In a wide table, names wrap so that figures are not cut off.
         name = number == 0
         table.add_column(
-            "\n".join(textwrap.wrap(column, 16)) if whole and not name else column,
+            "\n".join(part for line in column.split("\n") for part in textwrap.wrap(line, 16))
+            if whole and not name
+            else column,
             justify="left" if name else "right",
             no_wrap=not name if whole else name and len(columns) < 6,
         )

@@ -207,10 +207,9 @@ def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
     if where.holes:
         other = _planned(recipe, mine, replace(where, holes=False))
         saved = found.total - other.total
-        advice.append(
-            Advice(overrides=(NO_HOLES,), devices=mine, total=other.total, saved=saved, verdict=other.verdict)
-        )
-        advice.sort(key=lambda one: one.total)
+        if saved > 0.01 * found.total:
+            one = Advice(overrides=(NO_HOLES,), devices=mine, total=other.total, saved=saved, verdict=other.verdict)
+            advice = sorted([*advice, one], key=lambda advised: advised.total)
     best = next((pair for pair in singles if pair[0].devices == mine), None)
     while best is not None and best[0].verdict != "fits":
         further = next((pair for pair in tried(*best) if pair[0].devices == mine), None)
