@@ -7,11 +7,14 @@ from medalist.evaluation.metrics import (
     Estimate,
     PassageBootstrap,
     area_under_risk_coverage,
+    compare_answerers,
     expected_calibration_error,
     macro_accuracy,
+    probability_figures,
     reliability,
     risk_coverage,
     softmax,
+    thinned_risk_coverage,
 )
 
 CONFIDENCE = np.array([0.9, 0.5, 0.8, 0.6])
@@ -45,6 +48,40 @@ def test_risk_is_the_share_of_wrong_answers_among_the_most_confident():
     assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert risk == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
     assert area_under_risk_coverage(CONFIDENCE, CORRECT) == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
+
+
+def test_the_area_under_risk_and_coverage_begins_at_no_coverage():
+    assert area_under_risk_coverage(np.array([0.9, 0.8]), np.array([False, True])) == 0.5 * 1 + 0.5 * 0.5
+
+
+def test_questions_of_one_confidence_keep_their_order_in_bins():
+    confidence, correct = np.tile([0.5, 0.6], 100), np.repeat([True, False], 100)
+    assert [row["accuracy"] for row in reliability(confidence, correct, num_bins=4)] == [1, 0, 1, 0]
+
+
+def test_figures_have_their_usual_numbers_of_bins_and_points():
+    draw = np.random.default_rng(0)
+    confidence, correct = draw.random(480), draw.random(480) < 0.5
+    gap = expected_calibration_error(confidence, correct)
+    assert gap == expected_calibration_error(confidence, correct, num_bins=15)
+    assert len(reliability(confidence, correct)) == 10
+    curve = thinned_risk_coverage(confidence, correct)
+    assert len(curve["coverage"]) == len(curve["risk"]) == 200
+
+
+def test_a_gold_for_each_question_is_needed_for_likelihood():
+    alike = np.array([0.9, 0.8]), np.array([True, True])
+    with pytest.raises(ValueError, match="shorter"):
+        probability_figures([np.array([0.9, 0.1]), np.array([0.8, 0.2])], [0], *alike)
+
+
+def test_a_run_that_was_tuned_further_is_set_beside_its_parent_on_the_questions_of_a_slice():
+    bootstrap = PassageBootstrap(np.arange(40), resamples=200)
+    right = {name: np.arange(40) % every == 0 for name, every in (("base", 5), ("parent", 3), ("tuned", 2))}
+    half = np.arange(40) < 20
+    cells = compare_answerers(bootstrap, right, {"half": half})["half"]
+    estimate, p = bootstrap.difference(right["parent"], right["tuned"], half)
+    assert cells["from_parent"] == estimate.difference(p) != cells["difference"]
 
 
 def test_equal_confidences_are_answered_together_whatever_their_order():
