@@ -24,6 +24,7 @@ class Reader:
     threads: set[str] = field(default_factory=set)
     began: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
+    failure: type[BaseException] = ValueError
 
     def __call__(self, texts):
         self.passes.append(list(texts))
@@ -31,7 +32,7 @@ class Reader:
         self.began.set()
         assert self.go.wait(10)
         if any("bad" in text for text in texts):
-            raise ValueError(f"cannot read {texts}")
+            raise self.failure(f"cannot read {texts}")
         return [ExpandedText(text=text, expansions=(found(text),)) for text in texts]
 
 
@@ -160,8 +161,14 @@ def test_a_client_that_leaves_during_its_pass_harms_nobody():
     with_queue(story)
 
 
-def test_when_a_pass_fails_each_request_is_tried_alone_and_the_log_does_not_quote_it(caplog):
+class PanicError(BaseException):
+    """As libraries in Rust raise: no `Exception`."""
+
+
+@pytest.mark.parametrize("failure", [ValueError, PanicError])
+def test_when_a_pass_fails_each_request_is_tried_alone_and_the_log_does_not_quote_it(caplog, failure):
     async def story(queue, reader, metrics):
+        reader.failure = failure
         first = asyncio.create_task(queue.expand(["A"]))
         await once_reading(reader)
         others = [asyncio.create_task(queue.expand(texts)) for texts in (["B"], ["bad secretphrase"], ["C"])]
@@ -175,7 +182,7 @@ def test_when_a_pass_fails_each_request_is_tried_alone_and_the_log_does_not_quot
 
     with caplog.at_level(logging.DEBUG):
         _, metrics = with_queue(story)
-    assert "ValueError at test_model_queue.py:" in caplog.text
+    assert f"{failure.__name__} at test_model_queue.py:" in caplog.text
     assert "secretphrase" not in caplog.text
     assert metrics.registry.get_sample_value("medalist_texts_total") == 3
     assert metrics.registry.get_sample_value("medalist_failures_total") == 1

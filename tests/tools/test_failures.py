@@ -14,6 +14,8 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tokenizers import Regex
+from tokenizers.normalizers import Replace
 
 from medalist.tools.failures import in_one_line, megabytes, need_room, reading, writing
 
@@ -52,6 +54,13 @@ def test_a_mistake_in_the_program_is_not_worded():
         raise KeyError("x")
     assert in_one_line(KeyError("x")) is None and in_one_line(AssertionError()) is None
     assert in_one_line(AttributeError()) is None and in_one_line(TypeError()) is None
+
+
+def test_a_panic_of_a_library_is_one_line_that_does_not_quote_it():
+    with pytest.raises(BaseException, match="retry-limit") as caught:
+        Replace(Regex("(a+)+$"), "b").normalize_str("a" * 40 + "!")
+    assert not isinstance(caught.value, Exception)
+    assert in_one_line(caught.value).startswith("A library gave up on what it was given, and said why above.")
 
 
 def test_what_is_in_the_way_of_a_file_is_said_with_its_name(tmp_path):

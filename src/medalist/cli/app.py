@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(f"Interrupted. {kept}", 128 + (stop.number if isinstance(stop, _Ended) else signal.SIGINT))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
+    except BaseException as error:  # a library's panic is no `Exception`
         line = in_one_line(error)
         if line is None or os.environ.get("MEDALIST_DEBUG"):
             raise

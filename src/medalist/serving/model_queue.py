@@ -137,7 +137,7 @@ class ModelQueue:
             expanded = self._expander([text for one in batch for text in one.texts])
             rest = iter(expanded)
             answers = [answer_json(list(islice(rest, len(one.texts))), one.replace) for one in batch]
-        except Exception as error:  # whatever it is, the others get their answers and the thread lives on
+        except BaseException as error:  # a library's panic too; the others get their answers and the thread lives on
             logger.error("A pass with %d requests failed: %s", len(batch), described(error))
             if len(batch) > 1:
                 for one in batch:

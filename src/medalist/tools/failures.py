@@ -21,6 +21,8 @@ import yaml
 
 _LIBRARIES = ("pyarrow", "polars", "safetensors_rust", "safetensors", "lxml", "jinja2")
 """Their errors are known by the module that defines them, so that none of them need be imported here."""
+_PANIC = "pyo3_runtime"
+"""Where unforeseen errors of libraries in Rust come from; they are no `Exception`, and may quote a text."""
 _TORCH_READER = ("PytorchStreamReader", "Ran out of input", "unpickl", "Weights only load failed", "invalid load key")
 _FULL = (
     "No space left on device",
@@ -157,6 +159,8 @@ def _said(error: BaseException) -> str | None:
         return _about_file(error)
     if (damage := _damage(error)) is not None:
         return f"A file is damaged or not what it should be ({damage})."
+    if type(error).__module__ == _PANIC:
+        return "A library gave up on what it was given, and said why above. Is a tokenizer.json or a data file damaged?"
     if isinstance(error, MemoryError):
         return "There is not enough memory: take fewer or shorter texts, a smaller model or a smaller step."
     if isinstance(error, ValueError | RuntimeError):
