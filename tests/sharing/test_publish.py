@@ -266,6 +266,14 @@ def test_a_server_that_would_fill_memory_or_disk_or_leave_the_cache_is_not_the_h
     assert not list(tmp_path.rglob("*evil*")) and not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("cut", [0, 3])
+def test_a_server_that_falls_silent_is_not_waited_for_for_ever(hub, capsys, tmp_path, monkeypatch, cut):
+    monkeypatch.setattr(hub_client, "_PATIENCE", 0.1)
+    hub.faults = [("GET /api/models/me/x", Answer(body=b"[" + b" " * 10, cut=cut, stall=True))] * 4
+    message = one_line(capsys, "pull", "me/x", "--out", tmp_path / "x")
+    assert "the connection to the Hub failed or was lost (ReadTimeout" in message and hub.faults == []
+
+
 def test_a_server_that_says_the_token_back_does_not_get_it_printed(hub, capsys, tmp_path):
     told = {"X-Error-Message": f"wrong: Bearer {TOKEN}"}
     hub.faults = [("GET /api/models/me/x", Answer(403, b"{}", told))]

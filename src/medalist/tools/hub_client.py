@@ -31,6 +31,8 @@ from .retrying import named_error, retrying
 WAITS = (1, 3, 9)
 """Seconds to wait before each retry of a request that the client does not retry itself."""
 _ANOTHER = "the response did not come from the Hub; is HF_ENDPOINT correct?"
+_PATIENCE = 120.0
+"""Seconds of silence, where the client itself would wait for ever."""
 _MOST_ANSWERS, _MOST_SAID = 1000, 10**8
 """Answers other than files, and bytes of them together, in one exchange; a list of files comes in pages of 1,000."""
 _ETAG = re.compile(r'(W/)?"?[\w:=+-][\w.:=+-]{0,199}"?')
@@ -52,8 +54,11 @@ class _Guard:
         self._most, self._answers, self._said = most, 0, 0
 
     def ask(self, request: httpx2.Request) -> None:
-        """Ask for answers that are not compressed: a few bytes could become many."""
+        """Ask for answers that are not compressed, since a few bytes could become many; wait for none for ever."""
         request.headers["Accept-Encoding"] = "identity"
+        waits = request.extensions.get("timeout", {})
+        kinds = ("connect", "read", "write", "pool")
+        request.extensions["timeout"] = {kind: waits.get(kind) or _PATIENCE for kind in kinds}
 
     def hear(self, response: httpx2.Response) -> None:
         headers = response.headers
