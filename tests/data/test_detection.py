@@ -46,6 +46,16 @@ def test_a_value_may_follow_without_a_space_where_something_is_measured():
     assert found("BP120x, HR80bpmx, EF1234, BP1.2.3, xBP120/80", inventory=inventory) == []
 
 
+@pytest.mark.parametrize("any_case", [False, True])
+def test_signs_that_look_alike_are_alike(any_case):
+    inventory = Inventory.of([(name, "x", 0, None) for name in ("C diff", "\u03bcg", "M. cat", "K-wire", "Crohn's")])
+    text = "C\xa0diff, 5 \xb5g, M.\u2009cat, K\u2011wire, Crohn\u2019s"
+    expected = ["C diff", "\u03bcg", "M. cat", "K-wire", "Crohn's"]
+    assert [key for _, key in found(text, inventory=inventory, any_case=any_case)] == expected
+    other = Inventory.of([("\xb5g", "x", 0, None)])
+    assert found("5 \u03bcg", inventory=other, any_case=any_case) == [("\u03bcg", "\xb5g")]
+
+
 def test_found_short_forms_have_no_answer_yet():
     [mention] = ShortFormFinder(INVENTORY).find("an RA")
     assert (mention.start, mention.end, mention.long_form) == (3, 5, None)

@@ -67,6 +67,7 @@ def test_no_word_is_doubled(text, short_form, long_form, expected):
         ("HR 80", "HR", "heart rate", "Heart rate 80"),
         ("now BP120/80", "BP", "blood pressure", "now blood pressure 120/80"),
         ("Stable. HR 80", "HR", "heart rate", "Stable. Heart rate 80"),
+        ("Stable.\xa0HR 80", "HR", "heart rate", "Stable.\xa0Heart rate 80"),
         ("Stable, HR 80", "HR", "heart rate", "Stable, heart rate 80"),
         ("ok\n Pt well", "Pt", "patient", "ok\n Patient well"),
         ("pt well", "pt", "patient", "patient well"),

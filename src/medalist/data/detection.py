@@ -30,6 +30,12 @@ _VALUE = re.compile(r"\d{1,3}(?:[./-]\d{1,3})?(?:%|kg|cm|cc|ml|mmHg|bpm|[ab])?(?
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 
+_ALIKE = {0xB5: "\u03bc", 0x2019: "'", 0x2010: "-", 0x2011: "-"} | dict.fromkeys(
+    [0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "
+)
+"""The micro sign is the letter mu; spaces and hyphens that do not break a line, and thin spaces, are like the others."""
+
+
 class ShortFormFinder:
     """Finds the short forms of an inventory in running text: whole words, optional plural s, leftmost-longest match.
 
@@ -44,7 +50,7 @@ class ShortFormFinder:
         self._senses, self._any_case = inventory.senses, any_case
         self._automaton = ahocorasick.Automaton()
         for short_form in inventory.senses:
-            pattern = lower(short_form) if any_case else short_form
+            pattern = self._plain(short_form)
             if pattern not in self._automaton:
                 self._automaton.add_word(pattern, (len(pattern), short_form))
         self._automaton.make_automaton()
@@ -59,13 +65,13 @@ class ShortFormFinder:
         dotted = list(_DOTTED.finditer(text))
         found = [mention for match in dotted if (mention := self._dotted(text, match))]
         inside = _spans(dotted)
-        for last, (length, short_form) in self._automaton.iter(lower(text) if self._any_case else text):
+        for last, (length, short_form) in self._automaton.iter(self._plain(text)):
             start, end = last + 1 - length, last + 1
             if begins_inside_word(text, start) or _clitic(text, start) or inside(start, end):
                 continue
             if not _ends(text, end) and not _before_value(text, end, short_form):
                 continue
-            if ". " in short_form and _mixed(text[start:end], short_form):
+            if ". " in short_form and _mixed(text[start:end].translate(_ALIKE), short_form):
                 continue
             if text[start:end] in self._senses:  # exact case wins: "Pt" is not "PT" if the inventory has both
                 short_form = text[start:end]
@@ -75,6 +81,10 @@ class ShortFormFinder:
         # If a string has several readings, prefer the one in the text's own case: "TMs" is the plural of TM, not TMS.
         found.sort(key=lambda m: (m.start, -m.end, not text.startswith(m.short_form, m.start), -len(m.short_form)))
         return tuple(without_overlap(found))
+
+    def _plain(self, text: str) -> str:
+        """A text of the same length, in which what looks alike is alike."""
+        return (lower(text) if self._any_case else text).translate(_ALIKE)
 
     def _dotted(self, text: str, match: re.Match[str]) -> Mention | None:
         """The mention of a short form that is written with full stops and listed without them."""

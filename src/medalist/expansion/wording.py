@@ -9,7 +9,7 @@ import re
 
 _ARTICLE = re.compile(r"(?:(?<![^\s(\[/])(?:an?|An|AN)|(?:^|[.!?:;(\n][ \t]*)A)(?=[ \t]+$)")
 """An article before a short form. "A" alone is one where a sentence begins: "hepatitis A IgG" has none."""
-_BEGINS_SENTENCE = re.compile(r"(?:^|[.!?][ \t]+|\n[ \t]*)$")
+_BEGINS_SENTENCE = re.compile(r"(?:^|[.!?][ \t\xa0]+|\n[ \t\xa0]*)$")
 _WORD = re.compile(r"[^\s,.;:!?()\[\]/]+")
 _HEAD = re.compile(r"(?<= )(?:of|in|for|with|without|to|on|by|at|from|per|and|or|as) ")
 _UNCOUNTED = re.compile(r"(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|ive|ic|al|ar|ous|ed)$")

@@ -1,7 +1,7 @@
 /** How a long form is worded where it takes the place of a short form: `expansion/wording.py`, which says why, on the page. */
 
 const ARTICLE = /(?:(?<![^\s([/])(?:an?|An|AN)|(?:^|[.!?:;(\n][ \t]*)A)(?=[ \t]+$)/u;
-const BEGINS_SENTENCE = /(?:^|[.!?][ \t]+|\n[ \t]*)$/u;
+const BEGINS_SENTENCE = /(?:^|[.!?][ \t\xa0]+|\n[ \t\xa0]*)$/u;
 const WORD = /[^\s,.;:!?()[\]/]+/uy;
 const HEAD = /(?<= )(?:of|in|for|with|without|to|on|by|at|from|per|and|or|as) /u;
 const UNCOUNTED = /(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|ive|ic|al|ar|ous|ed)$/u;
