@@ -33,7 +33,7 @@ _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 _ALIKE = {0xB5: "\u03bc", 0x2019: "'", 0x2010: "-", 0x2011: "-"} | dict.fromkeys(
     [0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "
 )
-"""The micro sign is the letter mu; spaces and hyphens that do not break a line, and thin spaces, are like the others."""
+"""The micro sign is the letter mu; spaces and hyphens that do not break a line, and thin spaces, are like others."""
 
 
 class ShortFormFinder:
