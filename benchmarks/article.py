@@ -35,6 +35,7 @@ from medalist.data.passages import NONE_OF_THESE, Passage
 from medalist.evaluation.generation import generate_answers
 from medalist.evaluation.metrics import PassageBootstrap
 from medalist.models.load import LoadedModel, load_base
+from medalist.models.products import slow_down
 from medalist.recipe import Recipe, load_recipe
 from medalist.runs.prepare import prepare
 from medalist.training.tune import tune
@@ -72,6 +73,7 @@ def tuned_by_trl(
         adapter: the settings of peft's adapter; None if the model has one already.
         settings: of `SFTConfig`, beside those that are set here.
     """
+    slow_down(model)  # as the notebook's code computes
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,

@@ -27,6 +27,7 @@ from transformers.utils import logging
 
 from medalist.models.adapters import add_adapter
 from medalist.models.load import load_base
+from medalist.models.products import linear
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TreeDataset, collate
 from medalist.trees.losses import question_losses
@@ -55,7 +56,7 @@ COLOURS = {
 }
 """Categories of time, in the order of the figure; Okabe and Ito's colours, which colour-blind people can tell apart."""
 OPERATORS = {
-    MATMUL: "mm addmm bmm baddbmm",
+    MATMUL: "mm addmm bmm baddbmm mkldnn::_linear_pointwise",
     ELEMENTWISE: "mul add sub div neg pow exp sqrt rsqrt silu silu_backward mean sum linalg_vector_norm masked_fill "
     "sin cos lerp addcmul addcdiv",
     COPIES: "copy cat clone fill contiguous zero",
@@ -273,7 +274,7 @@ def product_rates(config: Any, nodes: int, rank: int) -> dict[tuple[int, int], f
 
         def once(rows: Tensor = rows, weights: Sequence[Tensor] = weights) -> None:
             for weight in weights:
-                torch.nn.functional.linear(rows, weight)
+                linear(rows, weight)
 
         best = min(timed(once)[0] for _ in range(REPEATS))
         rates[inputs, outputs] = 2 * nodes * inputs * outputs * copies / best

@@ -32,6 +32,7 @@ from transformers.utils import logging
 from medalist.models.adapters import add_adapter
 from medalist.models.load import LoadedModel, load_base
 from medalist.models.precision import cpu_has_bfloat16
+from medalist.models.products import slow_down
 from medalist.models.scorer import load_scorer
 from medalist.recipe import TrainingSettings
 from medalist.trees.prompt import Encoder, Layout, PromptSettings
@@ -178,6 +179,7 @@ def main() -> None:
     options = parse()
     logging.set_verbosity_error()
     base = load_base(BASE, dtype="float32", device="cpu")
+    slow_down(base.model)
     model, ours = base.model, load_scorer(BASE).model
     passages, inventory = medal_shaped(options.passages, candidates=options.candidates)
     encoder = Encoder(base.tokenizer, PromptSettings(), max_depth=base.max_depth)

@@ -38,6 +38,7 @@ from medalist.data.inventory import Inventory
 from medalist.data.passages import Passage
 from medalist.models.adapters import add_adapter
 from medalist.models.load import LoadedModel, load_base
+from medalist.models.products import slow_down
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TrainingItem, collate
 from medalist.training.ranks import Ranks
@@ -188,7 +189,11 @@ def trl_trainer(
     padding_free: bool = False,
     bf16: bool = False,
 ) -> SFTTrainer:
-    """SFTTrainer on pre-tokenised rows, in order; everything not set here keeps trl's default."""
+    """SFTTrainer on pre-tokenised rows, in order; everything not set here keeps trl's default.
+
+    The model computes as transformers loads it, without Medalist's matrix products.
+    """
+    slow_down(base.model)
     labels = [[-100] * (len(ids) - count) + ids[-count:] for ids, count in rows]
     arguments = SFTConfig(
         **shared_arguments(settings, steps=steps, folder=folder, bf16=bf16),

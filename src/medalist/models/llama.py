@@ -1,9 +1,8 @@
 """A Llama's forward pass over token trees on a CPU, without transformers, whose import alone takes seconds.
 
 For scoring only, in float32, or with products in bfloat16. Weights are read from a memory-mapped safetensors file.
-Products run in oneDNN, since PyTorch's own (MKL) reach less than half of its speed on AMD's processors. Attention is
-computed by parts: nodes above others see one another, and each small subtree sees itself and these, which leaves out
-nearly all hidden pairs.
+Products run in oneDNN (`products`). Attention is computed by parts: nodes above others see one another, and each small
+subtree sees itself and these, which leaves out nearly all hidden pairs.
 `tests/models/test_llama.py` compares it with transformers.
 
 N nodes, H query heads and G key heads of size D; U upper nodes; S parts of at most W nodes.
@@ -11,7 +10,6 @@ N nodes, H query heads and G key heads of size D; U upper nodes; S parts of at m
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +23,11 @@ from torch import Tensor
 
 from ..trees.scoring import TreePass
 from .model_folder import weight_files
+from .products import MULTIPLE
+from .products import linear as product_of
 
 PART = 96
 """Most nodes of a part."""
-_INTEL_OR_AMD = platform.machine() in ("x86_64", "AMD64")
-ROWS = 32
-"""Products have a multiple of this many rows: oneDNN compiles code for each number of rows, and keeps it."""
-_ONEDNN = _INTEL_OR_AMD and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # untyped in torch
 
 
 def fits(config: Mapping[str, Any]) -> bool:
@@ -166,8 +162,8 @@ class Llama:
 
 
 def _filled(rows: Tensor) -> Tensor:
-    """Rows of zeros added, up to a multiple of `ROWS`."""
-    missing = -len(rows) % ROWS
+    """Rows of zeros added, up to a multiple of `MULTIPLE`."""
+    missing = -len(rows) % MULTIPLE
     return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
@@ -179,11 +175,7 @@ def _turned(rows: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 def linear(rows: Tensor, weight: Tensor) -> Tensor:
     """``rows[..., in]`` times ``weight[out, in]``, computed in the weight's dtype: ``[..., out]`` float32."""
-    rows = rows.to(weight.dtype)
-    if _ONEDNN:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
-        return product.float()
-    return F.linear(rows, weight).float()
+    return product_of(rows.to(weight.dtype), weight).float()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention,
 from .base import BaseIdentity, expect, find_base, quiet_loading, refuse_missing, unreadable_weights
 from .model_folder import check_model_folder
 from .precision import choose_precision, settle
+from .products import speed_up
 
 AttentionChoice = Literal["auto", "sdpa", "flex"]
 
@@ -106,6 +107,8 @@ def load_base(
         settle(model, precision.device)
     elif place:
         model = model.to(precision.device)
+    if (precision.device.type, precision.dtype, quantization) == ("cpu", torch.float32, "none"):
+        speed_up(model)
     kernel, tree_error = choose_attention(model, attention) if place else ("sdpa", math.nan)
     return LoadedModel(
         model=model,

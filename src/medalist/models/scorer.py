@@ -19,7 +19,7 @@ from ..tools.number_formats import DType, Quantization
 from ..tools.remembered import cache_folder, remembered
 from ..tools.shapes import json_object
 from ..trees import scoring, tree
-from . import llama
+from . import llama, products
 from .adapters import load_adapter, merged_weights
 from .base import AGAIN, BaseIdentity, expect, find_base, unreadable_weights, weights_sha256
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
@@ -102,7 +102,7 @@ def _llama(
 
 def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
     """As `check_tree_attention`, once for the same weights, code and versions on the same kind of CPU."""
-    code = hashlib.sha256(b"".join(Path(str(part.__file__)).read_bytes() for part in (llama, scoring, tree)))
+    code = hashlib.sha256(b"".join(Path(str(part.__file__)).read_bytes() for part in (llama, products, scoring, tree)))
     key: dict[str, str | int] = {
         "what": "trees against separate sequences",
         "base": base,

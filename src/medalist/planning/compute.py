@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..models.products import speed_up
 from ..recipe import TrainingSettings
 from ..tools.local_imports import import_bitsandbytes
 from .memory import Pass, Place, adapted_layers
@@ -100,6 +101,8 @@ def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
     dtype = getattr(torch, place.dtype)
     plain = torch.nn.Linear(shape.hidden, shape.intermediate, bias=False, dtype=dtype).requires_grad_(False)
     if place.quantization == "none":
+        if (place.device, place.dtype) == ("cpu", "float32"):
+            speed_up(plain)
         return plain.to(place.device)
     import_bitsandbytes()
     import bitsandbytes  # optional: medalist[quantize]
