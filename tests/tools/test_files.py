@@ -204,3 +204,15 @@ def test_the_umask_is_never_lifted_where_other_threads_make_files(tmp_path, monk
     monkeypatch.setattr(os, "umask", lambda _: pytest.fail("sets the umask"))
     with replacing(tmp_path / "text") as file:
         file.write("x")
+
+
+def test_a_large_folder_is_searched_for_what_was_abandoned_once(tmp_path, monkeypatch):
+    for number in range(4):
+        (tmp_path / f"{number}").touch()
+    monkeypatch.setattr("medalist.tools.files._MANY", 5)
+    searched, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: searched.append(str(path)) or scandir(path))
+    for number in range(4, 10):
+        with replacing(tmp_path / f"{number}") as file:
+            file.write("text")
+    assert searched.count(str(tmp_path)) == 3, "with four, five and six files"

@@ -31,6 +31,10 @@ _STAGING = "begun-"
 """Part of the names of folders in which something is being written."""
 _LOCK = ".lock"
 """Locked inside such a folder while it is being written."""
+_MANY = 1000
+_looked_through: set[str] = set()
+"""Folders with more than `_MANY` entries, which this process does not search for what was abandoned more than once: or
+else writing n files into one folder would take time that grows with n squared."""
 _SETTLED = 1.0
 """Seconds after which a folder that nobody holds was abandoned, and is not one whose lock is about to be taken."""
 
@@ -246,12 +250,17 @@ def writing_beside(path: Path) -> Iterator[Path]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove folders in which killed processes began to write the file or folder `path`; they may hold text."""
-    begun = f".{path.name}.{_STAGING}"
+    begun, among, seen = f".{path.name}.{_STAGING}", os.path.abspath(path.parent), 0
+    if among in _looked_through:
+        return
     with suppress(PermissionError), os.scandir(path.parent) as entries:
         for entry in entries:
+            seen += 1
             if entry.name.startswith(begun) and entry.is_dir(follow_symlinks=False):
                 with suppress(FileNotFoundError, PermissionError):
                     _remove_if_abandoned(Path(entry.path))
+    if seen > _MANY:
+        _looked_through.add(among)
 
 
 def _remove_if_abandoned(left: Path) -> None:
