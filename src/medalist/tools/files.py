@@ -32,7 +32,7 @@ _STAGING = "begun-"
 _LOCK = ".lock"
 """Locked inside such a folder while it is being written."""
 _MANY = 1000
-_looked_through: set[str] = set()
+_looked_through: set[Path] = set()
 """Folders with more than `_MANY` entries, which this process does not search for what was abandoned more than once: or
 else writing n files into one folder would take time that grows with n squared."""
 _SETTLED = 1.0
@@ -250,7 +250,7 @@ def writing_beside(path: Path) -> Iterator[Path]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove folders in which killed processes began to write the file or folder `path`; they may hold text."""
-    begun, among, seen = f".{path.name}.{_STAGING}", os.path.abspath(path.parent), 0
+    begun, among, seen = f".{path.name}.{_STAGING}", path.parent.absolute(), 0
     if among in _looked_through:
         return
     with suppress(PermissionError), os.scandir(path.parent) as entries:
