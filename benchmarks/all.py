@@ -84,9 +84,10 @@ GPU = HERE / "gpu.md"
 GOALS = {
     "training 8x `trl`": (
         "training speed",
-        "Tokens: the ratio of tokens in rows to tokens in trees limits what sharing can gain (by mentions per "
-        "passage). What exceeds it comes on top: on a CPU, `trl` projects every position onto the vocabulary, "
-        "according to its source code (not profiled). More mentions per passage, or adapting only the upper layers, "
+        "Met on trl's objective against its defaults. Tokens: the ratio of tokens in rows to tokens in trees limits "
+        "what sharing can gain (by mentions per passage). What exceeds it comes on top: on a CPU, `trl` projects every "
+        "position onto the vocabulary, according to its source code (not profiled), and PyTorch's own products are "
+        "slower than oneDNN's on this processor. More mentions per passage, or adapting only the upper layers, "
         "raise the ratio further.",
     ),
     "ranking 8x row by row with a KV cache": (
@@ -102,10 +103,10 @@ GOALS = {
     ),
     "75 % of the matmul peak in scoring, 60 % in training": (
         "efficiency",
-        "Attention takes a large share of the time (figure), because the CPU's kernel also computes pairs of nodes "
-        "that do not attend to each other. The matrix products inside the model stay below the peak (last row of the "
-        "profile's table); elementwise work and dispatch take the rest. Adapters are small products, which are the "
-        "least efficient, so adapting only the upper half does better.",
+        "The peak is oneDNN's, twice that of PyTorch's own products, and the products inside the model stay below it "
+        "(last row of the profile's table). Attention takes a large share of the time (figure), because the CPU's "
+        "kernel also computes pairs of nodes that do not attend to each other; elementwise work and dispatch take the "
+        "rest. Adapters are small products, which are the least efficient; adapting only the upper half does better.",
     ),
     "MeDAL's rows within 4x of polars, faster than `datasets`": (
         "rows in MeDAL's format",
