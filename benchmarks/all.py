@@ -29,7 +29,7 @@ SIZES = ("full", "quick", "least")
 SCRIPTS: dict[str, tuple[str, str, str]] = {
     "training": (
         "--control --tries 1 --repeats 2 --by-mentions 1 2 4 8 16",
-        "--control --passages 2 --tries 1 --repeats 1",
+        "--passages 1 --tries 1 --repeats 1",
         "--control --passages 1 --mentions 2 --tries 1 --repeats 1 --upper-layers 1 --by-mentions 1",
     ),
     "scoring": (
@@ -45,7 +45,7 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
     "memory": ("", "--part trl --steps 1", "--part trl --steps 1"),
     "article": (
         "",
-        "--answers 4 --new-tokens 8 --most-seconds 5 --steps 2",
+        "--answers 2 --new-tokens 4 --most-seconds 1 --steps 1",
         "--answers 2 --new-tokens 2 --most-seconds 1 --steps 1",
     ),
     "data": ("", "--rows 200000", "--rows 2000"),
