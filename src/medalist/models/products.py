@@ -19,7 +19,7 @@ MULTIPLE = 32
 So rows are filled up to a multiple of this, or to a power of two below it."""
 ONEDNN = (
     platform.machine() in ("x86_64", "AMD64")
-    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # untyped in torch
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
 """Whether products run in oneDNN here; elsewhere PyTorch chooses the library."""
@@ -73,7 +73,7 @@ class CPULinear(nn.Linear):
         on_cpu = input.device.type == self.weight.device.type == "cpu"
         in_float32 = input.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if plain and on_cpu and in_float32 and input.dim() >= 2 and input.numel() and not torch.compiler.is_compiling():
-            product: Tensor = _Linear.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
+            product: Tensor = _Linear.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]  # untyped in torch
             return product
         return super().forward(input)
 
