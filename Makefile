@@ -5,7 +5,7 @@
 # make fix     format the code and apply the linter's fixes; make check reports what is left
 # make docs    regenerate the CLI reference, build the site in site/
 # make bench   benchmark against trl and others, write docs/benchmarks.md (36 minutes on 2 cores; run nothing else meanwhile)
-# make bench-quick   less of each benchmark, printed, in minutes
+# make bench-quick   less of each benchmark, printed, in five minutes (run nothing else meanwhile)
 # make bench-least   every benchmark at toy size, to see that it still runs
 # make fuzz    give the readers of strangers' files a minute each of broken ones (SECONDS=60)
 # make dist    build wheel and sdist into dist/, check them, and try the wheel in an empty environment

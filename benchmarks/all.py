@@ -2,7 +2,7 @@
 
 python benchmarks/all.py                # all of them, as `make bench` does: 36 minutes on 2 cores
 python benchmarks/all.py scoring data   # only these: their parts of the page are replaced
-python benchmarks/all.py --size quick   # less of each, in minutes: printed (`make bench-quick`)
+python benchmarks/all.py --size quick   # less of each, in five minutes: printed (`make bench-quick`)
 python benchmarks/all.py --size least   # does each of them still run? toy sizes, with a random model
 
 Nothing else should run meanwhile, but for the least size, whose figures mean nothing.
@@ -34,23 +34,23 @@ SCRIPTS: dict[str, tuple[str, str, str]] = {
     ),
     "scoring": (
         "",
-        "--passages 3 --cache-passages 1 --row-passages 1 --generate 1",
+        "--passages 3 --cache-passages 1 --row-passages 1 --generate 1 --candidates 5 --new-tokens 16",
         "--passages 1 --cache-passages 1 --row-passages 1 --generate 1 --candidates 3 --new-tokens 2",
     ),
     "efficiency": (
         "",
-        "--passages 2 --profiled 1 --figure {folder}/profile.png",
+        "--passages 1 --profiled 1 --figure {folder}/profile.png",
         "--passages 1 --profiled 1 --nodes 32 --figure {folder}/profile.png",
     ),
-    "memory": ("", "--part trl --steps 1", "--part trl --steps 1"),
+    "memory": ("", "--part trl --words 50 --steps 1", "--part trl --words 50 --steps 1"),
     "article": (
         "",
-        "--answers 2 --new-tokens 4 --most-seconds 1 --steps 1",
-        "--answers 2 --new-tokens 2 --most-seconds 1 --steps 1",
+        "--answers 2 --new-tokens 4 --most-seconds 1 --steps 1 --length 256",
+        "--answers 2 --new-tokens 2 --most-seconds 1 --steps 1 --length 256",
     ),
-    "data": ("", "--rows 200000", "--rows 2000"),
+    "data": ("", "--rows 50000", "--rows 2000"),
     "plan": ("", "--only small --steps 2", "--only small --steps 1"),
-    "serve": ("", "--tiny --seconds 5 --notes 4 --minutes 0.2", "--tiny --seconds 4 --notes 2 --minutes 0.02"),
+    "serve": ("", "--tiny --seconds 1 --notes 4 --minutes 0.05", "--tiny --seconds 4 --notes 2 --minutes 0.02"),
 }
 """Name -> options of each size; `{folder}` is a temporary one."""
 BY_HAND = {

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import BASE, machine, progress, table
+from common import BASE, count_option, machine, progress, table
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, set_seed
@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=48, help="longest answer; the article allows 128")
     parser.add_argument("--steps", type=int, help="train Medalist's side no longer than this")
     parser.add_argument("--most-seconds", type=float, default=1e9, help="train the article's side no longer than this")
+    count_option(parser, "--length", 3072, "tokens in a packed sequence of the article's batch")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         compare(options, Path(folder))
@@ -221,7 +222,10 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     limit = min(budget, options.most_seconds)
     texts = article_rows(train)
     theirs: list[bool] = []
-    for side, length, whole in (("the article, its batch", 3072, 18), ("the article, small steps", 512, 1)):
+    for side, length, whole in (
+        ("the article, its batch", options.length, 18),
+        ("the article, small steps", min(512, options.length), 1),
+    ):
         progress(f"{side}: timing its sequences")
         tries = 1 if whole > 1 else 4
         _, seconds = train_as_article(options.base, texts, folder / "probe", length=length, sequences=1, steps=tries)

@@ -136,9 +136,9 @@ def in_process(case: Case) -> Result:
     return result
 
 
-def against_trl(steps: int, threads: int | None) -> str:
+def against_trl(words: int, steps: int, threads: int | None) -> str:
     """The first table: the same four mentions on both sides."""
-    case = partial(Case, steps=steps, threads=threads)
+    case = partial(Case, words=words, steps=steps, threads=threads)
     results = {
         "trl, defaults (checkpointing)": in_process(case(side="trl", checkpointing=True)),
         "trl, no checkpointing": in_process(case(side="trl")),
@@ -167,7 +167,7 @@ def against_trl(steps: int, threads: int | None) -> str:
     return (
         f"## Memory of training\n\n"
         f"SmolLM2-135M-Instruct in fp32, LoRA r=16 on all linear layers; a step is the {MENTIONS} mentions of one "
-        f"passage of {WORDS} words, in one forward pass; the peak is over {1 + steps} steps. {machine()}.\n\n"
+        f"passage of {words} words, in one forward pass; the peak is over {1 + steps} steps. {machine()}.\n\n"
         + table(header, rows)
         + f"\n\nOn trl's objective, training adds {same.increase / plain.increase:.2f} times the memory that trl adds, "
         f"and {same_checkpointed.increase / default.increase:.2f} times with checkpointing on both sides. Medalist's "
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument(
         "--part", choices=("trl", "growth", "both"), default="both", help="tables to make (default both)"
     )
+    parser.add_argument("--words", type=int, default=WORDS, help=f"of a passage in the first table (default {WORDS})")
     parser.add_argument("--steps", type=int, default=2, help="timed steps, after one warm-up step (default 2)")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -229,7 +230,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     parts = []
     if options.part in ("trl", "both"):
-        parts.append(against_trl(options.steps, options.threads))
+        parts.append(against_trl(options.words, options.steps, options.threads))
     if options.part in ("growth", "both"):
         parts.append(growth(options.steps, options.threads))
     print("\n\n".join(parts))
