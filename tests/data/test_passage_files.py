@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import tempfile
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -468,6 +469,8 @@ def test_ordinary_word_at_location_is_no_short_form_though_the_inventory_has_it_
         ("\U0001f600 on RA now.", {"start": 6, "end": 8}, "UTF-16 units"),
         ("\u00e9\u00e9\u00e9\u00e9 on RA now.", {"start": 12, "end": 14}, "seem to count bytes"),
         ("\u00e9\u00e9 on RA now.", {"start": 8, "end": 10, "short_form": "RA"}, "seem to count bytes"),
+        ("e\u0301 on RA now.", {"start": 5, "end": 7}, "accents composed (NFC)"),
+        ("\u00e9\u00df on RA now.", {"start": 7, "end": 9}, "accents apart (NFD)"),
         ("Radiology", {"start": 0, "end": 3}, "begins or ends inside a word"),
     ],
 )
@@ -482,3 +485,23 @@ def test_a_mark_without_its_plural_s_is_none_inside_a_word(tmp_path):
     line = {"id": "a", "text": "Both RAs.", "mentions": [{"start": 5, "end": 7}]}
     path = written(tmp_path, json.dumps(line).encode(), "rows.jsonl")
     assert read_passages(path, INVENTORY)[0].mentions[0].short_form == "RA"
+
+
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+@pytest.mark.parametrize("written_as", ["NFC", "NFD"])
+@pytest.mark.parametrize("marked_as", ["NFC", "NFD"])
+def test_a_mark_matches_however_its_accents_were_typed(tmp_path, listed, written_as, marked_as):
+    inventory = Inventory.of([(unicodedata.normalize(listed, name), "échographie", 1, None) for name in ("ÉC", "É")])
+    text, short_form, long_form = (
+        unicodedata.normalize(form, name)
+        for form, name in ((written_as, "né, ÉCs"), (marked_as, "ÉC"), (marked_as, "échographie"))
+    )
+    start = text.index(",") + 2
+    marks = [
+        {"short_form": short_form, "long_form": long_form},
+        {"short_form": short_form, "long_form": long_form, "start": start, "end": len(text)},
+        {"long_form": long_form, "start": start, "end": len(text)},
+    ]
+    lines = [json.dumps({"id": str(n), "text": text, "mentions": [mark]}) for n, mark in enumerate(marks)]
+    for passage in read_passages(written(tmp_path, "\n".join(lines), "notes.jsonl"), inventory, Quarantine(limit=0)):
+        assert passage.mentions == (Mention(start=start, end=len(text), short_form="ÉC", long_form="échographie"),)

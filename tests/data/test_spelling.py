@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medalist.data.spelling import equivalence_key, tidy
+from medalist.data.spelling import Composed, equivalence_key, tidy
 
 SAME = [
     ("haemodialysis", "hemodialysis"),
@@ -91,3 +93,23 @@ def test_tidying_twice_changes_nothing_more(text):
     assert tidy(tidied) == tidied
     assert tidied == tidied.strip()
     assert "".join(tidied.split()) == "".join(text.split())
+
+
+@given(st.text(st.sampled_from("ae\u0301\u0327\u0308 \u1112\u1161\u11abcQ\u2126\u0958\ud83d"), max_size=12))
+def test_every_character_of_a_composed_text_stands_where_its_parts_stand(text):
+    whole = Composed.of(text)
+    assert whole.text == unicodedata.normalize("NFC", text)
+    spans = [whole.span(at, at + 1) for at in range(len(whole.text))]
+    assert [start for start, _ in spans[1:]] == [end for _, end in spans[:-1]]
+    assert not text or (spans[0][0], spans[-1][1]) == (0, len(text))
+    assert all(
+        text[start] in unicodedata.normalize("NFD", character)
+        for character, (start, _) in zip(whole.text, spans, strict=True)
+        if character in "aeQ\u00e9\u00e4 "
+    )
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_equivalent_however_they_were_typed(form):
+    assert equivalence_key(unicodedata.normalize(form, "Fièvre élevée")) == "fièvreélevée"
+    assert tidy(unicodedata.normalize(form, " é  é")) == "é é"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -199,3 +200,11 @@ def test_a_wrapped_long_form_is_found_and_its_offsets_are_those_of_the_text():
     ]
     made = Substituter(inventory, mode="mended", probability=1, seed=0)(Passage(id="1", text=text))
     assert made.text == "A note:\n CHF, CHFs."
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_long_form_is_found_however_its_accents_were_typed(form):
+    inventory = Inventory.of([("F", unicodedata.normalize("NFD", "fièvre élevée"), 1, None)])
+    text = unicodedata.normalize(form, "Répétée, Fièvre\n élevée, né")
+    (match,) = LongFormFinder(inventory).find(text)
+    assert text[match.start : match.end] == unicodedata.normalize(form, "Fièvre\n élevée")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from medalist.data.inventory import NO_SENSES, Inventory
@@ -196,3 +198,15 @@ def test_a_short_form_of_the_glossary_is_read_in_any_language():
     assert [(one.evidence, one.long_form) for one in lexicon({"HF": "Herzfrequenz"}).find(text)] == [
         ("glossary", "Herzfrequenz")
     ]
+
+
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_accents_match_however_they_were_typed_and_offsets_are_those_of_the_text(listed, written):
+    glossary = {unicodedata.normalize(listed, "FÉ"): unicodedata.normalize(listed, "fièvre élevée")}
+    text = unicodedata.normalize(written, "à 8 h FÉ, fé; échographie cardiaque (ÉC), ÉCs")
+    spans = [(one.start, one.end) for one in lexicon(glossary, any_case=True).find(text)]
+    surfaces = ("FÉ", "fé", "ÉC", "ÉCs")
+    assert [text[slice(*span)] for span in spans] == [unicodedata.normalize(written, name) for name in surfaces]
+    answers = [one.long_form for one in lexicon(glossary, any_case=True).find(text)]
+    assert answers == ["fièvre élevée", "fièvre élevée", "échographie cardiaque", "échographie cardiaque"]

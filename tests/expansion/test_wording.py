@@ -52,6 +52,7 @@ def test_a_plural_stays_one(text, short_form, long_form, expected):
         ("the HIV virus", "HIV", "human immunodeficiency virus", "the human immunodeficiency virus"),
         ("new MRI imaging", "MRI", "magnetic resonance imaging", "new magnetic resonance imaging"),
         ("low BP pressures", "BP", "blood pressure", "low blood pressures"),
+        ("with fie\u0300vre FE", "FE", "fièvre élevée", "with fie\u0300vre élevée"),
         ("with acute AKI", "AKI", "acute kidney injury", "with acute kidney injury"),
         ("with DM, mellitus", "DM", "diabetes mellitus", "with diabetes mellitus, mellitus"),
     ],

@@ -7,10 +7,10 @@ words explain a short form.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .letters import SMALL, fits, long_form_start
-from .spelling import singular, tidy
+from .spelling import Composed, singular, tidy
 
 __all__ = ["Definition", "find_definitions", "fits", "is_short_form"]
 
@@ -62,9 +62,9 @@ class Definition:
     end: int
     """One past the closing parenthesis, or past the short form if both stand in the same parentheses."""
     short_form: str
-    """As written: "LNs"."""
+    """As written, with accents composed: "LNs"."""
     long_form: str
-    """As written, with white space collapsed: "lymph nodes"."""
+    """As written, with white space collapsed and accents composed: "lymph nodes"."""
     short: tuple[int, int]
     """Position of the short form: first character, one past the last."""
     long: tuple[int, int]
@@ -81,6 +81,21 @@ def find_definitions(text: str) -> list[Definition]:
     Source: A. S. Schwartz and M. A. Hearst, A simple algorithm for identifying abbreviation definitions in biomedical
     text, PSB 2003.
     """
+    whole = Composed.of(text)
+    if whole.text is text:
+        return _definitions(text)
+    return [_as_given(definition, whole) for definition in _definitions(whole.text)]
+
+
+def _as_given(definition: Definition, whole: Composed) -> Definition:
+    """The definition with its positions in the text as given."""
+    start, end = whole.span(definition.start, definition.end)
+    short, long = whole.span(*definition.short), whole.span(*definition.long)
+    return replace(definition, start=start, end=end, short=short, long=long)
+
+
+def _definitions(text: str) -> list[Definition]:
+    """The definitions of a text whose accents are composed."""
     found: list[Definition] = []
     for match in _PARENTHESES.finditer(text):
         floor = found[-1].end if found else 0

@@ -14,7 +14,7 @@ import ahocorasick
 
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage, without_overlap
-from .spelling import lower
+from .spelling import Composed, composed, lower
 from .substitution import begins_inside_word, inside_word
 
 _DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?)")
@@ -50,18 +50,27 @@ class ShortFormFinder:
         self._senses, self._any_case = inventory.senses, any_case
         self._automaton = ahocorasick.Automaton()
         for short_form in inventory.senses:
-            pattern = self._plain(short_form)
+            pattern = self._plain(composed(short_form))
             if pattern not in self._automaton:
                 self._automaton.add_word(pattern, (len(pattern), short_form))
         self._automaton.make_automaton()
         self._any_case_keys: dict[str, str] = {}
         for short_form in inventory.senses:
-            self._any_case_keys.setdefault(lower(short_form), short_form)
+            self._any_case_keys.setdefault(lower(composed(short_form)), short_form)
 
     def find(self, text: str) -> tuple[Mention, ...]:
         """Find the short forms in a text, in order and without overlap; their long forms are None."""
         if not len(self._automaton):
             return ()
+        whole = Composed.of(text)
+        return tuple(
+            Mention(start=start, end=end, short_form=mention.short_form)
+            for mention in self._find(whole.text)
+            for start, end in (whole.span(mention.start, mention.end),)
+        )
+
+    def _find(self, text: str) -> list[Mention]:
+        """The mentions of a text whose accents are composed."""
         dotted = list(_DOTTED.finditer(text))
         found = [mention for match in dotted if (mention := self._dotted(text, match))]
         inside = _spans(dotted)
@@ -80,7 +89,7 @@ class ShortFormFinder:
             found.append(Mention(start=start, end=end, short_form=short_form))
         # If a string has several readings, prefer the one in the text's own case: "TMs" is the plural of TM, not TMS.
         found.sort(key=lambda m: (m.start, -m.end, not text.startswith(m.short_form, m.start), -len(m.short_form)))
-        return tuple(without_overlap(found))
+        return without_overlap(found)
 
     def _plain(self, text: str) -> str:
         """A text of the same length, in which what looks alike is alike."""

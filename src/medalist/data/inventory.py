@@ -17,7 +17,7 @@ from ..tools.files import must_exist, read_bytes, replacing
 from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
 from .rows import csv_fault
-from .spelling import equivalence_key, tidy
+from .spelling import composed, equivalence_key, folded, tidy
 
 MOST_SENSES = 1_000
 """Most senses of one short form in a file; MeDAL's largest has 68, and a question offers them all in one tree."""
@@ -54,7 +54,7 @@ class Inventory:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str, int, str | None]], origin: str = "") -> Inventory:
-        """Build from rows (short form, long form, count, concept); duplicates are summed, white space is normalised."""
+        """Build from rows (short form, long form, count, concept); duplicates are summed, names made `tidy`."""
         table: dict[str, dict[str, tuple[int, str | None]]] = {}
         for short_form, long_form, count, concept in rows:
             short_form, long_form = tidy(short_form), tidy(long_form)
@@ -208,6 +208,9 @@ class Inventory:
         """The inventory's key for a short form as written, "CTs" -> "CT" or "copd" -> "COPD"; None if there is none."""
         if surface in self.senses:
             return surface
+        surface = composed(surface)
+        if surface in self.senses:
+            return surface
         singular = re.sub(r"(?<=\w)['’]?s$", "", surface)
         if singular != surface and singular in self.senses:
             return singular
@@ -227,7 +230,7 @@ def _readable(long_form: str, count: int) -> tuple[int, int]:
 
 
 def _fold(short_form: str) -> str:
-    return re.sub(r"[\s.\-]", "", short_form).casefold()
+    return folded(re.sub(r"[\s.\-]", "", short_form))
 
 
 NO_SENSES = Inventory(senses={}, origin="none: choice questions include their answers")

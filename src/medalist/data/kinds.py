@@ -21,7 +21,7 @@ import ahocorasick
 from .definitions import Definition, find_definitions, fits
 from .inventory import Inventory
 from .passages import Mention, Passage
-from .spelling import equivalence_key, lower
+from .spelling import composed, equivalence_key, lower
 from .substitution import Substituter, single_spaced
 
 Kind = Literal["medal", "substituted", "defined"]
@@ -83,6 +83,7 @@ def defined(passage: Passage, inventory: Inventory | None = None) -> Passage:
         passage: the plain passage; existing marks are dropped.
         inventory: if it lists an equivalent of a gold, the gold takes its spelling.
     """
+    passage = replace(passage, text=composed(passage.text))
     definitions = _consistent(find_definitions(passage.text))
     if not definitions:
         return replace(passage, mentions=())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from .inventory_files import holds_casi
 from .passages import Mention, Passage
 from .rows import Quarantine, json_records, parquet_records, record_id
 from .sources import casi, gladis, medal, spreadsheet
-from .spelling import tidy
+from .spelling import Composed, composed, folded, tidy
 
 _MENTION_SCHEMA = pa.struct(
     [("start", pa.int32()), ("end", pa.int32()), ("short_form", pa.string()), ("long_form", pa.string())]
@@ -167,22 +168,23 @@ class _Places:
     """Finds where the mentions of a text stand that name their short form and have no offsets."""
 
     def __init__(self, text: str) -> None:
-        self._text, self._used = text, Counter[str]()
+        self._text, self._used = Composed.of(text), Counter[str]()
 
     def __call__(self, raw: dict[str, Any]) -> dict[str, Any]:
         """The mention with its offsets; those that have them are left alone."""
         short_form = raw.get("short_form")
         if not isinstance(short_form, str) or not short_form or "start" in raw or "end" in raw:
             return raw
+        short_form, text = composed(short_form), self._text.text
         word = rf"(?<!\w){re.escape(short_form)}(?:['’]?s)?(?!\w)"
-        places = list(re.finditer(word, self._text)) or list(re.finditer(word, self._text, re.IGNORECASE))
+        places = list(re.finditer(word, text)) or list(re.finditer(word, text, re.IGNORECASE))
         number = self._used[short_form]
         self._used[short_form] += 1
         if not places:
             raise ValueError("the short form does not stand in the text")
         if number >= len(places):
             raise ValueError("the short form is marked more often than it stands in the text")
-        start, end = places[number].span()
+        start, end = self._text.span(*places[number].span())
         return {**raw, "start": start, "end": end}
 
 
@@ -195,7 +197,7 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
         raise ValueError(f"mention {start}-{end}: short_form and long_form must be strings")
     if not 0 <= start < end <= len(text):
         raise ValueError(f"mention {start}-{end} is outside the text ({len(text):,} characters)")
-    surface = text[start:end]
+    surface, short_form = text[start:end], composed(short_form) if short_form else short_form
     if short_form and not marks(surface, short_form) and inventory.key(surface) != short_form:
         cause = _likely_cause(text, start, end, lambda other: marks(other, str(short_form)))
         raise ValueError(f"the text at {start}-{end} is not the short form that is given for it{cause}")
@@ -203,7 +205,7 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
         cause = _likely_cause(text, start, end, lambda other: inventory.key(other) is not None)
         if cause or inventory.key(surface) is None:
             raise ValueError(f"the mark {start}-{end} begins or ends inside a word{cause}")
-    short_form = short_form or inventory.key(surface) or surface
+    short_form = short_form or inventory.key(surface) or composed(surface)
     if long_form is not None and not tidy(long_form):
         raise ValueError("empty long form")
     return Mention(start=start, end=end, short_form=short_form, long_form=tidy(long_form) if long_form else None)
@@ -225,6 +227,8 @@ def _likely_cause(text: str, start: int, end: int, fits: Callable[[str], bool]) 
             2 * start : 2 * end
         ].decode("utf-16-le", "ignore"),
         "offsets seem to count bytes: count characters": raw[start:end].decode("utf-8", "ignore"),
+        "offsets seem to count the text with its accents composed (NFC)": composed(text)[start:end],
+        "offsets seem to count the text with its accents apart (NFD)": unicodedata.normalize("NFD", text)[start:end],
         "the last character seems to be counted in: end is one past it": text[start : end + 1],
         "the first character seems to be counted as 1: start is 0 for it": text[start - 1 : end - 1] if start else "",
     }
@@ -234,5 +238,5 @@ def _likely_cause(text: str, start: int, end: int, fits: Callable[[str], bool]) 
 
 def marks(surface: str, short_form: str) -> bool:
     """Whether a piece of text is the short form, ignoring case, plural and surrounding punctuation."""
-    wanted, found = short_form.casefold(), surface.casefold()
+    wanted, found = folded(short_form), folded(surface)
     return found in (wanted, f"{wanted}s", f"{wanted}'s", f"{wanted}’s") or found.strip(".,;:()[]'\"") == wanted

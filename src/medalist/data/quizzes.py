@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..tools.files import replacing
 from .passages import Passage
+from .spelling import folded
 
 _CHOICE = pa.struct(
     [("question", pa.string()), ("options", pa.list_(pa.string())), ("gold", pa.int64()), ("subject", pa.string())]
@@ -41,7 +42,7 @@ class Choice:
             raise ValueError("fewer than two options")
         if not all(option.strip() for option in self.options):
             raise ValueError("an option is empty")
-        if len({option.casefold() for option in self.options}) < len(self.options):
+        if len({folded(option) for option in self.options}) < len(self.options):
             raise ValueError("an option appears twice")
         assert 0 <= self.gold < len(self.options)
 

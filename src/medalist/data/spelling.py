@@ -1,8 +1,9 @@
-"""Decides when two spellings are equivalent: white space, plurals, UK and US spelling, hyphens and case."""
+"""Decides when two spellings are equivalent: white space, accents, plurals, UK and US spelling, hyphens and case."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,54 @@ _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
 
 def tidy(text: str) -> str:
-    """Collapse and trim white space: 278 of MeDAL's labels have stray spaces and would otherwise match nothing."""
-    return " ".join(text.split())
+    """Collapse and trim white space and compose accents, so that names match however they were typed.
+
+    278 of MeDAL's labels have stray spaces and would otherwise match nothing.
+    """
+    return composed(" ".join(text.split()))
+
+
+def composed(text: str) -> str:
+    """A text with its accents composed (Unicode's NFC): an e with a combining accent is "é", as keyboards type it."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def folded(name: str) -> str:
+    """What names are compared by where case does not count."""
+    return composed(name).casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A text with its accents composed, and where its characters stand in the text as given."""
+
+    text: str
+    _places: Sequence[int] | None
+    """``[len(text) + 1]``, where each character begins and the last one ends; None if nothing has moved."""
+
+    @classmethod
+    def of(cls, text: str) -> Composed:
+        """Compose a text; one that is composed already, as nearly all are, costs next to nothing."""
+        if text.isascii() or unicodedata.is_normalized("NFC", text):
+            return cls(text, None)
+        begins = [at for at, character in enumerate(text) if not at or not _joins(character)]
+        pieces: list[str] = []
+        places: list[int] = []
+        for start, end in zip(begins, [*begins[1:], len(text)], strict=True):
+            pieces.append(composed(text[start:end]))
+            places += (min(start + n, end) for n in range(len(pieces[-1])))
+        return cls("".join(pieces), [*places, len(text)])
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where a stretch of the composed text, which is not empty, stands in the text as given."""
+        return (start, end) if self._places is None else (self._places[start], self._places[end])
+
+
+def _joins(character: str) -> bool:
+    """Whether a character may become one with that before it: a combining mark, or a later part of a Hangul letter."""
+    return character >= "\u0300" and (
+        unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff"
+    )
 
 
 # Rewrites of British spellings in a lower-case word, applied in order.
@@ -64,7 +111,7 @@ def equivalence_key(long_form: str) -> str:
     """
     # Punctuation between digits is significant: 1,2-dichloroethane is not 12-dichloroethane. Elsewhere spaces are
     # removed just like punctuation: low density is low-density.
-    words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", long_form.casefold()).split()
+    words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", folded(long_form)).split()
     return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(map(_plain_word, words)))
 
 

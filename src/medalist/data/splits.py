@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, get_args
 
 from .passages import Mention, Passage
 from .quizzes import Text
-from .spelling import equivalence_key
+from .spelling import composed, equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _CHUNK = re.compile(r"#\d+\.\d+$")
@@ -123,4 +123,4 @@ def content(text: str) -> str:
     """The letters of a text in lower case, without punctuation, digits and white space."""
     if text.isascii():  # true of nearly all texts, and much faster
         return text.lower().encode().translate(None, _NO_LETTERS).decode()
-    return "".join(character for character in text.lower() if character.isalpha())
+    return "".join(character for character in composed(text).lower() if character.isalpha())

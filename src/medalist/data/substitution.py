@@ -18,7 +18,7 @@ import ahocorasick
 
 from .inventory import Inventory
 from .passages import Mention, Passage, without_overlap
-from .spelling import lower
+from .spelling import Composed, composed, lower
 
 Mode = Literal["medal", "mended"]
 _RUN = re.compile(r"\s+|\S+")
@@ -49,7 +49,9 @@ class LongFormFinder:
         best: dict[str, tuple[tuple[int, int], str, str]] = {}
         for short_form, senses in inventory.senses.items():
             for place, sense in enumerate(senses):
-                pattern = " ".join(letters(sense.long_form).split()) if letters_only else lower(sense.long_form)
+                pattern = (
+                    " ".join(letters(sense.long_form).split()) if letters_only else lower(composed(sense.long_form))
+                )
                 # A long form listed under several short forms gets its most frequent short form; without counts, the
                 # short form for which it ranks highest among the senses.
                 weight = (sense.count, 0 if sense.count else -place)
@@ -63,13 +65,17 @@ class LongFormFinder:
         """Find matches in order, without overlap; an earlier match wins, and of two that start together, the longer."""
         if not len(self._automaton):
             return []
-        spaced, places = single_spaced(lower(text))
+        whole = Composed.of(text)
+        spaced, places = single_spaced(lower(whole.text))
         # Of two equally long matches, prefer a long form as listed to the plural of another.
         found = sorted(self._candidates(spaced), key=lambda match: (match.start, -match.end, match.plural))
         chosen = without_overlap(found)
-        if places is None:
+        if places is not None:
+            chosen = [replace(match, start=places[match.start], end=places[match.end - 1] + 1) for match in chosen]
+        if whole.text is text:
             return chosen
-        return [replace(match, start=places[match.start], end=places[match.end - 1] + 1) for match in chosen]
+        spans = [whole.span(match.start, match.end) for match in chosen]
+        return [replace(match, start=start, end=end) for match, (start, end) in zip(chosen, spans, strict=True)]
 
     def _candidates(self, text: str) -> Iterator[Match]:
         for last, (length, short_form, long_form) in self._automaton.iter(text):
@@ -142,7 +148,7 @@ def _replaced(passage: Passage, text: str, matches: Iterable[Match]) -> Passage:
 
 def letters(text: str) -> str:
     """Lower-case a text and keep only letters and white space, as in MeDAL's texts; hyphenated words are fused."""
-    return _NOT_LETTERS.sub("", text.lower())
+    return _NOT_LETTERS.sub("", composed(text).lower())
 
 
 def inside_word(character: str) -> bool:

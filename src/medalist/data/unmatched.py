@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from .definitions import LONGEST_SHORT_FORM
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Passage
-from .spelling import equivalence_key
+from .spelling import equivalence_key, folded
 
 LONGEST = 80
 """Characters of a long form that are shown; a mark may be a stretch of any length."""
@@ -43,7 +43,7 @@ def nearest(short_form: str, long_form: str, inventory: Inventory) -> str | None
     wanted = equivalence_key(long_form)
     for other, senses in inventory.senses.items():
         if any(
-            sense.long_form[:1].casefold() == long_form[:1].casefold() and equivalence_key(sense.long_form) == wanted
+            folded(sense.long_form)[:1] == folded(long_form)[:1] and equivalence_key(sense.long_form) == wanted
             for sense in senses
         ):
             return _entry(other, long_form)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from ..data.spelling import folded
+
 _ARTICLE = re.compile(r"(?:(?<![^\s(\[/])(?:an?|An|AN)|(?:^|[.!?:;(\n][ \t]*)A)(?=[ \t]+$)")
 """An article before a short form. "A" alone is one where a sentence begins: "hepatitis A IgG" has none."""
 _BEGINS_SENTENCE = re.compile(r"(?:^|[.!?][ \t\xa0]+|\n[ \t\xa0]*)$")
@@ -57,7 +59,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     """
     surface, before, after = text[start:end], text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
     written = long_form
-    if surface.endswith("s") and surface[:-1].casefold() == key.casefold():
+    if surface.endswith("s") and folded(surface[:-1]) == folded(key):
         written = _plural(written)
     written = _counted(_without_next(_without_last(written, before), after), before, after)
     if before[-1:].isdigit() and written[:1].isalpha():
@@ -133,7 +135,7 @@ def _without_last(long_form: str, before: str) -> str:
     """A long form without the first words that already stand before it: acute AKI."""
     words, stand = long_form.split(), before.split(" ")[:-1] if before.endswith(" ") else []
     for n in range(min(3, len(words) - 1), 0, -1):
-        if [word.casefold() for word in stand[-n:]] == [word.casefold() for word in words[:n]]:
+        if list(map(folded, stand[-n:])) == list(map(folded, words[:n])):
             return " ".join(words[n:])
     return long_form
 
@@ -147,7 +149,7 @@ def _without_next(long_form: str, after: str) -> str:
         follow.append(match[0])
         at = match.end()
     for n in range(min(3, len(words) - 1, len(follow)), 0, -1):
-        same = [(a.casefold(), b.casefold()) for a, b in zip(words[-n:], follow[:n], strict=True)]
+        same = [(folded(a), folded(b)) for a, b in zip(words[-n:], follow[:n], strict=True)]
         if all(a == b or f"{a}s" == b for a, b in same):
             return " ".join(words[:-n])
     return long_form

@@ -23,7 +23,7 @@ from typing import Any
 from ...tools.files import must_exist, open_text, undamaged
 from ..quizzes import Choice, Quiz
 from ..rows import Quarantine, csv_fault, json_records, parquet_records
-from ..spelling import tidy
+from ..spelling import folded, tidy
 
 DECISIONS = ("yes", "no", "maybe")
 """PubMedQA's answers."""
@@ -224,10 +224,10 @@ def _named_gold(row: dict[str, Any], named: dict[str, str]) -> int:
     given = [str(row[key]).strip() for key in ("answer_idx", "answer") if row.get(key) not in (None, "")]
     if not given:
         raise ValueError("no answer")
-    letters, words = list(named), [tidy(text).casefold() for text in named.values()]
+    letters, words = list(named), [folded(tidy(text)) for text in named.values()]
     meant: set[int] = set()
     for answer in given:
-        found = {places.index(x) for places, x in ((letters, answer), (words, tidy(answer).casefold())) if x in places}
+        found = {places.index(x) for places, x in ((letters, answer), (words, folded(tidy(answer)))) if x in places}
         if not found:
             raise ValueError("the answer is neither an option nor the letter of one")
         meant |= found

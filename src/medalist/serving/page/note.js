@@ -5,7 +5,7 @@
  * count units, "from" and "to" code points; only the latter leave it, in saved files.
  */
 
-import { endInPlace, inPlace, withArticle } from "./wording.js";
+import { endInPlace, folded, inPlace, withArticle } from "./wording.js";
 
 export const NONE_OF_THESE = "none of these";
 
@@ -161,8 +161,8 @@ export function percent(probability) {
  * ("C.O.P.D." for COPD), then what is written.
  */
 function shortFormOf(item) {
-  const wanted = item.expansion.key.toLowerCase();
-  const found = item.surface.toLowerCase();
+  const wanted = folded(item.expansion.key);
+  const found = folded(item.surface);
   const bare = found.replace(/^[.,;:()[\]'"]+|[.,;:()[\]'"]+$/g, "");
   const marked = [wanted, `${wanted}s`, `${wanted}'s`, `${wanted}’s`].includes(found) || bare === wanted;
   return marked ? item.expansion.key : item.surface;

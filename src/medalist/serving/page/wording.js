@@ -17,13 +17,16 @@ const FULL_STOP = /^\.(?:(?=[,;:)\]])|(?=([ \t]+[a-z0-9(])))/;
 const CAPITALS = /(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]/;
 const NEAR = 80;
 
+/** What names are compared by where case does not count; accents are composed, as `folded` in spelling.py does it. */
+export const folded = (name) => name.normalize("NFC").toLowerCase();
+
 /** The article for the last word before a short form ("" leaves that word), and what takes the short form's place. */
 export function inPlace(text, start, end, key, longForm) {
   const surface = text.slice(start, end);
   const before = text.slice(Math.max(0, start - NEAR), start);
   const after = text.slice(end, end + NEAR);
   let written = longForm;
-  if (surface.endsWith("s") && surface.slice(0, -1).toLowerCase() === key.toLowerCase()) written = plural(written);
+  if (surface.endsWith("s") && folded(surface.slice(0, -1)) === folded(key)) written = plural(written);
   written = counted(withoutNext(withoutLast(written, before), after), before, after);
   if (/\d$/.test(before) && /^\p{L}/u.test(written)) written = ` ${written}`;
   if (/^\d/.test(after)) written = `${written} `;
@@ -83,7 +86,7 @@ function withoutLast(longForm, before) {
   const words = longForm.split(/\s+/);
   const stand = before.endsWith(" ") ? before.split(" ").slice(0, -1) : [];
   for (let n = Math.min(3, words.length - 1); n > 0; n -= 1) {
-    if (stand.slice(-n).join(" ").toLowerCase() === words.slice(0, n).join(" ").toLowerCase()) return words.slice(n).join(" ");
+    if (folded(stand.slice(-n).join(" ")) === folded(words.slice(0, n).join(" "))) return words.slice(n).join(" ");
   }
   return longForm;
 }
@@ -96,11 +99,11 @@ function withoutNext(longForm, after) {
     WORD.lastIndex = at + 1;
     const match = WORD.exec(after);
     if (!match) break;
-    follow.push(match[0].toLowerCase());
+    follow.push(folded(match[0]));
     at = WORD.lastIndex;
   }
   for (let n = Math.min(3, words.length - 1, follow.length); n > 0; n -= 1) {
-    const last = words.slice(-n).map((word) => word.toLowerCase());
+    const last = words.slice(-n).map(folded);
     if (last.every((word, k) => word === follow[k] || `${word}s` === follow[k])) return words.slice(0, -n).join(" ");
   }
   return longForm;
