@@ -45,7 +45,7 @@ def test_the_question_is_the_one_that_scoring_puts(loaded):
 
 def test_a_mention_that_does_not_fit_has_no_answer(loaded):
     loaded.max_depth = 20
-    assert generate_answers(loaded, ITEMS, PromptSettings(), new_tokens=3, label="x") == [None, None]
+    assert list(generate_answers(loaded, ITEMS, PromptSettings(), new_tokens=3, label="x")) == [None, None]
 
 
 def test_the_answer_is_what_greedy_decoding_gives(loaded):

@@ -1,7 +1,11 @@
-"""The claims table: every claim has a figure for both models, and a verdict never says more than its interval."""
+"""The claims table: every claim has a figure for both models, and a verdict never says more than its interval.
+
+Covers `measured`.
+"""
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +17,9 @@ from medalist.data.passages import Mention, Passage
 from medalist.evaluation.claims_table import CLAIMS, cell_text, change_text, not_measured, verdict
 from medalist.evaluation.generation import Answer
 from medalist.evaluation.result_files import read_claims
+from medalist.recipe import Recipe
 from medalist.runs import claims as module
+from medalist.runs import measured as measured_module
 from medalist.runs.claims import check_claims
 from medalist.runs.held_out import HeldOut
 from medalist.runs.report import write_report
@@ -93,7 +99,7 @@ def test_what_was_not_named_is_said_to_be_missing(checked, tmp_path):
 def test_files_of_the_other_kind_are_refused_before_anything_is_measured(checked, monkeypatch):
     folder, *_ = checked
     run, files = open_run(folder), folder.parent
-    monkeypatch.setattr(module, "_measure", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured"))
     with pytest.raises(ValueError, match=r"natural\.jsonl does not hold choice questions, as --queries must"):
         check_claims(run, mentions=3, queries=files / "natural.jsonl")
     with pytest.raises(ValueError, match=r"queries\.jsonl does not hold marked passages, as --natural must"):
@@ -102,16 +108,76 @@ def test_files_of_the_other_kind_are_refused_before_anything_is_measured(checked
 
 def test_a_second_call_measures_nothing_again(checked, monkeypatch):
     folder, found, _ = checked
-    monkeypatch.setattr(module, "_measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured again"))
     again, _ = check_claims(open_run(folder), mentions=3)
     assert again == found
 
 
 def test_another_number_of_answers_is_another_table(checked, monkeypatch):
     folder, *_ = checked
-    monkeypatch.setattr(module, "_measure", lambda *_: (_ for _ in ()).throw(RuntimeError("measures")))
+    monkeypatch.setattr(module, "measure", lambda *_: (_ for _ in ()).throw(RuntimeError("measures")))
     with pytest.raises(RuntimeError, match="measures"):
         check_claims(open_run(folder), mentions=2)
+
+
+def test_a_stopped_command_goes_on_where_it_ended_and_keeps_no_text(tmp_path, monkeypatch):
+    done, stop = [], [7]
+
+    def work(what, result):
+        if len(done) == stop[0]:
+            raise KeyboardInterrupt
+        done.append(what)
+        return result
+
+    def answers(_loaded, items, *_, **__):
+        return (work(item.passage.id, Answer(text="canary room air", seconds=len(done))) for item in items)
+
+    def score(*_, label, **__):
+        return work(label, {("a", 1): np.array([0.1, -2.0])}), None
+
+    monkeypatch.setattr(measured_module, "perplexities", lambda *_: work("english", ([3.0, 1.0], [2, 1])))
+    monkeypatch.setattr(measured_module, "generate_answers", answers)
+    monkeypatch.setattr(measured_module, "score_texts", score)
+    text = module.MarkedText(passages=NOTES, inventory=INVENTORY)
+    run = SimpleNamespace(recipe=Recipe())
+
+    def measure(folder):
+        begun = measured_module.Begun(folder, {"keys": "1"})
+        return [
+            measured_module.measure(lambda name=name: work(f"load {name}", name), run, ITEMS, text, text, name, begun)
+            for name in ("base", "tuned")
+        ]
+
+    for at in range(0, 16, 3):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        done.clear()
+        stop[0] = at
+        with pytest.raises(KeyboardInterrupt):
+            measure(folder)
+        assert "canary" not in "".join(path.read_text(encoding="utf-8") for path in folder.iterdir())
+        stop[0] = -1
+        measured = measure(folder)
+        parts = [what for what in done if not what.startswith("load")]
+        assert parts == [
+            what
+            for name in ("base", "tuned")
+            for what in ("english", *"0123", f"Dangerous pairs, {name}", f"Clinical notes, {name}")
+        ]
+    assert [(one.right, one.share, one.words) for one in measured[1].answers] == [(0.0, 2 / 3, 3.0)] * 4
+    assert (measured[1].english.tolist(), measured[1].elsewhere["a", 1].tolist()) == ([1.5, 1.0], [0.1, -2.0])
+
+
+def test_what_was_kept_for_another_table_or_is_damaged_is_measured_again(tmp_path, capsys):
+    begun = measured_module.Begun(tmp_path, {"keys": 1})
+    begun.of("base")["english"] = [1.0]
+    begun.write()
+    assert measured_module.Begun(tmp_path, {"keys": 1}).of("base") == {"english": [1.0]}
+    assert measured_module.Begun(tmp_path, {"keys": 2}).of("base") == {}
+    for damage in ("{", '{"made_of": {"keys": 1}, "models": {"base": {"answers": [[1]]}}}'):
+        (tmp_path / "claims-begun.json").write_text(damage)
+        assert measured_module.Begun(tmp_path, {"keys": 1}).of("base") == {}
+        assert "All is measured again." in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_table_of_other_predictions_is_not_shown(checked, tmp_path):
@@ -161,7 +227,8 @@ def test_declining_is_judged_with_the_gold_taken_away():
 def test_free_answers_are_judged_one_by_one():
     def model(*texts):
         answers = [Answer(text=text, seconds=1.0) for text in texts]
-        return module._Measured(answers=answers, dangerous={}, elsewhere={}, english=np.zeros(0))
+        judged = [measured_module.Judged.of(answer, item) for answer, item in zip(answers, ITEMS, strict=True)]
+        return module.Measured(answers=judged, dangerous={}, elsewhere={}, english=np.zeros(0))
 
     measured = {
         # invented; another sense; declined; the answer and six words more
@@ -178,7 +245,7 @@ def test_free_answers_are_judged_one_by_one():
 
 def test_perplexity_is_worse_when_it_rises():
     def model(value):
-        return module._Measured(answers=[], dangerous={}, elsewhere={}, english=np.full(12, np.log(value)))
+        return module.Measured(answers=[], dangerous={}, elsewhere={}, english=np.full(12, np.log(value)))
 
     row = module._perplexity_row({"base": model(20.0), "tuned": model(25.0)}, 100)
     assert (row["base"]["value"], row["tuned"]["value"]) == (pytest.approx(20), pytest.approx(25))
@@ -205,11 +272,11 @@ def test_the_baseline_of_other_texts_is_the_best_of_list_prior_majority_and_copy
 
 def test_clinical_notes_are_a_row_with_their_baseline():
     def model(*rows):
-        return module._Measured(answers=[], dangerous={}, elsewhere=scores(*rows), english=np.zeros(0))
+        return module.Measured(answers=[], dangerous={}, elsewhere=scores(*rows), english=np.zeros(0))
 
     right, wrong = [9.0, 0, 0, 0], [0, 9.0, 0, 0]
     measured = {"base": model(right, wrong, wrong, wrong), "tuned": model(right, right, right, wrong)}
-    text = module._Text(passages=NOTES, inventory=INVENTORY)
+    text = module.MarkedText(passages=NOTES, inventory=INVENTORY)
     [row] = module._adaptability_rows({"slices": {}, "baselines": {}}, text, measured, Inventory.of([]), 200)
     assert (row["base"]["value"], row["tuned"]["value"]) == (0.25, 0.75)
     assert row["baseline"] == "100.0 (majority)"

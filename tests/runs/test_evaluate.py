@@ -18,7 +18,7 @@ from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import write_jsonl
 from medalist.data.rows import Quarantine
-from medalist.evaluation.predictions import read_scores, score_texts
+from medalist.evaluation.predictions import read_scores, score_texts, write_begun
 from medalist.evaluation.short_forms import Knowledge
 from medalist.recipe import EvaluationSettings
 from medalist.runs.claims import check_claims
@@ -150,6 +150,33 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
             models.evaluate(changed)
     assert models.evaluate() == first
     assert models.runs == ["base", "base", "base"]
+
+
+def test_a_stopped_evaluation_does_not_score_the_first_model_again(models, capsys):
+    whole = models.evaluate(base="1", tuned="2")
+    shutil.rmtree(models.folder)
+    tuned, models.runs = models.tuned, []
+    del models.tuned
+    with pytest.raises(AttributeError):
+        models.evaluate(base="1", tuned="2")
+    models.tuned = tuned
+    assert models.evaluate(base="1", tuned="2") == whole
+    assert models.runs == ["base", "tuned", "tuned"]
+    assert {path.name for path in models.folder.iterdir()} == {"metrics.json", "predictions.parquet"}
+
+
+def test_what_a_stopped_evaluation_left_is_not_taken_for_other_weights_or_if_damaged(models, capsys):
+    models.evaluate(base="1", tuned="2")
+    begun = models.folder / "predictions-begun.parquet"
+    write_begun(models.folder, {"of others": (read_scores(models.folder)["base"], 0)})
+    whole = begun.read_bytes()
+    for number, left in enumerate((whole, whole[:-40], b"")):
+        (models.folder / "metrics.json").unlink()
+        begun.write_bytes(left)
+        models.evaluate(base="1", tuned="2")
+        assert ("is scored again" in capsys.readouterr().err) == (left != whole)
+        assert models.runs == ["base", "tuned"] * (number + 2)
+        assert not begun.exists()
 
 
 def test_rows_that_could_not_be_read_are_kept_beside_the_metrics(loaded, tmp_path):

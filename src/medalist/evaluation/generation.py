@@ -7,7 +7,7 @@ repeated.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,8 +35,8 @@ class Answer:
 
 def generate_answers(
     loaded: LoadedModel, items: Sequence[Item], prompt: PromptSettings, *, new_tokens: int, label: str
-) -> list[Answer | None]:
-    """Let the model write the long form of each mention; None if the mention does not fit the model's window.
+) -> Iterator[Answer | None]:
+    """Let the model write the long form of each mention in turn; None if the mention does not fit the model's window.
 
     Args:
         loaded: base or tuned model.
@@ -46,13 +46,11 @@ def generate_answers(
         label: label of the progress bar.
     """
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
-    answers: list[Answer | None] = []
     with tracking(label, len(items)) as advance:
         for item in items:
             ids = question_ids(encoder, item)
-            answers.append(None if ids is None else _generate(loaded, ids, new_tokens))
+            yield None if ids is None else _generate(loaded, ids, new_tokens)
             advance()
-    return answers
 
 
 def question_ids(encoder: Encoder, item: Item) -> list[int] | None:

@@ -24,6 +24,7 @@ from .metrics import Floats
 from .result_files import METRICS_FILE, read_metrics
 
 PREDICTIONS_FILE = "predictions.parquet"
+BEGUN_FILE = "predictions-begun.parquet"
 Scores = dict[tuple[str, int], Floats]
 """(id of the text, number of the question) -> score of each candidate, the null candidate last; choice questions have
 no null candidate."""
@@ -84,6 +85,41 @@ def read_scores(folder: Path) -> dict[str, Scores]:
             raise pl.exceptions.ColumnNotFoundError("it lacks a column of predictions")
     for row in table.iter_rows(named=True):
         found.setdefault(row["model"], {})[row["passage"], row["mention"]] = np.array(row["scores"])
+    return found
+
+
+def write_begun(folder: Path, scored: dict[str, tuple[Scores, int]]) -> None:
+    """Keep the scores of an evaluation's first models while it scores the others.
+
+    Args:
+        folder: the evaluation's.
+        scored: `prediction_key` -> scores, and the number of texts that were cut to the window.
+    """
+    rows = [
+        {"key": key, "cut": cut, "passage": passage, "mention": mention, "scores": values.tolist()}
+        for key, (scores, cut) in scored.items()
+        for (passage, mention), values in scores.items()
+    ]
+    packed = io.BytesIO()
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(packed)
+    with replacing(folder / BEGUN_FILE, "wb") as file:
+        file.write(packed.getbuffer())
+
+
+def read_begun(folder: Path) -> dict[str, tuple[Scores, int]]:
+    """What `write_begun` kept; nothing if it is damaged."""
+    found: dict[str, tuple[Scores, int]] = {}
+    path = folder / BEGUN_FILE
+    if not path.exists():
+        return found
+    try:
+        with reading(path):
+            for row in pl.read_parquet(path).iter_rows(named=True):
+                scores, _ = found.setdefault(row["key"], ({}, row["cut"]))
+                scores[row["passage"], row["mention"]] = np.array(row["scores"])
+    except (ValueError, KeyError):
+        say(f"{path} is damaged. What it held is scored again.")
+        return {}
     return found
 
 

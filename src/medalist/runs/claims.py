@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,45 +17,23 @@ from ..data.embedded import clinical, probes, sample
 from ..data.inventory import Inventory
 from ..data.items import Item, make_items, text_around
 from ..data.passage_files import read_passages
-from ..data.passages import Passage, fingerprint
+from ..data.passages import fingerprint
 from ..data.spelling import plain_words
 from ..evaluation.baselines import copy_else_majority, inventory_baselines, majority
 from ..evaluation.claims_table import NATURAL, make_row, row_of_values, slice_row
-from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
 from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
-from ..evaluation.predictions import Scores, read_scores, score_texts
+from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, Metrics, ShortFormMetrics
-from ..models.load import LoadedModel
 from ..tools.files import check_kept
 from ..tools.shapes import write_object
 from .evaluate import RunModels, evaluate_run
 from .held_out import OWN_TEST, HeldOut, held_out
+from .measured import NEW_TOKENS, Begun, Judged, MarkedText, Measured, measure
 from .run import Run, use_threads
 
 CONFIDENT = 0.8
 """A wrong answer with at least this probability counts as confident: a reader would not question it."""
-NEW_TOKENS = 32
-"""The longest free answer, in tokens; few long forms need more than a dozen."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Measured:
-    """The results of one model."""
-
-    answers: list[Answer | None]
-    dangerous: Scores
-    elsewhere: Scores
-    english: Floats
-    """``[texts]``, the mean negative log-likelihood per token in nats."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Text:
-    """Marked passages and their candidates."""
-
-    passages: Sequence[Passage]
-    inventory: Inventory
 
 
 def check_claims(
@@ -96,9 +74,9 @@ def check_claims(
     beside = _evaluated_beside(run, queries, natural)
     path = folder / CLAIMS_FILE
     notes, senses = probes.dangerous_pairs()
-    dangerous = _Text(passages=notes, inventory=senses)
+    dangerous = MarkedText(passages=notes, inventory=senses)
     listed = sample.inventory()
-    elsewhere = _Text(passages=read_passages(clinical.NOTES["clinical-development"], listed), inventory=listed)
+    elsewhere = MarkedText(passages=read_passages(clinical.NOTES["clinical-development"], listed), inventory=listed)
     made_of: ClaimsBasis = {
         "keys": metrics["about"]["keys"],
         "settings": {"mentions": mentions, "new_tokens": NEW_TOKENS, "confident": CONFIDENT},
@@ -114,7 +92,11 @@ def check_claims(
     choice = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"]
     asked = [choice[n] for n in sorted(random.Random(0).sample(range(len(choice)), min(mentions, len(choice))))]
     models = RunModels(run)
-    measured = {name: _measure(models.load(name), run, asked, dangerous, elsewhere, name) for name in ("base", "tuned")}
+    begun = Begun(folder, {name: made_of[name] for name in ("keys", "settings", "texts")})
+    measured = {
+        name: measure(partial(models.load, name), run, asked, dangerous, elsewhere, name, begun)
+        for name in ("base", "tuned")
+    }
     resamples = run.recipe.evaluation.bootstrap
     rows = [
         *_accuracy_rows(metrics),
@@ -127,6 +109,7 @@ def check_claims(
     ]
     claims: Claims = {**made_of, "rows": rows}
     write_object(path, claims)
+    begun.remove()
     return claims, path
 
 
@@ -156,24 +139,6 @@ def _queries_and_natural_rows(beside: dict[str, Metrics]) -> list[ClaimRow]:
     return rows
 
 
-def _measure(
-    loaded: LoadedModel, run: Run, asked: Sequence[Item], dangerous: _Text, elsewhere: _Text, name: str
-) -> _Measured:
-    prompt, nodes = run.recipe.prompt, run.recipe.evaluation.max_nodes
-
-    def score(text: _Text, label: str) -> Scores:
-        found, _ = score_texts(loaded, text.passages, text.inventory, prompt, max_nodes=nodes, label=f"{label}, {name}")
-        return found
-
-    nll, counts = perplexities(loaded, probes.general_english())
-    return _Measured(
-        answers=generate_answers(loaded, asked, prompt, new_tokens=NEW_TOKENS, label=f"Free answers, {name}"),
-        dangerous=score(dangerous, "Dangerous pairs"),
-        elsewhere=score(elsewhere, "Clinical notes"),
-        english=np.array(nll) / np.array(counts),
-    )
-
-
 def _accuracy_rows(metrics: ShortFormMetrics) -> list[ClaimRow]:
     named = (("all", "right among the listed senses"), ("no leak", "the same, no answer leak"))
     return _slice_rows(metrics, "accuracy", named)
@@ -186,45 +151,40 @@ def _slice_rows(metrics: ShortFormMetrics, claim: str, named: Iterable[tuple[str
 
 
 def _generation_rows(
-    asked: Sequence[Item], measured: dict[str, _Measured], baseline: str, resamples: int
+    asked: Sequence[Item], measured: dict[str, Measured], baseline: str, resamples: int
 ) -> list[ClaimRow]:
-    fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
-    items = [asked[n] for n in fits]
-    texts = {name: [answer.text for n in fits if (answer := m.answers[n])] for name, m in measured.items()}
-    golds = [item.gold_answer for item in items]
+    items, judged = _answered(asked, measured)
 
     def row(
         claim: str,
         metric: str,
-        judge: Callable[[str, Item, str], float],
+        figure: Callable[[Judged], float],
         *,
         unit: str = "%",
         better: Better = "higher",
         baseline: str | None = None,
     ) -> ClaimRow:
-        """A row from the judge's score of each (free answer, item, gold)."""
-        values = {
-            name: np.array([judge(*row) for row in zip(found, items, golds, strict=True)], dtype=float)
-            for name, found in texts.items()
-        }
+        values = {name: np.array([figure(one) for one in found]) for name, found in judged.items()}
         return row_of_values(claim, metric, items, values, resamples, unit=unit, better=better, baseline=baseline)
 
     return [
-        row(
-            "accuracy",
-            "free answer is the true long form",
-            lambda text, _, gold: names_sense(text, [gold]),
-            baseline=baseline,
-        ),
+        row("accuracy", "free answer is the true long form", lambda one: one.right, baseline=baseline),
         row(
             "hallucination",
             "free answer holds no sense of that short form",
-            lambda text, item, _: not declines(text) and not any(share_of_answer(text, c) for c in item.candidates),
+            lambda one: one.invented,
             better="lower",
         ),
-        row("relevance", "share of the words that are the answer", lambda text, _, gold: share_of_answer(text, gold)),
-        row("relevance", "words per free answer", lambda text, *_: len(text.split()), unit="words", better="lower"),
+        row("relevance", "share of the words that are the answer", lambda one: one.share),
+        row("relevance", "words per free answer", lambda one: one.words, unit="words", better="lower"),
     ]
+
+
+def _answered(asked: Sequence[Item], measured: dict[str, Measured]) -> tuple[list[Item], dict[str, list[Judged]]]:
+    """The mentions that fit every model's window, and how each model's free answers to them were judged."""
+    fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
+    judged = {name: [one for n in fits if (one := m.answers[n]) is not None] for name, m in measured.items()}
+    return [asked[n] for n in fits], judged
 
 
 def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
@@ -241,8 +201,8 @@ def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
 
 def _adaptability_rows(
     metrics: ShortFormMetrics,
-    elsewhere: _Text,
-    measured: dict[str, _Measured],
+    elsewhere: MarkedText,
+    measured: dict[str, Measured],
     trained: Inventory,
     resamples: int,
 ) -> list[ClaimRow]:
@@ -289,8 +249,8 @@ def _confidently_wrong(items: Sequence[Item], scores: Scores) -> Floats:
 def _safety_rows(
     choice: Sequence[Item],
     scores: dict[str, Scores],
-    dangerous: _Text,
-    measured: dict[str, _Measured],
+    dangerous: MarkedText,
+    measured: dict[str, Measured],
     resamples: int,
 ) -> list[ClaimRow]:
     pairs = make_items(dangerous.passages, dangerous.inventory)
@@ -319,7 +279,7 @@ def _safety_rows(
     ]
 
 
-def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> ClaimRow:
+def _perplexity_row(measured: dict[str, Measured], resamples: int) -> ClaimRow:
     """Perplexity of each model; the difference is the relative change, so 0.05 means 5 % worse."""
     texts = PassageBootstrap(range(len(measured["base"].english)), resamples=resamples)
     cells = {}
@@ -343,8 +303,7 @@ def _perplexity_row(measured: dict[str, _Measured], resamples: int) -> ClaimRow:
     )
 
 
-def _seconds_row(asked: Sequence[Item], measured: dict[str, _Measured], resamples: int) -> ClaimRow:
-    fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
-    items = [asked[n] for n in fits]
-    seconds = {name: np.array([a.seconds for n in fits if (a := m.answers[n])]) for name, m in measured.items()}
+def _seconds_row(asked: Sequence[Item], measured: dict[str, Measured], resamples: int) -> ClaimRow:
+    items, judged = _answered(asked, measured)
+    seconds = {name: np.array([one.seconds for one in found]) for name, found in judged.items()}
     return row_of_values("cost", "seconds per free answer", items, seconds, resamples, unit="s", better="lower")

@@ -17,11 +17,14 @@ from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
 from ..evaluation.choices import summarise_choices
 from ..evaluation.predictions import (
+    BEGUN_FILE,
     PREDICTIONS_FILE,
     Scores,
     prediction_key,
+    read_begun,
     read_predictions,
     score_texts,
+    write_begun,
     write_predictions,
 )
 from ..evaluation.result_files import METRICS_FILE, read_metrics
@@ -237,7 +240,7 @@ def evaluate(
         if kept:
             need_room(on.folder, RESULT_BYTES + _QUESTION_BYTES * sum(text.num_questions for text in on.texts))
         keys = {name: prediction_key(m.weights, on.texts, on.inventory, prompt) for name, m in models.items()}
-        scores, cut = _score(models, keys, on, prompt, max_nodes=settings.max_nodes)
+        scores, cut = _score(models, keys, on, prompt, max_nodes=settings.max_nodes, kept=kept)
         about: About = {
             **on.about,
             "fingerprint": fingerprint(on.texts),
@@ -278,8 +281,13 @@ def _score(
     prompt: PromptSettings,
     *,
     max_nodes: int,
+    kept: bool,
 ) -> tuple[dict[str, Scores], int]:
-    """Each model's scores, stored ones where there are any, and the number of texts that were cut to the window."""
+    """Each model's scores, stored ones where there are any, and the number of texts that were cut to the window.
+
+    Those of several models are kept one by one, so that a stopped evaluation does not score the first ones again.
+    """
+    begun = {key: found for key, found in read_begun(on.folder).items() if key in keys.values()}
     scores: dict[str, Scores] = {}
     cut = 0
     for name, model in models.items():
@@ -290,9 +298,15 @@ def _score(
                 cut = before["counts"]["cut"] if before["kind"] == "choices" else 0
                 break
         else:
-            label = f"Evaluating {name}"
-            known, encoder = score_texts(model.load(), on.texts, on.inventory, prompt, max_nodes=max_nodes, label=label)
-            cut = encoder.cut
+            if keys[name] not in begun:
+                label = f"Evaluating {name}"
+                found, encoder = score_texts(
+                    model.load(), on.texts, on.inventory, prompt, max_nodes=max_nodes, label=label
+                )
+                begun[keys[name]] = found, encoder.cut
+                if kept and len(models) > 1:
+                    write_begun(on.folder, begun)
+            known, cut = begun[keys[name]]
         scores[name] = known
     return scores, cut
 
@@ -305,3 +319,4 @@ def _keep(
     if on.quarantine.rows:
         on.quarantine.write(on.folder / "quarantine.jsonl")
     write_object(on.folder / METRICS_FILE, metrics)
+    (on.folder / BEGUN_FILE).unlink(missing_ok=True)
