@@ -17,9 +17,9 @@ def take(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         desktop = _example(browser, url, viewport={"width": 1200, "height": 900}, color_scheme="light")
         for label in ("y/o, ", "F, "):
-            desktop.locator(f'#reader button[aria-label^="{label}"]').first.click()
+            desktop.locator(f'#reader .form[aria-label^="{label}"]').first.click()
             desktop.click("#accept")
-        desktop.locator('#reader button[aria-label^="PE, "]').click()
+        desktop.locator('#reader .form[aria-label^="PE, "]').click()
         _write(desktop, "page-light.png")
         phone = _example(
             browser,
@@ -30,7 +30,7 @@ def take(url: str) -> None:
             has_touch=True,
             device_scale_factor=2,
         )
-        phone.locator('#reader button[aria-label^="MS, "]').last.tap()
+        phone.locator('#reader .form[aria-label^="MS, "]').last.tap()
         _write(phone, "page-dark-phone.png")
         browser.close()
 

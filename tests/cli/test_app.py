@@ -287,7 +287,7 @@ def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, cap
         ("prior alone (uniform: no counts)", "uniform prior"),
     ):
         cells = metrics["slices"]["no leak"]
-        shown = f"{100 * cells[name]['value']:.1f} ({100 * cells[name]['low']:.1f}-{100 * cells[name]['high']:.1f})"
+        shown = f"{100 * cells[name]['value']:.1f} ({100 * cells[name]['low']:.1f}–{100 * cells[name]['high']:.1f})"
         gain = cells["from_baselines"][name]
         share, ahead, *_ = (line for line in out.splitlines() if line.startswith(short))
         assert shown in share and [f"{100 * gain['value']:+.1f}", f"{gain['p']:.2g}"] == ahead.split()[-2:]

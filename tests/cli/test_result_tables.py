@@ -46,6 +46,26 @@ def shown(expanded: ExpandedText) -> str:
     return console.file.getvalue()
 
 
+def test_a_line_does_not_end_between_an_alternative_and_its_probability():
+    answer = Expansion(
+        start=0,
+        end=2,
+        short_form="PT",
+        key="PT",
+        long_form="prothrombin time",
+        probability=0.4,
+        alternatives=(("prothrombin time", 0.4), ("physical therapy", 0.26), ("physical therapist of the ward", 0.2)),
+        evidence="model",
+        sure=False,
+    )
+    for width in range(64, 110):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(expansions_table(ExpandedText(text="PT", expansions=(answer,))))
+        lines = console.file.getvalue().splitlines()
+        assert any("ward 20%" in line for line in lines), width
+        assert not any(re.search(r"^ +(26|20)%", line) for line in lines), width
+
+
 def test_a_dangerous_notation_is_pointed_out_once_whatever_the_model_says():
     advice = "Avoid MS: can also be magnesium sulfate. Write: morphine sulfate or magnesium sulfate (Joint Commission"
     assert printed("MS 4 mg, then MS 2 mg; known ms", ("MS", "MS", "multiple sclerosis")).count(advice) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
+from spacy import displacy
 from spacy.tokens import Doc, DocBin, Span
 
 from medalist.data.embedded import clinical, sample
@@ -105,6 +106,14 @@ def test_long_form_is_the_span_that_defines_the_short_form_at_each_of_its_mentio
         assert (span._.long_form.doc is doc, span._.long_form.start, span._.long_form.end) == (True, 0, 3)
         assert (span._.expansion, span._.evidence) == ("Magnetic resonance imaging", "defined in text")
     assert doc[4:5] in doc._.abbreviations and doc[4:5]._.long_form == doc[0:3]
+
+
+def test_displacy_shows_a_label_and_the_long_form(tiny):
+    doc = pipeline(glossary={"RA": "room air"})("93% on RA")
+    [span] = doc.spans["medalist"]
+    assert (span.label_, span.kb_id_) == ("ABBR", "room air")
+    shown = displacy.render(doc, style="span", options={"spans_key": "medalist"}, jupyter=False)
+    assert "ABBR" in shown and "room air" in shown
 
 
 def test_a_short_form_that_is_not_defined_has_an_expansion_and_no_long_form(tiny):

@@ -114,7 +114,7 @@ def read(page, text=NOTE):
 
 def form(page, label, number=0):
     """The button whose label begins with this short form."""
-    return page.locator(f'#reader button[aria-label^="{label}, "]').nth(number)
+    return page.locator(f'#reader .form[aria-label^="{label}, "]').nth(number)
 
 
 def accept(page, label, number=0, *, choice=None, own=None, always=None):
@@ -252,7 +252,7 @@ def test_the_keyboard_alone_reviews_a_note(page, tmp_path):
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(form(page, "RA")).to_be_focused()
-    page.keyboard.press("Enter")
+    page.keyboard.press(" ")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("radio", name="rheumatoid arthritis")).to_be_checked()
     page.keyboard.press("Enter")
@@ -790,6 +790,24 @@ def test_everything_has_a_name_and_a_role(page):
     assert page.get_attribute("html", "lang") == "en"
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert len(ids) == len(set(ids))
+
+
+def test_what_follows_a_long_form_of_two_lines_stands_right_behind_it(opened, server):
+    text = "Known PASP: 60."
+    server.knows(text, said("PASP", "pulmonary artery systolic pressure by echo", 1.0))
+    page = opened(viewport={"width": 320, "height": 600})
+    read(page, text)
+    page.click("#as-expanded")
+    lines, last, colon = page.evaluate("""() => {
+        const form = document.querySelector("#reader .form");
+        const range = document.createRange();
+        range.setStart(form.nextSibling, 0);
+        range.setEnd(form.nextSibling, 1);
+        const [lines, colon] = [[...form.getClientRects()], range.getBoundingClientRect()];
+        return [lines.length, lines.at(-1), colon];
+    }""")
+    assert lines == 2
+    assert abs(colon["left"] - last["right"]) < 3 and abs(colon["bottom"] - last["bottom"]) < 6
 
 
 def test_the_real_server_answers_the_page_as_it_answers_python(browser, model_folder, tmp_path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -40,9 +43,29 @@ def _probability(expansion: Expansion) -> Text:
 _SHOWN = 0.005
 """Alternatives with less probability, which would read 0 %, are left out of the table."""
 
-
 _NARROW = 60
 """Columns; below, the table has no room for alternatives and evidence."""
+
+
+_TOGETHER = "\N{NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True)
+class _Alternatives:
+    """Long forms with their probabilities: a line may end within a long form, but not before its probability."""
+
+    alternatives: Sequence[tuple[str, float]]
+
+    def _text(self) -> str:
+        return visible(", ".join(f"{name}{_TOGETHER}{probability:.0%}" for name, probability in self.alternatives))
+
+    def __rich_measure__(self, _: Console, options: ConsoleOptions) -> Measurement:
+        text = self._text()
+        return Measurement(max(map(cell_len, text.split(" "))), cell_len(text))
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = textwrap.wrap(self._text(), options.max_width, break_on_hyphens=False, break_long_words=False)
+        yield Text("\n".join(lines).replace(_TOGETHER, " "), overflow="fold")
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,7 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
                 Text(visible(expanded.surface(expansion))),
                 answer,
                 _probability(expansion),
-                Text(visible(", ".join(f"{name} {probability:.0%}" for name, probability in others))),
+                _Alternatives(others),
                 expansion.evidence,
             )
         parts.append(_ByWidth(table, narrow))

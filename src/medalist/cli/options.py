@@ -19,7 +19,12 @@ def emit(text: object) -> None:
 
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Overrides of recipe keys.", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Settings of the recipe to change, such as training.epochs=2 or name=ward.",
+        show_default=False,
+    ),
 ]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo.", show_default=False)

@@ -10,14 +10,14 @@ from ..evaluation.shares import Difference, Share
 
 
 def share_text(cell: Share | None) -> str:
-    """A fraction with its 95 % interval, in percent: "83.5 (79.0-87.6)"."""
+    """A fraction with its 95 % interval, in percent: "83.5 (79.0–87.6)"."""
     if cell is None:
-        return "-"
-    return f"{100 * cell['value']:.1f} ({100 * cell['low']:.1f}-{100 * cell['high']:.1f})"
+        return "–"
+    return f"{100 * cell['value']:.1f} ({100 * cell['low']:.1f}–{100 * cell['high']:.1f})"
 
 
 def stacked(figure: str) -> str:
-    """A figure above its interval, for a table of many columns: "83.5", below it "(79.0-87.6)"."""
+    """A figure above its interval, for a table of many columns: "83.5", below it "(79.0–87.6)"."""
     return figure.replace(" (", "\n(", 1)
 
 

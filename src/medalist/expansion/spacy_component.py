@@ -33,6 +33,8 @@ from .where import weights_of
 
 GROUP = "medalist"
 """Where `doc.spans` keeps the short forms; also the attribute of a span that holds all about them."""
+LABEL = "ABBR"
+"""The label of the spans there; their `kb_id_` is the long form, so that displaCy shows both."""
 AT_A_TIME = 32
 """Texts read at a time at most: after spaCy's 1,000, the first document would take minutes on a CPU."""
 _STORED = "medalist.json"
@@ -126,8 +128,9 @@ class MedalistComponent:
         spans = []
         for (start, end), all_ in placed.items():
             doc[start:end]._.set(GROUP, all_)
-            names = [_name(values) for values in all_] if len(all_) > 1 else [""]
-            spans += [Span(doc, start, end, span_id=name) for name in names]
+            for values in all_:
+                name = _name(values) if len(all_) > 1 else ""
+                spans.append(Span(doc, start, end, LABEL, kb_id=values["long_form"] or "", span_id=name))
         doc.spans[GROUP] = spans
         # set only where they differ from what they are by default: spaCy warns when it joins documents that have values
         if expanded.warnings:
@@ -287,7 +290,9 @@ def _long_form(span: Span) -> Span | str | None:
 
 def _abbreviations(doc: Doc) -> list[Span] | list[dict[str, Any]]:
     spans = list(doc.spans.get(GROUP) or ())
-    return [_plain(span) for span in spans] if doc._.medalist_serializable else spans
+    if doc._.medalist_serializable:
+        return [_plain(span) for span in spans]
+    return [Span(doc, span.start, span.end, span_id=span.id) for span in spans]  # no label: `doc[4:5]` equals them
 
 
 def _plain(span: Span) -> dict[str, Any]:

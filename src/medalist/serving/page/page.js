@@ -260,6 +260,11 @@ get("reader").addEventListener("click", (event) => {
   const button = event.target.closest(".form");
   for (const [item, itsButton] of buttons) if (itsButton === button) show(item);
 });
+get("reader").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" && event.key !== " ") return;
+  event.preventDefault(); // a space would scroll, and Enter press a button of the panel
+  event.target.click();
+});
 get("as-written").addEventListener("click", () => view("as-written"));
 get("as-expanded").addEventListener("click", () => view("as-expanded"));
 get("mark").addEventListener("change", draw);

@@ -60,8 +60,9 @@ export function drawReader(reader, note, { expanded = false, unsure = "mark" } =
     if (item) {
       const isNew = !buttons.has(item);
       if (isNew) {
-        const button = document.createElement("button");
-        button.type = "button";
+        const button = document.createElement("span"); // a button element is a box: lines do not go on behind it
+        button.setAttribute("role", "button");
+        button.tabIndex = 0;
         buttons.set(item, button);
         all.append(button);
       }
