@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from medalist.data.inventory import Inventory
 from medalist.models import base as models
 from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.runs import reader_run
-from medalist.runs.calibrate import calibrated
+from medalist.runs.calibrate import calibrated, keeps_parents_calibration
 from medalist.runs.evaluate import _has_test
 from medalist.runs.parents import as_usual, further_recipe, training_passages
 from medalist.runs.reader_run import FURTHER, READER, TRAINED, is_reader, open_parent
@@ -54,6 +55,11 @@ def test_its_calibration_is_kept_where_there_is_too_little_to_fit_one(ward, caps
     (ward.folder / "adapter").mkdir()
     assert calibrated(ward, lambda: pytest.fail("nothing is there to score")) == ward.calibration
     assert "keeps the reader's calibration" in " ".join(capsys.readouterr().err.split())
+    own = replace(ward.calibration, target=0.5)
+    assert [keeps_parents_calibration(replace(ward, calibration=one)) for one in (ward.calibration, own)] == [
+        True,
+        False,
+    ]
 
 
 def test_that_it_has_no_test_data_is_said_with_what_to_do(ward, capsys):

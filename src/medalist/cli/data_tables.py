@@ -29,7 +29,7 @@ def audit_table(audit: Audit) -> RenderableType:
         ("mentions of a short form never trained on", audit.unseen_short_forms, audit.mentions),
     ]
     for name, count, total in rows:
-        table.add_row(name, f"{count:,}", f"{100 * count / total:.1f}" if total else "-")
+        table.add_row(name, f"{count:,}", f"{100 * count / total:.1f}" if total else "–")
     return table
 
 

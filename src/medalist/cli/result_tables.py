@@ -11,11 +11,8 @@ from ..evaluation.claims_table import cell_text, change_text, claims_by_heading,
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
-from ..evaluation.shares import Slice, answerers, right, short_name, shown_slices
+from ..evaluation.shares import Slice, answerers, right, short_name, shown_slices, too_few
 from .tables import gain_text, new_table, p_text, share_text, stacked
-
-FEW = 30
-"""Fewer test passages than this say too little, and the output says so."""
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
@@ -93,11 +90,8 @@ def _differences_table(
 def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
     """What was not counted, and caveats about what was; yields nothing if there is nothing to say."""
     counts = metrics["counts"]
-    if counts["choice"] and counts["passages"] < FEW:
-        yield (
-            f"Only {counts['passages']:,} {where} were tested, too few to compare models by: all that is known "
-            "is that the true figures probably lie within the intervals. To test more, mark more, or raise data.test."
-        )
+    if counts["choice"] and (caveat := too_few(counts["passages"], where)):
+        yield caveat
     remarks: list[tuple[int | None, str]] = []
     if metrics["kind"] == "short forms":
         remarks += [

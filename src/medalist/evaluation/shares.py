@@ -80,6 +80,20 @@ def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
     return shown
 
 
+FEW_PASSAGES = 30
+"""Fewer test passages than this say too little, and whoever shows figures of them says so."""
+
+
+def too_few(passages: int, what: str) -> str | None:
+    """A caveat about figures of so few test passages; None if they are enough. `what`: "passages" or "texts"."""
+    if passages >= FEW_PASSAGES:
+        return None
+    return (
+        f"Only {passages:,} {what} were tested, too few to compare models by: all that is known is that the true "
+        "figures probably lie within the intervals. To test more, mark more, or raise data.test."
+    )
+
+
 def short_name(answerer: str) -> str:
     """A baseline's name in a table: "copy" for "copy, else majority (training counts)"; no two have the same."""
     if "(uniform" in answerer:

@@ -33,7 +33,7 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         The calibration. None for a run on choice questions, before training has finished, and where the validation
         data is gone or too small, which is said.
     """
-    inherited = run.calibration is not None and _is_parents(run)
+    inherited = keeps_parents_calibration(run)
     if (run.calibration is not None and not inherited) or run.tuned is None or not run.inventory.senses:
         return run.calibration
     prepared = run.prepared()
@@ -68,9 +68,9 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
     return found
 
 
-def _is_parents(run: Run) -> bool:
+def keeps_parents_calibration(run: Run) -> bool:
     """Whether a run has the calibration that it began with, the reader's."""
-    parent = parent_of(run)
+    parent = parent_of(run) if run.calibration is not None else None
     return parent is not None and parent.calibration == run.calibration
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..evaluation.baselines import FIRST_LISTED
 from ..evaluation.results import AdaptationRow, Calibrated, ModelFigures
@@ -48,6 +49,8 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
         left.plot(steps, smooth, color=TUNED, linewidth=2, label="running mean")
         left.set(xlabel="step", title="Training loss per question", ylim=(0, None))
         left.legend(loc="upper right")
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         validated = [line for line in log if "eval_accuracy" in line]
         right.plot([x["step"] for x in validated], [100 * x["eval_accuracy"] for x in validated], "o-", color=TUNED)
         right.set(xlabel="step", title="Validation accuracy, %")
@@ -78,7 +81,7 @@ def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> 
         axes.set_yticks(range(len(names)), [f"{n} ({slices[n]['count']:,})" for n in reversed(names)])
         axes.set(xlabel="accuracy, %  (bars: 95 % intervals over passages)", xlim=(0, 102))
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
+        figure.legend(loc="outside upper center", ncols=4, fontsize=9)
         return figure
 
 
@@ -123,7 +126,7 @@ def _point(axes: Axes, cell: Measured, place: float, colour: str, label: str | N
 def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
     """Accuracy against stated probability, in equal-mass bins; a perfectly calibrated model is on the diagonal."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.5, 3.4), layout="constrained")
+        figure = Figure(figsize=(3.5, 3.4 + 0.2 * len(models)), layout="constrained")
         axes: Axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color="#b8c0ca", linestyle="--", linewidth=1)
         for name, figures in models.items():
@@ -132,14 +135,17 @@ def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
             xs, ys = [100 * b["confidence"] for b in bins], [100 * b["accuracy"] for b in bins]
             axes.plot(xs, ys, "o-", color=COLOURS[name], markersize=5, label=label)
         axes.set(xlabel="stated probability, %", ylabel="right, %", xlim=(0, 102), ylim=(0, 102), aspect="equal")
-        axes.legend(loc="upper left", fontsize=9)
+        figure.legend(loc="outside upper left", fontsize=9)
         return figure
 
 
 def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
-    """Share of wrong answers when only the questions with the most confident answers are answered."""
+    """Share of wrong answers when only the questions with the most confident answers are answered.
+
+    A diamond marks where a model abstains by itself.
+    """
     with rc_context(STYLE):
-        figure = Figure(figsize=(3.5, 3.4), layout="constrained")
+        figure = Figure(figsize=(3.5, 3.4 + 0.2 * len(models)), layout="constrained")
         axes: Axes = figure.subplots()
         for name, figures in models.items():
             curve = figures["risk_coverage"]
@@ -148,7 +154,7 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
             # Choice questions offer no way to abstain.
             if "abstention" in figures and (when_answered := figures["abstention"]["accuracy_when_answered"]):
                 point = 100 * figures["abstention"]["answered"]["value"], 100 - 100 * when_answered["value"]
-                axes.plot(*point, "D", color=COLOURS[name], markersize=7, label=f"{name}, abstaining by itself")
+                axes.plot(*point, "D", color=COLOURS[name], markersize=7)
         # With only a few answers, the share jumps between none and all wrong, so the rest sets the scale.
         steady = [
             100 * y
@@ -158,7 +164,7 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
         ]
         axes.set(xlabel="questions answered, %", ylabel="wrong among them, %")
         axes.set(xlim=(0, 102), ylim=(0, 1.15 * max([*steady, 1.0])))
-        axes.legend(loc="upper left", fontsize=9)
+        figure.legend(loc="outside upper left", fontsize=9)
         return figure
 
 

@@ -24,13 +24,23 @@ from ..evaluation.predictions import PREDICTIONS_FILE, Scores, read_scores
 from ..evaluation.privacy import SIGNALS, privacy_in_words
 from ..evaluation.result_files import evaluation_folders, read_claims, read_metrics
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
-from ..evaluation.shares import FEWEST, Difference, answerers, right, short_name, shown_slices, strongest_baseline
+from ..evaluation.shares import (
+    FEWEST,
+    Difference,
+    answerers,
+    right,
+    short_name,
+    shown_slices,
+    strongest_baseline,
+    too_few,
+)
 from ..recipe import dump_recipe
 from ..tools.files import check_kept, replacing
 from ..tools.pages import interval, per_cent, points, template_environment
 from ..tools.shapes import appended_objects
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
+from .calibrate import keeps_parents_calibration
 from .held_out import read_marked
 from .run import Run, privacy_of
 
@@ -118,6 +128,7 @@ def _section(run: Run, folder: Path) -> tuple[dict[str, object], dict[str, Figur
         "figures": {name: figures.as_svg(figure) for name, figure in drawn.items()},
         "summary": plain_summary(metrics),
         "calibrated": calibrated,
+        "kept_calibration": calibrated is not None and keeps_parents_calibration(run),
         "right_rows": right_rows(calibrated) if calibrated else [],
         "offer_rows": offer_rows(calibrated) if calibrated else [],
         "strongest": {
@@ -146,6 +157,10 @@ def plain_summary(metrics: Metrics) -> list[str]:
         + (f" ({single:,} more have a single listed meaning and are not counted)" if single else "")
         + "."
     ]
+    if counts["choice"] and (
+        caveat := too_few(counts["passages"], "texts" if metrics["kind"] == "choices" else "passages")
+    ):
+        lines.append(caveat)
     for name in ("all", "no leak"):
         cells = slices.get(name)
         if not cells or (name == "no leak" and cells["count"] == counts["choice"]):

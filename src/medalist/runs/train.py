@@ -18,6 +18,7 @@ from ..models.load import load_base
 from ..models.precision import compute_device
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
 from ..tools.locks import alone_in
+from ..tools.progress import say
 from ..training.ranks import together
 from ..trees.decisions import CALIBRATION_FILE
 from . import parents
@@ -52,6 +53,8 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
     use_threads(recipe)
     parent = parents.parent_run(recipe)
     prepared = prepare(recipe)
+    if (left_out := prepared.left_out()) is not None:
+        say(left_out)
     settings = recipe.model
     base = load_base(
         settings.base,
@@ -77,7 +80,7 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
         "data": {"folder": str(prepared.folder), "fingerprint": prepared.account["fingerprint"]},
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONED},
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {compute_device().type}",
+        "machine": f"{platform.machine()}, threads: {torch.get_num_threads()}, {compute_device().type}",
         "dtype": str(base.model.dtype).removeprefix("torch."),
         "quantization": base.quantization,
         "attention": base.attention,
