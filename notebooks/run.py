@@ -1,6 +1,6 @@
 """Executes the notebook and writes it back with its outputs, but without traces of the machine that made them.
 
-    python notebooks/run.py                  # as committed: the embedded model, some 20 minutes on 2 cores
+    python notebooks/run.py                  # as committed: the embedded model; its last cell prints how long it took
     python notebooks/run.py --out copy.ipynb
 
 The variables of the notebook's first cell (MEDALIST_NOTEBOOK_BASE, _PASSAGES, _STEPS, _MENTIONS) set other sizes.
