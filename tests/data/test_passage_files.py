@@ -221,7 +221,11 @@ def test_stray_carriage_return_costs_its_row_only(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.xlsx", "x", "rows.xlsx has an unknown format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet"),
+        (
+            "rows.xlsx",
+            "x",
+            "rows.xlsx has an unknown format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .parquet",
+        ),
         ("rows.csv", "id,text\n1,RA\n", "not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL"),
         ("rows.csv", "", "rows.csv is empty; a MeDAL table begins with ABSTRACT_ID"),
         ("rows.csv", HEADER, "rows.csv contains no passages"),

@@ -296,6 +296,39 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, name, conte
         read(tmp_path / "gone.csv")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.ndjson",
+            '{"resourceType": "Patient", "id": "1", "text": {"div": "canary"}}',
+            "line 1: a FHIR resource, not a",
+        ),
+        ("a.jsonl", '{"resourceType": "DocumentReference", "id": "1", "canary": 1}', "line 1: a FHIR resource, not a"),
+        ("a.csv", "MSH|^~\\&|A|B\rOBX|1|TX|||canary\r", "is an HL7 message, whatever its name: save the text in it"),
+        ("a.jsonl", "\x0bMSH|^~\\&|A|B\rOBX|1|TX|||canary\r", "is an HL7 message, whatever its name: save"),
+    ],
+)
+def test_messages_and_resources_are_refused_in_one_line_with_what_to_do(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content + "\n", newline="")
+    with pytest.raises(ValueError, match=said) as error:
+        read(tmp_path / name)
+    assert "canary" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_resource_among_notes_is_set_aside_and_a_note_may_have_its_fields(tmp_path):
+    fields = {"resourceType": "DocumentReference"}
+    lines = [
+        fields | {"id": "1", "text": "on RA"},
+        fields | {"id": "2", "text": {"div": "x"}},
+        {"id": "3", "text": "RA"},
+    ]
+    (tmp_path / "a.ndjson").write_text("\n".join(map(json.dumps, lines)))
+    file = NoteFile(path=tmp_path / "a.ndjson")
+    assert [note.id for note in file] == ["1", "3"]
+    assert [(one.place, one.reason[:15]) for one in file.set_aside] == [("line 2", "a FHIR resource")]
+
+
 def test_a_single_text_is_read_and_a_document_is_refused(tmp_path):
     (tmp_path / "note.txt").write_bytes("37 °C\r\n".encode("utf-16"))
     assert read_text(tmp_path / "note.txt") == ("37 °C\r\n", "utf-16")

@@ -19,7 +19,7 @@ from ..tools.files import must_exist, replacing
 from .inventory import Inventory
 from .inventory_files import holds_casi
 from .passages import Mention, Passage
-from .rows import Quarantine, json_records, parquet_records, record_id
+from .rows import FHIR, JSON_LINES, Quarantine, is_fhir, json_records, parquet_records, record_id
 from .sources import casi, gladis, medal, spreadsheet
 from .spelling import Composed, composed, folded, tidy
 
@@ -52,7 +52,7 @@ def read_passages(path: Path | str, inventory: Inventory, quarantine: Quarantine
     name = path.name.lower()
     if name.endswith(".parquet"):
         passages = list(_from_records(path, parquet_records(path, quarantine), inventory, quarantine))
-    elif name.endswith((".jsonl", ".jsonl.gz")):
+    elif name.endswith(JSON_LINES):
         passages = list(_from_records(path, json_records(path, quarantine), inventory, quarantine))
     elif name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")) and spreadsheet.is_marked_notes(path):
         passages = list(_from_marks(path, inventory, quarantine))
@@ -63,7 +63,9 @@ def read_passages(path: Path | str, inventory: Inventory, quarantine: Quarantine
     elif name.endswith(gladis.ENDINGS):
         passages = gladis.read_gladis(path, quarantine)
     else:
-        known = ".csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .parquet, .tsv (marked notes), .txt (CASI), .json (GLADIS)"
+        known = (
+            f".csv, .csv.gz, .zip, {', '.join(JSON_LINES)}, .parquet, .tsv (marked notes), .txt (CASI), .json (GLADIS)"
+        )
         raise ValueError(f"{path} has an unknown format. Known: {known}")
     if not passages and not quarantine.rows:
         raise ValueError(f"{path} contains no passages")
@@ -135,10 +137,9 @@ def _from_records(
             passage = Passage(
                 id=identifier, text=text, mentions=tuple(mentions), source=str(record.get("source") or path.stem)
             )
-        except KeyError as error:
-            quarantine.add(path, line, f"missing field {error}")
-        except (ValueError, TypeError) as error:
-            quarantine.add(path, line, str(error))
+        except (KeyError, ValueError, TypeError) as error:
+            reason = f"missing field {error}" if isinstance(error, KeyError) else str(error)
+            quarantine.add(path, line, FHIR if is_fhir(record) else reason)
         else:
             seen.add(identifier)
             yield passage

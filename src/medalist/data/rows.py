@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -134,6 +134,19 @@ def shown_names(names: Sequence[str]) -> str:
     if all(re.fullmatch(r"\w[\w.-]{0,29}( [\w.-]{1,20}){0,2}", name) for name in names):
         return ", ".join(names) or "none"
     return f"({len(names):,}, not shown, since they may be text)"
+
+
+JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
+"""How the names of files end that `json_records` reads."""
+FHIR = (
+    'a FHIR resource, not a record with a text: write its text as {"id": ..., "text": ...}, one a line; in a '
+    "DocumentReference it is in content.attachment.data, as base64"
+)
+
+
+def is_fhir(record: Mapping[str, Any]) -> bool:
+    """Whether an object of JSON is a resource of FHIR, whose `text`, if any, is no string."""
+    return isinstance(record.get("resourceType"), str)
 
 
 def record_id(value: Any) -> str | None:

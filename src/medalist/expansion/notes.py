@@ -5,31 +5,30 @@ What cannot be read as a note is set aside by its place, id and reason, never wi
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
 
 from ..data.rows import (
+    FHIR,
+    JSON_LINES,
     Quarantine,
     column_name,
-    csv_fault,
+    is_fhir,
     json_records,
     parquet_columns,
     parquet_records,
     record_id,
     shown_names,
-    table_header,
 )
-from ..tools.decoding import check_encoding, decoded, encoding_of, marked_encoding
+from ..data.tables import open_table
+from ..tools.decoding import check_encoding, decoded, marked_encoding
 from ..tools.failures import megabytes
-from ..tools.files import MOST_BYTES, must_exist, open_text, undamaged
+from ..tools.files import MOST_BYTES, must_exist
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *JSON_LINES, ".parquet")
 _DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".zip")
 TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 """How notes stand in a table, for one whose name does not say it."""
@@ -150,34 +149,17 @@ class NoteFile:
                 yield name, name[: -len(path.suffix)], text
 
     def _table(self, separator: str) -> Iterator[tuple[str, Any, Any]]:
-        encoding = self.encoding or encoding_of(self.path, self.content)
-        opened = open_text(self.path, self.content, encoding=encoding, errors="surrogateescape", newline="")
-        with undamaged(self.path), opened as file:
-            header, num_lines, said = table_header(file)
-            if not header:
-                raise ValueError(f"{self.path} is empty")
-            marks = [said] if said else sorted((separator, ";", "\t", "|", ","), key=lambda mark: -header.count(mark))
-            split = {mark: next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), []) for mark in marks}
-            mark = next((mark for mark in marks if self._named("text", split[mark])), marks[0])
-            columns = split[mark]
+        opened = open_table(
+            self.path,
+            self.content,
+            encoding=self.encoding,
+            separator=separator,
+            wanted=lambda names: self._named("text", names) is not None,
+        )
+        with opened as (columns, rows):
             text_at, id_at = self._columns(columns)
-            reader = csv.reader(file, delimiter=mark, strict=True)
             number = 0
-            while True:
-                begins = reader.line_num + num_lines + 1
-                limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
-                try:
-                    row = next(reader, None)
-                except csv.Error as error:
-                    raise ValueError(f"{self.path}, line {begins:,}: {csv_fault(error)}") from None
-                finally:
-                    csv.field_size_limit(limit)  # the limit is the process's
-                if row is None:
-                    return
-                if not row:
-                    continue
-                while len(row) > len(columns) and not row[-1].strip():  # empty columns behind the last one
-                    row.pop()
+            for begins, row in rows:
                 if id_at is not None and not any(map(str.strip, row)):
                     continue
                 number += 1
@@ -216,6 +198,11 @@ class NoteFile:
                     f"{self.path}, line {line:,}: it has a field {identifier}, which the lines before it lack: give "
                     "one to every line, or name another with --id-column"
                 )
+            if is_fhir(record) and not (text and isinstance(record[text], str)):
+                if number == 1:
+                    raise ValueError(f"{self.path}, line {line:,}: {FHIR}")
+                self._put_aside(f"line {line:,}", FHIR)
+                continue
             number_it = identifier is None and "id" not in have and not self.id_column
             numbered += number_it
             value = record[identifier] if identifier else str(number) if number_it else None

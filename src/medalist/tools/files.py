@@ -51,6 +51,8 @@ _FOREIGN = {
     b"\xd0\xcf\x11\xe0": "an Excel or Word file, whatever its name: save it as CSV or plain text",
     b"%PDF-": "a PDF, whatever its name: save it as plain text",
     b"PAR1": "Parquet: call it .parquet if these are notes or passages, or else save it as CSV",
+    b"MSH|^": "an HL7 message, whatever its name: save the text in it as .txt, or in a table with a column text",
+    b"\x0bMSH|^": "an HL7 message, whatever its name: save the text in it as .txt, or in a table with a column text",
     b"SQLite format 3": "a SQLite database, whatever its name: save its table as CSV",
     b"<!doctype html": _WEB_PAGE,
     b"<html": _WEB_PAGE,

@@ -104,7 +104,7 @@ def test_medqa_takes_the_letter_the_words_or_both(without, tmp_path):
     assert right(choice) == "Common peroneal"
 
 
-@pytest.mark.parametrize("name", ["own.csv", "own.csv.gz"])
+@pytest.mark.parametrize("name", ["own.csv", "own.csv.gz", "own.tsv"])
 def test_a_plain_csv_parts_its_options_with_bars(name, tmp_path):
     content = "question,options,answer,context,subject\nWhat fell?,pressure|pulse|fever,pulse,The pulse fell.,signs\n"
     (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
@@ -163,7 +163,7 @@ def test_a_csv_row_with_too_few_fields_is_set_aside(tmp_path):
         csv.writer(file).writerows([["question", "options", "answer"], ["Which?", "left|right", "left"], ["And?"]])
     quarantine = Quarantine(limit=1)
     assert len(read_choices(tmp_path / "own.csv", quarantine)) == 1
-    assert [(row["line"], row["reason"]) for row in quarantine.rows] == [(3, "not 3 fields")]
+    assert [(row["line"], row["reason"]) for row in quarantine.rows] == [(3, "1 columns instead of 3")]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_csv_row_with_too_few_fields_is_set_aside(tmp_path):
     [
         ("own.txt", b"question", "has an unknown format"),
         ("own.jsonl", b"", "contains no questions"),
-        ("own.csv", b"question,options,answer\n\xff,a|b,a\n", "is not UTF-8"),
+        ("own.csv", b"question,options,answer\n\x81,a|b,a\n", "is not utf-8 or cp1252"),
         ("own.jsonl.gz", b"\x1f\x8b\x08\x00 cut short", "is damaged or truncated"),
     ],
 )

@@ -292,7 +292,9 @@ def test_folders_give_their_files_by_name_and_other_files_are_passed_over(tmp_pa
     found = input_files([tmp_path / "baseline", later])
     assert [path.name for path in found] == ["pubmed25n0002.xml.gz", "pubmed25n0003.xml.gz", "pubmed25n0001.xml.gz"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty has no file that ends in \.xml\.gz, \.xml, \.jsonl\.gz, \.jsonl"):
+    with pytest.raises(
+        ValueError, match=r"empty has no file that ends in \.xml, \.xml\.gz, \.jsonl, \.jsonl\.gz, \.ndjson"
+    ):
         input_files([tmp_path / "empty"])
     with pytest.raises(ValueError, match=r"md5 has an unknown format\. Known: "):
         input_files([tmp_path / "baseline" / "pubmed25n0002.xml.gz.md5"])

@@ -11,7 +11,6 @@ A row is an object in JSON Lines, a JSON list or Parquet, or a line of CSV:
 
 from __future__ import annotations
 
-import csv
 import json
 import string
 from collections.abc import Iterable, Iterator
@@ -22,13 +21,14 @@ from typing import Any
 
 from ...tools.files import must_exist, open_text, undamaged
 from ..quizzes import Choice, Quiz
-from ..rows import Quarantine, csv_fault, json_records, parquet_records
+from ..rows import JSON_LINES, Quarantine, json_records, parquet_records
 from ..spelling import folded, tidy
+from ..tables import column_names, table_records
 
 DECISIONS = ("yes", "no", "maybe")
 """PubMedQA's answers."""
 _MEDMCQA_OPTIONS = ("opa", "opb", "opc", "opd")
-_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
+_ENDINGS = (*JSON_LINES, ".json", ".json.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 
 NumberedRow = tuple[int, dict[str, Any]]
 """(line number, fields)."""
@@ -44,6 +44,8 @@ def is_choices(path: Path) -> bool:
     if path.is_dir() or not path.name.lower().endswith(_ENDINGS):
         return False
     try:
+        if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+            return "question" in column_names(path)  # MeDAL's tables have gigabytes
         with _readable(path):
             first = next(_rows(path, Quarantine()), None)
     except ValueError:  # the actual reader will report what is wrong
@@ -55,7 +57,7 @@ def read_choices(path: Path, quarantine: Quarantine | None = None) -> list[Quiz]
     """Read choice questions; those about the same text become one `Quiz`, at the position of the first.
 
     Args:
-        path: `.jsonl`, `.json`, `.csv` (each plain or `.gz`) or `.parquet`; see the module docstring for the fields.
+        path: JSON Lines, `.json`, `.csv`, `.tsv`, each plain or `.gz`, or `.parquet`; see the module docstring.
         quarantine: collects malformed rows; the default has a limit of 5 %.
 
     Raises:
@@ -100,8 +102,8 @@ def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
     name = path.name.lower().removesuffix(".gz")
     if name.endswith(".parquet"):
         yield from parquet_records(path, quarantine)
-    elif name.endswith(".csv"):
-        yield from _csv_rows(path, quarantine)
+    elif name.endswith((".csv", ".tsv")):
+        yield from table_records(path, quarantine, lambda names: "question" in names)
     elif name.endswith(".json") and (whole := _whole_json(path)) is not None:
         keyed = whole.items() if isinstance(whole, dict) else ((None, row) for row in whole)
         for number, (key, row) in enumerate(keyed, 1):
@@ -112,7 +114,7 @@ def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
             if "QUESTION" in row:
                 row = {"question": row["QUESTION"], "context": row.get("CONTEXTS"), **row}
             yield number, row if key is None else {"pmid": key, **row}
-    elif name.endswith((".json", ".jsonl")):  # MedMCQA uses the extension .json for JSON Lines
+    elif name.endswith((".json", ".jsonl", ".ndjson")):  # MedMCQA uses the extension .json for JSON Lines
         yield from json_records(path, quarantine)
     else:
         raise ValueError(f"{path} has an unknown format. Known: {', '.join(_ENDINGS)}")
@@ -120,14 +122,12 @@ def _rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Name the file in the error if it is damaged, not UTF-8 or not valid CSV."""
+    """Name the file in the error if it is damaged or not UTF-8."""
     try:
         with undamaged(path):
             yield
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
-    except csv.Error as error:
-        raise ValueError(f"{path} is not valid CSV ({csv_fault(error)})") from None
 
 
 def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
@@ -140,17 +140,6 @@ def _whole_json(path: Path) -> dict[str, Any] | list[Any] | None:
     if isinstance(whole, dict) and not all(isinstance(row, dict) for row in whole.values()):
         return None
     return whole if isinstance(whole, dict | list) else None
-
-
-def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[NumberedRow]:
-    with open_text(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            quarantine.total += 1
-            if None in row or None in row.values():
-                quarantine.add(path, reader.line_num, f"not {len(reader.fieldnames or ())} fields")
-            else:
-                yield reader.line_num, row
 
 
 def _first_option(path: Path, answers: Iterable[object]) -> int:

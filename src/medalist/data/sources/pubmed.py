@@ -17,7 +17,7 @@ from typing import Literal
 from lxml import etree
 
 from ...tools.files import must_exist, open_bytes
-from ..rows import Quarantine, json_records
+from ..rows import JSON_LINES, Quarantine, json_records
 from ..spelling import tidy
 
 CHUNK = 1 << 16
@@ -63,9 +63,9 @@ def read_records(path: Path, quarantine: Quarantine) -> Iterator[Abstract | str]
     must_exist(path)
     if path.name.endswith((".xml", ".xml.gz")):
         return _xml_records(path, quarantine)
-    if path.name.endswith((".jsonl", ".jsonl.gz")):
+    if path.name.endswith(JSON_LINES):
         return _json_abstracts(path, quarantine)
-    raise ValueError(f"{path} has an unknown format. Known: .xml, .xml.gz, .jsonl, .jsonl.gz")
+    raise ValueError(f"{path} has an unknown format. Known: {', '.join(ENDINGS)}")
 
 
 def _json_abstracts(path: Path, quarantine: Quarantine) -> Iterator[Abstract]:
@@ -225,7 +225,7 @@ def _first_year(texts: Iterable[str | None]) -> int | None:
     return next((int(match.group()) for match in found if match), None)
 
 
-ENDINGS = (".xml.gz", ".xml", ".jsonl.gz", ".jsonl")
+ENDINGS = (".xml", ".xml.gz", *JSON_LINES)
 
 
 def input_files(sources: Sequence[Path]) -> list[Path]:

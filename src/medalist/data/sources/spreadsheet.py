@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...tools.decoding import decoded, marked_encoding
-from ...tools.files import open_bytes, read_bytes, undamaged
+from ...tools.decoding import decoded
+from ...tools.files import read_bytes
 from ..rows import Quarantine, column_name, csv_fault, table_header
+from ..tables import column_names
 
 TEXT, ID = ("text", "note_text"), ("id", "note_id")
 """Names of the columns of text and id, in this order."""
@@ -22,9 +23,7 @@ def is_marked_notes(path: Path) -> bool:
     Raises:
         ValueError: the file is damaged.
     """
-    with undamaged(path), open_bytes(path) as file:
-        head = file.read(1 << 16)  # the file may be MeDAL's, of gigabytes
-    names, _, _ = _header(io.StringIO(head.decode(marked_encoding(head) or "utf-8", errors="replace"), newline=""))
+    names = list(map(column_name, column_names(path)))
     return {"short_form", "long_form"} <= set(names) and any(name in names for name in TEXT)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...tools.files import must_exist, open_text, undamaged
-from ..rows import Quarantine, csv_fault, json_records, parquet_records
+from ...tools.decoding import decoded
+from ...tools.files import must_exist, read_bytes
+from ..rows import FHIR, JSON_LINES, Quarantine, column_name, is_fhir, json_records, parquet_records
+from ..tables import table_records
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".json.gz", ".parquet", ".csv", ".csv.gz", ".txt")
-FIELDS = ("text", "note", "section_text", "sections", "tokens")
+ENDINGS = (
+    *(*JSON_LINES, ".json.gz", ".parquet"),
+    *(".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt"),
+)
+FIELDS = ("text", "note", "note_text", "section_text", "sections", "tokens")
 """Where a record may hold its text; `sections` and `tokens` are lists, which are joined with spaces."""
 _NAMES = ("id", "pmid", "note_id", "encounter_id", "abstract_id")
 
@@ -47,8 +51,8 @@ def text_files(sources: Sequence[Path]) -> list[Path]:
 def read_texts(path: Path, quarantine: Quarantine) -> Iterator[PlainText]:
     """Yield the texts of one file; a record without a text is quarantined, without its content.
 
-    A record's text is under one of `FIELDS`, in upper or lower case; its id, if any, under `id`, `pmid`, `note_id`,
-    `encounter_id` or `ABSTRACT_ID`. A `.txt` file is one text.
+    A record's text is under one of `FIELDS`, which a table may also write "Note text"; its id, if any, is under `id`,
+    `pmid`, `note_id`, `encounter_id` or `ABSTRACT_ID`. A `.txt` file is one text.
 
     Raises:
         ValueError: the file is damaged.
@@ -58,38 +62,29 @@ def read_texts(path: Path, quarantine: Quarantine) -> Iterator[PlainText]:
     if name.endswith(".txt"):
         quarantine.total += 1
         try:
-            yield PlainText(stem, path.read_text(encoding="utf-8-sig"), path.parent.name)
-        except UnicodeDecodeError as error:
-            quarantine.add(path, 1, f"not UTF-8: {error.reason} at byte {error.start}")
+            yield PlainText(stem, decoded(read_bytes(path), path.name)[0], path.parent.name)
+        except ValueError as error:
+            quarantine.add(path, 1, str(error))
         return
-    rows = _csv_rows(path, quarantine) if name.endswith((".csv", ".csv.gz")) else _records(path, quarantine)
-    for line, row in rows:
-        fields = {key.lower(): value for key, value in row.items() if isinstance(key, str)}
+    for line, row in _records(path, quarantine):
+        fields = {column_name(key): value for key, value in row.items()}
         text = next((_joined(fields[field]) for field in FIELDS if fields.get(field)), "")
         if not text.strip():
-            quarantine.add(path, line, f"no text under {', '.join(FIELDS)}")
+            quarantine.add(path, line, FHIR if is_fhir(row) else f"no text under {', '.join(FIELDS)}")
             continue
         identifier = next((str(fields[key]) for key in _NAMES if fields.get(key) is not None), f"{stem}-{line}")
         yield PlainText(identifier, text, str(fields.get("source") or stem))
 
 
 def _records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
-    read = parquet_records if path.name.lower().endswith(".parquet") else json_records
-    return read(path, quarantine)
-
-
-def _csv_rows(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with undamaged(path), open_text(path, encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            for row in rows:
-                quarantine.total += 1
-                yield rows.line_num, row
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8") from None
-    except csv.Error as error:
-        raise ValueError(f"{path} is not a CSV file ({csv_fault(error)})") from None
+    name = path.name.lower()
+    if name.endswith(".parquet"):
+        return parquet_records(path, quarantine)
+    if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+        return table_records(path, quarantine, lambda names: not {*FIELDS}.isdisjoint(map(column_name, names)))
+    return json_records(path, quarantine)
 
 
 def _joined(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """The text of a field; "" for what is none, as an object."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value if isinstance(value, str) else ""
