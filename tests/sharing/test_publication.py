@@ -1,6 +1,6 @@
 """What goes out and what stays at home (law 9): nothing of a user's own text without a flag, no local path ever.
 
-Covers `cleaning`, `terms` and `corpora.origins` too.
+Covers `cleaning`, `own_names`, `terms` and `corpora.origins` too.
 """
 
 import csv
@@ -15,6 +15,8 @@ import yaml
 from hub_server import ModelHub
 from medalist.cli.app import main
 from medalist.corpora import origins
+from medalist.evaluation.claims_table import make_row
+from medalist.evaluation.result_files import read_metrics
 from medalist.recipe import DataSettings, parse_recipe
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.held_out import HeldOut
@@ -27,7 +29,7 @@ from medalist.sharing.terms import terms_of
 from servers import direct_connections, serving, use_hub
 
 SECRET = "zibbelworth"
-"""In the user's text, in a long form of their glossary and in a short form: nowhere else in the world."""
+"""In the user's text, in a long form of their glossary, in a short form and in names of files: nowhere else."""
 NAMED = {"base_id": "tests/tiny-llama", "licence": "mit"}
 
 
@@ -36,7 +38,7 @@ def own_run(model_folder, tmp_path_factory):
     """A run on somebody's own notes and glossary, evaluated on its test split and on another file of theirs."""
     home = tmp_path_factory.mktemp("home") / "dr-who"
     home.mkdir()
-    with (home / "glossary.csv").open("w", newline="") as file:
+    with (home / f"{SECRET}-glossary.csv").open("w", newline="") as file:
         rows = [
             ("short_form", "long_form"),
             ("RA", "room air"),
@@ -56,15 +58,15 @@ def own_run(model_folder, tmp_path_factory):
             ]
             mentions = [{"start": at, "end": at + len(short), "long_form": long} for at, short, long in marks]
             lines.append(json.dumps({"id": f"{SECRET}-{name}-{number}", "text": text, "mentions": mentions}))
-        (home / f"{name}.jsonl").write_text("\n".join(lines))
+        (home / f"{SECRET}-{name}.jsonl").write_text("\n".join(lines))
     values = {
-        "name": "own",
+        "name": f"reader-{SECRET}-notes",
         "output": str(home / "runs"),
         "model": {"base": str(model_folder)},
         "data": {
             "source": "table",
-            "path": str(home / "notes.jsonl"),
-            "inventory": str(home / "glossary.csv"),
+            "path": str(home / f"{SECRET}-notes.jsonl"),
+            "inventory": str(home / f"{SECRET}-glossary.csv"),
             "test": 0.5,
         },
         "training": {"max_steps": 1},
@@ -72,9 +74,17 @@ def own_run(model_folder, tmp_path_factory):
     }
     run = train(parse_recipe(values))
     evaluate_run(run)
-    evaluate_run(run, HeldOut(data=home / "more.jsonl"))
+    evaluate_run(run, HeldOut(data=home / f"{SECRET}-more.jsonl"))
     check_privacy(run)
-    return run
+    path, further = run.folder / "evaluation/privacy.json", open_run(run.folder)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"source": f"{SECRET}.csv against test split"}))
+    metrics = read_metrics(run.folder / "evaluation/test")
+    cell = {"value": 0.5, "low": 0.4, "high": 0.6, "count": 9}
+    row = make_row("forgetting", f"right ({SECRET}-more)", cell | {"p": 1.0}, base=cell, tuned=cell)
+    claims = {"keys": metrics["about"]["keys"], "texts": [], "rows": [row]}
+    claims["settings"] = {"mentions": 1, "new_tokens": 32, "confident": 0.8}
+    (run.folder / "evaluation/test/claims.json").write_text(json.dumps(claims))
+    return further
 
 
 @pytest.fixture
@@ -142,28 +152,32 @@ def test_nothing_of_own_text_reaches_the_server_without_its_flag(own_run, tmp_pa
     for part in [*sent, *bare.values(), *hub.objects.values()]:
         assert SECRET.encode() not in part.lower()
         assert b"dr-who" not in part
-    for what in ("inventory.csv", "trained_senses.csv", "evaluation/more/predictions.parquet"):
+    for what in ("inventory.csv", "trained_senses.csv", "evaluation/own-1/predictions.parquet"):
         assert what not in bare
         assert f"Not sent: {what}" in listed
-    assert "more.jsonl is a file of your own; --include short-forms sends it" in listed
+    assert f"{SECRET}-more.jsonl is a file of your own; --include short-forms sends it" in listed
     every = hub.repos["me/all"].files
     for name in (
         "inventory.csv",
         "trained_senses.csv",
         "evaluation/test/metrics.json",
-        "evaluation/more/predictions.parquet",
+        f"evaluation/{SECRET}-more/predictions.parquet",
+        "evaluation/test/claims.json",
+        "evaluation/privacy.json",
+        "recipe.yaml",
+        "README.md",
     ):
         assert SECRET.encode() in every[name].lower(), f"the flag sends {name}"
 
 
 def test_figures_of_own_text_go_without_its_words(own_run):
     files = contents(plan_publication(own_run, "me/own", own_data=True, **NAMED))
-    here = json.loads((own_run.folder / "evaluation/more/metrics.json").read_text())
-    sent = json.loads(files["evaluation/more/metrics.json"])
+    here = json.loads((own_run.folder / f"evaluation/{SECRET}-more/metrics.json").read_text())
+    sent = json.loads(files["evaluation/own-1/metrics.json"])
     assert here["short_forms"] and SECRET in json.dumps(here).lower()
     assert (sent["short_forms"], sent["confusions"]) == ({}, {"base": [], "tuned": []})
     assert sent["slices"] == here["slices"]
-    assert sent["about"]["file"] == "more.jsonl"
+    assert (sent["about"]["file"], sent["about"]["run"]) == ("own-data-2.jsonl", "own")
 
 
 def test_a_slice_that_is_named_by_the_data_is_in_neither_figures_nor_card_unasked(own_run, tmp_path):
@@ -186,14 +200,17 @@ def test_a_run_that_goes_on_from_another_is_under_its_terms_too(sample_run):
     ):
         plan_publication(further, "me/tiny", **NAMED)
     check_privacy(further, texts=5)
-    assert "inventory.csv" not in plan_publication(further, "me/tiny", own_data=True, **NAMED).files
+    files = contents(plan_publication(further, "me/tiny", own_data=True, **NAMED))
+    assert "inventory.csv" not in files
+    assert not any(b"ward-notes" in content for content in files.values()), "a run is named after its data"
+    assert b"further from the run own-run" in files["README.md"]
 
 
 def test_a_recipe_keeps_names_and_fingerprints_and_no_folders(own_run):
     values = yaml.safe_load(contents(plan_publication(own_run, "me/own", own_data=True, **NAMED))["recipe.yaml"])
     assert values["output"] == "runs"
-    assert (values["data"]["path"], values["data"]["inventory"]) == ("notes.jsonl", "glossary.csv")
-    assert set(values["record"]["data"]["files"]) == {"notes.jsonl", "glossary.csv"}
+    assert (values["data"]["path"], values["data"]["inventory"]) == ("own-data.jsonl", "own-inventory.csv")
+    assert set(values["record"]["data"]["files"]) == {"own-data.jsonl", "own-inventory.csv"}
     assert all(len(mark) == 64 for mark in values["record"]["data"]["files"].values())
     assert values["model"]["base"] == values["record"]["base"]["source"] == "tests/tiny-llama"
     assert values["record"]["data"]["fingerprint"] == own_run.record["data"]["fingerprint"]
@@ -213,9 +230,9 @@ def test_a_file_that_a_sample_run_was_evaluated_on_is_the_users_own(sample_run):
     metrics["about"] |= {"file": "/home/me/ward-7.jsonl", "data": "/home/me/ward-7.jsonl"}
     path.parent.rename(path.parent.with_name("ward-7"))
     (path.parent.with_name("ward-7") / "metrics.json").write_text(json.dumps(metrics))
-    sent = contents(plan_publication(sample_run, "me/tiny", **NAMED))["evaluation/ward-7/metrics.json"]
+    sent = contents(plan_publication(sample_run, "me/tiny", **NAMED))["evaluation/own-1/metrics.json"]
     assert json.loads(sent)["short_forms"] == {}
-    assert b"/home/me" not in sent
+    assert b"/home/me" not in sent and b"ward-7" not in sent
 
 
 @pytest.mark.parametrize(
@@ -302,16 +319,9 @@ def test_a_text_that_names_a_local_folder_stops_everything(sample_run, monkeypat
     if not home:  # a user without a name in a container: `Path.home` raises RuntimeError
         monkeypatch.setattr("os.path.expanduser", lambda path: path)
         assert plan_publication(sample_run, "me/tiny", **NAMED).files
-    (sample_run.folder / "evaluation/test/claims.json").write_text(
-        json.dumps(
-            {
-                "keys": {},
-                "settings": {"mentions": 1, "new_tokens": 32, "confident": 0.8},
-                "texts": [str(sample_run.folder)],
-                "rows": [],
-            }
-        )
-    )
+    claims = {"keys": read_metrics(sample_run.folder / "evaluation/test")["about"]["keys"], "rows": []}
+    claims |= {"settings": {"mentions": 1, "new_tokens": 32, "confident": 0.8}, "texts": [str(sample_run.folder)]}
+    (sample_run.folder / "evaluation/test/claims.json").write_text(json.dumps(claims))
     with pytest.raises(
         ValueError, match=r"claims.json would contain .*, a folder of this machine; nothing was published"
     ):

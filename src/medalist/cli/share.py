@@ -110,7 +110,7 @@ def publish(
         list[str] | None,
         typer.Option(
             help="Also send a part that the data's terms hold back: inventory, senses (those trained on, with counts), "
-            "short-forms (results by short form) or predictions. Can be repeated.",
+            "short-forms (results by short form), predictions, or the names of your own files. Can be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -140,6 +140,21 @@ NATURAL = "natural short forms: right"
 """How the metric of the row on natural short forms begins."""
 
 
+def renamed(claims: Claims, names: Mapping[str, str]) -> Claims:
+    """A table whose rows call the data of further evaluations by other names.
+
+    Args:
+        claims: the table.
+        names: the name of an evaluation's data -> the name to show.
+    """
+
+    def metric(row: ClaimRow) -> str:
+        begins, _, data = row["metric"].removesuffix(")").rpartition(" (")
+        return f"{begins} ({names[data]})" if row["metric"].endswith(")") and data in names else row["metric"]
+
+    return {**claims, "rows": [{**row, "metric": metric(row)} for row in claims["rows"]]}
+
+
 def claims_by_heading(claims: Claims) -> dict[str, list[ClaimRow]]:
     """The rows grouped under the claims that they test, in the article's order."""
     rows = claims["rows"]

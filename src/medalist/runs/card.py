@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
@@ -13,7 +13,7 @@ from ..corpora.origins import is_public
 from ..data.embedded import clinical
 from ..data.passages import NONE_OF_THESE, Mention
 from ..data.quizzes import Choice
-from ..evaluation.claims_table import cell_text, change_text, claims_by_heading
+from ..evaluation.claims_table import cell_text, change_text, claims_by_heading, renamed
 from ..evaluation.comparison import Export
 from ..evaluation.offers import offer_rows, right_rows, wrong_at
 from ..evaluation.privacy import privacy_in_words
@@ -47,6 +47,10 @@ class Destination:
     """Whether the sense inventory is published too."""
     with_words: frozenset[str] | None = None
     """The evaluations whose data may be quoted; None: all."""
+    evaluations: Mapping[str, str] = field(default_factory=dict)
+    """Name of an evaluation -> the name it is published by, if that is another."""
+    parent: str | None = None
+    """The name that the run's parent is published by; None: its own."""
 
 
 class Evaluation(TypedDict):
@@ -91,15 +95,15 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
             metrics["slices"] = without_words(metrics["slices"])
         strongest = {name: strongest_baseline(cells, metrics["baselines"]) for name, cells in metrics["slices"].items()}
         metrics["slices"] = shown_slices(metrics["slices"])
-        claims = read_claims(folder)
+        claims, name = read_claims(folder), destination.evaluations.get(folder.name, folder.name)
         evaluations.append(
             {
-                "name": folder.name,
-                "title": _data_name(run, folder.name),
+                "name": name,
+                "title": _data_name(run, name),
                 "metrics": metrics,
                 "answerers": [*metrics["models"], *metrics["baselines"]],
                 "strongest": strongest,
-                "claims": claims_by_heading(claims) if claims else {},
+                "claims": claims_by_heading(renamed(claims, destination.evaluations)) if claims else {},
                 "calibrated": calibrated_of(metrics),
             }
         )

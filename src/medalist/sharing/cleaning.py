@@ -11,7 +11,6 @@ from typing import Any, Literal
 import yaml
 
 from ..corpora.corpus import ACCOUNT, is_corpus
-from ..data.embedded import clinical
 from ..evaluation.results import About, Metrics, ShortFormMetrics
 from ..evaluation.shares import without_words
 from ..models.base import EMBEDDED, weights_sha256
@@ -19,6 +18,7 @@ from ..models.plain_files import is_model_file, plain_settings
 from ..recipe import dump_recipe
 from ..runs.card import Destination
 from ..runs.run import Run
+from .own_names import OwnNames
 
 RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
 """What a run records about itself that a published recipe repeats as it is."""
@@ -39,21 +39,21 @@ def shared_weights(folder: Path, destination: Destination) -> dict[str, bytes | 
     return files
 
 
-def shared_metrics(metrics: Metrics, base_id: str, *, words: bool) -> Metrics:
+def shared_metrics(metrics: Metrics, base_id: str, names: OwnNames, *, words: bool) -> Metrics:
     """Metrics without local names, and without words of the data unless those may be published."""
     about = metrics["about"]
-    named = {str(path.resolve()): name for name, path in clinical.NOTES.items()}
     file, inventory_file = about.get("file"), about.get("inventory_file")
-    shown = file and named.get(file, Path(file).name)
+    shown = names.file(file) if file else None
+    listed = names.file(inventory_file, "inventory") if inventory_file else None
     quarantined = sum(about["rows_quarantined"].values())
     cleaned: About = {
         "data": shown or "test split",
         "file": shown,
-        "inventory_file": inventory_file and Path(inventory_file).name,
-        "run": about["run"],
+        "inventory_file": listed,
+        "run": names.run,
         "base": base_id,
         "fingerprint": about["fingerprint"],
-        "inventory": Path(about["inventory"]).name,
+        "inventory": listed or Path(about["inventory"]).name,
         "keys": about["keys"],
         "rows_quarantined": {"left out": quarantined} if quarantined else {},
     }
@@ -89,6 +89,7 @@ def shared_recipe(
     destination: Destination,
     weights: Path,
     kind: Literal["adapter", "model"],
+    names: OwnNames,
     files: Mapping[str, bytes | Path],
 ) -> bytes:
     """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id.
@@ -99,13 +100,24 @@ def shared_recipe(
     values = names_only(dump_recipe(run.recipe))
     embedded = base.source == EMBEDDED
     values["model"] |= {"base": EMBEDDED if embedded else destination.base_id, "revision": destination.base_revision}
-    values["output"] = "runs"
+    values |= {"name": names.run, "output": "runs"}
+    inventories = [names.file(name, "inventory") for name in settings.inventories]
+    values["data"] |= {
+        "path": settings.path and names.file(settings.path),
+        "beside": [names.file(name) for name in settings.beside],
+        "inventory": inventories[0] if isinstance(settings.inventory, str) else inventories or None,
+    }
+    if run.recipe.model.parent is not None:
+        values["model"]["parent"] = names.parent(run.recipe.model.parent)
     source = EMBEDDED if embedded else destination.base_id
     if base.source.endswith(".gguf"):  # its weights are not the ones on the Hub
         source = Path(base.source).name
-    fingerprints = {
-        Path(name).name: _fingerprint(Path(name)) for name in (settings.path, *settings.inventories) if name
-    }
+    fingerprints = {names.file(name, "inventory"): _fingerprint(Path(name)) for name in settings.inventories}
+    if settings.path:
+        fingerprints |= {names.file(settings.path): _fingerprint(Path(settings.path))}
+    recorded = {key: record[key] for key in RECORDED if key in record}
+    if "parent" in recorded:
+        recorded["parent"] = {**recorded["parent"], "name": names.parent(recorded["parent"]["name"])}
     values["record"] = {
         "base": {
             "id": destination.base_id,
@@ -114,7 +126,7 @@ def shared_recipe(
             "sha256": base.sha256,
         },
         "data": {"fingerprint": record["data"]["fingerprint"], "files": {n: h for n, h in fingerprints.items() if h}},
-        **{key: record[key] for key in RECORDED if key in record},
+        **recorded,
         "training": {k: v for k, v in record["training"].items() if not isinstance(v, str) or k == "best_checkpoint"},
         "published": {
             "kind": kind,

@@ -16,24 +16,27 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
+from ..evaluation.claims_table import renamed
 from ..evaluation.comparison import Export
 from ..evaluation.predictions import PREDICTIONS_FILE
 from ..evaluation.privacy import PRIVACY_FILE
-from ..evaluation.result_files import CLAIMS_FILE, METRICS_FILE, evaluation_folders, read_metrics
+from ..evaluation.result_files import CLAIMS_FILE, METRICS_FILE, evaluation_folders, read_claims, read_metrics
 from ..models.licences import LICENCE, NOTICE, find_licence_file, licence_of
 from ..models.plain_files import WEIGHTS
 from ..runs.card import Destination, card_text
 from ..runs.run import Run, privacy_of
 from ..trees.decisions import CALIBRATION_FILE
 from .cleaning import as_json, shared_metrics, shared_recipe, shared_weights
+from .own_names import OwnNames
 from .terms import Terms, terms_of_run, words_of
 
-Part = Literal["inventory", "senses", "short-forms", "predictions"]
+Part = Literal["inventory", "senses", "short-forms", "predictions", "names"]
 PARTS: dict[Part, str] = {
     "inventory": "inventory.csv: the candidates",
     "senses": "trained_senses.csv: the senses of the training mentions, with counts",
     "short-forms": "metrics.json: results by short form, and which long forms were confused",
     "predictions": "predictions.parquet: ids, offsets and scores of the evaluated mentions",
+    "names": "the names of your own files and runs, which are otherwise called by their purpose",
 }
 """Parts that are published only if the data's terms allow it or the user asks for them with `--include`."""
 
@@ -129,6 +132,7 @@ def plan_publication(
         )
     weights = export.path if export else tuned
     contents = _Contents(include=include)
+    names = OwnNames(run, repo, kept="names" in include)
     contents.files |= shared_weights(weights, destination)
     if (text := find_licence_file(destination.licence, _base_folder(run), given=licence_file)) is not None:
         contents.files[LICENCE] = text.read_bytes()
@@ -136,13 +140,20 @@ def plan_publication(
         contents.files[NOTICE] = f"{destination.licence.notice}\n".encode()
     _add_lists(contents, run, terms)
     if privacy is not None:  # numbers, and the names of files
-        contents.files[f"evaluation/{PRIVACY_FILE}"] = as_json(privacy)
-    with_words = _add_evaluations(contents, run, terms, destination.base_id)
+        contents.files[f"evaluation/{PRIVACY_FILE}"] = as_json(names.privacy(privacy))
+    with_words = _add_evaluations(contents, run, terms, destination.base_id, names)
     files = contents.files
     files["recipe.yaml"] = shared_recipe(
-        run, destination, weights, "adapter" if "adapter_config.json" in files else "model", files
+        run, destination, weights, "adapter" if "adapter_config.json" in files else "model", names, files
     )
-    files["README.md"] = card_text(run, export, replace(destination, with_words=with_words)).encode()
+    parent = names.parent(run.record["parent"]["name"]) if "parent" in run.record else None
+    files["README.md"] = card_text(
+        run, export, replace(destination, with_words=with_words, evaluations=names.evaluations, parent=parent)
+    ).encode()
+    if names.replaced:
+        contents.left_out.append(
+            (f"the names {', '.join(names.replaced)}", "they are yours; --include names sends them")
+        )
     _check_no_local_names(files, run)
     return Publication(
         run=run.folder.name, repo=repo, files=dict(sorted(files.items())), left_out=tuple(contents.left_out)
@@ -179,19 +190,20 @@ def _add_lists(contents: _Contents, run: Run, terms: Terms) -> None:
         contents.files[CALIBRATION_FILE] = (run.folder / CALIBRATION_FILE).read_bytes()
 
 
-def _add_evaluations(contents: _Contents, run: Run, terms: Terms, base_id: str) -> frozenset[str]:
+def _add_evaluations(contents: _Contents, run: Run, terms: Terms, base_id: str, names: OwnNames) -> frozenset[str]:
     """Add the run's evaluations; returns the names of those whose data may be quoted."""
     with_words = set()
     remade = "`medalist evaluate` makes them again if the data is available"
     for folder in evaluation_folders(run.folder):
-        name, metrics = f"evaluation/{folder.name}", read_metrics(folder)
+        metrics = read_metrics(folder)
+        name = f"evaluation/{names.evaluations[folder.name]}"
         reason = words_of(metrics["about"], terms)
         words = contents.allows("short-forms", f"{name}/{METRICS_FILE}: tables by short form", reason)
         if words:
             with_words.add(folder.name)
-        contents.files[f"{name}/{METRICS_FILE}"] = as_json(shared_metrics(metrics, base_id, words=words))
-        if (folder / CLAIMS_FILE).exists():
-            contents.files[f"{name}/{CLAIMS_FILE}"] = (folder / CLAIMS_FILE).read_bytes()
+        contents.files[f"{name}/{METRICS_FILE}"] = as_json(shared_metrics(metrics, base_id, names, words=words))
+        if (claims := read_claims(folder)) is not None:
+            contents.files[f"{name}/{CLAIMS_FILE}"] = as_json(renamed(claims, names.evaluations))
         predictions = f"{name}/{PREDICTIONS_FILE}"
         if (folder / PREDICTIONS_FILE).exists() and contents.allows("predictions", predictions, remade):
             contents.files[predictions] = folder / PREDICTIONS_FILE

@@ -145,7 +145,7 @@ def _commit(api: HfApi, publication: Publication, *, public: bool) -> tuple[str 
         done = api.create_commit(
             repo,
             operations,
-            commit_message=f"{publication.run}, by Medalist",
+            commit_message=f"{publication.repo.split('/')[1]}, by Medalist",
             parent_commit=head.sha,
         )
     return head.sha, done.oid
