@@ -1,6 +1,6 @@
 """Definitions as authors write them, and what only looks like one.
 
-Covers `letters` too.
+Covers `letters`, `cut_words`, `short_forms` and `long_forms` too.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def test_a_long_form_does_not_begin_with_a_function_word(text):
     ("initials", "letters_only"),
     [
         ("the odds ratio (OR)", "outer lower (OR)"),
-        ("an intra-venous (IV)", "an intravenous (IV)"),
-        ("a chronic myelitis (cm)", "a cardiomyopathy (cm)"),
+        ("an intra-venous (IV)", "an innervation (IV)"),
+        ("a chronic myelitis (cm)", "a coma (cm)"),
         ("the serum estrogen excess (SEE)", "the serum electrolytes (SEE)"),
         ("the odds ratio (OR)", "the odds big ratio (OR)"),
         ("the odds in ratio (OR)", "the odds ratio of (OR)"),
@@ -333,9 +333,88 @@ def test_where_a_long_form_begins_and_what_may_stand_in_parentheses(text, short_
         ("given 5'-N-ethylcarboxamidoadenosine (NECA) in", "NECA", "5'-N-ethylcarboxamidoadenosine"),
         ("given oral dexamethasone (dex) in", "dex", "dexamethasone"),
         ("a 15 nucleotide (nt) deletion", "nt", "nucleotide"),
+        ("of disease/beige (bg) mice", "bg", "beige"),
+        ("the laboratories (labs) of", "labs", "laboratories"),
     ],
 )  # fmt: skip
 def test_what_may_lead_to_the_other_form_and_what_figures_and_words_cut_off_may_stand_for(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("given intravenous (IV) fluids", "IV", "intravenous"),
+        ("given intracerebroventricularly (icv) in rats", "icv", "intracerebroventricularly"),
+        ("a bronchoscopy and bronchoalveolar lavage (BAL) in", "BAL", "bronchoalveolar lavage"),
+        ("pyruvate and phosphoenolpyruvate (PEP) in", "PEP", "phosphoenolpyruvate"),
+        ("the plasma pancreatic polypeptide (PP) was", "PP", "pancreatic polypeptide"),
+        ("human galactose-1-phosphate uridyltransferase (GALT) in", "GALT", "galactose-1-phosphate uridyltransferase"),
+        ("with 3'-azido-3'dideoxythymidine (AZT) in", "AZT", "3'-azido-3'dideoxythymidine"),
+        ("the retinoblastoma (RB1) gene", "RB1", "retinoblastoma"),
+    ],
+)
+def test_a_letter_may_stand_for_a_part_of_a_word(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("two forms, glutaric acidemia type II (GA2) is", "GA2", "glutaric acidemia type II"),
+        ("in transforming growth factor-beta1 (TGF-β1) is", "TGF-β1", "transforming growth factor-beta1"),
+        ("the serum 25-hydroxyvitamin D [25(OH)D] level", "25(OH)D", "25-hydroxyvitamin D"),
+        ("the 17-hydroxyprogesterone (17-OHP) was", "17-OHP", "17-hydroxyprogesterone"),
+        ("the 95% confidence interval (95% CI) was", "95% CI", "95% confidence interval"),
+        ("in secondary Sjögren's syndrome (sSS) was", "sSS", "secondary Sjögren's syndrome"),
+        ("factors in T cell leukemia (T-CL) and", "T-CL", "T cell leukemia"),
+        ("the J paramyxovirus (JPV) genome", "JPV", "J paramyxovirus"),
+        ("in transposition of the great arteries (TGA) is", "TGA", "transposition of the great arteries"),
+        ("a time to treatment failure (TTF) was", "TTF", "time to treatment failure"),
+        ("named the WAS protein (WASP) in", "WASP", "WAS protein"),
+        ("blood urea, N-acetyl-glucosaminidase (NAG) was", "NAG", "N-acetyl-glucosaminidase"),
+    ],
+)  # fmt: skip
+def test_what_numbers_greek_letters_and_single_letters_stand_for(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("with Clostridium difficile (C. difficile) was", "C. difficile", "Clostridium difficile"),
+        ("the RNA polymerase II (RNA pol II) was", "RNA pol II", "RNA polymerase II"),
+        ("a lack of alpha-galactosidase A (alpha-Gal A) in", "alpha-Gal A", "alpha-galactosidase A"),
+        ("an estrogen receptor-positive (ER-positive) one", "ER-positive", "estrogen receptor-positive"),
+        ("in atrial fibrillation (a-fib) with", "a-fib", "atrial fibrillation"),
+        ("in atrial fibrillation (afib) with", "afib", "atrial fibrillation"),
+        ("an insertion/deletion (indel) in", "indel", "insertion/deletion"),
+        ("of mouse embryonic fibroblasts (mefs) in", "mefs", "mouse embryonic fibroblasts"),
+        ("which is well differentiated (w-d) and", "w-d", "well differentiated"),
+        ("the breathing frequency (f) in", "f", "frequency"),
+    ],
+)
+def test_words_may_be_cut_off_and_short_forms_be_in_lower_case(text, short_form, long_form):
+    assert pairs(text) == [(short_form, long_form)]
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "long_form"),
+    [
+        ("had BCNU (1,3-bis-(2-chloroethyl)-1-nitrosourea) in", "BCNU", "1,3-bis-(2-chloroethyl)-1-nitrosourea"),
+        ("and STAGA [SPT3-TAF(II)31-GCN5L acetylase] in", "STAGA", "SPT3-TAF(II)31-GCN5L acetylase"),
+        ("the action potential duration (APD(90)) was", "APD(90)", "action potential duration"),
+        ("the heart (of rats [and of mice]) failure test (FT) was", "FT", "failure test"),
+        ("had EGD (esophagogastroduodenoscopy) at", "EGD", "esophagogastroduodenoscopy"),
+        ("a conserved SCF (Skp1-cullin-F-box) complex", "SCF", "Skp1-cullin-F-box"),
+        ("with non-SLE (systemic lupus erythematosus) in", "SLE", "systemic lupus erythematosus"),
+        ("(of the Wiskott-Aldrich syndrome protein, WASP) in", "WASP", "Wiskott-Aldrich syndrome protein"),
+        ("of two (HR = heart rate) and", "HR", "heart rate"),
+        ("of two (CHF, congestive heart failure) and", "CHF", "congestive heart failure"),
+        ("two upstream open reading frames (uORF1 and uORF2) in", "uORF1", "upstream open reading frames"),
+    ],
+)  # fmt: skip
+def test_parentheses_within_each_other_and_the_two_forms_in_other_orders(text, short_form, long_form):
     assert pairs(text) == [(short_form, long_form)]
 
 
@@ -358,6 +437,27 @@ def test_what_may_lead_to_the_other_form_and_what_figures_and_words_cut_off_may_
         "hypothesized that overexpression of Cu/Zn-superoxide dismutase (h-SOD1)",
         "an oral antibiotic (nt)",
         "of one minute (min)",
+        "the breast or ovarian cancers on 17q (BRCA1)",
+        "with FGF, the receptor kinase (FGFRK)",
+        "had not received radiotherapy (HR = 3.3)",
+        "the inflammatory biomarkers (IL-1b, IL-8)",
+        "some estrogen and progesterone receptors (ER, PR)",
+        "with chemokines (CXCL1, CXCL2, CCL2)",
+        "a gamma-aminobutyric acid(A) receptor",
+        "at normal [Na]o",
+        "the site SLEVEPTIDE(pT)EAD",
+        "protein of about 400-kDa (400 K)",
+        "in mutants of H-Ras (Ras)",
+        "swine influenza, H1N1 (H1N1pdm)",
+        "exons vary from 94 (exon III) to 514 (exon VI)",
+        "or cancer. - CT scan (CAT scan): a procedure",
+        "a hyperplasia, such as - dutasteride (Avodart) - finasteride (Proscar)",
+        "with PT (post-treatment)",
+        "given IM (intermittent)",
+        "and CT (contrast) today",
+        "with HBV (HBsAg-negative)",
+        "now (BP, better perfused)",
+        "pt (seen 3x), BP (lying), Na (low), CT (abd), MI (2019), MRI (brain), DM (diet-managed)",
     ],
 )
 def test_what_only_looks_like_a_definition_is_none(text):

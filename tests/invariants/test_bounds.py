@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medalist.data.audit import audit
+from medalist.data.definitions import find_definitions
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.kinds import defined
@@ -54,6 +55,7 @@ LINEAR = {
         4_500,
     ),
     "one definition": (lambda size: defined(Passage(id="1", text="rheumatoid arthritis (RA) " * size)), 4_000),
+    "a letter everywhere": (lambda size: find_definitions((f"{'a' * 19} " * 9 + "(AAAAAAAAAA) ") * size), 700),
     "boilerplate": (lambda size: audit(form(size, "a"), form(size, "b"), INVENTORY), 2_000),
 }
 

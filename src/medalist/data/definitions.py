@@ -1,34 +1,41 @@
 """Finds definitions of short forms in running text: "rheumatoid arthritis (RA)" and "RA (rheumatoid arthritis)".
 
-Where to look follows Schwartz and Hearst (2003), in both orders and with both in the parentheses; `letters` says which
-words explain a short form.
+Where to look follows Schwartz and Hearst (2003), in both orders and with both in the parentheses. `short_forms` says
+what may be a short form, `letters` and `cut_words` which words explain it, `long_forms` which of them may do so.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .letters import SMALL, fits, long_form_start
+from .cut_words import cut_off_start, cut_together_start, cut_words_start
+from .letters import ENOUGH, SURE, fits, long_form_start
+from .long_forms import is_plausible
+from .short_forms import (
+    could_be_short,
+    is_another,
+    is_doubtful,
+    is_mostly_text,
+    is_quantity,
+    is_short_form,
+    may_cut_words,
+    most_words,
+    singulars,
+)
 from .spelling import Composed, singular, tidy
 
 __all__ = ["Definition", "find_definitions", "fits", "is_short_form"]
 
-_PARENTHESES = re.compile(
-    r"[(\[](?:(?P<nested>[^()\[\]\s]{0,10}(?:\([^()\s]{1,4}\)[^()\[\]\s]{0,8}){1,2})|"
-    r"(?P<plain>[^()\[\]]{1,160})(?:(?:[(\[]\s?(?:\d|[nN]\s?=)|(?<=\w)[(\[])[^()\[\]]{0,60}[)\]][^()\[\]]{0,80})?)[)\]]"
-)
-"""Perhaps a short form with parentheses of its own, "(apo(a))", or figures in some: "(HR, 1.2 [95 % CI 1.1-1.3])"."""
-_SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,'’-]|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE)
-_LOWER = re.compile(r"[a-z]{2,6}|(?:[a-z]\.){2,5}|[A-Z]")
-"""Accepted only if each of its letters begins a word, "amino acid (aa)", but for "intravenous (i.v.)"."""
+_BRACKET = re.compile(r"[()\[\]]")
+_LONGEST_PARENTHESIS = 300
+"""Maximum number of characters between brackets."""
 _WORD = re.compile(r"\S+")
-_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=[A-Z(])|[:;]\s|\n(?!\s*(?:[a-z]|\($))")
+_AFTER_SHORT_FORM = re.compile(r"[;,]\s|\s?=|\s?:(?=\s|\d\d)|\s(?:or|and)\s|\s[(\[]")
+"""What may stand behind a short form: "(HR, 1.2)", "(HR = 2)", "(HR: 80)", "(HR or rate)", "(HR [80])"."""
+_SENTENCE_END = re.compile(r"[.!?:;]\s+(?=(?:[-–•*]\s+)?[A-Z(])|[:;]\s|\n(?!\s*(?:[a-z]|\($))")
 """A line that goes on in lower case, or with the parenthesis itself, is the same sentence, wrapped."""
-_OTHERS = re.compile(r"^\([^()]*\)[\s,;]|\([^()]*\)(?:[,;]|\s(?:and|or)\b)")
-"""Another short form: "(T30), 60 minutes", "epithelial cells (A549) and bronchial epithelial cells"."""
-_LATIN = re.compile(r"(?:i\.?e|e\.?g|[ap]\.m|cf|viz|etc|vs)\.?")
-"""Words of the text in any parenthesis: "(i.e., ...)", "(e.g. ...)", "(8 a.m.)"."""
 _INTRODUCED = re.compile(
     r"(?i)(?:or|i\.e\.,?|for|from|that is,?|meaning|stands? for|short for|"
     r"(?:also |here(?:in)?(?:after)? |often |commonly )?"
@@ -36,21 +43,17 @@ _INTRODUCED = re.compile(
     r"here(?:in)?after(?: referred to as)?)[:,]?\s+(?=\S)"
 )
 """What leads to the other form: "(abbreviated as RA)", "(also called RA)", "(for rheumatoid arthritis)"."""
+_ANOTHER = re.compile(r"(\s(?:and|or)\s)|,\s([^\s,;]+)(?=[,;]|\s(?:and|or)\b|$)")
+"""A further short form, or something that may be one: "(ER and PR)", "(ER, PR)"."""
+_FIRST = re.compile(r"([^\s,:=]+)\s?([,:=])\s")
+"""A short form that its long form follows: "(CI, confidence interval)", "(CI: ...)", "(CI = ...)"."""
 _EITHER = re.compile(r"\b(?:and|or)\b")
 """Two long forms, if two short forms follow: "Duchenne or Becker muscular dystrophy (DMD or BMD)"."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
-_DOUBTFUL = re.compile(
-    r"(?:(?i:fig(?:ure|s)?|table|ref|eq|see|n|p|vs|and|or|the|of|in|for|with|both|either|mean|median|range|total|"
-    r"left|right|group|phase|stage|grade|type|class|level|min|sec|[ivx]+|[a-h])|ng|mg|kg|m[lL]|mm|cm)\b"
-    r"[\s.=<>]*(?i:\d+|[ivx]+|[a-h])?"
-)
-"""Usually not a short form in parentheses; accepted only if each of its letters begins a word of the long form."""
 _WINDOW = 200
 """Number of characters before a parenthesis in which to look for the long form."""
 _EDGES = " \t\n,;:.\"'“”‘’\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
 """What stands around a form and is no part of it; characters without width included."""
-LONGEST_SHORT_FORM = 10
-"""Maximum number of characters; anything longer is a name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,83 +100,166 @@ def _as_given(definition: Definition, whole: Composed) -> Definition:
 def _definitions(text: str) -> list[Definition]:
     """The definitions of a text whose accents are composed."""
     found: list[Definition] = []
-    for match in _PARENTHESES.finditer(text):
-        floor = found[-1].end if found else 0
-        definition = _short_inside(text, match, floor) or _long_inside(text, match, floor) or _both_inside(text, match)
+    for parenthesis in _parentheses(text):
+        floor = max(found[-1].end if found else 0, parenthesis.floor)
+        if parenthesis.start < floor:  # a definition inside
+            continue
+        definition = (
+            _short_inside(text, parenthesis, floor)
+            or _long_inside(text, parenthesis, floor)
+            or _both_inside(text, parenthesis)
+        )
         if definition is not None:
             found.append(definition)
     return found
 
 
-def _short_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
+@dataclass(frozen=True, slots=True)
+class _Parenthesis:
+    start: int
+    """Where it opens."""
+    end: int
+    """One past the closing bracket."""
+    at: int
+    """Where its content begins, without what leads to the other form."""
+    content: str
+    floor: int
+    """Where the content of the parentheses around it begins."""
+
+
+def _parentheses(text: str) -> Iterator[_Parenthesis]:
+    """The parentheses of a text by their closing brackets, inner ones first."""
+    open_: list[int] = []
+    for bracket in _BRACKET.finditer(text):
+        at = bracket.start()
+        if bracket[0] in "([":
+            open_.append(at)
+        elif open_:
+            start = open_.pop()
+            if at - start > _LONGEST_PARENTHESIS:
+                open_.clear()
+                continue
+            content = text[start + 1 : at]
+            introduced = _INTRODUCED.match(content)
+            skipped = introduced.end() if introduced else 0
+            floor = open_[-1] + 1 if open_ else 0
+            yield _Parenthesis(start, at + 1, start + 1 + skipped, content[skipped:], floor)
+
+
+def _short_inside(text: str, parenthesis: _Parenthesis, floor: int) -> Definition | None:
     """A short form at the start of the parentheses: long form (SF), long form (SF, more), long form (SF; more)."""
-    at, content = _content(match)
-    inside = re.split(r"[;,]\s|\s?[=:]|\sor\s", content, maxsplit=1)[0]
+    at, content = parenthesis.at, parenthesis.content
+    inside = _AFTER_SHORT_FORM.split(content, maxsplit=1)[0]
     surface = _stripped(inside)
-    if not _could_be_short(surface):
+    together = re.match(r"[^\s([{]", text[parenthesis.start - 1 : parenthesis.start]) is not None  # "tRNA(Asp)"
+    if not (could_be_short(surface) or may_cut_words(surface)) or is_quantity(surface):
         return None
+    behind = text[parenthesis.end : parenthesis.end + 1]
     if len(surface) == 1 and (
-        surface != content or re.match(r"[\w-]", text[match.end() : match.end() + 1])
+        surface != content or together or re.match(r"[\w-]", behind)
     ):  # "(P = 0.02)", "(R)-alpha"
         return None
-    before = text[max(floor, match.start() - _WINDOW) : match.start()]
-    if match.start() - floor > _WINDOW:
+    if behind.isalpha() and (together or text[parenthesis.start] == "["):  # "SLEV(pT)EAD", "[Ca]i"
+        return None
+    if behind == "-" and "," in surface:  # "(R,R)-eformoterol"
+        return None
+    before = text[max(floor, parenthesis.start - _WINDOW) : parenthesis.start]
+    if parenthesis.start - floor > _WINDOW:
         before = before.partition(" ")[2]  # the first word may be cut off
     if cuts := list(_SENTENCE_END.finditer(f"{before}(")):
         before = before[cuts[-1].end() :]
-    words = list(_WORD.finditer(before))[-_most_words(surface) :]
+    words = list(_WORD.finditer(before))[-most_words(surface) :]
     if not words:
         return None
     window = before[words[0].start() :].rstrip(_EDGES)
-    start = match.start() - len(before) + words[0].start()
-    either = content[len(inside) :].startswith(" or ")
-    together = re.match(r"[^\s([{]", text[match.start() - 1 : match.start()]) is not None  # "tRNA(Asp)"
-    for key in _singulars(surface):
-        begin = long_form_start(key, window, initials=together or _is_doubtful(key))
-        if begin is None and not together and _shortens(key, words[-1][0]):
-            begin = words[-1].start() - words[0].start()
-        if begin is not None and _plausible(key, window[begin:]) and not (either and _EITHER.search(window, begin)):
+    if together:
+        window = window.rstrip("-")
+    start = parenthesis.start - len(before) + words[0].start()
+    more = _ANOTHER.match(content, len(inside))
+    several = more is not None and (more[2] is None or is_another(more[2]))
+    for key in singulars(surface):
+        begin = _begin(key, window, together=together, several=several)
+        if begin is not None and is_plausible(key, window[begin:]) and not (several and _EITHER.search(window, begin)):
             short = at + content.index(surface)
             return _definition(
-                text, key, (short, short + len(surface)), (start + begin, start + len(window)), match.end()
+                text, key, (short, short + len(surface)), (start + begin, start + len(window)), parenthesis.end
             )
     return None
 
 
-def _long_inside(text: str, match: re.Match[str], floor: int) -> Definition | None:
+def _begin(key: str, window: str, *, together: bool, several: bool) -> int | None:
+    """Where in the words before it the long form of a short form begins."""
+    if not together and may_cut_words(key):
+        begin = cut_words_start(key, window)
+        if begin is not None or not could_be_short(key):
+            return begin
+    begin = long_form_start(key, window, initials=together or is_doubtful(key), enough=SURE if several else ENOUGH)
+    if begin is None and not together and key.islower() and not is_mostly_text(key):
+        begin = cut_off_start(key, window)
+        if begin is None and len(key) > 2:
+            begin = cut_together_start(key, window)
+    return begin
+
+
+def _long_inside(text: str, parenthesis: _Parenthesis, floor: int) -> Definition | None:
     """A long form in parentheses: SF (long form)."""
-    at, content = _content(match)
+    at, content = parenthesis.at, parenthesis.content
     long_form = re.split(r"[;,]\s", content, maxsplit=1)[0].strip(_EDGES)
-    before = re.search(r"(\S+)\s$", text[max(floor, match.start() - 40) : match.start()])
-    if before is None or " " not in long_form:
+    low = max(floor, parenthesis.start - 40)
+    before = re.search(r"(\S+)\s$", text[low : parenthesis.start])
+    if before is None or not long_form:
         return None
-    surface = _stripped(before[1].lstrip("([\"'“‘"))
-    capitals = sum(map(str.isupper, surface))
-    if not is_short_form(surface) or (capitals < 2 and len(surface) < 3):
-        return None
-    for key in _singulars(surface):
-        # "mice (wild type)" defines nothing, "Gaf-1 (gamma-SNAP associate factor-1)" does
-        begin = long_form_start(key, long_form, initials=capitals < 2 or _is_doubtful(key))
-        if begin == 0 and _plausible(key, long_form):
-            long = at + content.index(long_form)
-            start = max(floor, match.start() - 40) + before.start(1) + before[1].index(surface)
-            return _definition(text, key, (start, start + len(surface)), (long, long + len(long_form)), match.end())
+    whole = _stripped(before[1].lstrip("([\"'“‘"))
+    last = re.split("[-/]", whole)[-1]  # "non-RA (rheumatoid arthritis)"
+    for surface in (whole, last) if last != whole and len(last) > 2 and last.isupper() else (whole,):
+        capitals = sum(map(str.isupper, surface))
+        if not is_short_form(surface) or (len(surface) < 3 and (capitals < 2 or " " not in long_form)):
+            continue
+        for key in singulars(surface):
+            # "mice (wild type)" defines nothing, "Gaf-1 (gamma-SNAP associate factor-1)" does
+            doubtful = capitals < 2 or is_doubtful(key) or (" " not in long_form and not _is_long(key, long_form))
+            begin = long_form_start(key, long_form, initials=doubtful, enough=ENOUGH if " " in long_form else 1)
+            if begin == 0 and is_plausible(key, long_form):
+                long = at + content.index(long_form)
+                start = low + before.start(1) + before[1].rindex(surface)
+                return _definition(
+                    text, key, (start, start + len(surface)), (long, long + len(long_form)), parenthesis.end
+                )
     return None
 
 
-def _both_inside(text: str, match: re.Match[str]) -> Definition | None:
-    """Long form and short form in the same parentheses, which are no part of the definition: (long form, SF)."""
-    at, content = _content(match)
+def _is_long(short_form: str, word: str) -> bool:
+    """Whether a single word is so much longer than a short form that their letters hardly agree by chance."""
+    return len(short_form) > 2 and len(word) >= 3 * len(short_form) and "/" not in word
+
+
+def _both_inside(text: str, parenthesis: _Parenthesis) -> Definition | None:
+    """Both in the same parentheses, which are no part of the definition: (long form, SF), (SF, long form)."""
+    at, content = parenthesis.at, parenthesis.content
+    if first := _FIRST.match(content):
+        surface, long_form = _stripped(first[1]), re.split(r"[;,]\s", content[first.end() :])[0].strip(_EDGES)
+        if is_short_form(surface) and " " in long_form and (len(surface) > 2 or first[2] != ","):
+            for key in singulars(surface):
+                begin = long_form_start(key, long_form, initials=len(key) < 3 or is_doubtful(key), enough=SURE)
+                if begin == 0 and is_plausible(key, long_form):
+                    short, long = at + content.index(surface), at + content.index(long_form, first.end())
+                    end = long + len(long_form)
+                    return _definition(text, key, (short, short + len(surface)), (long, end), end)
     long_form, comma, inside = content.rpartition(", ")
     long_form, surface = long_form.strip(_EDGES), _stripped(inside)
-    if not comma or not _could_be_short(surface) or len(long_form.split()) > _most_words(surface):
+    if not comma or not could_be_short(surface):
         return None
-    for key in _singulars(surface):
-        begin = long_form_start(key, long_form, initials=_is_doubtful(key))
-        if begin == 0 and _plausible(key, long_form):
-            long, short = at + content.index(long_form), at + content.rindex(surface)
+    words = list(_WORD.finditer(long_form))[-most_words(surface) :]
+    window = long_form[words[0].start() :] if words else ""
+    for key in singulars(surface):
+        begin = long_form_start(key, window, initials=is_doubtful(key))
+        if begin is None or not is_plausible(key, window[begin:]):
+            continue
+        if begin == 0 == words[0].start() or (len(key) > 2 and long_form_start(key, window, initials=True) == begin):
+            long = at + content.index(long_form) + words[0].start()
+            short = at + content.rindex(surface)
             return _definition(
-                text, key, (short, short + len(surface)), (long, long + len(long_form)), short + len(surface)
+                text, key, (short, short + len(surface)), (long + begin, long + len(window)), short + len(surface)
             )
     return None
 
@@ -193,84 +279,10 @@ def _definition(text: str, key: str, short: tuple[int, int], long: tuple[int, in
     )
 
 
-def _content(match: re.Match[str]) -> tuple[int, str]:
-    """Where the text in the parentheses begins, and the text."""
-    name = "nested" if match["nested"] is not None else "plain"
-    introduced = _INTRODUCED.match(match[name])
-    skipped = introduced.end() if introduced else 0
-    return match.start(name) + skipped, match[name][skipped:]
-
-
 def _stripped(surface: str) -> str:
     """Without what surrounds it; the full stop of "N.S." stays."""
     bare = surface.strip(_EDGES)
     return f"{bare}." if _DOTTED.fullmatch(bare) and f"{bare}." in surface else bare
-
-
-def _most_words(short_form: str) -> int:
-    """How many words the long form may have."""
-    return min(len(short_form) + 5, 2 * len(short_form))
-
-
-def _could_be_short(surface: str) -> bool:
-    return _LATIN.fullmatch(surface) is None and (is_short_form(surface) or _LOWER.fullmatch(surface) is not None)
-
-
-def is_short_form(surface: str) -> bool:
-    """Whether a string could be a short form: 2 to 10 characters, at most two words, with a capital or a digit."""
-    if not 2 <= len(surface) <= LONGEST_SHORT_FORM or len(surface.split()) > 2:
-        return False
-    if not _SHORT_FORM.fullmatch(surface):
-        return False
-    return any(c.isupper() for c in surface) or (any(c.isdigit() for c in surface) and not surface[0].isdigit())
-
-
-def _is_doubtful(short_form: str) -> bool:
-    lower = _LOWER.fullmatch(short_form) is not None and "." not in short_form
-    return lower or _DOUBTFUL.fullmatch(short_form) is not None
-
-
-def _shortens(short_form: str, word: str) -> bool:
-    """Whether a short form in lower case is a word cut off or without its vowels: "dex", "nt" for nucleotide."""
-    if not short_form.islower() or not word.isalpha() or _DOUBTFUL.fullmatch(short_form):
-        return False
-    if len(short_form) > 2 and len(word) > len(short_form) + 2 and word.lower().startswith(short_form):
-        return True
-    return not re.search("[aeiou]", short_form) and len(word) > 4 and fits(short_form, word)
-
-
-_NO_BEGINNING = SMALL | frozenset(
-    "are as is its our than that their these this those using was we were which who".split()
-)
-
-
-def _plausible(short_form: str, long_form: str) -> bool:
-    words = re.findall(r"[\w'’-]+", long_form)
-    return (
-        len(long_form) > len(short_form) + 1
-        and bool(words)
-        and len(words) <= min(len(short_form) + 5, 2 * len(short_form))
-        and short_form.casefold() not in {word.casefold() for word in words}
-        and long_form.count("(") == long_form.count(")")
-        and (words[0].casefold() not in _NO_BEGINNING or _spells(short_form, words))
-        and long_form.count("[") == long_form.count("]")
-        and not _OTHERS.search(long_form)
-        and not re.search(r"[=<>%±]|\d\s*[±–-]\s*\d{2}", long_form)
-    )
-
-
-def _spells(short_form: str, words: list[str]) -> bool:
-    """Whether a short form of three letters or more has one for each word: "in vitro fertilization (IVF)"."""
-    if words[0].casefold() in ("and", "or"):
-        return False
-    return len(short_form) > 2 and short_form.casefold() == "".join(word[0] for word in words).casefold()
-
-
-def _singulars(surface: str) -> tuple[str, ...]:
-    """The possible singulars of a short form as written: for "RAs" or "RA's", first RA, then as written."""
-    if len(surface) > 2 and (plural := re.search(r"(?<=[A-Z])['’]?s$", surface)):
-        return surface[: plural.start()], surface
-    return (surface,)
 
 
 def _singular(long_form: str) -> str:

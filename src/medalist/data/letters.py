@@ -1,31 +1,62 @@
 """How well the letters of a short form fit the words before it: where its long form begins.
 
-A long form is preferred in which each letter of the short form begins a word and only small words are skipped.
-Otherwise the ways in which the letters can be found in order are compared: letters that begin words count for them,
-words that are passed over against them, and the best way must be worth `ENOUGH`.
+A long form is preferred in which each letter of the short form begins a word, or a part of a word such as the "venous"
+of "intravenous", and only small words are skipped. Otherwise the ways in which the letters can be found in order are
+compared: letters that begin words or parts count for them, words that are passed over against them, and the best way
+must be worth `ENOUGH`.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 from .spelling import lower
 
 SMALL = frozenset("a an and at by de for from in la of on or the to with".split())
 """Words that a short form may pass over."""
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+(?:['’]s(?![^\W_]))?")
+_UNIT = re.compile(r"\d+|[^\W\d_]")
 _OPENING = "([{\"'“‘"
 
-_FIGURES = {"1": ("one", "first"), "2": ("two", "second"), "3": ("three", "third"), "4": ("four", "fourth")}
+_FIGURES = {
+    "1": ("one", "first"),
+    "2": ("two", "second"),
+    "3": ("three", "third"),
+    "4": ("four", "fourth"),
+}
 """How a figure may be spelt: "two-dimensional (2D)"."""
+_ROMAN = {"1": "i", "2": "ii", "3": "iii", "4": "iv", "5": "v", "6": "vi", "7": "vii", "8": "viii", "9": "ix"}
+"""A word on its own that may stand for a figure: "factor VII (F7)"."""
+_COMBINING = re.compile(
+    r"(?:adeno|alveolo|amino|angio|anti|apo|arterio|arthro|auto|azido|bio|bi|blephar?o|broncho|carboxy|cardio|cephalo|"
+    r"cerebro|chemo|cholangio|cholecysto|chole|chondro|chrono|colono|co|cortico|costo|counter|cranio|cryo|cyclo|cysto|"
+    r"cyto|dacryo|deoxy|dermato|desoxy|dihydro|di|duodeno|dys|echo|electro|encephalo|endo|enol|entero|epi|erythro|"
+    r"esophago|extra|ferro|fibro|fluoro|galacto|gastro|genito|gluco|glyco|haemato|haemo|hemato|hemo|hepato|hetero|hexa|"
+    r"histo|homo|hydro|hydroxy|hyper|hypo|hystero|immuno|infra|inter|intra|iso|keto|kerato|kilo|labio|laparo|laryngo|"
+    r"leuco|leuko|lipo|lymphangio|lymphadeno|lympho|macro|mega|melano|meningo|mercapto|meta|methoxy|micro|milli|mono|"
+    r"morpho|muco|multi|musculo|myco|myelo|myo|nano|naso|nephro|neuro|nitro|non|normo|nucleo|oculo|oesophago|oligo|"
+    r"onco|ophthalmo|oro|ortho|osteo|oto|over|oxy|pancreato|pan|papillo|para|patho|penta|peri|phospho|photo|physio|"
+    r"pleuro|pneumo|poly|post|pre|procto|pro|pseudo|psycho|pulmono|pyelo|pyro|radio|recto|retino|retro|rhino|ribo|"
+    r"sclero|semi|sero|spiro|spleno|spondylo|staphylo|strepto|sub|sulfo|super|supra|sympatho|syn|tele|tetra|thermo|"
+    r"thio|thoraco|thrombo|thyro|tracheo|trans|tri|tropho|ultra|under|uretero|urethro|uro|utero|vaso|veno|ventriculo|"
+    r"vesico|video|viscero|xantho|xeno|"
+    r"[^\W\d_]{2,12}?yl(?!en|at))(?=[^\W\d_]{3})|\d+(?=[^\W\d_])|[^\W\d_]+(?=\d)"
+)
+"""What a word may be put together from; a name of a group, "phosphatidyl", and a number count too."""
 
-BEGINS, WITHIN, LATER = 1.8, 0.9, -0.3
-"""What a letter is worth that begins a word, stands in the word of the letter before it, or inside a later word."""
-SKIPPED, BEHIND = 0.7, 1.3
-"""What it costs to pass over a word, and over one at the end. Set, as `ENOUGH`, on halves of two marked corpora."""
-ENOUGH = 0.67
-"""Least worth of a letter on average."""
+BEGINS, PART, WITHIN, INNER, LATER = 1.8, 1.4, 0.9, 0.7, -0.3
+"""What a letter is worth that begins a word; begins a part of, or stands in, the word of the letter before it; begins a
+part of, or stands in, a later word."""
+SKIPPED, BEHIND, COMMA, ALONE = 0.7, 1.3, 0.7, 1.0
+"""What it costs to pass over a word, over one at the end, over a comma, and to begin with a letter on its own. Set, as
+`ENOUGH`, on halves of two marked corpora."""
+ENOUGH, SURE = 0.67, 1.3
+"""Least worth of a letter on average; the same where a short form may be one of several examples."""
 
 
 def fits(short_form: str, long_form: str) -> bool:
@@ -44,41 +75,70 @@ def letters_of(short_form: str) -> str:
     return "".join(letter for letter in lower(short_form) if letter.isalnum())
 
 
-def long_form_start(short_form: str, before: str, *, initials: bool) -> int | None:
+def long_form_start(short_form: str, before: str, *, initials: bool, enough: float = ENOUGH) -> int | None:
     """The position in `before` where the long form at its end begins; None if the letters do not fit.
 
     Args:
         short_form: as written.
         before: the words before it.
-        initials: take nothing but letters that each begin a word.
+        initials: take nothing but letters that each begin a word or a part of one.
+        enough: least worth of a letter on average, otherwise.
     """
-    letters, lowered = letters_of(short_form), lower(before)
-    start = _initials_start(letters, lowered)
-    if start is None and not initials:
-        start = _best_start(letters, lowered)
-    if start is None and not initials and not letters.isalpha() and " " not in short_form:
-        # N2O, IL-6: figures need not be spelt out.
-        bare = "".join(letter for letter in letters if not letter.isdigit())
-        if len(bare) > 1:
-            start = _initials_start(bare, lowered)
-            if start is None and len(bare) > 2:
-                start = _best_start(bare, lowered, figures=len(letters) - len(bare))
-            if start is not None:
-                start = _with_figures(letters, lowered, start)
-    if start is None:
+    short, lowered = plain(short_form), plain(before)
+    units = _UNIT.findall(re.sub(r"\(?oh\)?", "h", short) if "hydroxy" in lowered else short)
+    words = [m.span() for m in WORD.finditer(lowered)]
+    if not units or not words:
         return None
-    # All of what is written together belongs to the long form, "1,3-beta-glucan", but of alternatives only those that
-    # begin alike: "calcium/calmodulin-dependent (CaMK)", "pain/hypertension (HTN)".
+    for kept in _with_numbers_left_out(short_form, units, lowered):
+        start = _initials_start(kept, lowered, words)
+        if start is None and not initials and (kept is units or len(kept) > 2):
+            left_out = sum(map(len, units)) - sum(map(len, kept))
+            start = _best_start(short_form, kept, lowered, words, enough=enough, figures=left_out)
+        if start is not None:
+            figures = "".join(unit for unit in units if unit.isdigit())
+            return whole(units[0], lowered, start if kept is units else _with_figures(figures, lowered, start))
+    return None
+
+
+def _with_numbers_left_out(short_form: str, units: list[str], before: str) -> Iterator[list[str]]:
+    """A short form whole, without the numbers that no long form gives, and without all of them: N2O, IL-6.
+
+    A number at the beginning is always given: 5-FU.
+    """
+    yield units
+    if " " in short_form or all(map(str.isalpha, units)):
+        return
+    given = [unit for unit in units if unit.isalpha() or unit in before]
+    bare = [unit for unit in units if unit.isalpha()]
+    for kept in (given, bare):
+        left_out = sum(map(len, units)) - sum(map(len, kept))
+        if kept[:1] == units[:1] and len(kept) > 1 and 0 < left_out <= len(bare):
+            yield kept
+
+
+def whole(letter: str, before: str, start: int) -> int:
+    """Where what is written together with the first letter begins.
+
+    All of it belongs to the long form, "1,3-beta-glucan", but of alternatives only those that begin alike:
+    "calcium/calmodulin-dependent (CaMK)", "pain/hypertension (HTN)".
+    """
     first = start
-    while start and not lowered[start - 1].isspace() and not _opens(lowered, start - 1):
+    while start and not before[start - 1].isspace() and not _opens(before, start - 1):
         start -= 1
-    slash = lowered.rfind("/", start, first)
-    return start if slash < 0 or lowered[start] == letters[0] else slash + 1
+    slash = before.rfind("/", start, first)
+    return start if slash < 0 or before[start] == letter else slash + 1
 
 
-def _with_figures(letters: str, before: str, start: int) -> int:
+_GREEK = str.maketrans("αβγδεζηθικλμµνξοπρςστυφχψω", "abgdezhtiklmmnxoprsstupcpo")
+
+
+def plain(text: str) -> str:
+    """In lower case, Greek letters as the letters that their names begin with; as long as the text."""
+    return lower(text).translate(_GREEK)
+
+
+def _with_figures(figures: str, before: str, start: int) -> int:
     """With the word before it, if that gives the figures: "70-kd heat shock protein (HSP70)"."""
-    figures = "".join(letter for letter in letters if letter.isdigit())
     word = re.search(r"(?<!\S)(\d+)-?[^\W\d]+\s+$", before[:start])
     return word.start() if word and word[1] == figures else start
 
@@ -89,69 +149,148 @@ def _opens(text: str, at: int) -> bool:
         return False
     together = re.match(r"\S*", text[at:])
     assert together is not None
-    return ")" not in together[0] if text[at] == "(" else "]" not in together[0] if text[at] == "[" else True
+    closing = {"(": ")", "[": "]"}.get(text[at])
+    return closing is None or closing not in together[0].rstrip(",;:.")[:-1]
 
 
-def _initials_start(letters: str, before: str) -> int | None:
-    """The position where the words with these initials begin; only small words may be skipped."""
-    number, first = len(letters) - 1, None
-    for start, end in reversed([m.span() for m in _WORD.finditer(before)]):
-        if number < 0:
+@lru_cache(maxsize=20_000)
+def _parts(word: str) -> tuple[int, ...]:
+    """Where parts of a word begin, after the first: "gastrointestinal" -> 6."""
+    at, parts = 0, []
+    while match := _COMBINING.match(word, at):
+        at = match.end()
+        parts.append(at)
+    return tuple(parts)
+
+
+def _says(unit: str, text: str, start: int, end: int) -> bool:
+    """Whether a word, or the part of one that begins at `start`, begins with a letter or gives a number."""
+    if not unit.isdigit():
+        return text[start] == unit
+    if text.startswith(unit, start):
+        return not text[start + len(unit) : start + len(unit) + 1].isdigit()
+    return text[start:end] == _ROMAN.get(unit) or text.startswith(_FIGURES.get(unit, " "), start)
+
+
+def _initials_start(units: list[str], before: str, words: list[tuple[int, int]]) -> int | None:
+    """The position where words begin that these letters begin, or parts of them; only small words may be skipped.
+
+    Each word gives its initial; the way with the most words is taken, then the shortest.
+    """
+    ways = {len(units): 0}  # letters still to be explained -> most words, small ones apart, that explain the others
+    best: tuple[int, int] | None = None
+    for start, end in reversed(words):
+        small = before[start:end] in SMALL
+        going: dict[int, int] = {}
+        for left, number in ways.items():
+            if small and left < len(units):
+                going[left] = max(number, going.get(left, 0))
+            for count in _by_initials(units, left, before, start, end):
+                going[left - count] = max(number + (not small), going.get(left - count, 0))
+        if 0 in going:
+            most = going.pop(0)
+            if best is None or most > best[0]:
+                best = most, start
+        if not going:
             break
-        if before[start] == letters[number]:
-            number, first = number - 1, start
-        elif before[start:end] not in SMALL or first is None:
-            return None
-    return first if number < 0 else None
+        ways = going
+    return None if best is None else best[1]
+
+
+def _by_initials(units: list[str], left: int, before: str, start: int, end: int) -> list[int]:
+    """How many of the last units a word may explain by its initial and those of its parts."""
+    counts = []
+    if _says(units[left - 1], before, start, end):
+        counts.append(1)
+    parts = [start + part for part in _parts(before[start:end])]
+    for count in range(2, min(len(parts) + 1, left) + 1):
+        first, *others = units[left - count : left]
+        rest = iter(parts)
+        if _says(first, before, start, end) and all(
+            any(_says(unit, before, part, end) for part in rest) for unit in others
+        ):
+            counts.append(count)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A character of the text that could be a letter of the short form."""
+    """A place in the text that could be a letter or number of the short form."""
 
     at: int
     word: int
     begins: bool
+    part: bool
+    """Whether it begins a part of a word."""
 
 
-def _best_start(letters: str, before: str, *, figures: int = 0) -> int | None:
+def _best_start(
+    short_form: str, units: list[str], before: str, words: list[tuple[int, int]], *, enough: float, figures: int = 0
+) -> int | None:
     """The position where the letters are best explained to the end of the text; None if that is not good enough.
 
     Figures that nothing explains make it harder.
     """
-    words = [m.span() for m in _WORD.finditer(before)]
-    if not words or not letters:
-        return None
-    wanted = set(letters)
-    places: dict[str, list[_Place]] = {letter: [] for letter in wanted}
+    wanted = set(units)
+    places: dict[str, list[_Place]] = {unit: [] for unit in wanted}
     for number, (start, end) in enumerate(words):
+        parts = {start + part for part in _parts(before[start:end])}
         for at in range(start, end):
-            if before[at] in wanted:
-                places[before[at]].append(_Place(at, number, at == start))
-        for figure in wanted & _FIGURES.keys():
-            if before.startswith(_FIGURES[figure], start):
-                places[figure].append(_Place(start, number, begins=True))
+            if before[at] in wanted and not before[at].isdigit():
+                places[before[at]].append(_Place(at, number, at == start, at in parts))
+        for unit in wanted:
+            if unit.isdigit():
+                for at in (start, *sorted(parts)):
+                    if _says(unit, before, at, end):
+                        places[unit].append(_Place(at, number, at == start, at != start))
     last = len(words) - 1
-    worth = [(place, -BEHIND * (last - place.word)) for place in places[letters[-1]]]
-    for letter in reversed(letters[:-1]):
-        better = []
-        for place in places[letter]:
-            most = max((rest + _step(place, later) for later, rest in worth if later.at > place.at), default=None)
-            if most is not None:
-                better.append((place, most))
-        worth = better
-    # A letter on its own is rarely how a long form begins: "cytochrome c oxidase (COX)", but "5-fluorouracil (5-FU)".
+    costs = [SKIPPED * (end - start > 1 and not before[start:end].isdigit()) for start, end in words]
+    for number in range(last):
+        costs[number] += COMMA * (", " in before[words[number][1] : words[number + 1][0]])
+    passed = list(accumulate(costs, initial=0.0))
+    worth = [(place, -BEHIND * (last - place.word)) for place in places[units[-1]]]
+    for unit in reversed(units[:-1]):
+        worth = _with_letter_before(places[unit], worth, passed)
+    # A letter on its own is rarely how a long form begins, "cytochrome c oxidase (COX)", but "T cell leukemia (T-ALL)".
+    apart = len(short_form) > 1 and not short_form[1].isalnum()
     starts = [
-        (rest, place.at) for place, rest in worth if place.begins and not before[place.at + 1 : place.at + 2].isspace()
+        (rest - (ALONE if not apart and before[place.at + 1 : place.at + 2].isspace() else 0), place.at)
+        for place, rest in worth
+        if place.begins and _balanced(before[whole(units[0], before, place.at) :])
     ]
     if not starts:
         return None
     best, at = max(starts)
-    return at if best + BEGINS >= ENOUGH * (len(letters) + figures) else None
+    return at if best + BEGINS >= enough * (len(units) + figures) else None
 
 
-def _step(place: _Place, later: _Place) -> float:
-    """What the later letter is worth behind this one."""
-    if later.word == place.word:
-        return WITHIN
-    return (BEGINS if later.begins else LATER) - SKIPPED * (later.word - place.word - 1)
+def _balanced(text: str) -> bool:
+    return text.count("(") == text.count(")")
+
+
+def _with_letter_before(
+    places: list[_Place], worth: list[tuple[_Place, float]], passed: list[float]
+) -> list[tuple[_Place, float]]:
+    """What the rest of the letters is at most worth behind each place of the letter before, in the order of the text.
+
+    Args:
+        places: of the letter before, in the order of the text.
+        worth: what the rest is worth from each place of the first of its letters, in the order of the text.
+        passed: what it costs to pass over the first words of the text.
+    """
+    left, better = list(worth), []
+    # Best of the rest so far: from within `word`; from `word`, seen from words before it; from the words behind `word`.
+    word, in_word, of_word, behind = -1, -math.inf, -math.inf, -math.inf
+    for place in reversed(places):
+        while left and left[-1][0].at > place.at:
+            later, rest = left.pop()
+            if later.word != word:
+                word, in_word, of_word, behind = later.word, -math.inf, -math.inf, max(behind, of_word)
+            in_word = max(in_word, rest + (PART if later.part else WITHIN))
+            gain = BEGINS if later.begins else INNER if later.part else LATER
+            of_word = max(of_word, rest + gain - passed[later.word])
+        apart = behind if place.word == word else max(behind, of_word)
+        most = max(in_word if place.word == word else -math.inf, apart + passed[place.word + 1])
+        if most > -math.inf:
+            better.append((place, most))
+    return better[::-1]

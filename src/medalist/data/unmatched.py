@@ -6,9 +6,9 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 
-from .definitions import LONGEST_SHORT_FORM
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Passage
+from .short_forms import LONGEST_SHORT_FORM
 from .spelling import equivalence_key, folded
 
 LONGEST = 80
