@@ -1,3 +1,5 @@
+"""Covers `note_formats` too."""
+
 from __future__ import annotations
 
 import csv
@@ -11,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medalist.expansion import notes as module
-from medalist.expansion.notes import NoteFile, holds_many, piped, read_text
+from medalist.expansion import note_formats as module
+from medalist.expansion.note_formats import holds_many, piped, read_text
+from medalist.expansion.notes import NoteFile
 
 NOTES = [("a", 'Pt "on" RA,\nnow; 37 °C'), ("b", ""), ("c", "x" * 200_000)]
 QUOTED = [(name, '"' + text.replace('"', '""') + '"') for name, text in NOTES]

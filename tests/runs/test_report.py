@@ -1,6 +1,6 @@
 """The report: self-contained, complete, honest, and safe with any text.
 
-Covers `figures` and `tools.pages` too.
+Covers `figures`, `summary` and `tools.pages` too.
 """
 
 import errno
@@ -23,8 +23,9 @@ from medalist.runs.card import card_text
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
 from medalist.runs.held_out import HeldOut
-from medalist.runs.report import _example, plain_summary, write_report
+from medalist.runs.report import _example, write_report
 from medalist.runs.run import open_run
+from medalist.runs.summary import plain_summary
 
 
 @pytest.fixture(scope="module")

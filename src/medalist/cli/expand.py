@@ -116,7 +116,8 @@ def expand(
         cat notes.jsonl | medalist expand - --input-format jsonl | jq .expansions
     """
     from ..expansion.expander import Expander
-    from ..expansion.notes import NoteFile, holds_many, piped
+    from ..expansion.note_formats import holds_many, piped
+    from ..expansion.notes import NoteFile
     from ..tools.progress import say
     from .expand_tables import expansions_table
 
@@ -189,7 +190,7 @@ def _first_given(options: dict[str, bool]) -> str | None:
 
 def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
     """Tell RUN from TEXT: a single argument that is not a run is the text or its file."""
-    from ..expansion.notes import names_file
+    from ..expansion.note_formats import names_file
     from ..expansion.where import is_hub_id
 
     if "" in (run, text):  # such as a variable that is not set; as a path it would be the current folder
@@ -231,7 +232,7 @@ def _standard_input() -> IO[bytes]:
 
 def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
     """The text of a file, of standard input, or as it was given, decoded."""
-    from ..expansion.notes import read_text
+    from ..expansion.note_formats import read_text
     from ..tools.decoding import decoded
     from ..tools.progress import say
 

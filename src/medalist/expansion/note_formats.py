@@ -1,0 +1,79 @@
+"""Which files can hold notes, by their names and content, and how a text or a pipe is read whole.
+
+What is no plain text is refused here, with what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Literal, get_args
+
+from ..data.rows import JSON_LINES
+from ..tools.decoding import decoded, marked_encoding
+from ..tools.failures import megabytes
+from ..tools.files import MOST_BYTES
+
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *JSON_LINES, ".parquet")
+_DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".zip")
+TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+"""How notes stand in a table, for one whose name does not say it."""
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+
+
+def piped(file: IO[bytes], table_format: TableFormat) -> bytes:
+    """The content of a table of notes that comes through a pipe, read to its end and kept in memory only.
+
+    Raises:
+        ValueError: it is Parquet, which is not read in order, or larger than `tools.files.MOST_BYTES`.
+    """
+    if table_format == "parquet":
+        raise ValueError("Parquet cannot be read from standard input or another pipe: name the file instead")
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"Standard input holds more than {megabytes(MOST_BYTES)}: name a file instead")
+    return content
+
+
+def format_of(path: Path) -> TableFormat:
+    """The format of a table by its name.
+
+    Raises:
+        ValueError: the name says none.
+    """
+    formats: tuple[TableFormat, ...] = get_args(TableFormat)
+    name = path.name.lower().replace(".ndjson", ".jsonl")
+    for known in formats:
+        if name.endswith(tuple(ending for ending in TABLES if known in ending)):
+            return known
+    raise ValueError(f"{path} has an unknown format. Known: {', '.join(TABLES)}, and a folder of .txt")
+
+
+def names_file(argument: str) -> bool:
+    """Whether an argument is meant as a file's name, going by its ending; a text may end so too, but has spaces."""
+    endings = (".txt", ".gguf", *TABLES, *_DOCUMENTS)
+    return argument.lower().endswith(endings) and not any(map(str.isspace, argument))
+
+
+def holds_many(path: Path) -> bool:
+    """Whether a path is a table or folder of notes, not a single text."""
+    return path.is_dir() or path.name.lower().endswith(TABLES)
+
+
+def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
+    """The text of a file and the encoding used, as `tools.decoding.decoded` finds it.
+
+    Raises:
+        ValueError: it is not plain text.
+    """
+    raw = path.read_bytes()
+    if raw.startswith(_COMPRESSED):
+        raise ValueError(f"{path} is compressed: unpack it first")
+    if b"MSH|^" in raw[:9] or b'"resourceType"' in raw[:200]:
+        raise ValueError(f"{path} is an HL7 message or a FHIR resource, not a note: save the text in it as .txt")
+    document = path.suffix.lower() in _DOCUMENTS or raw.startswith((b"%PDF-", b"{\\rtf"))
+    if document or (b"\0" in raw and not (encoding or marked_encoding(raw))):
+        raise ValueError(
+            f"{path} is not plain text: convert it first, for example to .txt with pandoc or pdftotext; or, if it is "
+            "UTF-16, say so with --encoding utf-16-le"
+        )
+    return decoded(raw, str(path), encoding)
