@@ -38,7 +38,7 @@ from medalist.models.load import LoadedModel, load_base
 from medalist.models.products import slow_down
 from medalist.recipe import Recipe, load_recipe
 from medalist.runs.prepare import prepare
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = 26.3
@@ -213,7 +213,10 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     run.mkdir()
     began = time.perf_counter()
     counts = tune(
-        base, recipe, train=train, validation=prepared.passages("validation"), inventory=prepared.inventory, run=run
+        base,
+        recipe,
+        TuningData(train=train, validation=prepared.passages("validation"), inventory=prepared.inventory),
+        run,
     )
     budget = time.perf_counter() - began
     base.model = base.model.merge_and_unload()

@@ -42,7 +42,7 @@ from medalist.planning.shapes import KNOWN, ModelShape
 from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
 from medalist.runs.prepare import prepare
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 
 GB = 1e9
 SHAPES = {
@@ -217,7 +217,7 @@ def measure(place: Path, overrides: list[str]) -> None:
     run.mkdir(parents=True)
     counts: dict[str, Any] = {}
     with watched("step", lambda: f"loss {loss(run):.3f}"):
-        counts = tune(base, recipe, train=[passage], validation=[], inventory=prepared.inventory, run=run)
+        counts = tune(base, recipe, TuningData(train=[passage], validation=[], inventory=prepared.inventory), run)
     assert counts["steps"] == 1
     expander = Expander(base, prepared.inventory, recipe.prompt)
     found: list[Any] = []

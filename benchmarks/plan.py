@@ -36,7 +36,7 @@ from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import Recipe, parse_recipe
 from medalist.runs.prepare import prepare
 from medalist.training.trainer import TreeTrainer
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 
 GB = 1e9
 SHAPES = {
@@ -149,7 +149,7 @@ def measure(case: str, place: Path, steps: int) -> Measured:
     TreeTrainer.evaluate = clocked(TreeTrainer.evaluate, "scoring", spent)  # type: ignore[method-assign]
     folder = place / "runs" / case
     folder.mkdir(parents=True)
-    tune(base, recipe, train=train, validation=validation, inventory=prepared.inventory, run=folder)
+    tune(base, recipe, TuningData(train=train, validation=validation, inventory=prepared.inventory), folder)
     peak = status("VmHWM") - baseline
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     validations = sum("eval_nll" in line for line in lines)

@@ -38,7 +38,7 @@ from medalist.evaluation.shares import Share
 from medalist.models.adapters import add_adapter
 from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import Recipe, parse_recipe
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 from medalist.trees.prompt import Encoder, mention_question
 from medalist.trees.scoring import score_tree
 from medalist.trees.tree import build_tree
@@ -151,7 +151,7 @@ def recipe_for(weight: float, epochs: int) -> Recipe:
 def tune_listwise(found: Material, recipe: Recipe, folder: Path) -> LoadedModel:
     """The base tuned by Medalist."""
     base = load_base(BASE)
-    tune(base, recipe, train=found.training, validation=[], inventory=found.inventory, run=folder)
+    tune(base, recipe, TuningData(train=found.training, validation=[], inventory=found.inventory), folder)
     return base
 
 

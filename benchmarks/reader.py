@@ -32,7 +32,7 @@ from medalist.models.load import LoadedModel, load_base
 from medalist.recipe import Recipe, parse_recipe
 from medalist.runs.reader_run import TRAINED
 from medalist.training.batches import Lesson
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 from medalist.trees.prompt import Encoder
 from medalist.trees.scoring import score_layouts
 
@@ -172,11 +172,8 @@ def _tune(
     return tune(
         base,
         recipe.model_copy(update={"training": settings}),
-        train=lessons[0].texts,
-        validation=validation,
-        inventory=lessons[0].inventory,
-        beside=lessons[1:],
-        run=run,
+        TuningData(train=lessons[0].texts, validation=validation, inventory=lessons[0].inventory, beside=lessons[1:]),
+        run,
         start=options.start,
     )
 

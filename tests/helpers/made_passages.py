@@ -7,7 +7,7 @@ import json
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
 from medalist.recipe import Recipe, TrainingSettings
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 
 INVENTORY = Inventory.of(
     [
@@ -43,7 +43,7 @@ def settings(**changes):
 def run_tune(loaded, folder, *, validation=(), **changes):
     folder.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(name="t", output=str(folder.parent), training=settings(**changes))
-    return tune(loaded, recipe, train=PASSAGES, validation=validation, inventory=INVENTORY, run=folder)
+    return tune(loaded, recipe, TuningData(train=PASSAGES, validation=validation, inventory=INVENTORY), folder)
 
 
 def log_lines(folder, key):

@@ -82,10 +82,8 @@ def tuned(
         tuning.tune(
             load_base(model, dtype=dtype, place=place),
             recipe,
-            train=PASSAGES,
-            validation=PASSAGES[:validation],
-            inventory=INVENTORY,
-            run=folder,
+            tuning.TuningData(train=PASSAGES, validation=PASSAGES[:validation], inventory=INVENTORY),
+            folder,
             resume=resume,
             ranks=ranks,
         )

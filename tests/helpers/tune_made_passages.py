@@ -16,7 +16,7 @@ from faults import forked
 from made_passages import INVENTORY, PASSAGES, settings
 from medalist.models.load import load_base
 from medalist.recipe import Recipe
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 
 
 def tune_apart(
@@ -41,10 +41,8 @@ def tune_apart(
         tune(
             load_base(str(model)),
             Recipe(name="t", output=str(folder.parent), training=settings(epochs=3, dropout=0.1)),
-            train=PASSAGES,
-            validation=PASSAGES[:3],
-            inventory=INVENTORY,
-            run=folder,
+            TuningData(train=PASSAGES, validation=PASSAGES[:3], inventory=INVENTORY),
+            folder,
             resume=resume,
         )
         return 0

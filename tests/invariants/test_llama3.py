@@ -19,7 +19,7 @@ from medalist.evaluation.generation import end_tokens, generate_answers
 from medalist.models.base import BaseIdentity
 from medalist.models.load import LoadedModel
 from medalist.recipe import Recipe, TrainingSettings
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import check_tree_attention
 from medalist.trees.tree import sequences
@@ -132,7 +132,7 @@ def test_tuning_neither_pads_nor_resizes_and_names_the_hub_id(llama3, tmp_path):
     before = llama3.model.get_input_embeddings().weight.clone()
     recipe = Recipe(training=TrainingSettings(rank=2, passages_per_step=2, passages_per_pass=2, max_steps=1))
     shorter = replace(PASSAGE, mentions=PASSAGE.mentions[:1])
-    tune(llama3, recipe, train=[PASSAGE, shorter], validation=[], inventory=INVENTORY, run=tmp_path)
+    tune(llama3, recipe, TuningData(train=[PASSAGE, shorter], validation=[], inventory=INVENTORY), tmp_path)
     assert llama3.model.config.vocab_size == VOCABULARY == len(llama3.tokenizer)
     assert torch.equal(llama3.model.get_input_embeddings().weight, before)
     assert llama3.model.get_output_embeddings().weight.shape == before.shape

@@ -16,7 +16,7 @@ from medalist.recipe import Recipe, RecipeError, TrainingSettings, load_recipe, 
 from medalist.runs.prepare import data_folder, prepare
 from medalist.runs.prepared import open_prepared
 from medalist.training.batches import TreeDataset, collate
-from medalist.training.tune import tune
+from medalist.training.tune import TuningData, tune
 from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import score_tree, separate_score
@@ -135,7 +135,7 @@ def test_tuning_on_choices_learns_them(loaded, tmp_path):
     )
     recipe = Recipe(name="t", output=str(tmp_path), training=settings)
     (tmp_path / "t").mkdir()
-    counts = tune(loaded, recipe, train=QUIZZES, validation=QUIZZES, inventory=NO_SENSES, run=tmp_path / "t")
+    counts = tune(loaded, recipe, TuningData(train=QUIZZES, validation=QUIZZES, inventory=NO_SENSES), tmp_path / "t")
     assert (counts["mentions"], counts["dropped_mentions"], counts["cut_texts"]) == (12, 0, 0)
     log = [json.loads(line) for line in (tmp_path / "t/log.jsonl").read_text().splitlines()]
     accuracy = [line["eval_accuracy"] for line in log if "eval_accuracy" in line]

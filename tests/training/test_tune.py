@@ -389,10 +389,8 @@ def test_a_run_killed_after_its_last_checkpoint_trains_no_further_when_resumed(c
         counts = tuning.tune(
             load_base(str(model_folder)),
             recipe,
-            train=PASSAGES,
-            validation=PASSAGES[:3],
-            inventory=INVENTORY,
-            run=run,
+            tuning.TuningData(train=PASSAGES, validation=PASSAGES[:3], inventory=INVENTORY),
+            run,
             resume=resume,
         )
         return counts["steps"], (run / "adapter/adapter_model.safetensors").read_bytes()

@@ -121,7 +121,7 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
         ValueError: data or model are invalid; see `prepare`, `load_base`, `tune`.
     """
     from ..training.batches import Lesson
-    from ..training.tune import TrainingCounts, tune  # slow to import: transformers' Trainer
+    from ..training.tune import TrainingCounts, TuningData, tune  # slow to import: transformers' Trainer
 
     if parent is not None:
         recipe = parents.with_parent(recipe, parent.folder if isinstance(parent, Run) else parent)
@@ -146,14 +146,17 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
             write_recipe(run.folder, recipe, run.record | {"attention": base.attention, "training": counts})
 
         with _what_is_left(run.folder, new=new and ranks.first):
-            tune(
-                base,
-                recipe,
+            data = TuningData(
                 train=[*prepared.texts("train"), *prepared.replayed()],
                 validation=prepared.texts("validation"),
                 inventory=prepared.inventory,
                 beside=[Lesson(texts=texts, inventory=inventory) for texts, inventory in prepared.beside()],
-                run=run.folder,
+            )
+            tune(
+                base,
+                recipe,
+                data,
+                run.folder,
                 record=record,
                 resume=resume,
                 ranks=ranks,

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -47,16 +48,27 @@ class TrainingCounts(TypedDict):
     best_checkpoint: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuningData:
+    """What a model is tuned on: passages or quizzes."""
+
+    train: Sequence[Text]
+    """To learn from; mentions whose gold is not offered are left out."""
+    validation: Sequence[Text] = ()
+    """To choose the checkpoint on; if there are none, the last checkpoint is kept."""
+    inventory: Inventory
+    """Lists the candidates of mentions."""
+    beside: Sequence[Lesson] = ()
+    """More texts to learn from, with candidates of their own."""
+
+
 def tune(
     base: LoadedModel,
     recipe: Recipe,
-    *,
-    train: Sequence[Text],
-    validation: Sequence[Text],
-    inventory: Inventory,
+    data: TuningData,
     run: Path,
+    *,
     record: Callable[[TrainingCounts], None] = lambda _: None,
-    beside: Sequence[Lesson] = (),
     resume: bool = False,
     ranks: Ranks | None = None,
     start: Path | None = None,
@@ -68,10 +80,7 @@ def tune(
     Args:
         base: tuned in place; if it is to be sharded, it is best loaded with `place=False`.
         recipe: only its `training`, `prompt`, `evaluation`, `seed` and `name` matter here.
-        train: passages to learn from; mentions whose gold is not offered are left out.
-        validation: passages to choose the checkpoint on; if there are none, the last checkpoint is kept.
-        inventory: lists the candidates of mentions.
-        beside: more texts to learn from, with candidates of their own.
+        data: what to learn from and to choose the checkpoint on.
         run: folder of the run.
         record: called on rank 0 with the counts before the result is put in place, so that a result has its record.
         resume: resume from its last complete checkpoint, to the same bits as an uninterrupted run on as many processes.
@@ -94,11 +103,14 @@ def tune(
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
     _ask_for_room(model, run, settings.keep_checkpoints)
-    dataset = TreeDataset(train, encoder, inventory, settings, beside=beside, seed=recipe.seed, multiple=per_pass)
+    inventory = data.inventory
+    dataset = TreeDataset(
+        data.train, encoder, inventory, settings, beside=data.beside, seed=recipe.seed, multiple=per_pass
+    )
     dropped, cut = encoder.dropped, encoder.cut
     steps_per_epoch = math.ceil(len(dataset) / settings.passages_per_step)
     steps = settings.max_steps or math.ceil(steps_per_epoch * settings.epochs)
-    held_out = [with_gold(text, inventory) for text in validation]
+    held_out = [with_gold(text, inventory) for text in data.validation]
     layouts = [layout for text in held_out for layout in encoder.encode(text, inventory)]
     if settings.parallel == "fsdp" and ranks.size > 1:
         shard_model(base, model, recipe.model.attention)
@@ -130,7 +142,7 @@ def tune(
     counts: TrainingCounts = {
         "steps": trainer.state.global_step,
         "processes": ranks.size,
-        "passages": len(train),
+        "passages": len(data.train),
         "mentions": dataset.num_mentions,
         "dropped_mentions": dropped,
         "cut_texts": cut,
