@@ -19,37 +19,8 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
         plan: what to show.
         hours: also say how much training fits into this many hours.
     """
-    place, peak = plan.place, plan.peaks[0]
-    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
-    table = new_table(
-        f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights", "", "GB", "%"
-    )
-    parts = [(name, size) for name, size in peak.parts.items() if size >= 5e6]
-    slack = plan.total - plan.baseline - peak.total
-    for name, size in sorted(
-        [*parts, *([("allocator overhead", slack)] if slack >= 5e6 else []), ("before loading a model", plan.baseline)],
-        key=lambda p: -p[1],
-    ):
-        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
-    table.add_row(f"peak per {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold")
-    yield table
-    table = new_table("Work", "", "per optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
-    thousand = 1000 / plan.mentions
-    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
-    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
-    table.add_row(
-        "TFLOP forward",
-        *(f"{x / 1e12:,.2f}" for x in (plan.work.forward, plan.work.forward * thousand)),
-        f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}",
-    )
-    table.add_row(
-        "TFLOP backward", *(f"{x / 1e12:,.2f}" for x in (plan.work.backward, plan.work.backward * thousand)), ""
-    )
-    if plan.step_seconds is not None and plan.training_seconds is not None and plan.scoring_seconds is not None:
-        where = f"at {plan.tflops:g} TFLOP/s" if plan.tflops is not None else "on this device"
-        seconds = (plan.step_seconds, plan.training_seconds, plan.scoring_seconds)
-        table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
-    yield table
+    yield _memory(plan)
+    yield _work(plan)
     yield _whole_run(plan)
     yield from _on_cards(plan)
     if hours is not None:
@@ -57,25 +28,55 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
     if plan.untimed:
         yield Text(f"No times: {plan.untimed}.")
     yield f"Trees: {plan.trees}. The largest training pass has {plan.largest.nodes:,} tokens."
-    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "an absent device (set --memory)"
-    why = {
-        "fits": "",
-        "may not fit": ", within the plan's error of 20 %",
-        "does not fit": "",
-        "unknown": "",
-    }[plan.verdict]
-    yield Text(f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}.", style="bold")
+    yield Text(_verdict(plan), style="bold")
     if plan.advice:
-        table = new_table("What would save memory", "", "devices", "saves\nGB", "leaving\nGB", "", whole=True)
-        for one in plan.advice:
-            table.add_row(
-                " ".join(one.overrides),
-                f"{one.devices}",
-                f"{one.saved / 1e9:,.2f}",
-                f"{one.total / 1e9:,.2f}",
-                one.verdict,
-            )
-        yield table
+        yield _advice(plan)
+
+
+def _memory(plan: Plan) -> RenderableType:
+    """What takes how much memory at the peak, largest first."""
+    place, peak = plan.place, plan.peaks[0]
+    title = f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights"
+    table = new_table(title, "", "GB", "%")
+    parts = {**peak.parts, "allocator overhead": plan.total - plan.baseline - peak.total}
+    shown = {name: size for name, size in parts.items() if size >= 5e6} | {"before loading a model": plan.baseline}
+    for name, size in sorted(shown.items(), key=lambda part: -part[1]):
+        table.add_row(name, f"{size / 1e9:,.2f}", f"{100 * size / plan.total:.0f}")
+    many = f", {place.devices} devices ({place.parallel})" if place.devices > 1 else ""
+    table.add_row(f"peak per {place.device}{many}, in the {peak.phase}", f"{plan.total / 1e9:,.2f}", "", style="bold")
+    return table
+
+
+def _work(plan: Plan) -> RenderableType:
+    """Tokens, floating-point operations and, where a speed is known, seconds."""
+    table = new_table("Work", "", "per optimiser step", "1,000 mentions, training", "1,000 mentions, scoring")
+    thousand = 1000 / plan.mentions
+    table.add_row("mentions", f"{plan.mentions:,.1f}", "1,000", "1,000")
+    table.add_row("tokens (tree nodes)", f"{plan.tokens:,.0f}", f"{plan.tokens * thousand:,.0f}", "")
+    scoring = f"{1000 * plan.scoring / plan.scored / 1e12:,.2f}"
+    for name, work, last in (("forward", plan.work.forward, scoring), ("backward", plan.work.backward, "")):
+        table.add_row(f"TFLOP {name}", f"{work / 1e12:,.2f}", f"{work * thousand / 1e12:,.2f}", last)
+    if plan.step_seconds is not None and plan.training_seconds is not None and plan.scoring_seconds is not None:
+        where = f"at {plan.tflops:g} TFLOP/s" if plan.tflops is not None else "on this device"
+        seconds = (plan.step_seconds, plan.training_seconds, plan.scoring_seconds)
+        table.add_row(f"seconds {where}", *(f"{x:,.1f}" for x in seconds))
+    return table
+
+
+def _verdict(plan: Plan) -> str:
+    """Whether the run fits the memory that there is."""
+    have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "an absent device (set --memory)"
+    why = ", within the plan's error of 20 %" if plan.verdict == "may not fit" else ""
+    return f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}."
+
+
+def _advice(plan: Plan) -> RenderableType:
+    """What would save memory, and how much."""
+    table = new_table("What would save memory", "", "devices", "saves\nGB", "leaving\nGB", "", whole=True)
+    for one in plan.advice:
+        saved, leaving = f"{one.saved / 1e9:,.2f}", f"{one.total / 1e9:,.2f}"
+        table.add_row(" ".join(one.overrides), f"{one.devices}", saved, leaving, one.verdict)
+    return table
 
 
 def _what_fits(plan: Plan, hours: float) -> str:

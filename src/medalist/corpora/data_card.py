@@ -78,16 +78,6 @@ def medal_card(account: MedalAccount, path: Path) -> None:
     """Write the card of a corpus made from MeDAL's tables, from its account."""
     passages, mentions = sum(account["passages"].values()), sum(account["mentions"].values())
     leaks, spread = account["leaks_in_sample"], account["mentions_per_passage"]
-    kept = account["settings"]["as_published"]
-    notes = {
-        "junk": "A single word, common in these texts, whose letters do not fit the short form. "
-        + ("Kept, as published." if kept else "Mentions dropped; passages kept if they have other mentions."),
-        "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen and now form one sense.",
-        "spaces": "The label had leading, trailing or repeated spaces, shown as ␣.",
-        "case": "The inventory lists the label in a different case, which is used now.",
-        "spelling": "The inventory lists a variant of the label, which is used now.",
-        "not listed": "The inventory does not list the label under this short form; the mention has no gold candidate.",
-    }
     more = sum(n for number, n in spread.items() if int(number) > 9)
     write_data_card(
         path,
@@ -126,16 +116,7 @@ def medal_card(account: MedalAccount, path: Path) -> None:
                 columns=("reason", "rows"),
                 rows=list(account["rows_quarantined"].items()),
             ),
-            *(
-                Section(
-                    title=f"{title}: {account['mended'][name]['mentions']:,} mentions of "
-                    f"{account['mended'][name]['labels']:,} labels",
-                    note=notes[name],
-                    columns=("short form", "label", *(() if name == "junk" else ("new spelling",)), "mentions"),
-                    rows=[_mended_row(name, *example) for example in account["mended"][name]["examples"][:12]],
-                )
-                for name, title in MENDED.items()
-            ),
+            *_mended_sections(account),
             Section(
                 title="ADAM's scores of the senses",
                 note="How likely it is that the long form is a phrase of its own (Zhou et al. 2006). Junk, as above, "
@@ -146,6 +127,32 @@ def medal_card(account: MedalAccount, path: Path) -> None:
             Section(title="Most frequent short forms", bars=account["short_forms"][:20]),
         ],
     )
+
+
+def _mended_sections(account: MedalAccount) -> list[Section]:
+    """A section for each kind of mending, with its most frequent examples."""
+    kept = account["settings"]["as_published"]
+    notes = {
+        "junk": "A single word, common in these texts, whose letters do not fit the short form. "
+        + ("Kept, as published." if kept else "Mentions dropped; passages kept if they have other mentions."),
+        "variant": "Both spellings are listed; they differ in UK/US spelling, plural or hyphen and now form one sense.",
+        "spaces": "The label had leading, trailing or repeated spaces, shown as ␣.",
+        "case": "The inventory lists the label in a different case, which is used now.",
+        "spelling": "The inventory lists a variant of the label, which is used now.",
+        "not listed": "The inventory does not list the label under this short form; the mention has no gold candidate.",
+    }
+    sections = []
+    for name, title in MENDED.items():
+        mended = account["mended"][name]
+        sections.append(
+            Section(
+                title=f"{title}: {mended['mentions']:,} mentions of {mended['labels']:,} labels",
+                note=notes[name],
+                columns=("short form", "label", *(() if name == "junk" else ("new spelling",)), "mentions"),
+                rows=[_mended_row(name, *example) for example in mended["examples"][:12]],
+            )
+        )
+    return sections
 
 
 def _mended_row(name: str, short_form: str, label: str, spelt: str, count: int) -> tuple[str | int, ...]:
@@ -216,11 +223,6 @@ def text_card(account: TextAccount, path: Path) -> None:
     """Write the card of a corpus made from plain texts, from its account."""
     inventory, ambiguous = account["inventory"], account["ambiguous_senses"]
     taught = {int(times): count for times, count in account["taught_at_least"].items()}
-    steps = sorted(taught)
-    doses = [("never", ambiguous - taught[steps[0]])]
-    for low, high in pairwise(steps):
-        doses.append((f"{low} to {high - 1} times" if high - 1 > low else f"{low} times", taught[low] - taught[high]))
-    doses.append((f"{steps[-1]} times or more", taught[steps[-1]]))
     rare = sorted((row for row in account["coverage"] if row[2] > 0), key=lambda row: (row[2], row[:2]))
     write_data_card(
         path,
@@ -244,7 +246,7 @@ def text_card(account: TextAccount, path: Path) -> None:
             Section(
                 title="How often each sense is taught",
                 note="Senses of short forms that have more than one, by their marks in the training split.",
-                bars=doses,
+                bars=_doses(taught, ambiguous),
             ),
             Section(
                 title="Splits",
@@ -285,3 +287,12 @@ def text_card(account: TextAccount, path: Path) -> None:
             ),
         ],
     )
+
+
+def _doses(taught: dict[int, int], senses: int) -> list[tuple[str, int]]:
+    """Bars of how many of the senses are taught how often, from how many are taught at least so often."""
+    steps = sorted(taught)
+    bars = [("never", senses - taught[steps[0]])]
+    for low, high in pairwise(steps):
+        bars.append((f"{low} to {high - 1} times" if high - 1 > low else f"{low} times", taught[low] - taught[high]))
+    return [*bars, (f"{steps[-1]} times or more", taught[steps[-1]])]
