@@ -14,6 +14,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY release/long_description.py release/
 COPY locks locks
 COPY src src
 

@@ -37,6 +37,8 @@ def check() -> None:
     (wheel,), (sdist,) = (list((ROOT / "dist").glob(pattern)) for pattern in ("*.whl", "*.tar.gz"))
     version = metadata("medalist")["Version"]
     assert version == PROJECT["version"], version
+    broken = re.findall(r"\]\((?!\w+:|#)[^)]*\)", metadata("medalist").get_payload())
+    assert not broken, f"links of the long description that lead nowhere on PyPI: {broken[:9]}"
 
     ours = {str(p.relative_to(ROOT / "src")) for p in (ROOT / "src").rglob("*") if p.is_file()}
     ours = {name for name in ours if not NOT_SHIPPED.search(name)}
@@ -47,6 +49,7 @@ def check() -> None:
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "pyproject.toml"}
+    wanted.add("release/long_description.py")
     assert packed >= wanted | {f"src/{name}" for name in ours}, f"not in the sdist: {sorted(wanted - packed)}"
 
     medalist = str(Path(sys.executable).with_name("medalist"))

@@ -17,9 +17,17 @@ from medalist.cli.app import main
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-SPEC = importlib.util.spec_from_file_location("release_notes", ROOT / "release/notes.py")
-release_notes = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(release_notes)
+
+
+def script(name):
+    """A script of release/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"release/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+release_notes = script("notes")
 
 CONDA = {
     "torch": "pytorch",
@@ -56,6 +64,25 @@ def test_the_release_notes_are_the_changelog_s_section():
     with pytest.raises(ValueError, match=r"no version 0\.3\.0\. It has 0\.2\.0, 0\.1\.0\."):
         release_notes.notes("0.3.0", changelog)
     assert release_notes.notes(medalist.__version__, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        (None, "See notes, *the page* and [PyPI](https://pypi.org)."),
+        (
+            "https://example.org/m",
+            "See [notes](https://example.org/m/blob/v1.0/docs/notes.md#one), ![the page]"
+            "(https://example.org/m/raw/v1.0/docs/page.png) and [PyPI](https://pypi.org).",
+        ),
+    ],
+)
+def test_the_long_description_has_no_link_that_leads_nowhere(repository, expected):
+    make = script("long_description").long_description
+    text = "See [notes](docs/notes.md#one), ![the page](docs/page.png) and [PyPI](https://pypi.org)."
+    assert make(text, "1.0", repository) == expected
+    readme = make((ROOT / "README.md").read_text(encoding="utf-8"), "1.0", repository)
+    assert not re.findall(r"\]\((?!https?:|#)", readme) and "# Medalist" in readme
 
 
 def test_version_says_what_answers_depend_on(capsys):
