@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from medalist.models.base import ModelError
 from medalist.models.load import load_base
+from medalist.models.model_folder import check_tokenizer
 from medalist.models.scorer import load_scorer
 
 SAFE = "model.safetensors"
@@ -65,6 +66,14 @@ def rewriting(*rules):
     return change
 
 
+def padded(name):
+    def change(folder):
+        with (folder / name).open("ab") as file:
+            file.truncate(6 * 10**7)
+
+    return change
+
+
 def doubling(found):
     return {"type": "Replace", "pattern": {"String": found}, "content": 2 * found}
 
@@ -73,6 +82,7 @@ def doubling(found):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (padded("tokenizer.json"), "tokenizer.json has 60 MB, more than the 50 MB that any model's takes"),
         (rewriting(*[doubling(" ")] * 40), "more than 1,000 times as long"),
         (rewriting({"type": "Prepend", "prepend": "a" * 30_000}), "more than 1,000 times as long"),
         (rewriting(*[{"type": "Lowercase"}] * 101), "more than 100 rules"),
@@ -96,6 +106,18 @@ def test_what_would_load_something_else_is_refused(change, message, loader, fold
     change(folder)
     with pytest.raises(ModelError, match=message):
         loader(str(folder))
+
+
+def test_a_tokenizer_of_too_many_words_is_refused_before_it_is_made(folder, monkeypatch):
+    monkeypatch.setattr("medalist.models.model_folder.MOST_WORDS", 300)
+    with pytest.raises(ModelError, match=r"tokenizer\.json lists [34]\d\d words or merges, more than the 300 that any"):
+        check_tokenizer(folder)
+
+
+def test_settings_of_a_size_that_no_model_has_are_refused_before_they_are_read(folder):
+    padded("config.json")(folder)
+    with pytest.raises(ValueError, match=r"config\.json has 60 MB, and such a file has at most 50 MB"):
+        load_base(str(folder))
 
 
 def test_the_rules_of_a_real_tokenizer_are_taken(folder):

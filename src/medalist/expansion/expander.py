@@ -21,6 +21,7 @@ from ..data.passages import Passage
 from ..models.base import EMBEDDED, unreadable_weights
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel
+from ..models.model_folder import check_tokenizer
 from ..models.precision import check_dtype
 from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
@@ -284,6 +285,7 @@ def _tokenizer(gguf: Path, run: Run | None) -> Any:
     from transformers import AutoTokenizer  # slow to import
 
     if run is not None and run.tuned is not None and (run.tuned / "tokenizer_config.json").exists():
+        check_tokenizer(run.tuned)
         return AutoTokenizer.from_pretrained(run.tuned, trust_remote_code=False)
     with unreadable_weights(gguf.parent, str(gguf)):
         return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)

@@ -40,6 +40,7 @@ _LARGE, _SETTLED = 16_000_000, 60.0
 within one tick of a file system's clock leaves its time as it was."""
 
 AGAIN = "Download or train it again."
+MOST_SETTINGS = 5 * 10**7  # bytes of settings or a tokenizer; SmolLM2's tokenizer.json has 3.5 MB
 
 
 class ModelError(ValueError):
@@ -308,7 +309,7 @@ def _is_as_written(folder: Path) -> bool:
 
 def _recorded_id(folder: Path) -> str:
     """The Hub id that a merged or downloaded folder records, if it does; otherwise the folder's name."""
-    name = str(json_object(folder / "config.json", remedy=AGAIN).get("_name_or_path") or "")
+    name = str(json_object(folder / "config.json", remedy=AGAIN, most=MOST_SETTINGS).get("_name_or_path") or "")
     return name if name.count("/") == 1 and not name.startswith((".", "/")) else folder.resolve().name
 
 

@@ -11,12 +11,25 @@ from typing import Any
 
 from safetensors import safe_open
 
-from ..tools.failures import reading
+from ..tools.failures import megabytes, reading
 from ..tools.shapes import json_object
-from .base import AGAIN, ModelError
+from .base import AGAIN, MOST_SETTINGS, ModelError
 
 INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""Files of a tokenizer."""
 MAX_LAYERS = 1000
 """Largest accepted number of blocks of a model."""
 _SIZES = ("hidden_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers", "vocab_size")
@@ -27,6 +40,11 @@ _KERNELS = ("eager", "sdpa", "flex_attention", "flash_attention_2", None)
 """Kernels of transformers' own: any other name is that of a repository whose code would be fetched and run."""
 _MOST_STEPS, _MOST_GROWTH = 100, 1000
 """Rules by which a tokenizer rewrites a text first, and how many times as long these may make it."""
+
+
+MOST_WORDS = 10**6
+"""Largest accepted list in a tokenizer: more than ten times that of SmolLM2, which has 49,152
+words, to leave room for those of many languages."""
 
 
 def check_settings(path: Path, config: dict[str, Any]) -> None:
@@ -63,6 +81,7 @@ def check_model_folder(source: str, folder: Path) -> dict[str, Any]:
         ModelError: it is quantised already, holds an adapter, or lacks weights of the names that loaders read; or
             `check_settings` refuses it.
     """
+    check_sizes(folder)
     path = folder / "config.json"
     config = json_object(path, remedy=AGAIN)
     if kept := config.get("quantization_config"):
@@ -85,19 +104,43 @@ def check_model_folder(source: str, folder: Path) -> dict[str, Any]:
             "convert them"
         )
     weight_files(folder)
-    if (folder / "tokenizer.json").exists():
-        _check_tokenizer(folder / "tokenizer.json")
+    check_tokenizer(folder)
     return config
 
 
-def _check_tokenizer(path: Path) -> None:
-    """Refuse a tokenizer that would rewrite a few words into more than memory holds.
+def check_sizes(folder: Path) -> None:
+    """Refuse settings and a tokenizer that are larger than any model's, before they are read.
 
     Raises:
-        ModelError: its normaliser has too many rules, or together they can make a text too much longer.
+        ModelError: a file is.
+    """
+    for name in ("config.json", "generation_config.json", "adapter_config.json", INDEX, *TOKENIZER):
+        path = folder / name
+        if path.is_file() and path.stat().st_size > MOST_SETTINGS:
+            size, most = megabytes(path.stat().st_size), megabytes(MOST_SETTINGS)
+            raise ModelError(f"{path} has {size}, more than the {most} that any model's takes. Name another model.")
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Refuse a tokenizer that takes longer to load than any model's, or would rewrite a few words into too many.
+
+    Raises:
+        ModelError: it has too many words; its normaliser has too many rules, or these can make a text too much longer.
         ValueError: the file is damaged.
     """
-    rules, growth, left = 0, 1, [json_object(path, remedy=AGAIN).get("normalizer")]
+    check_sizes(folder)
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        return
+    found = json_object(path, remedy=AGAIN)
+    model = found.get("model")
+    for words in (found.get("added_tokens"), *(model.values() if isinstance(model, dict) else ())):
+        if isinstance(words, dict | list) and len(words) > MOST_WORDS:
+            raise ModelError(
+                f"{path} lists {len(words):,} words or merges, more than the {MOST_WORDS:,} that any tokenizer has. "
+                "Name another model."
+            )
+    rules, growth, left = 0, 1, [found.get("normalizer")]
     while left:
         one = left.pop()
         if isinstance(one, list):

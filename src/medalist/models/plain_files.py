@@ -17,21 +17,8 @@ from safetensors import SafetensorError, safe_open
 
 from ..tools.shapes import json_object
 from .base import ModelError
-from .model_folder import MAX_LAYERS, check_settings
+from .model_folder import MAX_LAYERS, TOKENIZER, check_settings
 
-TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-)
-"""Files of a tokenizer."""
 WEIGHTS = (
     "adapter_config.json",
     "adapter_model.safetensors",

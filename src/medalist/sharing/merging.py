@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..models.adapters import LoraUpdate, lora_updates
 from ..models.base import AGAIN, ModelError
-from ..models.model_folder import INDEX, check_model_folder, weight_files
-from ..models.plain_files import TOKENIZER, plain_config, plain_settings, write_json
+from ..models.model_folder import INDEX, TOKENIZER, check_model_folder, weight_files
+from ..models.plain_files import plain_config, plain_settings, write_json
 from ..tools.failures import reading
 from ..tools.number_formats import FloatType
 from ..tools.progress import tracking

@@ -10,22 +10,26 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from .failures import reading
+from .failures import megabytes, reading
 from .files import replacing
 
 Read = TypeVar("Read")
 
 
-def json_object(path: Path, *, remedy: str) -> dict[str, Any]:
+def json_object(path: Path, *, remedy: str, most: int | None = None) -> dict[str, Any]:
     """Read the object in a JSON file.
 
     Args:
         path: the file.
         remedy: a sentence that tells the user what to do if the file is invalid.
+        most: bytes that such a file has at most; None: as many as there are.
 
     Raises:
-        ValueError: the file is not valid JSON, or does not contain an object.
+        ValueError: the file is too large, not valid JSON, or does not contain an object.
     """
+    if most is not None and path.stat().st_size > most:
+        size = megabytes(path.stat().st_size)
+        raise ValueError(f"{path} has {size}, and such a file has at most {megabytes(most)}. {remedy}")
     with reading(path, remedy):
         try:
             found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
