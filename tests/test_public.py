@@ -12,12 +12,13 @@ import medalist
 
 def test_the_public_names_are_these():
     assert medalist.__all__ == [
-        "DoNotUse", "ExpandedText", "Expander", "Expansion", "HeldOut", "Inventory", "MedalSettings", "Mention",
-        "Passage", "Plan", "PubmedSettings", "Question", "Recipe", "Sense", "TextSettings", "TokenTree", "build_tree",
-        "check_claims", "check_privacy", "evaluate_base", "evaluate_reader", "evaluate_run", "export_gguf",
-        "export_merged", "find_definitions", "further_recipe", "load_base", "load_recipe", "make_plan", "open_run",
-        "prepare", "prepare_medal", "prepare_pubmed", "prepare_text", "publish", "pull", "read_passages", "train",
-        "write_jsonl", "write_parquet", "write_report",
+        "DoNotUse", "ExpandedText", "Expander", "Expansion", "HeldOut", "Inventory", "LoadedModel",
+        "MedalSettings", "Mention", "Passage", "Plan", "PubmedSettings", "Question", "Recipe", "Run", "Sense",
+        "TextSettings", "TokenTree", "build_tree", "check_claims", "check_privacy", "evaluate_base",
+        "evaluate_reader", "evaluate_run", "export_gguf", "export_merged", "find_definitions", "further_recipe",
+        "load_base", "load_recipe", "make_plan", "open_run", "prepare", "prepare_medal", "prepare_pubmed",
+        "prepare_text", "publish", "pull", "read_passages", "train", "write_jsonl", "write_parquet",
+        "write_report",
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .data.passages import Mention, Passage
     from .expansion.expander import Expander
     from .expansion.results import DoNotUse, ExpandedText, Expansion
-    from .models.load import load_base
+    from .models.load import LoadedModel, load_base
     from .planning.plan import make_plan
     from .planning.result import Plan
     from .recipe import Recipe, load_recipe
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .runs.privacy import check_privacy
     from .runs.reader import evaluate_reader
     from .runs.report import write_report
-    from .runs.run import open_run
+    from .runs.run import Run, open_run
     from .runs.train import train
     from .sharing.export import export_gguf, export_merged
     from .sharing.publish import publish
@@ -45,6 +45,7 @@ _HOME = {
     "Expansion": "expansion.results",
     "HeldOut": "runs.held_out",
     "Inventory": "data.inventory",
+    "LoadedModel": "models.load",
     "MedalSettings": "corpora.medal",
     "Mention": "data.passages",
     "Passage": "data.passages",
@@ -52,6 +53,7 @@ _HOME = {
     "PubmedSettings": "corpora.pubmed",
     "Question": "trees.prompt",
     "Recipe": "recipe",
+    "Run": "runs.run",
     "Sense": "data.inventory",
     "TextSettings": "corpora.text_corpus",
     "TokenTree": "trees.tree",
@@ -90,6 +92,7 @@ __all__ = [
     "Expansion",
     "HeldOut",
     "Inventory",
+    "LoadedModel",
     "MedalSettings",
     "Mention",
     "Passage",
@@ -97,6 +100,7 @@ __all__ = [
     "PubmedSettings",
     "Question",
     "Recipe",
+    "Run",
     "Sense",
     "TextSettings",
     "TokenTree",

@@ -171,7 +171,9 @@ def test_expand_reads_a_file_that_is_named_and_not_its_name(tiny_run, capsys, tm
     (tmp_path / "note.docx").write_bytes(b"PK")
     code, _, err = run(capsys, "expand", tiny_run, tmp_path / "note.docx")
     assert code == 1 and "is not plain text: convert it first" in err
-    assert "note.docx is none: save it as one" in run(capsys, "expand", tiny_run, tmp_path / "note.docx", *arguments)[2]
+    assert (
+        "note.docx is not one: save it as one" in run(capsys, "expand", tiny_run, tmp_path / "note.docx", *arguments)[2]
+    )
     for option in (("--out", "x.csv"), ("--workers", 2), ("--text-column", "x"), ("--format", "brat")):
         assert run(capsys, "expand", tiny_run, "on RA", *option)[2].startswith(f"{option[0]} is for a file of notes")
     assert run(capsys, "expand", tiny_run, tmp_path / "notes.csv", "--out", "x.csv", "--json")[0] == 1

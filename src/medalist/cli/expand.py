@@ -170,7 +170,7 @@ def expand(
             raise ValueError(
                 f"{given} is for notes: say with --input-format csv, tsv or jsonl what standard input holds"
             )
-        file = f"; {path} is none: save it as one, or say what it holds with --input-format" if path else ""
+        file = f"; {path} is not one: save it as one, or say what it holds with --input-format" if path else ""
         raise ValueError(f"{given} is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt{file}")
     content = _content(text, path, encoding)
     expanded = Expander.load(run, **options)(content, progress=True)

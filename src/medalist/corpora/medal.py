@@ -203,7 +203,7 @@ def _group_partition(
 
 
 def _only_training(tables: list[Table]) -> bool:
-    """Whether nothing can be shared with the training split, for there is no other."""
+    """Whether nothing can be shared with the training split, because there is no other split."""
     return all(_SPLITS.get(table.name) == "train" for table in tables)
 
 

@@ -1,4 +1,4 @@
-"""What a short form may look like, and what in parentheses mostly is none."""
+"""What a short form may look like, and what in parentheses is mostly not one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,%'’-]|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE)
 _LOWER = re.compile(r"[a-z]{2,6}|[a-z](?:-[a-z])+|(?:[a-z]\.){1,4}[a-z]\.?|[A-Z]|[fhkmqrw]")
-"""Doubtful, but for "intravenous (i.v.)"."""
+"""Doubtful, except in "intravenous (i.v.)"."""
 _LATIN = re.compile(r"(?:i\.?e|e\.?g|[ap]\.m|cf|viz|etc|vs)\.?")
 """Words of the text in any parenthesis: "(i.e., ...)", "(e.g. ...)", "(8 a.m.)"."""
 _CUT = re.compile(r"(?=.{3,25}$)[^\W_]+(?:(?:\.?[ -]|\.)[^\W_]+){1,3}")

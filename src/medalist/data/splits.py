@@ -56,7 +56,7 @@ def split_passages(
 ) -> dict[Split, list[AnyText]]:
     """Group texts by split, keeping their order. Texts with the same words or id all go to the split of the first.
 
-    A table's ids count as they are; of MeDAL's and PubMed's, what stands before a "#", for they number versions so.
+    A table's ids count as they are; of MeDAL's and PubMed's ids, only what stands before a "#", which numbers versions.
     """
     texts = list(texts)
     parent: dict[str, str] = {}  # union-find over ids and contents; each points towards the first of its group

@@ -75,7 +75,7 @@ class Surroundings:
     """The same if it is in lower case, else 0."""
     capitals: float
     """`word`, times the share of the neighbouring words that are ordinary words in capitals: among shouted words, a
-    word is one of them; HTN, which is none, is not."""
+    word is one of them; HTN, which is not a word, is not."""
     numbered: float
     """1 after a word that takes a letter or Roman numeral: stage, vitamin, lead."""
     region: float

@@ -148,7 +148,7 @@ def read_glossary(glossary: Glossary) -> Inventory:
 
     Raises:
         FileNotFoundError: it is the path of a file that does not exist.
-        TypeError: it is none of what a `Glossary` can be.
+        TypeError: it is not of a type that `Glossary` lists.
         ValueError: it is malformed or lists nothing; the message says where.
     """
     if isinstance(glossary, Inventory):

@@ -117,11 +117,11 @@ class Expander:
 
         Raises:
             FileNotFoundError: it is not a run, or its training has not finished.
-            ValueError: it was trained on choice questions, or the glossary is malformed, or `dtype` is none that the
-                CPU computes in, or is given for a GGUF file.
+            ValueError: it was trained on choice questions, or the glossary is malformed, or the CPU does not
+                compute in `dtype`, or it is given for a GGUF file.
             OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
-                GGUF file, or it is no export of the run.
+                GGUF file, or it is not an export of the run.
             GGUFError: llama.cpp is not installed.
         """
         listed = Inventory.read(Path(inventory)) if isinstance(inventory, (str, Path)) else inventory

@@ -135,7 +135,7 @@ def measure(
     name: str,
     begun: Begun,
 ) -> Measured:
-    """Measure a model, but for the parts that are kept already; it is loaded only if there are others.
+    """Measure a model, except for the parts that are kept already; it is loaded only if there are others.
 
     Args:
         load: loads the model.

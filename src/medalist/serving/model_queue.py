@@ -1,6 +1,7 @@
 """The queue before the model: what several clients ask is expanded in one pass, in the one thread that owns the model.
 
-Nothing waits for company: a pass takes what came in while the one before it ran. Company changes no answer (law 8).
+No request waits for others to arrive: a pass takes what came in while the one before it ran. What else is in a pass
+changes no answer (law 8).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def check_encoding(name: str) -> None:
     """Refuse the name of an encoding that Python does not know, or that is not one of text ("base64").
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not the name of a text encoding.
     """
     try:
         "".encode(name)

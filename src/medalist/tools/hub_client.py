@@ -66,7 +66,7 @@ class _Guard:
             raise _NotTheHubError("it is compressed, unasked")
         named = [headers[name] for name in ("etag", "x-linked-etag") if name in headers]
         if response.request.method == "HEAD" and not all(map(_ETAG.fullmatch, named)):
-            raise _NotTheHubError("its ETag is none")
+            raise _NotTheHubError("its ETag is malformed")
         said = response.request.url.path.startswith("/api/")
         if said:
             self._answers += 1

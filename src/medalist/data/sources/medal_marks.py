@@ -142,7 +142,7 @@ class Marker:
         return found
 
     def _word(self, word: str, label: str) -> Mention | None:
-        """The short form in a word; None if it is none of the label."""
+        """The short form in a word; None if the word holds no short form of the label."""
         try:
             return word_mention(word, "0", label, self._inventory, [0])
         except ValueError:

@@ -72,7 +72,7 @@ def read_lines(
         table: named in errors.
         layout: says where the columns are.
         file: stands behind the lines; a quoted record that goes on there takes its other lines from it.
-        quarantine: counts the rows and collects what is none.
+        quarantine: counts the rows and collects those that cannot be read.
 
     Raises:
         ValueError: a line is too long.

@@ -125,7 +125,7 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory, wor
 
 
 def word_index(name: str) -> int:
-    """A LOCATION as a number, -1 if it is none that any text has."""
+    """A LOCATION as a number, -1 if it is not a number or no text can have it."""
     try:
         index = int(name)
     except ValueError:

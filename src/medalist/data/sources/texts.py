@@ -86,5 +86,5 @@ def _records(path: Path, quarantine: Quarantine) -> Iterator[tuple[int, dict[str
 
 
 def _joined(value: object) -> str:
-    """The text of a field; "" for what is none, as an object."""
+    """The text of a field; "" for a value that is not text, such as an object."""
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else value if isinstance(value, str) else ""

@@ -45,7 +45,7 @@ export function isOfKind(item, kind) {
 }
 
 /**
- * Fill `reader` with a note; its text stays the note's, character for character, unless `expanded`, but for `showOrder`.
+ * Fill `reader` with a note; its text stays the note's, character for character, unless `expanded`, except for `showOrder`.
  *
  * @returns a map from each item to its button.
  */
