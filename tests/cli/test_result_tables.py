@@ -11,7 +11,9 @@ import re
 from rich.console import Console
 
 from medalist.cli.expand_tables import expansions_table
+from medalist.cli.options import show
 from medalist.cli.result_tables import claims_tables
+from medalist.cli.tables import new_table
 from medalist.evaluation.claims_table import make_row
 from medalist.expansion.do_not_use import find_do_not_use
 from medalist.expansion.results import ExpandedText, Expansion
@@ -197,3 +199,12 @@ def test_claims_are_read_in_eighty_columns():
     assert {*metric.split()[:-1], *figures} <= set(out.split())
     assert ", s " not in out, "the unit is in the name"
     assert out.count("baseline") == 1  # the second table has none
+
+
+def test_an_empty_line_stands_around_tables_and_not_between_remarks():
+    table = new_table("", "head")
+    table.add_row("cell")
+    console = PlainConsole(file=io.StringIO(), width=80)
+    show([table, table, "one", "two"], console)
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert lines == ["head", "cell", "", "head", "cell", "", "one", "two"]

@@ -262,7 +262,7 @@ def test_bad_rows_within_the_limit_are_kept_beside_the_data(tmp_path):
     [row] = map(json.loads, (prepared.folder / "quarantine.jsonl").read_text().splitlines())
     assert (row["file"], row["line"]) == ("table.jsonl", 41)
     assert sum(prepared.account["rows_quarantined"].values()) == 1
-    assert "1 of 41 rows, which cannot be read" in prepared.left_out()
+    assert "rows that cannot be read, 1 of 41 (" in prepared.left_out()
 
 
 def test_too_many_bad_rows_leave_no_data_behind(tmp_path):
@@ -572,7 +572,7 @@ def test_golds_of_a_table_match_in_any_case_and_the_rest_is_counted_with_the_nea
     assert prepared.account["unusable_mentions"] == 6
     assert (
         prepared.left_out()
-        == f"Not trained on: 6 marks whose long form is not listed (data.json); see {prepared.folder}"
+        == f"Not trained on: marks whose long form is not listed, 6 (data.json). The files are in {prepared.folder}"
     )
     assert prepared.account["unusable"][0] == {
         "short_form": "RA",

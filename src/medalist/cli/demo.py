@@ -22,6 +22,7 @@ from ..tools.pages import per_cent
 from ..tools.progress import say
 from .data_tables import prepared_table
 from .expand_tables import expansions_table
+from .options import show
 from .result_tables import metrics_tables
 
 WARD_NOTE = (
@@ -66,8 +67,7 @@ def run_demo(output: Path, out: Console) -> None:
     say(Text.assemble(("5/5 Expand a short note", "bold"), ""))
     out.print(expansions_table(Expander.load(run.folder)(NOTE)))
     out.print()
-    for table in metrics_tables(metrics):
-        out.print(table)
+    show(metrics_tables(metrics), out)
     cells = metrics["slices"]["all"]
     gain = f"{per_cent(right(cells, 'base'))} -> {per_cent(right(cells, 'tuned'))}"
     out.print(Text.assemble("\nAccuracy on held-out passages: ", (gain, "bold")))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ..tools.number_formats import Quantization
-from .options import HeldOutFile, InventoryFile, RunFolder, emit, out
+from .options import HeldOutFile, InventoryFile, RunFolder, emit, show
 
 
 def evaluate(
@@ -99,8 +99,7 @@ def evaluate(
     if as_json:
         emit(json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    for table in metrics_tables(metrics):
-        out.print(table)
+    show(metrics_tables(metrics))
     if folder.exists():
         emit(folder)
 
@@ -158,8 +157,7 @@ def claims(
     if as_json:
         emit(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    for table in claims_tables(results):
-        out.print(table)
+    show(claims_tables(results))
     emit(path)
 
 

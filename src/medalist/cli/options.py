@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from ..tools.progress import PlainConsole, visible
 
@@ -16,6 +19,17 @@ out = PlainConsole()
 def emit(text: object) -> None:
     """Print a result to standard output at once: as it is to a file, with visible control characters on a terminal."""
     print(visible(str(text)) if sys.stdout.isatty() else text, flush=True)
+
+
+def show(parts: Iterable[RenderableType], console: Console = out) -> None:
+    """Print tables and remarks, with an empty line before and after each table."""
+    after_text: bool | None = None
+    for part in parts:
+        is_text = isinstance(part, str | Text)
+        if after_text is not None and not (after_text and is_text):
+            console.print()
+        console.print(part)
+        after_text = is_text
 
 
 Overrides = Annotated[

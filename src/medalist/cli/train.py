@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Overrides, emit, out
+from .options import Overrides, emit, show
 
 
 def train(
@@ -115,8 +115,7 @@ def plan(
     if as_json:
         emit(json.dumps(result.record(), indent=1, ensure_ascii=False, allow_nan=False))
         return
-    for table in plan_tables(result, hours=hours):
-        out.print(table)
+    show(plan_tables(result, hours=hours))
 
 
 VERBS = (train, plan)

@@ -162,7 +162,7 @@ def training_part(steps: int | None, step_seconds: float | None) -> Part:
     if steps is None:
         return Part(name=TRAINING, seconds=None, how="set data.limit or training.max_steps")
     seconds = None if step_seconds is None else steps * step_seconds
-    return Part(name=TRAINING, seconds=seconds, how=f"{steps:,} steps" + ("" if step_seconds else ", at what rate?"))
+    return Part(name=TRAINING, seconds=seconds, how=f"{steps:,} steps" + ("" if step_seconds else " of unknown speed"))
 
 
 def scoring_part(found: Around, thousand_seconds: float | None) -> tuple[Part, Part]:

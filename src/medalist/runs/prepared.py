@@ -94,11 +94,11 @@ class Prepared:
         """In a sentence, how many rows and marks nothing is learnt from, and where they are listed; None if none."""
         rows, marks = sum(self.account["rows_quarantined"].values()), self.account.get("unusable_mentions", 0)
         parts = [
-            f"{rows:,} of {self.account['rows_read']:,} rows, which cannot be read (quarantine.jsonl)" if rows else "",
-            f"{marks:,} marks whose long form is not listed (data.json)" if marks else "",
+            f"rows that cannot be read, {rows:,} of {self.account['rows_read']:,} (quarantine.jsonl)" if rows else "",
+            f"marks whose long form is not listed, {marks:,} (data.json)" if marks else "",
         ]
-        found = ", and ".join(filter(None, parts))
-        return f"Not trained on: {found}; see {self.folder}" if found else None
+        found = "; ".join(filter(None, parts))
+        return f"Not trained on: {found}. The files are in {self.folder}" if found else None
 
     def texts(self, split: Split) -> Sequence[Text]:
         """The quizzes or passages of a split, whichever it holds."""
