@@ -118,6 +118,35 @@ def test_ids_of_a_table_are_split_as_they_are():
         assert not shared_passages(parts["train"], parts["test"])
 
 
+@pytest.mark.parametrize(
+    ("source", "end", "shared"),
+    [
+        ("medal", "#2", True),
+        ("reader", "#2", True),
+        ("pubmed-defined", "#2", True),
+        ("letters", "#12.34", True),  # a part of a plain text
+        ("letters", "#2", False),
+        ("letters", "#2.", False),
+        ("letters", "#.1", False),
+        ("letters", "#2-1", False),
+        ("letters", "#2.1 b", False),
+        ("letters", "2.1", False),
+        ("on pubmed-defined", "#2", False),
+    ],
+)
+def test_versions_and_parts_share_the_split_of_what_stands_before_the_number(source, end, shared):
+    ids = [f"{n}{ending}" for n in range(40) for ending in ("", end)]
+    texts = [Passage(id=name, text="x" * (n + 1), source=source) for n, name in enumerate(ids)]
+    home = {p.id: split for split, part in split_passages(texts, **SHARES).items() for p in part}
+    assert all(home[f"{n}{end}"] == home[str(n)] for n in range(40)) == shared
+    assert (shared_key(texts[0]) == shared_key(texts[1])) == shared
+    assert {home[str(n)] == split_of(str(n), **SHARES) for n in range(40)} == {True}
+
+
+def test_an_id_that_begins_with_the_sign_is_no_version_of_the_empty_one():
+    assert len({split_of(f"#{n}", **SHARES) for n in range(40)}) == 3
+
+
 def test_order_is_kept_within_a_split():
     passages = [Passage(id=str(n), text=chr(97 + n)) for n in (5, 3, 9, 1, 7)]
     parts = split_passages(passages, validation=0, test=0)
