@@ -150,6 +150,19 @@ def test_nothing_is_found_inside_a_word_whatever_its_normal_form(form):
     assert found("❤️ET", inventory=inventory) == [("ET", "ET")], "an emoji with a variation selector is no word"
 
 
+@pytest.mark.parametrize("sign", ["\u00ad", "\u200b", "\u200d", "\u2060", "\ufeff", "\u202c"])
+def test_characters_without_width_part_no_short_form_and_belong_to_none(sign):
+    inventory = Inventory.of([("COPD", "x", 0, None), (f"E{sign}T{sign}", "x", 0, None), ("PD", "x", 0, None)])
+    surfaces = [f"CO{sign}PD", f"E{sign}T", "ET"]
+    assert found(f"{sign}{surfaces[0]}{sign}, {surfaces[1]}{sign} ET", inventory=inventory) == [
+        (surface, key) for surface, key in zip(surfaces, ("COPD", "ET", "ET"), strict=True)
+    ]
+
+
+def test_letters_of_full_width_are_letters():
+    assert found("known ＣＯＰＤ", inventory=INVENTORY) == [("ＣＯＰＤ", "COPD")]
+
+
 def test_what_follows_an_apostrophe_within_a_word_is_no_short_form():
     assert found("the CT's, it’s 's", any_case=True, inventory=DOTTED) == [("CT", "CT"), ("s", "S")]
 

@@ -33,7 +33,9 @@ _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 _ALIKE = {0xB5: "\u03bc", 0x2019: "'", 0x2010: "-", 0x2011: "-"} | dict.fromkeys(
     [0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "
 )
-"""The micro sign is the letter mu; spaces and hyphens that do not break a line, and thin spaces, are like others."""
+_ALIKE |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+"""Letters of full width, as East Asian keyboards type them, the micro sign, and spaces and hyphens that do not break a
+line are like others."""
 
 
 class ShortFormFinder:

@@ -8,22 +8,25 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
+_NO_WIDTH = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+"""Characters that are not seen and part no words: soft hyphens, joiners and marks of direction, which come with text
+from web pages and PDF files."""
 _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
 
 def tidy(text: str) -> str:
-    """Collapse and trim white space and compose accents, so that names match however they were typed.
+    """Collapse and trim white space and make the rest `composed`, so that names match however they were typed.
 
     278 of MeDAL's labels have stray spaces and would otherwise match nothing.
     """
-    return composed(" ".join(text.split()))
+    return " ".join(composed(text).split())
 
 
 def composed(text: str) -> str:
-    """A text with its accents composed (Unicode's NFC): an e with a combining accent is "é", as keyboards type it."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """A text as it is compared: accents composed (Unicode's NFC), as keyboards type "é", and nothing without width."""
+    return text if text.isascii() else unicodedata.normalize("NFC", _NO_WIDTH.sub("", text))
 
 
 def folded(name: str) -> str:
@@ -33,28 +36,31 @@ def folded(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A text with its accents composed, and where its characters stand in the text as given."""
+    """A text as `composed` makes it, and where its characters stand in the text as given."""
 
     text: str
-    _places: Sequence[int] | None
-    """``[len(text) + 1]``, where each character begins and the last one ends; None if nothing has moved."""
+    _spans: Sequence[tuple[int, int]] | None
+    """``[len(text)]``, where each character begins and ends; None if nothing has moved."""
 
     @classmethod
     def of(cls, text: str) -> Composed:
         """Compose a text; one that is composed already, as nearly all are, costs next to nothing."""
-        if text.isascii() or unicodedata.is_normalized("NFC", text):
+        if text.isascii() or (unicodedata.is_normalized("NFC", text) and not _NO_WIDTH.search(text)):
             return cls(text, None)
-        begins = [at for at, character in enumerate(text) if not at or not _joins(character)]
+        kept = [at for at, character in enumerate(text) if not _NO_WIDTH.match(character)]
+        begins = [n for n, at in enumerate(kept) if not n or not _joins(text[at])]
         pieces: list[str] = []
-        places: list[int] = []
-        for start, end in zip(begins, [*begins[1:], len(text)], strict=True):
+        spans: list[tuple[int, int]] = []
+        for first, last in pairwise([*begins, len(kept)]):
+            start, end = kept[first], kept[last - 1] + 1
             pieces.append(composed(text[start:end]))
-            places += (min(start + n, end) for n in range(len(pieces[-1])))
-        return cls("".join(pieces), [*places, len(text)])
+            starts = [min(start + n, end) for n in range(len(pieces[-1]))]
+            spans += zip(starts, [*starts[1:], end], strict=True)
+        return cls("".join(pieces), spans)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where a stretch of the composed text, which is not empty, stands in the text as given."""
-        return (start, end) if self._places is None else (self._places[start], self._places[end])
+        return (start, end) if self._spans is None else (self._spans[start][0], self._spans[end - 1][1])
 
 
 def _joins(character: str) -> bool:

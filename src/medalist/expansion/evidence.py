@@ -187,7 +187,10 @@ def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:
             yield Found(mention=mention, evidence="unlisted")
 
 
-_LIKE_SHORT_FORM = re.compile(r"(?<![\w.@'’\u0300-\u036f])([A-Za-z][A-Za-z0-9]{1,7}?)s?(?![\w@\u0300-\u036f])")
+_LIKE_SHORT_FORM = re.compile(
+    r"(?<![\w.@'’\u0300-\u036f\u00ad\u200b-\u200d\u2060])([A-Za-z][A-Za-z0-9]{1,7}?)s?"
+    r"(?![\w@\u0300-\u036f\u00ad\u200b-\u200d\u2060])"
+)
 """A word of two to eight letters and digits, perhaps with a plural s."""
 _NO_SHORT_FORM = re.compile(
     r"[IVXLC]+|MON|TUES?|WED|THU(?:RS)?|FRI|SAT|SUN|JAN|FEB|MAR|APR|MAY|JUNE?|JULY?|AUG|SEPT?|OCT|NOV|DEC"
