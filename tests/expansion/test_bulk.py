@@ -55,6 +55,7 @@ def test_every_note_gets_the_expansions_that_it_gets_alone(notes, tmp_path, smal
         assert record["expansions"][0]["probability"] == pytest.approx(alone[0].probability, abs=1e-4)
     assert (account.notes, account.unlisted, account.warnings, account.num_set_aside) == (COUNT, COUNT, COUNT, 1)
     assert account.expansions == sum(r["expansions"][0]["long_form"] is not None for r in records)
+    assert account.expansions + account.abstained == COUNT
     assert json.loads(account.set_aside.read_text()) == {
         "place": "line 24",
         "id": "n3",

@@ -127,6 +127,7 @@ def account_table(account: Account) -> RenderableType:
         ("notes", account.notes),
         ("short forms expanded", account.expansions),
         ("of these sure", account.sure),
+        ("short forms without an answer", account.abstained),
         ("short forms that nothing lists", account.unlisted),
         ("notations to avoid", account.warnings),
         ("records set aside", account.num_set_aside),

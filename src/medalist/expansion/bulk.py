@@ -61,6 +61,8 @@ class Account:
     expansions: int
     """Short forms with an answer."""
     sure: int
+    abstained: int
+    """Short forms for which the model gave no answer."""
     unlisted: int
     warnings: int
     set_aside: Path | None
@@ -161,10 +163,11 @@ def _expand_alone(
     parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // SHARD))]
     shards = _Shards(source, parts)
     if len(shards) < len(parts):
-        say(f"{len(parts) - len(shards):,} of {len(parts):,} shards are finished already")
-    for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label="Shards", name=_name):
+        say(f"{len(parts) - len(shards):,} of {len(parts):,} groups of {SHARD} notes are finished already")
+    label = f"Groups of {SHARD} notes"
+    for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label=label, name=_name):
         pass
-    totals = dict.fromkeys(("expansions", "sure", "unlisted", "warnings"), 0)
+    totals = dict.fromkeys(("expansions", "sure", "abstained", "unlisted", "warnings"), 0)
     write_records(_records(parts, totals), out, kind, notes=source, day=day, whole_ids=whole_ids)
     listed = out.with_name(f"{out.name}.set-aside.jsonl") if set_aside else None
     if listed:
@@ -283,6 +286,7 @@ def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:
                 found = record["expansions"]
                 totals["expansions"] += sum(one["long_form"] is not None for one in found)
                 totals["sure"] += sum(one["sure"] for one in found)
-                totals["unlisted"] += sum(one["evidence"] == "unlisted" for one in found)
+                for evidence in ("abstained", "unlisted"):
+                    totals[evidence] += sum(one["evidence"] == evidence for one in found)
                 totals["warnings"] += len(record["warnings"])
                 yield record
