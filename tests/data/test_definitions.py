@@ -392,8 +392,10 @@ def test_what_numbers_greek_letters_and_single_letters_stand_for(text, short_for
         ("of mouse embryonic fibroblasts (mefs) in", "mefs", "mouse embryonic fibroblasts"),
         ("which is well differentiated (w-d) and", "w-d", "well differentiated"),
         ("the breathing frequency (f) in", "f", "frequency"),
+        ("the intracellular Ca2+ concentration ([Ca2+]i) was", "[Ca2+]i", "intracellular Ca2+ concentration"),
+        ("and extracellular pH (pHo) was", "pHo", "extracellular pH"),
     ],
-)
+)  # fmt: skip
 def test_words_may_be_cut_off_and_short_forms_be_in_lower_case(text, short_form, long_form):
     assert pairs(text) == [(short_form, long_form)]
 
@@ -411,6 +413,7 @@ def test_words_may_be_cut_off_and_short_forms_be_in_lower_case(text, short_form,
         ("(of the Wiskott-Aldrich syndrome protein, WASP) in", "WASP", "Wiskott-Aldrich syndrome protein"),
         ("of two (HR = heart rate) and", "HR", "heart rate"),
         ("of two (CHF, congestive heart failure) and", "CHF", "congestive heart failure"),
+        ("on magnetic resonance imaging (MRI scan) of", "MRI", "magnetic resonance imaging"),
         ("two upstream open reading frames (uORF1 and uORF2) in", "uORF1", "upstream open reading frames"),
     ],
 )  # fmt: skip
@@ -445,6 +448,9 @@ def test_parentheses_within_each_other_and_the_two_forms_in_other_orders(text, s
         "with chemokines (CXCL1, CXCL2, CCL2)",
         "a gamma-aminobutyric acid(A) receptor",
         "at normal [Na]o",
+        "Na+-H+ and Cl(-)-OH-(HCO3-) exchange",
+        "intracellular calcium and potassium ([K+]i)",
+        "a short day (SD-12 h photoperiod)",
         "the site SLEVEPTIDE(pT)EAD",
         "protein of about 400-kDa (400 K)",
         "in mutants of H-Ras (Ras)",

@@ -1,4 +1,6 @@
-"""Short forms that are words cut off: "C. difficile", "indel" for insertion/deletion, "dex" for dexamethasone."""
+"""Short forms that are no initials: words cut off, as in "C. difficile", "indel" for insertion/deletion and "dex" for
+dexamethasone, and concentrations, "[K+]o".
+"""
 
 from __future__ import annotations
 
@@ -60,3 +62,22 @@ def cut_off_start(short_form: str, before: str) -> int | None:
     cut = len(short_form) > 2 and len(word) > len(short_form) + 2 and word.lower().startswith(short_form)
     bare = not re.search("[aeiou]", short_form) and len(word) > 4 and fits(short_form, word)
     return last.start() if cut or bare else None
+
+
+_CONCENTRATION = re.compile(r"\[([^\s\[\]]{1,8})\]([ceio])|(pH)([ceio])")
+_WHERE = {"i": "intra|intern", "o": "extra|extern|out", "e": "extra|extern|out", "c": "cyto"}
+
+
+def may_be_concentration(surface: str) -> bool:
+    """Whether a string is written like "[K+]o" or "pHo"."""
+    return _CONCENTRATION.fullmatch(surface) is not None
+
+
+def concentration_start(short_form: str, before: str) -> int | None:
+    """Where the words for a concentration begin: "intracellular K+ concentration ([K+]i)", "extracellular pH (pHo)"."""
+    match = _CONCENTRATION.fullmatch(short_form)
+    if match is None:
+        return None
+    substance, where = match[1] or match[3], match[2] or match[4]
+    found = re.search(rf"(?i)\b(?:{_WHERE[where]})\w*\s(?:\S+\s){{0,3}}\S+$", before)
+    return found.start() if found and substance in found[0].split() else None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .cut_words import cut_off_start, cut_together_start, cut_words_start
+from .cut_words import concentration_start, cut_off_start, cut_together_start, cut_words_start, may_be_concentration
 from .letters import ENOUGH, SURE, fits, long_form_start
 from .long_forms import is_plausible
 from .short_forms import (
@@ -47,6 +47,8 @@ _ANOTHER = re.compile(r"(\s(?:and|or)\s)|,\s([^\s,;]+)(?=[,;]|\s(?:and|or)\b|$)"
 """A further short form, or something that may be one: "(ER and PR)", "(ER, PR)"."""
 _FIRST = re.compile(r"([^\s,:=]+)\s?([,:=])\s")
 """A short form that its long form follows: "(CI, confidence interval)", "(CI: ...)", "(CI = ...)"."""
+_WITH_NOUN = re.compile(r"([A-Z][A-Za-z]{2,7})(?: [a-z]+){1,2}")
+"""A short form and what it names: "(MRI scan)"; accepted only by initials."""
 _EITHER = re.compile(r"\b(?:and|or)\b")
 """Two long forms, if two short forms follow: "Duchenne or Becker muscular dystrophy (DMD or BMD)"."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
@@ -148,53 +150,69 @@ def _parentheses(text: str) -> Iterator[_Parenthesis]:
 
 def _short_inside(text: str, parenthesis: _Parenthesis, floor: int) -> Definition | None:
     """A short form at the start of the parentheses: long form (SF), long form (SF, more), long form (SF; more)."""
-    at, content = parenthesis.at, parenthesis.content
+    content = parenthesis.content
     inside = _AFTER_SHORT_FORM.split(content, maxsplit=1)[0]
     surface = _stripped(inside)
     together = re.match(r"[^\s([{]", text[parenthesis.start - 1 : parenthesis.start]) is not None  # "tRNA(Asp)"
-    if not (could_be_short(surface) or may_cut_words(surface)) or is_quantity(surface):
+    if not _stands_for_itself(surface, text, parenthesis, together=together):
         return None
+    more = _ANOTHER.match(content, len(inside))
+    several = more is not None and (more[2] is None or is_another(more[2]))
+    named = _WITH_NOUN.fullmatch(surface)
+    for short, strict in ((surface, together), (named[1], True)) if named else ((surface, together),):
+        start, window = _words_before(text, parenthesis, floor, most_words(short))
+        for key in singulars(short):
+            begin = _begin(key, window, strict=strict, several=several)
+            if begin is None or not is_plausible(key, window[begin:]) or (several and _EITHER.search(window, begin)):
+                continue
+            at = parenthesis.at + content.index(short)
+            return _definition(text, key, (at, at + len(short)), (start + begin, start + len(window)), parenthesis.end)
+    return None
+
+
+def _stands_for_itself(surface: str, text: str, parenthesis: _Parenthesis, *, together: bool) -> bool:
+    """Whether what begins the parentheses could be a short form there, and is no part of a word or formula."""
+    if not (could_be_short(surface) or may_cut_words(surface) or may_be_concentration(surface)) or is_quantity(surface):
+        return False
     behind = text[parenthesis.end : parenthesis.end + 1]
-    if len(surface) == 1 and (
-        surface != content or together or re.match(r"[\w-]", behind)
-    ):  # "(P = 0.02)", "(R)-alpha"
-        return None
-    if behind.isalpha() and (together or text[parenthesis.start] == "["):  # "SLEV(pT)EAD", "[Ca]i"
-        return None
-    if behind == "-" and "," in surface:  # "(R,R)-eformoterol"
-        return None
+    if len(surface) == 1:  # not "(P = 0.02)", "lipoprotein(a)", "(R)-alpha"
+        return surface == parenthesis.content and not together and re.match(r"[\w-]", behind) is None
+    if behind.isalpha():  # not "SLEV(pT)EAD", "[Ca]i"
+        return not together and text[parenthesis.start] == "("
+    if text[parenthesis.start - 1 : parenthesis.start] == "-":  # not "Cl(-)-OH-(HCO3-)"
+        return False
+    return not (behind == "-" and "," in surface)  # not "(R,R)-eformoterol"
+
+
+def _words_before(text: str, parenthesis: _Parenthesis, floor: int, most: int) -> tuple[int, str]:
+    """The last words before the parentheses in their sentence: where they begin, and the words."""
     before = text[max(floor, parenthesis.start - _WINDOW) : parenthesis.start]
     if parenthesis.start - floor > _WINDOW:
         before = before.partition(" ")[2]  # the first word may be cut off
     if cuts := list(_SENTENCE_END.finditer(f"{before}(")):
         before = before[cuts[-1].end() :]
-    words = list(_WORD.finditer(before))[-most_words(surface) :]
-    if not words:
-        return None
-    window = before[words[0].start() :].rstrip(_EDGES)
-    if together:
-        window = window.rstrip("-")
-    start = parenthesis.start - len(before) + words[0].start()
-    more = _ANOTHER.match(content, len(inside))
-    several = more is not None and (more[2] is None or is_another(more[2]))
-    for key in singulars(surface):
-        begin = _begin(key, window, together=together, several=several)
-        if begin is not None and is_plausible(key, window[begin:]) and not (several and _EITHER.search(window, begin)):
-            short = at + content.index(surface)
-            return _definition(
-                text, key, (short, short + len(surface)), (start + begin, start + len(window)), parenthesis.end
-            )
-    return None
+    words = list(_WORD.finditer(before))[-most:]
+    first = words[0].start() if words else len(before)
+    return parenthesis.start - len(before) + first, before[first:].rstrip(_EDGES)
 
 
-def _begin(key: str, window: str, *, together: bool, several: bool) -> int | None:
-    """Where in the words before it the long form of a short form begins."""
-    if not together and may_cut_words(key):
+def _begin(key: str, window: str, *, strict: bool, several: bool) -> int | None:
+    """Where in the words before it the long form of a short form begins.
+
+    Args:
+        key: the short form.
+        window: the words before it.
+        strict: take nothing but initials.
+        several: the parentheses hold further short forms, so that all may be examples.
+    """
+    if may_be_concentration(key):
+        return concentration_start(key, window)
+    if not strict and may_cut_words(key):
         begin = cut_words_start(key, window)
         if begin is not None or not could_be_short(key):
             return begin
-    begin = long_form_start(key, window, initials=together or is_doubtful(key), enough=SURE if several else ENOUGH)
-    if begin is None and not together and key.islower() and not is_mostly_text(key):
+    begin = long_form_start(key, window, initials=strict or is_doubtful(key), enough=SURE if several else ENOUGH)
+    if begin is None and not strict and key.islower() and not is_mostly_text(key):
         begin = cut_off_start(key, window)
         if begin is None and len(key) > 2:
             begin = cut_together_start(key, window)

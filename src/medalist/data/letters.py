@@ -65,14 +65,11 @@ def fits(short_form: str, long_form: str) -> bool:
     The x of "Bx" and "Tx" is a convention, not a letter of the word, and is ignored. A mismatch is not an error in
     itself, but a single word that does not match ("after" for T3) was most likely found by chance.
     """
-    letters = letters_of(short_form[:-1] if len(short_form) > 1 and short_form.endswith("x") else short_form)
+    letters = "".join(filter(str.isalnum, lower(short_form)))
+    if len(short_form) > 1 and short_form.endswith("x"):
+        letters = letters[:-1]
     rest = iter(letter for letter in long_form.lower() if letter.isalnum())
     return next(rest, None) == letters[:1] and all(letter in rest for letter in letters[1:]) if letters else False
-
-
-def letters_of(short_form: str) -> str:
-    """The letters and digits that its long form has to explain, in lower case."""
-    return "".join(letter for letter in lower(short_form) if letter.isalnum())
 
 
 def long_form_start(short_form: str, before: str, *, initials: bool, enough: float = ENOUGH) -> int | None:
@@ -234,13 +231,13 @@ def _best_start(
     wanted = set(units)
     places: dict[str, list[_Place]] = {unit: [] for unit in wanted}
     for number, (start, end) in enumerate(words):
-        parts = {start + part for part in _parts(before[start:end])}
+        parts = [start + part for part in _parts(before[start:end])]
         for at in range(start, end):
             if before[at] in wanted and not before[at].isdigit():
                 places[before[at]].append(_Place(at, number, at == start, at in parts))
         for unit in wanted:
             if unit.isdigit():
-                for at in (start, *sorted(parts)):
+                for at in (start, *parts):
                     if _says(unit, before, at, end):
                         places[unit].append(_Place(at, number, at == start, at != start))
     last = len(words) - 1
