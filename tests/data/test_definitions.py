@@ -442,6 +442,7 @@ def test_parentheses_within_each_other_and_the_two_forms_in_other_orders(text, s
         "of one minute (min)",
         "the breast or ovarian cancers on 17q (BRCA1)",
         "with FGF, the receptor kinase (FGFRK)",
+        "forms that are designated as type 1 (FDT1)",
         "had not received radiotherapy (HR = 3.3)",
         "the inflammatory biomarkers (IL-1b, IL-8)",
         "some estrogen and progesterone receptors (ER, PR)",

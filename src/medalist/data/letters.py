@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 from .spelling import lower
 
@@ -84,7 +84,7 @@ def long_form_start(short_form: str, before: str, *, initials: bool, enough: flo
     short, lowered = plain(short_form), plain(before)
     units = _UNIT.findall(re.sub(r"\(?oh\)?", "h", short) if "hydroxy" in lowered else short)
     words = [m.span() for m in WORD.finditer(lowered)]
-    if not units or not words:
+    if not units or not words or not _in_order(units, lowered):
         return None
     for kept in _with_numbers_left_out(short_form, units, lowered):
         start = _initials_start(kept, lowered, words)
@@ -95,6 +95,17 @@ def long_form_start(short_form: str, before: str, *, initials: bool, enough: flo
             figures = "".join(unit for unit in units if unit.isdigit())
             return whole(units[0], lowered, start if kept is units else _with_figures(figures, lowered, start))
     return None
+
+
+def _in_order(units: list[str], text: str) -> bool:
+    """Whether the letters stand in the text at all, in order; numbers may be spelt otherwise."""
+    at = len(text)
+    for unit in reversed(units):
+        if unit.isalpha():
+            at = text.rfind(unit, 0, at)
+            if at < 0:
+                return False
+    return True
 
 
 def _with_numbers_left_out(short_form: str, units: list[str], before: str) -> Iterator[list[str]]:
@@ -210,8 +221,7 @@ def _by_initials(units: list[str], left: int, before: str, start: int, end: int)
     return counts
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """A place in the text that could be a letter or number of the short form."""
 
     at: int

@@ -13,37 +13,41 @@ _NO_BEGINNING = SMALL | frozenset(
     "are as be been being both but called had has have if including involving is its not our such than that their "
     "these this those using via was we were which who".split()
 )
-_BROKEN = re.compile(r"[=<>±]|\d\s*[±–-]\s*\d{2}|,\s(?:an?|the|as|which|that|who|designated|called|named)\s")
-"""What no long form holds: "systolic 120-140", "beta-mannosidase, an enzyme"."""
+_BROKEN = re.compile(r"[=<>±]|\d\s*[±–-]\s*\d{2}|,\s(?:an?|the|as|designated|called|named)\s|\s(?:are|is|was|were)\s")
+"""What no long form holds: "systolic 120-140", "beta-mannosidase, an enzyme", "forms that are"."""
+_DASH = re.compile(r"\s[-–—]\s")
 
 
 def is_plausible(short_form: str, long_form: str) -> bool:
     """Whether words whose letters fit a short form could be its long form."""
     words = re.findall(r"[\w'’-]+", long_form)
-    pieces = {piece for word in words for piece in re.split("[-'’]", word.casefold())}
-    name = short_form.casefold()
     return (
         len(long_form) > len(short_form) + 1
-        and bool(words)
-        and len(words) <= most_words(short_form)
-        and name not in pieces
-        and (", " not in long_form or len(name) > 2)
-        and not (re.search(r"\d", name) and long_form.casefold().startswith(name))
-        and f" {name} " not in f" {long_form.casefold()} "
-        and not (
-            len(bare := name.rstrip("-0123456789")) > 1
-            and bare in pieces
-            and name[len(bare) :].strip("-") not in pieces
-        )
-        and not ("," in long_form and all(map(is_short_form, long_form.split(", "))))
-        and long_form.count("(") == long_form.count(")")
+        and 0 < len(words) <= most_words(short_form)
         and (words[0].casefold() not in _NO_BEGINNING or _spells(short_form, words) or _is_name(words))
-        and long_form.count("[") == long_form.count("]")
-        and not _OTHERS.search(long_form)
+        and all(long_form.count(opening) == long_form.count(closing) for opening, closing in ("()", "[]"))
+        and not (_OTHERS.search(long_form) or _BROKEN.search(long_form) or _is_list(short_form, long_form))
+        and ("-" in short_form or not _DASH.search(long_form))
         and ("%" in short_form or "%" not in long_form)
-        and not _BROKEN.search(long_form)
-        and ("-" in short_form or not re.search(r"\s[-–—]\s", long_form))
+        and not _holds(short_form.casefold(), long_form.casefold(), words)
     )
+
+
+def _holds(short_form: str, long_form: str, words: list[str]) -> bool:
+    """Whether a long form holds the short form itself: "H-Ras (Ras)", "RAG genes (RAG1)", "H1N1pdm (H1N1)"."""
+    pieces = {piece for word in words for piece in re.split("[-'’]", word.casefold())}
+    bare = short_form.rstrip("-0123456789")
+    return (
+        short_form in pieces
+        or f" {short_form} " in f" {long_form} "
+        or (re.search(r"\d", short_form) is not None and long_form.startswith(short_form))
+        or (1 < len(bare) < len(short_form) and bare in pieces and short_form[len(bare) :].strip("-") not in pieces)
+    )
+
+
+def _is_list(short_form: str, long_form: str) -> bool:
+    """Whether words are a list rather than a name: "CXCL1, CXCL2 (CCL2)", or any list for two letters."""
+    return ", " in long_form and (len(short_form) < 3 or all(map(is_short_form, long_form.split(", "))))
 
 
 def _is_name(words: list[str]) -> bool:
