@@ -260,9 +260,11 @@ def test_a_long_form_does_not_begin_within_a_word_however_long_the_text_before()
         ("A B C", False),
         ("A" * 10, True),
         ("A" * 11, False),
+        ("CRISPR-Cas9", True),
+        ("A" + "-" * 14 + "A", False),
     ],
 )
-def test_a_short_form_has_2_to_10_characters_at_most_two_words_and_a_capital_or_a_digit(surface, expected):
+def test_a_short_form_has_2_to_10_letters_and_figures_at_most_two_words_and_a_capital_or_a_digit(surface, expected):
     assert is_short_form(surface) == expected
 
 
@@ -366,6 +368,10 @@ def test_a_letter_may_stand_for_a_part_of_a_word(text, short_form, long_form):
         ("the serum 25-hydroxyvitamin D [25(OH)D] level", "25(OH)D", "25-hydroxyvitamin D"),
         ("the 17-hydroxyprogesterone (17-OHP) was", "17-OHP", "17-hydroxyprogesterone"),
         ("the 95% confidence interval (95% CI) was", "95% CI", "95% confidence interval"),
+        ("15-hydroxy-5c,8c,11c,13t-eicosatetraenoic acid (15-HETE)", "15-HETE",
+         "15-hydroxy-5c,8c,11c,13t-eicosatetraenoic acid"),
+        ("polyinosinic:polycytidylic acid (poly I:C) was", "poly I:C", "polyinosinic:polycytidylic acid"),
+        ("treatments to relieve depression (T*RD) were", "T*RD", "treatments to relieve depression"),
         ("in secondary Sjögren's syndrome (sSS) was", "sSS", "secondary Sjögren's syndrome"),
         ("factors in T cell leukemia (T-CL) and", "T-CL", "T cell leukemia"),
         ("the J paramyxovirus (JPV) genome", "JPV", "J paramyxovirus"),
@@ -386,6 +392,7 @@ def test_what_numbers_greek_letters_and_single_letters_stand_for(text, short_for
         ("the RNA polymerase II (RNA pol II) was", "RNA pol II", "RNA polymerase II"),
         ("a lack of alpha-galactosidase A (alpha-Gal A) in", "alpha-Gal A", "alpha-galactosidase A"),
         ("an estrogen receptor-positive (ER-positive) one", "ER-positive", "estrogen receptor-positive"),
+        ("the phosphoinositide 3-kinase (PI 3-kinase) in", "PI 3-kinase", "phosphoinositide 3-kinase"),
         ("in atrial fibrillation (a-fib) with", "a-fib", "atrial fibrillation"),
         ("in atrial fibrillation (afib) with", "afib", "atrial fibrillation"),
         ("an insertion/deletion (indel) in", "indel", "insertion/deletion"),
@@ -405,7 +412,7 @@ def test_words_may_be_cut_off_and_short_forms_be_in_lower_case(text, short_form,
     [
         ("had BCNU (1,3-bis-(2-chloroethyl)-1-nitrosourea) in", "BCNU", "1,3-bis-(2-chloroethyl)-1-nitrosourea"),
         ("and STAGA [SPT3-TAF(II)31-GCN5L acetylase] in", "STAGA", "SPT3-TAF(II)31-GCN5L acetylase"),
-        ("the action potential duration (APD(90)) was", "APD(90)", "action potential duration"),
+        ("potential duration at 90% recovery (PD(90)) was", "PD(90)", "potential duration at 90% recovery"),
         ("the heart (of rats [and of mice]) failure test (FT) was", "FT", "failure test"),
         ("had EGD (esophagogastroduodenoscopy) at", "EGD", "esophagogastroduodenoscopy"),
         ("a conserved SCF (Skp1-cullin-F-box) complex", "SCF", "Skp1-cullin-F-box"),

@@ -251,7 +251,7 @@ def _best_start(
                     if _says(unit, before, at, end):
                         places[unit].append(_Place(at, number, at == start, at != start))
     last = len(words) - 1
-    costs = [SKIPPED * (end - start > 1 and not before[start:end].isdigit()) for start, end in words]
+    costs = [SKIPPED * (end - start > 1 and not before[start].isdigit()) for start, end in words]
     for number in range(last):
         costs[number] += COMMA * (", " in before[words[number][1] : words[number + 1][0]])
     passed = list(accumulate(costs, initial=0.0))

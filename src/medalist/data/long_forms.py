@@ -28,7 +28,7 @@ def is_plausible(short_form: str, long_form: str) -> bool:
         and all(long_form.count(opening) == long_form.count(closing) for opening, closing in ("()", "[]"))
         and not (_OTHERS.search(long_form) or _BROKEN.search(long_form) or _is_list(short_form, long_form))
         and ("-" in short_form or not _DASH.search(long_form))
-        and ("%" in short_form or "%" not in long_form)
+        and ("%" not in long_form or re.search(r"[%\d]", short_form) is not None)
         and not _holds(short_form.casefold(), long_form.casefold(), words)
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_SHORT_FORM = re.compile(r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,%'’-]|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE)
+_SHORT_FORM = re.compile(
+    r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,%*'’-]|:(?=[A-Za-z])|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE
+)
 _LOWER = re.compile(r"[a-z]{2,6}|[a-z](?:-[a-z])+|(?:[a-z]\.){1,4}[a-z]\.?|[A-Z]|[fhkmqrw]")
 """Doubtful, except in "intravenous (i.v.)"."""
 _LATIN = re.compile(r"(?:i\.?e|e\.?g|[ap]\.m|cf|viz|etc|vs)\.?")
@@ -18,7 +20,7 @@ _TEXT = re.compile(
     r"[a-z]{2,} (?:[IVX]+|\d+\w?|[A-Z])"
 )
 LONGEST_SHORT_FORM = 10
-"""Maximum number of characters; anything longer is a name."""
+"""Maximum number of letters and figures; anything longer is a name."""
 
 
 def most_words(short_form: str) -> int:
@@ -32,8 +34,10 @@ def could_be_short(surface: str) -> bool:
 
 
 def is_short_form(surface: str) -> bool:
-    """Whether a string could be a short form: 2 to 10 characters, at most two words, with a capital or a digit."""
-    if not 2 <= len(surface) <= LONGEST_SHORT_FORM or len(surface.split()) > 2:
+    """Whether a string could be a short form: 2 to 10 letters and figures, at most two words, a capital or a digit."""
+    if not 2 <= len(surface) <= LONGEST_SHORT_FORM + 5 or len(surface.split()) > 2:
+        return False
+    if sum(map(str.isalnum, surface)) > LONGEST_SHORT_FORM:
         return False
     if not _SHORT_FORM.fullmatch(surface):
         return False
