@@ -82,7 +82,9 @@ def long_form_start(short_form: str, before: str, *, initials: bool, enough: flo
         enough: least worth of a letter on average, otherwise.
     """
     short, lowered = plain(short_form), plain(before)
-    units = _UNIT.findall(re.sub(r"\(?oh\)?", "h", short) if "hydroxy" in lowered else short)
+    if "hydroxy" in lowered:  # 25(OH)D, 17-OHP, 1,25(OH)2D3
+        short = re.sub(r"\(?oh\)?(2(?!\d))?", lambda match: "dh" if match[1] else "h", short)
+    units = _UNIT.findall(short)
     words = [m.span() for m in WORD.finditer(lowered)]
     if not units or not words or not _in_order(units, lowered):
         return None
