@@ -23,31 +23,30 @@ WORD = re.compile(r"[^\W_]+(?:['’]s(?![^\W_]))?")
 _UNIT = re.compile(r"\d+|[^\W\d_]")
 _OPENING = "([{\"'“‘"
 
-_FIGURES = {
-    "1": ("one", "first"),
-    "2": ("two", "second"),
-    "3": ("three", "third"),
-    "4": ("four", "fourth"),
-}
+_FIGURES = {"1": ("one", "first"), "2": ("two", "second"), "3": ("three", "third"), "4": ("four", "fourth")}
 """How a figure may be spelt: "two-dimensional (2D)"."""
 _ROMAN = {"1": "i", "2": "ii", "3": "iii", "4": "iv", "5": "v", "6": "vi", "7": "vii", "8": "viii", "9": "ix"}
 """A word on its own that may stand for a figure: "factor VII (F7)"."""
-_COMBINING = re.compile(
-    r"(?:adeno|alveolo|amino|angio|anti|apo|arterio|arthro|auto|azido|bio|bi|blephar?o|broncho|carboxy|cardio|cephalo|"
-    r"cerebro|chemo|cholangio|cholecysto|chole|chondro|chrono|colono|co|cortico|costo|counter|cranio|cryo|cyclo|cysto|"
-    r"cyto|dacryo|deoxy|dermato|desoxy|dihydro|di|duodeno|dys|echo|electro|encephalo|endo|enol|entero|epi|erythro|"
-    r"esophago|extra|ferro|fibro|fluoro|galacto|gastro|genito|gluco|glyco|haemato|haemo|hemato|hemo|hepato|hetero|hexa|"
-    r"histo|homo|hydro|hydroxy|hyper|hypo|hystero|immuno|infra|inter|intra|iso|keto|kerato|kilo|labio|laparo|laryngo|"
-    r"leuco|leuko|lipo|lymphangio|lymphadeno|lympho|macro|mega|melano|meningo|mercapto|meta|methoxy|micro|milli|mono|"
-    r"morpho|muco|multi|musculo|myco|myelo|myo|nano|naso|nephro|neuro|nitro|non|normo|nucleo|oculo|oesophago|oligo|"
-    r"onco|ophthalmo|oro|ortho|osteo|oto|over|oxy|pancreato|pan|papillo|para|patho|penta|peri|phospho|photo|physio|"
-    r"pleuro|pneumo|poly|post|pre|procto|pro|pseudo|psycho|pulmono|pyelo|pyro|radio|recto|retino|retro|rhino|ribo|"
-    r"sclero|semi|sero|spiro|spleno|spondylo|staphylo|strepto|sub|sulfo|super|supra|sympatho|syn|tele|tetra|thermo|"
-    r"thio|thoraco|thrombo|thyro|tracheo|trans|tri|tropho|ultra|under|uretero|urethro|uro|utero|vaso|veno|ventriculo|"
-    r"vesico|video|viscero|xantho|xeno|"
-    r"[^\W\d_]{2,12}?yl(?!en|at))(?=[^\W\d_]{3})|\d+(?=[^\W\d_])|[^\W\d_]+(?=\d)"
+_FORMS = (
+    "adeno alveolo amino angio anti apo arterio arthro auto azido bi bio blepharo broncho carboxy cardio cephalo "
+    "cerebro chemo cholangio chole cholecysto chondro chrono co colono cortico costo counter cranio cryo cyclo cysto "
+    "cyto dacryo deoxy dermato desoxy di dihydro duodeno dys echo electro encephalo endo enol entero epi erythro "
+    "esophago extra ferro fibro fluoro galacto gastro genito gluco glyco haemato haemo hemato hemo hepato hetero hexa "
+    "histo homo hydro hydroxy hyper hypo hystero immuno infra inter intra iso kerato keto kilo labio laparo laryngo "
+    "leuco leuko lipo lymphadeno lymphangio lympho macro mega melano meningo mercapto meta methoxy micro milli mono "
+    "morpho muco multi musculo myco myelo myo nano naso nephro neuro nitro non normo nucleo oculo oesophago oligo "
+    "onco ophthalmo oro ortho osteo oto over oxy pan pancreato papillo para patho penta peri phospho photo physio "
+    "pleuro pneumo poly post pre pro procto pseudo psycho pulmono pyelo pyro radio recto retino retro rhino ribo "
+    "sclero semi sero spiro spleno spondylo staphylo strepto sub sulfo super supra sympatho syn tele tetra thermo "
+    "thio thoraco thrombo thyro tracheo trans tri tropho ultra under uretero urethro uro utero vaso veno ventriculo "
+    "vesico video viscero xantho xeno"
+).split()
+"""Combining forms: what words are put together from."""
+_PART = re.compile(
+    rf"(?:{'|'.join(sorted(_FORMS, key=len, reverse=True))}|[^\W\d_]{{2,12}}?yl(?!en|at))(?=[^\W\d_]{{3}})|"
+    r"\d+(?=[^\W\d_])|[^\W\d_]+(?=\d)"
 )
-"""What a word may be put together from; a name of a group, "phosphatidyl", and a number count too."""
+"""A part of a word before another: a combining form, a group such as "phosphatidyl", a number or what precedes one."""
 
 BEGINS, PART, WITHIN, INNER, LATER = 1.8, 1.4, 0.9, 0.7, -0.3
 """What a letter is worth that begins a word; begins a part of, or stands in, the word of the letter before it; begins a
@@ -167,7 +166,7 @@ def _opens(text: str, at: int) -> bool:
 def _parts(word: str) -> tuple[int, ...]:
     """Where parts of a word begin, after the first: "gastrointestinal" -> 6."""
     at, parts = 0, []
-    while match := _COMBINING.match(word, at):
+    while match := _PART.match(word, at):
         at = match.end()
         parts.append(at)
     return tuple(parts)
