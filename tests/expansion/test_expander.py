@@ -22,7 +22,7 @@ from medalist.expansion.results import Expansion
 from medalist.models import precision
 from medalist.models.base import ModelError
 from medalist.trees.decisions import Calibration
-from medalist.trees.prompt import PromptSettings
+from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import separate_score
 
 INVENTORY = Inventory.of(
@@ -379,6 +379,66 @@ def test_an_answer_that_is_not_sure_is_given_and_not_written(loaded):
     assert expanded[0].long_form == "rheumatoid arthritis"
     assert not expanded[0].sure
     assert expanded.replaced(unsure="leave") == "on RA"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Let RA be rheumatoid arthritis beside methotrexate, and MTX always that; returns the texts that are read."""
+    seen = []
+
+    def score_layouts(_model, layouts, **_):
+        for layout in layouts:
+            seen.append(layout.text)
+            says = {"RA": (0.9, 0.05, 0.05) if "methotrexate" in layout.text else (0.3, 0.4, 0.3), "MTX": (0.98, 0.02)}
+            yield layout, [torch.tensor(says[question.prompt.split()[-2]]).log() for question in layout.questions]
+
+    monkeypatch.setattr("medalist.models.load.score_layouts", score_layouts)
+    return seen
+
+
+def read_by(loaded, *, settled_from, **options):
+    listed = Inventory.of(
+        [("RA", "rheumatoid arthritis", 1, None), ("RA", "room air", 1, None), ("MTX", "methotrexate", 1, None)]
+    )
+    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0)
+    rule = Calibration(
+        evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.8, settled_from=settled_from
+    )
+    return Expander(loaded, listed, calibration=rule, **options)
+
+
+def test_what_is_unsure_is_read_again_with_the_sure_answers_written_out(loaded, reads):
+    ra, mtx = read_by(loaded, settled_from=0.9)("RA on MTX")
+    assert reads == ["RA on MTX", "RA on methotrexate"]
+    assert (ra.long_form, ra.sure) == ("rheumatoid arthritis", True)
+    assert (ra.start, ra.end, mtx.start, mtx.end) == (0, 2, 6, 9)
+
+
+@pytest.mark.parametrize(
+    ("settled_from", "read_once"), [(None, False), (0.9, True)], ids=["by the calibration", "as asked for"]
+)
+def test_a_text_is_read_once(loaded, reads, settled_from, read_once):
+    ra, _ = read_by(loaded, settled_from=settled_from, read_once=read_once)("RA on MTX")
+    assert reads == ["RA on MTX"]
+    assert (ra.long_form, ra.sure) == ("room air", False)
+
+
+def test_the_glossary_s_answers_are_written_out_too_and_definitions_stay_as_they_stand(loaded, reads):
+    expander = read_by(loaded, settled_from=0.9, glossary={"WD": "ward day"})
+    expander("Bed rest (BR), WD 2, BR on RA, MTX")
+    assert reads[1] == "Bed rest (BR), ward day 2, Bed rest on RA, methotrexate"
+
+
+def test_text_appended_changes_no_second_reading_of_an_earlier_full_window(loaded, reads):
+    text = "The patient has RA and a CT, on MTX. " * 12
+    expander = read_by(loaded, settled_from=0.9)
+    expander._encoder = Encoder(loaded.tokenizer, PromptSettings(window=64, max_nodes=256), max_depth=512)
+    before = list(expander(text))
+    again = [one for one in reads if "methotrexate" in one]
+    del reads[:]
+    after = list(expander(text + "RA, MTX. " * 30))
+    assert len(again) > 3 and again[:-1] == [one for one in reads if "methotrexate" in one][: len(again) - 1]
+    assert after[:18] == before[:18]
 
 
 def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from medalist.cli.tables import gain_text, p_text, share_text
 from medalist.data.items import make_items
 from medalist.evaluation.calibration import fit, make_cases
 from medalist.evaluation.offers import wrong_at
-from medalist.evaluation.predictions import score_texts
+from medalist.evaluation.predictions import SECOND_FILE, SECOND_READING, read_scores, score_texts
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.recipe import parse_recipe
@@ -120,6 +121,59 @@ def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys, monkeypatch)
     found = calibrated(run, lambda: RunModels(run).load("tuned"))
     assert "No threshold reaches a precision of" in capsys.readouterr().err
     assert found == Calibration.read(copy / "calibration.json") and found.offered_from > 1
+
+
+@pytest.mark.parametrize(("says", "kept"), [("the gold", True), ("as before", False)])
+def test_a_second_reading_is_asked_for_where_it_gains(folder, monkeypatch, says, kept):
+    """A second reading that finds the gold everywhere, and one that changes nothing."""
+    given = []
+
+    def read_again(_loaded, cases, calibration, _inventory, _prompt, _nodes, decisions):
+        given.append((calibration, decisions))
+        best = {case.item.key: case.scores.copy() for case in cases}
+        for case in cases:
+            if case.item.gold is not None and says == "the gold":
+                best[case.item.key][case.item.gold] = 50.0
+        return best
+
+    monkeypatch.setattr(calibrate, "read_again", read_again)
+    run = replace(open_run(folder), calibration=None)
+    monkeypatch.setattr(calibrate, "can_write", lambda _: False)
+    found = calibrated(run, lambda: load_tuned(run))
+    [(once, decisions)] = given
+    assert once.settled_from == once.offered_from and len(decisions) == found.mentions
+    assert found.settled_from == (once.offered_from if kept else None)
+    if kept:
+        assert found.evidence >= once.evidence, "what is always right weighs at least as much"
+
+
+def test_a_second_reading_is_evaluated_once_and_kept_beside_the_first(folder, tmp_path, monkeypatch):
+    copy = shutil.copytree(folder, tmp_path / "again")
+    results = copy / "evaluation/test"
+    rule, before = Calibration.read(copy / "calibration.json"), read_metrics(results)
+    run = open_run(copy)
+    first = read_scores(results)["tuned"]
+    cases = make_cases(make_items(run.prepared().passages("test"), run.inventory), first, run.inventory)
+    sure = [max(decision.senses) * decision.short_form for decision in (case.decided(rule) for case in cases)]
+    rule = replace(rule, short_form_from=0.0, settled_from=float(np.median(sure)))
+    rule.write(copy / "calibration.json")
+    metrics, _ = evaluate_run(open_run(copy))
+    again = read_scores(results, SECOND_FILE)[SECOND_READING]
+    assert 0 < len(again) < len(first) and any((again[key] != first[key]).any() for key in again)
+    assert metrics["models"] == before["models"] and metrics["slices"] == before["slices"]
+    curve = metrics["calibrated"]["risk_coverage"]
+    with_scores = make_cases([case.item for case in cases], first | again, run.inventory)
+    right = np.mean([case.is_right(case.decided(rule)) for case in with_scores])
+    assert curve["risk"][-1] == pytest.approx(1 - right)
+
+    monkeypatch.setattr(RunModels, "load", lambda *_: pytest.fail("it was scored before"))
+    assert evaluate_run(open_run(copy))[0] == metrics
+    replace(rule, settled_from=0.0).write(copy / "calibration.json")
+    with pytest.raises(pytest.fail.Exception, match="scored before"):
+        evaluate_run(open_run(copy))
+    replace(rule, settled_from=None).write(copy / "calibration.json")
+    evaluate_run(open_run(copy))
+    assert not (results / SECOND_FILE).exists()
 
 
 def test_a_damaged_calibration_is_refused_in_one_line(folder, tmp_path):

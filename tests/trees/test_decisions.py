@@ -9,7 +9,7 @@ import torch
 
 from medalist.data.embedded import reader
 from medalist.data.surroundings import SIGNS, Surroundings
-from medalist.trees.decisions import Calibration, decide, model_evidence
+from medalist.trees.decisions import Calibration, Decision, decide, model_evidence
 
 NOTHING = Surroundings(**dict.fromkeys(SIGNS, 0.0))
 PLAIN = Calibration(
@@ -43,6 +43,16 @@ def test_the_first_decision_adds_up_what_the_model_and_the_text_say():
     weighed = replace(PLAIN, is_short_form=PLAIN.is_short_form | {"numbered": -4.0, "constant": 1.0})
     assert decide(scores, priors, numbered, weighed).short_form == pytest.approx(1 / (1 + math.exp(1)))
     assert decide(scores, priors, numbered, weighed).senses == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("settled_from", "short_form", "answer"),
+    [(0.7, 0.9, 1), (0.73, 0.9, None), (0.1, 0.49, None), (None, 1.0, None)],
+    ids=["sure", "not sure enough", "no short form", "read once"],
+)
+def test_a_second_reading_takes_as_given_what_is_sure_and_a_short_form(settled_from, short_form, answer):
+    rule = replace(PLAIN, settled_from=settled_from)
+    assert rule.settled(Decision(short_form=short_form, senses=(0.2, 0.8))) == answer
 
 
 def test_a_calibration_is_read_back_as_it_was_written(tmp_path):

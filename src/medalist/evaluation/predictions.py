@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,16 @@ from ..models.load import LoadedModel
 from ..tools.failures import reading
 from ..tools.files import replacing
 from ..tools.progress import say, tracking
+from ..trees.decisions import Calibration
 from ..trees.prompt import Encoder, PromptSettings
 from .metrics import Floats
 from .result_files import METRICS_FILE, read_metrics
 
 PREDICTIONS_FILE = "predictions.parquet"
 BEGUN_FILE = "predictions-begun.parquet"
+SECOND_READING, SECOND_FILE = "tuned, second reading", "second_reading.parquet"
+"""Whose scores they are, in the keys of an evaluation, and the file that holds them: of re-read mentions only."""
+_COLUMNS = {"model": pl.String(), "passage": pl.String(), "mention": pl.Int64(), "scores": pl.List(pl.Float64)}
 Scores = dict[tuple[str, int], Floats]
 """(id of the text, number of the question) -> score of each candidate, the null candidate last; choice questions have
 no null candidate."""
@@ -47,15 +52,16 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
         for name, found in scores.items()
         if item.key in found
     ]
+    table = pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None)
     packed = io.BytesIO()  # polars itself does not raise OSError when the disk is full
-    pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None).write_parquet(packed)
+    (table if rows else pl.DataFrame(schema=_COLUMNS)).write_parquet(packed)
     with replacing(path, "wb") as file:
         file.write(packed.getbuffer())
 
 
-def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
+def read_predictions(folder: Path, name: str, key: str, file: str = PREDICTIONS_FILE) -> Scores | None:
     """A model's scores if the folder holds them under this key (weights, data, inventory, wording); otherwise None."""
-    path = folder / PREDICTIONS_FILE
+    path = folder / file
     if not (folder / METRICS_FILE).exists() or not path.exists():
         return None
     try:
@@ -65,23 +71,24 @@ def read_predictions(folder: Path, name: str, key: str) -> Scores | None:
     if keys.get(name) != key:
         return None
     try:
-        return read_scores(folder).get(name)
+        found = read_scores(folder, file)
     except ValueError as error:
         say(f"{error} It is scored again.")
         return None
+    return found.get(name) if found else {}
 
 
-def read_scores(folder: Path) -> dict[str, Scores]:
+def read_scores(folder: Path, file: str = PREDICTIONS_FILE) -> dict[str, Scores]:
     """The predictions of an evaluation folder, by model.
 
     Raises:
         ValueError: the file is damaged.
     """
     found: dict[str, Scores] = {}
-    path = folder / PREDICTIONS_FILE
+    path = folder / file
     with reading(path):
         table = pl.read_parquet(path)
-        if not {"model", "passage", "mention", "scores"} <= set(table.columns):
+        if not set(_COLUMNS) <= set(table.columns):
             raise pl.exceptions.ColumnNotFoundError("it lacks a column of predictions")
     for row in table.iter_rows(named=True):
         found.setdefault(row["model"], {})[row["passage"], row["mention"]] = np.array(row["scores"])
@@ -155,3 +162,8 @@ def prediction_key(weights: str, texts: Sequence[Text], inventory: Inventory, pr
     candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
     setting = json.dumps([fingerprint(texts), candidates, prompt.model_dump()])
     return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()
+
+
+def second_key(first: str, calibration: Calibration) -> str:
+    """The hash that identifies the scores of a second reading: of the first one's key and of what decides after it."""
+    return hashlib.sha256(f"{first}:{json.dumps(asdict(calibration), sort_keys=True)}".encode()).hexdigest()

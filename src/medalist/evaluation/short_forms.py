@@ -62,6 +62,7 @@ def summarise(
     *,
     resamples: int,
     calibration: Calibration | None = None,
+    again: Scores | None = None,
 ) -> ShortFormSummary:
     """All figures of an evaluation on short forms, as stored in `metrics.json`.
 
@@ -72,6 +73,8 @@ def summarise(
         knowledge: what is known about the training data.
         resamples: number of bootstrap resamples over passages.
         calibration: that of the tuned model, if it has one.
+        again: the tuned model's scores of a second reading, which the calibrated answers are made of where there are
+            any; all other figures are of one reading.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
     choice = [item for item in scored if item.kind == "choice"]
@@ -98,7 +101,7 @@ def summarise(
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
     if calibration is not None and "tuned" in scores:
-        cases = make_cases(scored, scores["tuned"], inventory)
+        cases = make_cases(scored, scores["tuned"] | (again or {}), inventory)
         summary["calibrated"] = calibrated_figures(
             cases,
             [case.decided(calibration) for case in cases],

@@ -82,6 +82,11 @@ class Answerer:
             sure=answer is not None and probability >= self.min_probability,
         )
 
+    def is_settled(self, expansion: Expansion) -> bool:
+        """Whether a second reading takes an answer as given: by the calibration, or because no model was needed."""
+        assert self.calibration is not None and self.calibration.settled_from is not None, "there is a second reading"
+        return expansion.long_form is not None and expansion.probability >= self.calibration.settled_from
+
     def _evidence(self, short_form: str, answer: str) -> Evidence:
         if self.lexicon.in_glossary(short_form):
             return "glossary"

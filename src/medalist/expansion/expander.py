@@ -6,7 +6,7 @@ Its input is never logged, stored or sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -29,11 +29,12 @@ from ..runs.run import Run, load_run_scorer
 from ..tools.number_formats import DType, FloatType
 from ..tools.progress import tracking
 from ..trees.decisions import CALIBRATION_FILE, Calibration
-from ..trees.prompt import Encoder, PromptSettings
+from ..trees.prompt import Encoder, Layout, PromptSettings
+from ..trees.second_reading import Rewritten, Written, layouts_again, rewritten
 from .answers import MIN_PROBABILITY, Answerer
 from .do_not_use import find_do_not_use, warned
 from .evidence import Found, Glossary, Lexicon, read_glossary
-from .results import ExpandedText
+from .results import ExpandedText, Expansion, defines
 from .where import Engine, engine_for, find_gguf, find_run
 
 Context = TypeVar("Context")
@@ -58,6 +59,8 @@ class Expander:
         min_probability: least probability of a sure answer, 0 to 1; None: the calibration's, and 0.95 without one.
         one_sense_per_text: let all mentions of a short form that the model answers have the sense that is likeliest on
             average. Then every mention of a text counts, so text appended to it can change earlier answers.
+        read_once: do without the second reading that a calibration may ask for, in which sure answers are written out
+            and the model is asked again about the rest; faster, and less often right.
 
     Raises:
         ValueError: the glossary is malformed, or `min_probability` is not a probability.
@@ -74,12 +77,14 @@ class Expander:
         calibration: Calibration | None = None,
         min_probability: float | None = None,
         one_sense_per_text: bool = False,
+        read_once: bool = False,
     ) -> None:
         if min_probability is None:  # a calibration for which nothing is sure has a threshold that nothing reaches
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
         elif not 0 <= min_probability <= 1:
             raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
         self._loaded, self._one_sense = loaded, one_sense_per_text
+        self._reads_twice = calibration is not None and calibration.settled_from is not None and not read_once
         own = NO_SENSES if glossary is None else read_glossary(glossary)
         lexicon = Lexicon(inventory, own, any_case=any_case, skip_words=calibration is not None)
         self._answers = Answerer(lexicon=lexicon, calibration=calibration, min_probability=min_probability)
@@ -97,6 +102,7 @@ class Expander:
         any_case: bool | None = None,
         min_probability: float | None = None,
         one_sense_per_text: bool = False,
+        read_once: bool = False,
         revision: str | None = None,
     ) -> Expander:
         """Load the tuned model of a run with its inventory and wording, or the reader that comes with the package.
@@ -113,6 +119,7 @@ class Expander:
             any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
             min_probability: as for `Expander`.
             one_sense_per_text: as for `Expander`.
+            read_once: as for `Expander`.
             revision: branch, tag or commit of a Hub id.
 
         Raises:
@@ -129,6 +136,7 @@ class Expander:
             "glossary": None if glossary is None else read_glossary(glossary),  # fail before a model is loaded
             "min_probability": min_probability,
             "one_sense_per_text": one_sense_per_text,
+            "read_once": read_once,
         }
         if engine_for(run, engine) == "llama.cpp":
             if dtype is not None:
@@ -234,44 +242,64 @@ class Expander:
                 raise TypeError(f"Text {number:,} is of type {type(text).__name__}, not str")
         readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # of the same length; tokenizers take no half
         found = [self._answers.lexicon.find(text, self._encoder.windows) for text in readable]
-        scores = self._scores(readable, found, progress)
+        passages = [
+            Passage(id=str(number), text=text, mentions=tuple(one.mention for one in all_ if one.evidence is None))
+            for number, (text, all_) in enumerate(zip(readable, found, strict=True))
+        ]
+        layouts = (layout for passage in passages for layout in self._encoder.encode(passage, self.inventory))
+        count = sum(passage.num_questions for passage in passages) if progress else 0
+        scores = self._scores("Expand", passages, layouts, count)
+        answers = [self._answered(*one) for one in zip(passages, found, scores, strict=True)]
+        if self._reads_twice:
+            parts = [part for one in zip(passages, answers, scores, strict=True) for part in self._second_reading(*one)]
+            count = sum(part.passage.num_questions for part in parts) if progress else 0
+            again = layouts_again(parts, self._encoder, self.inventory)
+            for first, second in zip(scores, self._scores("Second reading", passages, again, count), strict=True):
+                first |= second
+            answers = [self._answered(*one) for one in zip(passages, found, scores, strict=True)]
+        if self._one_sense:
+            answers = [self._answers.one_sense(expansions) for expansions in answers]
+        warnings = [find_do_not_use(text) for text in readable]
         return [
-            self._result(text, readable[number], found[number], scores[number]) for number, text in enumerate(texts)
+            ExpandedText(text=text, expansions=warned(expansions, cautions), warnings=cautions)
+            for text, expansions, cautions in zip(texts, answers, warnings, strict=True)
         ]
 
     def _scores(
-        self, texts: Sequence[str], found: Sequence[Sequence[Found]], progress: bool
+        self, label: str, passages: Sequence[Passage], layouts: Iterable[Layout], count: int
     ) -> list[dict[int, Tensor]]:
-        """For each text, the scores of the mentions that a model is to be asked about, by the mention's start."""
-        passages = [
-            Passage(id=str(number), text=text, mentions=tuple(one.mention for one in all_ if one.evidence is None))
-            for number, (text, all_) in enumerate(zip(texts, found, strict=True))
-        ]
-        asked = sum(passage.num_questions for passage in passages)
-        scores: list[dict[int, Tensor]] = [{} for _ in texts]
-        with tracking("Expand", asked) if progress and asked > _MANY else nullcontext(lambda _: None) as advance:
-            scored = self._loaded.score(
-                (layout for passage in passages for layout in self._encoder.encode(passage, self.inventory)),
-                max_nodes=EvaluationSettings().max_nodes,
-                progress=advance,
-            )
+        """For each passage, the scores of its mentions, by the mention's start; with many to come, shows progress."""
+        scores: list[dict[int, Tensor]] = [{} for _ in passages]
+        with tracking(label, count) if count > _MANY else nullcontext(lambda _: None) as advance:
+            scored = self._loaded.score(layouts, max_nodes=EvaluationSettings().max_nodes, progress=advance)
             for layout, values in scored:
                 number = int(layout.text_id)
                 mentions = passages[number].mentions
                 scores[number] |= {mentions[n].start: value for n, value in zip(layout.mentions, values, strict=True)}
         return scores
 
-    def _result(self, text: str, readable: str, found: Sequence[Found], scores: dict[int, Tensor]) -> ExpandedText:
-        expansions = [
-            self._answers.known(text, one)
+    def _second_reading(
+        self, passage: Passage, answers: Sequence[Expansion], scores: Mapping[int, Tensor]
+    ) -> Iterator[Rewritten]:
+        """The text with its settled answers written out, to ask again about the others that a model was asked about."""
+        settled = [one for one in answers if self._answers.is_settled(one)]
+        starts = {one.start for one in settled}
+        return rewritten(
+            passage,
+            self._encoder.windows(passage.text),
+            written=[
+                Written(one.start, one.end, one.long_form or "") for one in settled if not defines(passage.text, one)
+            ],
+            unsure=[n for n, m in enumerate(passage.mentions) if m.start in scores and m.start not in starts],
+        )
+
+    def _answered(self, passage: Passage, found: Sequence[Found], scores: Mapping[int, Tensor]) -> list[Expansion]:
+        return [
+            self._answers.known(passage.text, one)
             if one.evidence is not None
-            else self._answers.asked(readable, one, scores.get(one.start))
+            else self._answers.asked(passage.text, one, scores.get(one.start))
             for one in found
         ]
-        if self._one_sense:
-            expansions = self._answers.one_sense(expansions)
-        warnings = find_do_not_use(readable)
-        return ExpandedText(text=text, expansions=warned(expansions, warnings), warnings=warnings)
 
 
 def _inventory(run: Run) -> Inventory:

@@ -152,7 +152,7 @@ class ExpandedText(Sequence[Expansion]):
 
 def _written(text: str, expansion: Expansion, unsure: Unsure) -> tuple[str, str] | None:
     """The article before a short form, "" if it stays, and what takes the short form's place; None if that stays."""
-    if expansion.long_form is None or _defines(text, expansion):
+    if expansion.long_form is None or defines(text, expansion):
         return None
     if expansion.sure:
         return in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
@@ -169,7 +169,7 @@ def _end(text: str, expansion: Expansion) -> int:
     return end_in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
 
 
-def _defines(text: str, expansion: Expansion) -> bool:
+def defines(text: str, expansion: Expansion) -> bool:
     """Whether the text defines the short form right here, as in "right atrium (RA)" and "RA (right atrium)"."""
     if expansion.definition is None:
         return False

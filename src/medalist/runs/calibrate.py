@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from ..data.items import make_items
-from ..evaluation.calibration import NEVER, fit, make_cases, too_few
+from ..evaluation.calibration import NEVER, Case, cross_validated, fit, make_cases, too_few
 from ..evaluation.predictions import score_texts
+from ..evaluation.rereading import read_again, with_scores
 from ..models.load import LoadedModel
 from ..tools.files import can_write
 from ..tools.progress import say
-from ..trees.decisions import CALIBRATION_FILE, Calibration
+from ..trees.decisions import CALIBRATION_FILE, Calibration, Decision
 from .parents import parent_of
 from .run import Run
 
 UNCALIBRATED = (
     'answers stay as they are without a calibration: the most likely of the listed meanings and "none of these"'
 )
+WORTH_IT = 0.01
+"""Share of the cases that a second reading must gain to be worth its time, about half of a first one."""
 
 
 def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
@@ -43,8 +47,9 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
     passages = prepared.passages("validation")
     items = [item for item in make_items(passages, run.inventory) if item.candidates]
     if (missing := too_few(items)) is None:
+        loaded = load()
         scores, _ = score_texts(
-            load(),
+            loaded,
             passages,
             run.inventory,
             run.recipe.prompt,
@@ -60,12 +65,36 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         _say_once(f"{run.folder} is not calibrated, with too little validation data ({missing}); {UNCALIBRATED}")
         return None
     precision = run.recipe.evaluation.precision
-    found = fit(cases, precision=precision)
+    found = _with_second_reading(run, loaded, cases, fit(cases, precision=precision))
     if found.offered_from == NEVER:
         say(f"No threshold reaches a precision of {precision:.0%} on the validation data: no answer is offered as sure")
     if can_write(run.folder):
         found.write(run.folder / CALIBRATION_FILE)
     return found
+
+
+def _with_second_reading(run: Run, loaded: LoadedModel, cases: Sequence[Case], once: Calibration) -> Calibration:
+    """The calibration of two readings, if these are right about `WORTH_IT` more of the cases; else that of one."""
+    first = cross_validated(cases)
+    again = read_again(
+        loaded,
+        cases,
+        replace(once, settled_from=once.offered_from),
+        run.inventory,
+        run.recipe.prompt,
+        run.recipe.evaluation.max_nodes,
+        first,
+    )
+    twice = with_scores(cases, again)
+    gained = _num_right(twice, cross_validated(twice)) - _num_right(cases, first)
+    if gained < WORTH_IT * len(cases):
+        return once
+    return replace(fit(twice, precision=once.target), settled_from=once.offered_from)
+
+
+def _num_right(cases: Sequence[Case], decisions: Sequence[Decision]) -> int:
+    """How many short forms with a listed meaning have it as the likeliest."""
+    return sum(case.is_right(decision) for case, decision in zip(cases, decisions, strict=True))
 
 
 def keeps_parents_calibration(run: Run) -> bool:

@@ -15,18 +15,23 @@ from ..data.passages import Passage, fingerprint
 from ..data.quizzes import Quiz
 from ..data.rows import Quarantine
 from ..data.sources.choices import is_choices, read_choices
+from ..evaluation.calibration import make_cases
 from ..evaluation.choices import summarise_choices
 from ..evaluation.predictions import (
     BEGUN_FILE,
     PREDICTIONS_FILE,
+    SECOND_FILE,
+    SECOND_READING,
     Scores,
     prediction_key,
     read_begun,
     read_predictions,
     score_texts,
+    second_key,
     write_begun,
     write_predictions,
 )
+from ..evaluation.rereading import read_again
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
@@ -224,7 +229,8 @@ def evaluate(
         on: the questions, and the folder where the two files are written, each atomically.
         prompt: the wording of the questions.
         settings: tokens per forward pass on a GPU, and number of bootstrap resamples.
-        calibration: what gives the tuned model's calibration; asked for once everything is scored.
+        calibration: what gives the tuned model's calibration; asked for once everything is scored, save for a second
+            reading if it wants one.
 
     Returns:
         The content of `metrics.json`.
@@ -248,6 +254,7 @@ def evaluate(
             "keys": keys,
             "rows_quarantined": on.quarantine.summary(),
         }
+        again: Scores | None = None
         metrics: Metrics
         items: Sequence[Item] | Sequence[ChoiceItem]
         if on.quizzes:
@@ -256,12 +263,25 @@ def evaluate(
             metrics = {"about": about, **summary}
         else:
             items = mentions = make_items(on.passages, on.inventory)
+            rule = calibration()
+            if rule is not None and rule.settled_from is not None and "tuned" in scores:
+                keys[SECOND_READING] = key = second_key(keys["tuned"], rule)
+                again = read_predictions(on.folder, SECOND_READING, key, SECOND_FILE)
+                if again is None:
+                    cases = make_cases(mentions, scores["tuned"], on.inventory)
+                    again = read_again(models["tuned"].load(), cases, rule, on.inventory, prompt, settings.max_nodes)
             figures = summarise(
-                mentions, scores, on.inventory, on.knowledge, resamples=settings.bootstrap, calibration=calibration()
+                mentions,
+                scores,
+                on.inventory,
+                on.knowledge,
+                resamples=settings.bootstrap,
+                calibration=rule,
+                again=again,
             )
             metrics = {"about": about, **figures}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
         if kept:
-            _keep(on, metrics, items, scores)
+            _keep(on, metrics, items, scores, again)
     return metrics
 
 
@@ -312,10 +332,17 @@ def _score(
 
 
 def _keep(
-    on: Questions, metrics: Metrics, items: Sequence[Item] | Sequence[ChoiceItem], scores: dict[str, Scores]
+    on: Questions,
+    metrics: Metrics,
+    items: Sequence[Item] | Sequence[ChoiceItem],
+    scores: dict[str, Scores],
+    again: Scores | None,
 ) -> None:
     (on.folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
     write_predictions(items, scores, on.folder / PREDICTIONS_FILE)
+    (on.folder / SECOND_FILE).unlink(missing_ok=True)
+    if again is not None:
+        write_predictions(items, {SECOND_READING: again}, on.folder / SECOND_FILE)
     if on.quarantine.rows:
         on.quarantine.write(on.folder / "quarantine.jsonl")
     write_object(on.folder / METRICS_FILE, metrics)

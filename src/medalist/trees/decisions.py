@@ -41,6 +41,15 @@ class Calibration:
     """The share of the offered answers that was to be right when `offered_from` was set."""
     mentions: int | None = None
     """Number of mentions that it was fitted on, if it was recorded."""
+    settled_from: float | None = None
+    """Least probability of an answer that a second reading takes as given (`second_reading`); None: there is none."""
+
+    def settled(self, decision: Decision) -> int | None:
+        """Index of the sense that a second reading takes as given; None if there is none."""
+        best = max(decision.senses)
+        if self.settled_from is None or decision.short_form < self.short_form_from:
+            return None
+        return decision.senses.index(best) if decision.short_form * best >= self.settled_from else None
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -56,7 +65,8 @@ class Calibration:
             given = set(found.is_short_form)
             needless, missing = given - {"constant", "model", *SIGNS}, {"constant", "model"} - given
             values = [*found.is_short_form.values(), found.evidence, found.prior]
-            finite = all(map(math.isfinite, [*values, found.short_form_from, found.offered_from, found.target]))
+            values += [found.short_form_from, found.offered_from, found.target, found.settled_from or 0.0]
+            finite = all(map(math.isfinite, values))
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a calibration: {error}") from None
         if missing or needless or not finite:
