@@ -237,6 +237,20 @@ def test_the_card_gives_the_curve_and_the_chosen_point_in_numbers(folder, figure
     assert "| free to decline |" in card and "The\nthreshold was set there for 60 % right" in card
 
 
+def test_report_and_card_say_whose_thresholds_a_run_keeps(folder, monkeypatch):
+    run = open_run(folder)
+    parent = {"parent": {"name": "reader", "sha256": "0" * 64, "replayed": 3}}
+    kept = replace(run, record=run.record | parent)
+    for given, in_report, in_card in (
+        (run, "mentions of the validation data", "mentions of the validation data"),
+        (kept, "are those of the reader, since", "that of the run it was tuned further from"),
+    ):
+        for module in ("report", "card"):
+            monkeypatch.setattr(f"medalist.runs.{module}.keeps_parents_calibration", lambda _, k=given is kept: k)
+        assert in_report in write_report(given).read_text(encoding="utf-8")
+        assert in_card in card_text(given)
+
+
 def test_the_terminal_shows_what_is_offered_beside_the_baselines(folder, figures):
     console = Console(file=io.StringIO(), width=80)
     for table in metrics_tables(read_metrics(folder / "evaluation/test")):

@@ -11,7 +11,7 @@ from ..evaluation.claims_table import cell_text, change_text, claims_by_heading,
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
-from ..evaluation.shares import Slice, answerers, right, short_name, shown_slices, too_few
+from ..evaluation.shares import TEST_MORE, Slice, answerers, right, short_name, shown_slices, too_few
 from .tables import gain_text, new_table, p_text, share_text, stacked
 
 
@@ -91,7 +91,7 @@ def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableTyp
     """What was not counted, and caveats about what was; yields nothing if there is nothing to say."""
     counts = metrics["counts"]
     if counts["choice"] and (caveat := too_few(counts["passages"], where)):
-        yield caveat
+        yield f"{caveat} {TEST_MORE}"
     remarks: list[tuple[int | None, str]] = []
     if metrics["kind"] == "short forms":
         remarks += [

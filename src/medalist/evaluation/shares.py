@@ -90,8 +90,12 @@ def too_few(passages: int, what: str) -> str | None:
         return None
     return (
         f"Only {passages:,} {what} were tested, too few to compare models by: all that is known is that the true "
-        "figures probably lie within the intervals. To test more, mark more, or raise data.test."
+        "figures probably lie within the intervals."
     )
+
+
+TEST_MORE = "To test more, mark more, or raise data.test."
+"""What whoever owns the data can do about it."""
 
 
 def short_name(answerer: str) -> str:

@@ -19,13 +19,14 @@ from ..evaluation.offers import offer_rows, right_rows, wrong_at
 from ..evaluation.privacy import privacy_in_words
 from ..evaluation.result_files import evaluation_folders, read_claims, read_metrics
 from ..evaluation.results import Calibrated, ClaimRow, Metrics, calibrated_of
-from ..evaluation.shares import Slice, right, shown_slices, strongest_baseline, without_words
+from ..evaluation.shares import Slice, right, shown_slices, strongest_baseline, too_few, without_words
 from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
 from ..tools.pages import interval, per_cent, points, template_environment
 from ..tools.shapes import appended_objects
 from ..trees.prompt import choice_question, mention_question
+from .calibrate import keeps_parents_calibration
 from .run import Run, privacy_of
 
 _EXAMPLE = "Seen for RA; methotrexate was continued."
@@ -66,6 +67,8 @@ class Evaluation(TypedDict):
     """Slice -> the strongest baseline there."""
     claims: dict[str, list[ClaimRow]]
     calibrated: Calibrated | None
+    caveat: str | None
+    """If there are too few passages."""
 
 
 def write_card(run: Run) -> Path | None:
@@ -105,6 +108,7 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
                 "strongest": strongest,
                 "claims": claims_by_heading(renamed(claims, destination.evaluations)) if claims else {},
                 "calibrated": calibrated_of(metrics),
+                "caveat": too_few(metrics["counts"]["passages"], "passages") if metrics["counts"]["choice"] else None,
             }
         )
     environment = template_environment()
@@ -124,6 +128,7 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
         lora=lora,
         embedded=run.base.source == EMBEDDED,
         evaluations=evaluations,
+        kept_calibration=keeps_parents_calibration(run),
         export=export,
         privacy=privacy,
         privacy_lines=privacy_in_words(privacy) if privacy else [],

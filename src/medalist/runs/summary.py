@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
-from ..evaluation.shares import Difference, right, short_name, strongest_baseline, too_few
+from ..evaluation.shares import TEST_MORE, Difference, right, short_name, strongest_baseline, too_few
 from ..tools.pages import interval, per_cent
 
 
@@ -23,7 +23,7 @@ def plain_summary(metrics: Metrics) -> list[str]:
     if counts["choice"] and (
         caveat := too_few(counts["passages"], "texts" if metrics["kind"] == "choices" else "passages")
     ):
-        lines.append(caveat)
+        lines.append(f"{caveat} {TEST_MORE}")
     for name in ("all", "no leak"):
         cells = slices.get(name)
         if not cells or (name == "no leak" and cells["count"] == counts["choice"]):
