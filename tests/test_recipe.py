@@ -197,7 +197,7 @@ def test_override_that_is_not_yaml_is_reported_in_one_line():
     ("content", "expected"),
     [
         ("a: [1\nb: 2\n", ", line 2: not valid YAML (expected ',' or ']'"),
-        (b"name: caf\xe9\n", " is damaged or not what it should be (byte 9 is not UTF-8)"),
+        (b"name: caf\x81\n", " is not utf-8 or cp1252: see byte 9. Save it as UTF-8"),
         ("- a\n- b\n", " holds no keys"),
         ("hello\n", " holds no keys"),
     ],

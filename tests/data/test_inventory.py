@@ -150,6 +150,8 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("own.csv", "short_form,long_form\n", "lists no senses"),
         ("own.csv", "short_form,long_form\nCT,ok\nRA,arthritis, rheumatoid\n", "line 3: more than 2 columns"),
         ("own.csv", "short_form,long_form\nRA\n", "line 2: no long_form"),
+        ("own.csv", "short_form,long_form\nroom air of a ward,RA\nright atrium,RAt\n", "are the two columns swapped"),
+        ("own.csv", "short_form,long_form,count\nRA,right atrium,3.5\n", "line 2: its count is not a whole number"),
         ("own.csv", "short_form,long_form,count\nRA,right atrium,many\n", "line 2: its count is not a whole number"),
         (
             "own.csv",
@@ -393,3 +395,8 @@ def test_json_that_is_none_names_the_line(tmp_path):
     (tmp_path / "own.json").write_text('{"RA": ["room air"],\n "CT": }')
     with pytest.raises(ValueError, match=r"own\.json: line 2, column 8: not JSON"):
         Inventory.read(tmp_path / "own.json")
+
+
+def test_counts_may_be_written_as_pandas_writes_them_beside_empty_ones(tmp_path):
+    (tmp_path / "own.csv").write_text("short_form,long_form,count\nRA,room air,3.0\nRA,right atrium,\n")
+    assert Inventory.read(tmp_path / "own.csv").count("RA", "room air") == 3

@@ -509,3 +509,34 @@ def test_a_mark_matches_however_its_accents_were_typed(tmp_path, listed, written
     lines = [json.dumps({"id": str(n), "text": text, "mentions": [mark]}) for n, mark in enumerate(marks)]
     for passage in read_passages(written(tmp_path, "\n".join(lines), "notes.jsonl"), inventory, Quarantine(limit=0)):
         assert passage.mentions == (Mention(start=start, end=len(text), short_form="ÉC", long_form="échographie"),)
+
+
+def test_offsets_may_be_written_as_pandas_writes_them_beside_empty_ones(tmp_path):
+    record = {"id": "a", "text": "pain in RA", "mentions": [{"start": 8.0, "end": 10.0, "long_form": "room air"}]}
+    [by_line] = read_passages(written(tmp_path, json.dumps(record), "notes.jsonl"), INVENTORY)
+    table = "id,text,short_form,long_form,start,end\na,pain in RA,RA,room air,8.0,10.0\n"
+    [by_row] = read_passages(written(tmp_path, table), INVENTORY)
+    assert by_line.mentions == by_row.mentions == (Mention(start=8, end=10, short_form="RA", long_form="room air"),)
+    record["mentions"][0]["start"] = 8.5
+    quarantine = Quarantine(limit=1)
+    read_passages(written(tmp_path, json.dumps(record), "notes.jsonl"), INVENTORY, quarantine)
+    assert quarantine.rows[0]["reason"] == "a mention's start and end must be whole numbers"
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"entities": [[8, 10, "canary"]]},  # spaCy
+        {"id": 1, "label": [[8, 10, "canary"]]},  # Doccano
+        {"id": 1, "spans": [{"start": 8, "end": 10, "label": "canary"}]},  # Prodigy
+        {"id": 1, "annotations": [{"result": []}]},  # Label Studio
+        {"tokens": ["canary"], "ner_tags": [0]},  # data sets of the Hub
+    ],
+)
+def test_marks_of_other_tools_are_not_taken_for_notes_without_marks(tmp_path, marks):
+    quarantine = Quarantine(limit=1)
+    path = written(tmp_path, json.dumps({"text": "pain in RA", **marks}), "notes.jsonl")
+    assert not read_passages(path, INVENTORY, quarantine)
+    reason = quarantine.rows[0]["reason"]
+    assert reason.startswith(f"no mentions, but {list(marks)[-1]}, as in other tools' files: give each note mentions")
+    assert "canary" not in reason

@@ -140,7 +140,7 @@ def test_a_glossary_is_a_file_an_inventory_or_a_mapping(tmp_path):
     assert read_glossary(INVENTORY) is INVENTORY
     with pytest.raises(ValueError, match="lists no senses"):
         read_glossary({})
-    for entries in ({"CT": "x", "RA": None}, {"CT": "x", 5: "y"}, {"CT": "x", "RA": [""]}):
+    for entries in ({"CT": "x", "RA": None}, {"CT": "x", 5: "y"}, {"CT": "x", "RA": [""]}, {"CT": "x", "RA": {"y": 1}}):
         with pytest.raises(ValueError, match=r"^Entry 2 of the glossary is not a short form with its long form"):
             read_glossary(entries)
     with pytest.raises(TypeError, match="not list"):

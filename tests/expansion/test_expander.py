@@ -9,6 +9,7 @@ import logging
 import math
 import shutil
 from dataclasses import replace
+from pathlib import PurePath
 
 import pytest
 import torch
@@ -184,6 +185,9 @@ def test_several_texts_come_as_a_list_and_one_is_never_read_letter_by_letter(exp
 def test_what_is_no_text_is_refused_without_being_shown(expander):
     with pytest.raises(TypeError, match=r"^Text 2 is of type dict, not str$"):
         expander(["RA", {"text": "secretphrase"}])
+    for text in (None, 5, b"secretphrase", PurePath("secretphrase"), {"text": "secretphrase"}):
+        with pytest.raises(TypeError, match=r"^A text is a str, and several are an iterable of them, not \w+$"):
+            expander(text)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+from pathlib import Path
 from threading import Thread
 
 import pyarrow as pa
@@ -357,3 +358,22 @@ def test_long_cells_of_notes_leave_the_limit_of_others_as_it_was(tmp_path):
     before = csv.field_size_limit(131_072)
     assert [len(note.text) for note in NoteFile(path=path)] == [200_000]
     assert csv.field_size_limit(before) == 131_072
+
+
+def test_the_header_of_a_table_that_was_put_behind_another_is_no_note(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfid,text\n1,RA\n\xef\xbb\xbfid,text\n2,CT\n")
+    notes, set_aside = read(tmp_path / "a.csv")
+    assert notes == [("1", "RA"), ("2", "CT")]
+    assert set_aside == [("line 3", None, "the header again, as where tables were joined")]
+
+
+def test_a_folder_of_tables_names_one_and_a_list_in_json_is_no_text(tmp_path):
+    for name in ("part-1.csv", "part-0.parquet", "_SUCCESS"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"it holds 2 tables: name them one by one, as part-0\.parquet"):
+        read(tmp_path)
+    (tmp_path / "notes.json").write_text('\n[{"id": 1, "text": "canary"}]')
+    with pytest.raises(ValueError, match=r"json is JSON, not a note: .* jq -c '\.\[\]' notes\.json > notes\.jsonl"):
+        read_text(tmp_path / "notes.json")
+    with pytest.raises(FileNotFoundError, match="it is an address; download the file and name it here"):
+        read(Path("https://example.org/notes.csv"))

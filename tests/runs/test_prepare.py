@@ -550,7 +550,7 @@ def test_folders_beside_are_taught_with_the_candidates_of_their_own(tmp_path):
         prepare(recipe(tmp_path, source="table", path=table(tmp_path), beside=[str(tmp_path / "own.csv")]))
 
 
-def table_recipe(folder, long_forms):
+def table_recipe(folder, long_forms, distractors=0):
     """A recipe of a table whose notes have these long forms for RA in turn."""
     notes = [
         {"id": str(n), "text": f"On RA now, {n}.", "mentions": [{"start": 3, "end": 5, "long_form": name}]}
@@ -560,7 +560,7 @@ def table_recipe(folder, long_forms):
     (folder / "senses.csv").write_text("short_form,long_form\nRA,room air\nRA,rheumatoid arthritis\n")
     overrides = [
         *("data.source=table", f"data.path={folder}/notes.jsonl", f"data.inventory={folder}/senses.csv"),
-        *("data.test=0", "data.validation=0", "data.substitution.distractors=0", f"output={folder}/runs"),
+        *("data.test=0", "data.validation=0", f"data.substitution.distractors={distractors}", f"output={folder}/runs"),
     ]
     return parse_recipe({}, overrides)
 
@@ -589,3 +589,12 @@ def test_golds_of_a_table_match_in_any_case_and_the_rest_is_counted_with_the_nea
 def test_a_table_without_a_mark_that_can_be_learnt_from_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"None of the 3 marks to train on .* RA has no rheumatoid artritis, the near"):
         prepare(table_recipe(tmp_path, ["rheumatoid artritis"] * 3))
+
+
+def test_a_table_without_any_mark_is_not_trained_on_its_look_alikes_alone(tmp_path):
+    recipe = table_recipe(tmp_path, ["room air"] * 3, distractors=3)
+    notes = [{"id": str(n), "text": f"They were on it now {n}, as a rule, for all."} for n in range(9)]
+    (tmp_path / "notes.jsonl").write_text("\n".join(map(json.dumps, notes)))
+    (tmp_path / "senses.csv").write_text("short_form,long_form\nAS,aortic stenosis\nALL,leukaemia\nAS,x\nALL,y\n")
+    with pytest.raises(ValueError, match=r"None of the \d passages to train on in .* has a mark with a long form"):
+        prepare(recipe)

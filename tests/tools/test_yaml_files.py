@@ -48,9 +48,15 @@ def test_what_looks_like_a_name_stays_a_name():
 
 def test_a_file_that_holds_no_keys_or_no_text_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
-    for content, message in ((b"- a", "holds no keys"), (b"a: \xb0", "byte 3 is not UTF-8")):
+    for content, message in ((b"- a", "holds no keys"), (b"a: \x81", "is not utf-8 or cp1252: see byte 3")):
         path.write_bytes(content)
         with pytest.raises(YamlError, match=message):
             read_yaml(path)
     path.write_bytes(b"")
     assert read_yaml(path) == {}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_a_file_is_read_as_windows_programs_write_it(tmp_path, encoding):
+    (tmp_path / "mine.yaml").write_bytes("name: été\r\noutput: runs\r\n".encode(encoding))
+    assert read_yaml(tmp_path / "mine.yaml") == {"name": "été", "output": "runs"}

@@ -151,6 +151,8 @@ class Inventory:
         for number, (short_form, long_form, _, _) in enumerate(inventory.rows(), 1):
             if not (short_form + long_form).isprintable() and re.search("[\ud800-\udfff]", short_form + long_form):
                 raise ValueError(f"{path}, entry {number:,}: half a character (a lone surrogate), which no text holds")
+        if all(" " in short and len(short) > len(long) for short, long, *_ in inventory.rows()):
+            raise ValueError(f"{path}: each short form is longer than its long form: are the two columns swapped?")
         most = max(inventory.senses, key=lambda name: len(inventory.senses[name]))
         if len(inventory.senses[most]) > MOST_SENSES:
             raise ValueError(

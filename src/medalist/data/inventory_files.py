@@ -114,7 +114,8 @@ def _variant_count(variants: str) -> int:
 
 def _count(value: Any, place: str) -> int:
     try:
-        count = int(value or 0)
+        whole = re.sub(r"\.0*$", "", value) if isinstance(value, str) else value  # pandas writes 3.0
+        count = int(whole or 0)
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"{place}: its count is not a whole number") from None
     if not 0 <= count <= MOST_COUNT:

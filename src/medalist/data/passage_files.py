@@ -26,6 +26,8 @@ from .spelling import Composed, composed, folded, tidy
 _MENTION_SCHEMA = pa.struct(
     [("start", pa.int32()), ("end", pa.int32()), ("short_form", pa.string()), ("long_form", pa.string())]
 )
+_OTHER_MARKS = frozenset({"annotations", "entities", "label", "labels", "ner_tags", "predictions", "spans"})
+"""Where spaCy, Prodigy, Doccano, Label Studio and the Hub's data sets have marks, which carry no long forms."""
 PARQUET_SCHEMA = pa.schema(
     [("id", pa.string()), ("text", pa.string()), ("mentions", pa.list_(_MENTION_SCHEMA)), ("source", pa.string())]
 )
@@ -122,6 +124,11 @@ def _from_records(
     seen: set[str] = set()
     for line, record in records:
         try:
+            if "mentions" not in record and (foreign := _OTHER_MARKS.intersection(record)):
+                raise ValueError(
+                    f"no mentions, but {min(foreign)}, as in other tools' files: give each note mentions, a list of "
+                    '{"start", "end", "long_form"}'
+                )
             text, identifier = record["text"], record_id(record["id"])
             if not identifier:
                 raise ValueError("empty id" if record["id"] in (None, "") else "its id is neither text nor a number")
@@ -192,6 +199,7 @@ class _Places:
 def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Mention:
     """Read a mention and check that its offsets mark the short form that the record or the inventory names."""
     start, end, short_form, long_form = raw["start"], raw["end"], raw.get("short_form"), raw.get("long_form")
+    start, end = (int(at) if isinstance(at, float) and at.is_integer() else at for at in (start, end))  # as in pandas
     if any(isinstance(at, bool) or not isinstance(at, int) for at in (start, end)):
         raise ValueError("a mention's start and end must be whole numbers")
     if not all(name is None or isinstance(name, str) for name in (short_form, long_form)):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NumberedRow = tuple[int, list[str]]
 """(the line on which it begins, its cells)."""
 _SEPARATORS = (",", ";", "\t", "|")
+HEADER_AGAIN = "the header again, as where tables were joined"
 _HEAD = 1 << 16
 """Bytes in which a header is looked for without reading the table, which may have gigabytes."""
 
@@ -94,12 +95,19 @@ def table_records(
     with open_table(path, wanted=wanted) as (names, rows):
         for line, row in rows:
             quarantine.total += 1
-            if len(row) != len(names):
+            if repeats(names, row):
+                quarantine.add(path, line, HEADER_AGAIN)
+            elif len(row) != len(names):
                 quarantine.add(path, line, f"{len(row)} columns instead of {len(names)}")
             elif any(re.search("[\udc80-\udcff]", cell) for cell in row if not cell.isascii()):
                 quarantine.add(path, line, "not UTF-8")
             else:
                 yield line, dict(zip(names, row, strict=True))
+
+
+def repeats(names: Sequence[str], row: Sequence[str]) -> bool:
+    """Whether a row is the header of another table that was put behind the first one."""
+    return len(row) == len(names) and [row[0].removeprefix("\ufeff"), *row[1:]] == [*names]
 
 
 def _rows(path: Path, reader: Reader, before: int, columns: int) -> Iterator[NumberedRow]:

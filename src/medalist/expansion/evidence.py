@@ -161,6 +161,7 @@ def read_glossary(glossary: Glossary) -> Inventory:
             whole = (
                 isinstance(key, str)
                 and isinstance(names, Iterable)
+                and not isinstance(names, Mapping)
                 and all(isinstance(one, str) and one.strip() for one in names)
             )
             if not whole:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -203,6 +204,8 @@ class Expander:
         """
         if isinstance(text, str):
             return self._expanded([text], progress)[0]
+        if isinstance(text, bytes | bytearray | Mapping | PathLike) or not isinstance(text, Iterable):
+            raise TypeError(f"A text is a str, and several are an iterable of them, not {type(text).__name__}")
         return self._expanded(list(text), progress)
 
     @overload

@@ -70,6 +70,11 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
         raise ValueError(f"{path} is compressed: unpack it first")
     if b"MSH|^" in raw[:9] or b'"resourceType"' in raw[:200]:
         raise ValueError(f"{path} is an HL7 message or a FHIR resource, not a note: save the text in it as .txt")
+    if path.suffix.lower() == ".json" and raw.lstrip()[:1] in (b"{", b"["):
+        raise ValueError(
+            f"{path} is JSON, not a note: save the text as .txt, or notes as JSON Lines, one object a line (for a "
+            f"list: jq -c '.[]' {path.name} > {path.stem}.jsonl)"
+        )
     document = path.suffix.lower() in _DOCUMENTS or raw.startswith((b"%PDF-", b"{\\rtf"))
     if document or (b"\0" in raw and not (encoding or marked_encoding(raw))):
         raise ValueError(

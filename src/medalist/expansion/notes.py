@@ -22,10 +22,10 @@ from ..data.rows import (
     record_id,
     shown_names,
 )
-from ..data.tables import open_table
+from ..data.tables import HEADER_AGAIN, open_table, repeats
 from ..tools.decoding import check_encoding
 from ..tools.files import must_exist
-from .note_formats import TableFormat, format_of, piped, read_text
+from .note_formats import TableFormat, format_of, holds_many, piped, read_text
 
 TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
 """Names of the columns unless others are given, in this order; "NOTE_TEXT" and "Note text" count as well."""
@@ -130,7 +130,9 @@ class NoteFile:
             elif path.suffix.lower() == ".txt" and not path.is_dir():
                 files.append((path, name))
         if not files:
-            raise ValueError(f"{self.path} is not a run (it has no recipe.yaml) and holds no .txt files")
+            tables = sorted(path.name for path in self.path.iterdir() if holds_many(path) and path.is_file())
+            also = f"; it holds {len(tables):,} tables: name them one by one, as {tables[0]}" if tables else ""
+            raise ValueError(f"{self.path} is not a run (it has no recipe.yaml) and holds no .txt files{also}")
         for path, name in files:
             if not path.is_file():
                 self._put_aside(name, "it is a pipe, a device or a link to nothing, not a file")
@@ -156,8 +158,11 @@ class NoteFile:
             for begins, row in rows:
                 if id_at is not None and not any(map(str.strip, row)):
                     continue
-                number += 1
                 place = f"line {begins:,}"
+                if repeats(columns, row):
+                    self._put_aside(place, HEADER_AGAIN)
+                    continue
+                number += 1
                 if len(row) != len(columns):  # what stands in the place of the id may be text
                     self._put_aside(place, f"{len(row)} columns instead of {len(columns)}")
                 else:

@@ -169,6 +169,13 @@ def _write(recipe: Recipe, folder: Path) -> None:
             f"No passage in {settings.path or settings.source} has a marked short form. Is {inventory.origin} the "
             "right inventory? Should data.substitution.mode be medal or mended?"
         )
+    taught = sum(m.long_form not in (None, NONE_OF_THESE) for p in splits["train"] for m in p.mentions)
+    if settings.source == "table" and not taught:
+        raise ValueError(
+            f"None of the {len(splits['train']):,} passages to train on in {settings.path} has a mark with a long form "
+            f"(validation and test have {len(splits['validation']) + len(splits['test']):,}): mark short forms with "
+            "their meaning, or make marks of long forms with data.substitution.mode=mended"
+        )
     missed = unmatched(splits["train"], inventory) if settings.source == "table" else {}
     own = sum(m.long_form is not None for p in splits["train"] for m in p.mentions)
     if missed and sum(missed.values()) == own:

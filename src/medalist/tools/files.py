@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -42,7 +43,9 @@ _SETTLED = 1.0
 def must_exist(path: Path, note: str = "") -> None:
     """Raise `FileNotFoundError` if the file or folder does not exist; `note` adds context, such as its recipe key."""
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist{note and f' ({note})'}")
+        address = re.match(r"(?:https?|ftp|s3|gs|abfss?|hdfs|file):/", str(path), re.IGNORECASE)
+        remedy = ": it is an address; download the file and name it here" if address else ""
+        raise FileNotFoundError(f"{path} does not exist{note and f' ({note})'}{remedy}")
 
 
 _WEB_PAGE = "a web page, whatever its name: perhaps a site's answer to someone who has not logged in. Download it again"

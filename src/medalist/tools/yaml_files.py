@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from .decoding import decoded
 from .failures import reading
 
 MAX_VALUES = 100_000
@@ -80,7 +81,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         raise YamlError(f"{path} is not a recipe: it is larger than {MAX_BYTES // 10**6} MB")
     try:
         with reading(path):
-            text = path.read_text(encoding="utf-8-sig")
+            text, _ = decoded(path.read_bytes(), str(path))  # PowerShell's ">" writes UTF-16
         values = parse_yaml(text)
     except YamlError as error:
         raise YamlError(f"{path}, {error}") from None

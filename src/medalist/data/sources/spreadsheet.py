@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
         for key in ("start", "end"):
             if key in at and row[at[key]].strip():
                 cell = row[at[key]].strip()
-                mark[key] = int(cell) if cell.isdecimal() else cell
+                mark[key] = int(whole) if (whole := re.sub(r"\.0+$", "", cell)).isdecimal() else cell
         marks.append((line, mark))
     for name, (text, marks) in found.items():
         yield name, text, marks
