@@ -369,3 +369,14 @@ def test_closed_standard_input_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     code, _, said = run(capsys, "expand", "-")
     assert (code, said) == (1, "Standard input is closed: give a text or a file as an argument\n")
+
+
+def test_what_a_terminal_cannot_show_is_escaped_and_the_rest_is_shown(tiny_run, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", errors="strict")
+    monkeypatch.setattr("sys.stdout", terminal)
+    with pytest.raises(SystemExit) as end:
+        main(["expand", str(tiny_run), "SpO2 ≥ 93 % on RA, fièvre"])
+    terminal.flush()
+    shown = terminal.buffer.getvalue().decode("cp1252")
+    assert not end.value.code
+    assert "\\u2265 93 % on RA, fièvre" in shown

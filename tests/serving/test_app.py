@@ -5,6 +5,7 @@ Covers `interface`, `metrics`, `quiet` and `cli.serve` too.
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import re
@@ -87,6 +88,22 @@ def test_half_a_surrogate_pair_goes_through_and_back(client):
     body = b'{"text": "\\ud83d on RA", "replace": "leave"}'
     answer = client.post("/v1/expand", content=body, headers={"Content-Type": "application/json"})
     assert answer.json()["results"][0]["replaced"].startswith("\ud83d on ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "\xff canary"}',
+        gzip.compress(b'{"text": "canary"}'),
+        b"[" * 100_000,
+        b'{"text": ' + b"9" * 5_000 + b"}",
+    ],
+    ids=["not UTF-8", "gzip", "nested", "digits"],
+)
+def test_a_body_that_cannot_be_read_is_refused_with_what_to_do(client, body):
+    answer = client.post("/v1/expand", content=body, headers={"Content-Type": "application/json"})
+    said = "The body cannot be read as JSON, in UTF-8, not compressed, and not nested deeply"
+    assert (answer.status_code, answer.json()) == (400, {"detail": said})
 
 
 def test_answers_are_as_the_description_says(client):

@@ -87,6 +87,14 @@ def test_a_full_disk_is_said_with_what_was_asked_for_and_the_room_left(named, tm
     assert re.fullmatch(begins + "Free some space and run the same command again\\.", line)
 
 
+def test_a_full_disk_without_a_name_may_be_where_standard_output_goes():
+    error = OSError(errno.ENOSPC, "No space left on device")
+    assert in_one_line(error) == (
+        "No space left on device: the disk is full, or what standard output goes to. Free some space and run the same "
+        "command again."
+    )
+
+
 def test_what_a_library_says_of_a_full_disk_is_worded_too_and_another_disk_is_not_taken_for_this_one(tmp_path):
     with pytest.raises(OSError) as caught, writing(tmp_path / "run", "All is kept."):  # noqa: PT011
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 40384 vs 40276")

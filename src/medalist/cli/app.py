@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
 import os
 import platform
 import signal
@@ -127,6 +128,9 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console or a C locale lacks most characters
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _ended_by_signals():
             return app(arguments)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from .. import __version__
 from ..expansion.expander import Expander
@@ -60,6 +62,9 @@ _REASONS = {
 }
 
 
+_UNREADABLE = "The body cannot be read as JSON"
+
+
 def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None, page: Path = PAGE) -> Gate:
     """The whole server as an ASGI application.
 
@@ -91,6 +96,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
         telemetry=_NOTHING_REPORTED,
     )
     app.add_exception_handler(RequestValidationError, _wrong_body)
+    app.add_exception_handler(AnyHTTPException, _refused)
     files = _serve_files(app, page)
     public = rules.public | files | {"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json"}
     gate = Gate(app, replace(rules, public=public), limits, metrics, _ROUTES)
@@ -202,8 +208,16 @@ async def _wrong_body(_: Request, error: Exception) -> JSONResponse:
         for one in error.errors()
     ]
     if any(part["type"] == "json_invalid" for part in parts):
-        return JSONResponse({"detail": "The body cannot be read as JSON"}, 400)
+        return JSONResponse({"detail": _UNREADABLE}, 400)
     return JSONResponse({"detail": parts}, 422)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """A refusal as it is, but for that of a body that FastAPI could not parse, which does not say what to do."""
+    assert isinstance(error, AnyHTTPException)
+    if error.detail == "There was an error parsing the body":
+        error = HTTPException(400, f"{_UNREADABLE}, in UTF-8, not compressed, and not nested deeply")
+    return await http_exception_handler(request, error)
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
