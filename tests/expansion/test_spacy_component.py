@@ -1,4 +1,7 @@
-"""The spaCy component beside the Python call, and beside what scispaCy's detector promises."""
+"""The spaCy component beside the Python call, and beside what scispaCy's detector promises.
+
+Covers `spacy_attributes` too.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from spacy.tokens import Doc, DocBin, Span
 
 from medalist.data.embedded import clinical, sample
 from medalist.data.inventory import Inventory
-from medalist.expansion import spacy_component
 from medalist.expansion.expander import Expander
 from medalist.expansion.spacy_component import make_component
 
@@ -282,4 +284,3 @@ def test_an_attribute_that_another_component_defined_is_not_taken_over(tiny):
             pipeline()
     finally:
         Span.set_extension("expansion", getter=ours[2], force=True)
-    assert spacy_component.GROUP == "medalist"
