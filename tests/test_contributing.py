@@ -68,7 +68,7 @@ def test_every_law_has_its_tests(number):
 
 
 def test_every_change_names_files_that_hold_what_it_names():
-    assert len(CHANGES) == 20
+    assert len(CHANGES) >= 20
     for change, where, tests in CHANGES:
         files = [found(path) for path in paths(where)]
         assert files, change
