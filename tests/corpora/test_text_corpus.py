@@ -187,6 +187,10 @@ def test_a_wrong_inventory_or_no_text_is_one_line_and_leaves_nothing(texts, tmp_
     with pytest.raises(ValueError, match=r"No text has a long form that other\.csv lists"):
         prepare_text([texts], tmp_path / "out", settings(tmp_path, inventory=tmp_path / "other.csv"))
     assert not (tmp_path / "out").exists()
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/a.txt").write_text("Rheumatoid arthritis.")
+    with pytest.raises(ValueError, match=r"letters/out lies in \S+letters: its files would be read as texts next time"):
+        prepare_text([tmp_path / "letters"], tmp_path / "letters/out", settings(tmp_path))
     (tmp_path / "bad.jsonl").write_text('{"no": 1}\n')
     with pytest.raises(ValueError, match="1 of 1 rows are bad"):
         prepare_text([tmp_path / "bad.jsonl"], tmp_path / "out", settings(tmp_path))

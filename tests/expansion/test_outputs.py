@@ -112,6 +112,16 @@ def test_an_id_that_is_no_name_of_a_file_is_found_before_anything_is_written(bad
         check_brat_ids([Note(id="a", text=""), Note(id=bad, text="")])
 
 
+@pytest.mark.parametrize("other", ["A/1", "e\u0301/x"])
+def test_two_ids_that_are_one_file_on_some_disks_are_found_before_anything_is_written(other):
+    notes = [Note(id=name, text="") for name in ("a/1", "\u00e9/x", "b", other)]
+    check_brat_ids(notes[:3])
+    with pytest.raises(
+        ValueError, match=r"^Note 4 cannot be written in BRAT's format: its id differs from an earlier one"
+    ):
+        check_brat_ids(notes)
+
+
 def test_an_id_cannot_lead_out_of_the_folder(tmp_path):
     with pytest.raises(ValueError, match="its id leads out of the folder"):
         write_records([RECORDS[1]], tmp_path / "out", "brat", notes=[Note(id="../../evil", text="")], day="2026-11-30")

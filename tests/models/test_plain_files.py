@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from medalist.models.adapters import load_adapter
 from medalist.models.base import ModelError
 from medalist.models.load import load_base
-from medalist.models.plain_files import check_runs_nothing, plain_settings
+from medalist.models.plain_files import check_runs_nothing, lora_settings, plain_settings
 from medalist.planning.tree_sizes import find_tokenizer
 from medalist.recipe import parse_recipe
 from medalist.sharing.gguf import convert
@@ -154,3 +154,11 @@ def test_peft_is_given_no_settings_file(adapter, loaded, monkeypatch):
     monkeypatch.setattr("peft.PeftConfig.from_pretrained", lambda *_, **__: pytest.fail("reads the stranger's file"))
     monkeypatch.setattr("peft.LoraConfig.from_pretrained", lambda *_, **__: pytest.fail("reads the stranger's file"))
     assert load_adapter(loaded, adapter).model is not None
+
+
+def test_settings_that_are_not_there_or_no_file_are_named(tmp_path):
+    with pytest.raises(ModelError, match=r"^\S+/adapter_config\.json does not exist\.$"):
+        lora_settings(tmp_path)
+    (tmp_path / "adapter_config.json").mkdir()
+    with pytest.raises(ModelError, match=r"^\S+/adapter_config\.json is a folder, not a file\.$"):
+        lora_settings(tmp_path)

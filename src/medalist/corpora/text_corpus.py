@@ -93,6 +93,8 @@ def prepare_text(
         "inventory": (str(own), zlib.crc32(own.read_bytes())) if own else reader.fingerprint(),
         "files": marks,
     }
+    if inside := next((s for s in sources if s.is_dir() and out.resolve().is_relative_to(s.resolve())), None):
+        raise ValueError(f"{out} lies in {inside}: its files would be read as texts next time. Name another --out")
     with building(out):
         work = work_folder(out, recorded)
         if not is_corpus(work):

@@ -16,6 +16,7 @@ from typing import IO, Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..data.spelling import folded
 from ..tools.files import replacing, writing_folder
 from .notes import Note
 
@@ -170,8 +171,10 @@ def check_brat_ids(notes: Iterable[Note]) -> None:
     """Refuse notes whose ids cannot be the names of files in one folder; "ward7/1" is file 1 in ward7.
 
     Raises:
-        ValueError: an id leads out of the folder, or is not a valid file name.
+        ValueError: an id leads out of the folder, is not a valid file name, or is one with another on disks that do not
+            tell letters by case or accents by how they were typed.
     """
+    seen: set[str] = set()
     for number, note in enumerate(notes, 1):
         parts = note.id.split("/")
         if note.id.startswith("/") or ".." in parts:
@@ -180,7 +183,10 @@ def check_brat_ids(notes: Iterable[Note]) -> None:
             why = "its id is not a valid file name"
         elif any(len(part.encode()) > _LONGEST_NAME for part in parts):
             why = "its id is too long for the name of a file"
+        elif folded(note.id) in seen:
+            why = "its id differs from an earlier one in case only, which is one file on some disks"
         else:
+            seen.add(folded(note.id))
             continue
         raise ValueError(
             f"Note {number:,} cannot be written in BRAT's format: {why}. Name another --id-column, or another --format"

@@ -15,6 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from ..tools.failures import in_one_line
 from ..tools.shapes import json_object
 from .base import ModelError
 from .model_folder import MAX_LAYERS, TOKENIZER, check_settings
@@ -241,7 +242,9 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def _object(path: Path) -> dict[str, Any]:
     try:
         return json_object(path, remedy=_REMEDY)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise ModelError(in_one_line(error)) from None
+    except ValueError as error:
         raise ModelError(str(error)) from None
 
 
