@@ -117,7 +117,7 @@ def test_what_also_has_a_meaning_outside_medicine_is_everyday(surface):
     assert signs(f"sat by {surface} today", surface).everyday == 1
 
 
-@pytest.mark.parametrize("surface", ["CABG", "IV", "X", "I", "V", "IIII", "MSK", "ED", "PTA", "PEG"])
+@pytest.mark.parametrize("surface", ["CABG", "IV", "X", "I", "V", "IIII", "MSK", "ED", "PTA", "PEG", "PAD", "CD"])
 def test_what_is_usual_in_notes_or_means_nothing_else_is_not_everyday(surface):
     assert signs(f"sat by {surface} today", surface).everyday == 0
 
@@ -133,6 +133,7 @@ def test_the_length_of_a_word_tells_and_that_of_other_letters_does_not():
     assert signs("seen AIDS today", "AIDS").word_length == 4
     assert signs("seen STARTED today", "STARTED").word_length == 6
     assert signs("seen CABG today", "CABG").word_length == 0
+    assert signs("renal US today", "US").word_length == 0, "us, or is, but hardly ever so in capitals"
 
 
 def test_a_unit_is_one_behind_a_number_and_in_its_own_case():

@@ -88,7 +88,7 @@ class Surroundings:
     """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
     MAT, SAM, TV, GE, III."""
     word_length: float
-    """Its number of characters if it is a word, at most 6, else 0."""
+    """Its number of characters if it is a word of three or more, at most 6, else 0: US and OR are rarely "us" and "or"."""
     value: float
     """1 if a number follows at once, as it follows a quantity."""
 
@@ -155,7 +155,7 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         place=float(region and bool(_PLACE.search(before))),
         name=float(bool(_NAME.search(before))),
         everyday=float(is_everyday(surface)),
-        word_length=float(min(len(surface), 6)) if word else 0.0,
+        word_length=float(min(len(surface), 6)) if word and len(surface) > 2 else 0.0,
         value=float(bool(_VALUE.match(text, mention.end))),
     )
 
