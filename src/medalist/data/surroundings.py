@@ -88,7 +88,7 @@ class Surroundings:
     """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
     MAT, SAM, TV, GE, III."""
     word_length: float
-    """Its number of characters if it is a word of three or more, at most 6, else 0: US and OR are rarely "us" and "or"."""
+    """Its number of characters if it is a word of three or more, at most 6, else 0: US is rarely "us"."""
     value: float
     """1 if a number follows at once, as it follows a quantity."""
 
