@@ -141,7 +141,7 @@ def test_expand_takes_a_glossary_first_and_prints_warnings(tiny_run, capsys, tmp
     assert "Avoid QOD: read as QD or QID" in out
     _, out, err = run(capsys, *arguments, "--replace")
     assert out.startswith("Reading aid, warfarin 5 mg ")
-    assert "1 notations are advised against" in err
+    assert "Notations advised against: 1;" in err
     code, _, err = run(capsys, *arguments[:-1], tmp_path / "gone.csv")
     assert (code, err) == (1, f"{tmp_path / 'gone.csv'} does not exist\n")
 

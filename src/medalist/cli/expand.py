@@ -182,7 +182,7 @@ def expand(
     elif replace:
         emit(expanded.replaced(unsure=unsure))
         if expanded.warnings:
-            say(f"{len(expanded.warnings):,} notations are advised against: without --replace, they are listed.")
+            say(f"Notations advised against: {len(expanded.warnings):,}; without --replace, they are listed.")
     else:
         out.print(expansions_table(expanded))
 
