@@ -91,7 +91,7 @@ def test_the_plural_of_a_listed_word_is_no_other_word():
 
 
 def test_letters_and_short_forms_of_running_text_are_no_words():
-    for surface in ("BP", "bp", "T", "vs", "ve"):
+    for surface in ("BP", "bp", "T", "vs", "ve", "Echo"):
         found = signs(f"seen {surface} today", surface)
         assert (found.word, found.shouted_word, found.lower_word, found.word_length) == (0, 0, 0, 0)
     assert signs("BP VS NO LAB VE.", "NO").capitals == 0, "nor among the neighbours"
