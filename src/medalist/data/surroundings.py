@@ -55,8 +55,8 @@ _ONLY_WORDS = frozenset(
 _ORDINARY = 50
 """A word with more occurrences in running text than this counts as ordinary."""
 _NO_WORDS = frozenset(
-    """ah al au bp c cm co d de dopa e echo et g h heme i kb kg l lab labs ll m mg min ml mm mmol n ng nih nov o p q r re s
-    sis sp t v ve vs x y""".split()
+    """ah al au bp c cm co d de dopa e echo et g h heme i kb kg l lab labs ll m mg min ml mm mmol n ng nih nov o p q r
+    re s sis sp t v ve vs x y""".split()
 )
 """What running text has among its words although it is a short form, a unit, a letter or a piece of another word."""
 _VALUE = re.compile(r"[ \t]{0,2}[:=]?[ \t]{0,2}[<>~]?[ \t]?[+-]?\.?\d")
