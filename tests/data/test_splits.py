@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -127,6 +128,8 @@ def test_ids_of_a_table_are_split_as_they_are():
         ("pubmed-defined", "#2", True),
         ("letters", "#12.34", True),  # a part of a plain text
         ("letters", "#2", False),
+        ("letters", "#12", False),
+        ("letters", "#2 1.5", False),
         ("letters", "#2.", False),
         ("letters", "#.1", False),
         ("letters", "#2-1", False),
@@ -142,10 +145,22 @@ def test_versions_and_parts_share_the_split_of_what_stands_before_the_number(sou
     assert all(home[f"{n}{end}"] == home[str(n)] for n in range(40)) == shared
     assert (shared_key(texts[0]) == shared_key(texts[1])) == shared
     assert {home[str(n)] == split_of(str(n), **SHARES) for n in range(40)} == {True}
+    alone = {p.id: split for split, part in split_passages(texts[1::2], **SHARES).items() for p in part}
+    assert all(alone[f"{n}{end}"] == split_of(str(n), **SHARES) for n in range(40)) == shared
 
 
 def test_an_id_that_begins_with_the_sign_is_no_version_of_the_empty_one():
     assert len({split_of(f"#{n}", **SHARES) for n in range(40)}) == 3
+
+
+def test_another_seed_splits_passages_in_another_way():
+    texts = [Passage(id=str(n), text="x" * (n + 1)) for n in range(40)]
+    assert len({tuple(ids(split_passages(texts, **SHARES, seed=seed)).items()) for seed in range(4)}) == 4
+
+
+def test_words_are_the_same_however_their_accents_were_typed():
+    train, test = [[Passage(id=name, text=unicodedata.normalize(name, "Fièvre élevée."))] for name in ("NFC", "NFD")]
+    assert shared_passages(train, test) == {"NFD"}
 
 
 def test_order_is_kept_within_a_split():

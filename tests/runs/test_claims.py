@@ -109,8 +109,10 @@ def test_files_of_the_other_kind_are_refused_before_anything_is_measured(checked
 def test_a_second_call_measures_nothing_again(checked, monkeypatch):
     folder, found, _ = checked
     monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured again"))
+    (folder / "evaluation/test/claims-begun.json").write_text("{}")
     again, _ = check_claims(open_run(folder), mentions=3)
     assert again == found
+    assert not (folder / "evaluation/test/claims-begun.json").exists()
 
 
 def test_another_number_of_answers_is_another_table(checked, monkeypatch):

@@ -86,13 +86,13 @@ def check_claims(
         made_of["adaptation"] = metrics["adaptation"]["keys"]
     further = {name: found["about"]["keys"] for name, found in beside.items()}
     made_of |= further  # type: ignore[typeddict-item]  # its names are keys of `ClaimsBasis`
-    known = read_claims(folder)
+    known, begun = read_claims(folder), Begun(folder, {name: made_of[name] for name in ("keys", "settings", "texts")})
     if known is not None and made_of.items() <= known.items():
+        begun.remove()  # left by a kill behind the table's last step
         return known, path
     choice = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"]
     asked = [choice[n] for n in sorted(random.Random(0).sample(range(len(choice)), min(mentions, len(choice))))]
     models = RunModels(run)
-    begun = Begun(folder, {name: made_of[name] for name in ("keys", "settings", "texts")})
     measured = {
         name: measure(partial(models.load, name), run, asked, dangerous, elsewhere, name, begun)
         for name in ("base", "tuned")
