@@ -174,8 +174,8 @@ def _about_file(error: OSError) -> str:
         what = "Your quota is used up" if error.errno == errno.EDQUOT else "The disk is full"
         more = "" if error.errno == errno.EDQUOT else _more_than_free(Path(str(name)))
         return f"{what}: no space left for {name}{more}."
-    if not name and is_full(error):
-        return f"{os.strerror(error.errno or errno.ENOSPC)}: the disk is full, or what standard output goes to."
+    if not name and is_full(error) and error.strerror == os.strerror(errno.ENOSPC):  # and not need_room's own words
+        return f"{error.strerror}: the disk is full, or what standard output goes to."
     if name and error.errno in _ERRNO:
         return f"{name} {_ERRNO[error.errno]}."
     if not name and error.strerror:
