@@ -127,7 +127,7 @@ def test_a_damaged_or_other_table_is_one_line_and_leaves_no_corpus(here, capsys,
             "1 of 1 rows are bad (limit 5%); the first: other.jsonl, row 1: no pmid or id.",
         ),
         ("cut.jsonl.gz", gz('{"pmid": 1, "text": "blood pressure"}\n', 4), "cut.jsonl.gz is damaged or truncated ("),
-        ("notes.txt", b"BP", "notes.txt has an unknown format. Known: .xml.gz, .xml, .jsonl.gz, .jsonl"),
+        ("notes.txt", b"BP", "notes.txt has an unknown format. Known: .xml, .xml.gz, .jsonl, .jsonl.gz, .ndjson"),
     ],
 )
 def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(here, capsys, name, content, told):
