@@ -33,6 +33,9 @@ from medalist.tools.pages import interval, per_cent
 from medalist.trees.decisions import Calibration
 
 
+UNFITTED = shutil.ignore_patterns("checkpoint-*", "evaluation", "calibration.json")
+
+
 @pytest.fixture(scope="module")
 def folder(model_folder, tmp_path_factory):
     """A run of the tiny model with enough validation passages, evaluated."""
@@ -61,6 +64,11 @@ def test_the_first_evaluation_fits_it_on_the_validation_split(folder):
     assert run.calibration.evidence == found.evidence
     assert run.calibration.is_short_form == pytest.approx(found.is_short_form)
     assert run.calibration.offered_from == pytest.approx(found.offered_from, abs=1e-3)
+
+
+def test_a_run_that_was_opened_before_it_was_fitted_is_not_fitted_again(folder):
+    run = replace(open_run(folder), calibration=None)
+    assert calibrated(run, lambda: pytest.fail("it is fitted")) == Calibration.read(folder / "calibration.json")
 
 
 def test_the_metrics_say_what_the_run_offers_with_it(folder):
@@ -105,26 +113,26 @@ def test_a_run_with_too_few_validation_passages_says_so_once_and_is_not_calibrat
     assert "calibrated" not in metrics and not (tiny_run / "calibration.json").exists()
 
 
-def test_a_run_whose_data_is_gone_says_so_and_loads_nothing(folder, capsys):
-    run = open_run(folder)
-    gone = replace(run, calibration=None, record=run.record | {"data": run.record["data"] | {"folder": "nowhere"}})
+def test_a_run_whose_data_is_gone_says_so_and_loads_nothing(folder, tmp_path, capsys):
+    run = open_run(shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED))
+    gone = replace(run, record=run.record | {"data": run.record["data"] | {"folder": "nowhere"}})
     assert calibrated(gone, lambda: pytest.fail("nothing is there to score")) is None
     assert "no validation data to fit one on" in capsys.readouterr().err
 
 
 def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("medalist.evaluation.calibration.LEAST_OFFERED", 10**9)  # so many offers nothing has
-    copy = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    copy = shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED)
     run = open_run(copy)
     evaluation = run.recipe.evaluation.model_copy(update={"precision": 0.9999})
-    run = replace(run, calibration=None, recipe=run.recipe.model_copy(update={"evaluation": evaluation}))
+    run = replace(run, recipe=run.recipe.model_copy(update={"evaluation": evaluation}))
     found = calibrated(run, lambda: RunModels(run).load("tuned"))
     assert "No threshold reaches a precision of" in capsys.readouterr().err
     assert found == Calibration.read(copy / "calibration.json") and found.offered_from > 1
 
 
 @pytest.mark.parametrize(("says", "kept"), [("the gold", True), ("as before", False)])
-def test_a_second_reading_is_asked_for_where_it_gains(folder, monkeypatch, says, kept):
+def test_a_second_reading_is_asked_for_where_it_gains(folder, tmp_path, monkeypatch, says, kept):
     """A second reading that finds the gold everywhere, and one that changes nothing."""
     given = []
 
@@ -137,8 +145,7 @@ def test_a_second_reading_is_asked_for_where_it_gains(folder, monkeypatch, says,
         return best
 
     monkeypatch.setattr(calibrate, "read_again", read_again)
-    run = replace(open_run(folder), calibration=None)
-    monkeypatch.setattr(calibrate, "can_write", lambda _: False)
+    run = open_run(shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED))
     found = calibrated(run, lambda: load_tuned(run))
     [(once, decisions)] = given
     assert once.settled_from == once.offered_from and len(decisions) == found.mentions

@@ -37,6 +37,8 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         The calibration. None for a run on choice questions, before training has finished, and where the validation
         data is gone or too small, which is said.
     """
+    if run.calibration is None and (run.folder / CALIBRATION_FILE).exists():  # fitted since the run was opened
+        return Calibration.read(run.folder / CALIBRATION_FILE)
     inherited = keeps_parents_calibration(run)
     if (run.calibration is not None and not inherited) or run.tuned is None or not run.inventory.senses:
         return run.calibration
