@@ -32,7 +32,6 @@ from medalist.runs.train import train
 from medalist.tools.pages import interval, per_cent
 from medalist.trees.decisions import Calibration
 
-
 UNFITTED = shutil.ignore_patterns("checkpoint-*", "evaluation", "calibration.json")
 
 
