@@ -130,17 +130,17 @@ def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys, monkeypatch)
     assert found == Calibration.read(copy / "calibration.json") and found.offered_from > 1
 
 
-@pytest.mark.parametrize(("says", "kept"), [("the gold", True), ("as before", False)])
-def test_a_second_reading_is_asked_for_where_it_gains(folder, tmp_path, monkeypatch, says, kept):
-    """A second reading that finds the gold everywhere, and one that changes nothing."""
+@pytest.mark.parametrize(("found_out", "kept"), [(None, True), (3, False), (0, False)])
+def test_a_second_reading_is_asked_for_where_it_gains_more_than_chance(folder, tmp_path, monkeypatch, found_out, kept):
+    """A second reading that finds the gold everywhere, one that finds three more, and one that changes nothing."""
     given = []
 
     def read_again(_loaded, cases, calibration, _inventory, _prompt, _nodes, decisions):
         given.append((calibration, decisions))
         best = {case.item.key: case.scores.copy() for case in cases}
-        for case in cases:
-            if case.item.gold is not None and says == "the gold":
-                best[case.item.key][case.item.gold] = 50.0
+        wrong = [c for c, d in zip(cases, decisions, strict=True) if c.item.gold is not None and not c.is_right(d)]
+        for case in wrong[:found_out]:
+            best[case.item.key][case.item.gold] = 50.0
         return best
 
     monkeypatch.setattr(calibrate, "read_again", read_again)
@@ -151,6 +151,22 @@ def test_a_second_reading_is_asked_for_where_it_gains(folder, tmp_path, monkeypa
     assert found.settled_from == (once.offered_from if kept else None)
     if kept:
         assert found.evidence >= once.evidence, "what is always right weighs at least as much"
+
+
+def test_a_run_reads_twice_as_its_parent_does_unless_that_is_right_less_often(folder, tmp_path, monkeypatch):
+    run = open_run(shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED))
+    twice = replace(Calibration.read(folder / "calibration.json"), settled_from=0.9)
+    monkeypatch.setattr(calibrate, "parent_of", lambda _: replace(run, calibration=twice))
+    monkeypatch.setattr(calibrate, "read_again", lambda *_: {})
+    same = calibrated(run, lambda: load_tuned(run))
+    assert same.settled_from == same.offered_from
+
+    def worse(_loaded, cases, *_):
+        return {case.item.key: -case.scores for case in cases}
+
+    (run.folder / "calibration.json").unlink()
+    monkeypatch.setattr(calibrate, "read_again", worse)
+    assert calibrated(run, lambda: load_tuned(run)).settled_from is None
 
 
 def test_a_second_reading_is_evaluated_once_and_kept_beside_the_first(folder, tmp_path, monkeypatch):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
+
 from ..data.items import make_items
 from ..evaluation.calibration import NEVER, Case, cross_validated, fit, make_cases, too_few
+from ..evaluation.metrics import Bools
 from ..evaluation.predictions import score_texts
 from ..evaluation.rereading import read_again, with_scores
 from ..models.load import LoadedModel
@@ -20,8 +24,8 @@ from .run import Run
 UNCALIBRATED = (
     'answers stay as they are without a calibration: the most likely of the listed meanings and "none of these"'
 )
-WORTH_IT = 0.01
-"""Share of the cases that a second reading must gain to be worth its time, about half of a first one."""
+CHANCE = 0.05
+"""A second reading is kept if chance alone would gain as much with a lower probability than this (sign test)."""
 
 
 def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
@@ -76,7 +80,10 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
 
 
 def _with_second_reading(run: Run, loaded: LoadedModel, cases: Sequence[Case], once: Calibration) -> Calibration:
-    """The calibration of two readings, if these are right about `WORTH_IT` more of the cases; else that of one."""
+    """The calibration of two readings, if these are right more often than chance explains; else that of one.
+
+    If the run's parent reads twice, as the reader does, it is enough that two readings are not right less often.
+    """
     first = cross_validated(cases)
     again = read_again(
         loaded,
@@ -88,15 +95,21 @@ def _with_second_reading(run: Run, loaded: LoadedModel, cases: Sequence[Case], o
         first,
     )
     twice = with_scores(cases, again)
-    gained = _num_right(twice, cross_validated(twice)) - _num_right(cases, first)
-    if gained < WORTH_IT * len(cases):
+    before, after = _right(cases, first), _right(twice, cross_validated(twice))
+    gained, changed = int((after & ~before).sum()), int((before ^ after).sum())
+    by_chance = sum(math.comb(changed, n) for n in range(gained, changed + 1)) / 2**changed
+    parent = parent_of(run)
+    known_to_help = (
+        parent is not None and parent.calibration is not None and parent.calibration.settled_from is not None
+    )
+    if by_chance >= CHANCE and not (known_to_help and 2 * gained >= changed):
         return once
     return replace(fit(twice, precision=once.target), settled_from=once.offered_from)
 
 
-def _num_right(cases: Sequence[Case], decisions: Sequence[Decision]) -> int:
-    """How many short forms with a listed meaning have it as the likeliest."""
-    return sum(case.is_right(decision) for case, decision in zip(cases, decisions, strict=True))
+def _right(cases: Sequence[Case], decisions: Sequence[Decision]) -> Bools:
+    """``[M]``: whether the listed meaning is the likeliest."""
+    return np.array([case.is_right(decision) for case, decision in zip(cases, decisions, strict=True)])
 
 
 def keeps_parents_calibration(run: Run) -> bool:
