@@ -207,7 +207,8 @@ def test_defined_drops_marks_that_a_passage_had():
 @pytest.mark.parametrize(
     ("short_form", "long_form", "expected"),
     [
-        ("RA", "Right atria", "Right atria"),
+        ("RA", "Right atria", "right atrium"),
+        ("RA", "Right atrial", "Right atrial"),
         ("RA", "Right Atrium", "right atrium"),
         ("LN", "lymph-nodes", "lymph node"),
         ("XX", "lymph nodes", "lymph nodes"),

@@ -24,7 +24,8 @@ from .short_forms import (
     most_words,
     singulars,
 )
-from .spelling import Composed, singular, tidy
+from .spelling import Composed, tidy
+from .word_forms import singular
 
 __all__ = ["Definition", "find_definitions", "fits", "is_short_form"]
 

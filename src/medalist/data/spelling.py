@@ -1,4 +1,4 @@
-"""Decides when two spellings are equivalent: white space, accents, plurals, UK and US spelling, hyphens and case."""
+"""Decides when two wordings are equivalent: white space, accents, hyphens, case, and the forms of a word."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
+
+from .word_forms import plain_word, words_of_name
 
 _NO_WIDTH = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 """Characters that are not seen and part no words: soft hyphens, joiners and marks of direction, which come with text
@@ -70,73 +72,18 @@ def _joins(character: str) -> bool:
     )
 
 
-# Rewrites of British spellings in a lower-case word, applied in order.
-_SPELLING = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"aem(?=i|o|a|$)", "em"),
-        (r"haem", "hem"),
-        (r"(?<=[a-z])aemi", "emi"),
-        (r"paed", "ped"),
-        (r"caec", "cec"),
-        (r"faec", "fec"),
-        (r"gynaec", "gynec"),
-        (r"anaes", "anes"),
-        (r"aetio", "etio"),
-        (r"(?<!o)o*edema", "edema"),  # angio-oedema, angioedema and lymphoedema alike
-        (r"(?<!o)o*esoph", "esoph"),
-        (r"oest", "est"),
-        (r"foet", "fet"),
-        (r"coeliac", "celiac"),
-        (r"rrhoe", "rrhe"),
-        (r"dyspnœa", "dyspnea"),
-        (r"pnoea", "pnea"),
-        (r"leuk(?=oc)", "leuc"),
-        (r"tumour", "tumor"),
-        (r"colour", "color"),
-        (r"behaviour", "behavior"),
-        (r"labour", "labor"),
-        (r"fibre", "fiber"),
-        (r"litre", "liter"),
-        (r"centre", "center"),
-        (r"sulph", "sulf"),
-        (r"isation", "ization"),
-        (r"ise(?=d|r|s|$)", "ize"),
-        (r"yse(?=d|r|s|$)", "yze"),
-        (r"programme", "program"),
-        (r"ll(?=ing|ed)", "l"),
-    )
-)
-
-
 @lru_cache(maxsize=200_000)
 def equivalence_key(long_form: str) -> str:
-    """A normal form of a long form that ignores UK/US spelling, plurals, hyphens, apostrophes and case.
+    """A normal form of a long form that ignores what makes no other meaning.
+
+    That is UK/US spelling, plurals ("metastases", "fistulae"), hyphens, accents, possessives ("Crohn's disease") and
+    case, numbers in words or digits ("every six hours", "2nd"), "&" for "and", and "exam" for "examination".
 
     Long forms of a short form with the same key are an equivalence group: lenient accuracy counts them as one answer.
     """
-    # Punctuation between digits is significant: 1,2-dichloroethane is not 12-dichloroethane. Elsewhere spaces are
-    # removed just like punctuation: low density is low-density.
-    words = re.sub(r"(?<!\d)[^\w\s]|[^\w\s](?!\d)", "", folded(long_form)).split()
-    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(map(_plain_word, words)))
-
-
-@lru_cache(maxsize=100_000)  # there are far fewer words than long forms
-def _plain_word(word: str) -> str:
-    for pattern, replacement in _SPELLING:
-        word = pattern.sub(replacement, word)
-    return singular(word)
-
-
-def singular(word: str) -> str:
-    """The singular of an English word, judging by its ending; the word itself if it does not end like a plural."""
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")) and not re.search("(?<![eo])aches$", word):
-        return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+    # Spaces are removed just like hyphens, since low density is low-density, but not between digits.
+    words = filter(None, map(plain_word, words_of_name(folded(long_form))))
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words))
 
 
 def plain_words(text: str) -> str:
