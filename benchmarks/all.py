@@ -67,6 +67,7 @@ BY_HAND = {
     "reader_data": "--help",
     "reader_fit": "--help",
     "reader_tables": "--help",
+    "reader_topics": "--help",
     "spacy_peers": "--help",
     "starting": "--repeats 1",
 }

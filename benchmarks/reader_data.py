@@ -25,11 +25,12 @@ from medalist.corpora.text_corpus import TextSettings, prepare_text
 from medalist.data.embedded import clinical, probes, reader
 from medalist.data.inventory import Inventory
 from medalist.data.kinds import Kind
-from medalist.data.passage_files import read_passages, write_parquet
+from medalist.data.passage_files import write_parquet
 from medalist.data.passages import Passage
 from medalist.data.shards import corpus_passages
 from medalist.data.splits import split_of
 from medalist.runs.held_out import read_marked
+from medalist.runs.reader import in_listed_words
 from medalist.tools.progress import say
 
 TEXTS = "medical_texts.jsonl.gz"
@@ -131,8 +132,9 @@ def write_questions(shared: Path, out: Path, everything: Path) -> None:
             test=HELD_OUT["test"],
         )
         prepare_pubmed([everything], corpus, kept)
-    development = read_passages(clinical.NOTES["clinical-development"], inventory)
-    write(out, "questions-development", development, inventory)
+    for name in ("development", "blind"):
+        notes, _ = read_marked(clinical.NOTES[f"clinical-{name}"], inventory)
+        write(out, f"questions-{name}", [in_listed_words(note, inventory) for note in notes], inventory)
     write(out, "questions-pairs", *probes.dangerous_pairs())
     write(out, "questions-medal", read_marked(shared / MEDAL, published)[0], published)
     listed = corpus_inventory(corpus)

@@ -2,14 +2,16 @@
 
     python benchmarks/reader_tables.py --data DATA --scores OUT --calibration calibration.json
 
-DATA is what `reader_data.py` made, OUT what `reader.py` left. `reader` weighs the model against the prior as the
-calibration says; `model` is the model alone. Senses are "taught" if a lesson in DATA marks them. With `--scores` of a
-curve, one more table has a row for each number of passages. Intervals are over passages (95 %).
+DATA is what `reader_data.py` made, OUT what `reader.py` left. `reader` weighs the model, the prior and the topic as the
+calibration says, in one reading; `no model` weighs the last two in the same way, and `model` is the model alone. Senses
+are "taught" if a lesson in DATA marks them. With `--scores` of a curve, one more table has a row for each number of
+passages. Intervals are over passages (95 %).
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from medalist.data.items import Item, make_items
 from medalist.data.passage_files import read_passages
 from medalist.data.rows import Quarantine
 from medalist.evaluation.baselines import inventory_baselines
+from medalist.evaluation.calibration import make_cases
 from medalist.evaluation.metrics import PassageBootstrap, compare_answerers
 from medalist.evaluation.shares import Slice, right
 from medalist.runs.figures import BASE, BASELINE, STYLE, TUNED
@@ -29,14 +32,14 @@ from medalist.trees.decisions import Calibration
 RESAMPLES = 2000
 LESSONS = ("notes", "medal", "pubmed")
 SETS = ("development", "pairs", "medal", "defined", "gladis")
-COLUMNS = ("reader", "model", "first listed sense", "prior alone")
+COLUMNS = ("reader", "model", "no model", "first listed sense", "prior alone")
 
 
 def questions(data: Path, name: str) -> tuple[list[Item], Inventory]:
-    """The questions of a set that have a choice and a listed gold, and its inventory."""
+    """The questions of a set, and its inventory."""
     inventory = Inventory.read(data / f"questions-{name}.inventory.csv")
     passages = read_passages(data / f"questions-{name}.parquet", inventory, Quarantine(limit=1))
-    return [item for item in make_items(passages, inventory) if item.kind == "choice"], inventory
+    return make_items(passages, inventory), inventory
 
 
 def taught_senses(data: Path) -> set[tuple[str, str]]:
@@ -52,16 +55,19 @@ def taught_senses(data: Path) -> set[tuple[str, str]]:
 def table(
     items: list[Item], inventory: Inventory, path: Path, calibration: Calibration, taught: set[tuple[str, str]]
 ) -> dict[str, Slice]:
-    """Slice -> shares right of each answerer, and the reader's gains over the baselines."""
-    scores = np.load(path)
-    items = [item for item in items if f"{item.passage.id}|{item.number}" in scores.files]
-    listed = [scores[f"{item.passage.id}|{item.number}"][:-1] for item in items]
-    priors = [np.array(inventory.log_priors(item.mention.short_form)) for item in items]
-    gold = np.array([item.gold for item in items])
-    weighed = [calibration.evidence * s + calibration.prior * p for s, p in zip(listed, priors, strict=True)]
+    """Slice -> shares right of each answerer, and the reader's gains over the baselines, where there is a choice."""
+    found = np.load(path)
+    names = {item.key: f"{item.passage.id}|{item.number}" for item in items}
+    scores = {key: found[name] for key, name in names.items() if name in found.files}
+    cases = [case for case in make_cases(items, scores, inventory) if case.item.kind == "choice"]
+    items = [case.item for case in cases]
+    rules = {
+        "tuned": calibration,
+        "model": replace(calibration, evidence=1.0, prior=0.0, topic=0.0),
+        "no model": replace(calibration, evidence=0.0),
+    }
     correct = {
-        "tuned": np.array([int(values.argmax()) for values in weighed]) == gold,
-        "model": np.array([int(values.argmax()) for values in listed]) == gold,
+        **{name: np.array([case.is_right(case.decided(rule)) for case in cases]) for name, rule in rules.items()},
         **inventory_baselines(items, inventory),
     }
     known = np.array([(item.mention.short_form, item.mention.long_form) in taught for item in items])
@@ -88,7 +94,7 @@ def row(name: str, cells: Slice) -> str:
         return f"{100 * value['value']:.1f} ({100 * value['low']:.1f}-{100 * value['high']:.1f})"
 
     gain = cells["from_baselines"]
-    p = max(gain[baseline]["p"] for baseline in gain if baseline != "model")
+    p = max(gain[baseline]["p"] for baseline in gain if baseline not in ("model", "no model"))
     return f"| {name} | {cells['count']} | " + " | ".join(map(shown, COLUMNS)) + f" | {p:.2g} |"
 
 

@@ -199,7 +199,7 @@ def gguf_run(known_run: Run, converted: Path, tmp_path_factory: pytest.TempPathF
     shutil.copytree(known_run.folder, run)
     (run / "export").mkdir()
     shutil.copy(converted / "f16.gguf", run / "export" / "known-f16.gguf")
-    weights = dict.fromkeys(("constant", "model", *SIGNS), 0.0) | {"constant": 2.0, "model": 0.1}
+    weights = dict.fromkeys(("constant", "model", "topic", *SIGNS), 0.0) | {"constant": 2.0, "model": 0.1}
     calibration = Calibration(
         evidence=0.3, prior=0.2, is_short_form=weights, short_form_from=0.5, offered_from=0.6, mentions=100
     )

@@ -491,6 +491,14 @@ def test_a_mark_without_its_plural_s_is_none_inside_a_word(tmp_path):
     assert read_passages(path, INVENTORY)[0].mentions[0].short_form == "RA"
 
 
+@pytest.mark.parametrize(("typed", "key"), [("Pt", "PT"), ("DTRs", "DTR"), ("XYZ", "XYZ")])
+def test_a_mark_may_name_its_short_form_as_it_is_typed(tmp_path, typed, key):
+    inventory = Inventory.of([("PT", "patient", 1, None), ("DTR", "deep tendon reflex", 1, None)])
+    mark = {"start": 0, "end": len(typed), "short_form": typed, "long_form": "whatever"}
+    line = json.dumps({"id": "a", "text": f"{typed} here", "mentions": [mark]})
+    assert read_passages(written(tmp_path, line, "notes.jsonl"), inventory)[0].mentions[0].short_form == key
+
+
 @pytest.mark.parametrize("listed", ["NFC", "NFD"])
 @pytest.mark.parametrize("written_as", ["NFC", "NFD"])
 @pytest.mark.parametrize("marked_as", ["NFC", "NFD"])

@@ -11,7 +11,8 @@ from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.surroundings import SIGNS
-from medalist.evaluation.calibration import NEVER, cross_validated, fit, make_cases, too_few
+from medalist.evaluation.calibration import LEAST_SEEN, NEVER, cross_validated, fit, make_cases, too_few
+from medalist.trees.windows import Window
 
 SENSES = ("rheumatoid arthritis", "room air", "right atrium")
 COUNTED = Inventory.of([("RA", name, count, None) for name, count in zip(SENSES, (80, 15, 5), strict=True)])
@@ -50,6 +51,34 @@ def test_a_model_that_reads_worse_weighs_less():
     assert fit(made(read=0.3), precision=0.8).evidence < fit(made(read=3.0), precision=0.8).evidence
 
 
+def test_a_topic_that_tells_something_gets_weight_and_is_right_more_often():
+    cases = made(read=0.5)
+    assert fit(cases, precision=0.9).topic == 0, "the long forms of a text are drawn at random"
+    telling = [
+        replace(case, fits=tuple(0.3 * (n == case.item.gold) for n in range(len(case.log_priors)))) for case in cases
+    ]
+    found = fit(telling, precision=0.9)
+    assert found.topic > 5 and found.is_short_form["topic"] > 0
+    choices = [case for case in telling if not case.is_look_alike]
+    right = [
+        np.mean([case.is_right(case.decided(rule)) for case in choices]) for rule in (replace(found, topic=0), found)
+    ]
+    assert right[1] > right[0] + 0.1
+
+
+def test_a_topic_is_of_all_short_forms_of_a_passage_in_the_windows_where_it_was_read():
+    listed = Inventory.of(
+        [("LA", "left atrium", 1, None), ("LA", "local anesthesia", 1, None), ("MR", "mitral regurgitation", 1, None)]
+    )
+    text = marked("[LA=left atrium] dilated. [MR=mitral regurgitation]", "0")
+    scores = {("0", number): np.zeros(3 - number) for number in range(2)}
+    whole, *_ = make_cases(make_items([text], listed), scores, listed)
+    cut, *_ = make_cases(
+        make_items([text], listed), scores, listed, lambda text: [Window(0, 12), Window(12, len(text))]
+    )
+    assert whole.fits[0] > whole.fits[1] and whole.fits[0] > cut.fits[0]
+
+
 def test_the_threshold_is_the_lowest_that_reaches_the_precision_on_other_folds_answers():
     cases = made()
     found, told = fit(cases, precision=0.9), cross_validated(cases)
@@ -68,10 +97,19 @@ def test_nine_look_alikes_in_ten_are_left_alone():
     assert found.is_short_form["name"] < 0 < found.is_short_form["model"], "each stands behind a title"
 
 
+def test_a_sign_that_hardly_any_mention_shows_gets_no_weight():
+    cases = made()
+    shown = [replace(case, signs=replace(case.signs, value=float(n < LEAST_SEEN - 1))) for n, case in enumerate(cases)]
+    assert fit(shown, precision=0.9).is_short_form["value"] == 0
+    shown = [replace(case, signs=replace(case.signs, value=float(not case.is_look_alike))) for case in cases]
+    assert fit(shown, precision=0.9).is_short_form["value"] > 0
+
+
 def test_without_look_alikes_the_model_alone_decides_and_few_short_forms_are_declined():
     cases = made(look_alikes=False)
     found = fit(cases, precision=0.9)
-    assert {name: found.is_short_form[name] for name in ("model", *SIGNS)} == {"model": 1} | dict.fromkeys(SIGNS, 0)
+    rest = dict.fromkeys(("topic", *SIGNS), 0)
+    assert found.is_short_form == {"constant": found.is_short_form["constant"], "model": 1} | rest
     assert found.short_form_from == 0.5
     declined = [case.decided(found).short_form < 0.5 for case in cases]
     assert 0.03 < np.mean(declined) <= 0.05

@@ -16,7 +16,7 @@ from medalist.trees.decisions import Calibration, Decision
 CALIBRATION = Calibration(
     evidence=1.0,
     prior=0.0,
-    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(SIGNS, 0.0),
+    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(("topic", *SIGNS), 0.0),
     short_form_from=0.65,
     offered_from=0.625,
     target=0.9,

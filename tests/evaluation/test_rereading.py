@@ -1,5 +1,8 @@
 """Unsure mentions are asked again where the sure ones are written out, and only they have other scores then."""
 
+import operator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +28,7 @@ PASSAGES = [marked("[RA=rheumatoid arthritis] on [MTX=methotrexate]", "a"), mark
 RULE = Calibration(
     evidence=1.0,
     prior=0.0,
-    is_short_form={"constant": 20.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0),
+    is_short_form={"constant": 20.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0),
     short_form_from=0.5,
     offered_from=0.9,
     settled_from=0.9,
@@ -62,6 +65,15 @@ def test_the_unsure_mention_beside_a_sure_one_is_read_again_and_no_other(loaded,
     right = [case.is_right(case.decided(RULE)) for case in with_scores(cases(), scores)]
     assert right == [True, True, False]
     assert [case.is_right(case.decided(RULE)) for case in cases()] == [False, True, False]
+
+
+def test_a_second_reading_says_which_sense_it_is_and_not_whether_it_is_a_short_form(loaded, read):
+    once = cases()
+    twice = with_scores(once, again(loaded))
+    rule = replace(RULE, is_short_form=RULE.is_short_form | {"constant": -1.0, "model": 1.0})
+    assert twice[0].decided(rule).senses == pytest.approx((8 / 9, 1 / 9))
+    assert twice[0].decided(rule).short_form == pytest.approx(once[0].decided(rule).short_form)
+    assert twice[0].scores[-1] != once[0].scores[-1] and all(map(operator.is_, twice[1:], once[1:]))
 
 
 def test_what_was_decided_with_other_weights_is_what_is_written_out(loaded, read):

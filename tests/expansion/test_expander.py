@@ -353,7 +353,7 @@ def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_wi
 
 
 def calibrated(loaded, **changes):
-    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0) | {"numbered": -20.0}
+    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0) | {"numbered": -20.0}
     values = {"evidence": 1.0, "prior": 1.0, "is_short_form": weights, "short_form_from": 0.5, "offered_from": 0.9}
     return Expander(loaded, COUNTED, any_case=True, calibration=Calibration(**values | changes))
 
@@ -404,7 +404,7 @@ def read_by(loaded, *, settled_from, **options):
     listed = Inventory.of(
         [("RA", "rheumatoid arthritis", 1, None), ("RA", "room air", 1, None), ("MTX", "methotrexate", 1, None)]
     )
-    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0)
+    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
     rule = Calibration(
         evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.8, settled_from=settled_from
     )
@@ -445,11 +445,29 @@ def test_text_appended_changes_no_second_reading_of_an_earlier_full_window(loade
     assert after[:18] == before[:18]
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("Echo: MR, AF, EF 45%", "mitral regurgitation"), ("HFA MDI, MR caps", "modified release")],
+)
+def test_what_a_note_is_about_decides_where_the_model_does_not(loaded, text, answer):
+    senses = {"MR": "mitral regurgitation|modified release", "AF": "atrial fibrillation", "EF": "ejection fraction"}
+    senses |= {"MDI": "metered-dose inhaler", "HFA": "hydrofluoroalkane"}
+    listed = Inventory.of([(key, name, 1, None) for key, names in senses.items() for name in names.split("|")])
+    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    rule = Calibration(evidence=0.0, prior=1.0, topic=0.0, is_short_form=weights, short_form_from=0.5, offered_from=0.5)
+    undecided, told = (
+        next(one for one in Expander(loaded, listed, calibration=each)(text) if one.short_form == "MR")
+        for each in (rule, replace(rule, topic=9.0))
+    )
+    assert undecided.probability == pytest.approx(0.5) and told.probability > 0.6
+    assert told.long_form == answer
+
+
 def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):
     listed = Inventory.of([("TO", "telephone order", 1, None), ("RA", "room air", 1, None)])
     plain = Expander(loaded, listed, any_case=True)
     assert [e.key for e in plain("went to bed on ra")] == ["TO", "RA"]
-    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(SIGNS, 0.0)
+    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
     rule = Calibration(evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.5)
     assert [e.key for e in Expander(loaded, listed, any_case=True, calibration=rule)("went to bed on ra")] == ["RA"]
 

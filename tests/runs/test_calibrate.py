@@ -17,15 +17,17 @@ from medalist.data.items import make_items
 from medalist.evaluation.calibration import fit, make_cases
 from medalist.evaluation.offers import wrong_at
 from medalist.evaluation.predictions import SECOND_FILE, SECOND_READING, read_scores, score_texts
+from medalist.evaluation.rereading import with_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.recipe import parse_recipe
 from medalist.runs import calibrate
 from medalist.runs.calibrate import calibrated
 from medalist.runs.card import card_text
-from medalist.runs.evaluate import RunModels, evaluate_run
+from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import offered_curve
 from medalist.runs.held_out import HeldOut
+from medalist.runs.models import RunModels
 from medalist.runs.report import write_report
 from medalist.runs.run import load_tuned, open_run
 from medalist.runs.train import train
@@ -184,8 +186,7 @@ def test_a_second_reading_is_evaluated_once_and_kept_beside_the_first(folder, tm
     assert 0 < len(again) < len(first) and any((again[key] != first[key]).any() for key in again)
     assert metrics["models"] == before["models"] and metrics["slices"] == before["slices"]
     curve = metrics["calibrated"]["risk_coverage"]
-    with_scores = make_cases([case.item for case in cases], first | again, run.inventory)
-    right = np.mean([case.is_right(case.decided(rule)) for case in with_scores])
+    right = np.mean([case.is_right(case.decided(rule)) for case in with_scores(cases, again)])
     assert curve["risk"][-1] == pytest.approx(1 - right)
 
     monkeypatch.setattr(RunModels, "load", lambda *_: pytest.fail("it was scored before"))

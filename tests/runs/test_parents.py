@@ -1,6 +1,6 @@
 """Tuning a run further: it begins with the parent's weights, offers its senses, replays its texts, and leaves it alone.
 
-Covers `adaptation` too.
+Covers `adaptation` and `models` too.
 """
 
 import hashlib
@@ -30,8 +30,9 @@ from medalist.recipe import RecipeError, TrainingSettings, dump_recipe, load_rec
 from medalist.runs import claims
 from medalist.runs.adaptation import PARENT_TEST, ParentTest
 from medalist.runs.claims import check_claims
-from medalist.runs.evaluate import RunModels, evaluate_run
+from medalist.runs.evaluate import evaluate_run
 from medalist.runs.held_out import HeldOut, held_out
+from medalist.runs.models import RunModels
 from medalist.runs.parents import further_recipe, parent_of, parent_run, replayed, requested_recipe, training_passages
 from medalist.runs.prepare import prepare
 from medalist.runs.prepared import open_prepared

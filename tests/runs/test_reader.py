@@ -11,6 +11,7 @@ from medalist.data.embedded import clinical, reader
 from medalist.data.items import make_items
 from medalist.evaluation.calibration import make_cases
 from medalist.evaluation.predictions import SECOND_FILE, SECOND_READING, prediction_key, read_scores, second_key
+from medalist.evaluation.rereading import with_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.models.base import weights_sha256
@@ -114,7 +115,8 @@ def test_what_is_measured_is_what_the_expander_answers(tmp_path):
     _, folder = evaluate_reader(data, output=tmp_path / "out")
     again = read_scores(folder, SECOND_FILE)[SECOND_READING]
     [marked_note], _ = read_marked(data, inventory, None)
-    cases = make_cases(make_items([marked_note], inventory), read_scores(folder)["tuned"] | again, inventory)
+    cases = make_cases(make_items([marked_note], inventory), read_scores(folder)["tuned"], inventory)
+    cases = with_scores(cases, again)
     assert len(cases) == len(found) > len(again) > 0
     for case in cases:
         expansion, decision = found[case.item.mention.start], case.decided(PACKAGED)

@@ -15,7 +15,7 @@ NOTHING = Surroundings(**dict.fromkeys(SIGNS, 0.0))
 PLAIN = Calibration(
     evidence=0.5,
     prior=1.0,
-    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(SIGNS, 0.0),
+    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(("topic", *SIGNS), 0.0),
     short_form_from=0.5,
     offered_from=0.8,
 )
@@ -43,6 +43,16 @@ def test_the_first_decision_adds_up_what_the_model_and_the_text_say():
     weighed = replace(PLAIN, is_short_form=PLAIN.is_short_form | {"numbered": -4.0, "constant": 1.0})
     assert decide(scores, priors, numbered, weighed).short_form == pytest.approx(1 / (1 + math.exp(1)))
     assert decide(scores, priors, numbered, weighed).senses == (1.0,)
+
+
+def test_what_fits_the_topic_is_likelier_and_likelier_a_short_form():
+    scores, priors, fits = torch.tensor([-3.0, -3.0, -5.0]), (math.log(0.5),) * 2, (-0.2, 0.6)
+    rule = replace(PLAIN, topic=5.0, is_short_form=PLAIN.is_short_form | {"topic": 3.0})
+    found = decide(scores, priors, NOTHING, rule, fits)
+    assert found.senses == pytest.approx(torch.tensor([-1.0, 3.0]).softmax(0).tolist())
+    fit = -0.2 * found.senses[0] + 0.6 * found.senses[1]
+    assert found.short_form == pytest.approx(1 / (1 + math.exp(-2 - 3 * fit)))
+    assert decide(scores, priors, NOTHING, rule) == decide(scores, priors, NOTHING, PLAIN)
 
 
 @pytest.mark.parametrize(

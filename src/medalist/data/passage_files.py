@@ -214,7 +214,7 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
         cause = _likely_cause(text, start, end, lambda other: inventory.key(other) is not None)
         if cause or inventory.key(surface) is None:
             raise ValueError(f"the mark {start}-{end} begins or ends inside a word{cause}")
-    short_form = short_form or inventory.key(surface) or composed(surface)
+    short_form = inventory.key(short_form or surface) or short_form or composed(surface)
     if long_form is not None and not tidy(long_form):
         raise ValueError("empty long form")
     return Mention(start=start, end=end, short_form=short_form, long_form=tidy(long_form) if long_form else None)

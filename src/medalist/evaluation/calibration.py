@@ -5,28 +5,35 @@ M is the number of cases: marked mentions whose short form has at least one list
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.items import Item
 from ..data.surroundings import SIGNS, Surroundings, surroundings
 from ..trees.decisions import Calibration, Decision, decide, model_evidence
+from ..trees.topic import Spot, topic_fits
+from ..trees.windows import Window
 from .metrics import Bools, Floats
 from .predictions import Scores
 
-GRID = [(evidence / 10, prior / 10) for evidence in range(2, 13) for prior in range(13)]
-"""Weights of the model's log-probabilities and of the log-priors to choose from."""
-LEFT_ALONE = 0.93
+MOST = (1.2, 1.2, 15.0)
+"""Largest weights of the model's log-probabilities, of the log-priors and of the topic."""
+LEAST_EVIDENCE = 0.2
+"""Smallest weight of the model's log-probabilities."""
+LEFT_ALONE = 0.94
 """Share of the look-alikes that the first decision is to leave alone: nine in ten, and some to spare on other texts."""
 NEEDLESS = 0.05
 """Share of the real short forms that it may decline where too few look-alikes are marked to learn from."""
 FOLDS = 10
 LEAST_CHOICES, LEAST_LOOK_ALIKES, LEAST_OFFERED = 50, 20, 20
 """Fewest mentions with a choice to fit anything, look-alikes to learn from, and offers to judge a threshold by."""
+LEAST_SEEN = 10
+"""Fewest mentions that show a sign, for it to get a weight."""
 NEVER = 2.0
 """A threshold that no probability reaches."""
 
@@ -39,11 +46,13 @@ class Case:
     scores: Floats
     """``[C + 1]``, the null candidate last."""
     log_priors: tuple[float, ...]
+    fits: tuple[float, ...]
+    """``C`` values: how well each sense fits the topic of the text."""
     signs: Surroundings
 
     def decided(self, calibration: Calibration) -> Decision:
         """Both decisions about the mention."""
-        return decide(torch.from_numpy(self.scores), self.log_priors, self.signs, calibration)
+        return decide(torch.from_numpy(self.scores), self.log_priors, self.signs, calibration, self.fits)
 
     def is_right(self, decision: Decision) -> bool:
         """Whether the likeliest sense is the gold; never, where the gold is not listed."""
@@ -55,18 +64,53 @@ class Case:
         return self.item.kind == "distractor"
 
 
-def make_cases(items: Sequence[Item], scores: Scores, inventory: Inventory) -> list[Case]:
-    """Make a case of every item that has candidates and scores."""
+def make_cases(
+    items: Sequence[Item],
+    scores: Scores,
+    inventory: Inventory,
+    windows: Callable[[str], Sequence[Window]] | None = None,
+) -> list[Case]:
+    """Make a case of every item that has candidates and scores.
+
+    Args:
+        items: from `make_items`; those of a passage are its short forms, which tell its topic.
+        scores: of these.
+        inventory: the candidates.
+        windows: gives the windows in which a text was read; None: each text was read as a whole.
+    """
+    asked = [item for item in items if item.candidates]
+    fits = _fits(asked, inventory, windows)
     return [
         Case(
             item=item,
             scores=scores[item.key].astype(float),
             log_priors=inventory.log_priors(item.mention.short_form),
+            fits=fits[item.key],
             signs=surroundings(item.passage.text, item.mention),
         )
-        for item in items
-        if item.candidates and item.key in scores
+        for item in asked
+        if item.key in scores
     ]
+
+
+def _fits(
+    items: Sequence[Item], inventory: Inventory, windows: Callable[[str], Sequence[Window]] | None
+) -> dict[tuple[str, int], tuple[float, ...]]:
+    passages: dict[str, list[Item]] = {}
+    for item in items:
+        passages.setdefault(item.passage.id, []).append(item)
+    found: dict[tuple[str, int], tuple[float, ...]] = {}
+    for group in passages.values():
+        text = group[0].passage.text
+        group.sort(key=lambda item: item.mention.start)
+        spots = [
+            Spot(m.start, m.end, item.candidates, inventory.log_priors(m.short_form))
+            for item, m in ((item, item.mention) for item in group)
+        ]
+        read_in = [Window(0, len(text))] if windows is None else windows(text)
+        fits = topic_fits(reader.topics(), text, read_in, spots)
+        found |= {item.key: values for item, values in zip(group, fits, strict=True)}
+    return found
 
 
 def too_few(items: Sequence[Item]) -> str | None:
@@ -121,14 +165,21 @@ def with_thresholds(
     return replace(
         weights,
         short_form_from=round(least, 4),
-        offered_from=_offered_from(cases, decisions, short_form >= least, precision),
+        offered_from=lowest_offered(cases, decisions, short_form >= least, precision),
         target=precision,
         mentions=len(cases),
     )
 
 
-def _offered_from(cases: Sequence[Case], decisions: Sequence[Decision], passed: Bools, precision: float) -> float:
-    """The lowest probability from which the target precision is reached; `NEVER` if it is nowhere."""
+def lowest_offered(cases: Sequence[Case], decisions: Sequence[Decision], passed: Bools, precision: float) -> float:
+    """The lowest probability from which the target precision is reached; `NEVER` if it is nowhere.
+
+    Args:
+        cases: M mentions.
+        decisions: about each of them.
+        passed: ``[M]``, which of them are decided to be short forms.
+        precision: the share of the offered answers that is to be right, 0 to 1.
+    """
     confidence = np.array([decision.short_form * max(decision.senses) for decision in decisions])
     right = np.array([case.is_right(decision) for case, decision in zip(cases, decisions, strict=True)])
     for threshold in np.unique(confidence[passed]):
@@ -147,48 +198,79 @@ def _has_look_alikes(cases: Sequence[Case]) -> bool:
 
 def _weights(cases: Sequence[Case]) -> Calibration:
     """Weights of both decisions; the thresholds are set later."""
-    evidence, prior = _sense_weights([case for case in cases if case.item.kind == "choice"])
-    return Calibration(
-        evidence=evidence, prior=prior, is_short_form=_rule(cases), short_form_from=0.5, offered_from=0.5
+    evidence, prior, topic = _sense_weights([case for case in cases if case.item.kind == "choice"])
+    rule = dict.fromkeys(("constant", "model", "topic", *SIGNS), 0.0)
+    second = Calibration(
+        evidence=evidence, prior=prior, topic=topic, is_short_form=rule, short_form_from=0.5, offered_from=0.5
     )
+    return replace(second, is_short_form=_rule(cases, second))
 
 
-def _sense_weights(choices: Sequence[Case]) -> tuple[float, float]:
-    """The pair of the grid with the lowest negative log-likelihood; a prior that is uniform gets no weight."""
+def _sense_weights(choices: Sequence[Case]) -> tuple[float, float, float]:
+    """Weights of evidence, prior and topic with the lowest negative log-likelihood, a convex problem.
+
+    A prior that is uniform, and a topic of which nothing is known, get no weight.
+    """
+    from scipy.optimize import minimize  # slow to import
+
     widest = max(len(case.log_priors) for case in choices)
-    listed = torch.full((len(choices), widest), -torch.inf, dtype=torch.float64)
-    priors = torch.zeros((len(choices), widest), dtype=torch.float64)
+    terms = np.zeros((3, len(choices), widest))
+    listed = np.zeros((len(choices), widest), bool)
     for row, case in enumerate(choices):
-        listed[row, : len(case.log_priors)] = torch.from_numpy(case.scores[:-1])
-        priors[row, : len(case.log_priors)] = torch.tensor(case.log_priors, dtype=torch.float64)
-    gold = torch.tensor([case.item.listed_gold for case in choices])[:, None]
+        size = len(case.log_priors)
+        terms[:, row, :size] = case.scores[:-1], case.log_priors, case.fits
+        listed[row, :size] = True
+    gold = np.array([case.item.listed_gold for case in choices])
+    right = terms[:, np.arange(len(choices)), gold]
 
-    def nll(pair: tuple[float, float]) -> float:
-        scores = pair[0] * listed + pair[1] * priors
-        return float((scores.logsumexp(1) - scores.gather(1, gold)[:, 0]).sum())
+    def nll(weights: Floats) -> tuple[float, Floats]:
+        """The mean over the mentions, and its gradient."""
+        scores = np.where(listed, np.tensordot(weights, terms, 1), -np.inf)
+        scores -= scores.max(1, keepdims=True)
+        shares = np.exp(scores)
+        total = shares.sum(1)
+        shares /= total[:, None]
+        loss = np.log(total) - scores[np.arange(len(choices)), gold]
+        return float(loss.mean()), ((shares * terms).sum(2) - right).mean(1)
 
-    informative = any(len(set(case.log_priors)) > 1 for case in choices)
-    return min((pair for pair in GRID if informative or pair[1] == 0), key=nll)
+    informative = (
+        True,
+        any(len(set(case.log_priors)) > 1 for case in choices),
+        any(len(set(case.fits)) > 1 for case in choices),
+    )
+    least = (LEAST_EVIDENCE, 0.0, 0.0)
+    bounds = [(low, high if used else low) for low, high, used in zip(least, MOST, informative, strict=True)]
+    start = np.array([low + (high - low) / 2 for low, high in bounds])
+    found = minimize(nll, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    evidence, prior, topic = (round(float(weight), 3) for weight in found)
+    return evidence, prior, topic
 
 
-def _rule(cases: Sequence[Case]) -> dict[str, float]:
-    """Weights of the first decision; with too few look-alikes, of the model's evidence and none of the signs."""
+def _rule(cases: Sequence[Case], second: Calibration) -> dict[str, float]:
+    """Weights of the first decision; with too few look-alikes, of the model's evidence and of nothing else.
+
+    Args:
+        cases: look-alikes and short forms.
+        second: the weights of the second decision.
+    """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
-    names = ("model", *SIGNS)
-    seen = np.array([_features(case) for case in cases])
+    names = ("model", "topic", *SIGNS)
+    seen = np.array([_features(case, second) for case in cases])
     if not _has_look_alikes(cases):
         evidence = seen[[case.item.gold is not None for case in cases], 0]
         least = float(np.quantile(evidence, NEEDLESS, method="lower"))
         return {"constant": -least} | dict.fromkeys(names, 0.0) | {"model": 1.0}
+    seen[:, np.count_nonzero(seen, axis=0) < LEAST_SEEN] = 0.0
     spread = seen.std(0) + 1e-9
     fitted = LogisticRegression(C=0.5, max_iter=5000).fit(seen / spread, [not case.is_look_alike for case in cases])
     weights = dict(zip(names, (fitted.coef_[0] / spread).tolist(), strict=True))
     return {"constant": float(fitted.intercept_[0]), **weights}
 
 
-def _features(case: Case) -> list[float]:
+def _features(case: Case, second: Calibration) -> list[float]:
     """What the first decision looks at."""
     prior = torch.tensor(case.log_priors, dtype=torch.float64)
     evidence = model_evidence(torch.from_numpy(case.scores[:-1]), prior, float(case.scores[-1]))
-    return [evidence, *case.signs.values()]
+    fit = float(np.dot(case.decided(second).senses, case.fits))
+    return [evidence, fit, *case.signs.values()]

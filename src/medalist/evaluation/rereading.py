@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from ..data.inventory import Inventory
 from ..models.load import LoadedModel
 from ..tools.progress import tracking
-from ..trees.decisions import Calibration, Decision
+from ..trees.decisions import Calibration, Decision, of_both_readings
 from ..trees.prompt import Encoder, PromptSettings
 from ..trees.second_reading import Rewritten, Written, layouts_again, rewritten
 from .calibration import Case
+from .metrics import Floats
 from .predictions import Scores
 
 
@@ -63,5 +66,13 @@ def read_again(
 
 
 def with_scores(cases: Sequence[Case], again: Scores) -> list[Case]:
-    """The cases, with the scores of the second reading where there are any."""
-    return [replace(case, scores=again.get(case.item.key, case.scores)) for case in cases]
+    """The cases, with the scores of both readings where there was a second one."""
+    return [
+        replace(case, scores=_both(case, again[case.item.key])) if case.item.key in again else case for case in cases
+    ]
+
+
+def _both(case: Case, second: Floats) -> Floats:
+    first, second_scores = torch.from_numpy(case.scores), torch.from_numpy(second.astype(float))
+    found: Floats = of_both_readings(first, second_scores, case.log_priors).numpy()
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..data.quizzes import Quiz, Text
 from ..data.spelling import WordsOf, equivalence_key
 from ..data.splits import shared_passages
 from ..trees.decisions import Calibration
+from ..trees.windows import Window
 from .baselines import BagOfWords, copy_else_majority, inventory_baselines, majority
 from .calibration import make_cases
 from .metrics import (
@@ -30,6 +31,7 @@ from .metrics import (
 )
 from .offers import calibrated_figures
 from .predictions import Scores
+from .rereading import with_scores
 from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
 from .shares import Slice
 
@@ -63,6 +65,7 @@ def summarise(
     resamples: int,
     calibration: Calibration | None = None,
     again: Scores | None = None,
+    windows: Callable[[str], Sequence[Window]] | None = None,
 ) -> ShortFormSummary:
     """All figures of an evaluation on short forms, as stored in `metrics.json`.
 
@@ -75,6 +78,8 @@ def summarise(
         calibration: that of the tuned model, if it has one.
         again: the tuned model's scores of a second reading, which the calibrated answers are made of where there are
             any; all other figures are of one reading.
+        windows: gives the windows in which a text is read, for what the calibration makes of its topic; None: each text
+            is read as a whole.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
     choice = [item for item in scored if item.kind == "choice"]
@@ -101,7 +106,7 @@ def summarise(
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
     if calibration is not None and "tuned" in scores:
-        cases = make_cases(scored, scores["tuned"] | (again or {}), inventory)
+        cases = with_scores(make_cases(scored, scores["tuned"], inventory, windows), again or {})
         summary["calibrated"] = calibrated_figures(
             cases,
             [case.decided(calibration) for case in cases],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.surroundings import surroundings
 from ..trees.decisions import Calibration, decide
 from ..trees.scoring import probabilities
+from ..trees.topic import Spot, topic_fits
+from ..trees.windows import Window
 from .evidence import Found, Lexicon
 from .results import Evidence, Expansion
 
@@ -47,7 +50,28 @@ class Answerer:
             definition=found.definition,
         )
 
-    def asked(self, text: str, found: Found, scores: Tensor | None) -> Expansion:
+    def fits(
+        self, text: str, windows: Callable[[str], Sequence[Window]], found: Sequence[Found]
+    ) -> list[tuple[float, ...] | None]:
+        """For each short form, how well its senses fit the topic of the text; None where the calibration needs none.
+
+        Args:
+            text: the text.
+            windows: gives the windows in which it is read.
+            found: all its short forms, ordered by their start.
+        """
+        if self.calibration is None or not self.calibration.topic:
+            return [None] * len(found)
+        return list(topic_fits(reader.topics(), text, windows(text), [self._spot(one) for one in found]))
+
+    def _spot(self, found: Found) -> Spot:
+        if found.evidence is not None:
+            senses = () if found.long_form is None else (found.long_form,)
+            return Spot(found.start, found.end, senses, (0.0,) * len(senses))
+        short_form, listed = found.mention.short_form, self.lexicon.senses
+        return Spot(found.start, found.end, listed.long_forms(short_form), listed.log_priors(short_form))
+
+    def asked(self, text: str, found: Found, scores: Tensor | None, fits: tuple[float, ...] | None = None) -> Expansion:
         """The expansion of a short form that a model was asked about.
 
         Args:
@@ -55,6 +79,7 @@ class Answerer:
             found: the short form.
             scores: ``[C + 1]`` log-probability of each of the C listed senses and, last, of the null candidate; None
                 if the question did not fit the model.
+            fits: ``C`` values, from `fits`.
         """
         mention, senses = found.mention, self.lexicon.senses
         listed = senses.long_forms(mention.short_form)
@@ -65,7 +90,7 @@ class Answerer:
             least = null
         else:
             log_priors = senses.log_priors(mention.short_form)
-            decision = decide(scores, log_priors, surroundings(text, mention), self.calibration)
+            decision = decide(scores, log_priors, surroundings(text, mention), self.calibration, fits)
             shares, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
             least = 0.0 if decision.short_form >= self.calibration.short_form_from else 1.0
         ranked = sorted(zip(listed, shares, strict=True), key=lambda pair: -pair[1])

@@ -29,7 +29,7 @@ from ..recipe import EvaluationSettings
 from ..runs.run import Run, load_run_scorer
 from ..tools.number_formats import DType, FloatType
 from ..tools.progress import tracking
-from ..trees.decisions import CALIBRATION_FILE, Calibration
+from ..trees.decisions import CALIBRATION_FILE, Calibration, of_both_readings
 from ..trees.prompt import Encoder, Layout, PromptSettings
 from ..trees.second_reading import Rewritten, Written, layouts_again, rewritten
 from .answers import MIN_PROBABILITY, Answerer
@@ -252,14 +252,17 @@ class Expander:
         layouts = (layout for passage in passages for layout in self._encoder.encode(passage, self.inventory))
         count = sum(passage.num_questions for passage in passages) if progress else 0
         scores = self._scores("Expand", passages, layouts, count)
-        answers = [self._answered(*one) for one in zip(passages, found, scores, strict=True)]
+        fits = [
+            self._answers.fits(text, self._encoder.windows, all_) for text, all_ in zip(readable, found, strict=True)
+        ]
+        answers = [self._answered(*one) for one in zip(passages, found, scores, fits, strict=True)]
         if self._reads_twice:
             parts = [part for one in zip(passages, answers, scores, strict=True) for part in self._second_reading(*one)]
             count = sum(part.passage.num_questions for part in parts) if progress else 0
             again = layouts_again(parts, self._encoder, self.inventory)
-            for first, second in zip(scores, self._scores("Second reading", passages, again, count), strict=True):
-                first |= second
-            answers = [self._answered(*one) for one in zip(passages, found, scores, strict=True)]
+            second = self._scores("Second reading", passages, again, count)
+            scores = [self._both(*one) for one in zip(passages, scores, second, strict=True)]
+            answers = [self._answered(*one) for one in zip(passages, found, scores, fits, strict=True)]
         if self._one_sense:
             answers = [self._answers.one_sense(expansions) for expansions in answers]
         warnings = [find_do_not_use(text) for text in readable]
@@ -296,12 +299,26 @@ class Expander:
             unsure=[n for n, m in enumerate(passage.mentions) if m.start in scores and m.start not in starts],
         )
 
-    def _answered(self, passage: Passage, found: Sequence[Found], scores: Mapping[int, Tensor]) -> list[Expansion]:
+    def _both(self, passage: Passage, first: dict[int, Tensor], second: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The scores of both readings, by the mention's start."""
+        names = {mention.start: mention.short_form for mention in passage.mentions}
+        return first | {
+            start: of_both_readings(first[start], scores, self.inventory.log_priors(names[start]))
+            for start, scores in second.items()
+        }
+
+    def _answered(
+        self,
+        passage: Passage,
+        found: Sequence[Found],
+        scores: Mapping[int, Tensor],
+        fits: Sequence[tuple[float, ...] | None],
+    ) -> list[Expansion]:
         return [
             self._answers.known(passage.text, one)
             if one.evidence is not None
-            else self._answers.asked(passage.text, one, scores.get(one.start))
-            for one in found
+            else self._answers.asked(passage.text, one, scores.get(one.start), fit)
+            for one, fit in zip(found, fits, strict=True)
         ]
 
 

@@ -92,7 +92,7 @@ def _llama(
         model = llama.Llama(config, weights, dtype)
     return LoadedModel(
         model=model,
-        tokenizer=_tokenizer(folder),
+        tokenizer=load_tokenizer(folder),
         identity=identity,
         attention="sdpa",
         max_depth=longest_sequence(model.config),
@@ -116,8 +116,12 @@ def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
     return remembered(cache_folder() / "checked", key, lambda: scoring.check_tree_attention(model, "sdpa"))
 
 
-def _tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer: without transformers where that would take `tokenizer.json` as it is."""
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder: without transformers where that would take `tokenizer.json` as it is.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
     settings = json_object(folder / "tokenizer_config.json", remedy=AGAIN)
     eos = settings.get("eos_token")
     if settings.get("tokenizer_class") in _PLAIN and settings.keys() <= _KNOWN and isinstance(eos, str):

@@ -18,6 +18,7 @@ from ..models.load import LoadedModel
 from ..tools.files import can_write
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration, Decision
+from ..trees.prompt import Encoder
 from .parents import parent_of
 from .run import Run
 
@@ -62,7 +63,8 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
             max_nodes=run.recipe.evaluation.max_nodes,
             label="Calibrating",
         )
-        cases = make_cases(items, scores, run.inventory)
+        windows = Encoder(loaded.tokenizer, run.recipe.prompt, max_depth=loaded.max_depth).windows
+        cases = make_cases(items, scores, run.inventory, windows)
         missing = too_few([case.item for case in cases])  # some may not fit the model's window
     if missing is not None and inherited:
         _say_once(f"{run.folder} keeps the reader's calibration, with too little validation data ({missing})")

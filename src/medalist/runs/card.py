@@ -206,7 +206,8 @@ def _headline_metrics(metrics: Metrics) -> Iterator[tuple[str, float]]:
 def _data_name(run: Run, name: str) -> str:
     """The display name of an evaluation's data."""
     if name != "test":
-        return f"Medalist clinical notes, {name.split('-')[1]} half" if name in clinical.NOTES else name
+        part = name.removeprefix("clinical-") + " half" * (name in clinical.HALVES)
+        return f"Medalist clinical notes, {part}" if name in clinical.NOTES else name
     named = {"sample": "Medalist sample corpus", "medal": "MeDAL", "pubmed": "PubMed abstracts", "text": "plain texts"}
     return f"{named[run.recipe.data.source] if _is_as_named(run) else 'own data'}, held-out passages"
 

@@ -27,9 +27,10 @@ from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, Metrics, ShortFormMetrics
 from ..tools.files import check_kept
 from ..tools.shapes import write_object
-from .evaluate import RunModels, evaluate_run
+from .evaluate import evaluate_run
 from .held_out import OWN_TEST, HeldOut, held_out
 from .measured import NEW_TOKENS, Begun, Judged, MarkedText, Measured, measure
+from .models import RunModels
 from .run import Run, use_threads
 
 CONFIDENT = 0.8

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.items import ChoiceItem, Item, make_choice_items, make_items
@@ -35,8 +36,9 @@ from ..evaluation.rereading import read_again
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
-from ..models.base import EMBEDDED, weights_sha256
+from ..models.base import EMBEDDED
 from ..models.load import LoadedModel, load_base
+from ..models.scorer import load_tokenizer
 from ..recipe import EvaluationSettings, Recipe
 from ..tools.failures import need_room
 from ..tools.files import RESULT_BYTES, can_write
@@ -45,15 +47,16 @@ from ..tools.number_formats import Quantization
 from ..tools.progress import say
 from ..tools.shapes import write_object
 from ..trees.decisions import Calibration
-from ..trees.prompt import PromptSettings
+from ..trees.prompt import PromptSettings, Windows
 from .adaptation import PARENT_TEST, adaptation
 from .calibrate import calibrated
 from .card import write_card
 from .held_out import OWN_TEST, HeldOut, Questions, held_out, named_data, read_marked
+from .models import RunModels
 from .parents import parent_of
 from .reader_run import is_reader
 from .reading import load_inventory
-from .run import Run, load_run_base, load_tuned, use_threads
+from .run import Run, use_threads
 
 _QUESTION_BYTES = 200
 """Room on the disk for the predictions on a question; 52 bytes a short form, measured once."""
@@ -68,30 +71,8 @@ class EvaluatedModel:
     load: Callable[[], LoadedModel]
     earlier: tuple[Path, str] | None = None
     """Another evaluation's folder that may hold its predictions, and the model's name there."""
-
-
-class RunModels:
-    """The models of a run, loaded on demand, the last one kept. Load the base first: the others are applied to it."""
-
-    def __init__(self, run: Run) -> None:
-        self._run, self._parent = run, parent_of(run)
-        self._last: tuple[str, LoadedModel] | None = None
-        self.weights = {"base": run.base.sha256}
-        """Model -> the hash that identifies its weights, for each model that exists."""
-        if self._parent is not None and self._parent.tuned is not None:
-            self.weights["parent"] = weights_sha256(self._parent.tuned)
-        if run.tuned is not None:
-            self.weights["tuned"] = weights_sha256(run.tuned)
-
-    def load(self, name: str) -> LoadedModel:
-        """Load the model of that name; after "parent" or "tuned", "base" is loaded from disk again."""
-        (last, loaded), self._last = self._last or (None, None), None
-        if last != name or loaded is None:
-            run = {"tuned": self._run, "parent": self._parent}.get(name)
-            base = loaded if last == "base" else None
-            loaded = load_run_base(self._run) if run is None else load_tuned(run, base)
-        self._last = name, loaded
-        return loaded
+    tokenizer: Callable[[], Any] | None = None
+    """Loads its tokenizer alone; None: it is only loaded together with the model."""
 
 
 def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
@@ -120,7 +101,12 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
         earlier = {"base": (before, "base"), "parent": (before, "tuned")}
     metrics = evaluate(
         {
-            name: EvaluatedModel(weights=weights, load=partial(models.load, name), earlier=earlier.get(name))
+            name: EvaluatedModel(
+                weights=weights,
+                load=partial(models.load, name),
+                earlier=earlier.get(name),
+                tokenizer=partial(load_tokenizer, run.tuned) if name == "tuned" and run.tuned else None,
+            )
             for name, weights in models.weights.items()
         },
         held,
@@ -242,7 +228,7 @@ def evaluate(
     if not kept:
         say(f"{on.folder} cannot be written to: the figures are shown, but not kept")
     with alone_in(on.folder) if kept else nullcontext():
-        _check_answerable(on)
+        on.check_answerable()
         if kept:
             need_room(on.folder, RESULT_BYTES + _QUESTION_BYTES * sum(text.num_questions for text in on.texts))
         keys = {name: prediction_key(m.weights, on.texts, on.inventory, prompt) for name, m in models.items()}
@@ -264,11 +250,12 @@ def evaluate(
         else:
             items = mentions = make_items(on.passages, on.inventory)
             rule = calibration()
+            windows = Windows(prompt, lambda: _tokenizer(models["tuned"]))
             if rule is not None and rule.settled_from is not None and "tuned" in scores:
                 keys[SECOND_READING] = key = second_key(keys["tuned"], rule)
                 again = read_predictions(on.folder, SECOND_READING, key, SECOND_FILE)
                 if again is None:
-                    cases = make_cases(mentions, scores["tuned"], on.inventory)
+                    cases = make_cases(mentions, scores["tuned"], on.inventory, windows)
                     again = read_again(models["tuned"].load(), cases, rule, on.inventory, prompt, settings.max_nodes)
             figures = summarise(
                 mentions,
@@ -278,6 +265,7 @@ def evaluate(
                 resamples=settings.bootstrap,
                 calibration=rule,
                 again=again,
+                windows=windows,
             )
             metrics = {"about": about, **figures}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
         if kept:
@@ -285,13 +273,8 @@ def evaluate(
     return metrics
 
 
-def _check_answerable(on: Questions) -> None:
-    """Refuse questions without a choice before anything is scored, which may take hours."""
-    if not on.quizzes and not any(item.kind == "choice" for item in make_items(on.passages, on.inventory)):
-        raise ValueError(
-            f"{on.about['data']}: no mention has a listed gold answer and a second candidate, so there is nothing to "
-            f"measure. Is {on.inventory.origin} the right inventory (--inventory)?"
-        )
+def _tokenizer(model: EvaluatedModel) -> Any:
+    return model.tokenizer() if model.tokenizer else model.load().tokenizer
 
 
 def _score(

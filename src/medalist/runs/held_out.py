@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..data.embedded import clinical, sample
 from ..data.inventory import NO_SENSES, Inventory
+from ..data.items import make_items
 from ..data.kinds import as_listed
 from ..data.passages import Passage
 from ..data.quizzes import Quiz, Text
@@ -30,8 +31,8 @@ class HeldOut:
 
     data: Path | ParentTest | None = None
     """Marked passages (MeDAL CSV, JSONL, Parquet); choice questions, recognised by their content (see
-    `data.sources.choices`); or the embedded notes by name, clinical-development or clinical-locked, with the sample's
-    inventory if none is given. None: the test split of the run's own data."""
+    `data.sources.choices`); or the embedded notes by name (`clinical.NOTES`), with the sample's inventory if none is
+    given. None: the test split of the run's own data."""
     inventory: Path | None = None
     """The candidates of mentions; None: the run's inventory."""
     limit: int | None = None
@@ -67,6 +68,18 @@ class Questions:
     def texts(self) -> Sequence[Text]:
         """The quizzes or passages, whichever there are."""
         return self.quizzes or self.passages
+
+    def check_answerable(self) -> None:
+        """Refuse questions without a choice before anything is scored, which may take hours.
+
+        Raises:
+            ValueError: none of them has a listed gold answer and a second candidate.
+        """
+        if not self.quizzes and not any(item.kind == "choice" for item in make_items(self.passages, self.inventory)):
+            raise ValueError(
+                f"{self.about['data']}: no mention has a listed gold answer and a second candidate, so there is "
+                f"nothing to measure. Is {self.inventory.origin} the right inventory (--inventory)?"
+            )
 
 
 def held_out(run: Run, on: HeldOut = OWN_TEST) -> Questions:

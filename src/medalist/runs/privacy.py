@@ -29,8 +29,8 @@ from ..tools.shapes import write_object
 from ..trees.prompt import Encoder
 from ..trees.scoring import score_layouts
 from .card import write_card
-from .evaluate import RunModels
 from .held_out import read_marked
+from .models import RunModels
 from .parents import all_training_passages
 from .run import Run, use_threads
 

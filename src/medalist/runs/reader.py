@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..data.embedded import reader
 from ..data.inventory import Inventory
@@ -13,9 +14,9 @@ from ..data.passages import Passage
 from ..data.sources.choices import is_choices
 from ..evaluation.results import Metrics
 from ..evaluation.short_forms import Knowledge
-from ..models.base import EMBEDDED, weights_sha256
+from ..models.base import EMBEDDED, find_base, weights_sha256
 from ..models.load import LoadedModel, load_base
-from ..models.scorer import load_scorer
+from ..models.scorer import load_scorer, load_tokenizer
 from ..recipe import EvaluationSettings
 from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration
@@ -79,7 +80,8 @@ def evaluate_reader(
         quarantine=quarantine,
         about={"data": str(data), "run": READER, "base": EMBEDDED},
     )
-    models = {"tuned": EvaluatedModel(weights=weights_sha256(reader.ADAPTER), load=load_reader)}
+    weights = weights_sha256(reader.ADAPTER)
+    models = {"tuned": EvaluatedModel(weights=weights, load=load_reader, tokenizer=_tokenizer)}
     if with_base:
         base = load_base(EMBEDDED)
         models = {"base": EvaluatedModel(weights=base.identity.sha256, load=lambda: base), **models}
@@ -93,12 +95,17 @@ def evaluate_reader(
     return metrics, on.folder
 
 
+def _tokenizer() -> Any:
+    return load_tokenizer(find_base(EMBEDDED)[0])
+
+
 def in_listed_words(passage: Passage, inventory: Inventory) -> Passage:
     """The passage with golds that are not listed replaced by a listed wording of the same meaning, if there is one."""
-    known = reader.equivalents()
 
     def listed(short_form: str, long_form: str | None) -> str | None:
-        return long_form if long_form in inventory.long_forms(short_form) else known.get(long_form or "", long_form)
+        if long_form is None or long_form in inventory.long_forms(short_form):
+            return long_form
+        return reader.as_listed(short_form, long_form) or long_form
 
     mentions = tuple(replace(m, long_form=listed(m.short_form, m.long_form)) for m in passage.mentions)
     return as_listed(replace(passage, mentions=mentions), inventory)

@@ -18,8 +18,8 @@ from ..models.licences import licence_of
 from ..models.llama_cpp import tokenize
 from ..models.load import LoadedModel, load_base
 from ..runs.card import card_text
-from ..runs.evaluate import RunModels
 from ..runs.held_out import OWN_TEST, HeldOut, held_out
+from ..runs.models import RunModels
 from ..runs.run import Run, use_threads
 from ..tools.failures import need_room
 from ..tools.files import check_place, writing_beside, writing_folder

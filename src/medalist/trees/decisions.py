@@ -1,8 +1,9 @@
 """From the scores of a question to an answer, in two decisions: is this a short form here, and which sense is it then.
 
-C senses are listed. The second decision weighs what the text says against how usual each sense is:
-``score(sense) = evidence * log p(sense | text) + prior * log p(sense | short form)``. The first is a logistic rule on
-what the model says of "none of these" and on what the text shows at a glance (`data.surroundings`).
+C senses are listed. The second decision weighs what the model says of the text against how usual each sense is, and how
+well it fits the topic of what stands around it (`topic`): ``score(sense) = evidence * log p(sense | text) + prior *
+log p(sense | short form) + topic * fit(sense)``. The first is a logistic rule on what the model says of "none of
+these", on how well the likely senses fit the topic, and on what the text shows at a glance (`data.surroundings`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Calibration:
     prior: float
     """Weight of the inventory's log-priors."""
     is_short_form: Mapping[str, float]
-    """Weights of the logistic rule: "constant", "model" and each of `SIGNS`."""
+    """Weights of the logistic rule: "constant", "model", "topic" and each of `SIGNS`."""
     short_form_from: float
     """Least probability of being a short form for an answer."""
     offered_from: float
@@ -41,6 +42,8 @@ class Calibration:
     """The share of the offered answers that was to be right when `offered_from` was set."""
     mentions: int | None = None
     """Number of mentions that it was fitted on, if it was recorded."""
+    topic: float = 0.0
+    """Weight of how well a sense fits the topic of the text around it."""
     settled_from: float | None = None
     """Least probability of an answer that a second reading takes as given (`second_reading`); None: there is none."""
 
@@ -63,8 +66,8 @@ class Calibration:
         try:
             found = cls(**content)
             given = set(found.is_short_form)
-            needless, missing = given - {"constant", "model", *SIGNS}, {"constant", "model"} - given
-            values = [*found.is_short_form.values(), found.evidence, found.prior]
+            needless, missing = given - {"constant", "model", "topic", *SIGNS}, {"constant", "model"} - given
+            values = [*found.is_short_form.values(), found.evidence, found.prior, found.topic]
             values += [found.short_form_from, found.offered_from, found.target, found.settled_from or 0.0]
             finite = all(map(math.isfinite, values))
         except (TypeError, AttributeError) as error:
@@ -76,7 +79,7 @@ class Calibration:
             elif needless:
                 what = f"is_short_form has {', '.join(sorted(needless))}, which this version does not know"
             raise ValueError(f"{path} is not a calibration: {what}")
-        return replace(found, is_short_form=dict.fromkeys(SIGNS, 0.0) | dict(found.is_short_form))
+        return replace(found, is_short_form=dict.fromkeys(("topic", *SIGNS), 0.0) | dict(found.is_short_form))
 
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""
@@ -93,7 +96,13 @@ class Decision:
     """``C`` probabilities of the senses, given that it is one; they sum to 1."""
 
 
-def decide(scores: Tensor, log_priors: Sequence[float], signs: Surroundings, calibration: Calibration) -> Decision:
+def decide(
+    scores: Tensor,
+    log_priors: Sequence[float],
+    signs: Surroundings,
+    calibration: Calibration,
+    fits: Sequence[float] | None = None,
+) -> Decision:
     """Both decisions about one mention.
 
     Args:
@@ -101,12 +110,15 @@ def decide(scores: Tensor, log_priors: Sequence[float], signs: Surroundings, cal
         log_priors: ``C`` values, as `Inventory.log_priors` gives them.
         signs: what the text shows of the mention.
         calibration: the weights.
+        fits: ``C`` values, as `topic_fits` gives them; None: nothing is known of the topic.
     """
     listed, null = scores[:-1].double(), float(scores[-1])
     prior = torch.tensor(log_priors, dtype=torch.float64)
-    senses = (calibration.evidence * listed + calibration.prior * prior).softmax(0)
+    fit = torch.zeros_like(listed) if fits is None else torch.tensor(fits, dtype=torch.float64)
+    senses = (calibration.evidence * listed + calibration.prior * prior + calibration.topic * fit).softmax(0)
     weights = calibration.is_short_form
     rule = weights["constant"] + weights["model"] * model_evidence(listed, prior, null)
+    rule += weights["topic"] * float(senses @ fit)
     rule += sum(weights[name] * value for name, value in zip(SIGNS, signs.values(), strict=True))
     return Decision(short_form=1 / (1 + math.exp(-max(min(rule, 700.0), -700.0))), senses=tuple(senses.tolist()))
 
@@ -117,3 +129,22 @@ def model_evidence(listed: Tensor, prior: Tensor, null: float) -> float:
     More senses on the list do not make it larger.
     """
     return float((listed + prior).logsumexp(0)) - null
+
+
+def of_both_readings(first: Tensor, second: Tensor, log_priors: Sequence[float]) -> Tensor:
+    """The scores of two readings as one: which sense it is says the second, whether it is a short form the first.
+
+    With everything sure written out around them, look-alikes seem likelier short forms too.
+
+    Args:
+        first: ``[C + 1]``, as for `decide`.
+        second: ``[C + 1]``, of the second reading.
+        log_priors: ``C`` values, as for `decide`.
+
+    Returns:
+        ``[C + 1]``: the second reading's of the senses; the last one leaves `model_evidence` as it was at first.
+    """
+    prior, listed = torch.tensor(log_priors, dtype=torch.float64), second[:-1].double()
+    evidence = model_evidence(first[:-1].double(), prior, float(first[-1]))
+    null = (listed + prior).logsumexp(0, keepdim=True) - evidence
+    return torch.cat([listed, null])

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -135,7 +135,7 @@ class Encoder:
             choose: selects among them, for training.
         """
         if isinstance(text, Quiz):
-            window = text_tail(text.text, self._token_offsets(text.text), limit=self.settings.window)
+            window = text_tail(text.text, _token_offsets(self._tokenizer, text.text), limit=self.settings.window)
             self.cut += window.start > 0
             questions = enumerate(map(choice_question, text.choices))
             return list(self._laid_out(text.id, text.text[window.start :], questions))
@@ -147,7 +147,7 @@ class Encoder:
 
     def windows(self, text: str) -> list[Window]:
         """The overlapping windows in which a passage's text is read, in order."""
-        return text_windows(text, self._token_offsets(text), limit=self.settings.window)
+        return text_windows(text, _token_offsets(self._tokenizer, text), limit=self.settings.window)
 
     def surely_fits(self, text: Text, inventory: Inventory) -> bool:
         """Whether no question about a short passage can be dropped, decided without encoding it.
@@ -218,11 +218,6 @@ class Encoder:
             homes.setdefault(home, []).append(number)
         return ((window, homes[window]) for window in windows if window in homes)
 
-    def _token_offsets(self, text: str) -> list[int]:
-        """The character offset at which each token of the text begins."""
-        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        return [start for start, _ in encoded["offset_mapping"]]
-
     def _encode_passage(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text)["input_ids"]
         eos = self._tokenizer.eos_token_id
@@ -272,3 +267,27 @@ def sampled_candidates(limit: int, *, seed: int, epoch: int) -> Choose:
         return tuple(long_form for long_form in listed if long_form in keep)
 
     return choose
+
+
+class Windows:
+    """Gives the windows in which texts are read, as `Encoder.windows` does; a short text needs no tokenizer for that.
+
+    Args:
+        settings: wording and sizes.
+        load_tokenizer: called for the first text that may be longer than one window.
+    """
+
+    def __init__(self, settings: PromptSettings, load_tokenizer: Callable[[], Any]) -> None:
+        self._limit, self._load = settings.window, cache(load_tokenizer)
+
+    def __call__(self, text: str) -> list[Window]:
+        """The windows of a text, in order."""
+        if len(text.encode()) <= self._limit:  # a token is at least one byte long
+            return [Window(0, len(text))]
+        return text_windows(text, _token_offsets(self._load(), text), limit=self._limit)
+
+
+def _token_offsets(tokenizer: Any, text: str) -> list[int]:
+    """The character offset at which each token of the text begins."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return [start for start, _ in encoded["offset_mapping"]]

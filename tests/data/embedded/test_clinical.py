@@ -15,7 +15,7 @@ from medalist.data.items import make_items
 from medalist.data.passages import NONE_OF_THESE
 from medalist.data.spelling import equivalence_key
 
-HALVES = [notes(name) for name in clinical.NOTES]
+HALVES = [notes(name) for name in clinical.HALVES]
 NOTES = [note for half in HALVES for note in half]
 ITEMS = make_items(NOTES, INVENTORY)
 KINDS = Counter(item.kind for item in ITEMS)

@@ -1,7 +1,8 @@
-"""The clinical test set: terse notes with marked short forms, distractors and senses that no inventory lists.
+"""The clinical test sets: notes with marked short forms, look-alikes and senses that no inventory lists.
 
-It is for evaluation only, never for training. `development` is for making choices; `locked` is scored once per reported
-recipe. Written for this project, CC0; see `DATASHEET.md` in this folder for what it is and is not.
+They are for evaluation only, never for training. `development` is for making choices; `locked` is scored once per
+reported recipe; `blind` was written without sight of any inventory. Written for this project, CC0; see `DATASHEET.md`
+in this folder for what they are and are not.
 """
 
 from __future__ import annotations
@@ -9,5 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOTES = {"clinical-development": HERE / "development.jsonl", "clinical-locked": HERE / "locked.jsonl"}
+HALVES = ("clinical-development", "clinical-locked")
+"""The two halves of one set of notes."""
+NOTES = {name: HERE / f"{name.removeprefix('clinical-')}.jsonl" for name in (*HALVES, "clinical-blind")}
 """Files by the name given to `medalist evaluate RUN --data`; the inventory is that of the sample corpus."""

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from ...inventory import Inventory
 from ...passages import NONE_OF_THESE, Mention, Passage
+from ...spelling import equivalence_key
+from ...topics import Topics
 
 HERE = Path(__file__).parent
 ADAPTER = HERE / "adapter"
@@ -65,6 +67,12 @@ def word_counts() -> dict[str, int]:
 
 
 @cache
+def topics() -> Topics:
+    """Which senses and words stand together in the texts that the adapter was tuned on, and in which field."""
+    return Topics.read(HERE / "topics.safetensors")
+
+
+@cache
 def everyday() -> frozenset[str]:
     """Words, given names and things ("mat", "Sam", "TV") that people also mean when they write them in a note, folded.
 
@@ -100,19 +108,29 @@ def _marked(record: dict[str, str]) -> Passage:
         text += surface
         if (key := senses.key(surface)) is None:
             continue
-        long_form = _as_listed(key, match["long"]) if match["long"] else NONE_OF_THESE
+        long_form = as_listed(key, match["long"]) if match["long"] else NONE_OF_THESE
         if long_form is not None:
             mentions.append(Mention(start=start, end=len(text), short_form=key, long_form=long_form))
     text += record["text"][at:]
     return Passage(id=record["id"], text=text, mentions=tuple(mentions), source="reader")
 
 
-def _as_listed(short_form: str, long_form: str) -> str | None:
-    """A long form as the inventory words it for a short form; None if it does not list it."""
-    wordings = {long_form.casefold(), _own_wording().get(long_form.casefold(), "").casefold()}
-    return next((listed for listed in inventory().long_forms(short_form) if listed.casefold() in wordings), None)
+def as_listed(short_form: str, long_form: str) -> str | None:
+    """A long form as the inventory words it for a short form; None if it lists no wording of it."""
+    return _wordings().get((short_form, equivalence_key(long_form) or long_form))
 
 
 @cache
-def _own_wording() -> dict[str, str]:
-    return {wording.casefold(): own for wording, own in equivalents().items()}
+def _wordings() -> dict[tuple[str, str], str]:
+    """(short form, `equivalence_key` of a wording) -> the inventory's own; what it lists itself comes first."""
+    own = [(row["short_form"], row["long_form"], row["long_form"]) for row in _rows()]
+    others = [
+        (row["short_form"], wording, row["long_form"])
+        for row in _rows()
+        for wording in row["equivalent"].split("|")
+        if wording
+    ]
+    found: dict[tuple[str, str], str] = {}
+    for short_form, wording, listed in [*own, *others]:
+        found.setdefault((short_form, equivalence_key(wording) or wording), listed)
+    return found
