@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from .. import __version__
 from ..data.inventory import Inventory
 from ..data.items import ChoiceItem, Item
 from ..data.passages import fingerprint
@@ -165,5 +166,9 @@ def prediction_key(weights: str, texts: Sequence[Text], inventory: Inventory, pr
 
 
 def second_key(first: str, calibration: Calibration) -> str:
-    """The hash that identifies the scores of a second reading: of the first one's key and of what decides after it."""
-    return hashlib.sha256(f"{first}:{json.dumps(asdict(calibration), sort_keys=True)}".encode()).hexdigest()
+    """The hash that identifies the scores of a second reading: of the first one's key and of what decides after it.
+
+    Signs and topics are this version's, so an update reads again.
+    """
+    weights = json.dumps(asdict(calibration), sort_keys=True)
+    return hashlib.sha256(f"{first}:{__version__}:{weights}".encode()).hexdigest()
