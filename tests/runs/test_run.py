@@ -206,10 +206,10 @@ def test_a_corpus_folder_is_evaluated_by_its_test_split_and_golds_are_spelt_as_l
     inventory = Inventory.of([("RA", "rheumatoid arthritis", 1, None), ("RA", "room air", 1, None)])
     folder = tmp_path / "defined"
     write_shard([marked("on [RA=Room Airs]", "1")], folder, "test", 0, 2)
-    write_shard([marked("known [RA=rheumatoid arthritides]", "2")], folder, "test", 1, 2)
+    write_shard([marked("known [RA=rheumatoid factor]", "2")], folder, "test", 1, 2)
     write_shard([marked("some [RA=room air]", "3")], folder, "train", 0, 2)
     passages, _ = read_marked(folder, inventory)
-    assert [(p.id, p.mentions[0].long_form) for p in passages] == [("1", "room air"), ("2", "rheumatoid arthritides")]
+    assert [(p.id, p.mentions[0].long_form) for p in passages] == [("1", "room air"), ("2", "rheumatoid factor")]
     assert [p.id for p in read_marked(folder, inventory, 1)[0]] == ["1"]
     with pytest.raises(ValueError, match="has no shards of the test split"):
         read_marked(tmp_path, inventory)

@@ -450,9 +450,7 @@ def test_a_calibration_goes_along_and_comes_back(run, hub, model_folder, tmp_pat
     assert read_metrics(pulled.folder / "evaluation/test")["calibrated"] == metrics["calibrated"]
     (repeated,) = repeat_evaluations(pulled)
     assert repeated.largest < 1e-4
-    (pulled.folder / "calibration.json").write_text(
-        (reader.HERE / "calibration.json").read_text().replace('"evidence": 0.5', '"evidence": 0.1')
-    )
+    replace(pulled.calibration, evidence=0.1).write(pulled.folder / "calibration.json")
     (repeated,) = repeat_evaluations(open_run(pulled.folder))
     assert repeated.largest > 1e-3 and repeated.where.startswith("calibrated."), "its figures are checked too"
 
