@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention
-from medalist.trees.prompt import Encoder, PromptSettings, mention_question, sampled_candidates
+from medalist.trees.prompt import Encoder, PromptSettings, Windows, mention_question, sampled_candidates
 from medalist.trees.tree import sequences
 from medalist.trees.windows import text_windows
 
@@ -252,6 +252,16 @@ def test_text_appended_to_a_note_does_not_change_the_layouts_of_earlier_full_win
     assert window(full[-1]) == window(after[len(full) - 1])
     kept, now = read(tokenizer, full[-1:]), read(tokenizer, after[len(full) - 1 : len(full)])
     assert kept.items() <= now.items()
+
+
+def test_windows_are_those_of_the_encoder_and_a_short_text_needs_no_tokenizer(tokenizer):
+    settings, loaded = PromptSettings(window=32), []
+    windows = Windows(settings, lambda: loaded.append(1) or tokenizer)
+    encoder = Encoder(tokenizer, settings, max_depth=2048)
+    assert windows("RA now. ") == encoder.windows("RA now. ") and not loaded
+    for text in ("RA now. " * 40, "\u00e9" * 32):
+        assert windows(text) == encoder.windows(text)
+    assert loaded == [1]
 
 
 def test_encoder_keeps_candidates_but_nothing_of_the_text(tokenizer):
