@@ -20,6 +20,7 @@ from medalist.evaluation.predictions import SECOND_FILE, SECOND_READING, read_sc
 from medalist.evaluation.rereading import with_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
+from medalist.models.base import ModelError
 from medalist.recipe import parse_recipe
 from medalist.runs import calibrate
 from medalist.runs.calibrate import calibrated
@@ -29,7 +30,7 @@ from medalist.runs.figures import offered_curve
 from medalist.runs.held_out import HeldOut
 from medalist.runs.models import RunModels
 from medalist.runs.report import write_report
-from medalist.runs.run import load_tuned, open_run
+from medalist.runs.run import load_tuned, open_run, tuned_tokenizer
 from medalist.runs.train import train
 from medalist.tools.pages import interval, per_cent
 from medalist.trees.decisions import Calibration
@@ -65,6 +66,34 @@ def test_the_first_evaluation_fits_it_on_the_validation_split(folder):
     assert run.calibration.evidence == found.evidence
     assert run.calibration.is_short_form == pytest.approx(found.is_short_form)
     assert run.calibration.offered_from == pytest.approx(found.offered_from, abs=1e-3)
+
+
+def test_its_topics_are_of_the_windows_in_which_the_model_reads(folder, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def make_cases(_items, _scores, _inventory, windows):
+        assert len(windows("RA now. " * 400)) > 1 == len(windows("RA now. "))
+        raise Enough
+
+    shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED)
+    monkeypatch.setattr(calibrate, "make_cases", make_cases)
+    monkeypatch.setattr(calibrate, "score_texts", lambda *_, **__: ({}, None))
+    run = open_run(tmp_path / "run")
+    with pytest.raises(Enough):
+        calibrated(run, lambda: load_tuned(run))
+
+
+def test_a_run_s_tokenizer_is_looked_at_before_it_is_read_and_need_not_be_there(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED)
+    run = open_run(tmp_path / "run")
+    assert tuned_tokenizer(run)("RA")["input_ids"] == load_tuned(run).tokenizer("RA")["input_ids"]
+    with (run.tuned / "tokenizer.json").open("ab") as file:
+        file.truncate(60_000_000)
+    with pytest.raises(ModelError, match="tokenizer"):
+        tuned_tokenizer(run)
+    (run.tuned / "tokenizer_config.json").unlink()
+    assert tuned_tokenizer(run) is None
 
 
 def test_a_run_that_was_opened_before_it_was_fitted_is_not_fitted_again(folder):

@@ -54,7 +54,8 @@ class Topics:
         from safetensors import safe_open  # slow to import
 
         with reading(path), safe_open(path, framework="numpy") as file:
-            names, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         senses, words = (
             {name: row for row, name in enumerate(names.get(kind, "").split("\n"))} for kind in ("senses", "words")
         )

@@ -22,11 +22,10 @@ from ..data.passages import Passage
 from ..models.base import EMBEDDED, unreadable_weights
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel
-from ..models.model_folder import check_tokenizer
 from ..models.precision import check_dtype
 from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
-from ..runs.run import Run, load_run_scorer
+from ..runs.run import Run, load_run_scorer, tuned_tokenizer
 from ..tools.number_formats import DType, FloatType
 from ..tools.progress import tracking
 from ..trees.decisions import CALIBRATION_FILE, Calibration, of_both_readings
@@ -332,8 +331,7 @@ def _tokenizer(gguf: Path, run: Run | None) -> Any:
     """The run's tokenizer, or what transformers makes of the file's own, which takes seconds."""
     from transformers import AutoTokenizer  # slow to import
 
-    if run is not None and run.tuned is not None and (run.tuned / "tokenizer_config.json").exists():
-        check_tokenizer(run.tuned)
-        return AutoTokenizer.from_pretrained(run.tuned, trust_remote_code=False)
+    if run is not None and (own := tuned_tokenizer(run)) is not None:
+        return own
     with unreadable_weights(gguf.parent, str(gguf)):
         return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)

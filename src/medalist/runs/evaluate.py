@@ -38,7 +38,6 @@ from ..evaluation.results import About, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
 from ..models.base import EMBEDDED
 from ..models.load import LoadedModel, load_base
-from ..models.scorer import load_tokenizer
 from ..recipe import EvaluationSettings, Recipe
 from ..tools.failures import need_room
 from ..tools.files import RESULT_BYTES, can_write
@@ -56,7 +55,7 @@ from .models import RunModels
 from .parents import parent_of
 from .reader_run import is_reader
 from .reading import load_inventory
-from .run import Run, use_threads
+from .run import Run, tuned_tokenizer, use_threads
 
 _QUESTION_BYTES = 200
 """Room on the disk for the predictions on a question; 52 bytes a short form, measured once."""
@@ -72,7 +71,7 @@ class EvaluatedModel:
     earlier: tuple[Path, str] | None = None
     """Another evaluation's folder that may hold its predictions, and the model's name there."""
     tokenizer: Callable[[], Any] | None = None
-    """Loads its tokenizer alone; None: it is only loaded together with the model."""
+    """Loads its tokenizer alone, or gives None; without it, the tokenizer is loaded together with the model."""
 
 
 def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
@@ -105,7 +104,7 @@ def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
                 weights=weights,
                 load=partial(models.load, name),
                 earlier=earlier.get(name),
-                tokenizer=partial(load_tokenizer, run.tuned) if name == "tuned" and run.tuned else None,
+                tokenizer=partial(tuned_tokenizer, run) if name == "tuned" else None,
             )
             for name, weights in models.weights.items()
         },
@@ -274,7 +273,8 @@ def evaluate(
 
 
 def _tokenizer(model: EvaluatedModel) -> Any:
-    return model.tokenizer() if model.tokenizer else model.load().tokenizer
+    alone = model.tokenizer() if model.tokenizer else None
+    return model.load().tokenizer if alone is None else alone
 
 
 def _score(

@@ -15,6 +15,7 @@ from ..evaluation.privacy import Privacy, read_privacy
 from ..models.adapters import load_adapter
 from ..models.base import BaseIdentity, weights_sha256
 from ..models.load import LoadedModel, load_base
+from ..models.model_folder import check_tokenizer
 from ..models.scorer import load_scorer
 from ..recipe import Recipe, dump_recipe
 from ..tools.files import replacing
@@ -156,6 +157,21 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
         settings = run.recipe.model
         return load_base(str(tuned), dtype=settings.dtype, attention=settings.attention)
     return load_adapter(base or load_run_base(run), tuned)
+
+
+def tuned_tokenizer(run: Run) -> Any:
+    """The tokenizer in the folder of a run's tuned model, without that model; None if there is none.
+
+    Raises:
+        ModelError: it is too large, or would make a text too much longer.
+        ValueError: it is damaged.
+    """
+    from transformers import AutoTokenizer  # slow to import
+
+    if run.tuned is None or not (run.tuned / "tokenizer_config.json").exists():
+        return None
+    check_tokenizer(run.tuned)
+    return AutoTokenizer.from_pretrained(run.tuned, trust_remote_code=False)
 
 
 def load_run_scorer(run: Run, dtype: DType | None = None) -> LoadedModel:

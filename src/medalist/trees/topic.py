@@ -37,7 +37,8 @@ def topic_fits(topics: Topics, text: str, windows: Sequence[Window], spots: Sequ
         spots: all short forms of the text, ordered by their start.
     """
     place = {window: n for n, window in enumerate(windows)}
-    homes = [place.get(home_window(windows, spot.start, spot.end), -1) for spot in spots]  # type: ignore[arg-type]
+    held = [home_window(windows, spot.start, spot.end) for spot in spots]
+    homes = [-1 if window is None else place[window] for window in held]
     vectors = [topics.of_senses(spot.senses) for spot in spots]
     company = [
         topics.company(vector, np.exp(spot.log_priors).tolist()) for vector, spot in zip(vectors, spots, strict=True)
