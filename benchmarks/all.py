@@ -66,6 +66,7 @@ BY_HAND = {
     "reader": "--help",
     "reader_data": "--help",
     "reader_fit": "--help",
+    "reader_further": "--help",
     "reader_tables": "--help",
     "reader_topics": "--help",
     "spacy_peers": "--help",

@@ -1,11 +1,11 @@
 """Fits how the reader's scores become answers, on the development half and the blind notes, and shows what follows.
 
-    python benchmarks/reader_fit.py --data DATA --scores OUT --write calibration.json    # some three minutes
+    python benchmarks/reader_fit.py --data DATA --write calibration.json    # some four minutes
 
-DATA is what `reader_data.py` made, OUT what `reader.py` left. The fit is `medalist.evaluation.calibration`, as for a
-run. Figures are cross-validated over notes (ten folds), so no note is answered with weights that it helped to fit; what
-is written is fitted on all of them. The reader reads the mentions again that are unsure by the scores in OUT. The
-thresholds are set on those same answers, so the shares that they aim at are reached by construction.
+DATA is what `reader_data.py` made. The fit is `medalist.evaluation.glance`, as for a run. Figures are cross-validated
+over notes (ten folds), so no note is answered with weights that it helped to fit; what is written is fitted on all of
+them. What a glance does not settle is read by the reader, the rest written out. The thresholds are set on those same
+answers, so the shares that they aim at are reached by construction.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
 from medalist.data.passage_files import read_passages
 from medalist.evaluation.baselines import inventory_baselines
-from medalist.evaluation.calibration import Case, cross_validated, fit, lowest_offered, make_cases
+from medalist.evaluation.calibration import Case, lowest_offered, make_cases
+from medalist.evaluation.glance import fit_after_glance, fit_glance, settled_from
 from medalist.evaluation.offers import calibrated_figures
-from medalist.evaluation.rereading import read_again, with_scores
+from medalist.evaluation.reading import read_rest, with_scores
 from medalist.evaluation.shares import Share, right
+from medalist.models.base import EMBEDDED
 from medalist.models.load import LoadedModel
+from medalist.models.scorer import load_scorer
 from medalist.recipe import EvaluationSettings
-from medalist.runs.reader import load_reader
 from medalist.trees.decisions import Calibration, Decision
 from medalist.trees.prompt import Encoder, PromptSettings
 
@@ -43,15 +45,13 @@ PARTS = {"both sets": "", "development half": "c", "blind notes": "b"}
 PROMPT = PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES)
 
 
-def scored_cases(data: Path, scores: Path, loaded: LoadedModel, name: str) -> list[Case]:
-    """The mentions of a set of notes with something to choose, and their scores."""
+def unread(data: Path, loaded: LoadedModel, name: str) -> list[Case]:
+    """The mentions of a set of notes with something to choose; nothing has been scored."""
     inventory = Inventory.read(data / f"questions-{name}.inventory.csv")
     passages = read_passages(data / f"questions-{name}.parquet", inventory)
     items = make_items(passages, inventory)
-    found = np.load(scores / f"scores-tuned-{name}.npz")
-    names = {item.key: f"{item.passage.id}|{item.number}" for item in items}
     windows = Encoder(loaded.tokenizer, PROMPT, max_depth=loaded.max_depth).windows
-    return make_cases(items, {key: found[name] for key, name in names.items() if name in found}, inventory, windows)
+    return make_cases(items, {item.key: np.zeros(len(item.candidates) + 1) for item in items}, inventory, windows)
 
 
 def shown(name: str, cell: Share | None) -> str:
@@ -66,30 +66,26 @@ def main() -> None:
     """Fit, print the figures, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, required=True)
+    parser.add_argument("--adapter", type=Path, default=reader.ADAPTER, help="instead of the packaged one")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     inventory = Inventory.read(options.data / "questions-development.inventory.csv")
-    loaded = load_reader()
-    once = [case for name in SETS for case in scored_cases(options.data, options.scores, loaded, name)]
-    first = cross_validated(once)
-    settled_from = strict(fit(once, precision=PRECISION), once, first).offered_from
-    again = read_again(
-        loaded,
-        once,
-        replace(fit(once, precision=PRECISION), settled_from=settled_from),
-        inventory,
-        PROMPT,
-        EvaluationSettings().max_nodes,
-        first,
-    )
-    for cases, title in ((once, "one reading"), (with_scores(once, again), f"two, {len(again)} mentions again")):
-        decisions = cross_validated(cases)
-        calibration = strict(fit(cases, precision=PRECISION), cases, decisions)
-        for name, first in PARTS.items():
-            print(f"{title}, {name}:")
-            show(*part(cases, decisions, first), calibration, inventory)
-    calibration = replace(calibration, settled_from=settled_from)
+    loaded = load_scorer(EMBEDDED, options.adapter)
+    cases = [case for name in SETS for case in unread(options.data, loaded, name)]
+    found = fit_glance(cases)
+    assert found is not None, "there is enough to fit one"
+    glance, seen = found
+    glance = replace(glance, settled_from=max(settled_from(*part(cases, seen, first)) for first in PARTS.values()))
+    rest = read_rest(loaded, cases, seen, glance, inventory, PROMPT, EvaluationSettings().max_nodes)
+    read = with_scores(cases, rest)
+    fitted = fit_after_glance(read, seen, glance, precision=PRECISION)
+    assert fitted is not None, "enough is left to fit"
+    calibration, decisions = fitted
+    calibration = strict(calibration, read, decisions)
+    print(f"The reader is asked about {len(rest):,} of {len(cases):,} mentions.")
+    for name, first in PARTS.items():
+        print(f"{name}:")
+        show(*part(read, decisions, first), calibration, inventory)
     print(calibration)
     if options.write:
         calibration.write(options.write)

@@ -22,7 +22,7 @@ from medalist.expansion.expander import Expander
 from medalist.expansion.results import Expansion
 from medalist.models import precision
 from medalist.models.base import ModelError
-from medalist.trees.decisions import Calibration
+from medalist.trees.decisions import Calibration, Glance
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import separate_score
 
@@ -393,56 +393,85 @@ def reads(monkeypatch):
     def score_layouts(_model, layouts, **_):
         for layout in layouts:
             seen.append(layout.text)
-            says = {"RA": (0.9, 0.05, 0.05) if "methotrexate" in layout.text else (0.3, 0.4, 0.3), "MTX": (0.98, 0.02)}
+            ra = (0.9, 0.05, 0.05) if "methotrexate" in layout.text else (0.3, 0.4, 0.3)
+            says = {"RA": ra, "MTX": (0.98, 0.01, 0.01)}
             yield layout, [torch.tensor(says[question.prompt.split()[-2]]).log() for question in layout.questions]
 
     monkeypatch.setattr("medalist.models.load.score_layouts", score_layouts)
     return seen
 
 
-def read_by(loaded, *, settled_from, **options):
-    listed = Inventory.of(
-        [("RA", "rheumatoid arthritis", 1, None), ("RA", "room air", 1, None), ("MTX", "methotrexate", 1, None)]
-    )
-    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+LISTED = Inventory.of(
+    [
+        ("RA", "rheumatoid arthritis", 1, None),
+        ("RA", "room air", 1, None),
+        ("MTX", "methotrexate", 900, None),
+        ("MTX", "mitoxantrone", 9, None),
+    ]
+)
+
+
+def glancing(loaded, *, glance=True, inventory=LISTED, **options):
+    """An expander that is sure of MTX at a glance, and of nothing else."""
+    weights = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
     rule = Calibration(
-        evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.8, settled_from=settled_from
+        evidence=1.0,
+        prior=1.0,
+        is_short_form=weights | {"model": 0.0},
+        short_form_from=0.5,
+        offered_from=0.8,
+        glance=Glance(prior=1.0, topic=0.0, is_short_form=weights, settled_from=0.9, usual_from=0.6)
+        if glance
+        else None,
     )
-    return Expander(loaded, listed, calibration=rule, **options)
+    return Expander(loaded, inventory, calibration=rule, **options)
 
 
-def test_what_is_unsure_is_read_again_with_the_sure_answers_written_out(loaded, reads):
-    ra, mtx = read_by(loaded, settled_from=0.9)("RA on MTX")
-    assert reads == ["RA on MTX", "RA on methotrexate"]
-    assert (ra.long_form, ra.sure) == ("rheumatoid arthritis", True)
+def test_what_is_clear_at_a_glance_is_written_out_and_the_model_asked_the_rest(loaded, reads):
+    ra, mtx = glancing(loaded)("RA on MTX")
+    assert reads == ["RA on methotrexate"]
+    assert (ra.long_form, ra.sure, ra.evidence) == ("rheumatoid arthritis", True, "model")
+    assert (mtx.long_form, mtx.sure, mtx.evidence) == ("methotrexate", True, "inventory")
+    assert mtx.probability == pytest.approx(900.5 / 910) and dict(mtx.alternatives)["mitoxantrone"] > 0
     assert (ra.start, ra.end, mtx.start, mtx.end) == (0, 2, 6, 9)
 
 
-@pytest.mark.parametrize(
-    ("settled_from", "read_once"), [(None, False), (0.9, True)], ids=["by the calibration", "as asked for"]
-)
-def test_a_text_is_read_once(loaded, reads, settled_from, read_once):
-    ra, _ = read_by(loaded, settled_from=settled_from, read_once=read_once)("RA on MTX")
+def test_no_model_reads_a_text_that_is_clear_at_a_glance(loaded, reads):
+    [mtx] = glancing(loaded)("on MTX")
+    assert (reads, mtx.long_form) == ([], "methotrexate")
+
+
+def test_without_a_glance_the_model_is_asked_about_everything_in_the_text_as_it_stands(loaded, reads):
+    ra, mtx = glancing(loaded, glance=False)("RA on MTX")
     assert reads == ["RA on MTX"]
-    assert (ra.long_form, ra.sure) == ("room air", False)
+    assert (ra.long_form, ra.sure, mtx.evidence) == ("room air", False, "model")
+
+
+def test_about_the_user_s_own_short_forms_the_model_is_asked(loaded, reads):
+    own = {"MTX": ["methotrexate", "methotrexate sodium"]}
+    _, mtx = glancing(loaded, glossary=own)("RA on MTX")
+    assert (reads, mtx.evidence) == (["RA on MTX"], "glossary")
 
 
 def test_the_glossary_s_answers_are_written_out_too_and_definitions_stay_as_they_stand(loaded, reads):
-    expander = read_by(loaded, settled_from=0.9, glossary={"WD": "ward day"})
-    expander("Bed rest (BR), WD 2, BR on RA, MTX")
-    assert reads[1] == "Bed rest (BR), ward day 2, Bed rest on RA, methotrexate"
+    glancing(loaded, glossary={"WD": "ward day"})("Bed rest (BR), WD 2, BR on RA, MTX")
+    assert reads == ["Bed rest (BR), ward day 2, Bed rest on RA, methotrexate"]
 
 
-def test_text_appended_changes_no_second_reading_of_an_earlier_full_window(loaded, reads):
+def test_text_appended_changes_nothing_that_is_written_out_in_an_earlier_full_window(loaded, reads):
     text = "The patient has RA and a CT, on MTX. " * 12
-    expander = read_by(loaded, settled_from=0.9)
+    expander = glancing(loaded)
     expander._encoder = Encoder(loaded.tokenizer, PromptSettings(window=64, max_nodes=256), max_depth=512)
-    before = list(expander(text))
-    again = [one for one in reads if "methotrexate" in one]
+    before, once = list(expander(text)), list(reads)
     del reads[:]
     after = list(expander(text + "RA, MTX. " * 30))
-    assert len(again) > 3 and again[:-1] == [one for one in reads if "methotrexate" in one][: len(again) - 1]
+    assert len(once) > 3 and once[:-1] == reads[: len(once) - 1]
     assert after[:18] == before[:18]
+
+
+def test_one_sense_per_text_keeps_where_an_answer_comes_from(loaded, reads):
+    expanded = glancing(loaded, one_sense_per_text=True)("MTX, then RA and MTX")
+    assert [one.evidence for one in expanded] == ["inventory", "model", "inventory"]
 
 
 @pytest.mark.parametrize(
@@ -459,7 +488,7 @@ def test_what_a_note_is_about_decides_where_the_model_does_not(loaded, text, ans
         next(one for one in Expander(loaded, listed, calibration=each)(text) if one.short_form == "MR")
         for each in (rule, replace(rule, topic=9.0))
     )
-    assert undecided.probability == pytest.approx(0.5) and told.probability > 0.6
+    assert undecided.probability == pytest.approx(0.5) and told.probability > 0.55
     assert told.long_form == answer
 
 

@@ -14,10 +14,11 @@ from rich.console import Console
 from medalist.cli.result_tables import metrics_tables
 from medalist.cli.tables import gain_text, p_text, share_text
 from medalist.data.items import make_items
-from medalist.evaluation.calibration import fit, make_cases
+from medalist.data.surroundings import SIGNS
+from medalist.evaluation.calibration import cross_validated, fit, make_cases
 from medalist.evaluation.offers import wrong_at
-from medalist.evaluation.predictions import SECOND_FILE, SECOND_READING, read_scores, score_texts
-from medalist.evaluation.rereading import with_scores
+from medalist.evaluation.predictions import REST, REST_FILE, read_scores, score_texts
+from medalist.evaluation.reading import decided, with_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.models.base import ModelError
@@ -33,7 +34,7 @@ from medalist.runs.report import write_report
 from medalist.runs.run import load_tuned, open_run, tuned_tokenizer
 from medalist.runs.train import train
 from medalist.tools.pages import interval, per_cent
-from medalist.trees.decisions import Calibration
+from medalist.trees.decisions import Calibration, Glance
 
 UNFITTED = shutil.ignore_patterns("checkpoint-*", "evaluation", "calibration.json")
 
@@ -51,7 +52,9 @@ def folder(model_folder, tmp_path_factory):
     }
     run = train(parse_recipe(values))
     assert run.calibration is None
-    evaluate_run(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "fit_glance", lambda _: None)
+        evaluate_run(run)
     return run.folder
 
 
@@ -132,6 +135,17 @@ def test_expanding_with_the_run_uses_it(folder, tmp_path):
     assert [e.probability for e in plain] != [e.probability for e in found]
 
 
+def test_a_glance_decides_among_the_run_s_own_senses_alone(folder, tmp_path):
+    run = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
+    weights = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    glance = Glance(prior=1.0, topic=0.0, is_short_form=weights, settled_from=0.0, usual_from=1e-9)
+    replace(open_run(run).calibration, glance=glance, short_form_from=0.0).write(run / "calibration.json")
+    text = "Seen for RA; on RA, sats 98."
+    assert {one.evidence for one in Expander.load(run)(text)} == {"inventory"}
+    others = Expander.load(run, inventory=run / "inventory.csv")
+    assert {one.evidence for one in others(text)} == {"model"}, "about senses that are given the model is asked"
+
+
 def test_a_run_with_too_few_validation_passages_says_so_once_and_is_not_calibrated(tiny_run, capsys):
     run = open_run(tiny_run)
     calibrate._say_once.cache_clear()
@@ -161,71 +175,69 @@ def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys, monkeypatch)
     assert found == Calibration.read(copy / "calibration.json") and found.offered_from > 1
 
 
-@pytest.mark.parametrize(("found_out", "kept"), [(None, True), (3, False), (0, False)])
-def test_a_second_reading_is_asked_for_where_it_gains_more_than_chance(folder, tmp_path, monkeypatch, found_out, kept):
-    """A second reading that finds the gold everywhere, one that finds three more, and one that changes nothing."""
-    given = []
+def half_settled(cases):
+    """A glance that settles half of the mentions of validation data, by the prior alone."""
+    rule = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    glance = Glance(prior=1.0, topic=0.0, is_short_form=rule, settled_from=0.0, usual_from=1e-9)
+    decisions = [case.glanced(glance) for case in cases]
+    sure = [max(decision.senses) * decision.short_form for decision in decisions]
+    return replace(glance, settled_from=float(np.median(sure))), decisions
 
-    def read_again(_loaded, cases, calibration, _inventory, _prompt, _nodes, decisions):
-        given.append((calibration, decisions))
-        best = {case.item.key: case.scores.copy() for case in cases}
-        wrong = [c for c, d in zip(cases, decisions, strict=True) if c.item.gold is not None and not c.is_right(d)]
-        for case in wrong[:found_out]:
-            best[case.item.key][case.item.gold] = 50.0
-        return best
 
-    monkeypatch.setattr(calibrate, "read_again", read_again)
+@pytest.mark.parametrize(("lost", "kept"), [(0, True), (4, True), (5, False)])
+def test_a_glance_is_used_unless_it_costs_more_than_chance_explains(folder, tmp_path, monkeypatch, lost, kept):
+    """Four answers less have a probability of one in sixteen by chance, five of one in thirty-two."""
+
+    def fit_after_glance(cases, _decisions, glance, *, precision):
+        decided = cross_validated(cases)
+        right = [n for n, (c, d) in enumerate(zip(cases, decided, strict=True)) if c.is_right(d) and len(d.senses) > 1]
+        for n in right[:lost]:
+            other = (cases[n].item.gold + 1) % len(decided[n].senses)
+            decided[n] = replace(decided[n], senses=tuple(float(m == other) for m in range(len(decided[n].senses))))
+        return replace(fit(cases, precision=precision), glance=glance), decided
+
+    monkeypatch.setattr(calibrate, "fit_glance", half_settled)
+    monkeypatch.setattr(calibrate, "read_rest", lambda *_: {})
+    monkeypatch.setattr(calibrate, "fit_after_glance", fit_after_glance)
     run = open_run(shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED))
     found = calibrated(run, lambda: load_tuned(run))
-    [(once, decisions)] = given
-    assert once.settled_from == once.offered_from and len(decisions) == found.mentions
-    assert found.settled_from == (once.offered_from if kept else None)
-    if kept:
-        assert found.evidence >= once.evidence, "what is always right weighs at least as much"
+    assert (found.glance is not None) == kept and Calibration.read(run.folder / "calibration.json") == found
 
 
-def test_a_run_reads_twice_as_its_parent_does_unless_that_is_right_less_often(folder, tmp_path, monkeypatch):
+def test_a_run_is_asked_about_everything_where_no_glance_can_be_fitted(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "fit_glance", lambda _: None)
+    monkeypatch.setattr(calibrate, "read_rest", lambda *_: pytest.fail("nothing is settled"))
     run = open_run(shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED))
-    twice = replace(Calibration.read(folder / "calibration.json"), settled_from=0.9)
-    monkeypatch.setattr(calibrate, "parent_of", lambda _: replace(run, calibration=twice))
-    monkeypatch.setattr(calibrate, "read_again", lambda *_: {})
-    same = calibrated(run, lambda: load_tuned(run))
-    assert same.settled_from == same.offered_from
-
-    def worse(_loaded, cases, *_):
-        return {case.item.key: -case.scores for case in cases}
-
-    (run.folder / "calibration.json").unlink()
-    monkeypatch.setattr(calibrate, "read_again", worse)
-    assert calibrated(run, lambda: load_tuned(run)).settled_from is None
+    assert calibrated(run, lambda: load_tuned(run)).glance is None
 
 
-def test_a_second_reading_is_evaluated_once_and_kept_beside_the_first(folder, tmp_path, monkeypatch):
-    copy = shutil.copytree(folder, tmp_path / "again")
+def test_what_a_glance_leaves_is_scored_once_and_kept_beside_the_other_scores(folder, tmp_path, monkeypatch):
+    copy = shutil.copytree(folder, tmp_path / "glancing")
     results = copy / "evaluation/test"
     rule, before = Calibration.read(copy / "calibration.json"), read_metrics(results)
     run = open_run(copy)
     first = read_scores(results)["tuned"]
     cases = make_cases(make_items(run.prepared().passages("test"), run.inventory), first, run.inventory)
-    sure = [max(decision.senses) * decision.short_form for decision in (case.decided(rule) for case in cases)]
-    rule = replace(rule, short_form_from=0.0, settled_from=float(np.median(sure)))
+    glance, _ = half_settled(cases)
+    rule = replace(rule, short_form_from=0.0, glance=glance)
     rule.write(copy / "calibration.json")
     metrics, _ = evaluate_run(open_run(copy))
-    again = read_scores(results, SECOND_FILE)[SECOND_READING]
-    assert 0 < len(again) < len(first) and any((again[key] != first[key]).any() for key in again)
+    rest = read_scores(results, REST_FILE)[REST]
+    assert 0 < len(rest) < len(first) and any((rest[key] != first[key]).any() for key in rest)
     assert metrics["models"] == before["models"] and metrics["slices"] == before["slices"]
     curve = metrics["calibrated"]["risk_coverage"]
-    right = np.mean([case.is_right(case.decided(rule)) for case in with_scores(cases, again)])
+    read = with_scores(cases, rest)
+    right = np.mean([case.is_right(found) for case, found in zip(read, decided(read, rule), strict=True)])
     assert curve["risk"][-1] == pytest.approx(1 - right)
 
     monkeypatch.setattr(RunModels, "load", lambda *_: pytest.fail("it was scored before"))
     assert evaluate_run(open_run(copy))[0] == metrics
-    replace(rule, settled_from=0.0).write(copy / "calibration.json")
+    replace(rule, glance=replace(glance, settled_from=0.0)).write(copy / "calibration.json")
     with pytest.raises(pytest.fail.Exception, match="scored before"):
         evaluate_run(open_run(copy))
-    replace(rule, settled_from=None).write(copy / "calibration.json")
+    replace(rule, glance=None).write(copy / "calibration.json")
     evaluate_run(open_run(copy))
-    assert not (results / SECOND_FILE).exists()
+    assert not (results / REST_FILE).exists()
 
 
 def test_a_damaged_calibration_is_refused_in_one_line(folder, tmp_path):

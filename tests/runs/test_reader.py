@@ -10,8 +10,8 @@ from marking import marked
 from medalist.data.embedded import clinical, reader
 from medalist.data.items import make_items
 from medalist.evaluation.calibration import make_cases
-from medalist.evaluation.predictions import SECOND_FILE, SECOND_READING, prediction_key, read_scores, second_key
-from medalist.evaluation.rereading import with_scores
+from medalist.evaluation.predictions import REST, REST_FILE, prediction_key, read_scores, rest_key
+from medalist.evaluation.reading import decided, with_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.models.base import weights_sha256
@@ -34,7 +34,7 @@ def test_its_results_go_to_the_folder_named_and_none_into_the_package(tiny, tmp_
     before = {path: path.stat().st_mtime_ns for path in reader.HERE.parent.rglob("*") if "__pycache__" not in str(path)}
     metrics, folder = evaluate_reader(limit=2, output=tmp_path / "out")
     assert folder == tmp_path / "out/evaluation/clinical-development"
-    written = ["metrics.json", "predictions.parquet", "second_reading.parquet"]
+    written = ["metrics.json", "predictions-after-glance.parquet", "predictions.parquet"]
     assert sorted(path.name for path in folder.iterdir()) == written
     assert read_metrics(folder) == metrics
     after = {path: path.stat().st_mtime_ns for path in reader.HERE.parent.rglob("*") if "__pycache__" not in str(path)}
@@ -57,7 +57,7 @@ def test_it_is_asked_with_the_wording_and_window_that_it_was_tuned_with(tiny, tm
     [passage], _ = read_marked(clinical.NOTES["clinical-development"], inventory, 1)
     prompt = PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES)
     key = prediction_key(weights_sha256(reader.ADAPTER), [in_listed_words(passage, inventory)], inventory, prompt)
-    assert metrics["about"]["keys"] == {"tuned": key, "tuned, second reading": second_key(key, PACKAGED)}
+    assert metrics["about"]["keys"] == {"tuned": key, REST: rest_key(key, PACKAGED)}
 
 
 def test_its_base_answers_the_same_questions_if_asked(tiny, tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_a_run_s_folder_and_choice_questions_are_refused(tiny, tiny_run, tmp_pat
 
 
 def test_what_is_measured_is_what_the_expander_answers(tmp_path):
-    """With the real reader, on one note with all that the expander asks about marked, in both readings."""
+    """With the real reader, on one note with all that the expander decides marked, at a glance or after reading."""
     inventory = reader.inventory()
     [passage], _ = read_marked(clinical.NOTES["clinical-development"], inventory, 1)
     found = {e.start: e for e in Expander.load()(passage.text) if e.alternatives}
@@ -113,13 +113,13 @@ def test_what_is_measured_is_what_the_expander_answers(tmp_path):
     data = tmp_path / "note.jsonl"
     data.write_text(json.dumps({"id": "1", "text": passage.text, "mentions": marks}))
     _, folder = evaluate_reader(data, output=tmp_path / "out")
-    again = read_scores(folder, SECOND_FILE)[SECOND_READING]
+    rest = read_scores(folder, REST_FILE)[REST]
     [marked_note], _ = read_marked(data, inventory, None)
     cases = make_cases(make_items([marked_note], inventory), read_scores(folder)["tuned"], inventory)
-    cases = with_scores(cases, again)
-    assert len(cases) == len(found) > len(again) > 0
-    for case in cases:
-        expansion, decision = found[case.item.mention.start], case.decided(PACKAGED)
+    cases = with_scores(cases, rest)
+    assert len(cases) == len(found) > len(rest) > 0
+    for case, decision in zip(cases, decided(cases, PACKAGED), strict=True):
+        expansion = found[case.item.mention.start]
         offered = decision.short_form * max(decision.senses)
         answered = decision.short_form >= PACKAGED.short_form_from
         assert expansion.alternatives[0][1] == pytest.approx(offered, abs=1e-3)

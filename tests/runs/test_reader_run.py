@@ -28,9 +28,9 @@ def ward(model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(reader_run, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     notes = [("1", "SpO2 94% on RA."), ("2", "RA done today.")]
-    rows = "".join(f"{name},{text},RA,risk assessment\n" for name, text in notes)
+    rows = "".join(f"{name},{text},RA,ration allowance\n" for name, text in notes)
     (tmp_path / "marked.csv").write_text("id,text,short_form,long_form\n" + rows)
-    (tmp_path / "glossary.csv").write_text("short_form,long_form\nRA,risk assessment\n")
+    (tmp_path / "glossary.csv").write_text("short_form,long_form\nRA,ration allowance\n")
     override = ["name=ward", "data.test=0", "data.validation=0"]
     return start_run(further_recipe(READER, data="marked.csv", inventory="glossary.csv", overrides=override))
 
@@ -40,7 +40,7 @@ def test_the_reader_is_a_parent_with_its_adapter_senses_and_calibration(ward):
     assert is_reader(parent) and not is_reader(ward)
     assert weights_sha256(parent.tuned) == weights_sha256(reader.ADAPTER)
     assert ward.record["parent"]["name"] == READER and ward.recipe.model.parent == READER
-    assert ward.calibration == parent.calibration is not None
+    assert parent.calibration is not None and ward.calibration == parent.calibration.without_glance()
     assert training_passages(parent) == reader.notes()
     recipe = yaml.safe_load((Path(__file__).parents[2] / "recipes/reader.yaml").read_text(encoding="utf-8"))
     assert TRAINED.items() <= recipe["training"].items()
@@ -72,7 +72,7 @@ def test_weights_tuned_further_from_it_on_own_notes_are_not_published_unasked(wa
 
 
 def test_a_glossary_without_counts_is_as_usual_as_what_the_reader_lists(ward):
-    assert {sense.long_form: sense.count for sense in ward.inventory.senses["RA"]}["risk assessment"] == 1000
+    assert {sense.long_form: sense.count for sense in ward.inventory.senses["RA"]}["ration allowance"] == 1000
     counted = as_usual(Inventory.of([("RA", "x", 3, None), ("QQ", "y", 0, None)]), reader.inventory())
     assert [counted.senses[key][0].count for key in ("RA", "QQ")] == [3, 0]
 

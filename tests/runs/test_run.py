@@ -188,6 +188,8 @@ def test_the_clinical_notes_are_evaluated_by_name_with_the_inventory_that_they_w
     held = held_out(open_run(tiny_run), HeldOut(data=Path("clinical-locked"), inventory=tmp_path / "other.csv"))
     assert held.inventory.origin == "other.csv"
     assert "score this once" in " ".join(capsys.readouterr().err.split())
+    held_out(open_run(tiny_run), HeldOut(data=Path("clinical-ordinary")))
+    assert "clinical-ordinary is locked" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_report_shows_what_became_of_clinical_notes(tiny_run):

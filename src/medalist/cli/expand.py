@@ -18,7 +18,6 @@ from .options import (
     NumberFormat,
     OneSense,
     OtherInventory,
-    ReadOnce,
     emit,
     out,
 )
@@ -85,7 +84,6 @@ def expand(
     glossary: GlossaryFile = None,
     min_probability: MinProbability = None,
     one_sense_per_text: OneSense = False,
-    read_once: ReadOnce = False,
     any_case: AnyCase = None,
     replace: Annotated[
         bool,
@@ -132,7 +130,6 @@ def expand(
         "any_case": any_case,
         "min_probability": min_probability,
         "one_sense_per_text": one_sense_per_text,
-        "read_once": read_once,
     }
     path = Path(text) if text is not None and _exists(text) else None
     from_pipe = text in (None, "-")

@@ -47,7 +47,7 @@ HeldOutFile = Annotated[
     Path | None,
     typer.Option(
         help="Marked passages (MeDAL's CSV, JSONL or Parquet), choice questions (such as PubMedQA's), or the embedded "
-        "clinical notes: clinical-development, clinical-locked or clinical-blind. Default: the run's test split; for "
+        "clinical notes: clinical-development, -locked, -blind or -ordinary. Default: the run's test split; for "
         "the reader, clinical-development."
     ),
 ]
@@ -84,20 +84,12 @@ MinProbability = Annotated[
     float | None,
     typer.Option(
         help="Least probability of a sure answer, which --replace writes and which has no question mark. Default: the "
-        "model's own, from which 95 % of its answers were right when it was calibrated (0.70 for the reader, 96 %); "
+        "model's own, from which 95 % of its answers were right when it was calibrated (0.61 for the reader, 96 %); "
         "0.95 for a model without a calibration."
     ),
 ]
 OneSense = Annotated[
     bool, typer.Option("--one-sense-per-text", help="Give all mentions of a short form the same meaning.")
-]
-ReadOnce = Annotated[
-    bool,
-    typer.Option(
-        "--read-once",
-        help="Do not ask a second time about what is unsure, with the sure answers written out: up to twice as "
-        "fast, and less often right.",
-    ),
 ]
 AnyCase = Annotated[
     bool | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import AnyCase, EngineName, GlossaryFile, MinProbability, NumberFormat, OneSense, OtherInventory, ReadOnce
+from .options import AnyCase, EngineName, GlossaryFile, MinProbability, NumberFormat, OneSense, OtherInventory
 
 
 def serve(
@@ -43,7 +43,6 @@ def serve(
     glossary: GlossaryFile = None,
     min_probability: MinProbability = None,
     one_sense_per_text: OneSense = False,
-    read_once: ReadOnce = False,
     any_case: AnyCase = None,
     max_characters: Annotated[int, typer.Option(help="Most characters that one request may hold.")] = 100_000,
     max_waiting: Annotated[int, typer.Option(help="Most requests that may wait for the model; others get 503.")] = 128,
@@ -77,7 +76,6 @@ def serve(
         "glossary": glossary,
         "min_probability": min_probability,
         "one_sense_per_text": one_sense_per_text,
-        "read_once": read_once,
         "any_case": any_case,
     }
     serve(

@@ -5,6 +5,7 @@ M is the number of cases: marked mentions whose short form has at least one list
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.items import Item
 from ..data.surroundings import SIGNS, Surroundings, surroundings
-from ..trees.decisions import Calibration, Decision, decide, model_evidence
+from ..trees.decisions import Calibration, Decision, Glance, decide, decide_at_a_glance, model_evidence
 from ..trees.topic import Spot, topic_fits
 from ..trees.windows import Window
 from .metrics import Bools, Floats
@@ -53,6 +54,10 @@ class Case:
     def decided(self, calibration: Calibration) -> Decision:
         """Both decisions about the mention."""
         return decide(torch.from_numpy(self.scores), self.log_priors, self.signs, calibration, self.fits)
+
+    def glanced(self, glance: Glance) -> Decision:
+        """Both decisions about the mention without the model."""
+        return decide_at_a_glance(self.log_priors, self.signs, glance, self.fits)
 
     def is_right(self, decision: Decision) -> bool:
         """Whether the likeliest sense is the gold; never, where the gold is not listed."""
@@ -140,18 +145,30 @@ def fit(cases: Sequence[Case], *, precision: float) -> Calibration:
     """
     if (missing := too_few([case.item for case in cases])) is not None:
         raise ValueError(f"too little validation data: {missing}")
-    return with_thresholds(_weights(cases), cases, cross_validated(cases), precision=precision)
+    return with_thresholds(model_weights(cases), cases, cross_validated(cases), precision=precision)
 
 
 def cross_validated(cases: Sequence[Case]) -> list[Decision]:
     """Decisions about each case with weights fitted on the other folds' passages."""
+
+    def decided(train: Sequence[Case], test: Sequence[Case]) -> list[Decision]:
+        calibration = model_weights(train)
+        return [case.decided(calibration) for case in test]
+
+    return over_folds(cases, decided)
+
+
+def over_folds(
+    cases: Sequence[Case], decided: Callable[[Sequence[Case], Sequence[Case]], list[Decision]]
+) -> list[Decision]:
+    """Decisions about each case; `decided` fits on its first argument and decides about its second."""
     from sklearn.model_selection import GroupKFold  # slow to import
 
     passages = [case.item.passage.id for case in cases]
     decisions: dict[int, Decision] = {}
     for train, test in GroupKFold(min(FOLDS, len(set(passages)))).split(cases, groups=passages):
-        calibration = _weights([cases[n] for n in train])
-        decisions |= {n: cases[n].decided(calibration) for n in test}
+        found = decided([cases[n] for n in train], [cases[n] for n in test])
+        decisions |= zip(test.tolist(), found, strict=True)
     return [decisions[n] for n in range(len(cases))]
 
 
@@ -161,7 +178,7 @@ def with_thresholds(
     """The weights with both thresholds set on the given decisions."""
     short_form = np.array([decision.short_form for decision in decisions])
     alike = np.array([case.is_look_alike for case in cases])
-    least = float(np.quantile(short_form[alike], LEFT_ALONE)) if _has_look_alikes(cases) else 0.5
+    least = float(np.quantile(short_form[alike], LEFT_ALONE)) if has_look_alikes(cases) else 0.5
     return replace(
         weights,
         short_form_from=round(least, 4),
@@ -187,18 +204,19 @@ def lowest_offered(cases: Sequence[Case], decisions: Sequence[Decision], passed:
         if offered.sum() < LEAST_OFFERED:
             break
         if right[offered].mean() >= precision:
-            return round(float(threshold), 4)
+            return math.floor(1e4 * float(threshold)) / 1e4  # rounded up, it would exclude the answer itself
     return NEVER
 
 
-def _has_look_alikes(cases: Sequence[Case]) -> bool:
+def has_look_alikes(cases: Sequence[Case]) -> bool:
+    """Whether there are enough look-alikes, in enough passages, to learn from."""
     alike = [case for case in cases if case.is_look_alike]
     return len(alike) >= LEAST_LOOK_ALIKES and len({case.item.passage.id for case in alike}) >= FOLDS
 
 
-def _weights(cases: Sequence[Case]) -> Calibration:
-    """Weights of both decisions; the thresholds are set later."""
-    evidence, prior, topic = _sense_weights([case for case in cases if case.item.kind == "choice"])
+def model_weights(cases: Sequence[Case]) -> Calibration:
+    """Weights of both decisions with a model; the thresholds are set later."""
+    evidence, prior, topic = sense_weights(cases)
     rule = dict.fromkeys(("constant", "model", "topic", *SIGNS), 0.0)
     second = Calibration(
         evidence=evidence, prior=prior, topic=topic, is_short_form=rule, short_form_from=0.5, offered_from=0.5
@@ -206,19 +224,26 @@ def _weights(cases: Sequence[Case]) -> Calibration:
     return replace(second, is_short_form=_rule(cases, second))
 
 
-def _sense_weights(choices: Sequence[Case]) -> tuple[float, float, float]:
+def sense_weights(cases: Sequence[Case], *, model: bool = True) -> tuple[float, float, float]:
     """Weights of evidence, prior and topic with the lowest negative log-likelihood, a convex problem.
 
     A prior that is uniform, and a topic of which nothing is known, get no weight.
+
+    Args:
+        cases: those with a choice among listed senses count.
+        model: whether the model's evidence counts; if not, its weight is 0.
     """
     from scipy.optimize import minimize  # slow to import
 
+    choices = [case for case in cases if case.item.kind == "choice"]
     widest = max(len(case.log_priors) for case in choices)
     terms = np.zeros((3, len(choices), widest))
     listed = np.zeros((len(choices), widest), bool)
     for row, case in enumerate(choices):
         size = len(case.log_priors)
-        terms[:, row, :size] = case.scores[:-1], case.log_priors, case.fits
+        terms[1:, row, :size] = case.log_priors, case.fits
+        if model:
+            terms[0, row, :size] = case.scores[:-1]
         listed[row, :size] = True
     gold = np.array([case.item.listed_gold for case in choices])
     right = terms[:, np.arange(len(choices)), gold]
@@ -234,11 +259,11 @@ def _sense_weights(choices: Sequence[Case]) -> tuple[float, float, float]:
         return float(loss.mean()), ((shares * terms).sum(2) - right).mean(1)
 
     informative = (
-        True,
+        model,
         any(len(set(case.log_priors)) > 1 for case in choices),
         any(len(set(case.fits)) > 1 for case in choices),
     )
-    least = (LEAST_EVIDENCE, 0.0, 0.0)
+    least = (LEAST_EVIDENCE if model else 0.0, 0.0, 0.0)
     bounds = [(low, high if used else low) for low, high, used in zip(least, MOST, informative, strict=True)]
     start = np.array([low + (high - low) / 2 for low, high in bounds])
     found = minimize(nll, start, jac=True, bounds=bounds, method="L-BFGS-B").x
@@ -253,15 +278,26 @@ def _rule(cases: Sequence[Case], second: Calibration) -> dict[str, float]:
         cases: look-alikes and short forms.
         second: the weights of the second decision.
     """
-    from sklearn.linear_model import LogisticRegression  # slow to import
-
     names = ("model", "topic", *SIGNS)
     seen = np.array([_features(case, second) for case in cases])
-    if not _has_look_alikes(cases):
+    if not has_look_alikes(cases):
         evidence = seen[[case.item.gold is not None for case in cases], 0]
         least = float(np.quantile(evidence, NEEDLESS, method="lower"))
         return {"constant": -least} | dict.fromkeys(names, 0.0) | {"model": 1.0}
-    seen[:, np.count_nonzero(seen, axis=0) < LEAST_SEEN] = 0.0
+    return logistic_rule(cases, seen, names)
+
+
+def logistic_rule(cases: Sequence[Case], seen: Floats, names: Sequence[str]) -> dict[str, float]:
+    """Weights of a logistic rule that tells short forms from look-alikes, "constant" among them.
+
+    Args:
+        cases: M look-alikes and short forms.
+        seen: ``[M, F]``, what is seen of each.
+        names: ``F`` names.
+    """
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
+    seen = np.where(np.count_nonzero(seen, axis=0) < LEAST_SEEN, 0.0, seen)
     spread = seen.std(0) + 1e-9
     fitted = LogisticRegression(C=0.5, max_iter=5000).fit(seen / spread, [not case.is_look_alike for case in cases])
     weights = dict(zip(names, (fitted.coef_[0] / spread).tolist(), strict=True))

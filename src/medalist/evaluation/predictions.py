@@ -28,8 +28,8 @@ from .result_files import METRICS_FILE, read_metrics
 
 PREDICTIONS_FILE = "predictions.parquet"
 BEGUN_FILE = "predictions-begun.parquet"
-SECOND_READING, SECOND_FILE = "tuned, second reading", "second_reading.parquet"
-"""Whose scores they are, in the keys of an evaluation, and the file that holds them: of re-read mentions only."""
+REST, REST_FILE = "tuned, after a glance", "predictions-after-glance.parquet"
+"""Whose scores they are, in the keys of an evaluation, and the file that holds them: of what no glance settles."""
 _COLUMNS = {"model": pl.String(), "passage": pl.String(), "mention": pl.Int64(), "scores": pl.List(pl.Float64)}
 Scores = dict[tuple[str, int], Floats]
 """(id of the text, number of the question) -> score of each candidate, the null candidate last; choice questions have
@@ -145,7 +145,7 @@ def score_texts(
     Returns:
         The scores, and the encoder, which has counted what did not fit.
     """
-    encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
+    encoder = Encoder(loaded.tokenizer, prompt.for_scoring(), max_depth=loaded.max_depth)
     found: Scores = {}
     with tracking(label, sum(text.num_questions for text in texts)) as advance:
         layouts = (layout for text in texts for layout in encoder.encode(text, inventory))
@@ -165,8 +165,8 @@ def prediction_key(weights: str, texts: Sequence[Text], inventory: Inventory, pr
     return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()
 
 
-def second_key(first: str, calibration: Calibration) -> str:
-    """The hash that identifies the scores of a second reading: of the first one's key and of what decides after it.
+def rest_key(first: str, calibration: Calibration) -> str:
+    """The hash that identifies the scores of what a glance does not settle: of the first key and of the glance.
 
     Signs and topics are this version's, so an update reads again.
     """

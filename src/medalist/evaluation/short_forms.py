@@ -31,7 +31,7 @@ from .metrics import (
 )
 from .offers import calibrated_figures
 from .predictions import Scores
-from .rereading import with_scores
+from .reading import decided, with_scores
 from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
 from .shares import Slice
 
@@ -64,7 +64,7 @@ def summarise(
     *,
     resamples: int,
     calibration: Calibration | None = None,
-    again: Scores | None = None,
+    rest: Scores | None = None,
     windows: Callable[[str], Sequence[Window]] | None = None,
 ) -> ShortFormSummary:
     """All figures of an evaluation on short forms, as stored in `metrics.json`.
@@ -76,8 +76,8 @@ def summarise(
         knowledge: what is known about the training data.
         resamples: number of bootstrap resamples over passages.
         calibration: that of the tuned model, if it has one.
-        again: the tuned model's scores of a second reading, which the calibrated answers are made of where there are
-            any; all other figures are of one reading.
+        rest: the tuned model's scores of what the calibration does not settle at a glance, if it has one, read where
+            that is written out; the calibrated answers are made of these, all other figures are not.
         windows: gives the windows in which a text is read, for what the calibration makes of its topic; None: each text
             is read as a whole.
     """
@@ -106,10 +106,10 @@ def summarise(
         "confusions": {name: _confusions(choice, answers[name]) for name in scores},
     }
     if calibration is not None and "tuned" in scores:
-        cases = with_scores(make_cases(scored, scores["tuned"], inventory, windows), again or {})
+        cases = with_scores(make_cases(scored, scores["tuned"], inventory, windows), rest or {})
         summary["calibrated"] = calibrated_figures(
             cases,
-            [case.decided(calibration) for case in cases],
+            decided(cases, calibration),
             calibration,
             among_listed=baselines,
             always=_always([case.item for case in cases], inventory, knowledge),

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.surroundings import surroundings
-from ..trees.decisions import Calibration, decide
+from ..trees.decisions import Calibration, Decision, decide, decide_at_a_glance
 from ..trees.scoring import probabilities
 from ..trees.topic import Spot, topic_fits
 from ..trees.windows import Window
@@ -60,7 +60,8 @@ class Answerer:
             windows: gives the windows in which it is read.
             found: all its short forms, ordered by their start.
         """
-        if self.calibration is None or not self.calibration.topic:
+        rule = self.calibration
+        if rule is None or not (rule.topic or (rule.glance and rule.glance.topic)):
             return [None] * len(found)
         return list(topic_fits(reader.topics(), text, windows(text), [self._spot(one) for one in found]))
 
@@ -70,6 +71,25 @@ class Answerer:
             return Spot(found.start, found.end, senses, (0.0,) * len(senses))
         short_form, listed = found.mention.short_form, self.lexicon.senses
         return Spot(found.start, found.end, listed.long_forms(short_form), listed.log_priors(short_form))
+
+    def at_a_glance(self, text: str, found: Found, fits: tuple[float, ...] | None) -> Expansion | None:
+        """The expansion of a listed short form for which no model need be asked; None if one must be.
+
+        The user's own short forms are none on which a glance was tried, so about them a model is always asked.
+
+        Args:
+            text: the text that contains it.
+            found: the short form.
+            fits: ``C`` values, from `fits`.
+        """
+        glance = self.calibration.glance if self.calibration else None
+        mention, senses = found.mention, self.lexicon.senses
+        if glance is None or self.lexicon.in_glossary(mention.short_form) or not senses.long_forms(mention.short_form):
+            return None
+        log_priors = senses.log_priors(mention.short_form)
+        decision = decide_at_a_glance(log_priors, surroundings(text, mention), glance, fits)
+        settled = glance.settled(decision, log_priors)
+        return None if settled is None else self._decided(text, found, decision, "inventory")
 
     def asked(self, text: str, found: Found, scores: Tensor | None, fits: tuple[float, ...] | None = None) -> Expansion:
         """The expansion of a short form that a model was asked about.
@@ -84,33 +104,47 @@ class Answerer:
         mention, senses = found.mention, self.lexicon.senses
         listed = senses.long_forms(mention.short_form)
         if scores is None:
-            shares, null, least = [0.0] * len(listed), 1.0, 1.0
-        elif self.calibration is None:
+            return self._ranked(text, found, [0.0] * len(listed), null=1.0, least=1.0)
+        if self.calibration is None:
             *shares, null = probabilities(scores).tolist()
-            least = null
-        else:
-            log_priors = senses.log_priors(mention.short_form)
-            decision = decide(scores, log_priors, surroundings(text, mention), self.calibration, fits)
-            shares, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
-            least = 0.0 if decision.short_form >= self.calibration.short_form_from else 1.0
-        ranked = sorted(zip(listed, shares, strict=True), key=lambda pair: -pair[1])
+            return self._ranked(text, found, shares, null=null, least=null)
+        log_priors = senses.log_priors(mention.short_form)
+        return self._decided(
+            text, found, decide(scores, log_priors, surroundings(text, mention), self.calibration, fits)
+        )
+
+    def _decided(self, text: str, found: Found, decision: Decision, evidence: Evidence | None = None) -> Expansion:
+        """What a decision with a calibration says, and where an answer comes from, if not by `_evidence`."""
+        assert self.calibration is not None, "a decision is made with one"
+        shares, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
+        least = 0.0 if decision.short_form >= self.calibration.short_form_from else 1.0
+        return self._ranked(text, found, shares, null=null, least=least, evidence=evidence)
+
+    def _ranked(
+        self,
+        text: str,
+        found: Found,
+        shares: Sequence[float],
+        *,
+        null: float,
+        least: float,
+        evidence: Evidence | None = None,
+    ) -> Expansion:
+        """The likeliest of the listed senses, if its share is more than the least that an answer needs."""
+        short_form = found.mention.short_form
+        ranked = sorted(zip(self.lexicon.senses.long_forms(short_form), shares, strict=True), key=lambda pair: -pair[1])
         answer, probability = ranked[0] if ranked and ranked[0][1] > least else (None, null)
         return Expansion(
             start=found.start,
             end=found.end,
             short_form=text[found.start : found.end],
-            key=mention.short_form,
+            key=short_form,
             long_form=answer,
             probability=probability,
             alternatives=tuple(ranked),
-            evidence="abstained" if answer is None else self._evidence(mention.short_form, answer),
+            evidence="abstained" if answer is None else evidence or self._evidence(short_form, answer),
             sure=answer is not None and probability >= self.min_probability,
         )
-
-    def is_settled(self, expansion: Expansion) -> bool:
-        """Whether a second reading takes an answer as given: by the calibration, or because no model was needed."""
-        assert self.calibration is not None and self.calibration.settled_from is not None, "there is a second reading"
-        return expansion.long_form is not None and expansion.probability >= self.calibration.settled_from
 
     def _evidence(self, short_form: str, answer: str) -> Evidence:
         if self.lexicon.in_glossary(short_form):
@@ -135,7 +169,7 @@ class Answerer:
             long_form=answer,
             probability=probability,
             alternatives=average,
-            evidence=self._evidence(expansion.key, answer),
+            evidence=expansion.evidence if answer == expansion.long_form else self._evidence(expansion.key, answer),
             sure=probability >= self.min_probability,
         )
 

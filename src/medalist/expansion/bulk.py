@@ -49,7 +49,6 @@ class Reading:
     any_case: bool | None = None
     min_probability: float | None = None
     one_sense_per_text: bool = False
-    read_once: bool = False
     replaced: Unsure | None = None
     """Also give the text with its short forms replaced, as `ExpandedText.replaced` does; None: do not."""
 
@@ -245,7 +244,6 @@ def _loaded(reading: Reading, _stamps: object) -> Expander:
         any_case=reading.any_case,
         min_probability=reading.min_probability,
         one_sense_per_text=reading.one_sense_per_text,
-        read_once=reading.read_once,
     )
 
 

@@ -28,9 +28,9 @@ from ..recipe import EvaluationSettings
 from ..runs.run import Run, load_run_scorer, tuned_tokenizer
 from ..tools.number_formats import DType, FloatType
 from ..tools.progress import tracking
-from ..trees.decisions import CALIBRATION_FILE, Calibration, of_both_readings
+from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import Encoder, Layout, PromptSettings
-from ..trees.second_reading import Rewritten, Written, layouts_again, rewritten
+from ..trees.written_out import Written, layouts_of, rewritten
 from .answers import MIN_PROBABILITY, Answerer
 from .do_not_use import find_do_not_use, warned
 from .evidence import Found, Glossary, Lexicon, read_glossary
@@ -59,8 +59,6 @@ class Expander:
         min_probability: least probability of a sure answer, 0 to 1; None: the calibration's, and 0.95 without one.
         one_sense_per_text: let all mentions of a short form that the model answers have the sense that is likeliest on
             average. Then every mention of a text counts, so text appended to it can change earlier answers.
-        read_once: do without the second reading that a calibration may ask for, in which sure answers are written out
-            and the model is asked again about the rest; faster, and less often right.
 
     Raises:
         ValueError: the glossary is malformed, or `min_probability` is not a probability.
@@ -77,18 +75,20 @@ class Expander:
         calibration: Calibration | None = None,
         min_probability: float | None = None,
         one_sense_per_text: bool = False,
-        read_once: bool = False,
     ) -> None:
         if min_probability is None:  # a calibration for which nothing is sure has a threshold that nothing reaches
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
         elif not 0 <= min_probability <= 1:
             raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
         self._loaded, self._one_sense = loaded, one_sense_per_text
-        self._reads_twice = calibration is not None and calibration.settled_from is not None and not read_once
+        self._glances = calibration is not None and calibration.glance is not None
         own = NO_SENSES if glossary is None else read_glossary(glossary)
         lexicon = Lexicon(inventory, own, any_case=any_case, skip_words=calibration is not None)
         self._answers = Answerer(lexicon=lexicon, calibration=calibration, min_probability=min_probability)
-        self._encoder = Encoder(loaded.tokenizer, prompt or PromptSettings(), max_depth=loaded.max_depth)
+        prompt = prompt or PromptSettings()
+        if isinstance(loaded, LoadedModel):  # llama.cpp has room for the trees that the prompt asks for
+            prompt = prompt.for_scoring()
+        self._encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
 
     @classmethod
     def load(
@@ -102,7 +102,6 @@ class Expander:
         any_case: bool | None = None,
         min_probability: float | None = None,
         one_sense_per_text: bool = False,
-        read_once: bool = False,
         revision: str | None = None,
     ) -> Expander:
         """Load the tuned model of a run with its inventory and wording, or the reader that comes with the package.
@@ -114,12 +113,12 @@ class Expander:
                 for a GGUF file, else transformers.
             dtype: the number format that it computes in: "bfloat16" is faster on CPUs that have it (docs/speed.md);
                 None: the run's, and for the reader float32 on a CPU.
-            inventory: the senses to offer instead of the run's, or where there is no run; also a file.
+            inventory: the senses to offer instead of the run's, or where there is no run; also a file. About these a
+                model is always asked.
             glossary: as for `Expander`.
             any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
             min_probability: as for `Expander`.
             one_sense_per_text: as for `Expander`.
-            read_once: as for `Expander`.
             revision: branch, tag or commit of a Hub id.
 
         Raises:
@@ -136,7 +135,6 @@ class Expander:
             "glossary": None if glossary is None else read_glossary(glossary),  # fail before a model is loaded
             "min_probability": min_probability,
             "one_sense_per_text": one_sense_per_text,
-            "read_once": read_once,
         }
         if engine_for(run, engine) == "llama.cpp":
             if dtype is not None:
@@ -147,14 +145,15 @@ class Expander:
         if run is None:
             return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
         opened = find_run(run, revision=revision)
+        calibration = _fitted_to(listed, opened.calibration)
         listed = listed or _inventory(opened)
-        prompt, calibration = opened.recipe.prompt, opened.calibration
         loaded = load_run_scorer(opened, dtype)
-        return cls(loaded, listed, prompt, any_case=bool(any_case), calibration=calibration, **options)
+        return cls(loaded, listed, opened.recipe.prompt, any_case=bool(any_case), calibration=calibration, **options)
 
     @classmethod
     def _gguf(cls, gguf: Path, run: Run | None, listed: Inventory | None, **options: Any) -> Expander:
         check_installed(LIBRARY)
+        calibration = _fitted_to(listed, run.calibration) if run else None
         if listed is None and run is not None:
             listed = _inventory(run)
         if listed is None:
@@ -162,7 +161,7 @@ class Expander:
                 f"{gguf} is in no run's folder, so nothing says which short forms to look for: put it into the folder "
                 "of the run that it was exported from, or give an inventory"
             )
-        prompt, calibration = (run.recipe.prompt, run.calibration) if run else (PromptSettings(), None)
+        prompt = run.recipe.prompt if run else PromptSettings()
         room = max(prompt.max_nodes, prompt.window + _LONGEST_QUESTION)
         loaded = LlamaCpp(gguf, _tokenizer(gguf, run), max_nodes=room)
         return cls(loaded, listed, prompt, calibration=calibration, **options)
@@ -173,7 +172,7 @@ class Expander:
             load_scorer(EMBEDDED, reader.ADAPTER, dtype=dtype),
             listed or reader.inventory(),
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
-            calibration=Calibration.read(reader.HERE / CALIBRATION_FILE),
+            calibration=_fitted_to(listed, Calibration.read(reader.HERE / CALIBRATION_FILE)),
             **options,
         )
 
@@ -244,24 +243,20 @@ class Expander:
                 raise TypeError(f"Text {number:,} is of type {type(text).__name__}, not str")
         readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # of the same length; tokenizers take no half
         found = [self._answers.lexicon.find(text, self._encoder.windows) for text in readable]
-        passages = [
-            Passage(id=str(number), text=text, mentions=tuple(one.mention for one in all_ if one.evidence is None))
-            for number, (text, all_) in enumerate(zip(readable, found, strict=True))
-        ]
-        layouts = (layout for passage in passages for layout in self._encoder.encode(passage, self.inventory))
-        count = sum(passage.num_questions for passage in passages) if progress else 0
-        scores = self._scores("Expand", passages, layouts, count)
         fits = [
             self._answers.fits(text, self._encoder.windows, all_) for text, all_ in zip(readable, found, strict=True)
         ]
-        answers = [self._answered(*one) for one in zip(passages, found, scores, fits, strict=True)]
-        if self._reads_twice:
-            parts = [part for one in zip(passages, answers, scores, strict=True) for part in self._second_reading(*one)]
-            count = sum(part.passage.num_questions for part in parts) if progress else 0
-            again = layouts_again(parts, self._encoder, self.inventory)
-            second = self._scores("Second reading", passages, again, count)
-            scores = [self._both(*one) for one in zip(passages, scores, second, strict=True)]
-            answers = [self._answered(*one) for one in zip(passages, found, scores, fits, strict=True)]
+        known = [self._known(*one) for one in zip(readable, found, fits, strict=True)]
+        passages = [
+            Passage(
+                id=str(number),
+                text=text,
+                mentions=tuple(one.mention for one, answer in zip(all_, settled, strict=True) if answer is None),
+            )
+            for number, (text, all_, settled) in enumerate(zip(readable, found, known, strict=True))
+        ]
+        scores = self._scores(passages, known, progress)
+        answers = [self._answered(*one) for one in zip(readable, found, fits, known, scores, strict=True)]
         if self._one_sense:
             answers = [self._answers.one_sense(expansions) for expansions in answers]
         warnings = [find_do_not_use(text) for text in readable]
@@ -270,12 +265,23 @@ class Expander:
             for text, expansions, cautions in zip(texts, answers, warnings, strict=True)
         ]
 
+    def _known(
+        self, text: str, found: Sequence[Found], fits: Sequence[tuple[float, ...] | None]
+    ) -> list[Expansion | None]:
+        """The answers for which no model is asked; None where one must be."""
+        return [
+            self._answers.known(text, one) if one.evidence is not None else self._answers.at_a_glance(text, one, fit)
+            for one, fit in zip(found, fits, strict=True)
+        ]
+
     def _scores(
-        self, label: str, passages: Sequence[Passage], layouts: Iterable[Layout], count: int
+        self, passages: Sequence[Passage], known: Sequence[Sequence[Expansion | None]], progress: bool
     ) -> list[dict[int, Tensor]]:
-        """For each passage, the scores of its mentions, by the mention's start; with many to come, shows progress."""
+        """For each passage, the scores of its mentions, by the mention's start; if wanted, shows progress."""
         scores: list[dict[int, Tensor]] = [{} for _ in passages]
-        with tracking(label, count) if count > _MANY else nullcontext(lambda _: None) as advance:
+        layouts = (layout for one in zip(passages, known, strict=True) for layout in self._layouts(*one))
+        count = sum(passage.num_questions for passage in passages) if progress else 0
+        with tracking("Expand", count) if count > _MANY else nullcontext(lambda _: None) as advance:
             scored = self._loaded.score(layouts, max_nodes=EvaluationSettings().max_nodes, progress=advance)
             for layout, values in scored:
                 number = int(layout.text_id)
@@ -283,42 +289,36 @@ class Expander:
                 scores[number] |= {mentions[n].start: value for n, value in zip(layout.mentions, values, strict=True)}
         return scores
 
-    def _second_reading(
-        self, passage: Passage, answers: Sequence[Expansion], scores: Mapping[int, Tensor]
-    ) -> Iterator[Rewritten]:
-        """The text with its settled answers written out, to ask again about the others that a model was asked about."""
-        settled = [one for one in answers if self._answers.is_settled(one)]
-        starts = {one.start for one in settled}
-        return rewritten(
-            passage,
-            self._encoder.windows(passage.text),
-            written=[
-                Written(one.start, one.end, one.long_form or "") for one in settled if not defines(passage.text, one)
-            ],
-            unsure=[n for n, m in enumerate(passage.mentions) if m.start in scores and m.start not in starts],
-        )
-
-    def _both(self, passage: Passage, first: dict[int, Tensor], second: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """The scores of both readings, by the mention's start."""
-        names = {mention.start: mention.short_form for mention in passage.mentions}
-        return first | {
-            start: of_both_readings(first[start], scores, self.inventory.log_priors(names[start]))
-            for start, scores in second.items()
-        }
+    def _layouts(self, passage: Passage, known: Sequence[Expansion | None]) -> Iterator[Layout]:
+        """The trees in which a model is asked about a passage's mentions, what is known written out if it glances."""
+        if not self._glances:
+            return iter(self._encoder.encode(passage, self.inventory))
+        written = [
+            Written(one.start, one.end, one.long_form)
+            for one in known
+            if one is not None and one.long_form is not None and not defines(passage.text, one)
+        ]
+        asked = range(len(passage.mentions))
+        parts = rewritten(passage, self._encoder.windows(passage.text), written=written, asked=asked)
+        return layouts_of(parts, self._encoder, self.inventory)
 
     def _answered(
         self,
-        passage: Passage,
+        text: str,
         found: Sequence[Found],
-        scores: Mapping[int, Tensor],
         fits: Sequence[tuple[float, ...] | None],
+        known: Sequence[Expansion | None],
+        scores: Mapping[int, Tensor],
     ) -> list[Expansion]:
         return [
-            self._answers.known(passage.text, one)
-            if one.evidence is not None
-            else self._answers.asked(passage.text, one, scores.get(one.start), fit)
-            for one, fit in zip(found, fits, strict=True)
+            self._answers.asked(text, one, scores.get(one.start), fit) if answer is None else answer
+            for one, fit, answer in zip(found, fits, known, strict=True)
         ]
+
+
+def _fitted_to(listed: Inventory | None, calibration: Calibration | None) -> Calibration | None:
+    """The calibration for senses other than those that it was fitted on: then nothing is decided at a glance."""
+    return calibration if listed is None or calibration is None else calibration.without_glance()
 
 
 def _inventory(run: Run) -> Inventory:

@@ -59,7 +59,8 @@ class Expansion:
     long_form: str | None
     """The answer; None if none of the listed senses fits, or the model is undecided."""
     probability: float
-    """Probability of the answer, 0 to 1, or of "none of these" if there is no answer; 1 where no model was asked."""
+    """Probability of the answer, 0 to 1, or of "none of these" if there is no answer; 1 where the text or the glossary
+    gives the answer."""
     alternatives: tuple[tuple[str, float], ...]
     """All listed long forms with their probabilities, most likely first."""
     evidence: Evidence
@@ -67,7 +68,8 @@ class Expansion:
 
     - `defined in text`: the text itself spells the short form out, here or before.
     - `glossary`: the user's own glossary. Where it lists several long forms, the model chooses among them.
-    - `inventory`: the inventory lists only this sense, or no other one is at all usual; the model did not decline it.
+    - `inventory`: it lists only this sense, or no other one is at all usual, and the model did not decline it; or how
+      usual its senses are and what the text is about leave no doubt, and no model was asked.
     - `model`: the model chose among the listed senses.
     - `abstained`: the model finds that none of the listed senses fits, or is not certain enough that it is a short
       form here (`is_undecided`).

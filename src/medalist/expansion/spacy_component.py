@@ -202,7 +202,6 @@ class MedalistComponent:
         "any_case": None,
         "min_probability": None,
         "one_sense_per_text": False,
-        "read_once": False,
         "only": None,
         "make_serializable": False,
     },
@@ -217,7 +216,6 @@ def make_component(
     any_case: bool | None,
     min_probability: float | None,
     one_sense_per_text: bool,
-    read_once: bool,
     only: Only | None,
     make_serializable: bool,
 ) -> MedalistComponent:
@@ -233,7 +231,6 @@ def make_component(
         any_case: as for `Expander.load`.
         min_probability: as for `Expander.load`.
         one_sense_per_text: as for `Expander.load`.
-        read_once: as for `Expander.load`.
         only: which short forms `doc._.abbreviations` holds; None: all. With "defined", each one has a `long_form`, as
             after scispaCy's detector.
         make_serializable: make `doc._.abbreviations` plain dictionaries and `span._.long_form` a string, as scispaCy's
@@ -246,6 +243,5 @@ def make_component(
         "any_case": any_case,
         "min_probability": min_probability,
         "one_sense_per_text": one_sense_per_text,
-        "read_once": read_once,
     }
     return MedalistComponent(model, options, only=only, make_serializable=make_serializable)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from ..data.items import make_items
 from ..evaluation.calibration import NEVER, Case, cross_validated, fit, make_cases, too_few
+from ..evaluation.glance import fit_after_glance, fit_glance
 from ..evaluation.metrics import Bools
 from ..evaluation.predictions import score_texts
-from ..evaluation.rereading import read_again, with_scores
+from ..evaluation.reading import read_rest, with_scores
 from ..models.load import LoadedModel
 from ..tools.files import can_write
 from ..tools.progress import say
@@ -26,7 +26,7 @@ UNCALIBRATED = (
     'answers stay as they are without a calibration: the most likely of the listed meanings and "none of these"'
 )
 CHANCE = 0.05
-"""A second reading is kept if chance alone would gain as much with a lower probability than this (sign test)."""
+"""A glance is not used if chance alone would lose as much with a lower probability than this (sign test)."""
 
 
 def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
@@ -73,7 +73,7 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         _say_once(f"{run.folder} is not calibrated, with too little validation data ({missing}); {UNCALIBRATED}")
         return None
     precision = run.recipe.evaluation.precision
-    found = _with_second_reading(run, loaded, cases, fit(cases, precision=precision))
+    found = _with_glance(run, loaded, cases, fit(cases, precision=precision))
     if found.offered_from == NEVER:
         say(f"No threshold reaches a precision of {precision:.0%} on the validation data: no answer is offered as sure")
     if can_write(run.folder):
@@ -81,32 +81,29 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
     return found
 
 
-def _with_second_reading(run: Run, loaded: LoadedModel, cases: Sequence[Case], once: Calibration) -> Calibration:
-    """The calibration of two readings, if these are right more often than chance explains; else that of one.
+def _with_glance(run: Run, loaded: LoadedModel, cases: Sequence[Case], without: Calibration) -> Calibration:
+    """The calibration with a glance before the model reads, unless that is right less often than chance explains.
 
-    If the run's parent reads twice, as the reader does, it is enough that two readings are not right less often.
+    Args:
+        run: the run.
+        loaded: its tuned model.
+        cases: of the validation data, every one with the model's scores.
+        without: the calibration if the model is asked about everything.
     """
-    first = cross_validated(cases)
-    again = read_again(
-        loaded,
-        cases,
-        replace(once, settled_from=once.offered_from),
-        run.inventory,
-        run.recipe.prompt,
-        run.recipe.evaluation.max_nodes,
-        first,
-    )
-    twice = with_scores(cases, again)
-    before, after = _right(cases, first), _right(twice, cross_validated(twice))
-    gained, changed = int((after & ~before).sum()), int((before ^ after).sum())
-    by_chance = sum(math.comb(changed, n) for n in range(gained, changed + 1)) / 2**changed
-    parent = parent_of(run)
-    known_to_help = (
-        parent is not None and parent.calibration is not None and parent.calibration.settled_from is not None
-    )
-    if by_chance >= CHANCE and not (known_to_help and 2 * gained >= changed):
-        return once
-    return replace(fit(twice, precision=once.target), settled_from=once.offered_from)
+    found = fit_glance(cases)
+    if found is None:
+        return without
+    glance, decisions = found
+    settings = run.recipe.evaluation
+    rest = read_rest(loaded, cases, decisions, glance, run.inventory, run.recipe.prompt, settings.max_nodes)
+    fitted = fit_after_glance(with_scores(cases, rest), decisions, glance, precision=without.target)
+    if fitted is None:
+        return without
+    calibration, decided = fitted
+    before, after = _right(cases, cross_validated(cases)), _right(cases, decided)
+    lost, changed = int((before & ~after).sum()), int((before ^ after).sum())
+    by_chance = sum(math.comb(changed, n) for n in range(lost, changed + 1)) / 2**changed
+    return without if by_chance < CHANCE else calibration
 
 
 def _right(cases: Sequence[Case], decisions: Sequence[Decision]) -> Bools:
@@ -117,7 +114,9 @@ def _right(cases: Sequence[Case], decisions: Sequence[Decision]) -> Bools:
 def keeps_parents_calibration(run: Run) -> bool:
     """Whether a run has the calibration that it began with, the reader's."""
     parent = parent_of(run) if run.calibration is not None else None
-    return parent is not None and parent.calibration == run.calibration
+    if parent is None or parent.calibration is None:
+        return False
+    return run.calibration == parent.calibration.without_glance()
 
 
 @cache

@@ -21,18 +21,18 @@ from ..evaluation.choices import summarise_choices
 from ..evaluation.predictions import (
     BEGUN_FILE,
     PREDICTIONS_FILE,
-    SECOND_FILE,
-    SECOND_READING,
+    REST,
+    REST_FILE,
     Scores,
     prediction_key,
     read_begun,
     read_predictions,
+    rest_key,
     score_texts,
-    second_key,
     write_begun,
     write_predictions,
 )
-from ..evaluation.rereading import read_again
+from ..evaluation.reading import read_rest
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
@@ -214,8 +214,8 @@ def evaluate(
         on: the questions, and the folder where the two files are written, each atomically.
         prompt: the wording of the questions.
         settings: tokens per forward pass on a GPU, and number of bootstrap resamples.
-        calibration: what gives the tuned model's calibration; asked for once everything is scored, save for a second
-            reading if it wants one.
+        calibration: what gives the tuned model's calibration; asked for once everything is scored, save for
+            what it wants read with the rest written out.
 
     Returns:
         The content of `metrics.json`.
@@ -239,7 +239,7 @@ def evaluate(
             "keys": keys,
             "rows_quarantined": on.quarantine.summary(),
         }
-        again: Scores | None = None
+        rest: Scores | None = None
         metrics: Metrics
         items: Sequence[Item] | Sequence[ChoiceItem]
         if on.quizzes:
@@ -250,12 +250,14 @@ def evaluate(
             items = mentions = make_items(on.passages, on.inventory)
             rule = calibration()
             windows = Windows(prompt, lambda: _tokenizer(models["tuned"]))
-            if rule is not None and rule.settled_from is not None and "tuned" in scores:
-                keys[SECOND_READING] = key = second_key(keys["tuned"], rule)
-                again = read_predictions(on.folder, SECOND_READING, key, SECOND_FILE)
-                if again is None:
+            if rule is not None and rule.glance is not None and "tuned" in scores:
+                keys[REST] = key = rest_key(keys["tuned"], rule)
+                rest = read_predictions(on.folder, REST, key, REST_FILE)
+                if rest is None:
                     cases = make_cases(mentions, scores["tuned"], on.inventory, windows)
-                    again = read_again(models["tuned"].load(), cases, rule, on.inventory, prompt, settings.max_nodes)
+                    seen = [case.glanced(rule.glance) for case in cases]
+                    model = models["tuned"].load()
+                    rest = read_rest(model, cases, seen, rule.glance, on.inventory, prompt, settings.max_nodes)
             figures = summarise(
                 mentions,
                 scores,
@@ -263,12 +265,12 @@ def evaluate(
                 on.knowledge,
                 resamples=settings.bootstrap,
                 calibration=rule,
-                again=again,
+                rest=rest,
                 windows=windows,
             )
             metrics = {"about": about, **figures}  # type: ignore[typeddict-item]  # a summary has no `adaptation`
         if kept:
-            _keep(on, metrics, items, scores, again)
+            _keep(on, metrics, items, scores, rest)
     return metrics
 
 
@@ -319,13 +321,13 @@ def _keep(
     metrics: Metrics,
     items: Sequence[Item] | Sequence[ChoiceItem],
     scores: dict[str, Scores],
-    again: Scores | None,
+    rest: Scores | None,
 ) -> None:
     (on.folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
     write_predictions(items, scores, on.folder / PREDICTIONS_FILE)
-    (on.folder / SECOND_FILE).unlink(missing_ok=True)
-    if again is not None:
-        write_predictions(items, {SECOND_READING: again}, on.folder / SECOND_FILE)
+    (on.folder / REST_FILE).unlink(missing_ok=True)
+    if rest is not None:
+        write_predictions(items, {REST: rest}, on.folder / REST_FILE)
     if on.quarantine.rows:
         on.quarantine.write(on.folder / "quarantine.jsonl")
     write_object(on.folder / METRICS_FILE, metrics)

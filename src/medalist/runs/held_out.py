@@ -156,8 +156,8 @@ def named_data(data: Path, inventory: Path | None) -> tuple[str, Path, Path | No
     """The name of the results, the data file and the inventory; embedded notes come with their own inventory."""
     if str(data) not in clinical.NOTES:
         return data.name.split(".")[0], data, inventory
-    if str(data) == "clinical-locked":
-        say("clinical-locked is locked: select models on clinical-development, score this once, and log the result")
+    if str(data) in clinical.LOCKED:
+        say(f"{data} is locked: select models on clinical-development, score this once, and log the result")
     return str(data), clinical.NOTES[str(data)], inventory or sample.FILES[1]
 
 

@@ -95,7 +95,8 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
             prepared.inventory.write(folder / "inventory.csv")
             trained.write(folder / "trained_senses.csv")
         if parent is not None and parent.calibration is not None and is_reader(parent):
-            parent.calibration.write(folder / CALIBRATION_FILE)  # until there is enough validation data for its own
+            # Until there is enough validation data for its own; a glance would pass over the usage that it is taught
+            parent.calibration.without_glance().write(folder / CALIBRATION_FILE)
         write_recipe(folder, recipe, record)
     except BaseException:
         _remove_begun(folder)

@@ -18,7 +18,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from ..evaluation.claims_table import renamed
 from ..evaluation.comparison import Export
-from ..evaluation.predictions import PREDICTIONS_FILE, SECOND_FILE
+from ..evaluation.predictions import PREDICTIONS_FILE, REST_FILE
 from ..evaluation.privacy import PRIVACY_FILE
 from ..evaluation.result_files import CLAIMS_FILE, METRICS_FILE, evaluation_folders, read_claims, read_metrics
 from ..models.licences import LICENCE, NOTICE, find_licence_file, licence_of
@@ -35,7 +35,7 @@ PARTS: dict[Part, str] = {
     "inventory": "inventory.csv: the candidates",
     "senses": "trained_senses.csv: the senses of the training mentions, with counts",
     "short-forms": "metrics.json: results by short form, and which long forms were confused",
-    "predictions": "predictions.parquet, second_reading.parquet: ids, offsets and scores of the evaluated mentions",
+    "predictions": f"{PREDICTIONS_FILE}, {REST_FILE}: ids, offsets and scores of the evaluated mentions",
     "names": "the names of your own files and runs, which are otherwise called by their purpose",
 }
 """Parts that are published only if the data's terms allow it or the user asks for them with `--include`."""
@@ -52,7 +52,7 @@ WRITTEN = (
     f"evaluation/*/{METRICS_FILE}",
     f"evaluation/*/{CLAIMS_FILE}",
     f"evaluation/*/{PREDICTIONS_FILE}",
-    f"evaluation/*/{SECOND_FILE}",
+    f"evaluation/*/{REST_FILE}",
     *WEIGHTS,
 )
 """Patterns of all files that can be published: only safetensors, never pickle."""
@@ -205,7 +205,7 @@ def _add_evaluations(contents: _Contents, run: Run, terms: Terms, base_id: str, 
         contents.files[f"{name}/{METRICS_FILE}"] = as_json(shared_metrics(metrics, base_id, names, words=words))
         if (claims := read_claims(folder)) is not None:
             contents.files[f"{name}/{CLAIMS_FILE}"] = as_json(renamed(claims, names.evaluations))
-        for file in (PREDICTIONS_FILE, SECOND_FILE):
+        for file in (PREDICTIONS_FILE, REST_FILE):
             if (folder / file).exists() and contents.allows("predictions", f"{name}/{file}", remade):
                 contents.files[f"{name}/{file}"] = folder / file
     return frozenset(with_words)

@@ -3,7 +3,10 @@
 C senses are listed. The second decision weighs what the model says of the text against how usual each sense is, and how
 well it fits the topic of what stands around it (`topic`): ``score(sense) = evidence * log p(sense | text) + prior *
 log p(sense | short form) + topic * fit(sense)``. The first is a logistic rule on what the model says of "none of
-these", on how well the likely senses fit the topic, and on what the text shows at a glance (`data.surroundings`).
+these", on how well the likely senses fit the topic, and on what the text shows by itself (`data.surroundings`).
+
+Most short forms need no model for that: a `Glance` makes both decisions without one, and only where its answer is not
+sure enough is the model asked.
 """
 
 from __future__ import annotations
@@ -22,6 +25,29 @@ from ..tools.failures import reading
 from ..tools.shapes import write_object
 
 CALIBRATION_FILE = "calibration.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Glance:
+    """How short forms are decided before a model reads the text, and which of these answers stand."""
+
+    prior: float
+    """Weight of the inventory's log-priors."""
+    topic: float
+    """Weight of how well a sense fits the topic of the text around it."""
+    is_short_form: Mapping[str, float]
+    """Weights of the logistic rule: "constant", "topic" and each of `SIGNS`."""
+    settled_from: float
+    """Least probability of an answer for which no model is asked."""
+    usual_from: float
+    """Least share that its sense has of the short form without the text. A glance sees a window as a whole and cannot
+    tell two uses of the same letters in it apart, so it is trusted only with a sense that is by far the most usual."""
+
+    def settled(self, decision: Decision, log_priors: Sequence[float]) -> int | None:
+        """Index of the sense that needs no model; None if there is none."""
+        best = decision.senses.index(max(decision.senses))
+        sure = decision.short_form * decision.senses[best] >= self.settled_from
+        return best if sure and log_priors[best] >= math.log(self.usual_from) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,15 +70,12 @@ class Calibration:
     """Number of mentions that it was fitted on, if it was recorded."""
     topic: float = 0.0
     """Weight of how well a sense fits the topic of the text around it."""
-    settled_from: float | None = None
-    """Least probability of an answer that a second reading takes as given (`second_reading`); None: there is none."""
+    glance: Glance | None = None
+    """What is decided before the model reads the text; None: it is asked about every short form."""
 
-    def settled(self, decision: Decision) -> int | None:
-        """Index of the sense that a second reading takes as given; None if there is none."""
-        best = max(decision.senses)
-        if self.settled_from is None or decision.short_form < self.short_form_from:
-            return None
-        return decision.senses.index(best) if decision.short_form * best >= self.settled_from else None
+    def without_glance(self) -> Calibration:
+        """The calibration for senses or usage that the glance was not fitted on: a model is asked about everything."""
+        return replace(self, glance=None)
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -64,26 +87,39 @@ class Calibration:
         with reading(path):
             content = json.loads(path.read_text(encoding="utf-8"))
         try:
+            content.pop("settled_from", None)  # of a second reading, which earlier versions did
             found = cls(**content)
-            given = set(found.is_short_form)
-            needless, missing = given - {"constant", "model", "topic", *SIGNS}, {"constant", "model"} - given
-            values = [*found.is_short_form.values(), found.evidence, found.prior, found.topic]
-            values += [found.short_form_from, found.offered_from, found.target, found.settled_from or 0.0]
-            finite = all(map(math.isfinite, values))
+            found = replace(found, glance=None if found.glance is None else Glance(**content["glance"]))
+            problem = _problem(found)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a calibration: {error}") from None
-        if missing or needless or not finite:
-            what = "a number is not finite"
-            if missing:
-                what = f"is_short_form should have {', '.join(sorted(missing))}"
-            elif needless:
-                what = f"is_short_form has {', '.join(sorted(needless))}, which this version does not know"
-            raise ValueError(f"{path} is not a calibration: {what}")
-        return replace(found, is_short_form=dict.fromkeys(("topic", *SIGNS), 0.0) | dict(found.is_short_form))
+        if problem:
+            raise ValueError(f"{path} is not a calibration: {problem}")
+        known = dict.fromkeys(("topic", *SIGNS), 0.0)
+        glance = found.glance and replace(found.glance, is_short_form=known | dict(found.glance.is_short_form))
+        return replace(found, is_short_form=known | dict(found.is_short_form), glance=glance)
 
     def write(self, path: Path) -> None:
         """Write `calibration.json`."""
         write_object(path, asdict(self))
+
+
+def _problem(found: Calibration) -> str | None:
+    """Why it cannot be applied: a rule lacks a weight or has an unknown one, or a number is not finite."""
+    numbers = [found.evidence, found.prior, found.topic, found.short_form_from, found.offered_from, found.target]
+    rules = [(found.is_short_form, {"constant", "model"}, {"topic", *SIGNS})]
+    if found.glance is not None:
+        numbers += [found.glance.prior, found.glance.topic, found.glance.settled_from]
+        if not 0 < found.glance.usual_from <= 1:
+            return "usual_from is not a share above 0"
+        rules.append((found.glance.is_short_form, {"constant"}, {"topic", *SIGNS}))
+    for rule, needed, known in rules:
+        if missing := needed - set(rule):
+            return f"is_short_form should have {', '.join(sorted(missing))}"
+        if needless := set(rule) - needed - known:
+            return f"is_short_form has {', '.join(sorted(needless))}, which this version does not know"
+        numbers += rule.values()
+    return None if all(map(math.isfinite, numbers)) else "a number is not finite"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,12 +151,28 @@ def decide(
     listed, null = scores[:-1].double(), float(scores[-1])
     prior = torch.tensor(log_priors, dtype=torch.float64)
     fit = torch.zeros_like(listed) if fits is None else torch.tensor(fits, dtype=torch.float64)
-    senses = (calibration.evidence * listed + calibration.prior * prior + calibration.topic * fit).softmax(0)
-    weights = calibration.is_short_form
-    rule = weights["constant"] + weights["model"] * model_evidence(listed, prior, null)
-    rule += weights["topic"] * float(senses @ fit)
+    senses = calibration.evidence * listed + calibration.prior * prior + calibration.topic * fit
+    evidence = calibration.is_short_form["model"] * model_evidence(listed, prior, null)
+    return _decision(senses, fit, signs, calibration.is_short_form, evidence)
+
+
+def decide_at_a_glance(
+    log_priors: Sequence[float], signs: Surroundings, glance: Glance, fits: Sequence[float] | None = None
+) -> Decision:
+    """Both decisions about one mention without a model; arguments as for `decide`."""
+    prior = torch.tensor(log_priors, dtype=torch.float64)
+    fit = torch.zeros_like(prior) if fits is None else torch.tensor(fits, dtype=torch.float64)
+    return _decision(glance.prior * prior + glance.topic * fit, fit, signs, glance.is_short_form)
+
+
+def _decision(
+    senses: Tensor, fit: Tensor, signs: Surroundings, weights: Mapping[str, float], evidence: float = 0.0
+) -> Decision:
+    """What ``[C]`` scores of the senses and a logistic rule with these weights say."""
+    shares = senses.softmax(0)
+    rule = weights["constant"] + evidence + weights["topic"] * float(shares @ fit)
     rule += sum(weights[name] * value for name, value in zip(SIGNS, signs.values(), strict=True))
-    return Decision(short_form=1 / (1 + math.exp(-max(min(rule, 700.0), -700.0))), senses=tuple(senses.tolist()))
+    return Decision(short_form=1 / (1 + math.exp(-max(min(rule, 700.0), -700.0))), senses=tuple(shares.tolist()))
 
 
 def model_evidence(listed: Tensor, prior: Tensor, null: float) -> float:
@@ -129,22 +181,3 @@ def model_evidence(listed: Tensor, prior: Tensor, null: float) -> float:
     More senses on the list do not make it larger.
     """
     return float((listed + prior).logsumexp(0)) - null
-
-
-def of_both_readings(first: Tensor, second: Tensor, log_priors: Sequence[float]) -> Tensor:
-    """The scores of two readings as one: which sense it is says the second, whether it is a short form the first.
-
-    With everything sure written out around them, look-alikes seem likelier short forms too.
-
-    Args:
-        first: ``[C + 1]``, as for `decide`.
-        second: ``[C + 1]``, of the second reading.
-        log_priors: ``C`` values, as for `decide`.
-
-    Returns:
-        ``[C + 1]``: the second reading's of the senses; the last one leaves `model_evidence` as it was at first.
-    """
-    prior, listed = torch.tensor(log_priors, dtype=torch.float64), second[:-1].double()
-    evidence = model_evidence(first[:-1].double(), prior, float(first[-1]))
-    null = (listed + prior).logsumexp(0, keepdim=True) - evidence
-    return torch.cat([listed, null])

@@ -25,6 +25,10 @@ _OPENING = re.compile(r"\s*\w+")
 breaks after it become one token where the tokenizer has one (Llama 3's does)."""
 
 
+SCORED_NODES = 3072
+"""Largest tree for scoring, in tokens, unless the settings have a larger one."""
+
+
 class PromptSettings(BaseModel):
     """How a question is worded and laid out."""
 
@@ -37,6 +41,10 @@ class PromptSettings(BaseModel):
     questions about the whole of it, only the end is kept."""
     max_nodes: int = Field(3072, ge=256, le=10**7)
     """Largest tree, in tokens; a passage with more questions than fit is laid out as several trees."""
+
+    def for_scoring(self) -> PromptSettings:
+        """The settings where nothing is learnt: larger trees read a text less often, and change no score (law 1)."""
+        return self.model_copy(update={"max_nodes": max(self.max_nodes, SCORED_NODES)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -201,7 +201,7 @@ function evidenceOf({ expansion, definition }, note) {
     case "glossary":
       return alternatives.length > 1 ? "Your glossary lists several meanings; the model chose among them." : "From your glossary.";
     case "inventory":
-      return alternatives.length > 1 ? "The usual meaning: the others listed are rare." : "The only meaning that is listed.";
+      return alternatives.length > 1 ? "The usual meaning in such a note: the other listed ones are unlikely here." : "The only meaning that is listed.";
     case "unlisted":
       return "It looks like a short form, and nothing lists it. Nothing is guessed.";
     case "abstained":

@@ -1,4 +1,4 @@
-"""A second reading: what the first one is sure of is written out, and the model is asked again about the rest.
+"""What a model reads: the text with what is known written out, and questions about the rest.
 
 "SpO2 93% on RA, MTX weekly" says less to a small model than "oxygen saturation 93% on RA, methotrexate weekly". Each
 window is rewritten by itself, from the answers in it and in the windows before it, so that text appended to a note
@@ -28,24 +28,24 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rewritten:
-    """A window of a passage in which sure answers are written out."""
+    """A window of a passage in which known answers are written out."""
 
     passage: Passage
-    """The window, with the mentions to be asked about again, and the id of the whole passage."""
+    """The window, with the mentions to be asked about, and the id of the whole passage."""
     numbers: tuple[int, ...]
     """For each of its mentions, its index in the whole passage."""
 
 
 def rewritten(
-    passage: Passage, windows: Sequence[Window], *, written: Iterable[Written], unsure: Collection[int]
+    passage: Passage, windows: Sequence[Window], *, written: Iterable[Written], asked: Collection[int]
 ) -> Iterator[Rewritten]:
-    """The windows of a passage that have something written out and something to ask again.
+    """The windows of a passage that have something to ask.
 
     Args:
         passage: the passage.
-        windows: those in which it was read, as `Encoder.windows` gives them.
-        written: the answers to write out, which are not about `unsure` mentions.
-        unsure: indices of the mentions to ask again.
+        windows: those in which it is read, as `Encoder.windows` gives them.
+        written: the answers to write out, which are not about mentions that are `asked`.
+        asked: indices of the mentions to ask about; those that no window holds are left out.
     """
     place = {window: n for n, window in enumerate(windows)}
 
@@ -56,21 +56,20 @@ def rewritten(
     spans = sorted(written)
     starts = [span.start for span in spans]
     homes = [home(span.start, span.end) for span in spans]
-    asked: dict[int, list[int]] = {}
-    for number in sorted(unsure):
+    at_home: dict[int, list[int]] = {}
+    for number in sorted(asked):
         mention = passage.mentions[number]
         if (at := home(mention.start, mention.end)) is not None:
-            asked.setdefault(at, []).append(number)
-    for at, numbers in sorted(asked.items()):
+            at_home.setdefault(at, []).append(number)
+    for at, numbers in sorted(at_home.items()):
         window = windows[at]
         inside = range(bisect_left(starts, window.start), bisect_left(starts, window.end))
         here = [spans[n] for n in inside if (own := homes[n]) is not None and own <= at and spans[n].end <= window.end]
-        if here:
-            yield _written_out(passage, window, here, numbers)
+        yield _written_out(passage, window, here, numbers)
 
 
-def layouts_again(parts: Iterable[Rewritten], encoder: Encoder, inventory: Inventory) -> Iterator[Layout]:
-    """The trees of rewritten windows; `mentions` are indices in the whole passage, as in a first reading."""
+def layouts_of(parts: Iterable[Rewritten], encoder: Encoder, inventory: Inventory) -> Iterator[Layout]:
+    """The trees of rewritten windows; `mentions` are indices in the whole passage."""
     for part in parts:
         for layout in encoder.encode(part.passage, inventory):
             yield replace(layout, mentions=tuple(part.numbers[n] for n in layout.mentions))

@@ -1,12 +1,10 @@
-"""What a second reading sees: sure answers written out, offsets of the rest moved, nothing from later windows."""
-
-import pytest
+"""What a model reads: known answers written out, offsets of the rest moved, nothing from later windows."""
 
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.second_reading import Written, layouts_again, rewritten
 from medalist.trees.windows import Window
+from medalist.trees.written_out import Written, layouts_of, rewritten
 
 TEXT = "Known RA on MTX. SpO2 93 on RA, no CP."
 
@@ -29,12 +27,12 @@ def written(short_form, long_form, text=TEXT):
 WHOLE = [Window(0, len(TEXT))]
 
 
-def test_sure_answers_are_written_out_and_the_other_mentions_move_with_the_text():
+def test_known_answers_are_written_out_and_the_other_mentions_move_with_the_text():
     [part] = rewritten(
         passage("RA", "RA", "CP"),
         WHOLE,
         written=[written("MTX", "methotrexate"), written("CP", "chest pain")],
-        unsure=[0, 1],
+        asked=[0, 1],
     )
     found = part.passage
     assert found.text == "Known RA on methotrexate. SpO2 93 on RA, no chest pain."
@@ -44,13 +42,10 @@ def test_sure_answers_are_written_out_and_the_other_mentions_move_with_the_text(
     assert {mention.long_form for mention in found.mentions} == {"gold"}
 
 
-@pytest.mark.parametrize(
-    ("unsure", "answers"),
-    [([], [written("MTX", "methotrexate")]), ([0], [])],
-    ids=["nothing to ask", "nothing is written out"],
-)
-def test_nothing_is_read_again_for_nothing(unsure, answers):
-    assert list(rewritten(passage("RA"), WHOLE, written=answers, unsure=unsure)) == []
+def test_a_window_with_nothing_to_ask_is_not_read_and_one_with_nothing_known_as_it_stands():
+    assert list(rewritten(passage("RA"), WHOLE, written=[written("MTX", "methotrexate")], asked=[])) == []
+    [part] = rewritten(passage("RA"), WHOLE, written=[], asked=[0])
+    assert (part.passage, part.numbers) == (passage("RA"), (0,))
 
 
 def test_a_window_is_rewritten_by_what_is_answered_in_it_or_before_it_and_not_after():
@@ -58,17 +53,17 @@ def test_a_window_is_rewritten_by_what_is_answered_in_it_or_before_it_and_not_af
     text = "AA one two. BB three four. CC five six. DD seven eight."
     windows = [Window(0, 40), Window(12, 55)]
     answers = [written(name, name.lower() * 3, text) for name in ("AA", "BB", "CC", "DD")]
-    [first] = rewritten(passage("BB", text=text), windows, written=[a for a in answers if a.start != 12], unsure=[0])
+    [first] = rewritten(passage("BB", text=text), windows, written=[a for a in answers if a.start != 12], asked=[0])
     assert first.passage.text == "aaaaaa one two. BB three four. CC five six. "
-    [last] = rewritten(passage("CC", text=text), windows, written=[a for a in answers if a.start != 27], unsure=[0])
+    [last] = rewritten(passage("CC", text=text), windows, written=[a for a in answers if a.start != 27], asked=[0])
     assert last.passage.text == "bbbbbb three four. CC five six. dddddd seven eight."
 
 
 def test_the_trees_name_the_mentions_by_their_place_in_the_whole_passage(tokenizer):
     inventory = Inventory.of([("RA", "room air", 0, None), ("CP", "chest pain", 0, None)])
     whole = passage("RA", "RA", "CP")
-    parts = rewritten(whole, WHOLE, written=[written("MTX", "methotrexate")], unsure=[1, 2])
-    [layout] = layouts_again(parts, Encoder(tokenizer, PromptSettings(), max_depth=512), inventory)
+    parts = rewritten(whole, WHOLE, written=[written("MTX", "methotrexate")], asked=[1, 2])
+    [layout] = layouts_of(parts, Encoder(tokenizer, PromptSettings(), max_depth=512), inventory)
     assert (layout.text_id, layout.mentions) == ("7", (1, 2))
     assert "methotrexate" in layout.text
     assert [question.prompt.split('"')[1] for question in layout.questions] == [

@@ -1,0 +1,112 @@
+"""Fits what is decided at a glance, before a model reads a text; `trees.decisions` is what applies it.
+
+M is the number of cases, as in `calibration`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
+
+import numpy as np
+
+from ..data.surroundings import SIGNS
+from ..trees.decisions import Calibration, Decision, Glance
+from .calibration import (
+    NEVER,
+    Case,
+    cross_validated,
+    has_look_alikes,
+    logistic_rule,
+    lowest_offered,
+    model_weights,
+    over_folds,
+    sense_weights,
+    too_few,
+    with_thresholds,
+)
+
+SETTLED = 0.98
+"""Share of the answers that need no model that is to be right."""
+USUAL = 0.75
+"""Least share that a sense has of its short form without the text, for a glance to be trusted with it."""
+LEAST_SETTLED = 100
+"""Fewest answers that must need no model, for the share of them that is right to mean something."""
+
+
+def fit_glance(cases: Sequence[Case]) -> tuple[Glance, list[Decision]] | None:
+    """Fit how short forms are decided without a model, and from which probability that is right often enough.
+
+    Args:
+        cases: of validation data; their scores do not count.
+
+    Returns:
+        The weights with the threshold, and ``[M]`` decisions, each with weights fitted on the other folds' passages;
+        None where they would rest on too little.
+    """
+    if not has_look_alikes(cases):
+        return None
+    decisions = over_folds(cases, _decided)
+    glance = replace(_weights(cases), settled_from=settled_from(cases, decisions))
+    settled = len(cases) - sum(left_open(cases, decisions, glance))
+    return (glance, decisions) if settled >= LEAST_SETTLED else None
+
+
+def settled_from(cases: Sequence[Case], decisions: Sequence[Decision]) -> float:
+    """The lowest probability from which `SETTLED` of the usual answers are right; `NEVER` if it is nowhere."""
+    usual = [
+        case.log_priors[int(np.argmax(decision.senses))] >= np.log(USUAL)
+        for case, decision in zip(cases, decisions, strict=True)
+    ]
+    return lowest_offered(cases, decisions, np.array(usual), SETTLED)
+
+
+def left_open(cases: Sequence[Case], decisions: Sequence[Decision], glance: Glance) -> list[bool]:
+    """Whether a glance leaves each case to the model."""
+    return [glance.settled(decision, case.log_priors) is None for case, decision in zip(cases, decisions, strict=True)]
+
+
+def fit_after_glance(
+    cases: Sequence[Case], decisions: Sequence[Decision], glance: Glance, *, precision: float
+) -> tuple[Calibration, list[Decision]] | None:
+    """Fit what the model decides where a glance does not, as `calibration.fit` does where there is none.
+
+    Args:
+        cases: of validation data; those that the glance does not settle with their scores beside what it does.
+        decisions: ``[M]``, as `fit_glance` gives them.
+        glance: what is settled.
+        precision: the share of the offered answers that is to be right, 0 to 1.
+
+    Returns:
+        The calibration, and what is decided about each case, cross-validated; None if too much is settled to fit it.
+    """
+    open_ = left_open(cases, decisions, glance)
+    rest = list(compress(cases, open_))
+    if too_few([case.item for case in rest]) is not None:
+        return None
+    asked = iter(cross_validated(rest))
+    decided = [next(asked) if is_open else decision for is_open, decision in zip(open_, decisions, strict=True)]
+    weights = replace(model_weights(rest), glance=glance)
+    return with_thresholds(weights, cases, decided, precision=precision), decided
+
+
+def _decided(train: Sequence[Case], test: Sequence[Case]) -> list[Decision]:
+    glance = _weights(train)
+    return [case.glanced(glance) for case in test]
+
+
+def _weights(cases: Sequence[Case]) -> Glance:
+    """Weights of both decisions; with them alone, nothing is settled."""
+    _, prior, topic = sense_weights(cases, model=False)
+    names = ("topic", *SIGNS)
+    second = Glance(
+        prior=prior,
+        topic=topic,
+        is_short_form=dict.fromkeys(("constant", *names), 0.0),
+        settled_from=NEVER,
+        usual_from=USUAL,
+    )
+    fits = [float(np.dot(case.glanced(second).senses, case.fits)) for case in cases]
+    seen = np.array([[fit, *case.signs.values()] for fit, case in zip(fits, cases, strict=True)])
+    return replace(second, is_short_form=logistic_rule(cases, seen, names))
