@@ -1,6 +1,6 @@
 """Tunes the reader further on what a glance leaves open in the newest of its notes, as an expander will ask it.
 
-    python benchmarks/reader_further.py --data DATA --out OUT    # 112 steps, 40 minutes on two cores
+    python benchmarks/reader_further.py --data DATA --out OUT    # 112 steps, some 45 minutes on two cores
 
 DATA is what `reader_data.py` made. In each note, what the reader's glance settles and has right is written out, save in
 a third of them, and the questions are about the rest; among these lessons are earlier ones, so that those are not
