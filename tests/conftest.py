@@ -11,13 +11,12 @@ import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from medalist.data.surroundings import SIGNS
 from medalist.models.base import EMBEDDED, BaseIdentity, find_base, weights_sha256
 from medalist.models.load import LoadedModel
 from medalist.runs.run import Run, open_run
 from medalist.sharing.export import gguf_metadata, merge_run
 from medalist.sharing.gguf import convert
-from medalist.trees.decisions import CALIBRATION_FILE, Calibration
+from medalist.trees.decisions import CALIBRATION_FILE, CLUES, Calibration
 
 torch.set_num_threads(1)  # for models as small as these, a second thread only adds waiting
 
@@ -199,7 +198,7 @@ def gguf_run(known_run: Run, converted: Path, tmp_path_factory: pytest.TempPathF
     shutil.copytree(known_run.folder, run)
     (run / "export").mkdir()
     shutil.copy(converted / "f16.gguf", run / "export" / "known-f16.gguf")
-    weights = dict.fromkeys(("constant", "model", "topic", *SIGNS), 0.0) | {"constant": 2.0, "model": 0.1}
+    weights = dict.fromkeys(("constant", "model", *CLUES), 0.0) | {"constant": 2.0, "model": 0.1}
     calibration = Calibration(
         evidence=0.3, prior=0.2, is_short_form=weights, short_form_from=0.5, offered_from=0.6, mentions=100
     )

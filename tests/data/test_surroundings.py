@@ -40,11 +40,35 @@ def test_neighbours_in_capitals_count_when_they_are_words():
         ("moved here from PA in May", "PA", "place"),
         ("lives near Portland, OR now", "OR", "place"),
         ("seen by Dr PAT today", "PAT", "name"),
+        ("Had all handouts. -TK", "TK", "name"),
+        ("Seen. -TK\r\nLater: worse", "TK", "name"),
+        ("call bleep 214 KS\n", "KS", "name"),
+        ("phoned ext. 88 TW", "TW", "name"),
+        ("bay C today", "C", "letter"),
     ],
 )
 def test_each_sign_is_seen_where_it_stands_and_not_elsewhere(text, surface, sign):
     assert getattr(signs(text, surface), sign) == 1
-    assert getattr(signs(f"given {surface} again", surface), sign) == 0
+    other = surface if sign != "letter" else "CT"
+    assert getattr(signs(f"given {other} again", other), sign) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "surface"),
+    [
+        ("Seen. -CT chest", "CT"),
+        ("No CP. - MI", "MI"),
+        ("call 214 KS", "KS"),
+        ("Done. -CABG", "CABG"),
+        ("Seen. -mi", "mi"),
+        ("Problems:\n-SOB\n-CP", "SOB"),
+        ("PMH -MI", "MI"),
+        ("d/w med reg ICU.", "ICU"),
+        ("care by RN ICU\n", "ICU"),
+    ],
+)
+def test_what_is_listed_or_only_stands_last_signs_nothing(text, surface):
+    assert signs(text, surface).name == 0
 
 
 def test_a_region_s_letters_alone_are_no_place():

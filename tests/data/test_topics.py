@@ -67,13 +67,13 @@ def test_words_count_half_of_what_a_mention_counts_and_stand_where_they_begin():
     topics = made()
     starts, rows = topics.words_of("Gums, gum, VALVE and valves")
     assert (starts.tolist(), rows.tolist()) == ([0, 11], [1, 0])
-    assert topics.of_words(rows).tolist() == [0.5, 0.5]
-    assert topics.of_words(rows[:0]).tolist() == [0, 0]
+    assert topics.of_words(rows).tolist() == [[0, 0.5], [0.5, 0]]
+    assert topics.of_words(rows[:0]).shape == (0, 2)
 
 
 def test_little_context_says_less_than_much():
     vectors = made().of_senses(["left atrium", "mesio-occlusal"])
-    little, much = fits(vectors, np.array([1.0, 0.0])), fits(vectors, np.array([9.0, 0.0]))
+    little, much = fits(vectors, np.array([0.5, 0.0])), fits(vectors, np.array([4.5, 0.0]))
     assert little == (0.5, 0.0) and much == (0.9, 0.0)
 
 

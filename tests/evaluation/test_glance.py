@@ -45,7 +45,7 @@ def made(*, passages=90, look_alikes=True, seed=0):
 def fitted():
     """Cases, the glance fitted on them, and what it decides about each."""
     cases = made()
-    return cases, *fit_glance(cases)
+    return cases, *fit_glance(cases, precision=0.9)
 
 
 def garbled(cases):
@@ -64,7 +64,19 @@ def test_what_it_settles_is_right_as_often_as_it_is_to_be_and_the_rest_is_left_t
 
 def test_the_model_s_scores_do_not_count(fitted):
     cases, *found = fitted
-    assert fit_glance(garbled(cases)) == tuple(found)
+    assert fit_glance(garbled(cases), precision=0.9) == tuple(found)
+
+
+def test_without_a_model_what_is_offered_is_right_as_often_as_it_is_to_be(fitted):
+    cases, glance, decisions = fitted
+    passed = np.array([decision.short_form >= glance.short_form_from for decision in decisions])
+    alike = np.array([case.is_look_alike for case in cases])
+    assert (~passed[alike]).mean() >= 0.9 < passed[~alike].mean()
+    offered = passed & np.array([d.short_form * max(d.senses) >= glance.offered_from for d in decisions])
+    right = np.array([case.is_right(decision) for case, decision in zip(cases, decisions, strict=True)])
+    assert right[offered].mean() >= 0.9 > right[passed].mean()
+    stricter, _ = fit_glance(cases, precision=0.97)
+    assert stricter.offered_from > glance.offered_from
 
 
 @pytest.mark.parametrize(
@@ -73,7 +85,7 @@ def test_the_model_s_scores_do_not_count(fitted):
     ids=["no look-alikes to tell them from", "too few are settled to judge"],
 )
 def test_nothing_is_fitted_on_too_little(cases):
-    assert fit_glance(cases) is None
+    assert fit_glance(cases, precision=0.9) is None
 
 
 def test_the_model_is_fitted_on_what_it_is_asked_and_the_thresholds_on_all(fitted):

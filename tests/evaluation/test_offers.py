@@ -7,16 +7,15 @@ import pytest
 
 from by_hand import INVENTORY, PASSAGES
 from medalist.data.items import make_items
-from medalist.data.surroundings import SIGNS
 from medalist.evaluation.baselines import inventory_baselines
 from medalist.evaluation.calibration import make_cases
 from medalist.evaluation.offers import calibrated_figures
-from medalist.trees.decisions import Calibration, Decision
+from medalist.trees.decisions import CLUES, Calibration, Decision
 
 CALIBRATION = Calibration(
     evidence=1.0,
     prior=0.0,
-    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(("topic", *SIGNS), 0.0),
+    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(CLUES, 0.0),
     short_form_from=0.65,
     offered_from=0.625,
     target=0.9,

@@ -9,10 +9,9 @@ import torch
 from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
-from medalist.data.surroundings import SIGNS
 from medalist.evaluation.calibration import make_cases
 from medalist.evaluation.reading import decided, read_rest, with_scores
-from medalist.trees.decisions import Calibration, Glance
+from medalist.trees.decisions import CLUES, Calibration, Glance
 from medalist.trees.prompt import PromptSettings
 
 INVENTORY = Inventory.of(
@@ -24,7 +23,7 @@ INVENTORY = Inventory.of(
     ]
 )
 PASSAGES = [marked("[RA=rheumatoid arthritis] on [MTX=methotrexate]", "a"), marked("[RA=room air] here", "b")]
-ALWAYS = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+ALWAYS = {"constant": 20.0} | dict.fromkeys(CLUES, 0.0)
 GLANCE = Glance(prior=1.0, topic=0.0, is_short_form=ALWAYS, settled_from=0.9, usual_from=0.6)
 RULE = Calibration(
     evidence=1.0,

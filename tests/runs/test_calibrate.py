@@ -14,7 +14,6 @@ from rich.console import Console
 from medalist.cli.result_tables import metrics_tables
 from medalist.cli.tables import gain_text, p_text, share_text
 from medalist.data.items import make_items
-from medalist.data.surroundings import SIGNS
 from medalist.evaluation.calibration import cross_validated, fit, make_cases
 from medalist.evaluation.offers import wrong_at
 from medalist.evaluation.predictions import REST, REST_FILE, read_scores, score_texts
@@ -34,7 +33,7 @@ from medalist.runs.report import write_report
 from medalist.runs.run import load_tuned, open_run, tuned_tokenizer
 from medalist.runs.train import train
 from medalist.tools.pages import interval, per_cent
-from medalist.trees.decisions import Calibration, Glance
+from medalist.trees.decisions import CLUES, Calibration, Glance
 
 UNFITTED = shutil.ignore_patterns("checkpoint-*", "evaluation", "calibration.json")
 
@@ -53,7 +52,7 @@ def folder(model_folder, tmp_path_factory):
     run = train(parse_recipe(values))
     assert run.calibration is None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrate, "fit_glance", lambda _: None)
+        patch.setattr(calibrate, "fit_glance", lambda _, **__: None)
         evaluate_run(run)
     return run.folder
 
@@ -137,7 +136,7 @@ def test_expanding_with_the_run_uses_it(folder, tmp_path):
 
 def test_a_glance_decides_among_the_run_s_own_senses_alone(folder, tmp_path):
     run = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*"))
-    weights = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    weights = {"constant": 20.0} | dict.fromkeys(CLUES, 0.0)
     glance = Glance(prior=1.0, topic=0.0, is_short_form=weights, settled_from=0.0, usual_from=1e-9)
     replace(open_run(run).calibration, glance=glance, short_form_from=0.0).write(run / "calibration.json")
     text = "Seen for RA; on RA, sats 98."
@@ -175,9 +174,9 @@ def test_a_precision_out_of_reach_is_said(folder, tmp_path, capsys, monkeypatch)
     assert found == Calibration.read(copy / "calibration.json") and found.offered_from > 1
 
 
-def half_settled(cases):
+def half_settled(cases, **_):
     """A glance that settles half of the mentions of validation data, by the prior alone."""
-    rule = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    rule = {"constant": 20.0} | dict.fromkeys(CLUES, 0.0)
     glance = Glance(prior=1.0, topic=0.0, is_short_form=rule, settled_from=0.0, usual_from=1e-9)
     decisions = [case.glanced(glance) for case in cases]
     sure = [max(decision.senses) * decision.short_form for decision in decisions]
@@ -205,7 +204,7 @@ def test_a_glance_is_used_unless_it_costs_more_than_chance_explains(folder, tmp_
 
 
 def test_a_run_is_asked_about_everything_where_no_glance_can_be_fitted(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(calibrate, "fit_glance", lambda _: None)
+    monkeypatch.setattr(calibrate, "fit_glance", lambda _, **__: None)
     monkeypatch.setattr(calibrate, "read_rest", lambda *_: pytest.fail("nothing is settled"))
     run = open_run(shutil.copytree(folder, tmp_path / "run", ignore=UNFITTED))
     assert calibrated(run, lambda: load_tuned(run)).glance is None

@@ -9,13 +9,13 @@ import torch
 
 from medalist.data.embedded import reader
 from medalist.data.surroundings import SIGNS, Surroundings
-from medalist.trees.decisions import Calibration, Decision, Glance, decide, decide_at_a_glance, model_evidence
+from medalist.trees.decisions import CLUES, Calibration, Decision, Glance, decide, decide_at_a_glance, model_evidence
 
 NOTHING = Surroundings(**dict.fromkeys(SIGNS, 0.0))
 PLAIN = Calibration(
     evidence=0.5,
     prior=1.0,
-    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(("topic", *SIGNS), 0.0),
+    is_short_form={"constant": 0.0, "model": 1.0} | dict.fromkeys(CLUES, 0.0),
     short_form_from=0.5,
     offered_from=0.8,
 )
@@ -55,11 +55,18 @@ def test_what_fits_the_topic_is_likelier_and_likelier_a_short_form():
     assert decide(scores, priors, NOTHING, rule) == decide(scores, priors, NOTHING, PLAIN)
 
 
+def test_the_surer_the_sense_the_likelier_a_short_form():
+    rule = replace(PLAIN, evidence=1.0, is_short_form=PLAIN.is_short_form | {"model": 0.0, "sure": 4.0})
+    for scores in (torch.tensor([0.0, 0.0, 0.0]), torch.tensor([3.0, 0.0, 0.0])):
+        found = decide(scores, [0.0, 0.0], NOTHING, rule)
+        assert found.short_form == pytest.approx(1 / (1 + math.exp(-4 * max(found.senses))))
+
+
 WEIGHED = {"prior": 1.0, "topic": 1.0, "is_short_form": {"constant": 0.0}, "settled_from": 1.0, "usual_from": 1.0}
 GLANCE = Glance(
     prior=1.0,
     topic=5.0,
-    is_short_form={"constant": 1.0, "topic": 3.0} | dict.fromkeys(SIGNS, 0.0),
+    is_short_form=dict.fromkeys(CLUES, 0.0) | {"constant": 1.0, "topic": 3.0},
     settled_from=0.7,
     usual_from=0.5,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 from .embedded import reader
 from .passages import Mention
@@ -19,6 +19,9 @@ _NAME = re.compile(
     r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Nurse|Dear|sister|brother|son|daughter|wife|husband|niece|nephew|aunt|uncle)\.?\s+$",
     re.IGNORECASE,
 )
+_SIGNED = re.compile(r"(?:[.!?][ \t]*[-–—]|\b(?:[Bb]leep|[Pp]ager|[Ee]xt\.?)[ \t]*\d+[ \t]+)$")
+_LINE_ENDS = re.compile(r"[ \t\r]*(?:$|\n)|[ \t]+(?:[Bb]leep|[Pp]ager|[Ee]xt)\b")
+"""What stands before and after initials with which a note, or an entry in it, is signed: "-TK", "Bleep 214 KS"."""
 _LETTERED = re.compile(
     r"\b(?:bay|beds?|room|ward|wing|zone|block|building|gate|team|cohort|option|appendix|vol\.?|volume|plan|item|gr\.?)\s+$",
     re.IGNORECASE,
@@ -83,7 +86,7 @@ class Surroundings:
     place: float
     """1 if it is such a code and appears where a place name would."""
     name: float
-    """1 after a title or a word for a relative."""
+    """1 after a title or a word for a relative, and for two or three capitals that sign an entry."""
     everyday: float
     """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
     MAT, SAM, TV, GE, III."""
@@ -91,10 +94,12 @@ class Surroundings:
     """Its number of characters if it is a word of three or more, at most 6, else 0: US is rarely "us"."""
     value: float
     """1 if a number follows at once, as it follows a quantity."""
+    letter: float
+    """1 if it is a single letter."""
 
     def values(self) -> tuple[float, ...]:
         """All signs, in the order of `SIGNS`."""
-        return astuple(self)
+        return tuple(getattr(self, name) for name in SIGNS)
 
 
 SIGNS = tuple(field.name for field in fields(Surroundings))
@@ -153,11 +158,19 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         numbered=float(bool(_NUMBERED.search(before) or (len(surface) == 1 and _LETTERED.search(before)))),
         region=float(region),
         place=float(region and bool(_PLACE.search(before))),
-        name=float(bool(_NAME.search(before))),
+        name=float(bool(_NAME.search(before)) or _signs(text, mention, before)),
         everyday=float(is_everyday(surface)),
         word_length=float(min(len(surface), 6)) if word and len(surface) > 2 else 0.0,
         value=float(bool(_VALUE.match(text, mention.end))),
+        letter=float(len(surface) == 1 and surface.isalpha()),
     )
+
+
+def _signs(text: str, mention: Mention, before: str) -> bool:
+    surface = text[mention.start : mention.end]
+    if not (surface.isalpha() and surface.isupper() and len(surface) in (2, 3)):
+        return False
+    return bool(_SIGNED.search(before) and _LINE_ENDS.match(text, mention.end))
 
 
 def shouting(text: str, mention: Mention) -> float:

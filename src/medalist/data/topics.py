@@ -21,7 +21,7 @@ from .spelling import equivalence_key, lower
 Vectors = NDArray[np.float32]
 WORD_WEIGHT = 0.5
 """How much a word counts beside a short form, whose senses say more of the topic than most words do."""
-SHRINK = 1.0
+SHRINK = 0.5
 """What is added to the length of a context's vector: little context says little."""
 _WORD = re.compile("[a-z]{4,}")
 _SCALE = 127
@@ -113,8 +113,8 @@ class Topics:
         return starts, rows
 
     def of_words(self, rows: NDArray[np.int64]) -> Vectors:
-        """``[D]``: what the words in these rows tell of the topic."""
-        found: Vectors = WORD_WEIGHT * (self.word_vectors[rows].sum(0) - len(rows) * self.usual_word)
+        """``[N, D]``: what each of the words in N rows tells of the topic."""
+        found: Vectors = WORD_WEIGHT * (self.word_vectors[rows] - self.usual_word)
         return found
 
 

@@ -15,14 +15,24 @@ import torch
 from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.items import Item
-from ..data.surroundings import SIGNS, Surroundings, surroundings
-from ..trees.decisions import Calibration, Decision, Glance, decide, decide_at_a_glance, model_evidence
+from ..data.surroundings import Surroundings, surroundings
+from ..trees.decisions import (
+    CLUES,
+    NEVER,
+    Calibration,
+    Decision,
+    Glance,
+    clues,
+    decide,
+    decide_at_a_glance,
+    model_evidence,
+)
 from ..trees.topic import Spot, topic_fits
 from ..trees.windows import Window
 from .metrics import Bools, Floats
 from .predictions import Scores
 
-MOST = (1.2, 1.2, 15.0)
+MOST = (1.2, 1.2, 40.0)
 """Largest weights of the model's log-probabilities, of the log-priors and of the topic."""
 LEAST_EVIDENCE = 0.2
 """Smallest weight of the model's log-probabilities."""
@@ -35,8 +45,6 @@ LEAST_CHOICES, LEAST_LOOK_ALIKES, LEAST_OFFERED = 50, 20, 20
 """Fewest mentions with a choice to fit anything, look-alikes to learn from, and offers to judge a threshold by."""
 LEAST_SEEN = 10
 """Fewest mentions that show a sign, for it to get a weight."""
-NEVER = 2.0
-"""A threshold that no probability reaches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +66,11 @@ class Case:
     def glanced(self, glance: Glance) -> Decision:
         """Both decisions about the mention without the model."""
         return decide_at_a_glance(self.log_priors, self.signs, glance, self.fits)
+
+    def clues(self, decision: Decision) -> list[float]:
+        """What the first decision looks at without a model, in the order of `CLUES`, with these senses."""
+        shares, fits = (torch.tensor(values, dtype=torch.float64) for values in (decision.senses, self.fits))
+        return clues(shares, fits, self.signs)
 
     def is_right(self, decision: Decision) -> bool:
         """Whether the likeliest sense is the gold; never, where the gold is not listed."""
@@ -176,16 +189,22 @@ def with_thresholds(
     weights: Calibration, cases: Sequence[Case], decisions: Sequence[Decision], *, precision: float
 ) -> Calibration:
     """The weights with both thresholds set on the given decisions."""
-    short_form = np.array([decision.short_form for decision in decisions])
-    alike = np.array([case.is_look_alike for case in cases])
-    least = float(np.quantile(short_form[alike], LEFT_ALONE)) if has_look_alikes(cases) else 0.5
+    short_form_from, offered_from = thresholds(cases, decisions, precision)
     return replace(
         weights,
-        short_form_from=round(least, 4),
-        offered_from=lowest_offered(cases, decisions, short_form >= least, precision),
+        short_form_from=short_form_from,
+        offered_from=offered_from,
         target=precision,
         mentions=len(cases),
     )
+
+
+def thresholds(cases: Sequence[Case], decisions: Sequence[Decision], precision: float) -> tuple[float, float]:
+    """The least probability of being a short form for an answer, and that of an answer that is offered as sure."""
+    short_form = np.array([decision.short_form for decision in decisions])
+    alike = np.array([case.is_look_alike for case in cases])
+    least = float(np.quantile(short_form[alike], LEFT_ALONE)) if has_look_alikes(cases) else 0.5
+    return round(least, 4), lowest_offered(cases, decisions, short_form >= least, precision)
 
 
 def lowest_offered(cases: Sequence[Case], decisions: Sequence[Decision], passed: Bools, precision: float) -> float:
@@ -217,7 +236,7 @@ def has_look_alikes(cases: Sequence[Case]) -> bool:
 def model_weights(cases: Sequence[Case]) -> Calibration:
     """Weights of both decisions with a model; the thresholds are set later."""
     evidence, prior, topic = sense_weights(cases)
-    rule = dict.fromkeys(("constant", "model", "topic", *SIGNS), 0.0)
+    rule = dict.fromkeys(("constant", "model", *CLUES), 0.0)
     second = Calibration(
         evidence=evidence, prior=prior, topic=topic, is_short_form=rule, short_form_from=0.5, offered_from=0.5
     )
@@ -278,7 +297,7 @@ def _rule(cases: Sequence[Case], second: Calibration) -> dict[str, float]:
         cases: look-alikes and short forms.
         second: the weights of the second decision.
     """
-    names = ("model", "topic", *SIGNS)
+    names = ("model", *CLUES)
     seen = np.array([_features(case, second) for case in cases])
     if not has_look_alikes(cases):
         evidence = seen[[case.item.gold is not None for case in cases], 0]
@@ -308,5 +327,4 @@ def _features(case: Case, second: Calibration) -> list[float]:
     """What the first decision looks at."""
     prior = torch.tensor(case.log_priors, dtype=torch.float64)
     evidence = model_evidence(torch.from_numpy(case.scores[:-1]), prior, float(case.scores[-1]))
-    fit = float(np.dot(case.decided(second).senses, case.fits))
-    return [evidence, fit, *case.signs.values()]
+    return [evidence, *case.clues(case.decided(second))]

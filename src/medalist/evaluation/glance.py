@@ -11,10 +11,8 @@ from itertools import compress
 
 import numpy as np
 
-from ..data.surroundings import SIGNS
-from ..trees.decisions import Calibration, Decision, Glance
+from ..trees.decisions import CLUES, NEVER, Calibration, Decision, Glance
 from .calibration import (
-    NEVER,
     Case,
     cross_validated,
     has_look_alikes,
@@ -23,6 +21,7 @@ from .calibration import (
     model_weights,
     over_folds,
     sense_weights,
+    thresholds,
     too_few,
     with_thresholds,
 )
@@ -35,11 +34,12 @@ LEAST_SETTLED = 100
 """Fewest answers that must need no model, for the share of them that is right to mean something."""
 
 
-def fit_glance(cases: Sequence[Case]) -> tuple[Glance, list[Decision]] | None:
+def fit_glance(cases: Sequence[Case], *, precision: float) -> tuple[Glance, list[Decision]] | None:
     """Fit how short forms are decided without a model, and from which probability that is right often enough.
 
     Args:
         cases: of validation data; their scores do not count.
+        precision: the share of the offered answers that is to be right where there is no model to ask, 0 to 1.
 
     Returns:
         The weights with the threshold, and ``[M]`` decisions, each with weights fitted on the other folds' passages;
@@ -48,7 +48,10 @@ def fit_glance(cases: Sequence[Case]) -> tuple[Glance, list[Decision]] | None:
     if not has_look_alikes(cases):
         return None
     decisions = over_folds(cases, _decided)
-    glance = replace(_weights(cases), settled_from=settled_from(cases, decisions))
+    least, offered = thresholds(cases, decisions, precision)
+    glance = replace(
+        _weights(cases), settled_from=settled_from(cases, decisions), short_form_from=least, offered_from=offered
+    )
     settled = len(cases) - sum(left_open(cases, decisions, glance))
     return (glance, decisions) if settled >= LEAST_SETTLED else None
 
@@ -99,14 +102,12 @@ def _decided(train: Sequence[Case], test: Sequence[Case]) -> list[Decision]:
 def _weights(cases: Sequence[Case]) -> Glance:
     """Weights of both decisions; with them alone, nothing is settled."""
     _, prior, topic = sense_weights(cases, model=False)
-    names = ("topic", *SIGNS)
     second = Glance(
         prior=prior,
         topic=topic,
-        is_short_form=dict.fromkeys(("constant", *names), 0.0),
+        is_short_form=dict.fromkeys(("constant", *CLUES), 0.0),
         settled_from=NEVER,
         usual_from=USUAL,
     )
-    fits = [float(np.dot(case.glanced(second).senses, case.fits)) for case in cases]
-    seen = np.array([[fit, *case.signs.values()] for fit, case in zip(fits, cases, strict=True)])
-    return replace(second, is_short_form=logistic_rule(cases, seen, names))
+    seen = np.array([case.clues(case.glanced(second)) for case in cases])
+    return replace(second, is_short_form=logistic_rule(cases, seen, CLUES))

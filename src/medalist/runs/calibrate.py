@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from ..data.items import make_items
-from ..evaluation.calibration import NEVER, Case, cross_validated, fit, make_cases, too_few
+from ..evaluation.calibration import Case, cross_validated, fit, make_cases, too_few
 from ..evaluation.glance import fit_after_glance, fit_glance
 from ..evaluation.metrics import Bools
 from ..evaluation.predictions import score_texts
@@ -17,7 +17,7 @@ from ..evaluation.reading import read_rest, with_scores
 from ..models.load import LoadedModel
 from ..tools.files import can_write
 from ..tools.progress import say
-from ..trees.decisions import CALIBRATION_FILE, Calibration, Decision
+from ..trees.decisions import CALIBRATION_FILE, NEVER, Calibration, Decision
 from ..trees.prompt import Encoder
 from .parents import parent_of
 from .run import Run
@@ -90,7 +90,7 @@ def _with_glance(run: Run, loaded: LoadedModel, cases: Sequence[Case], without: 
         cases: of the validation data, every one with the model's scores.
         without: the calibration if the model is asked about everything.
     """
-    found = fit_glance(cases)
+    found = fit_glance(cases, precision=without.target)
     if found is None:
         return without
     glance, decisions = found

@@ -3,7 +3,8 @@
 C senses are listed. The second decision weighs what the model says of the text against how usual each sense is, and how
 well it fits the topic of what stands around it (`topic`): ``score(sense) = evidence * log p(sense | text) + prior *
 log p(sense | short form) + topic * fit(sense)``. The first is a logistic rule on what the model says of "none of
-these", on how well the likely senses fit the topic, and on what the text shows by itself (`data.surroundings`).
+these", on how well the likely senses fit the topic and how sure the likeliest is, and on what the text shows by itself
+(`data.surroundings`).
 
 Most short forms need no model for that: a `Glance` makes both decisions without one, and only where its answer is not
 sure enough is the model asked.
@@ -25,6 +26,11 @@ from ..tools.failures import reading
 from ..tools.shapes import write_object
 
 CALIBRATION_FILE = "calibration.json"
+NEVER = 2.0
+"""A threshold that no probability reaches."""
+CLUES = ("topic", "sure", *SIGNS)
+"""What the first decision looks at without a model: how well the likely senses fit the topic, the share of the
+likeliest sense, and the signs of the text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +42,16 @@ class Glance:
     topic: float
     """Weight of how well a sense fits the topic of the text around it."""
     is_short_form: Mapping[str, float]
-    """Weights of the logistic rule: "constant", "topic" and each of `SIGNS`."""
+    """Weights of the logistic rule: "constant", and each of `CLUES`."""
     settled_from: float
     """Least probability of an answer for which no model is asked."""
     usual_from: float
-    """Least share that its sense has of the short form without the text. A glance sees a window as a whole and cannot
-    tell two uses of the same letters in it apart, so it is trusted only with a sense that is by far the most usual."""
+    """Least share that its sense has of the short form without the text. Where two uses of the same letters stand close
+    together, a glance hardly tells them apart, so it is trusted only with a sense that is by far the most usual."""
+    short_form_from: float = 0.5
+    """Least probability of being a short form for an answer where there is no model to ask."""
+    offered_from: float = NEVER
+    """Least probability of an answer that is offered without a question mark where there is no model to ask."""
 
     def settled(self, decision: Decision, log_priors: Sequence[float]) -> int | None:
         """Index of the sense that needs no model; None if there is none."""
@@ -59,7 +69,7 @@ class Calibration:
     prior: float
     """Weight of the inventory's log-priors."""
     is_short_form: Mapping[str, float]
-    """Weights of the logistic rule: "constant", "model", "topic" and each of `SIGNS`."""
+    """Weights of the logistic rule: "constant", "model", and each of `CLUES`."""
     short_form_from: float
     """Least probability of being a short form for an answer."""
     offered_from: float
@@ -76,6 +86,18 @@ class Calibration:
     def without_glance(self) -> Calibration:
         """The calibration for senses or usage that the glance was not fitted on: a model is asked about everything."""
         return replace(self, glance=None)
+
+    def without_model(self) -> Calibration:
+        """The calibration where no model is asked: every answer of the glance stands, with thresholds of its own.
+
+        Raises:
+            ValueError: it has no glance.
+        """
+        if self.glance is None:
+            raise ValueError("this calibration has no glance, so nothing is answered without a model")
+        every = replace(self.glance, settled_from=0.0, usual_from=math.ulp(0.0))
+        thresholds = (self.glance.short_form_from, self.glance.offered_from)
+        return replace(self, glance=every, short_form_from=thresholds[0], offered_from=thresholds[1])
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -95,7 +117,7 @@ class Calibration:
             raise ValueError(f"{path} is not a calibration: {error}") from None
         if problem:
             raise ValueError(f"{path} is not a calibration: {problem}")
-        known = dict.fromkeys(("topic", *SIGNS), 0.0)
+        known = dict.fromkeys(CLUES, 0.0)
         glance = found.glance and replace(found.glance, is_short_form=known | dict(found.glance.is_short_form))
         return replace(found, is_short_form=known | dict(found.is_short_form), glance=glance)
 
@@ -107,16 +129,17 @@ class Calibration:
 def _problem(found: Calibration) -> str | None:
     """Why it cannot be applied: a rule lacks a weight or has an unknown one, or a number is not finite."""
     numbers = [found.evidence, found.prior, found.topic, found.short_form_from, found.offered_from, found.target]
-    rules = [(found.is_short_form, {"constant", "model"}, {"topic", *SIGNS})]
+    rules = [(found.is_short_form, {"constant", "model"})]
     if found.glance is not None:
         numbers += [found.glance.prior, found.glance.topic, found.glance.settled_from]
+        numbers += [found.glance.short_form_from, found.glance.offered_from]
         if not 0 < found.glance.usual_from <= 1:
             return "usual_from is not a share above 0"
-        rules.append((found.glance.is_short_form, {"constant"}, {"topic", *SIGNS}))
-    for rule, needed, known in rules:
+        rules.append((found.glance.is_short_form, {"constant"}))
+    for rule, needed in rules:
         if missing := needed - set(rule):
             return f"is_short_form should have {', '.join(sorted(missing))}"
-        if needless := set(rule) - needed - known:
+        if needless := set(rule) - needed - set(CLUES):
             return f"is_short_form has {', '.join(sorted(needless))}, which this version does not know"
         numbers += rule.values()
     return None if all(map(math.isfinite, numbers)) else "a number is not finite"
@@ -170,9 +193,20 @@ def _decision(
 ) -> Decision:
     """What ``[C]`` scores of the senses and a logistic rule with these weights say."""
     shares = senses.softmax(0)
-    rule = weights["constant"] + evidence + weights["topic"] * float(shares @ fit)
-    rule += sum(weights[name] * value for name, value in zip(SIGNS, signs.values(), strict=True))
+    seen = clues(shares, fit, signs)
+    rule = weights["constant"] + evidence + sum(weights[name] * value for name, value in zip(CLUES, seen, strict=True))
     return Decision(short_form=1 / (1 + math.exp(-max(min(rule, 700.0), -700.0))), senses=tuple(shares.tolist()))
+
+
+def clues(shares: Tensor, fit: Tensor, signs: Surroundings) -> list[float]:
+    """What the first decision looks at without a model, in the order of `CLUES`.
+
+    Args:
+        shares: ``[C]`` probabilities of the senses.
+        fit: ``[C]``, how well each fits the topic.
+        signs: what the text shows.
+    """
+    return [float(shares @ fit), float(shares.max()), *signs.values()]
 
 
 def model_evidence(listed: Tensor, prior: Tensor, null: float) -> float:

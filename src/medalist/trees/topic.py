@@ -1,19 +1,32 @@
 """How well each sense of a mention fits the topic of the text around it, window by window.
 
-Only what the text and the inventory say counts, not a model: each other short form with its senses, as usual as they
-are, and the words. What counts for a mention is in the window where it is answered, and what is answered in a later
-window does not, so that text appended to a note changes no answer of an earlier full window.
+Only what the text and the inventory say counts, not a model: the words, and each other short form with its senses, the
+nearer the more. First each of them counts by how usual its senses are; then by how well these fit, and the fits are
+computed again. What counts for a mention is all that is in the window where it is answered and nothing else, so text
+that is appended to a note changes no answer of an earlier full window.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..data.topics import Topics, fits
+from ..data.topics import Topics, Vectors, fits
 from .windows import Window, home_window
+
+HALF = 40
+"""Characters away at which something counts half of what it would close by."""
+OTHER_SENTENCE = 0.5
+"""What counts of something on another line or in another sentence."""
+MEANT = (0.85, 14.0)
+"""Weights of the log-prior and of the fit in which sense of its neighbours is meant."""
+_SENTENCE_END = re.compile(r"\n|[.;!?](?=\s)")
+
+Places = NDArray[np.int64]
 
 
 class Spot(NamedTuple):
@@ -25,6 +38,17 @@ class Spot(NamedTuple):
     """The long forms that it may have here."""
     log_priors: Sequence[float]
     """For each of these, the log-probability without the text."""
+    definition: tuple[str, int, int] | None = None
+    """What the text says that it stands for, with start and end of that; it counts in windows that hold it."""
+
+
+class _Seen(NamedTuple):
+    """A spot in a window: ``C`` senses."""
+
+    senses: Sequence[str]
+    log_priors: Sequence[float]
+    vectors: Vectors
+    """``[C, D]``"""
 
 
 def topic_fits(topics: Topics, text: str, windows: Sequence[Window], spots: Sequence[Spot]) -> list[tuple[float, ...]]:
@@ -35,34 +59,82 @@ def topic_fits(topics: Topics, text: str, windows: Sequence[Window], spots: Sequ
         text: the text.
         windows: those in which it is read, as `Encoder.windows` gives them.
         spots: all short forms of the text, ordered by their start.
+
+    Returns:
+        A value for each of a spot's senses, but one value for a spot that its window defines.
     """
     place = {window: n for n, window in enumerate(windows)}
     held = [home_window(windows, spot.start, spot.end) for spot in spots]
     homes = [-1 if window is None else place[window] for window in held]
-    vectors = [topics.of_senses(spot.senses) for spot in spots]
-    company = [
-        topics.company(vector, np.exp(spot.log_priors).tolist()) for vector, spot in zip(vectors, spots, strict=True)
-    ]
+    listed = [_Seen(spot.senses, spot.log_priors, topics.of_senses(spot.senses)) for spot in spots]
     starts = np.array([spot.start for spot in spots], np.int64)
     words, rows = _words_between(topics, text, [spot for spot in spots if spot.senses])
+    sentences = np.array([match.end() for match in _SENTENCE_END.finditer(text)], np.int64)
     found: list[tuple[float, ...]] = [(0.0,) * len(spot.senses) for spot in spots]
     for n in sorted(set(homes) - {-1}):
         window = windows[n]
-        inside = [
-            m
-            for m in range(*np.searchsorted(starts, window).tolist())
-            if 0 <= homes[m] <= n and spots[m].end <= window.end
-        ]
-        total = topics.of_words(rows[slice(*np.searchsorted(words, window).tolist())])
-        for m in inside:
-            total = total + company[m]
-        for m in inside:
+        inside = [m for m in range(*np.searchsorted(starts, window).tolist()) if spots[m].end <= window.end]
+        at, around = starts[inside], slice(*np.searchsorted(words, window).tolist())
+        told = _nearness(at, words[around], sentences) @ topics.of_words(rows[around])
+        here = [_defined(topics, spots[m], window) or listed[m] for m in inside]
+        nearness = _nearness(at, at, sentences) * _others(here)
+        for m, fit in zip(inside, _fits_of_all(topics, here, nearness, told), strict=True):
             if homes[m] == n:
-                found[m] = fits(vectors[m], total - company[m])
+                found[m] = fit
     return found
 
 
-def _words_between(topics: Topics, text: str, spots: Sequence[Spot]) -> tuple[np.ndarray, np.ndarray]:
+def _defined(topics: Topics, spot: Spot, window: Window) -> _Seen | None:
+    if spot.definition is None or spot.definition[1] < window.start or spot.definition[2] > window.end:
+        return None
+    long_form = spot.definition[0]
+    return _Seen((long_form,), (0.0,), topics.of_senses([long_form]))
+
+
+def _others(spots: Sequence[_Seen]) -> Vectors:
+    """``[M, M]``: 0 for itself and where the same short form stands again, else 1: none speaks for itself."""
+    number: dict[tuple[str, ...], int] = {}
+    kinds = np.array([number.setdefault(tuple(spot.senses), len(number)) for spot in spots])
+    others: Vectors = (kinds[:, None] != kinds).astype(np.float32)
+    return others
+
+
+def _fits_of_all(topics: Topics, spots: Sequence[_Seen], nearness: Vectors, told: Vectors) -> list[tuple[float, ...]]:
+    """The fits of the M spots of a window.
+
+    Args:
+        topics: the vectors.
+        spots: the spots.
+        nearness: ``[M, M]``, how much each counts for each.
+        told: ``[M, D]``, what the words tell each.
+    """
+    found: list[tuple[float, ...]] = []
+    for step in range(2):
+        shares = [_shares(spot, found[m]) if step else np.exp(spot.log_priors).tolist() for m, spot in enumerate(spots)]
+        company = [topics.company(spot.vectors, share) for spot, share in zip(spots, shares, strict=True)]
+        contexts = nearness @ np.stack(company) + told
+        found = [fits(spot.vectors, context) for spot, context in zip(spots, contexts, strict=True)]
+    return found
+
+
+def _shares(spot: _Seen, fit: Sequence[float]) -> list[float]:
+    """How likely each sense of a spot is by its prior and its fit."""
+    prior, topic = MEANT
+    scores = prior * np.array(spot.log_priors) + topic * np.array(fit)
+    weights = np.exp(scores - scores.max(initial=-np.inf))
+    shares: list[float] = (weights / weights.sum()).tolist()
+    return shares
+
+
+def _nearness(here: Places, there: Places, sentences: Places) -> Vectors:
+    """``[M, N]``: how much N places count for M places, by the characters and the ends of sentences between them."""
+    far = np.abs(here[:, None] - there)
+    same = np.searchsorted(sentences, here, side="right")[:, None] == np.searchsorted(sentences, there, side="right")
+    nearness: Vectors = (np.where(same, 1, OTHER_SENTENCE) / (1 + far / HALF)).astype(np.float32)
+    return nearness
+
+
+def _words_between(topics: Topics, text: str, spots: Sequence[Spot]) -> tuple[Places, Places]:
     """The words that belong to no spot, as `Topics.words_of` gives them."""
     words, rows = topics.words_of(text)
     ends = np.array([spot.end for spot in spots], np.int64)
