@@ -4,6 +4,7 @@ The text is the development half of the embedded clinical notes over and over, c
 short forms in 1,000 characters. Each length is read by a process of its own.
 
     python benchmarks/long_notes.py 10000 30000 100000
+    python benchmarks/long_notes.py 10000 1000000 --engine glance
 
 Result: Markdown on stdout; progress, as a user sees it, on stderr.
 """
@@ -35,11 +36,12 @@ def text_of(length: int) -> str:
     return "".join(parts)[:length]
 
 
-def read(length: int, run: Path | None, folder: Path) -> list[object]:
+def read(length: int, run: Path | None, engine: str | None, folder: Path) -> list[object]:
     """A row of the table: one process that reads one note; waited for by hand, for its own peak of memory."""
     note, out = folder / "note.txt", folder / "out.json"
     note.write_text(text_of(length), encoding="utf-8")
-    command = [sys.executable, "-m", "medalist", "expand", *([str(run)] if run else []), str(note), "--json"]
+    chosen = ["--engine", engine] if engine else []
+    command = [sys.executable, "-m", "medalist", "expand", *([str(run)] if run else []), str(note), "--json", *chosen]
     began = time.perf_counter()
     with out.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(command, stdout=file)
@@ -57,11 +59,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lengths", nargs="*", type=int, default=[10_000, 30_000, 100_000], help="in characters")
     parser.add_argument("--run", type=Path, help="a run's folder (default: the reader)")
+    parser.add_argument("--engine", help="as for `medalist expand`: glance asks no model")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = [read(length, options.run, Path(folder)) for length in options.lengths]
+        rows = [read(length, options.run, options.engine, Path(folder)) for length in options.lengths]
     print(f"## Long notes\n\n{machine()}\n")
-    print(f"`medalist expand` with {options.run or 'the reader'}, one note, loading included.\n")
+    engine = f" and the engine {options.engine}" if options.engine else ""
+    print(f"`medalist expand` with {options.run or 'the reader'}{engine}, one note, loading included.\n")
     heading = ["characters", "short forms", "seconds", "processor s", "processor ms each", "peak memory, MiB"]
     print(table(heading, rows))
 

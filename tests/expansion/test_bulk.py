@@ -75,7 +75,7 @@ def test_ids_that_are_numbers_stay_numbers(tmp_path):
 def test_shards_can_be_asked_for_again_and_in_any_order(notes, tmp_path):
     parts = [tmp_path / f"{number}" for number in range(4)]
     parts[1].touch()  # finished
-    shards = bulk._Shards(notes, parts)
+    shards = bulk._Shards(notes, parts, bulk.SHARD)
     asked = [[note.id for note in shards[index].notes] for index in (1, 0, 2, 2, 1)]
     assert len(shards) == 3
     third, first, last = ["n6", "n7", "n8"], ["n0", "n1", "n2"], ["n9", "n10"]

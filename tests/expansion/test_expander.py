@@ -17,12 +17,11 @@ import torch
 import medalist.expansion.expander
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE
-from medalist.data.surroundings import SIGNS
 from medalist.expansion.expander import Expander
 from medalist.expansion.results import Expansion
 from medalist.models import precision
 from medalist.models.base import ModelError
-from medalist.trees.decisions import Calibration, Glance
+from medalist.trees.decisions import CLUES, Calibration, Glance
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.scoring import separate_score
 
@@ -353,7 +352,7 @@ def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_wi
 
 
 def calibrated(loaded, **changes):
-    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0) | {"numbered": -20.0}
+    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(CLUES, 0.0) | {"numbered": -20.0}
     values = {"evidence": 1.0, "prior": 1.0, "is_short_form": weights, "short_form_from": 0.5, "offered_from": 0.9}
     return Expander(loaded, COUNTED, any_case=True, calibration=Calibration(**values | changes))
 
@@ -413,7 +412,7 @@ LISTED = Inventory.of(
 
 def glancing(loaded, *, glance=True, inventory=LISTED, **options):
     """An expander that is sure of MTX at a glance, and of nothing else."""
-    weights = {"constant": 20.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    weights = {"constant": 20.0} | dict.fromkeys(CLUES, 0.0)
     rule = Calibration(
         evidence=1.0,
         prior=1.0,
@@ -482,7 +481,7 @@ def test_what_a_note_is_about_decides_where_the_model_does_not(loaded, text, ans
     senses = {"MR": "mitral regurgitation|modified release", "AF": "atrial fibrillation", "EF": "ejection fraction"}
     senses |= {"MDI": "metered-dose inhaler", "HFA": "hydrofluoroalkane"}
     listed = Inventory.of([(key, name, 1, None) for key, names in senses.items() for name in names.split("|")])
-    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    weights = {"constant": 20.0, "model": 0.0} | dict.fromkeys(CLUES, 0.0)
     rule = Calibration(evidence=0.0, prior=1.0, topic=0.0, is_short_form=weights, short_form_from=0.5, offered_from=0.5)
     undecided, told = (
         next(one for one in Expander(loaded, listed, calibration=each)(text) if one.short_form == "MR")
@@ -496,7 +495,7 @@ def test_ordinary_words_in_lower_case_are_not_even_asked(loaded):
     listed = Inventory.of([("TO", "telephone order", 1, None), ("RA", "room air", 1, None)])
     plain = Expander(loaded, listed, any_case=True)
     assert [e.key for e in plain("went to bed on ra")] == ["TO", "RA"]
-    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(("topic", *SIGNS), 0.0)
+    weights = {"constant": 5.0, "model": 0.0} | dict.fromkeys(CLUES, 0.0)
     rule = Calibration(evidence=1.0, prior=1.0, is_short_form=weights, short_form_from=0.5, offered_from=0.5)
     assert [e.key for e in Expander(loaded, listed, any_case=True, calibration=rule)("went to bed on ra")] == ["RA"]
 

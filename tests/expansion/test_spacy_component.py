@@ -44,7 +44,7 @@ def tiny(loaded, monkeypatch):
     monkeypatch.setattr(
         Expander,
         "load",
-        lambda model=None, *, revision=None, dtype=None, any_case=None, **options: Expander(
+        lambda model=None, *, revision=None, engine=None, dtype=None, any_case=None, **options: Expander(
             loaded, INVENTORY, **options
         ),
     )

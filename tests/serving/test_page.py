@@ -208,7 +208,7 @@ def test_the_panel_says_what_it_stands_for_what_else_and_why(page):
         "HTN": "From your glossary.",
         "LVEF": "The note spells it out: “left ventricular ejection fraction”.",
         "ZPQ": "nothing lists it. Nothing is guessed.",
-        "PA": "The model finds that none of the listed meanings fits",
+        "PA": "None of the listed meanings fits",
     }.items():
         form(page, label).click()
         expect(page.locator("#panel-evidence")).to_contain_text(words)

@@ -33,6 +33,8 @@ class Answerer:
     """None: the likeliest candidate wins, "none of these" included."""
     min_probability: float
     """Least probability of a sure answer."""
+    asks: bool = True
+    """Whether there is a model to ask; without one, every answer of the glance stands."""
 
     def known(self, text: str, found: Found) -> Expansion:
         """The expansion of a short form of a text that no model was asked about."""
@@ -66,16 +68,18 @@ class Answerer:
         return list(topic_fits(reader.topics(), text, windows(text), [self._spot(one) for one in found]))
 
     def _spot(self, found: Found) -> Spot:
-        if found.evidence is not None:
-            senses = () if found.long_form is None else (found.long_form,)
-            return Spot(found.start, found.end, senses, (0.0,) * len(senses))
+        if found.long_form is not None and found.definition is None:
+            return Spot(found.start, found.end, (found.long_form,), (0.0,))
         short_form, listed = found.mention.short_form, self.lexicon.senses
-        return Spot(found.start, found.end, listed.long_forms(short_form), listed.log_priors(short_form))
+        spot = Spot(found.start, found.end, listed.long_forms(short_form), listed.log_priors(short_form))
+        if found.long_form is None or found.definition is None:
+            return spot
+        return spot._replace(definition=(found.long_form, *found.definition))
 
     def at_a_glance(self, text: str, found: Found, fits: tuple[float, ...] | None) -> Expansion | None:
         """The expansion of a listed short form for which no model need be asked; None if one must be.
 
-        The user's own short forms are none on which a glance was tried, so about them a model is always asked.
+        The user's own short forms are none on which a glance was tried, so about them a model is asked if there is one.
 
         Args:
             text: the text that contains it.
@@ -84,12 +88,13 @@ class Answerer:
         """
         glance = self.calibration.glance if self.calibration else None
         mention, senses = found.mention, self.lexicon.senses
-        if glance is None or self.lexicon.in_glossary(mention.short_form) or not senses.long_forms(mention.short_form):
+        own = self.lexicon.in_glossary(mention.short_form)
+        if glance is None or (own and self.asks) or not senses.long_forms(mention.short_form):
             return None
         log_priors = senses.log_priors(mention.short_form)
         decision = decide_at_a_glance(log_priors, surroundings(text, mention), glance, fits)
         settled = glance.settled(decision, log_priors)
-        return None if settled is None else self._decided(text, found, decision, "inventory")
+        return None if settled is None else self._decided(text, found, decision, None if own else "inventory")
 
     def asked(self, text: str, found: Found, scores: Tensor | None, fits: tuple[float, ...] | None = None) -> Expansion:
         """The expansion of a short form that a model was asked about.
@@ -149,7 +154,7 @@ class Answerer:
     def _evidence(self, short_form: str, answer: str) -> Evidence:
         if self.lexicon.in_glossary(short_form):
             return "glossary"
-        return "inventory" if is_only_usual(self.lexicon.senses, short_form, answer) else "model"
+        return "inventory" if not self.asks or is_only_usual(self.lexicon.senses, short_form, answer) else "model"
 
     def one_sense(self, expansions: Sequence[Expansion]) -> list[Expansion]:
         """Give all mentions of a short form that the model answered the same sense: the likeliest on average.

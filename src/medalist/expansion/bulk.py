@@ -35,6 +35,8 @@ from .where import Engine, weights_of
 
 SHARD = 8
 """Notes in a shard: a kill costs at most these, which the reader takes half a minute for on a CPU."""
+SHARD_AT_A_GLANCE = 64
+"""The same for the engine glance, which takes a second or two for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +82,8 @@ class _Shard:
 class _Shards(Sequence[_Shard]):
     """The shards that are still to do, read from the source when asked for, best in order."""
 
-    def __init__(self, source: NoteFile, parts: Sequence[Path]) -> None:
-        self._source, self._parts = source, parts
+    def __init__(self, source: NoteFile, parts: Sequence[Path], size: int) -> None:
+        self._source, self._parts, self._size = source, parts, size
         self._to_do = [number for number, part in enumerate(parts) if not part.exists()]
         self._notes, self._next = iter(source), 0
 
@@ -92,8 +94,8 @@ class _Shards(Sequence[_Shard]):
         number = self._to_do[index]
         if number < self._next:
             self._notes, self._next = iter(self._source), 0
-        skipped = (number - self._next) * SHARD
-        notes = tuple(islice(self._notes, skipped, skipped + SHARD))
+        skipped = (number - self._next) * self._size
+        notes = tuple(islice(self._notes, skipped, skipped + self._size))
         self._next = number + 1
         return _Shard(part=self._parts[number], notes=notes)
 
@@ -160,11 +162,12 @@ def _expand_alone(
         say(f"{foreign:,} of {count:,} ids are not whole numbers, which note_id is in OMOP's NOTE_NLP: see --id-column")
     work = out.with_name(f".{out.name}.work")
     day = _open_work(work, settings)
-    parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // SHARD))]
-    shards = _Shards(source, parts)
+    size = _size(reading)
+    parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // size))]
+    shards = _Shards(source, parts, size)
     if len(shards) < len(parts):
-        say(f"{len(parts) - len(shards):,} of {len(parts):,} groups of {SHARD} notes are finished already")
-    label = f"Groups of {SHARD} notes"
+        say(f"{len(parts) - len(shards):,} of {len(parts):,} groups of {size} notes are finished already")
+    label = f"Groups of {size} notes"
     for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label=label, name=_name):
         pass
     totals = dict.fromkeys(("expansions", "sure", "abstained", "unlisted", "warnings"), 0)
@@ -175,6 +178,10 @@ def _expand_alone(
             file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in set_aside)
     shutil.rmtree(work)
     return Account(notes=count, set_aside=listed, num_set_aside=len(set_aside), **totals)
+
+
+def _size(reading: Reading) -> int:
+    return SHARD_AT_A_GLANCE if reading.engine == "glance" else SHARD
 
 
 def _name(shard: _Shard) -> str:
@@ -197,7 +204,7 @@ def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:
     files = {"inventory": reading.inventory, "glossary": reading.glossary}
     given = {key: path and hashlib.sha256(path.read_bytes()).hexdigest() for key, path in files.items()}
     options = {key: value for key, value in asdict(reading).items() if key not in ("run", *files)}
-    settings = {"medalist": __version__, "shard": SHARD, "notes": digest.hexdigest(), **given}
+    settings = {"medalist": __version__, "shard": _size(reading), "notes": digest.hexdigest(), **given}
     return settings | {"model": weights_of(reading.run, engine=reading.engine)} | options, count
 
 

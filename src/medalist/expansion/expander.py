@@ -34,6 +34,7 @@ from ..trees.written_out import Written, layouts_of, rewritten
 from .answers import MIN_PROBABILITY, Answerer
 from .do_not_use import find_do_not_use, warned
 from .evidence import Found, Glossary, Lexicon, read_glossary
+from .no_model import NoModel, open_glance
 from .results import ExpandedText, Expansion, defines
 from .where import Engine, engine_for, find_gguf, find_run
 
@@ -49,7 +50,7 @@ class Expander:
     """Expands the short forms of texts with a tuned or base model.
 
     Args:
-        loaded: the model, in transformers or llama.cpp.
+        loaded: the model, in transformers or llama.cpp, or none.
         inventory: the short forms to look for and their senses.
         prompt: the wording that the model was tuned with.
         glossary: your own short forms, which win over the inventory's: a file, an `Inventory`, or a mapping.
@@ -66,7 +67,7 @@ class Expander:
 
     def __init__(
         self,
-        loaded: LoadedModel | LlamaCpp,
+        loaded: LoadedModel | LlamaCpp | NoModel,
         inventory: Inventory,
         prompt: PromptSettings | None = None,
         *,
@@ -84,7 +85,12 @@ class Expander:
         self._glances = calibration is not None and calibration.glance is not None
         own = NO_SENSES if glossary is None else read_glossary(glossary)
         lexicon = Lexicon(inventory, own, any_case=any_case, skip_words=calibration is not None)
-        self._answers = Answerer(lexicon=lexicon, calibration=calibration, min_probability=min_probability)
+        self._answers = Answerer(
+            lexicon=lexicon,
+            calibration=calibration,
+            min_probability=min_probability,
+            asks=not isinstance(loaded, NoModel),
+        )
         prompt = prompt or PromptSettings()
         if isinstance(loaded, LoadedModel):  # llama.cpp has room for the trees that the prompt asks for
             prompt = prompt.for_scoring()
@@ -109,8 +115,9 @@ class Expander:
         Args:
             run: folder of a run, or the Hub id of a published one, such as "me/shorthand", which is downloaded once; or
                 a GGUF file, which belongs to the run in whose folder or `export/` it is; None: the reader.
-            engine: "llama.cpp" computes with a GGUF file, and of a run takes the one in its `export/`; None: llama.cpp
-                for a GGUF file, else transformers.
+            engine: "llama.cpp" computes with a GGUF file, and of a run takes the one in its `export/`; "glance" asks no
+                model, is hundreds of times as fast as one, and right less often (docs/reader.md); None: llama.cpp for a
+                GGUF file, else transformers.
             dtype: the number format that it computes in: "bfloat16" is faster on CPUs that have it (docs/speed.md);
                 None: the run's, and for the reader float32 on a CPU.
             inventory: the senses to offer instead of the run's, or where there is no run; also a file. About these a
@@ -124,7 +131,8 @@ class Expander:
         Raises:
             FileNotFoundError: it is not a run, or its training has not finished.
             ValueError: it was trained on choice questions, or the glossary is malformed, or the CPU does not
-                compute in `dtype`, or it is given for a GGUF file.
+                compute in `dtype`, or it is given for a GGUF file; for a glance, an inventory or `dtype` is given, or
+                the run has none.
             OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
                 GGUF file, or it is not an export of the run.
@@ -141,6 +149,10 @@ class Expander:
                 raise ValueError(f"dtype is {dtype}, but a GGUF file holds numbers of its own format: leave it out")
             gguf, exported = find_gguf(run)
             return cls._gguf(gguf, exported, listed, any_case=bool(any_case), **options)
+        if engine == "glance":
+            at = open_glance(run, listed, dtype, revision=revision)
+            either = run is None if any_case is None else any_case
+            return cls(at.model, at.inventory, at.prompt, any_case=either, calibration=at.calibration, **options)
         check_dtype(dtype)
         if run is None:
             return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
@@ -279,6 +291,9 @@ class Expander:
     ) -> list[dict[int, Tensor]]:
         """For each passage, the scores of its mentions, by the mention's start; if wanted, shows progress."""
         scores: list[dict[int, Tensor]] = [{} for _ in passages]
+        if isinstance(self._loaded, NoModel):
+            assert not any(passage.mentions for passage in passages), "a glance answers everything"
+            return scores
         layouts = (layout for one in zip(passages, known, strict=True) for layout in self._layouts(*one))
         count = sum(passage.num_questions for passage in passages) if progress else 0
         with tracking("Expand", count) if count > _MANY else nullcontext(lambda _: None) as advance:

@@ -67,12 +67,13 @@ class Expansion:
     """Where the answer comes from, in this order of precedence:
 
     - `defined in text`: the text itself spells the short form out, here or before.
-    - `glossary`: the user's own glossary. Where it lists several long forms, the model chooses among them.
+    - `glossary`: the user's own glossary. Where it lists several long forms, the model chooses among them, or the topic
+      of the text where there is no model.
     - `inventory`: it lists only this sense, or no other one is at all usual, and the model did not decline it; or how
-      usual its senses are and what the text is about leave no doubt, and no model was asked.
+      usual its senses are and what the text is about decided, and no model was asked.
     - `model`: the model chose among the listed senses.
-    - `abstained`: the model finds that none of the listed senses fits, or is not certain enough that it is a short
-      form here (`is_undecided`).
+    - `abstained`: none of the listed senses fits, or it is not certain enough that it is a short form here
+      (`is_undecided`).
     - `unlisted`: it looks like a short form and nothing lists it.
     """
     sure: bool

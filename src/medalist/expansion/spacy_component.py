@@ -29,7 +29,7 @@ from .evidence import read_glossary
 from .expander import Expander
 from .results import ExpandedText, Expansion
 from .spacy_attributes import GROUP, add_attributes, aligned, name_of
-from .where import weights_of
+from .where import Engine, weights_of
 
 LABEL = "ABBR"
 """The label of the spans in `doc.spans["medalist"]`; their `kb_id_` is the long form, so that displaCy shows both."""
@@ -112,7 +112,7 @@ class MedalistComponent:
             )
 
     def _weights(self) -> str:
-        return weights_of(self._model, revision=self._options["revision"])
+        return weights_of(self._model, revision=self._options["revision"], engine=self._options["engine"])
 
     def _filled(self, doc: Doc, expanded: ExpandedText) -> Doc:
         """Store the expansions, as plain values that `Doc.to_bytes` can write."""
@@ -158,7 +158,7 @@ class MedalistComponent:
         """Take up what `to_disk` stored, as far as it belongs to the settings, which may have been changed since.
 
         Stored entries take the place of a glossary of the same name, whose file need not exist. The SHA-256 counts for
-        the same model and revision.
+        the same model, revision and engine.
         """
         return self._take(json.loads((Path(path) / _STORED).read_text(encoding="utf-8")))
 
@@ -168,6 +168,7 @@ class MedalistComponent:
             "medalist": __version__,
             "model": self._model,
             "revision": self._options["revision"],
+            "engine": self._options["engine"],
             "weights": self._weights(),
             "glossary": self._options["glossary"],
             "entries": None if glossary is None else glossary.rows(),
@@ -179,7 +180,8 @@ class MedalistComponent:
         return self._read_glossary
 
     def _take(self, stored: dict[str, Any]) -> MedalistComponent:
-        same_model = (stored["model"], stored["revision"]) == (self._model, self._options["revision"])
+        theirs = (stored["model"], stored["revision"], stored.get("engine"))
+        same_model = theirs == (self._model, self._options["revision"], self._options["engine"])
         self._expected = stored["weights"] if same_model else None
         kept = stored["entries"] is not None and stored["glossary"] == self._options["glossary"]
         self._read_glossary = Inventory.of(map(tuple, stored["entries"]), "glossary") if kept else None
@@ -197,6 +199,7 @@ class MedalistComponent:
     default_config={
         "model": None,
         "revision": None,
+        "engine": None,
         "dtype": None,
         "glossary": None,
         "any_case": None,
@@ -211,6 +214,7 @@ def make_component(
     name: str,
     model: str | None,
     revision: str | None,
+    engine: Engine | None,
     dtype: FloatType | None,
     glossary: str | dict[str, str | list[str]] | None,
     any_case: bool | None,
@@ -226,6 +230,7 @@ def make_component(
         name: the component's name in it.
         model: as for `MedalistComponent`.
         revision: as for `Expander.load`.
+        engine: as for `Expander.load`.
         dtype: as for `Expander.load`.
         glossary: the path of a file, or short form -> long form or forms.
         any_case: as for `Expander.load`.
@@ -238,6 +243,7 @@ def make_component(
     """
     options = {
         "revision": revision,
+        "engine": engine,
         "dtype": dtype,
         "glossary": glossary,
         "any_case": any_case,

@@ -10,6 +10,7 @@ from ..data.embedded import reader
 from ..models.base import weights_sha256
 from ..runs.run import Run, is_run, open_run
 from ..tools.remembered import cache_folder
+from ..trees.decisions import CALIBRATION_FILE, Calibration
 
 
 def find_run(name: str | Path, *, revision: str | None = None) -> Run:
@@ -36,19 +37,19 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
     return pull(str(name), revision=revision, out=folder)
 
 
-Engine = Literal["transformers", "llama.cpp"]
-"""What computes: llama.cpp reads GGUF files, and nothing else does."""
+Engine = Literal["transformers", "llama.cpp", "glance"]
+"""What computes: llama.cpp reads GGUF files, and nothing else does; a glance needs no model at all."""
 
 
 def engine_for(name: str | Path | None, engine: Engine | None) -> Engine:
     """The engine that is asked for, or else the one for what is named.
 
     Raises:
-        ValueError: transformers is asked for, and a GGUF file named.
+        ValueError: another engine is asked for than the one that reads the GGUF file named.
     """
     if engine is None:
         return "llama.cpp" if is_gguf(name) else "transformers"
-    if engine == "transformers" and is_gguf(name):
+    if engine != "llama.cpp" and is_gguf(name):
         raise ValueError(f"{name} is a GGUF file, which only the engine llama.cpp reads")
     return engine
 
@@ -86,16 +87,38 @@ def find_gguf(name: str | Path | None) -> tuple[Path, Run | None]:
 
 
 def weights_of(name: str | Path | None, *, revision: str | None = None, engine: Engine | None = None) -> str:
-    """SHA-256 of the weights that are used, or of the reader's adapter for None; arguments and errors as for
-    `find_run` and `find_gguf`.
+    """SHA-256 of the weights that are used, or of the reader's adapter for None; of a glance, of all that decides.
+
+    Arguments and errors are as for `find_run`, `find_gguf` and `without_model`.
 
     Raises:
         FileNotFoundError: the run's training has not finished.
     """
-    if engine_for(name, engine) == "llama.cpp":
+    used = engine_for(name, engine)
+    if used == "llama.cpp":
         with find_gguf(name)[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    if used == "glance":
+        folder = reader.HERE if name is None else find_run(name, revision=revision).folder
+        if name is not None:
+            without_model(open_run(folder))
+        parts = (folder / CALIBRATION_FILE, folder / "inventory.csv", reader.HERE / "topics.safetensors")
+        return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
     return weights_sha256(reader.ADAPTER if name is None else find_run(name, revision=revision).trained_to_end())
+
+
+def without_model(run: Run) -> Calibration:
+    """A run's calibration where no model is asked.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if run.calibration is None or run.calibration.glance is None:
+        raise ValueError(
+            f"{run.folder} has no glance, so the engine glance has nothing to answer with: `medalist evaluate "
+            f"{run.folder}` fits one if the run's validation data allows it"
+        )
+    return run.calibration.without_model()
 
 
 def is_hub_id(name: str | Path) -> bool:

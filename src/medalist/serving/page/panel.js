@@ -199,14 +199,14 @@ function evidenceOf({ expansion, definition }, note) {
     case "defined in text":
       return `The note spells it out: “${note.text.slice(definition.start, definition.end).split(/\s+/).join(" ")}”.`;
     case "glossary":
-      return alternatives.length > 1 ? "Your glossary lists several meanings; the model chose among them." : "From your glossary.";
+      return alternatives.length > 1 ? "Your glossary lists several meanings; this one fits best." : "From your glossary.";
     case "inventory":
-      return alternatives.length > 1 ? "The usual meaning in such a note: the other listed ones are unlikely here." : "The only meaning that is listed.";
+      return alternatives.length > 1 ? "By how usual each listed meaning is, and by what the note is about." : "The only meaning that is listed.";
     case "unlisted":
       return "It looks like a short form, and nothing lists it. Nothing is guessed.";
     case "abstained":
-      if (isNoneLikeliest(expansion)) return "The model finds that none of the listed meanings fits, or that it is no short form here.";
-      return `The model is not certain enough that this is a short form here. If it is, ${alternatives[0].long_form} is likeliest.`;
+      if (isNoneLikeliest(expansion)) return "None of the listed meanings fits, or it is no short form here.";
+      return `It is not certain enough that this is a short form here. If it is, ${alternatives[0].long_form} is likeliest.`;
     default:
       return `The model chose among ${alternatives.length} listed meanings by what stands around it.`;
   }
