@@ -40,8 +40,13 @@ RESAMPLES = 2000
 
 
 SETS = ("development", "blind")
-PARTS = {"both sets": "", "development half": "c", "blind notes": "b"}
-"""What is shown -> the first letter of its notes' ids."""
+PARTS: dict[str, str | tuple[str, str]] = {
+    "both sets": "",
+    "development half": "c",
+    "first 80 blind notes": ("b1", "b2"),
+    "last 80 blind notes": ("b3", "b4"),
+}
+"""What is shown -> how its notes' ids begin."""
 PROMPT = PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES)
 
 
@@ -72,39 +77,48 @@ def main() -> None:
     inventory = Inventory.read(options.data / "questions-development.inventory.csv")
     loaded = load_scorer(EMBEDDED, options.adapter)
     cases = [case for name in SETS for case in unread(options.data, loaded, name)]
-    found = fit_glance(cases)
+    found = fit_glance(cases, precision=PRECISION)
     assert found is not None, "there is enough to fit one"
     glance, seen = found
-    glance = replace(glance, settled_from=max(settled_from(*part(cases, seen, first)) for first in PARTS.values()))
+    glance = replace(
+        glance,
+        settled_from=max(settled_from(*part(cases, seen, first)) for first in PARTS.values()),
+        offered_from=least_offered(cases, seen, glance.short_form_from),
+    )
     rest = read_rest(loaded, cases, seen, glance, inventory, PROMPT, EvaluationSettings().max_nodes)
     read = with_scores(cases, rest)
     fitted = fit_after_glance(read, seen, glance, precision=PRECISION)
     assert fitted is not None, "enough is left to fit"
     calibration, decisions = fitted
-    calibration = strict(calibration, read, decisions)
+    offered = least_offered(read, decisions, calibration.short_form_from)
+    calibration = replace(calibration, offered_from=offered)
     print(f"The reader is asked about {len(rest):,} of {len(cases):,} mentions.")
     for name, first in PARTS.items():
         print(f"{name}:")
         show(*part(read, decisions, first), calibration, inventory)
+        print(f"{name}, without a model:")
+        show(*part(cases, seen, first), calibration.without_model(), inventory)
     print(calibration)
     if options.write:
         calibration.write(options.write)
 
 
-def part(cases: list[Case], decisions: list[Decision], first: str) -> tuple[list[Case], list[Decision]]:
-    """The cases whose notes' ids begin with certain letters, and the decisions about them."""
+def part(
+    cases: list[Case], decisions: list[Decision], first: str | tuple[str, str]
+) -> tuple[list[Case], list[Decision]]:
+    """The cases whose notes' ids begin in a certain way, and the decisions about them."""
     here = [case.item.passage.id.startswith(first) for case in cases]
     return list(compress(cases, here)), list(compress(decisions, here))
 
 
-def strict(calibration: Calibration, cases: list[Case], decisions: list[Decision]) -> Calibration:
-    """The calibration with the least probability of a sure answer at which each set by itself reaches the precision."""
+def least_offered(cases: list[Case], decisions: list[Decision], short_form_from: float) -> float:
+    """The least probability of a sure answer at which each part by itself reaches the precision."""
     lowest = []
     for first in PARTS.values():
         here, decided = part(cases, decisions, first)
-        passed = np.array([decision.short_form >= calibration.short_form_from for decision in decided])
+        passed = np.array([decision.short_form >= short_form_from for decision in decided])
         lowest.append(lowest_offered(here, decided, passed, PRECISION))
-    return replace(calibration, offered_from=max(lowest))
+    return max(lowest)
 
 
 def show(cases: list[Case], decisions: list[Decision], calibration: Calibration, inventory: Inventory) -> None:

@@ -3,15 +3,16 @@
     python benchmarks/reader_topics.py --data DATA --write topics.safetensors    # a minute
 
 DATA is what `reader_data.py` made; of it, the marks and words of `notes.parquet` count, each text once however often it
-was typed anew, and from the inventory that ships the field of each sense. A truncated singular value decomposition of
-their positive pointwise mutual information gives the vectors. Contexts are compared with the mean over the notes that
-were written for the reader.
+was typed anew, and of the inventory that ships the field of each sense. What stands close by counts most, then what is
+in the same text. A truncated singular value decomposition of their positive pointwise mutual information gives the
+vectors. Contexts are compared with the mean over the notes that were written for the reader.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,14 +25,19 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from medalist.data.embedded import reader
 from medalist.data.passages import NONE_OF_THESE
-from medalist.data.spelling import equivalence_key
+from medalist.data.spelling import equivalence_key, lower
 from medalist.data.topics import Topics, Vectors
 
-DIMENSIONS = 128
+DIMENSIONS = 192
+WORD = "[a-z]{4,}"
 SMOOTHING = 0.75
 """Exponent of a context's frequency, which keeps rare contexts from weighing most (Levy, Goldberg and Dagan 2015)."""
+HALF, LEAST = 20, 0.1
+"""Characters away at which something counts half of what it would close by, and the least that counts at all."""
+TEXT_WEIGHS = 0.3
+"""What the information from the senses of the same text counts beside that from those close by."""
 WORDS_WEIGH = 0.6
-"""What the information from words counts beside that from senses and fields."""
+"""What the information from words counts, those close by and those of the same text."""
 LEAST_TEXTS, MOST_TEXTS = 8, 0.1
 """In how many texts a word stands to be counted: at least so many, and at most this share."""
 
@@ -75,11 +81,45 @@ def membership(pairs: Sequence[tuple[int, int]], shape: tuple[int, int]) -> csr_
     return csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)
 
 
+def near(texts: pl.DataFrame, rows: Mapping[str, int], words: Mapping[str, int]) -> tuple[csr_matrix, csr_matrix]:
+    """How close senses stand to other senses ``[S, S]`` and to words ``[S, W]``, summed over the texts.
+
+    Args:
+        texts: one row each, as it was typed first, with `text` and `mentions`.
+        rows: the S senses' keys with their rows.
+        words: the W words with theirs.
+    """
+    found: list[list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = [[], []]
+    for text, mentions in texts.select("text", "mentions").iter_rows():
+        keys = [(m["start"], rows.get(equivalence_key(m["long_form"]))) for m in mentions]
+        senses = np.array([(start, row) for start, row in keys if row is not None], int).reshape(-1, 2)
+        spans = np.array([(m["start"], m["end"]) for m in mentions], int).reshape(-1, 2)
+        told = [
+            (m.start(), words[m[0]])
+            for m in re.finditer(WORD, lower(text))
+            if m[0] in words and not ((spans[:, 0] <= m.start()) & (m.start() < spans[:, 1])).any()
+        ]
+        for kind, others in enumerate((senses, np.array(told, int).reshape(-1, 2))):
+            weights = 1 / (1 + np.abs(senses[:, :1] - others[:, 0]) / HALF)
+            if kind == 0:
+                weights[senses[:, 1:] == others[:, 1]] = 0
+            ours, theirs = np.nonzero(weights > LEAST)
+            found[kind].append((senses[ours, 1], others[theirs, 1], weights[ours, theirs]))
+    first, second = (
+        csr_matrix((values, (ours, theirs)), shape=(len(rows), size))
+        for (ours, theirs, values), size in (
+            (map(np.concatenate, zip(*kind, strict=True)), size)
+            for kind, size in zip(found, (len(rows), len(words)), strict=True)
+        )
+    )
+    return first, second
+
+
 def made(texts: pl.DataFrame, own: Sequence[bool], vectorizer: CountVectorizer, words: csr_matrix) -> Topics:
     """The topics of texts.
 
     Args:
-        texts: one row each, with `text_id` and `mentions`.
+        texts: one row each, with `text_id`, `mentions` of all its typings, and `first`, as it was typed first.
         own: for each, whether it was written for the reader.
         vectorizer: what counted the words.
         words: ``[T, W]``, which text has which words.
@@ -88,27 +128,30 @@ def made(texts: pl.DataFrame, own: Sequence[bool], vectorizer: CountVectorizer, 
     marked, in_field = list(marks(texts)), fields()
     names = sorted({key for _, key in marked if key} | set(in_field) - {""})
     rows = {name: n for n, name in enumerate(names)}
+    vocabulary = {word: n for n, word in enumerate(vectorizer.get_feature_names_out())}
     kinds = {name: n for n, name in enumerate(sorted(set().union(*in_field.values())))}
     met = membership([(numbers[text], rows[key]) for text, key in marked if key], (len(numbers), len(rows)))
     together = (met.T @ met).tolil()
     together.setdiag(0)
     fielded = [(rows[key], kinds[field]) for key, found in in_field.items() if key for field in found]
     of_field = membership(fielded, (len(rows), len(kinds)))
+    close, close_words = near(texts.select("first").unnest("first"), rows, vocabulary)
     parts = [
-        information(together.tocsr()),
+        information(close),
+        information(together.tocsr(), TEXT_WEIGHS),
         information(of_field),
-        information((met.T @ words).tocsr(), WORDS_WEIGH),
+        information((met.T @ words).tocsr(), WORDS_WEIGH) + information(close_words, WORDS_WEIGH),
     ]
     left, values, right = svds(hstack(parts).tocsr(), k=DIMENSIONS, random_state=0)
     order = np.argsort(-values)
     scale = np.sqrt(values[order])
     senses = length_1(left[:, order] * scale)
-    of_words = length_1((right[order].T * scale)[len(rows) + len(kinds) :])
+    of_words = length_1((right[order].T * scale)[-len(vocabulary) :])
     ours = np.flatnonzero(own)
     often, used = (np.asarray(part[ours].sum(0)).ravel() for part in (met, words))
     return Topics(
         senses=rows,
-        words={word: n for n, word in enumerate(vectorizer.get_feature_names_out())},
+        words=vocabulary,
         sense_vectors=senses,
         word_vectors=of_words,
         usual_sense=(often @ senses / often.sum()).astype(np.float32),
@@ -126,10 +169,13 @@ def main() -> None:
         text_id=pl.col("source") + ":" + pl.col("id").str.split("#").list.first()
     )
     texts = typed.group_by("text_id", maintain_order=True).agg(
-        pl.col("text").str.join(" "), pl.col("mentions").explode(), pl.col("source").first()
+        pl.struct("text", "mentions").first().alias("first"),
+        pl.col("text").str.join(" "),
+        pl.col("mentions").explode(),
+        pl.col("source").first(),
     )
     vectorizer = CountVectorizer(
-        token_pattern="[a-z]{4,}", min_df=LEAST_TEXTS, max_df=MOST_TEXTS, binary=True, stop_words="english"
+        token_pattern=WORD, min_df=LEAST_TEXTS, max_df=MOST_TEXTS, binary=True, stop_words="english"
     )
     words = vectorizer.fit_transform(texts["text"].to_list()).astype(float)
     own = [source == "reader" for source in texts["source"]]
