@@ -89,6 +89,7 @@ def test_ctrl_c_in_any_command_is_told_in_one_line(notes, said, monkeypatch, cap
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_command_that_is_told_to_end_removes_what_it_began(name, tmp_path, capsys, monkeypatch):
     number = getattr(signal, name)
+    signal.signal(number, signal.SIG_DFL)  # the tests themselves may run under nohup
 
     def ended(_):
         with replacing(tmp_path / "deep/notes"):
