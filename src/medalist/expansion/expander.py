@@ -115,9 +115,8 @@ class Expander:
         Args:
             run: folder of a run, or the Hub id of a published one, such as "me/shorthand", which is downloaded once; or
                 a GGUF file, which belongs to the run in whose folder or `export/` it is; None: the reader.
-            engine: "llama.cpp" computes with a GGUF file, and of a run takes the one in its `export/`; "glance" asks no
-                model, is hundreds of times as fast as one, and right less often (docs/reader.md); None: llama.cpp for a
-                GGUF file, else transformers.
+            engine: "llama.cpp" computes with a GGUF file, of a run that in its `export/`; "glance" asks no model, is
+                hundreds of times as fast, and right less often (docs/reader.md); None: by what `run` is.
             dtype: the number format that it computes in: "bfloat16" is faster on CPUs that have it (docs/speed.md);
                 None: the run's, and for the reader float32 on a CPU.
             inventory: the senses to offer instead of the run's, or where there is no run; also a file. About these a
@@ -130,9 +129,8 @@ class Expander:
 
         Raises:
             FileNotFoundError: it is not a run, or its training has not finished.
-            ValueError: it was trained on choice questions, or the glossary is malformed, or the CPU does not
-                compute in `dtype`, or it is given for a GGUF file; for a glance, an inventory or `dtype` is given, or
-                the run has none.
+            ValueError: it was trained on choice questions, or the glossary is malformed, or the CPU does not compute in
+                `dtype`, or it is given for a GGUF file; for a glance, an inventory or `dtype` is given, or it has none.
             OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
                 GGUF file, or it is not an export of the run.
@@ -151,8 +149,8 @@ class Expander:
             return cls._gguf(gguf, exported, listed, any_case=bool(any_case), **options)
         if engine == "glance":
             at = open_glance(run, listed, dtype, revision=revision)
-            either = run is None if any_case is None else any_case
-            return cls(at.model, at.inventory, at.prompt, any_case=either, calibration=at.calibration, **options)
+            options["any_case"] = run is None if any_case is None else any_case
+            return cls(at.model, at.inventory, at.prompt, calibration=at.calibration, **options)
         check_dtype(dtype)
         if run is None:
             return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
