@@ -1,110 +1,114 @@
-"""Tunes the reader further on what a glance leaves open in its newer notes, as an expander will ask it.
+"""Makes the lessons of the reader's last sitting: its notes as an expander will ask about them, among earlier lessons.
 
-    python benchmarks/reader_further.py --data DATA --out OUT    # 74 steps, some 35 minutes on two cores
+    python benchmarks/reader_further.py --data DATA --out LESSONS
+    python benchmarks/reader.py --data LESSONS --start ADAPTER --minutes 5 --out OUT    # on a GPU
 
-DATA is what `reader_data.py` made. In each note, what the reader's glance settles and has right is written out, save in
-a third of them, and the questions are about the rest; among these lessons are earlier ones, so that those are not
-forgotten. OUT receives the run folder's `adapter/` and `log.jsonl`.
+DATA is what `reader_data.py` made. In most renderings of a note, what the reader's glance settles and has right is
+written out, and the questions are about the rest; in the others it is as it was typed. LESSONS receives these, a draw
+of the earlier lessons and the question sets, in the form that `reader.py` reads.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from medalist.data.embedded import reader
 from medalist.data.inventory import Inventory
-from medalist.data.passage_files import read_passages
-from medalist.data.passages import NONE_OF_THESE, Mention, Passage
+from medalist.data.passage_files import read_passages, write_parquet
+from medalist.data.passages import Mention, Passage
 from medalist.data.surroundings import surroundings
-from medalist.models.base import EMBEDDED
-from medalist.models.load import load_base
-from medalist.recipe import parse_recipe
-from medalist.runs.reader_run import TRAINED
-from medalist.training.batches import Lesson
-from medalist.training.tune import TuningData, tune
+from medalist.tools.progress import say
 from medalist.trees.decisions import CALIBRATION_FILE, Calibration, Glance, decide_at_a_glance
 from medalist.trees.topic import Spot, topic_fits
 from medalist.trees.windows import Window
 
-NEWEST, BEFORE = ("vb-", "vc-", "vd-", "ve-"), ("wa-", "wb-", "wc-", "wd-", "we-")
-"""How the ids of these notes begin, and of those of the sitting before."""
-AGAIN = 150
-"""How many notes of the sitting before are shown again."""
+RENDERINGS = 6
+"""Of each note."""
 AS_TYPED = 0.35
-"""Share of the notes in which nothing is written out."""
-EARLIER = {"reader": 45, "public": 25, "medal": 20, "pubmed": 25}
-"""How many earlier lessons of each kind are shown again."""
-VALIDATION = 60
-CHANGES = {"learning_rate": 5e-4, "passages_per_step": 8, "passages_per_pass": 1, "candidates": 8, "log_every": 5}
+"""Share of the renderings in which nothing is written out."""
+EARLIER = {"reader": 14_000, "public": 16_000, "medal": 4_000, "pubmed": 5_000}
+"""How many earlier lessons of each kind are shown again: written here, in public text, and in abstracts."""
+VALIDATION = 200
+QUESTIONS = ("development", "blind", "pairs", "medal", "defined")
 
 
-def left_open(note: Passage, glance: Glance, inventory: Inventory, draw: random.Random) -> Passage:
-    """The note with what the glance settles rightly written out, and marks on the rest."""
+def left_open(note: Passage, glance: Glance, inventory: Inventory, draw: random.Random) -> Iterator[Passage]:
+    """Renderings of the note, with what the glance settles rightly written out and marks on the rest."""
     spots = [
         Spot(m.start, m.end, inventory.long_forms(m.short_form), inventory.log_priors(m.short_form))
         for m in note.mentions
     ]
     fits = topic_fits(reader.topics(), note.text, [Window(0, len(note.text))], spots)
-    as_typed = draw.random() < AS_TYPED
-    text, at = "", 0
-    marks: list[Mention] = []
+    right = []
     for mention, spot, fit in zip(note.mentions, spots, fits, strict=True):
         decision = decide_at_a_glance(spot.log_priors, surroundings(note.text, mention), glance, fit)
         settled = glance.settled(decision, spot.log_priors)
-        right = settled is not None and spot.senses[settled] == mention.long_form
+        right.append(settled is not None and spot.senses[settled] == mention.long_form)
+    for number in range(RENDERINGS):
+        as_typed = draw.random() < AS_TYPED
+        found = written_out(note, [False] * len(right)) if as_typed else written_out(note, right)
+        if found.mentions:
+            yield replace(found, id=f"{note.id}#open-{number}")
+
+
+def written_out(note: Passage, expand: list[bool]) -> Passage:
+    """The note with some of its short forms as their long forms, and marks on the others."""
+    text, at = "", 0
+    marks: list[Mention] = []
+    for mention, expanded in zip(note.mentions, expand, strict=True):
         text += note.text[at : mention.start]
         at = mention.end
-        if right and not as_typed:
+        if expanded:
             text += mention.long_form or ""
             continue
         start = len(text)
         text += note.text[mention.start : mention.end]
-        if not right:
-            marks.append(replace(mention, start=start, end=len(text)))
+        marks.append(replace(mention, start=start, end=len(text)))
     return replace(note, text=text + note.text[at:], mentions=tuple(marks))
 
 
-def lessons(data: Path, seed: int) -> list[Lesson]:
-    """The notes with the earlier lessons that go with them, then MeDAL's and PubMed's, each with its candidates."""
-    draw, inventory = random.Random(seed), reader.inventory()
-    glance = Calibration.read(reader.HERE / CALIBRATION_FILE).glance
-    assert glance is not None, "the reader glances"
-    chosen = [note for note in reader.notes() if note.id.startswith(NEWEST)]
-    chosen += draw.sample([note for note in reader.notes() if note.id.startswith(BEFORE)], AGAIN)
-    notes = [left_open(note, glance, inventory, draw) for note in chosen]
-    asked = [m for note in notes for m in note.mentions if m.long_form != NONE_OF_THESE]
-    print(f"{len(notes):,} notes, with {len(asked):,} short forms left open", flush=True)
-    taught = read_passages(data / "notes.parquet", inventory)
-    for name, own in (("reader", True), ("public", False)):
-        notes += draw.sample([p for p in taught if (p.source == "reader") is own], EARLIER[name])
-    draw.shuffle(notes)
-    found = [Lesson(texts=notes, inventory=inventory)]
-    for name in ("medal", "pubmed"):
-        listed = Inventory.read(data / f"{name}.inventory.csv")
-        texts = draw.sample(read_passages(data / f"{name}.parquet", listed), EARLIER[name])
-        found.append(Lesson(texts=texts, inventory=listed))
-    return found
-
-
 def main() -> None:
-    """Make the lessons and tune."""
+    """Make the lessons; a minute or two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=74)
-    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=6)
     options = parser.parse_args()
-    training = {**TRAINED, **CHANGES, "max_steps": options.steps, "evaluate_every": options.steps}
-    prompt = {"window": reader.WINDOW, "max_nodes": reader.MAX_NODES}
-    values = {"name": "reader", "output": str(options.out), "seed": 1, "prompt": prompt, "training": training}
-    first, *beside = lessons(options.data, options.seed)
-    validation = read_passages(options.data / "validation.parquet", first.inventory)[:VALIDATION]
+    draw, inventory = random.Random(options.seed), reader.inventory()
+    glance = Calibration.read(reader.HERE / CALIBRATION_FILE).glance
+    assert glance is not None, "the reader glances"
+    notes = [found for note in reader.notes() for found in left_open(note, glance, inventory, draw)]
+    say(f"{len(notes):,} renderings of notes, with {sum(len(note.mentions) for note in notes):,} marks")
+    taught = read_passages(options.data / "notes.parquet", inventory)
+    for name, own in (("reader", True), ("public", False)):
+        notes += draw.sample([p for p in taught if (p.source == "reader") is own], EARLIER[name])
+    draw.shuffle(notes)
     options.out.mkdir(parents=True, exist_ok=True)
-    data = TuningData(train=first.texts, validation=validation, inventory=first.inventory, beside=beside)
-    print(tune(load_base(EMBEDDED, dtype="float32"), parse_recipe(values), data, options.out, start=reader.ADAPTER))
+    write(options.out, "notes", notes, inventory)
+    for name in ("medal", "pubmed"):
+        listed = Inventory.read(options.data / f"{name}.inventory.csv")
+        write(
+            options.out,
+            name,
+            draw.sample(read_passages(options.data / f"{name}.parquet", listed), EARLIER[name]),
+            listed,
+        )
+    validation = read_passages(options.data / "validation.parquet", inventory)
+    write(options.out, "validation", validation[:VALIDATION], inventory)
+    for name in QUESTIONS:
+        for end in ("parquet", "inventory.csv"):
+            shutil.copy(options.data / f"questions-{name}.{end}", options.out)
+
+
+def write(folder: Path, name: str, passages: list[Passage], inventory: Inventory) -> None:
+    """A lesson, with the candidates of its marks."""
+    write_parquet(passages, folder / f"{name}.parquet")
+    inventory.write(folder / f"{name}.inventory.csv")
 
 
 if __name__ == "__main__":

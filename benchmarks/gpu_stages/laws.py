@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medalist.training.compiled import compiled_blocks
 from medalist.trees.scoring import TOLERANCE, score_pass, score_tree, tree_pass
 from medalist.trees.tree import TokenTree, build_tree, forest, sequences
 
@@ -159,11 +160,16 @@ def _layouts(
     def beside() -> Iterator[tuple[int, Tensor]]:
         yield 0, scores(model, as_shipped(trees, device))
 
+    def compiled() -> Iterator[tuple[int, Tensor]]:
+        with compiled_blocks(model, wanted=True):
+            yield from beside()
+
     yield "alone", alone
     yield "together, as shipped", shipped
     yield "one after another", together
     if attention == "sdpa":
         yield "side by side", beside
+        yield "side by side, compiled", compiled
 
 
 def _plain(model: Any, trees: list[TokenTree]) -> Found:

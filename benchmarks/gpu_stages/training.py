@@ -30,7 +30,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cases import CASES, FIRST, NEEDS, QUANTISED_CASES, Case, passes
+from medalist.training.compiled import compiled_blocks
+
+from .cases import CASES, COMPILING, FIRST, NEEDS, QUANTISED_CASES, Case, passes
 from .clock import GIB, Times, forget_peak, matmul_peak, measure, peak_memory
 from .models import Sizes, checkpointing, input_casts, llama_8b, quantised, with_lora
 from .notes import Notes, Options
@@ -56,9 +58,18 @@ def run(options: Options, notes: Notes) -> None:
 
 
 def _compared(rates: dict[str, float], notes: Notes, title: str) -> None:
-    """The quickest way with trees over the quickest with rows."""
+    """The quickest way with trees over the quickest with rows: of MeDAL's shape, and of notes."""
     trees = {name: rate for name, rate in rates.items() if name.startswith(("trees", "one tree"))}
-    rows = {name: rate for name, rate in rates.items() if name.startswith("rows") and "all logits" not in name}
+    rows = {name: rate for name, rate in rates.items() if name.startswith("rows")}
+    stock = {name: rate for name, rate in rows.items() if "all logits" in name}
+    _ratio(trees, {name: rate for name, rate in rows.items() if name not in stock}, notes, title)
+    _ratio(trees, stock, notes, f"{title}, a stock loop's")
+    on_notes = {name.removeprefix("notes: "): rate for name, rate in rates.items() if name.startswith("notes: ")}
+    trees = {name: rate for name, rate in on_notes.items() if name.startswith("trees")}
+    _ratio(trees, {name: rate for name, rate in on_notes.items() if name not in trees}, notes, f"{title}, in notes")
+
+
+def _ratio(trees: dict[str, float], rows: dict[str, float], notes: Notes, title: str) -> None:
     if trees and rows:
         best, plain = max(trees, key=lambda name: trees[name]), max(rows, key=lambda name: rows[name])
         ratio = trees[best] / rows[plain]
@@ -107,9 +118,10 @@ def _cases(
         if options.device != "cuda" and case.kernel == "flex":
             continue
         place = {"table": "Training", "row": case.name, "column": "what"}
-        if not notes.fits(case.name, needs=0 if options.tiny else NEEDS[case.kernel], **place):
+        needs = NEEDS[case.kernel] + (COMPILING if case.compiled else 0)
+        if not notes.fits(case.name, needs=0 if options.tiny else needs, **place):
             continue
-        with notes.attempt(case.name, **place):
+        with notes.attempt(case.name, **place), compiled_blocks(model, wanted=case.compiled):
             rates[case.name] = _trained(case, model, sizes, peak, weights, options, notes)
         model.zero_grad(set_to_none=True)
     return rates

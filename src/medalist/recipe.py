@@ -191,6 +191,8 @@ class TrainingSettings(_Section):
     """Weight of the question "and if the gold were not offered?", which teaches the model to abstain."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
+    compile: bool = False
+    """Compile the model's blocks with `torch.compile`, on a GPU: the first steps take longer, all others are faster."""
     log_every: int | None = Field(None, ge=1)
     """Steps between lines of log.jsonl. None: 1 on a CPU; 10 on a GPU, which each line makes the host wait for."""
     evaluate_every: int = Field(20, ge=1)

@@ -26,6 +26,7 @@ from ..tools.files import put_in_place
 from ..trees.losses import question_losses
 from ..trees.scoring import score_pass
 from .checkpoints import resume_hint
+from .compiled import uncompiled
 from .finite import FiniteCheck, Seen
 from .ranks import Ranks
 from .sharding import is_sharded, load_optimizer, load_weights, whole_optimizer, whole_weights
@@ -153,7 +154,9 @@ class TreeTrainer(Trainer):
         """Accuracy and negative log-likelihood on the validation passages."""
         training = self.model.training
         # Rank 0's figures: otherwise ranks could disagree on which checkpoint is best.
-        found = self._ranks.agreed(self._validate(self.model))
+        with uncompiled(self.model):
+            mine = self._validate(self.model)
+        found = self._ranks.agreed(mine)
         metrics = {f"{metric_key_prefix}_{key}": value for key, value in found.items()}
         self.model.train(training)
         self.log(metrics)

@@ -29,6 +29,7 @@ from ..trees.prompt import Encoder, Layout
 from ..trees.scoring import score_layouts
 from .batches import Lesson, TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint
+from .compiled import compiled_blocks
 from .ranks import Ranks
 from .sharding import shard_model
 from .trainer import TreeTrainer
@@ -116,7 +117,11 @@ def tune(
         shard_model(base, model, recipe.model.attention)
     device = base.model.device
     arguments = _arguments(recipe, run, base, per_pass=per_pass, validated=bool(layouts))
-    with tracking("Training", steps) as advance, _without_copies(model, arguments, settings):
+    with (
+        tracking("Training", steps) as advance,
+        _without_copies(model, arguments, settings),
+        compiled_blocks(model, wanted=settings.compile),
+    ):
         callbacks: list[TrainerCallback] = [LogWriter(run / "log.jsonl"), ShowProgress(advance)]
         if settings.patience and layouts:
             callbacks.append(EarlyStoppingCallback(settings.patience))
