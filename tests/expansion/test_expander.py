@@ -21,9 +21,9 @@ from medalist.expansion.expander import Expander
 from medalist.expansion.results import Expansion
 from medalist.models import precision
 from medalist.models.base import ModelError
+from medalist.trees.attention_check import separate_score
 from medalist.trees.decisions import CLUES, Calibration, Glance
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import separate_score
 
 INVENTORY = Inventory.of(
     [

@@ -23,9 +23,10 @@ from medalist.expansion.notes import NoteFile
 from medalist.recipe import TrainingSettings
 from medalist.training.batches import TreeDataset
 from medalist.trees import scoring
+from medalist.trees.attention_check import separate_score
 from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import score_tree, separate_score
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import build_tree, forest, sequences
 from notes_server import running
 

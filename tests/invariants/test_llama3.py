@@ -20,8 +20,8 @@ from medalist.models.base import BaseIdentity
 from medalist.models.load import LoadedModel
 from medalist.recipe import Recipe, TrainingSettings
 from medalist.training.tune import TuningData, tune
+from medalist.trees.attention_check import check_tree_attention
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import check_tree_attention
 from medalist.trees.tree import sequences
 
 TEXTS = [

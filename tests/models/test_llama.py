@@ -10,7 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from medalist.models import llama
 from medalist.models.llama import Llama, Parts, fits, linear, read_weights
 from medalist.models.precision import cpu_has_bfloat16
-from medalist.trees.scoring import check_tree_attention, score_tree
+from medalist.trees.attention_check import check_tree_attention
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import build_tree, forest, visible
 
 

@@ -12,8 +12,9 @@ from medalist.models import llama_cpp
 from medalist.models.base import ModelError
 from medalist.models.llama_cpp import GGUFError, LlamaCpp, branches
 from medalist.models.load import load_base
+from medalist.trees.attention_check import TreeAttentionError
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import NonFiniteScoresError, TreeAttentionError
+from medalist.trees.scoring import NonFiniteScoresError
 from medalist.trees.tree import build_tree
 
 NEAR = 0.05

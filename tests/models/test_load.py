@@ -12,7 +12,7 @@ from medalist.models import base, load
 from medalist.models.base import ModelError, weights_sha256
 from medalist.models.load import load_base
 from medalist.trees import scoring
-from medalist.trees.scoring import TreeAttentionError, check_tree_attention
+from medalist.trees.attention_check import TreeAttentionError, check_tree_attention
 
 
 def save_random(config, tokenizer, folder):

@@ -33,8 +33,9 @@ from medalist.runs.evaluate import evaluate_run
 from medalist.runs.held_out import HeldOut
 from medalist.runs.run import load_run_base, load_tuned, open_run
 from medalist.training.checkpoints import LogWriter
+from medalist.trees.attention_check import TreeAttentionError, check_tree_attention, separate_score
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import TreeAttentionError, check_tree_attention, score_tree, separate_score
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import sequences
 
 KINDS = {"nf4": Linear4bit, "int8": Linear8bitLt}

@@ -19,7 +19,8 @@ from medalist.models.base import ModelError
 from medalist.models.llama import Llama
 from medalist.models.load import load_base
 from medalist.models.scorer import PlainTokenizer, load_scorer
-from medalist.trees.scoring import TreeAttentionError, score_tree
+from medalist.trees.attention_check import TreeAttentionError
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import build_tree
 
 TREE = build_tree([5, 6, 7, 8], [([9, 10], [[11, 12], [11, 13, 14]]), ([9, 15], [[16], [17, 18]])])
@@ -95,7 +96,7 @@ def test_trees_are_checked_once_for_the_same_weights_and_again_for_others(model_
         checked.append(kernel)
         return 1e-6
 
-    monkeypatch.setattr(scorer.scoring, "check_tree_attention", check)
+    monkeypatch.setattr(scorer.attention_check, "check_tree_attention", check)
     first, again = (load_scorer(str(model_folder)).tree_error for _ in range(2))
     assert (first, again, checked) == (1e-6, 1e-6, ["sdpa"])
     folder = tmp_path / "other"
@@ -119,7 +120,9 @@ def test_bfloat16_is_computed_here_where_the_cpu_has_it(model_folder, monkeypatc
 def test_a_check_in_one_dtype_is_not_taken_for_another(model_folder, monkeypatch):
     checked = []
     monkeypatch.setattr(scorer, "cpu_has_bfloat16", lambda: True)
-    monkeypatch.setattr(scorer.scoring, "check_tree_attention", lambda model, _: checked.append(model.dtype) or 0.0)
+    monkeypatch.setattr(
+        scorer.attention_check, "check_tree_attention", lambda model, _: checked.append(model.dtype) or 0.0
+    )
     for dtype in ("float32", "bfloat16", "bfloat16"):
         load_scorer(str(model_folder), dtype=dtype)
     assert checked == [torch.float32, torch.bfloat16]
@@ -129,7 +132,7 @@ def test_a_failed_check_refuses_the_model_every_time(model_folder, monkeypatch):
     def check(model, kernel):
         raise TreeAttentionError("does not follow trees")
 
-    monkeypatch.setattr(scorer.scoring, "check_tree_attention", check)
+    monkeypatch.setattr(scorer.attention_check, "check_tree_attention", check)
     for _ in range(2):
         with pytest.raises(TreeAttentionError, match="does not follow trees"):
             load_scorer(str(model_folder))

@@ -17,9 +17,10 @@ from medalist.runs.prepare import data_folder, prepare
 from medalist.runs.prepared import open_prepared
 from medalist.training.batches import TreeDataset, collate
 from medalist.training.tune import TuningData, tune
+from medalist.trees.attention_check import separate_score
 from medalist.trees.losses import question_losses
 from medalist.trees.prompt import Encoder, PromptSettings
-from medalist.trees.scoring import score_tree, separate_score
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import sequences
 
 LABELS = ("yes", "no", "maybe")

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from ..data.inventory import Inventory
 from ..data.passages import Mention, Passage
+from ..trees.attention_check import TreeAttentionError
 from ..trees.prompt import Encoder, Layout, PromptSettings
-from ..trees.scoring import TreeAttentionError, check_finite
+from ..trees.scoring import check_finite
 from ..trees.tree import TokenTree, build_tree, sequences
 from .base import ModelError
 

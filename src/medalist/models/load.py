@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
+from ..trees.attention_check import TreeAttentionError, check_tree_attention
 from ..trees.prompt import Layout
-from ..trees.scoring import Attention, TreeAttentionError, check_tree_attention, score_layouts
+from ..trees.scoring import Attention, score_layouts
 from .base import BaseIdentity, expect, find_base, quiet_loading, refuse_missing, unreadable_weights
 from .model_folder import check_model_folder
 from .precision import choose_precision, settle

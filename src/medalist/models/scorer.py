@@ -18,7 +18,7 @@ from .. import __version__
 from ..tools.number_formats import DType, Quantization
 from ..tools.remembered import cache_folder, remembered
 from ..tools.shapes import json_object
-from ..trees import scoring, tree
+from ..trees import attention_check, scoring, tree
 from . import llama, products
 from .adapters import load_adapter, merged_weights
 from .base import AGAIN, BaseIdentity, expect, find_base, unreadable_weights, weights_sha256
@@ -102,7 +102,8 @@ def _llama(
 
 def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
     """As `check_tree_attention`, once for the same weights, code and versions on the same kind of CPU."""
-    code = hashlib.sha256(b"".join(Path(str(part.__file__)).read_bytes() for part in (llama, products, scoring, tree)))
+    parts = (llama, products, attention_check, scoring, tree)
+    code = hashlib.sha256(b"".join(Path(str(part.__file__)).read_bytes() for part in parts))
     key: dict[str, str | int] = {
         "what": "trees against separate sequences",
         "base": base,
@@ -113,7 +114,7 @@ def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
         "dtype": str(model.dtype),
         "cpu": f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads",
     }
-    return remembered(cache_folder() / "checked", key, lambda: scoring.check_tree_attention(model, "sdpa"))
+    return remembered(cache_folder() / "checked", key, lambda: attention_check.check_tree_attention(model, "sdpa"))
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -1,12 +1,12 @@
 """Forward passes over token trees: the log-probability of every candidate.
 
 Uses only what every Hugging Face causal LM offers: a 4-D mask (SDPA) or a block mask (FlexAttention), position ids, and
-logits at selected nodes. No model family is trusted: `check_tree_attention` scores a small forest both ways on loading.
+logits at selected nodes. No model family is trusted: `attention_check` scores a small forest both ways on loading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -16,23 +16,11 @@ from torch.nn.attention.flex_attention import create_block_mask
 
 from .losses import log_softmax_by_question
 from .prompt import Layout
-from .tree import TokenTree, build_tree, forest, padded, sequences, side_by_side, visible
+from .tree import TokenTree, forest, padded, side_by_side, visible
 
 Attention = Literal["sdpa", "flex_attention"]
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
-"""Largest difference allowed between a candidate's log-probability in a tree and in a separate sequence, in nats."""
-QUANTIZED_TOLERANCE = 0.05
-"""The same for quantised weights, whatever their compute dtype."""
-NOISE_FACTOR, MOST_NOISE = 4.0, 0.5
-"""In 16 bits, a tree may also differ from separate sequences by up to the first number times as much as these differ
-among themselves (alone, and side by side in a batch), but never by more than the second, in nats. SmolLM2-135M's check
-has 0.2 nats of such noise in bfloat16; a mask that is not followed costs more."""
 FLEX_MULTIPLE = 512
 """FlexAttention recompiles for every new length, so trees are padded to a multiple of this many nodes."""
-
-
-class TreeAttentionError(ValueError):
-    """The model does not score token trees as it scores separate sequences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +165,7 @@ def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
     return score_pass(model, tree_pass(tree, attention, model.device).to(model.device))
 
 
-_DAMAGED = "its weights are damaged, or its dtype is too narrow (model.dtype)"
+DAMAGED = "its weights are damaged, or its dtype is too narrow (model.dtype)"
 
 
 class NonFiniteScoresError(ValueError):
@@ -192,7 +180,7 @@ class NonFiniteScoresError(ValueError):
         self.text_id = text_id
 
     def __str__(self) -> str:
-        return f"The model's scores for passage {self.text_id} are not finite numbers: {_DAMAGED}. Nothing is reported"
+        return f"The model's scores for passage {self.text_id} are not finite numbers: {DAMAGED}. Nothing is reported"
 
 
 def check_finite(scores: Tensor, layout: Layout) -> None:
@@ -253,91 +241,6 @@ def score_layouts(
         size += len(layout.tree)
     if batch:
         yield from run()
-
-
-def tolerances(plain: Tensor, tolerance: float, dtype: torch.dtype) -> Tensor:
-    """The largest difference allowed for each candidate, ``[C]``, given the log-probabilities of separate sequences.
-
-    Where a 16-bit dtype cannot represent a log-probability to within `tolerance`, half its spacing there is allowed:
-    kernels that compute the same in another order differ by that much (SmolLM2-135M in bfloat16: 0.2 nats at -80).
-    """
-    spacing = torch.finfo(dtype).eps if dtype != torch.float32 else 0.0
-    return (plain.abs() * spacing / 2).clamp(min=tolerance)
-
-
-def check_tree_attention(model: Any, attention: Attention) -> float:
-    """Score one small forest as trees and as separate sequences, and refuse the model on a mismatch.
-
-    Returns:
-        The largest difference found, in nats.
-
-    Raises:
-        TreeAttentionError: a difference exceeds the tolerance of the model's dtype, or of quantised weights; or a score
-            is not finite.
-    """
-    tolerance = QUANTIZED_TOLERANCE if getattr(model, "is_quantized", False) else TOLERANCE[model.dtype]
-    low, high = 3, min(model.get_input_embeddings().num_embeddings, 1000)
-    draw = torch.Generator().manual_seed(0)
-
-    def tokens(count: int) -> list[int]:
-        return torch.randint(low, high, (count,), generator=draw).tolist()
-
-    shared = tokens(2)
-    questions = [
-        (tokens(5), [shared + tokens(2), shared + tokens(1), tokens(4)]),
-        (tokens(3), [tokens(3), tokens(1)]),
-    ]
-    trees = [build_tree(tokens(24), questions), build_tree(tokens(9), questions)]
-    model.eval()
-    with torch.no_grad():
-        alone = [separate_score(model, ids, count) for tree in trees for ids, count in sequences(tree)]
-        try:
-            together = score_tree(model, forest(trees), attention).cpu()
-        except (TypeError, ValueError, RuntimeError, IndexError) as error:
-            raise TreeAttentionError(
-                f"{type(model).__name__} does not accept a tree mask ({str(error).splitlines()[0]}). "
-                "Choose another base model."
-            ) from error
-    plain = torch.stack(alone)
-    difference, limits = (together - plain).abs(), tolerances(plain, tolerance, model.dtype)
-    if not bool(difference.isfinite().all()):
-        raise TreeAttentionError(f"{type(model).__name__}'s scores are not finite numbers: {_DAMAGED}")
-    worst = float(difference.max())
-    if model.dtype != torch.float32 and not bool((difference <= limits).all()):
-        with torch.no_grad():
-            batched = batch_scores(model, [sequence for tree in trees for sequence in sequences(tree)])
-        noise = float((batched - plain).abs().max())
-        limits = limits.clamp(min=min(NOISE_FACTOR * noise, MOST_NOISE))
-    if not bool((difference <= limits).all()):
-        over = int((difference / limits).nan_to_num(torch.inf).argmax())
-        raise TreeAttentionError(
-            f"{type(model).__name__} scores a token tree {float(difference[over]):.3g} nats away from "
-            f"separate sequences (limit {float(limits[over]):.3g}): its attention does not follow the tree's mask or "
-            "positions (sliding window, ALiBi, eager attention?), so its results would be wrong. Choose another base "
-            "model."
-        )
-    return worst
-
-
-def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
-    """Log-probability of the last `predicted` tokens of one plain sequence: the reference for scores from trees."""
-    ids = torch.tensor([token_ids], device=model.device)
-    logits = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
-    positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)
-    score: Tensor = logits[positions - 1, ids[0, positions]].sum()
-    return score.cpu()
-
-
-def batch_scores(model: Any, found: Sequence[tuple[list[int], int]]) -> Tensor:
-    """The same as `separate_score` for several sequences side by side, ``[N]``, padded at the end."""
-    longest = max(len(ids) for ids, _ in found)
-    padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in found], device=model.device)
-    logits = model(input_ids=padded, use_cache=False).logits.float().log_softmax(-1).cpu()
-    scores = []
-    for row, (ids, predicted) in enumerate(found):
-        positions = torch.arange(len(ids) - predicted, len(ids))
-        scores.append(logits[row, positions - 1, torch.tensor(ids)[positions]].sum())
-    return torch.stack(scores)
 
 
 def probabilities(scores: Tensor) -> Tensor:
