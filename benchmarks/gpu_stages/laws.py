@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from medalist.training.compiled import compiled_blocks
-from medalist.trees.scoring import TOLERANCE, score_pass, score_tree, tree_pass
+from medalist.trees.attention_check import TOLERANCE
+from medalist.trees.scoring import score_pass, score_tree, tree_pass
 from medalist.trees.tree import TokenTree, build_tree, forest, sequences
 
 from .models import TOY, Sizes, base_model, in_bfloat16, quantised, random_llama, rounded
@@ -87,7 +88,7 @@ def _kernels(
 ) -> None:
     """Every kernel and layout of one model, each a record."""
     for attention in ("sdpa", "flex_attention") if options.device == "cuda" else ("sdpa",):
-        for layout, compute in _layouts(model, trees, attention, options.device):
+        for layout, compute in _layouts(model, trees, attention, options):
             title = f"{name}, {KERNELS[attention]}, {layout}"
             with notes.attempt(title, table=f"Law 1: {name}", row=KERNELS[attention], column=layout):
                 use_kernel(model, KERNELS[attention])
@@ -139,7 +140,7 @@ def _record(
 
 
 def _layouts(
-    model: Any, trees: list[TokenTree], attention: str, device: str
+    model: Any, trees: list[TokenTree], attention: str, options: Options
 ) -> Iterator[tuple[str, Callable[[], Iterator[tuple[int, Tensor]]]]]:
     """Ways to lay the trees out; each yields (first candidate, scores) of a forward pass, so that one graph lives at a
     time.
@@ -155,13 +156,13 @@ def _layouts(
         yield 0, score_tree(model, forest(trees), attention)
 
     def together() -> Iterator[tuple[int, Tensor]]:
-        yield 0, score_pass(model, tree_pass(forest(trees), attention, "cpu").to(device))
+        yield 0, score_pass(model, tree_pass(forest(trees), attention, "cpu").to(options.device))
 
     def beside() -> Iterator[tuple[int, Tensor]]:
-        yield 0, scores(model, as_shipped(trees, device))
+        yield 0, scores(model, as_shipped(trees, options.device))
 
     def compiled() -> Iterator[tuple[int, Tensor]]:
-        with compiled_blocks(model, wanted=True):
+        with compiled_blocks(model, wanted=True, backend=options.backend):
             yield from beside()
 
     yield "alone", alone

@@ -24,6 +24,11 @@ class Options:
     base: Path | None
     """A model's folder or GGUF file, for the stages that use a real one."""
 
+    @property
+    def backend(self) -> str:
+        """What compiles blocks: at toy sizes, nothing that takes a minute or needs a C compiler."""
+        return "aot_eager" if self.tiny else "inductor"
+
 
 @dataclass(kw_only=True, slots=True)
 class Notes:

@@ -76,7 +76,7 @@ def own_loop(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
         )
         trainer.remove_callback(PrinterCallback)
         forget_peak(options.device)
-        with compiled_blocks(model, wanted=True):
+        with compiled_blocks(model, wanted=True, backend=options.backend):
             trainer.train()
     _record(watch, items, arguments.dataloader_num_workers, options, notes)
 

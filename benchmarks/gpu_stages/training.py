@@ -15,10 +15,9 @@ dense mask hides: so a share of the peak is what is useful of it.
 
 Plain rows are one sequence for each mention, passage, question and gold, with the loss on the gold's tokens: what a
 plain loop (`trl`'s SFTTrainer, say) makes of MeDAL. They are packed without padding, with a mask that keeps them apart,
-or
-sorted by length and padded on the right, where the causal flash kernel needs no mask; the quickest counts. Logits are
-computed at
-the answer alone, which is better than a stock loop does; one case has the stock loop's.
+or sorted by length and padded on the right, where the causal flash kernel needs no mask; the quickest counts. Logits
+are computed at the answer alone, which is better than a stock loop does; one case has the stock loop's, and one is
+`trl`'s own trainer where that is installed.
 """
 
 from __future__ import annotations
@@ -39,6 +38,8 @@ from .notes import Notes, Options
 from .own_loop import own_loop
 from .passes import Pass, compiled, let_compile, row_loss, scores, tree_loss, use_kernel
 from .planned import as_planned
+from .trl_rows import NAME as TRL
+from .trl_rows import trl_rows
 
 RANK = 16
 
@@ -53,7 +54,9 @@ def run(options: Options, notes: Notes) -> None:
         with notes.attempt(title):
             own_loop(model, sizes, options, notes)
         model.zero_grad(set_to_none=True)
-    rates |= _cases(CASES, model, sizes, peak, "none", options, notes)
+    rates |= _cases(CASES[:1], model, sizes, peak, "none", options, notes)
+    rates |= trl_rows(model, sizes, options, notes)
+    rates |= _cases(CASES[1:], model, sizes, peak, "none", options, notes)
     _compared(rates, notes, "trees over plain rows")
 
 
@@ -61,7 +64,7 @@ def _compared(rates: dict[str, float], notes: Notes, title: str) -> None:
     """The quickest way with trees over the quickest with rows: of MeDAL's shape, and of notes."""
     trees = {name: rate for name, rate in rates.items() if name.startswith(("trees", "one tree"))}
     rows = {name: rate for name, rate in rates.items() if name.startswith("rows")}
-    stock = {name: rate for name, rate in rows.items() if "all logits" in name}
+    stock = {name: rate for name, rate in rows.items() if name == TRL or "all logits" in name}
     _ratio(trees, {name: rate for name, rate in rows.items() if name not in stock}, notes, title)
     _ratio(trees, stock, notes, f"{title}, a stock loop's")
     on_notes = {name.removeprefix("notes: "): rate for name, rate in rates.items() if name.startswith("notes: ")}
@@ -121,7 +124,7 @@ def _cases(
         needs = NEEDS[case.kernel] + (COMPILING if case.compiled else 0)
         if not notes.fits(case.name, needs=0 if options.tiny else needs, **place):
             continue
-        with notes.attempt(case.name, **place), compiled_blocks(model, wanted=case.compiled):
+        with notes.attempt(case.name, **place), compiled_blocks(model, wanted=case.compiled, backend=options.backend):
             rates[case.name] = _trained(case, model, sizes, peak, weights, options, notes)
         model.zero_grad(set_to_none=True)
     return rates

@@ -192,7 +192,8 @@ class TrainingSettings(_Section):
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more time."""
     compile: bool = False
-    """Compile the model's blocks with `torch.compile`, on a GPU: the first steps take longer, all others are faster."""
+    """Compile the model's blocks with `torch.compile`, which needs a C compiler: the first steps take minutes, all
+    later ones a quarter less time (Llama 3 8B on an H200), with less memory. Not with `parallel: fsdp`."""
     log_every: int | None = Field(None, ge=1)
     """Steps between lines of log.jsonl. None: 1 on a CPU; 10 on a GPU, which each line makes the host wait for."""
     evaluate_every: int = Field(20, ge=1)
@@ -254,6 +255,15 @@ class Recipe(_Section):
     evaluation: EvaluationSettings = EvaluationSettings()
 
     _home = field_validator("output")(_with_home)
+
+    @model_validator(mode="after")
+    def _compilable(self) -> Self:
+        if self.training.compile and self.training.parallel == "fsdp":
+            raise ValueError(
+                "training.compile=true does not go with training.parallel=fsdp: set training.compile=false, or "
+                "training.parallel=ddp"
+            )
+        return self
 
     @model_validator(mode="after")
     def _trainable(self) -> Self:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 
+import torch
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
+from medalist.models.load import load_base
 from medalist.recipe import Recipe, TrainingSettings
 from medalist.training.tune import TuningData, tune
 
@@ -49,3 +54,17 @@ def run_tune(loaded, folder, *, validation=(), **changes):
 def log_lines(folder, key):
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [line[key] for line in lines if key in line]
+
+
+def run_on_disk(folder, model_folder, **changes):
+    run_tune(load_base(str(model_folder)), folder, **{"epochs": 2, **changes})
+
+
+def losses_and_weights(folder):
+    return torch.tensor(log_lines(folder, "loss")), load_file(folder / "adapter/adapter_model.safetensors")
+
+
+def assert_same_run(one, other):
+    assert_close(one[0], other[0], atol=1e-5, rtol=1e-5)
+    for name, weight in one[1].items():
+        assert_close(weight, other[1][name], atol=2e-5, rtol=1e-4)

@@ -16,10 +16,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.testing import assert_close
 
 import medalist.training.tune as tuning
-from made_passages import INVENTORY, PASSAGES, log_lines, run_tune, settings
+from made_passages import (
+    INVENTORY,
+    PASSAGES,
+    assert_same_run,
+    log_lines,
+    losses_and_weights,
+    run_on_disk,
+    run_tune,
+    settings,
+)
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE, Mention, Passage
 from medalist.models.load import load_base
@@ -63,26 +71,10 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(loaded, tmp_path):
 # Law 5: one pass of 8 passages equals 8 passes of 1, with passages of unequal size and a partial last step: 11 = 8 + 3.
 
 
-def losses_and_weights(folder):
-    return torch.tensor(log_lines(folder, "loss")), load_file(folder / "adapter/adapter_model.safetensors")
-
-
-def assert_same_run(one, other):
-    assert_close(one[0], other[0], atol=1e-5, rtol=1e-5)
-    for name, weight in one[1].items():
-        assert_close(weight, other[1][name], atol=2e-5, rtol=1e-4)
-
-
 def test_accumulated_passes_give_the_loss_and_weights_of_one_large_pass(loaded, model_folder, tmp_path):
     run_on_disk(tmp_path / "small", model_folder, passages_per_pass=1)
     run_on_disk(tmp_path / "large", model_folder, passages_per_pass=8)
     assert_same_run(losses_and_weights(tmp_path / "small"), losses_and_weights(tmp_path / "large"))
-
-
-def run_on_disk(folder, model_folder, **changes):
-    from medalist.models.load import load_base
-
-    run_tune(load_base(str(model_folder)), folder, **{"epochs": 2, **changes})
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_questions(loaded, tmp_path):

@@ -8,7 +8,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ..planning.result import Plan
-from ..planning.whole_run import UTILISATION
 from .tables import new_table
 
 
@@ -116,6 +115,7 @@ def _on_cards(plan: Plan) -> Iterator[RenderableType]:
     if plan.cards:
         yield table
         yield Text(
-            f"Cards: assumed to sustain {UTILISATION:.0%} of their published peak in bfloat16, as an H200 did with "
-            "Llama 3 8B's shape; small models: not measured. Hours: of training, validation passes, both evaluations."
+            f"Cards: assumed to sustain {plan.cards[0].share:.0%} of their published peak in bfloat16, as an H200 did "
+            "with Llama 3 8B's shape; small models: not measured. Hours: of training, validation passes, both "
+            "evaluations."
         )

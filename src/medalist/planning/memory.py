@@ -146,16 +146,19 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
 
     A norm saves its input in float32, Gemma's also its weight plus one; a linear layer the input of whatever is trained
     in it; attention its queries, keys and values (repeated for every head if a dense mask is used), output and
-    log-sums; the gated product three tensors. Beside float16 weights, where autocast is off, peft casts its input to
-    the dtype of its float32 weights, so each adapted layer saves a copy of its own.
+    log-sums; the gated product three tensors. A compiled block saves a norm's input in the model's dtype and two
+    tensors of the gated product. Beside float16 weights, where autocast is off, peft casts its input to the dtype of
+    its float32 weights, so each adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
     width, gemma = place.width, shape.norms == 4
     head_norms = attend + shape.kv_heads * shape.head if shape.head_norms else 0
-    norms = FLOAT * (shape.norms * (hidden + 1) + head_norms + bool(head_norms) * (shape.heads + shape.kv_heads))
+    given = width if settings.compile else FLOAT
+    norms = given * (shape.norms * hidden + head_norms)
+    norms += FLOAT * (shape.norms + bool(head_norms) * (shape.heads + shape.kv_heads))
     attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
-    product = 3 * width * middle
+    product = (2 if settings.compile else 3) * width * middle
     if settings.method == "full":
         # What each norm's weight multiplies; the output of those before a linear layer; the down projection's input.
         kept = (FLOAT if gemma else width) * (shape.norms * hidden + head_norms) + width * (2 * hidden + middle)

@@ -25,7 +25,7 @@ from .memory import BASELINE, GPU_LIBRARIES, Place, scoring_peak, training_peaks
 from .result import NO_HOLES, Advice, Device, OnCard, Plan
 from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass
-from .whole_run import CARDS, MBITS, UTILISATION, around, known_total
+from .whole_run import CARDS, MBITS, around, known_total, utilisation
 
 
 def make_plan(
@@ -81,13 +81,15 @@ def make_plan(
 def _on_cards(recipe: Recipe, devices: int, where: _Where) -> Iterator[OnCard]:
     """The same plan on common GPUs."""
     there = _planned(recipe, devices, replace(where, kind="cuda", memory=None, holes=False))
+    share = utilisation(compiled=recipe.training.compile)
     for card in CARDS:
-        mine = replace(there, memory=card.memory, tflops=UTILISATION * card.peak)
+        mine = replace(there, memory=card.memory, tflops=share * card.peak)
         assert mine.step_seconds is not None
         yield OnCard(
             name=card.name,
             memory=card.memory,
-            tflops=UTILISATION * card.peak,
+            share=share,
+            tflops=share * card.peak,
             total=mine.total,
             verdict=mine.verdict,
             step_seconds=mine.step_seconds,

@@ -49,13 +49,15 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnCard:
-    """A plan on a card that may not be here, at `whole_run.UTILISATION` of its published peak."""
+    """A plan on a card that may not be here."""
 
     name: str
     memory: float
     """Bytes."""
+    share: float
+    """Of its published peak, that is assumed to be sustained; see `whole_run.utilisation`."""
     tflops: float
-    """Assumed to be sustained, in 10^12 operations per second."""
+    """That share, in 10^12 operations per second."""
     total: float
     """Peak memory of a device, in bytes."""
     verdict: Verdict

@@ -25,6 +25,8 @@ UTILISATION = 0.38
 checkpointing computes again included. Measured with Llama 3 8B's shape on an H200 (989 published), as shipped in passes
 of 4,000 and 8,000 tokens: 0.38 to 0.41 in training, 0.35 and 0.38 on NF4 weights, 0.49 to 0.50 in scoring; 0.06 in
 training on one tree at a time."""
+COMPILED_UTILISATION = 0.50
+"""The same with `training.compile`: 0.50 and 0.51, on an H200 too."""
 MEDAL_BYTES, MEDAL_ROWS = 5.90e9, 5_000_000
 """MeDAL's tables train.csv, valid.csv and test.csv on Zenodo."""
 ROWS_A_SECOND = 42_725
@@ -56,6 +58,11 @@ CARDS = (
     Card(name="A100, 80 GB", memory=80e9, peak=312),
     Card(name="H100 SXM, 80 GB", memory=80e9, peak=989),
 )
+
+
+def utilisation(*, compiled: bool) -> float:
+    """The share of a card's published peak that training is assumed to sustain, with `training.compile` or without."""
+    return COMPILED_UTILISATION if compiled else UTILISATION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

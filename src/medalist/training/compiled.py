@@ -6,15 +6,34 @@ the host can hardly launch them fast enough; `torch.compile` fuses them.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
+from ..recipe import RecipeError
+
+COMPILERS = ("gcc", "clang", "cc")
+"""Triton and PyTorch look for these, or for what CC names."""
+
+
+def need_compiler() -> None:
+    """Refuse to compile where that would fail in the middle of the first step.
+
+    Raises:
+        RecipeError: there is no C compiler.
+    """
+    if not any(shutil.which(name) for name in (os.environ.get("CC", ""), *COMPILERS) if name):
+        raise RecipeError(
+            "training.compile=true needs a C compiler, and none was found: install gcc, or set training.compile=false"
+        )
+
 
 @contextmanager
-def compiled_blocks(model: Any, *, wanted: bool) -> Iterator[None]:
+def compiled_blocks(model: Any, *, wanted: bool, backend: str = "inductor") -> Iterator[None]:
     """Compile the blocks of a causal LM in place, for all lengths at once, for as long as the context lasts.
 
     Names and values of the weights stay as they are. The blocks share what was compiled, but for those whose input
@@ -23,10 +42,11 @@ def compiled_blocks(model: Any, *, wanted: bool) -> Iterator[None]:
     Args:
         model: a causal LM, with or without peft's wrapper.
         wanted: else nothing is changed.
+        backend: PyTorch's name of what compiles. "aot_eager" needs no C compiler and makes nothing faster: to try it.
     """
     blocks = _blocks(model) if wanted else []
     for block in blocks:
-        block.compile(dynamic=True)
+        block.compile(backend=backend, dynamic=True)
     try:
         yield
     finally:

@@ -29,7 +29,7 @@ from ..trees.prompt import Encoder, Layout
 from ..trees.scoring import score_layouts
 from .batches import Lesson, TreeDataset, collate, with_gold
 from .checkpoints import LogWriter, ShowProgress, last_checkpoint
-from .compiled import compiled_blocks
+from .compiled import compiled_blocks, need_compiler
 from .ranks import Ranks
 from .sharding import shard_model
 from .trainer import TreeTrainer
@@ -94,12 +94,16 @@ def tune(
 
     Raises:
         NonFiniteError: the loss or a gradient is not finite (law 7).
-        RecipeError: a number is out of the base's range; see `check_range`.
+        RecipeError: a number is out of the base's range; see `check_range`. Or there is no compiler for
+            `training.compile`.
         ValueError: there is nothing to train on.
     """
     settings, ranks = recipe.training, ranks or Ranks()
     per_pass = settings.passages_at_once(ranks.size)
     check_range_of(recipe, base)
+    if settings.compile:
+        need_compiler()
+        say("The model's blocks are compiled during the first steps, which may take minutes.")
     encoder = Encoder(base.tokenizer, recipe.prompt, max_depth=base.max_depth)
     torch.manual_seed(recipe.seed)
     model = add_adapter(base, settings, start)
