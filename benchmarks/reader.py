@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from medalist.data.inventory import Inventory
 from medalist.data.passage_files import read_passages
@@ -77,6 +78,8 @@ def main() -> None:
         about["peak_memory"] = torch.cuda.max_memory_allocated()
     (out / "reader.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     _say(began, f"tuned: {steps} steps, {json.dumps(found)}")
+    if options.start and options.blend < 1:
+        _blend(out / "reader" / "adapter", options.start, options.blend)
     _score_tuned(options, recipe, out / "reader", "tuned", "*", began)
     for passages in options.curve:
         texts = random.Random(0).sample(list(lessons[0].texts), passages)
@@ -98,11 +101,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="instead of as many as fit into the time")
     parser.add_argument("--epochs", type=float, default=1.0, help="at most this many passes over the lessons")
     parser.add_argument("--start", type=Path, help="folder of an adapter to begin with")
+    parser.add_argument("--blend", type=float, default=1.0, help="share of the tuned weights; the rest are --start's")
     parser.add_argument("--cast", action="store_true", help="check the base in float32, then cast it to bfloat16")
     parser.add_argument("--curve", type=int, nargs="*", default=[], metavar="PASSAGES", help="numbers of passages")
     parser.add_argument("--score-base", action="store_true", help="score the question sets with the base too")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     return parser.parse_args()
+
+
+def _blend(adapter: Path, start: Path, share: float) -> None:
+    """Put the weighted mean of both adapters' weights in the first one's place."""
+    tuned, before = (load_file(folder / "adapter_model.safetensors") for folder in (adapter, start))
+    mean = {name: share * weight.float() + (1 - share) * before[name].float() for name, weight in tuned.items()}
+    save_file(mean, adapter / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def _score_tuned(

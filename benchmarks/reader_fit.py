@@ -34,7 +34,7 @@ from medalist.recipe import EvaluationSettings
 from medalist.trees.decisions import Calibration, Decision
 from medalist.trees.prompt import Encoder, PromptSettings
 
-PRECISION = 0.96
+PRECISION = 0.97
 """Share of the offered answers that are to be right."""
 RESAMPLES = 2000
 
