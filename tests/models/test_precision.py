@@ -181,11 +181,11 @@ def test_tree_gradients_are_those_of_separate_sequences(quantized):
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_quantised_weights_may_be_a_twentieth_of_a_nat_off(quantization, model_folder, monkeypatch):
-    from medalist.trees import scoring
+    from medalist.trees import attention_check
 
-    base, real = load_base(str(model_folder), device="cpu", quantization=quantization), scoring.score_tree
+    base, real = load_base(str(model_folder), device="cpu", quantization=quantization), attention_check.score_tree
     shift = 0.04
-    monkeypatch.setattr(scoring, "score_tree", lambda *given: real(*given) + shift)
+    monkeypatch.setattr(attention_check, "score_tree", lambda *given: real(*given) + shift)
     if quantization == "none":
         with pytest.raises(TreeAttentionError, match=r"limit 0\.0001"):
             check_tree_attention(base.model, "sdpa")

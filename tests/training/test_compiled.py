@@ -27,18 +27,23 @@ def compiled_graphs() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
-def test_a_compiled_run_learns_the_same_and_compiles_once_for_all_lengths(quickly, model_folder, tmp_path):
-    run_on_disk(tmp_path / "plain", model_folder, max_steps=6)
+def test_a_compiled_run_learns_the_same_and_compiles_once_for_all_lengths(quickly, model_folder, tmp_path, monkeypatch):
+    validated, real = [], tune.score_layouts
+
+    def watched(model, *args, **options):
+        validated.extend(block._compiled_call_impl for block in model.get_decoder().layers)
+        return real(model, *args, **options)
+
+    monkeypatch.setattr(tune, "score_layouts", watched)
+    run_on_disk(tmp_path / "plain", model_folder, max_steps=6, validation=PASSAGES[:2])
     assert compiled_graphs() == 0
-    run_on_disk(tmp_path / "compiled", model_folder, max_steps=6, compile=True)
+    validated.clear()
+    run_on_disk(tmp_path / "compiled", model_folder, max_steps=6, validation=PASSAGES[:2], compile=True)
     assert 0 < compiled_graphs() <= 2, "one for the first block, whose input needs no gradient, one for all others"
+    assert validated and not any(validated), "validation scores as the check on loading did"
     assert_same_run(losses_and_weights(tmp_path / "plain"), losses_and_weights(tmp_path / "compiled"))
-
-
-def test_the_adapter_of_a_compiled_run_has_the_usual_names(quickly, loaded, tmp_path):
-    run_tune(loaded, tmp_path / "run", max_steps=1, compile=True)
-    names = set(load_file(tmp_path / "run/adapter/adapter_model.safetensors"))
-    assert names and not any("_orig_mod" in name for name in names)
+    names = set(load_file(tmp_path / "compiled/adapter/adapter_model.safetensors"))
+    assert names and not any("_orig_mod" in name for name in names), "the adapter has the usual names"
 
 
 def test_afterwards_and_while_it_validates_the_blocks_run_as_they_are(quickly, tiny_llama):
@@ -51,19 +56,6 @@ def test_afterwards_and_while_it_validates_the_blocks_run_as_they_are(quickly, t
         tiny_llama(input_ids=torch.ones(1, 4, dtype=torch.int64))
         assert compiled_graphs() > 0
     assert all(block._compiled_call_impl is None for block in blocks)
-
-
-def test_validation_compiles_nothing(quickly, loaded, tmp_path, monkeypatch):
-    seen = []
-    real = tune.score_layouts
-
-    def watched(model, *args, **options):
-        seen.extend(block._compiled_call_impl for block in model.get_decoder().layers)
-        return real(model, *args, **options)
-
-    monkeypatch.setattr(tune, "score_layouts", watched)
-    run_tune(loaded, tmp_path / "run", max_steps=2, evaluate_every=1, validation=PASSAGES[:2], compile=True)
-    assert seen and not any(seen)
 
 
 def test_without_a_compiler_nothing_is_begun(loaded, tmp_path, monkeypatch):

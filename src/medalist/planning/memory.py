@@ -160,8 +160,11 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
     product = (2 if settings.compile else 3) * width * middle
     if settings.method == "full":
-        # What each norm's weight multiplies; the output of those before a linear layer; the down projection's input.
-        kept = (FLOAT if gemma else width) * (shape.norms * hidden + head_norms) + width * (2 * hidden + middle)
+        kept = width * (
+            2 * hidden + middle
+        )  # the output of the norms before a linear layer, the down projection's input
+        if not settings.compile:  # what each norm's weight multiplies
+            kept += (FLOAT if gemma else width) * (shape.norms * hidden + head_norms)
     else:
         # The adapter's own products have `width`, except beside float16, where autocast is off: there they are float32.
         inner = FLOAT if place.dtype == "float16" else width
