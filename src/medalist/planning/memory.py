@@ -160,9 +160,8 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
     product = (2 if settings.compile else 3) * width * middle
     if settings.method == "full":
-        kept = width * (
-            2 * hidden + middle
-        )  # the output of the norms before a linear layer, the down projection's input
+        # The output of the norms before a linear layer; the down projection's input.
+        kept = width * (2 * hidden + middle)
         if not settings.compile:  # what each norm's weight multiplies
             kept += (FLOAT if gemma else width) * (shape.norms * hidden + head_norms)
     else:
