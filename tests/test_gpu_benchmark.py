@@ -73,12 +73,12 @@ def whole(tmp_path_factory):
     [
         ("device", {"card", "versions", "matmul peak", "copy", "bitsandbytes"}),
         ("laws", {f"random Llama, {kind}, sdpa, {layout}" for kind in ("float32", "nf4", "int8")
-                  for layout in ("alone", "one after another", "side by side")}),
+                  for layout in ("alone", "one after another", "side by side", "side by side, compiled")}),
         ("attention", {"toy, alone, 64 tokens, sdpa", "toy, packed, 128 tokens, side by side",
                        "toy, packed: the quickest"}),
         ("load", {"a random Llama", "the real base"}),
-        ("8b", {"model made on the device", "trees, 4k, as shipped", "rows, 4k, right-padded, flash",
-                "medalist's own loop, 4k, as shipped", "profile of a step of it", "trees over plain rows"}),
+        ("8b", {"model made on the device", "trees, 4k, as shipped", "rows, 4k, right-padded, flash", "rows, 4k, trl",
+                "medalist's own loop, 4k, as shipped, compiled", "profile of a step of it", "trees over plain rows"}),
         ("scoring", {"trees, 4k, as shipped", "generation, 1 at once", "generation, 8 at once",
                      "scoring over generation, 1 at once"}),
         ("qlora", {"model made on the device", "one tree, as shipped, checkpointing, NF4"}),

@@ -126,7 +126,7 @@ def test_in_bfloat16_only_the_products_of_the_layers_are_rounded(both):
     with torch.inference_mode():
         exact, found = score_tree(ours, tree, "sdpa"), score_tree(short, tree, "sdpa")
         logits = short(input_ids=torch.tensor([[5, 6, 7]])).logits
-    assert 0 < float((exact - found).abs().max()) < 0.2
+    assert 0 < float((exact - found).abs().max()) < 0.3
     assert logits.dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float())
 
