@@ -34,9 +34,9 @@ def both(tmp_path_factory):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         theirs = LlamaForCausalLM(config).float().eval()
-    for name, weight in theirs.named_parameters():
-        if name.endswith("norm.weight"):
-            weight.data.uniform_(0.5, 1.5)  # all ones would hide that one of them is left out
+        for name, weight in theirs.named_parameters():
+            if name.endswith("norm.weight"):
+                weight.data.uniform_(0.5, 1.5)  # all ones would hide that one of them is left out
     folder = tmp_path_factory.mktemp("llama")
     theirs.save_pretrained(folder)
     return theirs, Llama(config.to_dict(), read_weights(folder))
@@ -126,7 +126,7 @@ def test_in_bfloat16_only_the_products_of_the_layers_are_rounded(both):
     with torch.inference_mode():
         exact, found = score_tree(ours, tree, "sdpa"), score_tree(short, tree, "sdpa")
         logits = short(input_ids=torch.tensor([[5, 6, 7]])).logits
-    assert 0 < float((exact - found).abs().max()) < 0.3
+    assert 0 < float((exact - found).abs().max()) < 0.2
     assert logits.dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float())
 
