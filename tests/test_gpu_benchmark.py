@@ -72,9 +72,9 @@ def whole(tmp_path_factory):
     ("name", "measured"),
     [
         ("device", {"card", "versions", "matmul peak", "copy", "bitsandbytes"}),
-        ("laws", {f"random Llama, {kind}, sdpa, {layout}" for kind in ("float32", "nf4", "int8")
-                  for layout in ("alone", "one after another", "side by side", "side by side, compiled")}),
-        ("attention", {"toy, alone, 64 tokens, sdpa", "toy, packed, 128 tokens, side by side",
+        ("laws", {f"random Llama, {kind}, {layout}" for kind in ("float32", "nf4", "int8")
+                  for layout in ("sdpa, alone", "sdpa, together", "shipped, together", "shipped, together, compiled")}),
+        ("attention", {"toy, alone, 64 tokens, sdpa", "toy, packed, 128 tokens, in rows",
                        "toy, packed: the quickest"}),
         ("load", {"a random Llama", "the real base"}),
         ("8b", {"model made on the device", "trees, 4k, as shipped", "rows, 4k, right-padded, flash", "rows, 4k, trl",

@@ -26,6 +26,7 @@ from .passes import (
     medal_like,
     one_after_another,
     packs,
+    side_by_side,
     use_kernel,
 )
 
@@ -94,7 +95,8 @@ def _passes(length: int, kernels: list[str], options: Options) -> list[tuple[str
     trees = packs([text.tree() for text in small], length)[0]
     for kernel in kernels:
         found.append(("packed", kernel, one_after_another(trees, kernel, options.device, length=length)))
-    found.append(("packed", "side by side", as_shipped(trees, options.device)))
+    found.append(("packed", "side by side", side_by_side(trees, "sdpa float", options.device)))
+    found.append(("packed", "in rows", as_shipped(trees, options.device)))
     return found
 
 
@@ -118,7 +120,11 @@ def _measured(model: Any, one: Pass, title: str, place: dict[str, str], options:
     def work() -> None:
         mask = attention_mask(one, model.dtype)
         out = model(
-            inputs_embeds=embedded, position_ids=one.laid.depth, attention_mask=mask, use_cache=False
+            inputs_embeds=embedded,
+            position_ids=one.laid.depth,
+            attention_mask=mask,
+            use_cache=False,
+            place=one.laid.place,
         ).last_hidden_state
         torch.autograd.grad(out, embedded, above)
 

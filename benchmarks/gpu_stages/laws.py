@@ -18,17 +18,17 @@ from torch import Tensor
 
 from medalist.training.compiled import compiled_blocks
 from medalist.trees.attention_check import TOLERANCE
-from medalist.trees.scoring import score_pass, score_tree, tree_pass
+from medalist.trees.scoring import score_tree
 from medalist.trees.tree import TokenTree, build_tree, forest, sequences
 
 from .models import TOY, Sizes, base_model, in_bfloat16, quantised, random_llama, rounded
 from .notes import Notes, Options
-from .passes import as_shipped, let_compile, medal_like, scores, use_kernel
+from .passes import let_compile, medal_like, use_kernel
 
 SMALL = Sizes(hidden=256, intermediate=704, layers=4, heads=8, kv_heads=4, head=64, vocab=2048)
 GRADIENT = {torch.float32: 1e-3, torch.bfloat16: 0.05}
 """Relative difference of a gradient that passes; the law names none."""
-KERNELS = {"sdpa": "sdpa", "flex_attention": "flex"}
+KERNELS = {"sdpa_in_rows": "shipped", "sdpa": "sdpa", "flex_attention": "flex"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +87,7 @@ def _kernels(
     model: Any, name: str, trees: list[TokenTree], plain: Found, exact: Found | None, options: Options, notes: Notes
 ) -> None:
     """Every kernel and layout of one model, each a record."""
-    for attention in ("sdpa", "flex_attention") if options.device == "cuda" else ("sdpa",):
+    for attention in KERNELS if options.device == "cuda" else ("sdpa_in_rows", "sdpa"):
         for layout, compute in _layouts(model, trees, attention, options):
             title = f"{name}, {KERNELS[attention]}, {layout}"
             with notes.attempt(title, table=f"Law 1: {name}", row=KERNELS[attention], column=layout):
@@ -152,25 +152,17 @@ def _layouts(
             yield first, score_tree(model, tree, attention)
             first += tree.num_candidates
 
-    def shipped() -> Iterator[tuple[int, Tensor]]:
-        yield 0, score_tree(model, forest(trees), attention)
-
     def together() -> Iterator[tuple[int, Tensor]]:
-        yield 0, score_pass(model, tree_pass(forest(trees), attention, "cpu").to(options.device))
-
-    def beside() -> Iterator[tuple[int, Tensor]]:
-        yield 0, scores(model, as_shipped(trees, options.device))
+        yield 0, score_tree(model, forest(trees), attention)
 
     def compiled() -> Iterator[tuple[int, Tensor]]:
         with compiled_blocks(model, wanted=True, backend=options.backend):
-            yield from beside()
+            yield from together()
 
     yield "alone", alone
-    yield "together, as shipped", shipped
-    yield "one after another", together
-    if attention == "sdpa":
-        yield "side by side", beside
-        yield "side by side, compiled", compiled
+    yield "together", together
+    if attention == "sdpa_in_rows":
+        yield "together, compiled", compiled
 
 
 def _plain(model: Any, trees: list[TokenTree]) -> Found:

@@ -67,7 +67,7 @@ def own_loop(model: Any, sizes: Sizes, options: Options, notes: Notes) -> None:
             model=model,
             args=arguments,
             train_dataset=[items[number % len(items)] for number in range(steps * PASSAGES)],
-            data_collator=partial(collate, attention="sdpa", device="cuda"),
+            data_collator=partial(collate, attention="sdpa_in_rows"),
             settings=settings,
             late=runs_ahead(torch.device(options.device)),
             validate=lambda _: {},

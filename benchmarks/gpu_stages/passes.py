@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from medalist.trees.losses import question_losses
+from medalist.trees.rows import know_rows
 from medalist.trees.scoring import TreePass, candidate_scores, score_pass, tree_inputs, tree_pass
 from medalist.trees.tree import TokenTree, build_tree, forest, padded, visible
 
@@ -98,7 +99,7 @@ class Pass:
     """All of them, on the device."""
     kernel: str
     """One of `KERNELS`, "causal" (no mask at all, for plain rows padded on the right), or "shipped": as medalist does,
-    SDPA with several trees in a row."""
+    SDPA with attention in rows."""
     nodes: int
     """Without padding."""
     pairs: int
@@ -126,7 +127,7 @@ class Pass:
 
 def as_shipped(trees: Sequence[TokenTree], device: str) -> Pass:
     """What medalist makes of them on a GPU with `model.attention=auto`; elsewhere too, so that a CPU can try it."""
-    return _pass(trees, tree_pass(forest(trees), "sdpa", "cuda"), "shipped", device)
+    return _pass(trees, tree_pass(forest(trees), "sdpa_in_rows"), "shipped", device)
 
 
 def one_after_another(trees: Sequence[TokenTree], kernel: str, device: str, *, length: int = 0) -> Pass:
@@ -152,6 +153,7 @@ def _sequences(joined: TokenTree, count: int, kernel: str) -> TreePass:
         token_ids=joined.token_ids.view(count, -1),
         depth=joined.depth.view(count, -1),
         subtree_end=joined.subtree_end.view(count, -1) - starts,
+        place=None,
         wanted=nodes,
         predict_row=row,
         predict_token=joined.predict_token,
@@ -207,7 +209,8 @@ def compiled() -> int:
 
 def use_kernel(model: Any, kernel: str) -> None:
     """Have a transformers model compute attention with it."""
-    model.set_attn_implementation("flex_attention" if kernel == "flex" else "sdpa")
+    know_rows()
+    model.set_attn_implementation({"flex": "flex_attention", "shipped": "sdpa_in_rows"}.get(kernel, "sdpa"))
 
 
 def scores(model: Any, one: Pass) -> Tensor:

@@ -27,7 +27,9 @@ def as_planned(case: Any, work: list[Pass], weights: str, rank: int) -> dict[str
 
         def planned(one: Pass) -> PlannedPass:
             seen = one.pairs / one.computed**2
-            return PlannedPass(nodes=one.computed, kept=len(one.laid.wanted), seen=seen, rows=one.sequences)
+            rows = one.sequences if one.laid.place is None else len(one.laid.subtree_end)
+            laid = 0 if one.laid.place is None else one.laid.subtree_end.numel()
+            return PlannedPass(nodes=one.computed, kept=len(one.laid.wanted), seen=seen, rows=rows, laid=laid)
 
         place = Place(
             device="cuda", dtype="bfloat16", quantization=weights, wanted="flex" if case.kernel == "flex" else "sdpa"

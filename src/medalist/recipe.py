@@ -57,8 +57,7 @@ class ModelSettings(_Section):
     attention: Literal["auto", "sdpa", "flex"] = "auto"
     """Attention kernel on a GPU. `auto`, `sdpa`: PyTorch's, with the trees of a pass side by side in rows (`auto` falls
     back to `flex` if the model scores trees wrongly with it); `flex`: FlexAttention, with the trees one after another,
-    for
-    trees of more than about 4,000 tokens. A CPU always uses `sdpa`. Measured figures: docs/gpu.md."""
+    for trees of more than about 4,000 tokens. A CPU always uses `sdpa`. Measured figures: docs/gpu.md."""
     parent: str | None = None
     """Folder of a trained run: tuning starts from its weights, on the same base, not from fresh ones; see `parents`."""
 

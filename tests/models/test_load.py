@@ -116,11 +116,13 @@ def test_a_cpu_takes_sdpa_whatever_is_wanted(model_folder, wanted):
 @pytest.mark.parametrize(
     ("wanted", "works", "expected"),
     [
-        ("auto", {"sdpa", "flex_attention"}, "sdpa"),
+        ("auto", {"sdpa_in_rows", "flex_attention", "sdpa"}, "sdpa_in_rows"),
+        ("auto", {"sdpa"}, "sdpa"),
+        ("sdpa", {"sdpa"}, "sdpa"),
         ("auto", {"flex_attention"}, "flex_attention"),
         ("flex", {"sdpa", "flex_attention"}, "flex_attention"),
         ("sdpa", {"flex_attention"}, None),
-        ("flex", {"sdpa"}, None),
+        ("flex", {"sdpa", "sdpa_in_rows"}, None),
     ],
 )
 def test_attention_is_the_first_wanted_kernel_that_is_right(wanted, works, expected, monkeypatch):

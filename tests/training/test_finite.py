@@ -12,6 +12,7 @@ from medalist.training.batches import collate
 from medalist.training.checkpoints import last_checkpoint
 from medalist.training.finite import MOST_STEPS, FiniteCheck
 from medalist.training.trainer import NonFiniteError, TreeTrainer
+from medalist.trees.rows import SDPA_IN_ROWS, know_rows
 
 WAITS = (
     *("_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "bincount"),
@@ -37,13 +38,16 @@ class Waits(TorchDispatchMode):
 
 
 @pytest.fixture
-def as_on_a_gpu(monkeypatch):
-    """Training as on a GPU in all but the device: rows side by side, fused AdamW, late reports."""
+def as_on_a_gpu(loaded, monkeypatch):
+    """Training as on a GPU in all but the device: attention in rows, fused AdamW, late reports."""
     monkeypatch.setattr(tuning, "runs_ahead", lambda _: True)
+    know_rows()
+    loaded.model.set_attn_implementation(SDPA_IN_ROWS)
+    loaded.attention = SDPA_IN_ROWS
 
-    def laid_out(items, *, attention, device):
-        batch = collate(items, attention=attention, device="cuda")
-        assert batch["trees"].token_ids.ndim == 2
+    def laid_out(items, *, attention):
+        batch = collate(items, attention=attention)
+        assert batch["trees"].place is not None
         return batch
 
     monkeypatch.setattr(tuning, "collate", laid_out)

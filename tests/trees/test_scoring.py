@@ -1,6 +1,6 @@
 """Scoring token trees: forward passes, batching, the check on loading.
 
-Covers `attention_check` too.
+Covers `attention_check` and `rows` too.
 """
 
 from contextlib import nullcontext
@@ -25,6 +25,7 @@ from transformers.integrations.flex_attention import WrappedFlexAttention
 from medalist.trees import attention_check, scoring
 from medalist.trees.attention_check import TreeAttentionError, check_tree_attention, separate_score, tolerances
 from medalist.trees.prompt import Layout, Question
+from medalist.trees.rows import SDPA_IN_ROWS, in_rows, know_rows
 from medalist.trees.scoring import (
     NonFiniteScoresError,
     probabilities,
@@ -35,7 +36,7 @@ from medalist.trees.scoring import (
     tree_logits,
     tree_pass,
 )
-from medalist.trees.tree import build_tree, forest, sequences, side_by_side
+from medalist.trees.tree import build_tree, forest, sequences
 
 SIZES = {
     "vocab_size": 300,
@@ -87,7 +88,7 @@ def test_scores_are_the_sums_of_log_probabilities_of_separate_sequences(model):
 
 def test_the_vocabulary_projection_runs_only_at_nodes_that_predict(model):
     tree = build_tree(PASSAGE, [QUESTION_A])
-    logits = model(**tree_inputs(tree_pass(tree, "sdpa", "cpu"), torch.float32)).logits
+    logits = model(**tree_inputs(tree_pass(tree, "sdpa"), torch.float32)).logits
     assert logits.shape == (1, len(tree.predict_node.unique()), 300)
     assert logits.shape[1] < len(tree)
 
@@ -108,7 +109,7 @@ def test_flex_attention_scores_as_sdpa_does_and_really_runs():
     tree = forest([build_tree(PASSAGE, [QUESTION_A, QUESTION_B]), build_tree(PASSAGE[:3], [QUESTION_B])])
     sdpa = random_model(FAMILIES["llama"])
     flex = random_model(FAMILIES["llama"], attention="flex_attention")
-    inputs = tree_inputs(tree_pass(tree, "flex_attention", "cuda"), torch.float32)
+    inputs = tree_inputs(tree_pass(tree, "flex_attention"), torch.float32)
     assert type(inputs["attention_mask"]).__name__ == "BlockMask"
     assert inputs["input_ids"].shape[1] % 512 == 0, "few different lengths, since each is compiled separately"
     assert flex.config._attn_implementation == "flex_attention"
@@ -175,17 +176,48 @@ def uneven_forest():
     return forest([*short[:5], long, *short[5:]])
 
 
-def test_trees_side_by_side_have_the_logits_and_gradients_of_one_sequence(model):
+def test_attention_in_rows_has_the_logits_and_gradients_of_one_sequence(model):
     trees = uneven_forest()
-    assert 1 < len(side_by_side(trees).token_ids) < 6  # the short ones share rows
-    weight = model.model.layers[0].self_attn.q_proj.weight
+    assert 1 < len(in_rows(trees).subtree_end) < 6  # the short ones share rows
+    weights = [getattr(model.model.layers[0].self_attn, name).weight for name in ("q_proj", "k_proj", "v_proj")]
+    know_rows()
     found = []
-    for device in ("cpu", "cuda"):
-        logits = tree_logits(model, tree_pass(trees, "sdpa", device))
-        (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[:, 7].sum(), weight)
-        found.append((logits.detach(), gradient))
+    for attention in ("sdpa", SDPA_IN_ROWS):
+        model.set_attn_implementation(attention)
+        logits = tree_logits(model, tree_pass(trees, attention))
+        gradients = torch.autograd.grad(logits.log_softmax(-1)[:, 7].sum(), weights)
+        found.append((logits.detach(), *gradients))
     assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
-    assert not model.get_output_embeddings()._forward_pre_hooks
+
+
+def test_only_attention_is_computed_in_rows(model):
+    """All else sees the nodes alone, though the rows have twice as many places."""
+    trees, sizes = uneven_forest(), []
+    know_rows()
+    model.set_attn_implementation(SDPA_IN_ROWS)
+    block = model.model.layers[0]
+    for layer in (block.self_attn.q_proj, block.self_attn.o_proj, block.mlp.down_proj):
+        layer.register_forward_hook(lambda _, given, made: sizes.append((given[0].shape[:-1], made.shape[:-1])))
+    one = tree_pass(trees, SDPA_IN_ROWS)
+    score_pass(model, one)
+    assert one.subtree_end.numel() > 1.2 * len(trees)
+    assert sizes == [((1, len(trees)),) * 2] * 3
+
+
+def test_without_a_place_it_is_transformers_own_sdpa(model):
+    """Plain sequences, alone and padded in a batch, which the check on loading compares trees with."""
+    know_rows()
+    ids = torch.tensor([PASSAGE, PASSAGE[:4] + [0] * 3])
+    expected = model(input_ids=ids, attention_mask=ids.ne(0).long()).logits
+    model.set_attn_implementation(SDPA_IN_ROWS)
+    found = model(input_ids=ids, attention_mask=ids.ne(0).long()).logits
+    assert torch.equal(found[ids.ne(0)], expected[ids.ne(0)])
+
+
+def test_the_check_on_loading_passes_with_attention_in_rows(model):
+    know_rows()
+    model.set_attn_implementation(SDPA_IN_ROWS)
+    assert check_tree_attention(model, SDPA_IN_ROWS) <= 1e-4
 
 
 def test_half_precision_is_held_to_what_it_can_hold_and_float32_is_not_excused():
@@ -231,7 +263,7 @@ def test_flex_attention_is_compiled_once_for_a_length_and_once_for_all_others(mo
     monkeypatch.setattr(WrappedFlexAttention, "_instance", None)  # it keeps what it compiled
     model, lengths, compiled = random_model(FAMILIES["llama"], attention="flex_attention"), set(), []
     for number, nodes in enumerate((300, 400, 700, 900, 1100, 1600, 300, 900), 1):
-        one = tree_pass(long_tree(nodes, number), "flex_attention", "cuda")
+        one = tree_pass(long_tree(nodes, number), "flex_attention")
         with torch.no_grad():
             score_pass(model, one)
         lengths.add(one.token_ids.shape[1])
@@ -240,22 +272,30 @@ def test_flex_attention_is_compiled_once_for_a_length_and_once_for_all_others(mo
     assert compiled == [1, 1, 2, 2, 2, 2, 2, 2]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "flex_attention"])
+@pytest.mark.parametrize("attention", ["sdpa", "sdpa_in_rows", "flex_attention"])
 def test_a_pass_moves_whole_and_its_mask_is_made_where_it_is(attention, monkeypatch):
     made_on = []
     monkeypatch.setattr(
         scoring, "create_block_mask", lambda *_, device, **more: made_on.append((device, more["Q_LEN"]))
     )
-    one = tree_pass(uneven_forest(), attention, "cuda")
-    assert all(getattr(one, field.name).device.type == "cpu" for field in fields(one) if field.name != "attention")
+    one = tree_pass(uneven_forest(), attention)
+    assert devices(one) == {"cpu"}
     there = one.to("meta")
-    assert all(getattr(there, field.name).device.type == "meta" for field in fields(there) if field.name != "attention")
-    mask = tree_inputs(there, torch.float32)["attention_mask"]
-    if attention == "sdpa":
-        rows, length = one.token_ids.shape
-        assert (mask.device.type, mask.shape) == ("meta", (rows, 1, length, length))
-    else:
+    assert devices(there) == {"meta"}
+    inputs = tree_inputs(there, torch.float32)
+    assert ("place" in inputs) == (attention == "sdpa_in_rows")
+    mask = inputs["attention_mask"]
+    if attention == "flex_attention":
         assert made_on == [("meta", 512)]
+    else:
+        rows, length = one.subtree_end.shape
+        assert (mask.device.type, mask.shape) == ("meta", (rows, 1, length, length))
+
+
+def devices(one):
+    """Where the tensors of a pass are."""
+    values = (getattr(one, field.name) for field in fields(one))
+    return {value.device.type for value in values if isinstance(value, torch.Tensor)}
 
 
 def test_scores_that_are_no_numbers_stop_with_the_passage():

@@ -18,6 +18,7 @@ from ..tools.number_formats import DType, Quantization
 from ..tools.progress import say
 from ..trees.attention_check import TreeAttentionError, check_tree_attention
 from ..trees.prompt import Layout
+from ..trees.rows import know_rows
 from ..trees.scoring import Attention, score_layouts
 from .base import BaseIdentity, expect, find_base, quiet_loading, refuse_missing, unreadable_weights
 from .model_folder import check_model_folder
@@ -129,8 +130,8 @@ def _announce(reason: str) -> None:
 
 
 _ATTENTION: dict[AttentionChoice, tuple[Attention, ...]] = {
-    "auto": ("sdpa", "flex_attention"),
-    "sdpa": ("sdpa",),
+    "auto": ("sdpa_in_rows", "flex_attention", "sdpa"),
+    "sdpa": ("sdpa_in_rows", "sdpa"),
     "flex": ("flex_attention",),
 }
 
@@ -138,15 +139,16 @@ _ATTENTION: dict[AttentionChoice, tuple[Attention, ...]] = {
 def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Attention, float]:
     """The first requested kernel with which the model scores trees correctly, and the difference found, in nats.
 
-    `auto` tries SDPA first: it compiles nothing, is faster on short trees and right in int8 too. In passes of 4,000
-    tokens FlexAttention trains a tenth more mentions a second, since rows side by side hold more padding (docs/gpu.md).
-    FlexAttention has no backward pass on a CPU, which uses SDPA whatever is requested: so a run trained on a GPU can be
-    scored on a CPU.
+    `auto` tries SDPA in rows first: it compiles nothing, is faster on short trees and right in int8 too (docs/gpu.md).
+    Families whose layers do not hand `place` on (Falcon, StableLM) get a dense mask over the whole pass. FlexAttention
+    has no backward pass on a CPU, which uses SDPA whatever is requested: so a run trained on a GPU can be scored on a
+    CPU.
 
     Raises:
         TreeAttentionError: the model scores trees correctly with none of them.
     """
     kernels = ("sdpa",) if model.device.type == "cpu" else _ATTENTION[wanted]
+    know_rows()
     for number, kernel in enumerate(kernels, 1):
         model.set_attn_implementation(kernel)
         try:

@@ -43,7 +43,7 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
     forward pass.
     """
     linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
-    attention = 4 * one.nodes**2 * shape.attention_width * (1 / one.rows if place.attention == "sdpa" else one.seen)
+    attention = _attention(shape, place, one)
     output = 2 * one.kept * shape.embedding
     if settings.method == "full":
         blocks = shape.layers * (linear + attention)
@@ -65,8 +65,14 @@ def training_work(shape: ModelShape, settings: TrainingSettings, place: Place, o
 def scoring_work(shape: ModelShape, place: Place, one: Pass) -> float:
     """Operations of a scoring pass, with adapters merged."""
     linear = 2 * one.nodes * sum(layer.inputs * layer.outputs for layer in shape.linears)
-    attention = 4 * one.nodes**2 * shape.attention_width * (1 / one.rows if place.attention == "sdpa" else one.seen)
+    attention = _attention(shape, place, one)
     return shape.layers * (linear + attention) + 2 * one.kept * shape.embedding
+
+
+def _attention(shape: ModelShape, place: Place, one: Pass) -> float:
+    """Operations of a block's attention, forward: all pairs of a dense mask, or those that see each other."""
+    pairs = one.seen * one.nodes**2 if place.attention == "flex_attention" else one.masked
+    return 4 * pairs * shape.attention_width
 
 
 def probe(shape: ModelShape, place: Place, nodes: int) -> Rates:

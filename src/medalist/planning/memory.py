@@ -15,8 +15,8 @@ from typing import Literal
 from ..models.load import AttentionChoice
 from ..recipe import TrainingSettings
 from ..tools.number_formats import FloatType, Quantization
+from ..trees.rows import pack_rows
 from ..trees.scoring import FLEX_MULTIPLE, Attention
-from ..trees.tree import pack_rows
 from .shapes import Linear, ModelShape
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -56,7 +56,19 @@ class Pass:
     trees: tuple[int, ...] = ()
     """Nodes of each of its trees; empty: it is a single tree."""
     rows: int = 1
-    """Number of sequences, all of one length, that it is computed as."""
+    """R: rows, all of one length, in which its attention is computed."""
+    laid: int = 0
+    """Places in all of these rows together; 0: as many as nodes, which attention takes as they are."""
+
+    @property
+    def attended(self) -> int:
+        """Queries that attention is computed for."""
+        return self.laid or self.nodes
+
+    @property
+    def masked(self) -> float:
+        """Pairs of a query and a key in a dense mask over each row."""
+        return self.attended**2 / self.rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,17 +93,19 @@ class Place:
     @property
     def attention(self) -> Attention:
         """The kernel that `choose_attention` tries first."""
-        return "flex_attention" if self.device == "cuda" and self.wanted == "flex" else "sdpa"
+        if self.device == "cpu":
+            return "sdpa"
+        return "flex_attention" if self.wanted == "flex" else "sdpa_in_rows"
 
     def padded(self, one: Pass) -> Pass:
-        """The pass as a GPU computes it: SDPA's trees as rows of a batch, FlexAttention's padded to a multiple."""
-        if self.device == "cpu":
-            return one
-        rows, nodes = 1, math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
-        if self.attention == "sdpa":
+        """The pass as a GPU computes it: SDPA's attention in rows, FlexAttention's nodes padded to a multiple."""
+        if self.attention == "sdpa_in_rows":
             rows, length, _ = pack_rows(one.trees or (one.nodes,))
-            nodes = rows * length
-        return replace(one, nodes=nodes, rows=rows, seen=one.seen * one.nodes**2 / nodes**2)
+            return replace(one, rows=rows, laid=rows * length)
+        if self.attention == "flex_attention":
+            nodes = math.ceil(one.nodes / FLEX_MULTIPLE) * FLEX_MULTIPLE
+            return replace(one, nodes=nodes, seen=one.seen * one.nodes**2 / nodes**2)
+        return one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,23 +155,25 @@ def trainable(shape: ModelShape, settings: TrainingSettings) -> int:
     return adapted_layers(shape, settings) * shape.adapter(settings.rank)
 
 
-def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, place: Place) -> int:
+def saved_by_block(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place) -> int:
     """Bytes that autograd saves from one trained block for its backward pass.
 
     A norm saves its input in float32, Gemma's also its weight plus one; a linear layer the input of whatever is trained
     in it; attention its queries, keys and values (repeated for every head if a dense mask is used), output and
-    log-sums; the gated product three tensors. A compiled block saves a norm's input in the model's dtype and two
-    tensors of the gated product. Beside float16 weights, where autocast is off, peft casts its input to the dtype of
-    its float32 weights, so each adapted layer saves a copy of its own.
+    log-sums, and in rows the output once more, as it is taken back; the gated product three tensors. A compiled block
+    saves a norm's input in the model's dtype and two tensors of the gated product. Beside float16 weights, where
+    autocast is off, peft casts its input to the dtype of its float32 weights, so each adapted layer saves a copy of its
+    own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
-    keys = attend if place.attention == "sdpa" else shape.kv_heads * shape.head
+    keys = shape.kv_heads * shape.head if place.attention == "flex_attention" else attend
     width, gemma = place.width, shape.norms == 4
     head_norms = attend + shape.kv_heads * shape.head if shape.head_norms else 0
     given = width if settings.compile else FLOAT
     norms = given * (shape.norms * hidden + head_norms)
     norms += FLOAT * (shape.norms + bool(head_norms) * (shape.heads + shape.kv_heads))
-    attention = width * (2 * attend + 2 * keys) + FLOAT * shape.heads
+    attention = one.attended * (width * (2 * attend + 2 * keys) + FLOAT * shape.heads)
+    attention += one.nodes * width * attend if one.laid else 0
     product = (2 if settings.compile else 3) * width * middle
     if settings.method == "full":
         # The output of the norms before a linear layer; the down projection's input.
@@ -179,7 +195,7 @@ def saved_by_block(shape: ModelShape, nodes: int, settings: TrainingSettings, pl
     # In bfloat16, autocast keeps a bfloat16 copy of the adapter's weights.
     copies = width * shape.adapter(settings.rank) if settings.method == "lora" and place.dtype == "bfloat16" else 0
     copies += FLOAT * shape.norm_weights if gemma else 0
-    return nodes * (norms + attention + product + kept) + copies
+    return one.nodes * (norms + product + kept) + attention + copies
 
 
 def training_peaks(
@@ -206,7 +222,7 @@ def training_peaks(
         "gradients in DDP's buckets": buckets,
         "attention mask": mask(one, place),
     }
-    block = saved_by_block(shape, one.nodes, settings, place)
+    block = saved_by_block(shape, one, settings, place)
     ends = one.nodes * (FLOAT * (shape.hidden + 1) + 2 * shape.head * place.width)  # last norm; cosines and sines
     if settings.method == "full":
         ends += (one.nodes + one.kept) * shape.hidden * place.width
@@ -250,7 +266,7 @@ def holes(shape: ModelShape, one: Pass, settings: TrainingSettings, place: Place
         return 0.0
     if one.nodes * shape.intermediate * place.width >= MAPPED:
         shape = replace(shape, intermediate=0)
-    block = saved_by_block(shape, one.nodes, settings, place)
+    block = saved_by_block(shape, one, settings, place)
     layers = shape.layers if settings.activation_checkpointing else adapted_layers(shape, settings)
     return HOLES * layers * block
 
@@ -292,9 +308,7 @@ def weights(shape: ModelShape, place: Place) -> dict[str, float]:
 
 def mask(one: Pass, place: Place) -> float:
     """Bytes of the tree's mask: dense in each row for SDPA; for FlexAttention, those that find the empty blocks."""
-    if place.attention == "sdpa":
-        return one.nodes**2 / one.rows * place.width
-    return 3.0 * one.nodes**2
+    return 3.0 * one.nodes**2 if place.attention == "flex_attention" else one.masked * place.width
 
 
 def block_work(shape: ModelShape, one: Pass, place: Place) -> float:

@@ -149,7 +149,7 @@ def with_gold(text: Text, inventory: Inventory) -> Text:
 
 
 def collate(
-    items: Sequence[TrainingItem], *, attention: Attention = "sdpa", device: torch.device | str = "cpu"
+    items: Sequence[TrainingItem], *, attention: Attention = "sdpa"
 ) -> dict[str, TreePass | Tensor | list[str]]:
     """A batch, on the CPU: the pass, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and the texts' ids.
 
@@ -159,14 +159,13 @@ def collate(
     Args:
         items: of the training set.
         attention: the kernel that the pass is laid out for.
-        device: the device that it is laid out for.
     """
     layouts = [layout for item in items for layout in item.layouts]
     batch: dict[str, TreePass | Tensor | list[str]] = {"text_ids": [layout.text_id for layout in layouts]}
     if not layouts:
         return batch
     trees = forest([layout.tree for layout in layouts])
-    batch["trees"] = tree_pass(trees, attention, device)
+    batch["trees"] = tree_pass(trees, attention)
     sizes = trees.candidate_question.bincount()
     first = sizes.cumsum(0) - sizes
     questions = [question for layout in layouts for question in layout.questions]

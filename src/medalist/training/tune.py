@@ -134,7 +134,7 @@ def tune(
             args=arguments,
             train_dataset=dataset,
             eval_dataset=layouts or None,
-            data_collator=partial(collate, attention=base.attention, device=device),
+            data_collator=partial(collate, attention=base.attention),
             settings=settings,
             late=runs_ahead(device),
             validate=partial(_validate, layouts=layouts, base=base, recipe=recipe),

@@ -16,9 +16,11 @@ from torch.nn.attention.flex_attention import create_block_mask
 
 from .losses import log_softmax_by_question
 from .prompt import Layout
-from .tree import TokenTree, forest, padded, side_by_side, visible
+from .rows import in_rows
+from .tree import TokenTree, forest, padded, visible
 
-Attention = Literal["sdpa", "flex_attention"]
+Attention = Literal["sdpa", "sdpa_in_rows", "flex_attention"]
+"""Transformers' names of attention implementations; the second one is `rows.sdpa_in_rows`."""
 FLEX_MULTIPLE = 512
 """FlexAttention recompiles for every new length, so trees are padded to a multiple of this many nodes."""
 
@@ -27,19 +29,21 @@ FLEX_MULTIPLE = 512
 class TreePass:
     """All that one forward pass over a forest reads, worked out on the CPU.
 
-    R rows of L nodes; K distinct nodes predict a candidate token. How many there are decides shapes: asked of a GPU,
-    that would stop the host until the GPU has done all its work.
+    N nodes; K distinct ones predict a candidate token. How many there are decides shapes: asked of a GPU, that would
+    stop the host until the GPU has done all its work.
     """
 
     attention: Attention
     token_ids: Tensor
-    """``[R, L]`` int64."""
+    """``[1, N]`` int64."""
     depth: Tensor
-    """``[R, L]`` int64; the position id of each node."""
+    """``[1, N]`` int64; the position id of each node."""
     subtree_end: Tensor
-    """``[R, L]`` int64, within the row."""
+    """``[1, N]`` int64; or ``[R, L]``, within the row, if attention is computed in rows."""
+    place: Tensor | None
+    """``[N]`` int64, for attention in rows: the index of each node in the flattened rows."""
     wanted: Tensor
-    """``[K]`` int64, in ascending order of node; places in the flattened rows."""
+    """``[K]`` int64, in ascending order; the nodes whose output is needed."""
     predict_row: Tensor
     """``[P]`` int64; which of the K nodes predicts the token."""
     predict_token: Tensor
@@ -58,8 +62,8 @@ class TreePass:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TreePass:
-        tensors = [field.name for field in fields(self) if field.name != "attention"]
-        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in tensors}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: change(it) for name, it in values.items() if isinstance(it, Tensor)}
         return replace(self, **changed)
 
 
@@ -72,24 +76,17 @@ class ScoresTrees(Protocol):
         ...
 
 
-def tree_pass(tree: TokenTree, attention: Attention, device: torch.device | str) -> TreePass:
-    """Lay out a forest on the CPU for one forward pass on a device.
-
-    A dense mask over a forest as one sequence costs its length squared. On a GPU, SDPA therefore gets the trees as the
-    rows of a batch, side by side; a CPU takes one tree at a time anyway.
-    """
+def tree_pass(tree: TokenTree, attention: Attention) -> TreePass:
+    """Lay out a forest, which is on the CPU, for one forward pass."""
     nodes, row = torch.unique(tree.predict_node, return_inverse=True)
-    if attention == "sdpa" and torch.device(device).type != "cpu":
-        rows = side_by_side(tree)
-        laid, nodes = (rows.token_ids, rows.depth, rows.subtree_end), rows.place[nodes]
-    else:
-        whole = padded(tree, FLEX_MULTIPLE) if attention == "flex_attention" else tree
-        laid = (whole.token_ids[None], whole.depth[None], whole.subtree_end[None])
+    whole = padded(tree, FLEX_MULTIPLE) if attention == "flex_attention" else tree
+    rows = in_rows(tree) if attention == "sdpa_in_rows" else None
     return TreePass(
         attention=attention,
-        token_ids=laid[0],
-        depth=laid[1],
-        subtree_end=laid[2],
+        token_ids=whole.token_ids[None],
+        depth=whole.depth[None],
+        subtree_end=whole.subtree_end[None] if rows is None else rows.subtree_end,
+        place=None if rows is None else rows.place,
         wanted=nodes,
         predict_row=row,
         predict_token=tree.predict_token,
@@ -99,9 +96,9 @@ def tree_pass(tree: TokenTree, attention: Attention, device: torch.device | str)
 
 
 def tree_inputs(one: TreePass, dtype: torch.dtype) -> dict[str, Any]:
-    """Keyword arguments for a causal LM's forward pass; the mask is made on the pass's device.
+    """Keyword arguments for a causal LM's forward pass, which returns ``[1, K, V]`` logits.
 
-    With one row, the model returns ``[1, K, V]`` logits; see `tree_logits` for several.
+    The mask is made on the pass's device.
     """
     mask: Any
     if one.attention == "flex_attention":
@@ -116,8 +113,14 @@ def tree_inputs(one: TreePass, dtype: torch.dtype) -> dict[str, Any]:
         )
     else:
         mask = _additive(visible(one.subtree_end)[:, None], dtype)
-    inputs = {"input_ids": one.token_ids, "position_ids": one.depth, "attention_mask": mask, "use_cache": False}
-    return inputs | ({"logits_to_keep": one.wanted} if len(one.token_ids) == 1 else {})
+    inputs = {
+        "input_ids": one.token_ids,
+        "position_ids": one.depth,
+        "attention_mask": mask,
+        "use_cache": False,
+        "logits_to_keep": one.wanted,
+    }
+    return inputs | ({} if one.place is None else {"place": one.place})
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
@@ -129,21 +132,7 @@ def tree_logits(model: Any, one: TreePass) -> Tensor:
     """Logits ``[K, V]`` at the K distinct nodes that predict a candidate token, in ascending order."""
     if isinstance(model, ScoresTrees):
         return model.tree_logits(one)
-    whole = getattr(model, "module", model)
-    inputs = tree_inputs(one, whole.dtype)
-    if "logits_to_keep" in inputs:
-        logits: Tensor = model(**inputs).logits[0]
-        return logits
-
-    def only_wanted(_: Any, hidden: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (hidden[0].flatten(0, 1)[one.wanted][None],)
-
-    # `logits_to_keep` takes the same positions in every row, but the nodes that predict differ from row to row.
-    hook = whole.get_output_embeddings().register_forward_pre_hook(only_wanted)
-    try:
-        logits = model(**inputs).logits[0]
-    finally:
-        hook.remove()
+    logits: Tensor = model(**tree_inputs(one, getattr(model, "module", model).dtype)).logits[0]
     return logits
 
 
@@ -162,7 +151,7 @@ def score_pass(model: Any, one: TreePass) -> Tensor:
 
 def score_tree(model: Any, tree: TokenTree, attention: Attention) -> Tensor:
     """Summed log-probability of each candidate, ``[C]`` float32 on the model's device; the tree is on the CPU."""
-    return score_pass(model, tree_pass(tree, attention, model.device).to(model.device))
+    return score_pass(model, tree_pass(tree, attention).to(model.device))
 
 
 DAMAGED = "its weights are damaged, or its dtype is too narrow (model.dtype)"

@@ -12,9 +12,6 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-ROW_MULTIPLE = 64
-"""The length of rows is a multiple of this."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenTree:
@@ -168,65 +165,6 @@ def visible(subtree_end: Tensor) -> Tensor:
     """The attention mask ``[..., N, N]`` bool of trees or forests: row q is true at the ancestors of q and at q."""
     node = torch.arange(subtree_end.shape[-1], device=subtree_end.device)
     return (node <= node[:, None]) & (node[:, None] < subtree_end[..., None, :])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rows:
-    """A forest packed into a batch of R rows of length L, for kernels whose work grows with L squared.
-
-    A row may hold several trees.
-    """
-
-    token_ids: Tensor
-    """``[R, L]`` int64; 0 at positions without a node."""
-    depth: Tensor
-    """``[R, L]`` int64; the position id of each node."""
-    subtree_end: Tensor
-    """``[R, L]`` int64, within the row; a position without a node sees only itself."""
-    place: Tensor
-    """``[N]`` int64; the index of each node of the forest in the flattened rows."""
-
-
-def pack_rows(sizes: Sequence[int]) -> tuple[int, int, list[int]]:
-    """Share trees out among rows as long as the longest tree: the longest first, each into the first row with room.
-
-    Args:
-        sizes: nodes of each tree.
-
-    Returns:
-        R, L (a multiple of `ROW_MULTIPLE`), and for each tree the index of its first node in the flattened rows.
-    """
-    length = -(-max(sizes) // ROW_MULTIPLE) * ROW_MULTIPLE
-    free: list[int] = []
-    begins = [0] * len(sizes)
-    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
-        row = next((row for row, room in enumerate(free) if room >= sizes[number]), len(free))
-        if row == len(free):
-            free.append(length)
-        begins[number] = (row + 1) * length - free[row]
-        free[row] -= sizes[number]
-    return len(free), length, begins
-
-
-def side_by_side(tree: TokenTree) -> Rows:
-    """Pack the trees of a forest, which is on the CPU, into rows as long as its longest tree."""
-    starts = (tree.depth == 0).nonzero().flatten()
-    sizes = torch.diff(starts, append=torch.tensor([len(tree)]))
-    rows, length, begins = pack_rows(sizes.tolist())
-    shift = (torch.tensor(begins) - starts).repeat_interleave(sizes)
-    place = torch.arange(len(tree)) + shift
-    flat = tree.token_ids.new_zeros(rows * length)
-    alone = torch.arange(1, length + 1).repeat(rows)
-
-    def laid(values: Tensor, empty: Tensor) -> Tensor:
-        return empty.index_copy(0, place, values).view(rows, length)
-
-    return Rows(
-        token_ids=laid(tree.token_ids, flat),
-        depth=laid(tree.depth, flat),
-        subtree_end=laid(tree.subtree_end + shift - place // length * length, alone),
-        place=place,
-    )
 
 
 def sequences(tree: TokenTree) -> list[tuple[list[int], int]]:
