@@ -113,6 +113,7 @@ def test_what_looks_like_a_short_form_and_is_not_listed_is_shown(surface):
         "Zqi zqi Z",
         "THE end",
         "Dr ZQI",
+        "stable today\n-ZQI",
         "BEHÇET",
         "ZQÏ ZQI\u0308",
     ],

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, fields
 
 from .embedded import reader
+from .initials import is_named, is_room, is_signature, is_titled
 from .passages import Mention
 
 _NUMBERED = re.compile(
@@ -14,14 +15,9 @@ _NUMBERED = re.compile(
     r"killip|mallampati|hurley|leads?|fc)\s+(?:[a-z]{1,4}(?:,| and|/| or)\s*)*$",
     re.IGNORECASE,
 )
-_PLACE = re.compile(r"\b(?:from|in|to|near|outside|visiting)\s+(?:[A-Z][a-z]+,?\s+)?$|[A-Z][a-z]+,\s+$")
-_NAME = re.compile(
-    r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Nurse|Dear|sister|brother|son|daughter|wife|husband|niece|nephew|aunt|uncle)\.?\s+$",
-    re.IGNORECASE,
-)
-_SIGNED = re.compile(r"(?:[.!?][ \t]*[-–—]|\b(?:[Bb]leep|[Pp]ager|[Ee]xt\.?)[ \t]*\d+[ \t]+)$")
-_LINE_ENDS = re.compile(r"[ \t\r]*(?:$|\n)|[ \t]+(?:[Bb]leep|[Pp]ager|[Ee]xt)\b")
-"""What stands before and after initials with which a note, or an entry in it, is signed: "-TK", "Bleep 214 KS"."""
+_PLACE = re.compile(r"\b(?:from|in|to|near|outside|visiting)\s+(?:(?:[A-Z][a-z]+ ){0,2}[A-Z][a-z]+,?\s+)?$")
+_CITY = re.compile(r"\b([A-Z][a-z]+),\s+$")
+_SURNAME = re.compile(r"\.?[ \t]([A-Z][a-z]{2,})\b")
 _LETTERED = re.compile(
     r"\b(?:bay|beds?|room|ward|wing|zone|block|building|gate|team|cohort|option|appendix|vol\.?|volume|plan|item|gr\.?)\s+$",
     re.IGNORECASE,
@@ -84,9 +80,17 @@ class Surroundings:
     region: float
     """1 if it is the code of a state, province or country."""
     place: float
-    """1 if it is such a code and appears where a place name would."""
+    """1 if it is such a code and appears where a place name would: after "from", or after a word that running text does
+    not have and a comma ("Tupelo, MS", but not "Asthma, MI")."""
     name: float
-    """1 after a title or a word for a relative, and for two or three capitals that sign an entry."""
+    """1 after a title or a word for a relative, and for a single letter before a word that running text does not have:
+    "K. Tamihana"."""
+    titled: float
+    """1 after a title: Dr, Mrs, Prof."""
+    signed: float
+    """1 if somebody signs with it, as on a note's last line: "MS/dk", "OS, DDS"."""
+    room: float
+    """1 after what has a letter or a name: bay, suite, counter."""
     everyday: float
     """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
     MAT, SAM, TV, GE, III."""
@@ -157,8 +161,11 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
         capitals=word * shouting(text, mention),
         numbered=float(bool(_NUMBERED.search(before) or (len(surface) == 1 and _LETTERED.search(before)))),
         region=float(region),
-        place=float(region and bool(_PLACE.search(before))),
-        name=float(bool(_NAME.search(before)) or _signs(text, mention, before)),
+        place=float(region and _is_place(before)),
+        name=float(is_named(before) or _is_initial(text, mention)),
+        titled=float(is_titled(before)),
+        signed=float(is_signature(text, mention.start, mention.end)),
+        room=float(is_room(before)),
         everyday=float(is_everyday(surface)),
         word_length=float(min(len(surface), 6)) if word and len(surface) > 2 else 0.0,
         value=float(bool(_VALUE.match(text, mention.end))),
@@ -166,11 +173,16 @@ def surroundings(text: str, mention: Mention) -> Surroundings:
     )
 
 
-def _signs(text: str, mention: Mention, before: str) -> bool:
-    surface = text[mention.start : mention.end]
-    if not (surface.isalpha() and surface.isupper() and len(surface) in (2, 3)):
+def _is_initial(text: str, mention: Mention) -> bool:
+    if mention.end - mention.start != 1 or not text[mention.start].isupper():
         return False
-    return bool(_SIGNED.search(before) and _LINE_ENDS.match(text, mention.end))
+    surname = _SURNAME.match(text, mention.end)
+    return surname is not None and _count(surname[1]) == 0
+
+
+def _is_place(before: str) -> bool:
+    city = _CITY.search(before)
+    return bool(_PLACE.search(before)) or (city is not None and _count(city[1]) == 0)
 
 
 def shouting(text: str, mention: Mention) -> float:

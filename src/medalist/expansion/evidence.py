@@ -205,4 +205,4 @@ def _looks_like_short_form(text: str, mention: Mention) -> bool:
     if capitals < 2 or 2 * capitals < letters or 2 * letters < len(short_form) or _NO_SHORT_FORM.fullmatch(short_form):
         return False
     signs = surroundings(text, mention)
-    return not signs.word and not signs.name and shouting(text, mention) < 0.5
+    return not signs.word and not signs.name and not signs.signed and shouting(text, mention) < 0.5
