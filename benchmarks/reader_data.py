@@ -132,7 +132,7 @@ def write_questions(shared: Path, out: Path, everything: Path) -> None:
             test=HELD_OUT["test"],
         )
         prepare_pubmed([everything], corpus, kept)
-    for name in ("development", "blind"):
+    for name in ("development", "blind", "look-alikes"):
         notes, _ = read_marked(clinical.NOTES[f"clinical-{name}"], inventory)
         write(out, f"questions-{name}", [in_listed_words(note, inventory) for note in notes], inventory)
     write(out, "questions-pairs", *probes.dangerous_pairs())

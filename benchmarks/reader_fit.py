@@ -1,11 +1,11 @@
-"""Fits how the reader's scores become answers, on the development half and the blind notes, and shows what follows.
+"""Fits how the reader's scores become answers, on the clinical notes that are for choices, and shows what follows.
 
-    python benchmarks/reader_fit.py --data DATA --write calibration.json    # some four minutes
+    python benchmarks/reader_fit.py --write calibration.json    # some ten minutes
 
-DATA is what `reader_data.py` made. The fit is `medalist.evaluation.glance`, as for a run. Figures are cross-validated
-over notes (ten folds), so no note is answered with weights that it helped to fit; what is written is fitted on all of
-them. What a glance does not settle is read by the reader, the rest written out. The thresholds are set on those same
-answers, so the shares that they aim at are reached by construction.
+The fit is `medalist.evaluation.glance`, as for a run. Figures are cross-validated over notes (ten folds), so no note is
+answered with weights that it helped to fit; what is written is fitted on all of them. What a glance does not settle is
+read by the reader, the rest written out. The thresholds are set on those same answers, so the shares that they aim at
+are reached by construction; the notes that are dense in look-alikes teach the weights, but set no threshold.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from medalist.data.embedded import reader
+from medalist.data.embedded import clinical, reader
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
-from medalist.data.passage_files import read_passages
 from medalist.evaluation.baselines import inventory_baselines
-from medalist.evaluation.calibration import Case, lowest_offered, make_cases
+from medalist.evaluation.calibration import Case, lowest_offered, make_cases, thresholds
 from medalist.evaluation.glance import fit_after_glance, fit_glance, settled_from
 from medalist.evaluation.offers import calibrated_figures
 from medalist.evaluation.reading import read_rest, with_scores
@@ -31,6 +30,8 @@ from medalist.models.base import EMBEDDED
 from medalist.models.load import LoadedModel
 from medalist.models.scorer import load_scorer
 from medalist.recipe import EvaluationSettings
+from medalist.runs.held_out import read_marked
+from medalist.runs.reader import in_listed_words
 from medalist.trees.decisions import Calibration, Decision
 from medalist.trees.prompt import Encoder, PromptSettings
 
@@ -39,22 +40,25 @@ PRECISION = 0.97
 RESAMPLES = 2000
 
 
-SETS = ("development", "blind")
-PARTS: dict[str, str | tuple[str, str]] = {
-    "both sets": "",
-    "development half": "c",
-    "first 80 blind notes": ("b1", "b2"),
-    "last 80 blind notes": ("b3", "b4"),
+SETS = ("clinical-development", "clinical-blind", "clinical-look-alikes")
+USUAL = ("c", "b1", "b2", "b3", "b4", "b5", "b6")
+"""How the ids of the notes begin that set the thresholds."""
+PARTS: dict[str, tuple[str, ...]] = {
+    "development half and blind notes": USUAL,
+    "development half": USUAL[:1],
+    "first 80 blind notes": USUAL[1:3],
+    "next 80 blind notes": USUAL[3:5],
+    "last 90 blind notes": USUAL[5:],
 }
-"""What is shown -> how its notes' ids begin."""
+"""What sets the thresholds -> how its notes' ids begin."""
+SHOWN = PARTS | {"notes dense in look-alikes": ("b7",)}
 PROMPT = PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES)
 
 
-def unread(data: Path, loaded: LoadedModel, name: str) -> list[Case]:
+def unread(loaded: LoadedModel, name: str, inventory: Inventory) -> list[Case]:
     """The mentions of a set of notes with something to choose; nothing has been scored."""
-    inventory = Inventory.read(data / f"questions-{name}.inventory.csv")
-    passages = read_passages(data / f"questions-{name}.parquet", inventory)
-    items = make_items(passages, inventory)
+    notes, _ = read_marked(clinical.NOTES[name], inventory)
+    items = make_items([in_listed_words(note, inventory) for note in notes], inventory)
     windows = Encoder(loaded.tokenizer, PROMPT, max_depth=loaded.max_depth).windows
     return make_cases(items, {item.key: np.zeros(len(item.candidates) + 1) for item in items}, inventory, windows)
 
@@ -70,16 +74,16 @@ def shown(name: str, cell: Share | None) -> str:
 def main() -> None:
     """Fit, print the figures, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--adapter", type=Path, default=reader.ADAPTER, help="instead of the packaged one")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    inventory = Inventory.read(options.data / "questions-development.inventory.csv")
+    inventory = reader.inventory()
     loaded = load_scorer(EMBEDDED, options.adapter)
-    cases = [case for name in SETS for case in unread(options.data, loaded, name)]
+    cases = [case for name in SETS for case in unread(loaded, name, inventory)]
     found = fit_glance(cases, precision=PRECISION)
     assert found is not None, "there is enough to fit one"
     glance, seen = found
+    glance = replace(glance, short_form_from=thresholds(*part(cases, seen, USUAL), PRECISION)[0])
     glance = replace(
         glance,
         settled_from=max(settled_from(*part(cases, seen, first)) for first in PARTS.values()),
@@ -90,10 +94,11 @@ def main() -> None:
     fitted = fit_after_glance(read, seen, glance, precision=PRECISION)
     assert fitted is not None, "enough is left to fit"
     calibration, decisions = fitted
+    calibration = replace(calibration, short_form_from=thresholds(*part(read, decisions, USUAL), PRECISION)[0])
     offered = least_offered(read, decisions, calibration.short_form_from)
     calibration = replace(calibration, offered_from=offered)
     print(f"The reader is asked about {len(rest):,} of {len(cases):,} mentions.")
-    for name, first in PARTS.items():
+    for name, first in SHOWN.items():
         print(f"{name}:")
         show(*part(read, decisions, first), calibration, inventory)
         print(f"{name}, without a model:")
@@ -103,9 +108,7 @@ def main() -> None:
         calibration.write(options.write)
 
 
-def part(
-    cases: list[Case], decisions: list[Decision], first: str | tuple[str, str]
-) -> tuple[list[Case], list[Decision]]:
+def part(cases: list[Case], decisions: list[Decision], first: tuple[str, ...]) -> tuple[list[Case], list[Decision]]:
     """The cases whose notes' ids begin in a certain way, and the decisions about them."""
     here = [case.item.passage.id.startswith(first) for case in cases]
     return list(compress(cases, here)), list(compress(decisions, here))

@@ -36,7 +36,7 @@ AS_TYPED = 0.35
 EARLIER = {"reader": 14_000, "public": 16_000, "medal": 4_000, "pubmed": 5_000}
 """How many earlier lessons of each kind are shown again: written here, in public text, and in abstracts."""
 VALIDATION = 200
-QUESTIONS = ("development", "blind", "pairs", "medal", "defined")
+QUESTIONS = ("development", "blind", "look-alikes", "pairs", "medal", "defined")
 
 
 def left_open(note: Passage, glance: Glance, inventory: Inventory, draw: random.Random) -> Iterator[Passage]:

@@ -16,7 +16,7 @@ from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.models.base import weights_sha256
 from medalist.runs.held_out import read_marked
-from medalist.runs.reader import evaluate_reader, in_listed_words
+from medalist.runs.reader import evaluate_reader, in_listed_words, was_fitted_on
 from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
 
@@ -40,6 +40,13 @@ def test_its_results_go_to_the_folder_named_and_none_into_the_package(tiny, tmp_
     after = {path: path.stat().st_mtime_ns for path in reader.HERE.parent.rglob("*") if "__pycache__" not in str(path)}
     assert after == before
     assert "figures on it are optimistic" in " ".join(capsys.readouterr().err.split())
+
+
+def test_it_was_fitted_on_all_embedded_notes_but_those_that_are_locked():
+    assert [name for name in clinical.NOTES if was_fitted_on(name)] == [
+        *("clinical-development", "clinical-blind", "clinical-look-alikes")
+    ]
+    assert not was_fitted_on("own.jsonl")
 
 
 def test_it_is_measured_with_its_calibration_beside_the_baselines(tiny, tmp_path):

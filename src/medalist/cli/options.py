@@ -47,8 +47,8 @@ HeldOutFile = Annotated[
     Path | None,
     typer.Option(
         help="Marked passages (MeDAL's CSV, JSONL or Parquet), choice questions (such as PubMedQA's), or the embedded "
-        "clinical notes: clinical-development, -locked, -blind or -ordinary. Default: the run's test split; for "
-        "the reader, clinical-development."
+        "clinical notes: clinical-development, -locked, -blind, -look-alikes or -ordinary. Default: the run's test "
+        "split; for the reader, clinical-development."
     ),
 ]
 InventoryFile = Annotated[

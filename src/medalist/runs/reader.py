@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..data.embedded import reader
+from ..data.embedded import clinical, reader
 from ..data.inventory import Inventory
 from ..data.kinds import as_listed
 from ..data.passages import Passage
@@ -34,6 +34,11 @@ def load_reader() -> LoadedModel:
         ModelError: the embedded base model is not installed.
     """
     return load_scorer(EMBEDDED, reader.ADAPTER)
+
+
+def was_fitted_on(name: str) -> bool:
+    """Whether the packaged calibration was fitted on the embedded notes of that name (`benchmarks/reader_fit.py`)."""
+    return name in clinical.NOTES and name not in clinical.LOCKED
 
 
 def evaluate_reader(
@@ -67,8 +72,8 @@ def evaluate_reader(
     name, file, _ = named_data(data, inventory)
     if is_choices(file):
         raise ValueError(f"{file} holds choice questions; the reader answers short forms")
-    if name == "clinical-development":
-        say("The reader's weights and thresholds were chosen on clinical-development: figures on it are optimistic")
+    if was_fitted_on(name):
+        say(f"The reader's weights were fitted on {name} too: figures on it are optimistic")
     candidates = reader.inventory() if inventory is None else Inventory.read(inventory)
     passages, quarantine = read_marked(file, candidates, limit)
     on = Questions(
