@@ -142,9 +142,10 @@ def test_a_precision_that_is_never_reached_offers_nothing():
 
 
 def test_too_little_data_is_refused_with_what_is_missing():
-    assert too_few([case.item for case in made()]) is None
+    cases = made()
+    assert too_few([case.item for case in cases]) is None
     with pytest.raises(ValueError, match="27 short forms with a choice of listed meanings, 50 are needed"):
         fit(made(passages=9), precision=0.9)
-    one = [replace(case, item=replace(case.item, passage=made()[0].item.passage)) for case in made()]
+    one = [replace(case, item=replace(case.item, passage=cases[0].item.passage)) for case in cases]
     with pytest.raises(ValueError, match="1 passages, 10 are needed"):
         fit(one, precision=0.9)
