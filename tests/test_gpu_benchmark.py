@@ -78,7 +78,8 @@ def whole(tmp_path_factory):
                        "toy, packed: the quickest"}),
         ("load", {"a random Llama", "the real base"}),
         ("8b", {"model made on the device", "trees, 4k, as shipped", "rows, 4k, right-padded, flash", "rows, 4k, trl",
-                "medalist's own loop, 4k, as shipped, compiled", "profile of a step of it", "trees over plain rows"}),
+                "medalist's own loop, 4k, as shipped, compiled", "profile of a step of it", "trees over plain rows",
+                "trees over plain rows, with the gold answer alone in both"}),
         ("scoring", {"trees, 4k, as shipped", "generation, 1 at once", "generation, 8 at once",
                      "scoring over generation, 1 at once"}),
         ("qlora", {"model made on the device", "one tree, as shipped, checkpointing, NF4"}),
@@ -176,6 +177,29 @@ def test_the_sizes_of_the_8b_are_those_of_llama_3():
         "s.adapter_weights(16) == k.layers * k.adapter(16))"
     )
     assert in_benchmarks(code) == "True True"
+
+
+def test_gold_trees_are_plain_rows_with_the_passage_shared():
+    """The same loss and the same gradient from fewer nodes: what a ratio of like for like rests on."""
+    code = (
+        "import torch; from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "from gpu_stages.passes import as_shipped, medal_like, row_loss, scores, use_kernel\n"
+        "torch.manual_seed(0)\n"
+        "sizes = {'hidden_size': 32, 'intermediate_size': 48, 'num_hidden_layers': 2, 'num_attention_heads': 4}\n"
+        "model = LlamaForCausalLM(LlamaConfig(vocab_size=60, num_key_value_heads=2, **sizes))\n"
+        "use_kernel(model, 'shipped')\n"
+        "texts = medal_like(3, 60, passage=(20, 30))\n"
+        "found = []\n"
+        "for trees in ([text.gold_tree() for text in texts], [row for text in texts for row in text.rows()]):\n"
+        "    one = as_shipped(trees, 'cpu')\n"
+        "    loss = row_loss(scores(model, one), one)\n"
+        "    found.append((loss, torch.autograd.grad(loss, list(model.parameters())), one.nodes))\n"
+        "(loss, slopes, nodes), (plain, plain_slopes, plain_nodes) = found\n"
+        "apart = max(float((a - b).abs().max()) for a, b in zip(slopes, plain_slopes))\n"
+        "print(abs(float(loss - plain)) < 1e-5, apart < 1e-5, max(float(s.abs().max()) for s in slopes) > 1e-3, "
+        "nodes < plain_nodes)"
+    )
+    assert in_benchmarks(code) == "True True True True"
 
 
 def test_it_imports_no_more_than_training_needs():

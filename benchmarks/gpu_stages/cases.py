@@ -10,10 +10,12 @@ from medalist.trees.tree import TokenTree
 
 from .models import Sizes
 from .notes import Options
-from .passes import FLEX_BLOCK, Pass, as_shipped, medal_like, one_after_another, packs, side_by_side
+from .passes import FLEX_BLOCK, Pass, Text, as_shipped, medal_like, one_after_another, packs, side_by_side
 
 NOTES_SHAPE = {"passage": (100, 180), "mentions": (15, 25)}
 """The reader's notes have 285 characters and 20.5 marked short forms in the mean."""
+GOLD_TREES = "gold trees"
+"""How the names of cases with `gold` begin."""
 STEPS = 20
 FEWER = 8
 
@@ -25,6 +27,8 @@ class Case:
     name: str
     rows: bool = False
     """Plain rows instead of trees."""
+    gold: bool = False
+    """Trees of the gold answers alone, with plain rows' own loss: the same work and the same gradient as theirs."""
     limit: int = 4096
     """Nodes of a pass; 0: one tree."""
     kernel: str = "flex"
@@ -49,6 +53,7 @@ FIRST = (
 """What `model.attention=auto` takes, to compare all others with; before the own loop."""
 CASES = (
     Case(name="rows, 4k, right-padded, flash", rows=True, kernel="causal", beside=True),
+    Case(name=f"{GOLD_TREES}, 4k, as shipped, compiled", gold=True, kernel="shipped", compiled=True),
     Case(name="trees, 8k, as shipped, compiled", limit=8192, kernel="shipped", compiled=True),
     Case(name="one tree, as shipped, compiled", limit=0, kernel="shipped", compiled=True, steps=STEPS),
     Case(name="notes: trees, 4k, as shipped, compiled", kernel="shipped", compiled=True, notes=True),
@@ -114,7 +119,7 @@ def passes(case: Case, sizes: Sizes, options: Options, *, candidates: int = 8) -
     shape: dict[str, Any] = NOTES_SHAPE if case.notes else {}
     shape = {"passage": (20, 30), "prompt": 3, "words": (1, 3)} if options.tiny else shape
     texts = medal_like(count, sizes.vocab, candidates=candidates, **shape)
-    trees = [tree for text in texts for tree in (text.rows() if case.rows else [text.tree()])]
+    trees = [tree for text in texts for tree in _trees(case, text)]
     if case.beside:
         trees.sort(key=len)
         taken = _padded_packs(trees, limit)
@@ -129,6 +134,12 @@ def passes(case: Case, sizes: Sizes, options: Options, *, candidates: int = 8) -
         longest = max(sum(map(len, pack)) for pack in taken)
         length = limit or longest + -longest % FLEX_BLOCK
     return [one_after_another(pack, case.kernel, options.device, length=length) for pack in taken]
+
+
+def _trees(case: Case, text: Text) -> list[TokenTree]:
+    if case.rows:
+        return text.rows()
+    return [text.gold_tree() if case.gold else text.tree()]
 
 
 def _padded_packs(trees: Sequence[TokenTree], limit: int) -> list[list[TokenTree]]:

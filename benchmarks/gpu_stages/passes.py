@@ -39,6 +39,10 @@ class Text:
         """Everything about it, laid out as medalist does."""
         return build_tree(self.passage, self.mentions)
 
+    def gold_tree(self) -> TokenTree:
+        """What the plain sequences have, with the passage shared."""
+        return build_tree(self.passage, [(prompt, candidates[:1]) for prompt, candidates in self.mentions])
+
     def rows(self) -> list[TokenTree]:
         """A plain sequence for each mention: the passage, the question and the gold; nothing is shared."""
         return [build_tree(self.passage, [(prompt, candidates[:1])]) for prompt, candidates in self.mentions]
