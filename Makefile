@@ -38,8 +38,9 @@ help:
 demo: $(VENV)/.core
 	$(BIN)/medalist demo
 
+# Two processes on two cores: with a thread each, they do not wait for each other.
 test: $(VENV)/.browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

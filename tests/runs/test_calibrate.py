@@ -45,7 +45,7 @@ def folder(model_folder, tmp_path_factory):
         "name": "larger",
         "output": str(tmp_path_factory.mktemp("calibrated") / "runs"),
         "model": {"base": str(model_folder)},
-        "data": {"validation": 0.3, "test": 0.1},
+        "data": {"validation": 0.2, "test": 0.1},
         "training": {"max_steps": 2},
         "evaluation": {"bootstrap": 100, "precision": 0.6},
     }
