@@ -37,30 +37,37 @@ _FIGURES = {
     name: str(number)
     for number, name in enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), 1)
 }
+# Applied in order, to American and British text alike: what is British already must stay as it is.
 _BRITISH = tuple(
     (re.compile(american), british)
     for american, british in (
-        (r"\b([Hh])ema", r"\1aema"),
-        (r"\b([Hh])emo", r"\1aemo"),
-        (r"\b([Aa])nemi", r"\1naemi"),
-        (r"emia\b", "aemia"),
-        (r"emic\b", "aemic"),
-        (r"edema", "oedema"),
-        (r"Edema", "Oedema"),
-        (r"\b([Ee])sophag", r"o\1sophag"),
-        (r"\b([Pp])ediatric", r"\1aediatric"),
+        (r"\b([Hh])em(?=[ao])", r"\1aem"),
+        (r"\b([Aa])nem(?=i[ac])", r"\1naem"),
+        (r"(?<![Aa])(?<!cad)emia(?=s?\b)", "aemia"),
+        (r"(?<![Aa])(?<!st)(?<!cad)(?<!nd)(?<!epid)(?<!pol)emic\b", "aemic"),
+        (r"(?<![Oo])edema", "oedema"),
+        (r"\bEdema", "Oedema"),
+        (r"\besophag", "oesophag"),
+        (r"\bEsophag", "Oesophag"),
+        (r"\b([Pp])ediatr", r"\1aediatr"),
+        (r"\b([Oo])rthopedic", r"\1rthopaedic"),
         (r"\b([Gg])ynec", r"\1ynaec"),
         (r"\b([Aa])nesth", r"\1naesth"),
         (r"rrhea\b", "rrhoea"),
         (r"pnea\b", "pnoea"),
-        (r"\b([Tt])umor", r"\1umour"),
-        (r"\b([Cc])olor", r"\1olour"),
-        (r"\b([Ff])iber\b", r"\1ibre"),
-        (r"\b([Cc])enter\b", r"\1entre"),
-        (r"\b([Ff])et(al|us)\b", r"\1oet\2"),
+        (r"\b([Tt])umor(?=s?\b)", r"\1umour"),
+        (r"\b([Cc])olor(?=s?\b|ed\b|ing\b|less\b)", r"\1olour"),
+        (r"\b([Ff])iber(?=s?\b)", r"\1ibre"),
+        (r"\b([Cc])enter(?=s?\b)", r"\1entre"),
+        (r"\b([Ff])et(?=(?:al|us)\b)", r"\1oet"),
         (r"\b([Cc])eliac", r"\1oeliac"),
         (r"\b([Ll])euk(?=oc)", r"\1euc"),
-        (r"iz(e|ed|ing|ation)\b", r"is\1"),
+        # Not in size, prize, seize and maize; but in emphasize.
+        (
+            r"\b(?!(?:(?:cap|down|mid|out|over|re|under)?s|ma|pr|se)iz)(\w+)iz(?=(?:e[ds]?|ing|ations?)\b)",
+            r"\1is",
+        ),
+        (r"alyz(?=(?:e[ds]?|ing)\b)", "alys"),
     )
 )
 
@@ -128,8 +135,7 @@ def _retyped(passage: Passage, manner: _Manner, draw: random.Random) -> Passage:
 def _typed(text: str, manner: _Manner, draw: random.Random) -> str:
     """Render unmarked text in the note's style; a space at either end is kept."""
     if manner.british:
-        for american, british in _BRITISH:
-            text = american.sub(british, text)
+        text = british(text)
     if manner.terse:
         text = _SUBJECT.sub("", text)
         text = _ARTICLES.sub("", text)
@@ -143,4 +149,11 @@ def _typed(text: str, manner: _Manner, draw: random.Random) -> str:
         text = text.lower()
     if manner.capitals:
         text = _CLAUSE.sub(lambda match: match[0].upper() if draw.random() < 0.35 else match[0], text)
+    return text
+
+
+def british(text: str) -> str:
+    """The text in British spelling, as far as clinical words go."""
+    for american, replacement in _BRITISH:
+        text = american.sub(replacement, text)
     return text
