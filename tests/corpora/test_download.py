@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
 
 from medalist.corpora import download
 from medalist.corpora.download import hub_parquet, named_tables, zenodo_file
+from medalist.corpora.origins import is_public
 from servers import COMMIT, Answer, Hub, Served, Zenodo, direct_connections, serving, use_hub
 
 BODY = random.Random(0).randbytes(3_000_000)
@@ -265,8 +267,16 @@ def hub(tmp_path, monkeypatch) -> Iterator[Served]:
             "several": {"one/train/0000.parquet": b"1", "two/train/0000.parquet": b"2", "two/test.parquet": b"3"},
         },
         "someone/gated": {"refs/convert/parquet": PARTS},
+        "hospital/notes": {"refs/convert/parquet": PARTS},
+        "hospital/on-request": {"refs/convert/parquet": PARTS},
+        "hospital/unknown": {"refs/convert/parquet": PARTS},
     }
-    with serving(Hub(datasets, gated=frozenset({"someone/gated"}))) as server:
+    told = {
+        "hospital/notes": {"private": True},
+        "hospital/on-request": {"gated": "manual"},
+        "hospital/unknown": {"private": None},
+    }
+    with serving(Hub(datasets, gated=frozenset({"someone/gated"}), told=told)) as server:
         use_hub(server.url, tmp_path, monkeypatch)
         yield server
 
@@ -280,6 +290,19 @@ def test_a_split_comes_as_its_files_in_order(hub, tmp_path):
     assert read(paths) == [b"first", b"second"]
     assert all(path.is_relative_to(tmp_path) for path in paths)
     assert read(hub_parquet(REPO, split="test", config="default")) == [b"other"]
+
+
+def test_only_a_dataset_that_is_open_to_all_counts_as_public(hub):
+    """What publishing shows without being asked depends on it."""
+    assert all(map(is_public, hub_parquet(REPO)))
+    for repo in ("hospital/notes", "hospital/on-request", "hospital/unknown"):
+        paths = hub_parquet(repo)  # this user has access
+        assert read(paths) == [b"first", b"second"] and not any(map(is_public, paths)), repo
+
+
+def test_what_another_program_downloaded_from_the_hub_is_not_known_to_be_public(hub):
+    path = Path(huggingface_hub.hf_hub_download(REPO, "README.md", repo_type="dataset", revision="words"))
+    assert path.read_bytes() == b"words" and not is_public(path)
 
 
 def test_files_are_of_one_commit_and_fetched_once(hub):

@@ -177,6 +177,8 @@ class Hub:
     datasets: dict[str, dict[str, dict[str, bytes]]]
     gated: frozenset[str] = frozenset()
     """They show their lists of files, but not the files."""
+    told: dict[str, dict[str, object]] = field(default_factory=dict)
+    """More that is said of a repository: `private` and `gated`, which are false otherwise."""
 
     def __call__(self, request: Request) -> Answer:
         if request.path.startswith("/api/datasets/"):
@@ -185,7 +187,8 @@ class Hub:
             if files is None:
                 return self._missing(repo)
             siblings = [{"rfilename": path} for path in files]
-            return Answer(body=json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode())
+            about = {"id": repo, "sha": COMMIT, "private": False, "gated": False, "siblings": siblings}
+            return Answer(body=json.dumps(about | self.told.get(repo, {})).encode())
         repo, _, rest = request.path.removeprefix("/datasets/").partition("/resolve/")
         if repo in self.gated:
             return Answer(403, headers={"X-Error-Code": "GatedRepo"})

@@ -214,6 +214,8 @@ def hub_parquet(
 ) -> list[Path]:
     """Download the Parquet files of one split of a dataset on the Hugging Face Hub to the local Hub cache, in order.
 
+    Only files of a dataset that is neither private nor gated are remembered as public.
+
     Args:
         repo: the dataset, such as `McGill-NLP/medal`.
         split: its files are `SPLIT/0000.parquet`, `SPLIT-00000-of-00002.parquet` or `SPLIT.parquet`.
@@ -228,8 +230,13 @@ def hub_parquet(
     with hub_errors(repo, kind="dataset", revision=revision):
         info = HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT)
     names = _files_of_split([file.rfilename for file in info.siblings or []], f"{repo}@{revision}", split, config)
+    commit = info.sha or revision
     with hub_errors(repo, kind="dataset", revision=revision):
-        return [Path(hf_hub_download(repo, name, repo_type="dataset", revision=info.sha or revision)) for name in names]
+        paths = [Path(hf_hub_download(repo, name, repo_type="dataset", revision=commit)) for name in names]
+    if info.private is False and not info.gated:
+        for path in paths:
+            remember_download(path, f"hub:{repo}@{commit}")
+    return paths
 
 
 def _files_of_split(names: Iterable[str], where: str, split: str, config: str | None) -> list[str]:

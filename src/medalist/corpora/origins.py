@@ -10,8 +10,6 @@ import json
 from functools import cache
 from pathlib import Path
 
-from huggingface_hub import constants
-
 from ..tools.files import replacing
 from .corpus import is_corpus, read_account
 
@@ -41,22 +39,12 @@ def is_public(path: Path) -> bool:
             return read_account(path).get("public") is True
         files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
         return bool(files) and all(map(is_public, files))
-    if _in_hub_cache(path):
-        return True
     sha256 = _sha256(path)
     try:
         receipt = json.loads(_receipt(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         receipt = None
     return sha256 in KNOWN or (isinstance(receipt, dict) and receipt.get("sha256") == sha256)
-
-
-def _in_hub_cache(path: Path) -> bool:
-    """Whether the Hub's client downloaded a file of a data set: its cache names files by their content."""
-    cache = Path(constants.HF_HUB_CACHE)
-    return (
-        path.is_absolute() and path.is_relative_to(cache) and path.relative_to(cache).parts[0].startswith("datasets--")
-    )
 
 
 def _receipt(path: Path) -> Path:
