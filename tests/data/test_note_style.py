@@ -58,7 +58,10 @@ def test_the_share_decides_how_many_are_terse(share, expected):
     [
         ("Anemia, anemic", "Anaemia, anaemic"),
         ("hemoglobin in hematuria", "haemoglobin in haematuria"),
-        ("leukemias, hyperinsulinemic, ischemic, dyslipidemic", "leukaemias, hyperinsulinaemic, ischaemic, dyslipidaemic"),
+        (
+            "leukemias, hyperinsulinemic, ischemic, dyslipidemic",
+            "leukaemias, hyperinsulinaemic, ischaemic, dyslipidaemic",
+        ),
         ("Edema, lymphedema, edematous", "Oedema, lymphoedema, oedematous"),
         ("Esophageal and esophagus", "Oesophageal and oesophagus"),
         ("pediatrician, Orthopedics, gynecology, anesthetic", "paediatrician, Orthopaedics, gynaecology, anaesthetic"),
@@ -79,7 +82,7 @@ def test_american_spelling_becomes_british(american, expected):
         "size, sized, sizes, resized, oversized, prize, seized, seizing, maize",
         "colorectal, colorimetric, tumorigenic, fetoscopy",
         "anaemia, hyperinsulinaemic, haemoglobin, oedema, angioedema, oesophagus, Oesophageal, Oedema",
-        "paediatric, gynaecology, anaesthesia, diarrhoea, tumour, colour, centre, foetal, coeliac, leucocytes, hospitalised",
+        "paediatric, gynaecology, anaesthesia, diarrhoea, tumour, colour, centre, foetal, coeliac, leucocytes",
     ],
 )
 def test_what_is_british_already_or_spelled_alike_stays(text):

@@ -10,7 +10,16 @@ import pytest
 from marking import marked
 from medalist.data.inventory import Inventory
 from medalist.data.items import make_items
-from medalist.evaluation.calibration import LEAST_SEEN, NEVER, cross_validated, fit, make_cases, too_few
+from medalist.evaluation.calibration import (
+    LEAST_LOOK_ALIKES,
+    LEAST_SEEN,
+    NEVER,
+    cross_validated,
+    fit,
+    make_cases,
+    thresholds,
+    too_few,
+)
 from medalist.trees.decisions import CLUES
 from medalist.trees.windows import Window
 
@@ -104,6 +113,27 @@ def test_a_sign_that_hardly_any_mention_shows_gets_no_weight():
     assert fit(shown, precision=0.9).is_short_form["value"] == 0
     shown = [replace(case, signs=replace(case.signs, value=float(not case.is_look_alike))) for case in cases]
     assert fit(shown, precision=0.9).is_short_form["value"] > 0
+
+
+def test_as_many_look_alikes_as_a_rule_needs_are_enough_for_its_thresholds_too():
+    """Each fold leaves some out, so none of them has enough by itself; all are judged by the rule that will be used."""
+    cases = made(passages=LEAST_LOOK_ALIKES, read=0.3)
+    shown = [replace(case, signs=replace(case.signs, value=float(not case.is_look_alike))) for case in cases]
+    assert sum(case.is_look_alike for case in cases) == LEAST_LOOK_ALIKES
+    assert fit(shown, precision=0.6).is_short_form["value"] > 0
+    told = [decision.short_form for decision in cross_validated(shown)]
+    alike = [value for case, value in zip(shown, told, strict=True) if case.is_look_alike]
+    assert max(alike) < min(value for case, value in zip(shown, told, strict=True) if not case.is_look_alike)
+
+
+def test_a_threshold_never_excludes_what_it_was_set_by():
+    cases = made()
+    decisions = [
+        replace(decision, short_form=0.99996 if case.is_look_alike else 0.99999)
+        for case, decision in zip(cases, cross_validated(cases), strict=True)
+    ]
+    least, _ = thresholds(cases, decisions, 0.5)
+    assert least == 0.9999
 
 
 def test_without_look_alikes_the_model_alone_decides_and_few_short_forms_are_declined():

@@ -158,14 +158,16 @@ def fit(cases: Sequence[Case], *, precision: float) -> Calibration:
     """
     if (missing := too_few([case.item for case in cases])) is not None:
         raise ValueError(f"too little validation data: {missing}")
-    return with_thresholds(model_weights(cases), cases, cross_validated(cases), precision=precision)
+    weights = model_weights(cases, logistic=has_look_alikes(cases))
+    return with_thresholds(weights, cases, cross_validated(cases), precision=precision)
 
 
 def cross_validated(cases: Sequence[Case]) -> list[Decision]:
-    """Decisions about each case with weights fitted on the other folds' passages."""
+    """Decisions about each case with weights fitted on the other folds' passages, by the kind of rule that all get."""
+    logistic = has_look_alikes(cases)
 
     def decided(train: Sequence[Case], test: Sequence[Case]) -> list[Decision]:
-        calibration = model_weights(train)
+        calibration = model_weights(train, logistic=logistic)
         return [case.decided(calibration) for case in test]
 
     return over_folds(cases, decided)
@@ -203,8 +205,8 @@ def thresholds(cases: Sequence[Case], decisions: Sequence[Decision], precision: 
     """The least probability of being a short form for an answer, and that of an answer that is offered as sure."""
     short_form = np.array([decision.short_form for decision in decisions])
     alike = np.array([case.is_look_alike for case in cases])
-    least = float(np.quantile(short_form[alike], LEFT_ALONE)) if has_look_alikes(cases) else 0.5
-    return round(least, 4), lowest_offered(cases, decisions, short_form >= least, precision)
+    least = _rounded_down(float(np.quantile(short_form[alike], LEFT_ALONE))) if has_look_alikes(cases) else 0.5
+    return least, lowest_offered(cases, decisions, short_form >= least, precision)
 
 
 def lowest_offered(cases: Sequence[Case], decisions: Sequence[Decision], passed: Bools, precision: float) -> float:
@@ -223,8 +225,13 @@ def lowest_offered(cases: Sequence[Case], decisions: Sequence[Decision], passed:
         if offered.sum() < LEAST_OFFERED:
             break
         if right[offered].mean() >= precision:
-            return math.floor(1e4 * float(threshold)) / 1e4  # rounded up, it would exclude the answer itself
+            return _rounded_down(float(threshold))
     return NEVER
+
+
+def _rounded_down(threshold: float) -> float:
+    """Four decimals; rounded up, a threshold would exclude the answer that it was set by."""
+    return math.floor(1e4 * threshold) / 1e4
 
 
 def has_look_alikes(cases: Sequence[Case]) -> bool:
@@ -233,14 +240,19 @@ def has_look_alikes(cases: Sequence[Case]) -> bool:
     return len(alike) >= LEAST_LOOK_ALIKES and len({case.item.passage.id for case in alike}) >= FOLDS
 
 
-def model_weights(cases: Sequence[Case]) -> Calibration:
-    """Weights of both decisions with a model; the thresholds are set later."""
+def model_weights(cases: Sequence[Case], *, logistic: bool) -> Calibration:
+    """Weights of both decisions with a model; the thresholds are set later.
+
+    Args:
+        cases: look-alikes and short forms.
+        logistic: whether the first decision is a logistic rule, or the model's evidence alone (`has_look_alikes`).
+    """
     evidence, prior, topic = sense_weights(cases)
     rule = dict.fromkeys(("constant", "model", *CLUES), 0.0)
     second = Calibration(
         evidence=evidence, prior=prior, topic=topic, is_short_form=rule, short_form_from=0.5, offered_from=0.5
     )
-    return replace(second, is_short_form=_rule(cases, second))
+    return replace(second, is_short_form=_rule(cases, second, logistic=logistic))
 
 
 def sense_weights(cases: Sequence[Case], *, model: bool = True) -> tuple[float, float, float]:
@@ -290,16 +302,11 @@ def sense_weights(cases: Sequence[Case], *, model: bool = True) -> tuple[float, 
     return evidence, prior, topic
 
 
-def _rule(cases: Sequence[Case], second: Calibration) -> dict[str, float]:
-    """Weights of the first decision; with too few look-alikes, of the model's evidence and of nothing else.
-
-    Args:
-        cases: look-alikes and short forms.
-        second: the weights of the second decision.
-    """
+def _rule(cases: Sequence[Case], second: Calibration, *, logistic: bool) -> dict[str, float]:
+    """Weights of the first decision."""
     names = ("model", *CLUES)
     seen = np.array([_features(case, second) for case in cases])
-    if not has_look_alikes(cases):
+    if not logistic:
         evidence = seen[[case.item.gold is not None for case in cases], 0]
         least = float(np.quantile(evidence, NEEDLESS, method="lower"))
         return {"constant": -least} | dict.fromkeys(names, 0.0) | {"model": 1.0}

@@ -90,7 +90,7 @@ def fit_after_glance(
         return None
     asked = iter(cross_validated(rest))
     decided = [next(asked) if is_open else decision for is_open, decision in zip(open_, decisions, strict=True)]
-    weights = replace(model_weights(rest), glance=glance)
+    weights = replace(model_weights(rest, logistic=has_look_alikes(rest)), glance=glance)
     return with_thresholds(weights, cases, decided, precision=precision), decided
 
 
