@@ -106,6 +106,16 @@ def test_files_of_the_other_kind_are_refused_before_anything_is_measured(checked
         check_claims(run, mentions=3, natural=HeldOut(data=files / "queries.jsonl"))
 
 
+def test_texts_that_were_all_trained_on_prove_no_claim(checked, tmp_path, monkeypatch):
+    folder, *_ = checked
+    run = open_run(folder)
+    monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured"))
+    write_jsonl(run.prepared().passages("train")[:5], tmp_path / "taught.jsonl")
+    taught = HeldOut(data=tmp_path / "taught.jsonl")
+    with pytest.raises(ValueError, match=r"trained on all texts of .*taught\.jsonl: name others with --natural"):
+        check_claims(run, mentions=3, natural=taught)
+
+
 def test_a_second_call_measures_nothing_again(checked, monkeypatch):
     folder, found, _ = checked
     monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured again"))

@@ -61,7 +61,8 @@ def check_claims(
 
     Raises:
         FileNotFoundError: training has not finished, or a file does not exist.
-        ValueError: the data consists of choice questions, or `queries` does not.
+        ValueError: the data consists of choice questions, or `queries` does not; the run was trained on all texts of
+            `queries` or of `natural`.
     """
     run.trained_to_end()
     use_threads(run.recipe)
@@ -125,6 +126,11 @@ def _evaluated_beside(run: Run, queries: Path | None, natural: HeldOut | None) -
             raise ValueError(f"{on.data} does not hold {wanted}, as --{name} must")
         if on is not None:
             found[name] = evaluate_run(run, on)[0]
+            counts = found[name]["counts"]
+            if counts["passages_in_training_data"] == counts["passages"]:
+                raise ValueError(
+                    f"The run was trained on all texts of {on.data}: name others with --{name}, or leave it out"
+                )
     return found
 
 
