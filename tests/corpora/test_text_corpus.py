@@ -84,6 +84,13 @@ def test_splits_are_by_text_and_no_text_is_in_two(texts, tmp_path):
     assert not homes["train"] & homes["test"] and not homes["train"] & homes["validation"]
 
 
+def test_ids_with_a_number_sign_are_texts_of_their_own(texts, tmp_path):
+    texts.write_text(texts.read_text().replace('"id": "t', '"id": "Note #'))
+    prepare_text([texts], tmp_path / "out", settings(tmp_path))
+    homes = {split: {p.id.rpartition("#")[0] for p in made(tmp_path / "out", split)} for split in ("train", "test")}
+    assert all(len(home) > 5 for home in homes.values()) and not homes["train"] & homes["test"]
+
+
 def test_the_marks_are_where_the_short_forms_stand(texts, tmp_path):
     prepare_text([texts], tmp_path / "out", settings(tmp_path))
     inventory = corpus_inventory(tmp_path / "out")

@@ -57,6 +57,14 @@ def test_versions_of_an_abstract_share_its_split():
         assert all(split_of(f"{n}{end}", **SHARES) == split_of(str(n), **SHARES) for n in range(50))
 
 
+def test_chunks_of_a_plain_text_share_its_split_and_other_number_signs_are_characters():
+    chunks = [Passage(id=f"Note #{n}#{c}.0", text=f"text {'x' * n} {'y' * c}") for n in range(60) for c in range(2)]
+    home = ids(split_passages(chunks, **SHARES))
+    assert all(home[f"Note #{n}#0.0"] == home[f"Note #{n}#1.0"] for n in range(60))
+    assert set(home.values()) == {"train", "validation", "test"}
+    assert shared_key(chunks[0]) == shared_key(chunks[1]) != shared_key(chunks[2])
+
+
 def test_no_share_means_no_passage():
     assert {split_of(str(n), validation=0, test=0) for n in range(500)} == {"train"}
 

@@ -53,6 +53,11 @@ class Chunk:
     matches: tuple[Match, ...]
 
     @property
+    def text_id(self) -> str:
+        """The id of the text that the chunk is part of."""
+        return self.id.rpartition("#")[0]
+
+    @property
     def long_forms(self) -> frozenset[str]:
         """The long forms that the chunk spells out."""
         return frozenset(match.long_form for match in self.matches)

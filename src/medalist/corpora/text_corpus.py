@@ -23,7 +23,7 @@ from ..data.passages import NONE_OF_THESE, Passage
 from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.texts import PlainText, read_texts, text_files
-from ..data.splits import SPLITS, Split, split_of
+from ..data.splits import SPLITS, Split, split_of_root, text_root
 from ..tools.parallel import run_jobs
 from .accounts import TextAccount, inventory_counts
 from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
@@ -246,7 +246,7 @@ def _choose(work: Path, blocks: list[str], runs: frozenset[str], settings: TextS
         found += map(Chunk.unpacked, block["chunks"])
     found = list(different(found))
     clean = [chunk for chunk in found if not word_runs(chunk.text) & runs]
-    split = {chunk.id: _split(chunk.id, settings) for chunk in clean}
+    split = {chunk.id: _split(chunk.text_id, settings) for chunk in clean}
     training = [chunk for chunk in clean if split[chunk.id] == "train"]
     long_forms = Counter(name for chunk in training for name in chunk.long_forms)
     chosen = covering(training, shortener.inventory, times=settings.times, seed=settings.seed)
@@ -261,7 +261,7 @@ def _choose(work: Path, blocks: list[str], runs: frozenset[str], settings: TextS
         (chunk.packed(), turn)
         for turn in range(settings.turns * WRITTEN_TURNS)
         for chunk in written
-        if turn == 0 or _split(chunk.id, settings) == "train"
+        if turn == 0 or _split(chunk.text_id, settings) == "train"
     ]
     jobs += [(chunk.packed(), 0) for chunk in held]
     parts = range(0, len(jobs), CHUNKS_PER_BLOCK)
@@ -298,7 +298,7 @@ def _splits(
     for name in parts:
         for passage in read_passages(work / "typed" / name, inventory, Quarantine(limit=0)):
             if not word_runs(passage.text) & runs:  # a rendering may come closer to a note than its chunk
-                splits[_split(passage.id, settings)].append(passage)
+                splits[_split(text_root(passage.id), settings)].append(passage)
     splits["train"] = thinned(splits["train"], most=settings.most, seed=settings.seed)
     for note in reader.notes() if _taught_too(settings) else []:
         split = _split(note.id, settings)
@@ -314,8 +314,8 @@ def _taught_too(settings: TextSettings) -> bool:
     return settings.written and settings.inventory is None
 
 
-def _split(identifier: str, settings: TextSettings) -> Split:
-    return split_of(identifier, validation=settings.validation, test=settings.test, seed=settings.seed)
+def _split(text_id: str, settings: TextSettings) -> Split:
+    return split_of_root(text_id, validation=settings.validation, test=settings.test, seed=settings.seed)
 
 
 def _inventory(settings: TextSettings) -> Inventory:

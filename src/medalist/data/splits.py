@@ -25,11 +25,12 @@ def split_of(identifier: str, *, validation: float, test: float, seed: int = 0) 
 
     Ids that differ only after a "#" (versions of one abstract) are in the same split.
     """
-    return _share(version_root(identifier), validation=validation, test=test, seed=seed)
+    return split_of_root(version_root(identifier), validation=validation, test=test, seed=seed)
 
 
-def _share(name: str, *, validation: float, test: float, seed: int) -> Split:
-    position = _position(f"{seed}:{name}")
+def split_of_root(root: str, *, validation: float, test: float, seed: int = 0) -> Split:
+    """The split of all texts that have this root (`version_root`, `text_root`), in which "#" is a character."""
+    position = _position(f"{seed}:{root}")
     if position < test:
         return "test"
     return "validation" if position < test + validation else "train"
@@ -40,10 +41,15 @@ def version_root(identifier: str) -> str:
     return identifier.split("#")[0] or identifier
 
 
+def text_root(identifier: str) -> str:
+    """The id of the plain text that a chunk was cut from: "Note #12" of "Note #12#3.1"; other ids as they are."""
+    return _CHUNK.sub("", identifier)
+
+
 def _own_id(text: Text) -> str:
     """What a text is split by. Only sources that number versions themselves have any; elsewhere "#" is a character."""
-    numbered = text.source in ("medal", "reader") or text.source.startswith("pubmed-") or _CHUNK.search(text.id)
-    return version_root(text.id) if numbered else text.id
+    numbered = text.source in ("medal", "reader") or text.source.startswith("pubmed-")
+    return version_root(text.id) if numbered else text_root(text.id)
 
 
 def _position(name: str) -> float:
@@ -59,10 +65,11 @@ def split_passages(
     A table's ids count as they are; of MeDAL's and PubMed's ids, only what stands before a "#", which numbers versions.
     """
     texts = list(texts)
-    parent: dict[str, str] = {}  # union-find over ids and contents; each points towards the first of its group
+    parent: dict[str, str] = {}  # union-find over ids and contents
 
     def group(key: str) -> str:
         while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]  # halves the path; without, many notes alike take quadratic time
             key = parent[key]
         return key
 
@@ -73,7 +80,7 @@ def split_passages(
     parts: dict[Split, list[AnyText]] = {"train": [], "validation": [], "test": []}
     home: dict[str, Split] = {}
     for name, text in zip(names, texts, strict=True):
-        own = _share(_own_id(text), validation=validation, test=test, seed=seed)
+        own = split_of_root(_own_id(text), validation=validation, test=test, seed=seed)
         parts[home.setdefault(group(name), own)].append(text)
     return parts
 
