@@ -27,7 +27,9 @@ from transformers import (
 
 from medalist.cli.app import main
 from medalist.cli.plan_tables import plan_tables
+from medalist.corpora.text_corpus import TextSettings, prepare_text
 from medalist.data.embedded import sample
+from medalist.data.inventory import Inventory
 from medalist.data.splits import split_passages
 from medalist.models.adapters import add_adapter
 from medalist.models.base import ModelError, local_base
@@ -52,6 +54,7 @@ from medalist.planning.shapes import KNOWN, Linear, ModelShape, find_shape
 from medalist.planning.tree_sizes import CANDIDATES, MENTIONS, EstimatedTokenizer, TreeSource, typical_passages
 from medalist.planning.whole_run import utilisation
 from medalist.recipe import TrainingSettings, parse_recipe
+from medalist.runs.prepare import prepare
 from medalist.training.compiled import compiled_blocks
 from medalist.trees.rows import SDPA_IN_ROWS, know_rows
 from medalist.trees.scoring import score_pass, tree_inputs, tree_logits, tree_pass
@@ -461,6 +464,31 @@ def test_the_recipes_own_passages_are_laid_out_with_the_models_tokenizer(model_f
     )
     assert fewer.mean()[0].nodes < sizes.mean()[0].nodes
     assert not list(tmp_path.iterdir()), "a plan leaves nothing behind"
+
+
+def test_passages_beside_and_those_replayed_are_trained_on_too(tiny_run, tmp_path, monkeypatch):
+    """Both before and after the data is prepared."""
+    monkeypatch.chdir(tmp_path)
+    Inventory.of([("RA", "right atrium", 1, None), ("RA", "room air", 1, None)]).write(tmp_path / "senses.csv")
+    filler = "The nurse wrote down what he had told her about his knee on that day."
+    lines = [
+        {"id": f"t{n}", "text": f"{'abcdefghij'[n % 10]}{'x' * n}: the right atrium. {filler * 3}"} for n in range(90)
+    ]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = TextSettings(inventory=tmp_path / "senses.csv", validation=0, test=0)
+    more = prepare_text([tmp_path / "texts.jsonl"], tmp_path / "more", settings)["passages"]["train"]
+    base = {"training": {"passages_per_step": 10}}
+    alone, mixed = parse_recipe(base, []), parse_recipe(base, [f"data.beside=[{tmp_path / 'more'}]"])
+    own, both = (make_plan(r, device="cuda", memory=80e9, with_probe=False, tflops=10.0) for r in (alone, mixed))
+    count = len(split_passages(sample.passages(), validation=alone.data.validation, test=0.25)["train"])
+    assert more > 50 and (own.steps, both.steps) == (math.ceil(count / 10), math.ceil((count + more) / 10))
+    assert "data.beside" in both.trees and "data.beside" not in own.trees
+    assert own.within(1.0).passages and not both.within(1.0).passages, "data.limit does not bound it"
+    prepare(mixed)
+    assert make_plan(mixed, device="cuda", memory=80e9, with_probe=False).steps == both.steps
+    further = parse_recipe(base, [f"model.parent={tiny_run}", "data.replay=0.5"])
+    source = TreeSource(further, find_shape(further.model.base))
+    assert source.trained_on(further) == 2 * source.counts("train", None)
 
 
 def test_the_estimate_cuts_text_into_pieces_that_make_it_up():

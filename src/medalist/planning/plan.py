@@ -157,6 +157,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
         steps=steps,
         passages_per_step=count,
         epochs=settings.epochs,
+        limit_counts=not recipe.data.beside,
         around=around(recipe, where.shape, where.trees.counts, steps=steps, mentions=mentions),
     )
 
@@ -164,7 +165,7 @@ def _planned(recipe: Recipe, devices: int, where: _Where) -> Plan:
 def _steps(recipe: Recipe, trees: TreeSource) -> int | None:
     """Optimiser steps of the run, if `max_steps`, `data.limit` or the number of passages decides them."""
     settings = recipe.training
-    passages = trees.counts("train", recipe.data.limit)
+    passages = trees.trained_on(recipe)
     if settings.max_steps or not passages:
         return settings.max_steps
     return math.ceil(math.ceil(passages / settings.passages_per_step) * settings.epochs)

@@ -112,6 +112,8 @@ class Plan:
     """Passages of an optimiser step, over all devices."""
     epochs: float
     """Passes over the passages."""
+    limit_counts: bool
+    """Whether `data.limit` bounds all that is trained on: it does not count passages of `data.beside`."""
     around: Around
     """What comes before and after training."""
     mbits: float = MBITS
@@ -184,7 +186,8 @@ class Plan:
         rest = sum(part.seconds or 0.0 for part in self.parts if part.name not in (TRAINING, VALIDATION))
         step = self.step_seconds + self.around.validation_seconds_per_step(self.scoring_seconds)
         steps = max(0, int((3600 * hours - rest) / step))
-        return Within(steps=steps, passages=int(steps / self.epochs) * self.passages_per_step, rest=rest)
+        passages = int(steps / self.epochs) * self.passages_per_step if self.limit_counts else 0
+        return Within(steps=steps, passages=passages, rest=rest)
 
     def _seconds(self, forward: float, backward: float = 0.0) -> float | None:
         """Seconds of this many operations on one device."""

@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from ..models.base import local_base
 from ..recipe import Recipe
 from ..runs.prepare import data_folder, prepare
 from ..runs.prepared import Prepared, is_prepared, open_prepared
+from ..runs.reading import beside_count, read_beside
 from ..tools.remembered import cache_folder
-from ..training.batches import TreeDataset, with_gold
+from ..training.batches import Lesson, TreeDataset, with_gold
 from ..trees.prompt import Encoder, Layout
 from ..trees.tree import TokenTree, forest
 from .memory import Pass
@@ -110,17 +112,13 @@ class TreeSource:
         tokenizer = find_tokenizer(recipe)
         self._tokenizer = tokenizer or EstimatedTokenizer()
         found = _own_texts(recipe)
-        self._train: Sequence[Text]
-        validation: Sequence[Text]
+        self._texts = _typical() if isinstance(found, str) else found
         if isinstance(found, str):
-            self._counts: dict[Split, int] = {}
-            self._train, validation, self._inventory = typical_passages()
             typical = f"typical MeDAL passages ({WORDS} words, {MENTIONS} mentions, {CANDIDATES} candidates each)"
             whose = f"{found}; assumed: {typical}"
         else:
-            self._train, validation, self._inventory, self._counts = found
-            whose = f"{len(self._train)} texts from {recipe.data.source}"
-        self._validation = validation or self._train  # if not scored during training, then after it
+            whose = f"{sum(len(lesson.texts) for lesson in found.lessons)} texts from {recipe.data.source}"
+            whose += " and data.beside" if recipe.data.beside else ""
         how = (
             "counted by the model's tokenizer"
             if tokenizer
@@ -131,8 +129,16 @@ class TreeSource:
 
     def counts(self, split: Split, limit: int | None) -> int | None:
         """Texts of a split, at most `limit`; of texts that were not all read, the limit; None if there is none."""
-        there = self._counts.get(split)
+        there = self._texts.counts.get(split)
         return limit if there is None else min(there, limit or there)
+
+    def trained_on(self, recipe: Recipe) -> int | None:
+        """Texts of an epoch: the recipe's own, those replayed and those of `data.beside`; None if not known."""
+        own = self.counts("train", recipe.data.limit)
+        if own is None:
+            return None
+        replayed = recipe.data.replay if recipe.model.parent is not None else 0.0
+        return round(own / (1 - replayed)) + self._texts.beside
 
     def sizes(self, recipe: Recipe) -> TreeSizes:
         """Sizes of the trees that a recipe makes from these passages; computed once for equal settings."""
@@ -143,12 +149,12 @@ class TreeSource:
 
     def _lay_out(self, recipe: Recipe) -> TreeSizes:
         encoder = Encoder(self._tokenizer, recipe.prompt, max_depth=self._depth)
-        dataset = TreeDataset(self._train, encoder, self._inventory, recipe.training, seed=recipe.seed)
+        own, *others = self._texts.lessons
+        dataset = TreeDataset(own.texts, encoder, own.inventory, recipe.training, beside=others, seed=recipe.seed)
         items = [dataset[index] for index in range(len(dataset))]
+        validation = self._texts.validation or own.texts  # if not scored during training, then after it
         layouts = [
-            layout
-            for text in self._validation
-            for layout in encoder.encode(with_gold(text, self._inventory), self._inventory)
+            layout for text in validation for layout in encoder.encode(with_gold(text, own.inventory), own.inventory)
         ]
         return TreeSizes(
             training=tuple(_size(item.layouts) for item in items),
@@ -165,36 +171,60 @@ def _size(layouts: Sequence[Layout]) -> tuple[Pass, int]:
     return one, sum(len(layout.questions) for layout in layouts)
 
 
-def _own_texts(recipe: Recipe) -> tuple[Sequence[Text], Sequence[Text], Inventory, dict[Split, int]] | str:
-    """Some training and validation texts from the recipe's own data, if it is on this machine and small or prepared.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Texts:
+    """Some of a recipe's texts, which represent all of them."""
 
-    Returns:
-        The texts, their inventory, and how many texts a split has where all were counted; or why there are none.
-    """
+    lessons: tuple[Lesson, ...]
+    """Of its own training texts, with those replayed; then of each folder of `data.beside`; in proportion."""
+    validation: Sequence[Text]
+    counts: dict[Split, int]
+    """Texts of its own splits; empty if not all were counted."""
+    beside: int
+    """Texts of `data.beside`."""
+
+
+def _own_texts(recipe: Recipe) -> _Texts | str:
+    """Some of the recipe's own texts, if they are on this machine and small or prepared; or why there are none."""
     settings = recipe.data
-    for path in (settings.path, *settings.inventories):
+    for path in (settings.path, *settings.inventories, *settings.beside):
         if path is not None and not Path(path).exists():  # a shipped recipe names files that a new user has not yet
             return f"{path} is not there yet"
     folder = data_folder(recipe)
     if is_prepared(folder):
-        return _some(open_prepared(folder), whole=True)
+        return _some(open_prepared(folder), recipe, whole=True)
     if settings.source != "sample" and _bytes(Path(settings.path or "")) > SMALL:
         return f"{settings.path} is large and not read for a plan"
-    few = settings
+    few = settings.model_copy(update={"beside": ()})
     if settings.source != "sample":
         limits = {"limit": settings.limit, "limit_validation": settings.limit_validation}
-        few = settings.model_copy(
+        few = few.model_copy(
             update={name: min(limit or SAMPLE, SAMPLE) for name, limit in limits.items()} | {"limit_test": 1}
         )
     with tempfile.TemporaryDirectory() as place:
         prepared = prepare(recipe.model_copy(update={"data": few, "output": str(Path(place) / "runs")}))
-        return _some(prepared, whole=settings.source == "sample")
+        return _some(prepared, recipe, whole=settings.source == "sample")
 
 
-def _some(prepared: Prepared, *, whole: bool) -> tuple[Sequence[Text], Sequence[Text], Inventory, dict[Split, int]]:
+def _some(prepared: Prepared, recipe: Recipe, *, whole: bool) -> _Texts:
     splits: tuple[Split, ...] = ("train", "validation", "test")
     counts = {split: len(prepared.texts(split)) for split in splits} if whole else {}
-    return _spread(prepared.texts("train")), _spread(prepared.texts("validation")), prepared.inventory, counts
+    found: list[tuple[Sequence[Text], Inventory]]
+    found = [([*prepared.texts("train"), *prepared.replayed()], prepared.inventory)]
+    found += [(list(islice(texts, SAMPLE)), inventory) for inventory, texts in read_beside(recipe)]
+    numbers = [beside_count(path) for path in map(Path, recipe.data.beside)]
+    # Where the recipe's own texts were not counted, they are taken to be as many as all others.
+    all_numbers = [counts.get("train") or recipe.data.limit or sum(numbers) or 1, *numbers]
+    lessons = (
+        Lesson(texts=_spread(texts, math.ceil(SAMPLE * number / sum(all_numbers))), inventory=inventory)
+        for number, (texts, inventory) in zip(all_numbers, found, strict=True)
+    )
+    return _Texts(
+        lessons=tuple(lessons),
+        validation=_spread(prepared.texts("validation"), SAMPLE),
+        counts=counts,
+        beside=sum(numbers),
+    )
 
 
 def _bytes(path: Path) -> int:
@@ -203,10 +233,15 @@ def _bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-def _spread(texts: Sequence[Text]) -> Sequence[Text]:
-    """At most `SAMPLE` of them, evenly from first to last."""
-    step = max(1, math.ceil(len(texts) / SAMPLE))
+def _spread(texts: Sequence[Text], most: int) -> Sequence[Text]:
+    """At most so many of them, evenly from first to last."""
+    step = max(1, math.ceil(len(texts) / most))
     return texts[::step]
+
+
+def _typical() -> _Texts:
+    train, validation, inventory = typical_passages()
+    return _Texts(lessons=(Lesson(texts=train, inventory=inventory),), validation=validation, counts={}, beside=0)
 
 
 def typical_passages() -> tuple[list[Passage], list[Passage], Inventory]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import polars as pl
+
 from ..corpora.corpus import corpus_inventory, is_corpus, mixed, read_account
 from ..corpora.pubmed import PubmedSettings, prepare_pubmed
 from ..corpora.text_corpus import TextSettings, prepare_text
@@ -15,7 +17,7 @@ from ..data.kinds import KINDS
 from ..data.passage_files import read_passages
 from ..data.passages import Passage
 from ..data.rows import Quarantine
-from ..data.shards import corpus_passages
+from ..data.shards import corpus_passages, shards
 from ..data.sources.choices import is_choices
 from ..data.splits import SPLITS, Split, split_passages
 from ..data.substitution import Substituter
@@ -140,6 +142,12 @@ def read_beside(recipe: Recipe) -> Iterator[tuple[Inventory, Iterable[Passage]]]
             yield inventory, mixed(path, "train", inventory, shares, seed=recipe.seed)
         else:
             yield inventory, corpus_passages(path, "train", inventory)
+
+
+def beside_count(path: Path) -> int:
+    """How many passages `read_beside` reads from a folder, without reading them."""
+    files = [file for folder in (path, *(path / kind for kind in KINDS)) for file in shards(folder, "train")]
+    return int(pl.scan_parquet(files).select(pl.col("id").n_unique()).collect().item()) if files else 0
 
 
 def _corpus(recipe: Recipe, path: Path, inventory: Inventory) -> tuple[Inventory, Mapping[Split, Iterable[Passage]]]:
