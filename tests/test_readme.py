@@ -16,10 +16,12 @@ import typer
 from medalist.cli import demo
 from medalist.cli.app import app, main
 from medalist.cli.demo import demo_recipe
+from medalist.data.embedded import reader
 from medalist.expansion import expander
 from medalist.models import base as models
 from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.recipe import dump_recipe, load_recipe, parse_recipe
+from medalist.trees.decisions import CALIBRATION_FILE, Calibration
 from site_hook import site
 
 ROOT = Path(__file__).parent.parent
@@ -173,6 +175,12 @@ def test_every_recipe_parses_and_opens_with_the_command_that_runs_it(path):
 def test_the_demo_is_the_sample_recipe_under_another_name():
     recipe = load_recipe(ROOT / "recipes/smollm2-135m-sample.yaml", ["name=demo"])
     assert recipe == demo_recipe(Path("runs"))
+
+
+def test_help_and_pages_name_the_readers_threshold():
+    shown = f"{Calibration.read(reader.HERE / CALIBRATION_FILE).offered_from:.2f}"
+    for path, words in (("docs/expand.md", "for the reader {}"), ("docs/cli.md", "({} for the reader, 97 %)")):
+        assert words.format(shown) in (ROOT / path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -18,10 +19,11 @@ from starlette.testclient import TestClient
 from medalist.expansion.expander import Expander
 from medalist.serving.app import create_app
 from medalist.serving.gate import Rules
-from medalist.serving.interface import ExpandAnswer, Limits
+from medalist.serving.interface import ExpandAnswer, ExpandRequest, Limits, answer_json
 from notes_server import INVENTORY
 
 CANARY = "secretphrase"
+PAGE = Path(__file__).parents[2] / "docs/serve.md"
 NOTES = [
     "Two CTs of the chest, then RA again; the (RA) was wide. 10U given.",
     "",
@@ -333,3 +335,22 @@ def test_fastapi_reports_nothing_to_a_collector(expander, monkeypatch, caplog):
         assert client.post("/v1/expand", json={}).status_code == 422
     assert used == []
     assert "telemetry" not in caplog.text
+
+
+def test_the_page_on_the_server_shows_what_the_reader_answers():
+    asked, shown, *_ = re.findall(r"^```json\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    request = ExpandRequest.model_validate_json(asked)
+    told = json.loads(answer_json(list(Expander.load()(request.all_texts())), request.replace))
+
+    def without_figures(answer):
+        """The answer without its probabilities, and these in order."""
+        figures = []
+        for result in answer["results"]:
+            for one in result["expansions"]:
+                one["alternatives"] = one["alternatives"][:2]
+                figures += [part.pop("probability") for part in (one, *one["alternatives"])]
+        return answer, figures
+
+    (answer, figures), (page, its_figures) = without_figures(told), without_figures(json.loads(shown))
+    assert answer == page
+    assert figures == pytest.approx(its_figures, abs=0.02)
