@@ -13,6 +13,7 @@ from pathlib import PurePath
 
 import pytest
 import torch
+import yaml
 
 import medalist.expansion.expander
 from medalist.data.inventory import Inventory
@@ -334,6 +335,24 @@ def test_one_sense_per_text_is_the_likeliest_on_average_of_those_that_are_answer
     assert [e.probability for e in expanded] == [pytest.approx(p) for p in (0.45, 0.45, 0.8)]
     assert [e.sure for e in expanded] == [True, True, False]
     assert dict(expanded[0].alternatives)["room air"] == pytest.approx(0.325)
+
+
+def test_a_run_is_read_in_passes_of_the_size_that_its_recipe_sets(tiny_run, tmp_path, monkeypatch):
+    """It was set so that an evaluation fits the card; the default of 16,384 tokens may not."""
+    run, sizes = tmp_path / "small", []
+    shutil.copytree(tiny_run, run)
+    values = yaml.safe_load((run / "recipe.yaml").read_text())
+    values["evaluation"]["max_nodes"] = 512
+    (run / "recipe.yaml").write_text(yaml.safe_dump(values))
+
+    def score(_model, layouts, *, max_nodes, **_):
+        sizes.append(max_nodes)
+        for layout in layouts:
+            yield layout, [torch.zeros(len(question.candidates)) for question in layout.questions]
+
+    expander = Expander.load(run)
+    monkeypatch.setattr(type(expander._loaded), "score", score)
+    assert expander("CT or MS.") and sizes == [512]
 
 
 def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_with):

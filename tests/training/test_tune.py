@@ -232,6 +232,19 @@ def test_mentions_without_an_offered_gold_are_not_trained_on(loaded):
     assert batch["null"].tolist() == [2, 5]
 
 
+def test_texts_of_an_epoch_are_all_that_are_trained_on_and_no_others(loaded):
+    encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
+
+    def text(name, gold):
+        mention = Mention(start=0, end=2, short_form="RA", long_form=gold)
+        return Passage(id=name, text="RA", mentions=(mention,))
+
+    own, known = text("own", INVENTORY.long_forms("RA")[0]), text("none", "renal artery")
+    more = Lesson(texts=[replace(own, id=f"more {n}") for n in range(3)], inventory=INVENTORY)
+    made = TreeDataset([own, known], encoder, INVENTORY, settings(), beside=[more], seed=0, multiple=3)
+    assert (made.num_texts, made.num_mentions, len(made)) == (4, 4, 6)
+
+
 def test_nothing_to_train_on_is_one_clear_line(loaded):
     encoder = Encoder(loaded.tokenizer, PromptSettings(), max_depth=2048)
     bare = Passage(id="bare", text="no short form")

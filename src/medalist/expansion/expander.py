@@ -60,6 +60,7 @@ class Expander:
         min_probability: least probability of a sure answer, 0 to 1; None: the calibration's, and 0.95 without one.
         one_sense_per_text: let all mentions of a short form that the model answers have the sense that is likeliest on
             average. Then every mention of a text counts, so text appended to it can change earlier answers.
+        max_nodes: tokens per forward pass on a GPU; a run brings its recipe's `evaluation.max_nodes`.
 
     Raises:
         ValueError: the glossary is malformed, or `min_probability` is not a probability.
@@ -76,12 +77,13 @@ class Expander:
         calibration: Calibration | None = None,
         min_probability: float | None = None,
         one_sense_per_text: bool = False,
+        max_nodes: int = EvaluationSettings().max_nodes,
     ) -> None:
         if min_probability is None:  # a calibration for which nothing is sure has a threshold that nothing reaches
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
         elif not 0 <= min_probability <= 1:
             raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
-        self._loaded, self._one_sense = loaded, one_sense_per_text
+        self._loaded, self._one_sense, self._max_nodes = loaded, one_sense_per_text, max_nodes
         self._glances = calibration is not None and calibration.glance is not None
         own = NO_SENSES if glossary is None else read_glossary(glossary)
         lexicon = Lexicon(inventory, own, any_case=any_case, skip_words=calibration is not None)
@@ -155,10 +157,9 @@ class Expander:
         if run is None:
             return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
         opened = find_run(run, revision=revision)
-        calibration = _fitted_to(listed, opened.calibration)
-        listed = listed or _inventory(opened)
-        loaded = load_run_scorer(opened, dtype)
-        return cls(loaded, listed, opened.recipe.prompt, any_case=bool(any_case), calibration=calibration, **options)
+        listed, calibration = listed or _inventory(opened), _fitted_to(listed, opened.calibration)
+        options |= {"any_case": bool(any_case), "max_nodes": opened.recipe.evaluation.max_nodes}
+        return cls(load_run_scorer(opened, dtype), listed, opened.recipe.prompt, calibration=calibration, **options)
 
     @classmethod
     def _gguf(cls, gguf: Path, run: Run | None, listed: Inventory | None, **options: Any) -> Expander:
@@ -295,7 +296,7 @@ class Expander:
         layouts = (layout for one in zip(passages, known, strict=True) for layout in self._layouts(*one))
         count = sum(passage.num_questions for passage in passages) if progress else 0
         with tracking("Expand", count) if count > _MANY else nullcontext(lambda _: None) as advance:
-            scored = self._loaded.score(layouts, max_nodes=EvaluationSettings().max_nodes, progress=advance)
+            scored = self._loaded.score(layouts, max_nodes=self._max_nodes, progress=advance)
             for layout, values in scored:
                 number = int(layout.text_id)
                 mentions = passages[number].mentions
@@ -311,9 +312,8 @@ class Expander:
             for one in known
             if one is not None and one.long_form is not None and not defines(passage.text, one)
         ]
-        asked = range(len(passage.mentions))
-        parts = rewritten(passage, self._encoder.windows(passage.text), written=written, asked=asked)
-        return layouts_of(parts, self._encoder, self.inventory)
+        windows, asked = self._encoder.windows(passage.text), range(len(passage.mentions))
+        return layouts_of(rewritten(passage, windows, written=written, asked=asked), self._encoder, self.inventory)
 
     def _answered(
         self,

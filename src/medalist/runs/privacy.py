@@ -100,7 +100,7 @@ def check_privacy(
 def times_trained_on(run: Run) -> float | None:
     """How often training saw each text on average, up to the checkpoint that was kept; None if it is not known."""
     counts = run.record.get("training")
-    if counts is None or run.recipe.data.beside:  # the counts leave out what was trained on beside them
+    if counts is None:
         return None
     kept = counts.get("best_checkpoint")
     steps = int(kept.rpartition("-")[2]) if kept else counts["steps"]

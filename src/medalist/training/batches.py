@@ -133,6 +133,11 @@ class TreeDataset(Dataset[TrainingItem]):
         return tuple(self._encoder.encode(text, inventory, choose))
 
     @property
+    def num_texts(self) -> int:
+        """Texts in an epoch: those with a question that fits."""
+        return len(self._texts)
+
+    @property
     def num_mentions(self) -> int:
         """Questions in an epoch."""
         return sum(text.num_questions for text, _ in self._texts)

@@ -41,8 +41,9 @@ class TrainingCounts(TypedDict):
     steps: int
     processes: int
     passages: int
+    """Texts of an epoch, with those replayed and those of `data.beside`; quizzes, where there are no passages."""
     mentions: int
-    """For quizzes: questions."""
+    """In these texts; of quizzes, questions."""
     dropped_mentions: int
     cut_texts: int
     best_validation: float | None
@@ -151,7 +152,7 @@ def tune(
     counts: TrainingCounts = {
         "steps": trainer.state.global_step,
         "processes": ranks.size,
-        "passages": len(data.train),
+        "passages": dataset.num_texts,
         "mentions": dataset.num_mentions,
         "dropped_mentions": dropped,
         "cut_texts": cut,
