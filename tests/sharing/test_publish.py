@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -25,6 +26,7 @@ from medalist.data.embedded import reader
 from medalist.evaluation.result_files import read_metrics
 from medalist.recipe import parse_recipe
 from medalist.runs.evaluate import evaluate_run
+from medalist.runs.held_out import HeldOut
 from medalist.runs.run import open_run
 from medalist.runs.train import train
 from medalist.sharing.export import export_merged
@@ -453,6 +455,18 @@ def test_a_calibration_goes_along_and_comes_back(run, hub, model_folder, tmp_pat
     replace(pulled.calibration, evidence=0.1).write(pulled.folder / "calibration.json")
     (repeated,) = repeat_evaluations(open_run(pulled.folder))
     assert repeated.largest > 1e-3 and repeated.where.startswith("calibrated."), "its figures are checked too"
+
+
+def test_evaluations_of_all_embedded_notes_are_repeated_and_those_of_part_of_them_are_not(
+    run, hub, model_folder, tmp_path, capsys
+):
+    for name, limit in (("clinical-look-alikes", None), ("clinical-blind", 5)):
+        evaluate_run(run, HeldOut(data=Path(name), limit=limit))
+    publish(open_run(run.folder), "me/small", **NAMED)
+    pulled = pull("me/small", out=tmp_path / "runs/again", base=str(model_folder))
+    found = repeat_evaluations(pulled)
+    assert {one.data: one.largest < 1e-4 for one in found} == {"test": True, "clinical-look-alikes": True}
+    assert "clinical-blind: published of 5 passages, and 250 are here" in capsys.readouterr().err
 
 
 def test_a_pulled_run_that_gives_other_figures_is_told(run, hub, model_folder, tmp_path, capsys):
