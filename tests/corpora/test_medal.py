@@ -25,9 +25,9 @@ import medalist
 from medalist.corpora import medal, medal_parts
 from medalist.corpora.medal import MedalSettings, prepare_medal
 from medalist.data.inventory import Inventory
-from medalist.data.passages import Passage
+from medalist.data.passages import Mention, Passage
 from medalist.data.rows import Quarantine, TooManyBadRows
-from medalist.data.shards import corpus_passages, shards
+from medalist.data.shards import corpus_passages, shards, write_shard
 from medalist.data.sources import medal_rows
 from medalist.data.sources.medal_tables import Table
 from medalist.data.splits import Split, split_of
@@ -431,3 +431,14 @@ def test_a_corpus_is_trained_and_evaluated_on_as_it_is(tmp_path, model_folder):
     metrics, _ = evaluate_run(run)
     assert (metrics["counts"]["passages"], metrics["counts"]["choice"]) == (7, 14)
     assert {"base", "tuned"} <= set(metrics["models"])
+
+
+def test_leaks_are_looked_for_in_every_split(tmp_path, monkeypatch):
+    """Of three passages each, one that spells out its answer: in the test split."""
+    monkeypatch.setattr(medal, "LEAK_SAMPLE", 9)
+    inventory = Inventory.of([("RA", "right atrium", 1, None), ("RA", "room air", 1, None)])
+    mention = Mention(start=0, end=2, short_form="RA", long_form="room air")
+    for split, text in (("train", "RA seen"), ("validation", "RA seen"), ("test", "RA, on room air")):
+        made = [Passage(id=f"{split} {n}", text=text, mentions=(mention,)) for n in range(9)]
+        write_shard(made, tmp_path, split, 0, 1)
+    assert medal._leaks(tmp_path, inventory) == {"mentions": 9, "leaks": 3}

@@ -34,6 +34,11 @@ def test_what_is_sure_is_replaced_and_what_has_no_answer_stays():
     assert replaced(text) == text
 
 
+def test_there_are_two_ways_with_what_is_not_sure_and_another_is_an_error():
+    with pytest.raises(ValueError, match="unsure is 'drop'; it must be one of mark, leave"):
+        replaced("RA", unsure="drop")
+
+
 def test_what_is_not_sure_is_marked_or_left():
     unsure = expansion(3, 6, "right atrium", sure=False)
     assert replaced("on RAs.", unsure) == "on RAs [right atrium? 74 %]."

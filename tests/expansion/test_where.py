@@ -91,3 +91,5 @@ def test_the_engine_follows_from_the_name(tmp_path):
     assert engine_for("runs/demo", "llama.cpp") == "llama.cpp"
     with pytest.raises(ValueError, match=r"x\.gguf is a GGUF file, which only the engine llama\.cpp reads"):
         engine_for("x.gguf", "transformers")
+    with pytest.raises(ValueError, match=r"engine is 'onnx'; it must be one of transformers, llama\.cpp, glance"):
+        engine_for(None, "onnx")

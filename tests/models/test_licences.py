@@ -17,7 +17,9 @@ from medalist.models.licences import find_licence_file, licence_of
         ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
         ("TinyLlama/TinyLlama-1.1B", None),
         ("openlm-research/open_llama_3b", None),
-        ("meta-llama/Llama-2-7b-hf", None),
+        ("meta-llama/Llama-2-7b-hf", "llama2"),
+        ("meta-llama/Llama-4-Scout-17B-16E", "llama4"),
+        ("someone/llama-4b", None),
         ("llama-3/other", None),
     ],
 )
@@ -75,6 +77,14 @@ def test_llamas_notices_are_those_that_its_licences_require():
         "Copyright © Meta Platforms, Inc. All Rights Reserved."
     )
     assert later.notice.startswith("Llama 3.2 is licensed under the Llama 3.2 Community License, ")
+
+
+def test_llama_2_asks_for_a_notice_and_for_no_name_and_its_derivatives_say_that_they_are_under_it(tmp_path):
+    licence = licence_of("meta-llama/Llama-2-7b-hf")
+    assert licence.built_with is None and licence.name_begins is None
+    assert licence.notice.startswith("Llama 2 is licensed under the Llama 2 Community License, ")
+    (tmp_path / "README.md").write_text("---\nlicense: llama2\n---\n")
+    assert licence_of("someone/CodeLlama-7b", tmp_path) == licence
 
 
 def test_llamas_licence_must_be_published_with_the_model(tmp_path):

@@ -24,6 +24,7 @@ from medalist.data.embedded import sample as corpus
 from medalist.data.inventory import Inventory, Sense
 from medalist.data.passage_files import write_jsonl
 from medalist.data.passages import NONE_OF_THESE, fingerprint
+from medalist.data.quizzes import read_quizzes
 from medalist.data.rows import TooManyBadRows
 from medalist.data.splits import shared_passages
 from medalist.recipe import Recipe, parse_recipe
@@ -530,6 +531,19 @@ def test_without_an_inventory_plain_texts_are_read_with_the_note_reader_s(tmp_pa
     monkeypatch.setattr("medalist.runs.reading.TextSettings", partial(TextSettings, written=False))
     prepared = prepare(recipe(tmp_path, source="text", path=letters(tmp_path, LETTER), inventory=None))
     assert prepared.inventory.senses.keys() == reader.inventory().senses.keys()
+
+
+def test_another_version_prepares_anew(tmp_path, monkeypatch):
+    settings = recipe(tmp_path, source="table", path=table(tmp_path))
+    before = data_folder(settings)
+    monkeypatch.setattr("medalist.runs.prepare.__version__", "99")
+    assert data_folder(settings) != before
+
+
+def test_a_damaged_file_of_choices_is_named(tmp_path):
+    (tmp_path / "test.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(ValueError, match=r"test\.parquet is not a Parquet file, or is truncated"):
+        read_quizzes(tmp_path / "test.parquet")
 
 
 def test_folders_beside_are_taught_with_the_candidates_of_their_own(tmp_path):

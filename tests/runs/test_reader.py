@@ -73,6 +73,9 @@ def test_its_base_answers_the_same_questions_if_asked(tiny, tmp_path, monkeypatc
     assert list(metrics["models"]) == ["base", "tuned"] and {"base", "tuned"} <= read_scores(folder).keys()
     cells = metrics["slices"]["all"]
     assert cells["difference"]["value"] == 0 and cells["base"]["count"] == cells["tuned"]["count"]
+    monkeypatch.setattr("medalist.runs.reader.load_base", lambda _: pytest.fail("its predictions are stored"))
+    again, _ = evaluate_reader(limit=1, output=tmp_path, with_base=True)
+    assert again["slices"] == metrics["slices"]
 
 
 def test_own_text_is_measured_with_own_senses(tiny, tmp_path):

@@ -136,6 +136,24 @@ def test_an_older_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path, 
     assert (tmp_path / "old/whose").read_text() == "old"
 
 
+def test_a_folder_of_which_only_the_older_is_left_comes_back_before_anything_else(tmp_path, monkeypatch):
+    """A process was killed between the two renames that replace a folder, and the next one fails."""
+    for name in (".made.old", "new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".made.old/whose").write_text("old")
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        put_in_place(tmp_path / "new", tmp_path / "made")
+    assert (tmp_path / "made/whose").read_text() == "old"
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_folder_that_another_process_has_put_in_place_meanwhile_is_replaced_unless_it_is_as_good(tmp_path, kept):
     target = tmp_path / "model"

@@ -39,6 +39,8 @@ from .origins import is_public
 
 PARTITION_MB = 32
 """Approximate size of the text in a partition; grouping it takes about ten times as much memory."""
+LEAK_SAMPLE = 2_000
+"""Passages that are looked at for leaks, as many of each split."""
 COMMON_SHARE, COMMON_TEXTS = 0.005, 5
 """A word is common if it appears in at least this share of the texts and in at least this many texts."""
 _SPLITS: dict[str, Split] = {
@@ -231,10 +233,11 @@ def _shared(work: Path, parts: int, tables: list[Table]) -> dict[str, int]:
 
 
 def _leaks(work: Path, inventory: Inventory) -> Leaks:
-    """How often a passage spells out the answer elsewhere, measured on the first shard of each split."""
+    """How often a passage spells out the answer elsewhere, measured on the first passages of each split."""
     firsts = [path for split in SPLITS for path in shards(work, split)[:1]]
-    passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))]
-    items = make_items(passages[:2_000], inventory)
+    each = math.ceil(LEAK_SAMPLE / max(1, len(firsts)))
+    passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))[:each]]
+    items = make_items(passages, inventory)
     return {"mentions": len(items), "leaks": sum(item.leak for item in items)}
 
 

@@ -13,7 +13,7 @@ _TOKENS = re.compile(
     r"(?<![\w.+%-])[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+"  # an e-mail address
     r"|(?:https?://|\bwww\.)[^\s<>\"]+"
     r"|[\[(] ?[xX] ?[\])]"  # a check box
-    r"|-+>|=+>|<-+(?![\d.-])|<->|<=|>=|<>|!=|={2,}|&{2,}|>{2,}|<{2,}"  # arrows and operators
+    r"|(?<!-)-+>|(?<!=)=+>|<-+(?![\d.-])|<->|<=|>=|<>|!=|={2,}|&{2,}|>{2,}|<{2,}"  # arrows and operators
     r"|\b[^\W_]+(?:_[^\W_]+)+\b"  # a name in code
     r"|\"[\w -]{1,40}\"(?=\s{0,3}:)"  # a key of JSON
     r"|</?[A-Za-z]{1,12}(?: [\w-]{1,20}=\"[^\"<>\n]{0,80}\")*\s?/?>"  # a tag
@@ -24,21 +24,31 @@ _FUNCTION_WORDS = {
     language: frozenset(words.split())
     for language, words in {
         "English": "the of and with to is was are were for on at no not had has have this that he she her his from by "
-        "as an be been in it or will without since after before",
+        "as an be been in it or will without since after before but when if who also pt pts hx dx rx tx yo noted seen "
+        "given left right today",
         "German": "der das und ist mit nicht ein eine einer eines einem einen keine kein wurde wird zur zum auf bei "
         "nach sich dem den von für ohne unter wir als aus im beim sowie vor über seit",
-        "French": "le la les des une dans sur avec est pour pas sous aux et du par sans il elle sont au ce "
-        "qui chez depuis",
-        "Spanish": "el la los las con del una por que se su para sin al en como lo sus desde sobre entre tras",
-        "Italian": "il della dei delle con per nel nella una non alla gli che dal sono di da in senza",
-        "Portuguese": "com da do dos das não uma para sem na no em ao foi os as pelo pela",
+        "French": "le la les des une dans sur avec est pour pas sous aux et du par sans il elle sont au ce qui chez "
+        "depuis été",
+        "Spanish": "el la los las con del una por que se su para sin al en como lo sus desde sobre entre tras paciente",
+        "Italian": "il della dei delle con per nel nella una non alla gli che dal sono di da in senza paziente",
+        "Portuguese": "com da do dos das não uma para sem na no em ao foi os as pelo pela paciente",
         "Dutch": "het een van met niet geen voor bij naar zijn werd is op aan uit sinds zonder",
     }.items()
 }
-"""Words that stand in nearly every sentence of a language. One or two of them also stand in names and in Latin."""
+"""Words that stand in nearly every sentence of a language."""
+_SHORT_FORMS_TOO = frozenset(
+    "al als ao as au aux com con da das del des di do em en est il im in is la le les lo met na no on op os par para "
+    "pas per se si sin su van".split()
+)
+"""Those of them that also stand in English notes: as short forms, in names and in Latin."""
 _WORD = re.compile(r"[^\W\d_]+")
-_FEW = 3
-"""So many different words of a language make it out, if they are more than English ones."""
+_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s)\s*([^\W\d_]+)(?=\s+[a-zà-ÿ])", re.MULTILINE)
+_FEW, _CERTAIN = 3, 2
+"""So many different words of a language make it out, and so many of them that stand in no English note, if they are
+more than English ones."""
+_CERTAIN_IN_CAPITALS = 4
+"""The same where all is in capitals, as short forms are."""
 _LINE = re.compile(r"[^\n]+")
 
 
@@ -59,13 +69,23 @@ def in_other_language(text: str) -> Callable[[int, int], bool]:
 
 
 def _is_other(text: str) -> bool | None:
-    """Whether a text is in one of the other languages; None if it has too few of their words and of English ones."""
-    words = set(_WORD.findall(text.lower()))
-    counts = {language: len(words & own) for language, own in _FUNCTION_WORDS.items()}
-    english = counts.pop("English")
-    most = max(counts.values())
-    if most >= _FEW and most > english:
-        return True
+    """Whether a text is in one of the other languages; None if it has too few of their words and of English ones.
+
+    Words in capitals count only where all words are, since DES, LES and MET are short forms.
+    """
+    words = set(_WORD.findall(text))
+    small = {word for word in words if word.islower()}
+    least = _CERTAIN
+    if small:
+        small |= {match[1].lower() for match in _SENTENCE_START.finditer(text) if match[1].istitle()}
+    else:
+        small, least = {word.lower() for word in words}, _CERTAIN_IN_CAPITALS
+    english = len({word.lower() for word in words} & _FUNCTION_WORDS["English"])
+    for language, own in _FUNCTION_WORDS.items():
+        found = small & own
+        enough = len(found) >= _FEW and len(found - _SHORT_FORMS_TOO) >= least
+        if language != "English" and enough and len(found) > english:
+            return True
     return False if english >= _FEW else None
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..tools.files import replacing
 from .passages import Passage
+from .rows import readable_parquet
 from .spelling import folded
 
 _CHOICE = pa.struct(
@@ -84,7 +85,13 @@ def write_quizzes(quizzes: Sequence[Quiz], path: Path) -> None:
 
 
 def read_quizzes(path: Path) -> list[Quiz]:
-    """Read the Parquet written by `write_quizzes`."""
+    """Read the Parquet written by `write_quizzes`.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    with readable_parquet(path):
+        rows = pq.read_table(path).to_pylist()
     return [
         Quiz(
             id=row["id"],
@@ -92,5 +99,5 @@ def read_quizzes(path: Path) -> list[Quiz]:
             choices=tuple(Choice(**(choice | {"options": tuple(choice["options"])})) for choice in row["choices"]),
             source=row["source"],
         )
-        for row in pq.read_table(path).to_pylist()
+        for row in rows
     ]

@@ -162,7 +162,7 @@ def record_id(value: Any) -> str | None:
 
 def parquet_columns(path: Path) -> list[str]:
     """The names of a Parquet file's columns."""
-    with _parquet(path):
+    with readable_parquet(path):
         return list(pq.ParquetFile(path).schema_arrow.names)
 
 
@@ -176,7 +176,7 @@ def parquet_records(
         quarantine: collects bad rows.
         columns: the only ones to read; None: all.
     """
-    with _parquet(path):
+    with readable_parquet(path):
         file = pq.ParquetFile(path)
         names = columns or file.schema_arrow.names
         if len(set(names)) < len(names):
@@ -202,7 +202,8 @@ def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[None]:
+def readable_parquet(path: Path) -> Iterator[None]:
+    """Names the file in the error of a Parquet file that is damaged, or is none."""
     try:
         yield
     except (pa.ArrowInvalid, OSError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 from .wording import end_in_place, in_place, with_article
 
@@ -123,7 +123,12 @@ class ExpandedText(Sequence[Expansion]):
         Args:
             unsure: "mark" turns an answer that is not sure into "RA [right atrium? 74 %]", "leave" leaves the text
                 alone. A short form without an answer, and one where the text defines it, is left alone in any case.
+
+        Raises:
+            ValueError: `unsure` is neither.
         """
+        if unsure not in get_args(Unsure):
+            raise ValueError(f"unsure is {unsure!r}; it must be one of {', '.join(get_args(Unsure))}")
         pieces, at = [], 0
         for expansion in self.expansions:
             if (written := _written(self.text, expansion, unsure)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ..data.embedded import reader
 from ..models.base import weights_sha256
@@ -45,10 +45,12 @@ def engine_for(name: str | Path | None, engine: Engine | None) -> Engine:
     """The engine that is asked for, or else the one for what is named.
 
     Raises:
-        ValueError: another engine is asked for than the one that reads the GGUF file named.
+        ValueError: there is no such engine, or another than the one that reads the GGUF file named.
     """
     if engine is None:
         return "llama.cpp" if is_gguf(name) else "transformers"
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine is {engine!r}; it must be one of {', '.join(get_args(Engine))}")
     if engine != "llama.cpp" and is_gguf(name):
         raise ValueError(f"{name} is a GGUF file, which only the engine llama.cpp reads")
     return engine

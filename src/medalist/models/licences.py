@@ -46,13 +46,13 @@ class Licence:
             )
 
 
-def _llama(version: str, *, mark: str, begins: str) -> Licence:
+def _llama(version: str, *, mark: str | None, begins: str | None) -> Licence:
     product = f"{'Meta ' if version == '3' else ''}Llama {version}"
     return Licence(
         id=f"llama{version}",
         name=f"{product} Community License",
         url=f"https://www.llama.com/llama{version.replace('.', '_')}/license/",
-        built_with=f"Built with {mark}",
+        built_with=f"Built with {mark}" if mark else None,
         name_begins=begins,
         notice=f"{product} is licensed under the {product} Community License, Copyright © Meta Platforms, Inc. "
         "All Rights Reserved.",
@@ -60,10 +60,12 @@ def _llama(version: str, *, mark: str, begins: str) -> Licence:
 
 
 _LLAMA = {
+    "2": _llama("2", mark=None, begins=None),
     "3": _llama("3", mark="Meta Llama 3", begins="Llama-3"),
     "3.1": _llama("3.1", mark="Llama", begins="Llama"),
     "3.2": _llama("3.2", mark="Llama", begins="Llama"),
     "3.3": _llama("3.3", mark="Llama", begins="Llama"),
+    "4": _llama("4", mark="Llama", begins="Llama"),
 }
 _ID = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*\+{0,2}", re.ASCII)
 """How the Hub names licences: apache-2.0, openrail++."""
@@ -74,7 +76,7 @@ def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = 
     """The licence of a base model, and so of models made from it.
 
     Args:
-        base_id: its Hub id. Llama 3's obligations follow from the name, whoever uploaded the copy.
+        base_id: its Hub id. Llama's obligations follow from the name, whoever uploaded the copy.
         folder: its folder, with its model card if it has one.
         given: the licence that the user names, as model cards do; it does not override Llama's obligations.
 
@@ -85,7 +87,7 @@ def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = 
         ValueError: `given` is not the name of a licence.
     """
     if match := re.search(
-        r"(?i)(?<![a-z])(?:meta-?)?llama[-_ ]?(3(?:\.[1-3])?)(?![\d.]*\d|b\b)", base_id.split("/")[-1]
+        r"(?i)(?<![a-z])(?:meta-?)?llama[-_ ]?([24]|3(?:\.[1-3])?)(?![\d.]*\d|b\b)", base_id.split("/")[-1]
     ):
         return _LLAMA[match[1]]
     if given is not None:
@@ -96,6 +98,8 @@ def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = 
     if base_id.startswith("HuggingFaceTB/SmolLM"):
         return _APACHE
     named = _of_card(folder / "README.md") if folder is not None else None
+    if named is not None and named.removeprefix("llama") in _LLAMA:
+        return _LLAMA[named.removeprefix("llama")]
     return _APACHE if named == "apache-2.0" else Licence(id=named, name=named) if named else None
 
 

@@ -36,7 +36,7 @@ from ..evaluation.reading import read_rest
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import About, Metrics
 from ..evaluation.short_forms import Knowledge, summarise
-from ..models.base import EMBEDDED
+from ..models.base import EMBEDDED, find_base
 from ..models.load import LoadedModel, load_base
 from ..recipe import EvaluationSettings, Recipe
 from ..tools.failures import need_room
@@ -183,17 +183,18 @@ def evaluate_base(
         passages, quarantine = read_marked(file, candidates, limit)
         known = read_passages(train, candidates) if train is not None else None
         knowledge = Knowledge(trained=Inventory.mined(known) if known else None, train=known)
-    base = load_base(source, revision=revision, quantization=quantization)
+    identity = find_base(source, revision)[1]
     on = Questions(
         passages=passages,
         quizzes=quizzes,
         inventory=candidates,
         knowledge=knowledge,
-        folder=output / base.identity.id.split("/")[-1] / name,
+        folder=output / identity.id.split("/")[-1] / name,
         quarantine=quarantine,
-        about={"data": str(file), "base": base.identity.id},
+        about={"data": str(file), "base": identity.id},
     )
-    models = {"base": EvaluatedModel(weights=base.identity.sha256, load=lambda: base)}
+    load = partial(load_base, source, revision=revision, quantization=quantization)
+    models = {"base": EvaluatedModel(weights=identity.sha256, load=load)}
     return evaluate(models, on, PromptSettings(), settings.evaluation), on.folder
 
 

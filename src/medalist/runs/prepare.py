@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from .. import __version__
 from ..corpora.accounts import PassageCounts, inventory_counts
 from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.detection import mark_distractors
@@ -56,6 +57,7 @@ _SHOWN = 20
 def data_folder(recipe: Recipe) -> Path:
     """The folder that the recipe's data is prepared in."""
     settings = {"seed": recipe.seed, **recipe.data.model_dump(mode="json"), "files": _file_marks(recipe.data)}
+    settings["medalist"] = __version__  # another one may mark or split texts otherwise
     if (parent := parent_run(recipe)) is not None:
         senses = (parent.folder / "inventory.csv").read_bytes()
         settings["parent"] = [parent.record["data"]["fingerprint"], hashlib.sha256(senses).hexdigest()]

@@ -88,8 +88,10 @@ def evaluate_reader(
     weights = weights_sha256(reader.ADAPTER)
     models = {"tuned": EvaluatedModel(weights=weights, load=load_reader, tokenizer=_tokenizer)}
     if with_base:
-        base = load_base(EMBEDDED)
-        models = {"base": EvaluatedModel(weights=base.identity.sha256, load=lambda: base), **models}
+        base = EvaluatedModel(
+            weights=find_base(EMBEDDED)[1].sha256, load=partial(load_base, EMBEDDED), tokenizer=_tokenizer
+        )
+        models = {"base": base, **models}
     metrics = evaluate(
         models,
         on,

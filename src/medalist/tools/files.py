@@ -289,6 +289,8 @@ def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] 
         _sync(path)
     if keep_if is None:
         old = target.with_name(f".{target.name}.old")
+        if old.exists() and not target.exists():  # a process was killed between its two renames
+            old.rename(target)
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             target.rename(old)

@@ -109,7 +109,7 @@ def tree_inputs(one: TreePass, dtype: torch.dtype) -> dict[str, Any]:
             H=None,
             Q_LEN=size,
             KV_LEN=size,
-            device=ends.device.type,
+            device=ends.device,
         )
     else:
         mask = _additive(visible(one.subtree_end)[:, None], dtype)

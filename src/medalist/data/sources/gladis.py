@@ -24,6 +24,7 @@ def read_gladis(path: Path, quarantine: Quarantine) -> list[Passage]:
         except (KeyError, TypeError, ValueError) as error:
             reason = f"missing field {error}" if isinstance(error, KeyError) else str(error)
             quarantine.add(path, line, reason)
+    quarantine.check()
     return found
 
 
