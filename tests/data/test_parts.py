@@ -37,6 +37,14 @@ from medalist.data.passages import Mention
         "no {ST}-T changes",
         "ill {x3} days",
         "ill {x3}/52",
+        "abx x {5d}",
+        "last dose {6h} ago",
+        "review in 3-{5d}",
+        "abx x {5D}",
+        "toco {q3}-4",
+        "HC {10/5}/5",
+        "HC 10/{5/5}",
+        "J. {Diaz} notified",
     ],
 )
 def test_a_part_of_something_else(text):
@@ -71,6 +79,12 @@ def test_a_part_of_something_else(text):
         "{ER}-positive",
         "{IBS}-D+",
         "seen {x3}, well",
+        "{24h} urine",
+        "on {5D} drip",
+        "given {q3} today",
+        "power {5/5} throughout",
+        "E. {Coli} grown",
+        "H. {Pylori} neg",
     ],
 )
 def test_a_short_form_of_its_own(text):

@@ -27,6 +27,9 @@ _MEASURED = frozenset(
 )
 """Short forms that a value or a stage is often written straight behind."""
 _VALUE = re.compile(r"\d{1,3}(?:[./-]\d{1,3})?(?:%|kg|cm|cc|ml|mmHg|bpm|[ab])?(?!\w|[./-]\w)", re.IGNORECASE)
+_OF_AN_AGE = frozenset("F M yo yoF yoM YO YOF YOM y yr yrs mo".split())
+"""What is often written straight behind an age, in this spelling: "64F", "3yo", "18mo"."""
+_AGE = re.compile(r"(?<![\w.,/:+-])(?:1[01]\d|[1-9]?\d)$")
 _LOWER_WORD = re.compile(r"(?<!\S)[a-z]{2,}(?!\S)")
 
 
@@ -78,7 +81,9 @@ class ShortFormFinder:
         inside = _spans(dotted)
         for last, (length, short_form) in self._automaton.iter(self._plain(text)):
             start, end = last + 1 - length, last + 1
-            if begins_inside_word(text, start) or _clitic(text, start) or inside(start, end):
+            if begins_inside_word(text, start) and not _after_age(text, start, end):
+                continue
+            if _clitic(text, start) or inside(start, end):
                 continue
             if not _ends(text, end) and not _before_value(text, end, short_form):
                 continue
@@ -135,6 +140,11 @@ def _clitic(text: str, start: int) -> bool:
 def _mixed(surface: str, short_form: str) -> bool:
     """Whether "m. CAT" is not M. cat, but the end of a sentence and the beginning of the next one."""
     return surface != short_form and not surface.islower() and not surface.isupper()
+
+
+def _after_age(text: str, start: int, end: int) -> bool:
+    """Whether what begins here belongs to an age that stands before it without a space."""
+    return text[start:end] in _OF_AN_AGE and _AGE.search(text, max(0, start - 4), start) is not None
 
 
 def _before_value(text: str, end: int, short_form: str) -> bool:

@@ -32,6 +32,12 @@ _RULES = [
         ),
         (r"L", r"(?<![\w#.])\d{1,4}(?:[.,]\d+)?(?:-\d{1,2})?[ \t]?", ""),  # liters: "2 L NC"
         (r"[Pp]ara", "", r"[ \t]?\d"),  # births: "Para 2+1"
+        (r"(?!24)\d{1,2}[dh]", "", ""),  # a duration: "x 5d", "9h ago"
+        (r"\d{1,2}[DH]", r"(?:(?<!\w)[xX×]|\bfor|\bevery|[>≥~-])[ \t]?", ""),
+        (r"[qQ]\d{1,2}", "", r"-\d"),  # an interval: "q3-4 min"
+        (r"\d{1,2}/\d{1,2}", r"\d/", ""),  # one of several numbers: "10/5/5"
+        (r"\d{1,2}/\d{1,2}", "", r"/\d"),
+        (r"[A-Z][a-z]{2,}", r"(?<![\w.])(?!E\.|C\.|S\.|H\.|N\.|P\.)[A-Z]\.[ \t]", ""),  # a surname: "J. Diaz"
         (r"\d{1,2}/(?:7|12|52)", "", r"[ \t]+(?:cores?|nodes?|LNs?|points?|positive|pos)\b"),  # a fraction
         (r"\w/\w", "", r"/\w(?!\w)"),  # "i/c/o"
         (r"[a-z]", r"\w/\w/", ""),
