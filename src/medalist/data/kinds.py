@@ -39,7 +39,7 @@ class KindMaker:
     Args:
         listed: the candidates; `substituted` abbreviates their long forms, and every gold is spelt as they are.
         published: the inventory whose long forms `medal` abbreviates; None means `listed`.
-        probability: of abbreviating an occurrence (`medal`; published: 0.15) or a long form of an abstract
+        probability: of abbreviating one occurrence (`medal`; published: 0.15) or one long form of an abstract
             (`substituted`).
         seed: together with the abstract's id, determines every draw.
     """

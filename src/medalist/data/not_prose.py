@@ -1,6 +1,6 @@
-"""Stretches of a text in which letters only look like short forms: addresses, check boxes, code, other languages.
+"""Finds stretches of a text in which letters only look like short forms: addresses, check boxes, code, other languages.
 
-They are told from the text alone, so that no model is asked about them.
+They are recognised from the text alone, so that no model is asked about them.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _FUNCTION_WORDS = {
         "Dutch": "het een van met niet geen voor bij naar zijn werd is op aan uit sinds zonder",
     }.items()
 }
-"""Words that stand in nearly every sentence of a language. One or two of them also stand in names and in Latin."""
+"""Words found in nearly every sentence of a language; one or two of them also occur in names and in Latin."""
 _WORD = re.compile(r"[^\W\d_]+")
 _FEW = 3
-"""So many different words of a language make it out, if they are more than English ones."""
+"""The minimum number of different words that identify a language, if they outnumber the English ones."""
 _LINE = re.compile(r"[^\n]+")
 
 
 def outside_prose(text: str) -> Callable[[int, int], bool]:
-    """A test of whether the characters from a start to an end are a part, not all, of a stretch that is no prose."""
+    """A test of whether a span is a part, but not all, of a stretch that is not prose."""
     spans = [match.span() for match in _TOKENS.finditer(text)]
     return _inside(spans)
 
 
 def in_other_language(text: str) -> Callable[[int, int], bool]:
-    """A test of whether the characters from a start to an end stand in a line that is not English.
+    """A test of whether a span lies in a line that is not English.
 
-    A line with too few words to tell goes with the whole text.
+    A line with too few words to tell is judged by the whole text.
     """
     whole = _is_other(text)
     lines = [(line.span(), _is_other(line[0])) for line in _LINE.finditer(text)]
@@ -59,7 +59,7 @@ def in_other_language(text: str) -> Callable[[int, int], bool]:
 
 
 def _is_other(text: str) -> bool | None:
-    """Whether a text is in one of the other languages; None if it has too few of their words and of English ones."""
+    """Whether a text is in one of the other languages; None if too few words tell."""
     words = set(_WORD.findall(text.lower()))
     counts = {language: len(words & own) for language, own in _FUNCTION_WORDS.items()}
     english = counts.pop("English")

@@ -23,7 +23,7 @@ _VISIBLE = {
 
 
 def visible(text: str) -> str:
-    """Replace each control character except tab and line feed by a visible one, so that terminals show the text as is."""
+    """Replace control characters, except tab and line feed, by visible ones, so that terminals show the text as is."""
     return text.translate(_VISIBLE)
 
 
