@@ -1,6 +1,6 @@
-"""Tells public data from a user's own: files with a known checksum, and files that this program downloaded.
+"""Distinguishes public data from a user's own: files with a known checksum, and files that this program downloaded.
 
-A download leaves a receipt beside the file, with its SHA-256: a file that was changed since counts as the user's own.
+A download leaves a receipt beside the file with its SHA-256; a file that was changed since counts as the user's own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def remember_download(path: Path, source: str) -> None:
 
 
 def is_public(path: Path) -> bool:
-    """Whether data is public for certain: a corpus made of public files alone, or such a file or a folder of them."""
+    """Whether data is certainly public: a public file, a folder of them, or a corpus made only of public files."""
     if not path.exists():
         return False
     if path.is_dir():
@@ -52,7 +52,7 @@ def is_public(path: Path) -> bool:
 
 
 def _in_hub_cache(path: Path) -> bool:
-    """Whether the Hub's client downloaded a file of a data set: its cache names files by their content."""
+    """Whether a file is in the Hub client's cache of data sets, which names files by their content."""
     cache = Path(constants.HF_HUB_CACHE)
     return (
         path.is_absolute() and path.is_relative_to(cache) and path.relative_to(cache).parts[0].startswith("datasets--")
@@ -70,6 +70,6 @@ def _sha256(path: Path) -> str:
 
 @cache
 def _hashed(path: Path, *_state: int) -> str:
-    """SHA-256 of a file in a certain state, once per process: MeDAL's tables have gigabytes."""
+    """SHA-256 of a file in a given state, computed once per process, since MeDAL's tables have gigabytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
