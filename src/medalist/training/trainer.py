@@ -51,7 +51,7 @@ class TreeTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self._settings, self._validate, self._ranks = settings, validate, ranks
         self._finite = FiniteCheck(late=late)
-        # Makes the Trainer leave gradients to the model. If set before construction, it would refuse to save optimisers.
+        # Makes the Trainer leave gradients to the model. Set before construction, it would prevent saving optimisers.
         self.is_distributed_loading_by_transformers = self._sharded = is_sharded(self.model)
         self.loss_is_scaled_for_ga = True
         self._staging: Path | None = None

@@ -143,7 +143,7 @@ def tune(
         )
         trainer.remove_callback(PrinterCallback)
         ranks.where = trainer.where
-        # If resumed at its last step in the middle of an epoch, the Trainer would do one more: it checks only after a step.
+        # Resumed at its last step in the middle of an epoch, the Trainer would do one more: it checks only after each.
         before = steps if steps % steps_per_epoch else None
         checkpoint = ranks.agreed(last_checkpoint(run, before=before)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
