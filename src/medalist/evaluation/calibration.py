@@ -68,7 +68,7 @@ class Case:
         return decide_at_a_glance(self.log_priors, self.signs, glance, self.fits)
 
     def clues(self, decision: Decision) -> list[float]:
-        """Features of the first decision that need no model, in the order of `CLUES`, given a decision about the sense."""
+        """Features of the first decision that need no model, in the order of `CLUES`, given a decision on the sense."""
         shares, fits = (torch.tensor(values, dtype=torch.float64) for values in (decision.senses, self.fits))
         return clues(shares, fits, self.signs)
 

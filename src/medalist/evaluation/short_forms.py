@@ -71,7 +71,7 @@ def summarise(
 
     Args:
         items: from `make_items`; items that some model has no score for are left out and counted.
-        scores: by the model's name: "base", "tuned", and "parent" for a run that was tuned further, those that were run.
+        scores: by the model's name: "base", "tuned", and "parent" for a run that was tuned further, as far as known.
         inventory: the candidates, with counts if it has any.
         knowledge: what is known about the training data.
         resamples: number of bootstrap resamples over passages.

@@ -143,7 +143,7 @@ def tune(
         )
         trainer.remove_callback(PrinterCallback)
         ranks.where = trainer.where
-        # Resumed at its last step in the middle of an epoch, the Trainer would do one more: it checks only after each.
+        # When resumed at its last step within an epoch, the Trainer would do one more: it checks only after a step.
         before = steps if steps % steps_per_epoch else None
         checkpoint = ranks.agreed(last_checkpoint(run, before=before)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
