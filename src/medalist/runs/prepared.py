@@ -91,7 +91,7 @@ class Prepared:
         return read_quizzes(self.folder / f"{split}.parquet") if self._of_choices else []
 
     def left_out(self) -> str | None:
-        """A sentence on how many rows and marks are not trained on, and where they are listed; None if none."""
+        """A sentence on how many rows and marks are not trained on, and where they are listed, or None."""
         rows, marks = sum(self.account["rows_quarantined"].values()), self.account.get("unusable_mentions", 0)
         parts = [
             f"rows that cannot be read, {rows:,} of {self.account['rows_read']:,} (quarantine.jsonl)" if rows else "",

@@ -1,4 +1,4 @@
-"""Replaces the names of a user's own files and runs in what is published: "jane_doe_ward7.jsonl" is "own-data.jsonl"."""
+"""Replaces the names of a user's own files and runs in publications: "jane_doe_ward7.jsonl" is "own-data.jsonl"."""
 
 from __future__ import annotations
 
