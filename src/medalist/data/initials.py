@@ -19,7 +19,7 @@ _ROOM = re.compile(
 )
 _INLINE = re.compile(r"(?:[.!?][ \t]*[-–—]|\b(?:[Bb]leep|[Pp]ager|[Ee]xt\.?)[ \t]*\d+[ \t]+)$")
 _LINE_ENDS = re.compile(r"[ \t\r]*(?:$|\n)|[ \t]+(?:[Bb]leep|[Pp]ager|[Ee]xt)\b")
-"""What stands before and after initials that sign an entry within a line: "-TK", "Bleep 214 KS"."""
+"""Text before and after initials that sign an entry within a line: "-TK", "Bleep 214 KS"."""
 _ROLE = re.compile(
     r"\b(?:(?:signed|dictated|typed|grossed|reported|written|entered|transcribed|scribed)[ \t]+by|"
     r"(?:initials|signed|author|scribe|surgeon|assistant|operator|endoscopist|ana?esthetist)[ \t]*:)[ \t]+$",

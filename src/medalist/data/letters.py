@@ -45,8 +45,8 @@ _PART = re.compile(
     rf"(?:{'|'.join(sorted(_FORMS, key=len, reverse=True))}|[^\W\d_]{{2,12}}?yl(?!en|at))(?=[^\W\d_]{{3}})|"
     r"\d+(?=[^\W\d_])|[^\W\d_]+(?=\d)"
 )
-"""A part of a word before another part: a combining form, a group such as "phosphatidyl", or a number."""
 """A part of a word before another: a combining form, a group such as "phosphatidyl", a number or letters before one."""
+
 BEGINS, PART, WITHIN, INNER, LATER = 1.8, 1.4, 0.9, 0.7, -0.3
 """Scores of a letter that begins a word; that begins a part of, or is within, the same word as the letter before it;
 that begins a part of, or is within, a later word."""
