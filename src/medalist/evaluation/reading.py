@@ -1,4 +1,7 @@
-"""Scores marked passages as an expander does: what a glance settles is written out, the model is asked the rest."""
+"""Scores marked passages as an expander does: what a glance settles is written out, the model is asked the rest.
+
+A glance decides without the model; what it is sure enough of is settled (`trees.decisions`).
+"""
 
 from __future__ import annotations
 
