@@ -68,7 +68,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Share": share.VERBS,
     _DATA: data.VERBS,
 }
-"""The verbs in the order of `--help`, by the heading that they stand under there."""
+"""The verbs in the order of `--help`, by heading."""
 for panel, found in _PANELS.items():
     for verb in found:
         app.command(rich_help_panel=panel, cls=Verb)(verb)
@@ -83,7 +83,7 @@ def _version(value: bool) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """The versions on which answers and figures depend, Medalist's first; the reader's are the beginnings of hashes."""
+    """The versions that determine answers and figures, Medalist's first; the reader's are truncated hashes."""
     from ..data.embedded import reader
 
     adapter = hashlib.sha256((reader.ADAPTER / "adapter_model.safetensors").read_bytes()).hexdigest()
@@ -105,7 +105,7 @@ def _main(
         ),
     ] = False,
 ) -> None:
-    """Handle the options that stand before a verb."""
+    """Handle the options before a verb."""
 
 
 def verbs() -> list[str]:
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> Any:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a Windows console or a C locale lacks most characters
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console or a C locale cannot encode most characters
             stream.reconfigure(errors="backslashreplace")
     try:
         with _ended_by_signals():
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> Any:
         _fail(f"Interrupted. {kept}", 128 + (stop.number if isinstance(stop, _Ended) else signal.SIGINT))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except BaseException as error:  # a library's panic is no `Exception`
+    except BaseException as error:  # a panic in a library is not an `Exception`
         line = in_one_line(error)
         if line is None or os.environ.get("MEDALIST_DEBUG"):
             raise
@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 class _Ended(KeyboardInterrupt):
-    """A signal other than that of Ctrl-C."""
+    """A signal other than SIGINT."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -159,9 +159,10 @@ class _Ended(KeyboardInterrupt):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that nothing begun is left behind; a second one kills.
+    """Let SIGTERM and SIGHUP end a command like Ctrl-C, so that nothing unfinished is left behind; a second one kills
+    it.
 
-    Those that are ignored, as under `nohup`, stay so.
+    Signals that are ignored, as under `nohup`, stay ignored.
     """
 
     def end(number: int, _: object) -> NoReturn:
@@ -182,7 +183,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _interruption(end: BaseException | None) -> KeyboardInterrupt | None:
-    """The Ctrl-C or other signal that ended a command; typer makes a silent `SystemExit` of it."""
+    """The Ctrl-C or other signal that ended a command; typer turns it into a silent `SystemExit`."""
     while end is not None and not isinstance(end, KeyboardInterrupt):
         end = end.__cause__ or end.__context__
     return end

@@ -41,7 +41,7 @@ def audit(
 ) -> None:
     """Check evaluation data for passages seen in training, near-duplicates, spelt-out answers and unseen senses.
 
-    Prints what it found; with --out it also writes a clean copy of EVAL.
+    Prints the results; with --out it also writes a clean copy of EVAL.
 
     Example:
         medalist audit train.csv test.csv --inventory valid_adam.txt --out clean.jsonl

@@ -11,7 +11,7 @@ from .tables import new_table
 
 
 def audit_table(audit: Audit) -> RenderableType:
-    """What evaluation data shares with training data."""
+    """The overlap of evaluation data with training data."""
     table = new_table(
         f"{audit.passages:,} passages with {audit.mentions:,} listed gold answers, "
         f"against {audit.train_passages:,} for training",

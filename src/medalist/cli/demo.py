@@ -1,4 +1,4 @@
-"""The demo: the whole process on the embedded model and data, from preparing data to expanding a note."""
+"""The demo: the whole process with the embedded model and data, from preparing data to expanding a note."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def demo_recipe(output: Path) -> Recipe:
 
 
 def run_demo(output: Path, out: Console) -> None:
-    """Run the demo, or the steps that are still missing, and print its results."""
+    """Run the demo, or only the missing steps, and print its results."""
     check_place(output, folder=True, new=False)
     say("The reader that comes with the package, on a note as it is typed")
     out.print(expansions_table(Expander.load()(WARD_NOTE)))
@@ -76,7 +76,7 @@ def run_demo(output: Path, out: Console) -> None:
 
 
 def _typed() -> str:
-    """What the shell knows this command by: its path if the environment is not active, as after `make demo`."""
+    """The command's name in the shell: its path if the environment is not active, as after `make demo`."""
     script = Path(get_path("scripts")) / "medalist"
     if shutil.which("medalist") or not script.exists():
         return "medalist"

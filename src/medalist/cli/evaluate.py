@@ -27,20 +27,20 @@ def evaluate(
     inventory: InventoryFile = None,
     train: Annotated[
         Path | None,
-        typer.Option(help="For a base model: marked passages, or choice questions, that the baselines may learn from."),
+        typer.Option(help="For a base model: marked passages, or choice questions, for training the baselines."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="For a base model: commit, branch or tag of a Hub id.")] = None,
     quantization: Annotated[Quantization, typer.Option(help="For a base model: quantization of its weights.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on this many passages only.")] = None,
     with_base: Annotated[
-        bool, typer.Option("--with-base", help="For the reader: answer the same questions with its base model too.")
+        bool, typer.Option("--with-base", help="For the reader: also evaluate its base model on the same questions.")
     ] = False,
     to: Annotated[
         Path | None,
         typer.Option(
             "--out",
             help="For the reader or a base model: folder for the results. Default: runs/reader, or evaluation/MODEL. "
-            "A run's go to its own folder.",
+            "Results of a run go to its own folder.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
@@ -119,7 +119,7 @@ def claims(
     ] = 100,
     queries: Annotated[
         Path | None,
-        typer.Option(help="Choice questions, such as PubMedQA's, for the claim that it answers medical queries."),
+        typer.Option(help="Choice questions, such as PubMedQA's, for the claim about medical queries."),
     ] = None,
     natural: Annotated[
         Path | None,
@@ -164,8 +164,7 @@ def claims(
 def report(run: RunFolder) -> None:
     """Write a run's report: one HTML file with figures, tables and examples.
 
-    It is RUN/report.html, and shows what was measured so far: evaluate first, and run claims and privacy if you want
-    them in it.
+    It is RUN/report.html, and shows all results so far: evaluate first, and run claims and privacy to include them.
 
     Example:
         medalist report runs/demo

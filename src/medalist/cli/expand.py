@@ -33,7 +33,7 @@ def expand(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="A run's folder or GGUF file, or, if TEXT is given too, the Hub id of a published run. Default: the "
+            help="A run's folder or GGUF file, or, if TEXT is also given, the Hub id of a published run. Default: the "
             "reader that comes with Medalist.",
             show_default=False,
         ),
@@ -43,7 +43,7 @@ def expand(
         typer.Argument(
             metavar="TEXT",
             help="The text, or its file, or notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt, which need --out. "
-            "- or nothing: standard input, one text or, with --input-format, notes.",
+            "- or nothing: standard input, as one text or, with --input-format, as notes.",
             show_default=False,
         ),
     ] = None,
@@ -58,14 +58,14 @@ def expand(
     input_format: Annotated[
         Literal["csv", "tsv", "jsonl", "parquet"] | None,
         typer.Option(
-            help="What standard input holds (csv, tsv or jsonl), or a file whose name does not say it. Default: one "
+            help="Format of standard input (csv, tsv or jsonl), or of a file whose name does not show it. Default: one "
             "text, or by the file's name."
         ),
     ] = None,
     kind: Annotated[
         Literal["jsonl", "csv", "parquet", "brat", "note-nlp"] | None,
         typer.Option(
-            "--format", help="Of --out: also brat (a folder) or note-nlp (OMOP, as CSV). Default: by its name."
+            "--format", help="Format of --out; also brat (a folder) or note-nlp (OMOP, as CSV). Default: from its name."
         ),
     ] = None,
     text_column: Annotated[
@@ -74,9 +74,9 @@ def expand(
     id_column: Annotated[
         str | None, typer.Option(help="Column or field with the id. Default: id or note_id, or else rows are numbered.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="For a file of notes: processes, each with its own model.")] = 1,
+    workers: Annotated[int, typer.Option(help="For a file of notes: number of processes, each with a model.")] = 1,
     ray: Annotated[
-        str | None, typer.Option(help="For a file of notes: a Ray cluster instead: local, auto or its address.")
+        str | None, typer.Option(help="For a file of notes: run on a Ray cluster instead: local, auto or its address.")
     ] = None,
     engine: EngineName = None,
     dtype: NumberFormat = None,
@@ -94,7 +94,7 @@ def expand(
     ] = False,
     unsure: Annotated[
         Literal["mark", "leave"],
-        typer.Option(help='With --replace: mark an answer that is not sure, as "RA [room air? 74 %]", or leave it.'),
+        typer.Option(help='With --replace: mark an unsure answer, as "RA [room air? 74 %]", or leave the short form.'),
     ] = "mark",
     encoding: Annotated[
         str | None, typer.Option(help="The text's encoding. Default: UTF-8, or Windows-1252 if it is not UTF-8.")
@@ -105,7 +105,7 @@ def expand(
 
     For one text it prints a table: a row for each short form, its meaning with a probability, and where the answer
     comes from. Definitions in the text come first, then your glossary, then the inventory and the model. Notations
-    that the Joint Commission or ISMP advises against are pointed out.
+    that the Joint Commission or ISMP advises against are reported.
 
     A file of notes gives a file of results (--out). If the command was stopped, run it again to resume.
 
@@ -189,17 +189,17 @@ def _first_given(options: dict[str, bool]) -> str | None:
 
 
 def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
-    """Tell RUN from TEXT: a single argument that is not a run is the text or its file."""
+    """Distinguish RUN from TEXT: a single argument that is not a run is the text or its file."""
     from ..expansion.note_formats import names_file
     from ..expansion.where import is_hub_id
 
-    if "" in (run, text):  # such as a variable that is not set; as a path it would be the current folder
+    if "" in (run, text):  # such as an unset variable; as a path it would be the current folder
         raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
     if missing := next((one for one in (run, text) if one and names_file(one) and not _exists(one)), None):
         raise FileNotFoundError(f"{missing} does not exist")
     if run is not None and text is None and not (_is_model(run) if _exists(run) else _is_path(run)):
         return None, run
-    # "N/V" alone may be a text, which must not be looked up on the Hub
+    # "N/V" alone may be a text, which must not be looked up on the Hub.
     if run is not None and not _is_model(run) and (text is None or not is_hub_id(run)):
         raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
     return run, text
@@ -208,7 +208,7 @@ def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | 
 def _expand_notes(
     source: NoteFile, output: Path | None, reading: Reading, kind: Format | None, *, workers: int, ray: str | None
 ) -> None:
-    """Expand notes into a file, or without one to standard output, one by one."""
+    """Expand notes into a file, or without one to standard output, note by note."""
     from ..expansion.bulk import expand_in_turn, expand_notes
     from ..expansion.outputs import format_of, json_line
     from ..tools.progress import say
@@ -225,13 +225,13 @@ def _expand_notes(
 
 
 def _standard_input() -> IO[bytes]:
-    if sys.stdin is None:  # as under `<&-`, or where a service starts it
+    if sys.stdin is None:  # closed by `<&-`, or in a service
         raise ValueError("Standard input is closed: give a text or a file as an argument")
     return sys.stdin.buffer
 
 
 def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
-    """The text of a file, of standard input, or as it was given, decoded."""
+    """The text of a file or of standard input, decoded, or the text as given."""
     from ..expansion.note_formats import read_text
     from ..tools.decoding import decoded
     from ..tools.progress import say
@@ -256,7 +256,7 @@ def _exists(argument: str) -> bool:
 
 
 def _is_model(argument: str) -> bool:
-    """Whether an argument is a run's folder, or has the name of a GGUF file."""
+    """Whether an argument is a run's folder, or the name of a GGUF file."""
     from ..expansion.where import is_gguf
     from ..runs.run import is_run
 
@@ -264,7 +264,7 @@ def _is_model(argument: str) -> bool:
 
 
 def _is_path(argument: str) -> bool:
-    """Whether an argument is meant as a path although nothing exists there: it has a slash and no space."""
+    """Whether an argument is meant as a path although nothing exists there: it contains a slash and no space."""
     return "/" in argument and not any(map(str.isspace, argument))
 
 

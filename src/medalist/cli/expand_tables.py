@@ -33,7 +33,7 @@ def _answer(expansion: Expansion) -> str:
 
 
 def _probability(expansion: Expansion) -> Text:
-    """The probability of an answer: green if it is sure, red from as likely wrong as right, dim if it is none."""
+    """The probability of an answer: green if sure, red if as likely wrong as right, dim if there is no answer."""
     if expansion.evidence == "unlisted" or expansion.is_undecided:
         return Text()
     colour = "green" if expansion.sure else "yellow" if expansion.probability > 0.5 else "red"
@@ -41,10 +41,10 @@ def _probability(expansion: Expansion) -> Text:
 
 
 _SHOWN = 0.005
-"""Alternatives with less probability, which would read 0 %, are left out of the table."""
+"""Alternatives below this probability, which would be shown as 0 %, are omitted from the table."""
 
 _NARROW = 60
-"""Columns; below, the table has no room for alternatives and evidence."""
+"""Width in columns below which the table has no room for alternatives and evidence."""
 
 
 _TOGETHER = "\N{NO-BREAK SPACE}"
@@ -52,7 +52,7 @@ _TOGETHER = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class _Alternatives:
-    """Long forms with their probabilities: a line may end within a long form, but not before its probability."""
+    """Long forms with their probabilities: a line may break within a long form, but not before its probability."""
 
     alternatives: Sequence[tuple[str, float]]
 
@@ -70,7 +70,7 @@ class _Alternatives:
 
 @dataclass(frozen=True)
 class _ByWidth:
-    """One of two tables, by how wide the terminal is."""
+    """One of two tables, depending on the width of the terminal."""
 
     wide: Table
     narrow: Table
@@ -80,8 +80,8 @@ class _ByWidth:
 
 
 def expansions_table(expanded: ExpandedText) -> RenderableType:
-    """The text with its short forms marked, a line for each, and the notations that it should not use."""
-    shown = Text(visible(expanded.text))  # as long as the text, so that offsets hold
+    """The text with its short forms marked, a row for each, and notations that should not be used."""
+    shown = Text(visible(expanded.text))  # as long as the text, so that offsets stay valid
     for expansion in expanded:
         shown.stylize("bold cyan" if expansion.long_form else "yellow", expansion.start, expansion.end)
     for warning in expanded.warnings:
@@ -93,7 +93,7 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
         table = new_table("", "short form", "stands for", "probability", "alternatives", "evidence")
         for column in table.columns[1:]:
             column.justify = "right" if column.header == "probability" else "left"
-        for column in table.columns:  # where room is short, long forms are wrapped
+        for column in table.columns:  # in a narrow table, long forms wrap
             column.no_wrap = column.header in ("short form", "probability", "evidence")
         for expansion in expanded:
             others = [

@@ -1,6 +1,6 @@
-"""What `--help` looks like: plain text in 80 columns, verbs under headings, examples that can be copied line by line.
+"""The format of `--help`: plain text in 80 columns, verbs under headings, examples that can be copied line by line.
 
-A docstring is the help of its verb. Its examples stand indented below "Examples:", one command per line.
+A verb's docstring is its help. Its examples are indented below "Examples:", one command per line.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_AS_WRITTEN = "\b\n"  # click wraps every paragraph but those that begin so
+_AS_WRITTEN = "\b\n"  # click does not wrap paragraphs that begin with this
 _TYPES = {"str": "text", "list[str]": "text", "list[Path]": "path", "int": "number", "int range": "number"}
 _TYPES |= {"float": "number", "float range": "number"}
 
 
 class Verb(TyperCommand):
-    """A verb whose examples keep their lines, and whose values are named in English, not by Python's types."""
+    """A verb whose examples keep their lines, and whose values have English names instead of Python types."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.help = _plain(self.help)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Write an argument that must be given as NAME, one that may be left out as [NAME], whatever its metavar."""
+        """Write a required argument as NAME and an optional one as [NAME], whatever its metavar."""
         pieces = (re.sub(r"\{(.+?)(\.\.\.)?\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx))
         return [re.sub(r"\[\[(.+?)\](\.\.\.)?\]", r"[\1]", piece) for piece in pieces]
 
@@ -58,12 +58,12 @@ class Verbs(TyperGroup):
 
 
 def _named(parameter: str, typed: bool) -> str:
-    """A parameter as it is listed: `--port <int range>` as `--port <number>`, an argument as its name."""
+    """A parameter as listed: `--port <int range>` as `--port <number>`, an argument as its name."""
     return re.sub(r" ?<([^<>]+)>", lambda found: f" <{_TYPES.get(found[1], found[1])}>" if typed else "", parameter)
 
 
 def _plain(text: str | None) -> str | None:
-    """Markdown as a terminal shows it: no backticks, and indented blocks line by line."""
+    """Markdown for a terminal: no backticks, and indented blocks line by line."""
     if text is None:
         return None
     paragraphs = text.replace("`", "").split("\n\n")

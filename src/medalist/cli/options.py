@@ -17,7 +17,7 @@ out = PlainConsole()
 
 
 def emit(text: object) -> None:
-    """Print a result to standard output at once: as it is to a file, with visible control characters on a terminal."""
+    """Print a result to standard output at once: unchanged to a file, with visible control characters on a terminal."""
     print(visible(str(text)) if sys.stdout.isatty() else text, flush=True)
 
 
@@ -58,15 +58,15 @@ InventoryFile = Annotated[
 EngineName = Annotated[
     Literal["transformers", "llama.cpp", "glance"] | None,
     typer.Option(
-        help="llama.cpp reads a GGUF file, that of RUN's export folder if RUN is a folder (needs medalist[gguf]). "
-        "glance asks no model: hundreds of times as fast as one, but right less often. Default: by the name of RUN."
+        help="llama.cpp uses a GGUF file, the one in RUN's export folder if RUN is a folder (needs medalist[gguf]). "
+        "glance uses no model: hundreds of times as fast, but less accurate. Default: determined by RUN."
     ),
 ]
 NumberFormat = Annotated[
     Literal["float32", "bfloat16", "float16"] | None,
     typer.Option(
         "--dtype",
-        help="Number format to compute in. bfloat16 is faster on CPUs that have it, with nearly the same "
+        help="Number format of the computation. bfloat16 is faster on CPUs that support it, with nearly the same "
         "probabilities. Default: the run's; for the reader, float32 on a CPU.",
     ),
 ]
@@ -77,13 +77,13 @@ OtherInventory = Annotated[
 GlossaryFile = Annotated[
     Path | None,
     typer.Option(
-        "--glossary", help="Your own short forms, which win: a CSV or TSV with short_form and long_form, or JSON."
+        "--glossary", help="Your own short forms, which take precedence: CSV, TSV (short_form, long_form) or JSON."
     ),
 ]
 MinProbability = Annotated[
     float | None,
     typer.Option(
-        help="Least probability of a sure answer, which --replace writes and which has no question mark. Default: the "
+        help="Minimum probability of a sure answer: written by --replace, shown without question mark. Default: the "
         "model's own, from which 95 % of its answers were right when it was calibrated (0.79 for the reader, 97 %); "
         "0.95 for a model without a calibration."
     ),

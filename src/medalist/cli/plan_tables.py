@@ -33,7 +33,7 @@ def plan_tables(plan: Plan, *, hours: float | None = None) -> Iterator[Renderabl
 
 
 def _memory(plan: Plan) -> RenderableType:
-    """What takes how much memory at the peak, largest first."""
+    """Memory at the peak by use, largest first."""
     place, peak = plan.place, plan.peaks[0]
     title = f"{plan.name}: {plan.shape.name}, {plan.shape.parameters / 1e9:,.2f} billion weights"
     table = new_table(title, "", "GB", "%")
@@ -63,14 +63,14 @@ def _work(plan: Plan) -> RenderableType:
 
 
 def _verdict(plan: Plan) -> str:
-    """Whether the run fits the memory that there is."""
+    """Whether the run fits into the available memory."""
     have = f"{plan.memory / 1e9:,.1f} GB" if plan.memory else "an absent device (set --memory)"
     why = ", within the plan's error of 20 %" if plan.verdict == "may not fit" else ""
     return f"{plan.total / 1e9:,.1f} GB of {have}: {plan.verdict}{why}."
 
 
 def _advice(plan: Plan) -> RenderableType:
-    """What would save memory, and how much."""
+    """Changes that would save memory, and how much."""
     table = new_table("What would save memory", "", "devices", "saves\nGB", "leaving\nGB", "", whole=True)
     for one in plan.advice:
         saved, leaving = f"{one.saved / 1e9:,.2f}", f"{one.total / 1e9:,.2f}"
@@ -79,7 +79,7 @@ def _advice(plan: Plan) -> RenderableType:
 
 
 def _what_fits(plan: Plan, hours: float) -> str:
-    """How much training some hours hold."""
+    """How much training fits into some hours."""
     found = plan.within(hours)
     if found is None:
         return "How much fits into these hours is not known without times: say --tflops."

@@ -208,12 +208,12 @@ def text(
     ] = None,
     written: Annotated[
         bool,
-        typer.Option("--written/--no-written", help="Also teach with the note reader's own passages and notes."),
+        typer.Option("--written/--no-written", help="Also train on the note reader's own passages and notes."),
     ] = True,
     avoid: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Texts that you will measure on: nothing that shares eight words in a row with them is taught. "
+            help="Evaluation texts: nothing that shares eight consecutive words with them is used for training. "
             "Repeat the option for several.",
             show_default=False,
         ),
@@ -222,7 +222,7 @@ def text(
         int, typer.Option(min=1, help="Choose chunks so that each sense of an ambiguous short form occurs this often.")
     ] = 40,
     turns: Annotated[int, typer.Option(min=1, help="Renderings of each chunk, with other short forms and style.")] = 3,
-    most: Annotated[int, typer.Option(min=1, help="Marks of one sense, at most about this many.")] = 300,
+    most: Annotated[int, typer.Option(min=1, help="Approximate maximum number of marks of one sense.")] = 300,
     validation: Validation = 0.02,
     test: Test = 0.05,
     max_bad_rows: MaxBadRows = 0.05,
@@ -231,7 +231,7 @@ def text(
     workers: Workers = 1,
     ray: Ray = None,
 ) -> None:
-    """Make marked passages from plain medical texts, typed like notes, and write a data card.
+    """Make marked passages from plain medical texts, in the style of notes, and write a data card.
 
     Long forms that the inventory lists are found and abbreviated; chunks are chosen so that together they cover every
     sense, rare ones first. The card says how often each sense is taught. If interrupted, run it again to resume.

@@ -1,4 +1,4 @@
-"""`medalist privacy`: whether a tuned model tells which texts it was tuned on. A thin layer, like `app`."""
+"""`medalist privacy`: whether a tuned model reveals which texts it was tuned on. A thin layer, like `app`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def privacy(
             "splits."
         ),
     ] = None,
-    texts: Annotated[int, typer.Option(min=1, help="Most texts of either kind; they are drawn at random.")] = 200,
+    texts: Annotated[int, typer.Option(min=1, help="Maximum number of texts of each kind, drawn at random.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Attack a run's tuned model: do its weights tell which texts it was tuned on?
+    """Attack a run's tuned model: do its weights reveal which texts it was tuned on?
 
-    Compares by how much tuning lowered the loss on texts that were trained on and on others of the same kind. Nothing
-    is trained. `medalist publish` asks for this before it sends a run that was tuned on your own text.
+    Compares how much tuning lowered the loss on training texts and on other texts of the same kind. No model is
+    trained. `medalist publish` requires this before it sends a run that was tuned on your own text.
 
     Examples:
         medalist privacy runs/demo
@@ -52,7 +52,7 @@ def privacy(
 
 
 def _table(found: Privacy) -> RenderableType:
-    """The attacks, and what they mean."""
+    """The attacks, and what their results mean."""
     from rich.console import Group
 
     from ..evaluation.privacy import SIGNALS, privacy_in_words

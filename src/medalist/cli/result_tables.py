@@ -16,7 +16,7 @@ from .tables import gain_text, new_table, p_text, share_text, stacked
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
-    """An evaluation: accuracy by slice, the baselines, then the other measures of each model."""
+    """An evaluation: accuracy by slice, the baselines, then further figures of each model."""
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
     asked, where = ("questions about", "texts") if metrics["kind"] == "choices" else ("mentions in", "passages")
@@ -88,7 +88,7 @@ def _differences_table(
 
 
 def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
-    """What was not counted, and caveats about what was; yields nothing if there is nothing to say."""
+    """What was not counted, and caveats; yields nothing if there are none."""
     counts = metrics["counts"]
     if counts["choice"] and (caveat := too_few(counts["passages"], where)):
         yield f"{caveat} {TEST_MORE}"
@@ -109,7 +109,7 @@ def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableTyp
 
 
 def _label_table(metrics: ChoiceMetrics) -> RenderableType:
-    """For questions that all offer the same options: how each model did on each option."""
+    """For questions that all offer the same options: each model's figures for each option."""
     table = new_table("By answer: times given (times right), F1 in %", "", "n", *metrics["models"])
     for label, cells in (metrics["labels"] or {}).items():
         by_model = [on_label(cells, model) for model in metrics["models"]]
@@ -148,7 +148,7 @@ def _calibrated_tables(figures: Calibrated) -> Iterator[RenderableType]:
 
 
 def adaptation_table(adapted: Adaptation) -> RenderableType:
-    """What tuning a run further gained on the new texts, and lost elsewhere."""
+    """What further tuning gained on the new texts, and lost elsewhere."""
     table = new_table(
         f"Tuned further from {adapted['parent']} on {adapted['data']}",
         "%",
@@ -168,7 +168,7 @@ def adaptation_table(adapted: Adaptation) -> RenderableType:
 
 
 def claims_tables(claims: Claims) -> Iterator[RenderableType]:
-    """The claims, one table each: metric, base, tuned, change with its verdict, and the baseline; 80 columns do."""
+    """The claims, one table each: metric, base, tuned, change with its verdict, and the baseline; fits 80 columns."""
     for heading, rows in claims_by_heading(claims).items():
         baselines = [_named(row["baseline"]) for row in rows]
         columns = ["n", "base", "tuned", "change, tuned is", *(["baseline"] if any(baselines) else [])]
@@ -187,6 +187,6 @@ def claims_tables(claims: Claims) -> Iterator[RenderableType]:
 
 
 def _named(baseline: str | None) -> str:
-    """A claim's baseline, "85.7 (copy, else majority)", as figure and short name, in narrow lines."""
+    """A claim's baseline, "85.7 (copy, else majority)", as figure and short name, on separate lines."""
     figure, _, name = (baseline or "").partition(" (")
     return "\n".join([figure, *textwrap.wrap(short_name(name.removesuffix(")")), 12)]).strip()

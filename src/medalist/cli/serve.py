@@ -21,17 +21,17 @@ def serve(
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; another than this machine's own needs a token.")
+        str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help="File with a token that clients must send. Default: the variable MEDALIST_TOKEN, if it is set."
+            help="File with a token that clients must send. Default: the environment variable MEDALIST_TOKEN."
         ),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Listen beyond this machine without a token: anyone there may ask.")
+        bool, typer.Option("--no-token", help="Accept requests from other machines without a token: from anyone.")
     ] = False,
     allow_host: Annotated[
         list[str] | None,
@@ -44,15 +44,15 @@ def serve(
     min_probability: MinProbability = None,
     one_sense_per_text: OneSense = False,
     any_case: AnyCase = None,
-    max_characters: Annotated[int, typer.Option(help="Most characters that one request may hold.")] = 100_000,
-    max_waiting: Annotated[int, typer.Option(help="Most requests that may wait for the model; others get 503.")] = 128,
+    max_characters: Annotated[int, typer.Option(help="Maximum number of characters per request.")] = 100_000,
+    max_waiting: Annotated[int, typer.Option(help="Maximum number of waiting requests; others get 503.")] = 128,
     drain_seconds: Annotated[
-        int, typer.Option(min=0, help="When stopped: how long to go on answering what was taken, at most.")
+        int, typer.Option(min=0, help="When stopped: maximum time to answer requests already accepted, in seconds.")
     ] = 30,
 ) -> None:
-    """Serve expansion over HTTP, and a page for it, until stopped; no text is logged, stored or sent elsewhere.
+    """Serve expansion over HTTP, with a web page, until stopped; no text is logged, stored or sent elsewhere.
 
-    It listens on this machine only, unless told otherwise. docs/serve.md describes the interface.
+    By default, it listens on this machine only. docs/serve.md describes the interface.
 
     Examples:
         medalist serve

@@ -91,7 +91,7 @@ def task(
 
 
 def confirmed(question: str) -> bool:
-    """Ask on the terminal; without one, the answer is no."""
+    """Ask on the terminal; without a terminal, the answer is no."""
     return sys.stdin.isatty() and typer.confirm(question, err=True)
 
 
@@ -135,8 +135,8 @@ def publish(
 ) -> None:
     """Publish a run on the Hugging Face Hub: weights, tokenizer, recipe, figures and a model card, in one commit.
 
-    The files are listed, and sent once you say yes. Nothing made from your own text or glossaries is sent unless you
-    ask for it. The token is HF_TOKEN, or the one stored by `hf auth login`.
+    The files are listed first, and sent only if you confirm. Nothing made from your own text or glossaries is sent
+    unless you ask for it. The token is HF_TOKEN, or the one stored by `hf auth login`.
 
     Examples:
         medalist publish runs/demo --repo me/demo --dry-run

@@ -13,7 +13,7 @@ from .tables import new_table, share_text
 
 
 def task_lines(counts: TaskCounts) -> Iterator[str]:
-    """What an lm-eval task contains, and what it leaves out."""
+    """What an lm-eval task contains and leaves out."""
     yield f"{counts.questions:,} questions"
     for count, what in (
         (counts.no_choice, "mentions are left out: their gold answer is not listed, or is the only one listed"),

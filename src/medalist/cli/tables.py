@@ -35,9 +35,9 @@ def new_table(title: str, *columns: str, whole: bool = False) -> Table:
     """Make an empty table.
 
     Args:
-        title: what stands above it.
+        title: the table's title.
         columns: the first is for names, the others are for figures.
-        whole: where room is short, names are wrapped, never figures.
+        whole: in a narrow terminal, names wrap, never figures.
     """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     table.min_width = min(len(title), 80)

@@ -21,7 +21,7 @@ def train(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Tune a run further: start from its weights, with its recipe unless you name another. reader: the "
+            help="Tune a run further: start from its weights, with its recipe unless you give another. reader: the "
             "model that comes with the package.",
         ),
     ] = None,
@@ -62,25 +62,25 @@ def plan(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's YAML file.", show_default=False)],
     overrides: Overrides = None,
     devices: Annotated[
-        int, typer.Option(min=1, help="Number of devices, which share the work as training.parallel says.")
+        int, typer.Option(min=1, help="Number of devices that share the work (see training.parallel).")
     ] = 1,
     memory: Annotated[
         str | None, typer.Option(help="Memory per device, such as 24GB. Default: that of the local device.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu or cuda; without a GPU here, a plan for cuda gives no times.")
+        str, typer.Option(help="auto, cpu or cuda; without a local GPU, a plan for cuda gives no times.")
     ] = "auto",
     config: Annotated[
         Path | None,
-        typer.Option(help="The base's config.json, if Medalist does not know its sizes.", show_default=False),
+        typer.Option(help="The base's config.json, if its sizes are unknown to Medalist.", show_default=False),
     ] = None,
     probe: Annotated[bool, typer.Option(help="Measure this device for a few seconds to estimate times.")] = True,
     tflops: Annotated[
         float | None,
-        typer.Option(min=0.001, max=1e6, help="What a device sustains, in TFLOP/s, instead of measuring this one."),
+        typer.Option(min=0.001, max=1e6, help="Sustained speed of a device in TFLOP/s, instead of measuring this one."),
     ] = None,
     mbits: Annotated[
-        float, typer.Option(min=0.001, max=1e9, help="Speed of the connection, in Mbit/s, for the time of downloads.")
+        float, typer.Option(min=0.001, max=1e9, help="Download speed in Mbit/s, for estimating download times.")
     ] = 200.0,
     hours: Annotated[
         float | None,

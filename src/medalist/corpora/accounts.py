@@ -36,7 +36,7 @@ class CorpusAccount(TypedDict):
     quarantine_examples: list[QuarantinedRow]
     settings: dict[str, object]
     public: NotRequired[bool]
-    """Whether every file was public for certain when it was read; see `origins`."""
+    """Whether every file was certain to be public when it was read; see `origins`."""
 
 
 class MedalInventory(InventoryCounts):
@@ -57,7 +57,7 @@ class Mended(TypedDict):
 
 
 class Leaks(TypedDict):
-    """How often the passage spells out the answer elsewhere."""
+    """How often a passage spells out the answer elsewhere."""
 
     mentions: int
     leaks: int
@@ -83,7 +83,7 @@ class MedalAccount(CorpusAccount):
 
 
 class PubmedInventory(InventoryCounts):
-    """The senses offered as candidates, and those mined before merging."""
+    """The senses offered as candidates, and those mined, before merging."""
 
     mined_short_forms: int
     mined_senses: int
@@ -125,9 +125,9 @@ class TextAccount(CorpusAccount):
     """Source -> texts."""
     words: int
     chunks: int
-    """Chunks with a listed long form, without those that begin like another."""
+    """Chunks with a listed long form, excluding those with the same beginning as an earlier one."""
     chunks_shared_with_measured: int
-    """Chunks left out because they share words with a text that something is measured on."""
+    """Chunks left out because they share words with an evaluation text."""
     chunks_chosen: int
     """Chunks chosen for training."""
     passages: dict[Split, int]
@@ -135,9 +135,9 @@ class TextAccount(CorpusAccount):
     """Marks, including look-alikes."""
     look_alikes: dict[Split, int]
     ambiguous_senses: int
-    """Senses of short forms with more than one."""
+    """Senses of the short forms that have more than one."""
     taught_at_least: dict[str, int]
-    """Number of times -> ambiguous senses that are marked at least that often in the training split."""
+    """Number of times -> number of ambiguous senses that are marked at least that often in the training split."""
     coverage: list[tuple[str, str, int]]
     """(short form, long form, marks in the training split) of each ambiguous sense."""
     short_forms: list[tuple[str, int]]

@@ -42,7 +42,7 @@ _ACCOUNT: TypeAdapter[Account] = TypeAdapter(Annotated[Account, Discriminator("s
 
 @contextmanager
 def building(out: Path) -> Iterator[None]:
-    """Build a corpus at `out`, alone; if the disk fills up, the error names `out` and says how to resume.
+    """Build a corpus at `out` under a lock; if the disk fills up, the error names `out` and says how to resume.
 
     Raises:
         FileExistsError: `out` exists.
@@ -62,7 +62,7 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
         settings: everything that determines the result; work started with other settings is discarded.
 
     Raises:
-        ValueError: the shares of validation and test leave nothing to train on.
+        ValueError: the shares of validation and test leave nothing for training.
     """
     if float(str(settings["validation"])) + float(str(settings["test"])) >= 1:
         raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
@@ -116,7 +116,7 @@ def corpus_inventory(folder: Path) -> Inventory:
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote while a corpus is built."""
+    """Read a file that `write_json` wrote during the build."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -142,7 +142,7 @@ def content_key(text: str) -> int:
 def mixed(
     folder: Path, split: Split, inventory: Inventory, shares: Mapping[Kind, float], *, seed: int
 ) -> Iterator[Passage]:
-    """The passages of a split, each abstract once: in a kind drawn at random, or else in the next kind that it has.
+    """The passages of a split, each abstract once: in a kind drawn at random, or else in the next kind that has it.
 
     Args:
         folder: a corpus with several kinds.
@@ -158,7 +158,7 @@ def mixed(
             if (path := folder / kind / name).exists():
                 for passage in read_passages(path, inventory, Quarantine(limit=0)):
                     made.setdefault(passage.id, {})[kind] = passage
-        # Shuffled, so that a limit takes passages of every kind; a single kind keeps the order of its file.
+        # Shuffled, so that the first passages are of every kind; a single kind keeps the order of its file.
         order = made if len(kinds) == 1 else sorted(made, key=lambda name: hashlib.sha256(name.encode()).digest())
         for identifier in order:
             found = made[identifier]

@@ -130,7 +130,7 @@ def medal_card(account: MedalAccount, path: Path) -> None:
 
 
 def _mended_sections(account: MedalAccount) -> list[Section]:
-    """A section for each kind of mending, with its most frequent examples."""
+    """A section for each kind of repair, with its most frequent examples."""
     kept = account["settings"]["as_published"]
     notes = {
         "junk": "A single word, common in these texts, whose letters do not fit the short form. "
@@ -290,7 +290,7 @@ def text_card(account: TextAccount, path: Path) -> None:
 
 
 def _doses(taught: dict[int, int], senses: int) -> list[tuple[str, int]]:
-    """Bars of how many of the senses are taught how often, from how many are taught at least so often."""
+    """Bars for how many senses are taught how often, from cumulative counts (taught at least that often)."""
     steps = sorted(taught)
     bars = [("never", senses - taught[steps[0]])]
     for low, high in pairwise(steps):

@@ -78,7 +78,7 @@ def zenodo_file(
         )
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{name}.part"
-    if _size(part) > remote.size:  # part of a different file
+    if _size(part) > remote.size:  # left over from a different file
         part.unlink()
     if _size(part) < remote.size:
         _fetch(remote, part, name)

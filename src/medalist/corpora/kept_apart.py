@@ -1,4 +1,4 @@
-"""What something is measured on, and is therefore never taught; and the embedded texts that may be taught."""
+"""Embedded texts reserved for evaluation, and those that may be trained on."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..data.sources.texts import read_texts
 from ..data.splits import Split, split_passages
 
 RUN = 8
-"""Words in a row that a training text may not share with what is measured."""
+"""Number of consecutive words that a training text may not share with an evaluation text."""
 
 
 def word_runs(text: str) -> set[str]:
-    """Every run of `RUN` words, in lower case and without punctuation."""
+    """Every run of `RUN` consecutive words, in lower case and without punctuation."""
     words = re.findall(r"[a-z0-9]+", text.lower())
     return {" ".join(words[n : n + RUN]) for n in range(len(words) - RUN + 1)}
 
 
 def measured_runs(files: Sequence[Path]) -> frozenset[str]:
-    """The word runs of the embedded test sets, and of all texts in `files`.
+    """The word runs of all texts reserved for evaluation: the embedded test sets, and the texts in `files`.
 
     Args:
-        files: more texts that something is measured on, in a format of `read_texts`.
+        files: further evaluation texts, in a format of `read_texts`.
     """
     notes = [p.text for half in clinical.NOTES.values() for p in read_passages(half, reader.inventory())]
     split = _sample()
@@ -39,11 +39,11 @@ def measured_runs(files: Sequence[Path]) -> frozenset[str]:
 
 
 def written_passages() -> Iterator[Passage]:
-    """The passages that were written for this project to be taught: the reader's, and the sample's training split."""
+    """The passages written for this project to be trained on: the reader's, and the sample's training split."""
     yield from reader.passages()
     yield from _sample()["train"]
 
 
 def _sample() -> dict[Split, list[Passage]]:
-    """The sample as `recipes/smollm2-135m-sample.yaml` splits it."""
+    """The sample, split as in `recipes/smollm2-135m-sample.yaml`."""
     return split_passages(sample.passages(), validation=0.04, test=0.25, seed=0)

@@ -1,4 +1,4 @@
-"""Prepares the full MeDAL data set: groups shuffled rows into passages, with little memory and resumable.
+"""Prepares the full MeDAL data set: groups shuffled rows into passages, in little memory and resumable.
 
 Rows are distributed over partitions on disk by a hash of the abstract's id; each partition fits in memory for grouping.
 """
@@ -98,7 +98,7 @@ def prepare_medal(
         raise ValueError("No MeDAL table was given")
     published = Inventory.read(settings.inventory)
     if settings.adam is not None:
-        adam_scores(settings.adam)  # report a wrong file now, not after everything else is done
+        adam_scores(settings.adam)  # to report a wrong file before the long work
     parts = max(1, math.ceil(sum(text_size(table) for table in found) / (PARTITION_MB * 1e6)))
     files = [(str(t.path.resolve()), t.member, t.path.stat().st_size, t.path.stat().st_mtime_ns) for t in found]
     recorded = {
@@ -205,7 +205,7 @@ def _group_partition(
 
 
 def _only_training(tables: list[Table]) -> bool:
-    """Whether nothing can be shared with the training split, because there is no other split."""
+    """Whether no passage can be shared with the training split, because there is no other split."""
     return all(_SPLITS.get(table.name) == "train" for table in tables)
 
 

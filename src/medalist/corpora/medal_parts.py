@@ -1,8 +1,8 @@
 """Distributes MeDAL's rows over partitions on disk by a hash of the abstract's id, and reads single partitions back.
 
-A table is read in stretches, each of which becomes a file with the rows of every partition in turn. Processes read the
-stretches of a plain file side by side, as if a record began with each. Where a quoted record goes on beyond the end of
-its stretch, the next one is read again from the end of that record.
+A table is read in stretches, each of which becomes a file with the rows of each partition in turn. Processes read the
+stretches of an uncompressed file in parallel, assuming that each starts a new record. Where a quoted record continues
+beyond the end of its stretch, the next stretch is read again from the end of that record.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..tools.files import LONGEST_LINE, long_lines, replacing
 from ..tools.parallel import run_jobs
 
 STRETCH = BLOCK
-"""Bytes of a stretch."""
+"""Approximate size of a stretch, in bytes."""
 
 
 class ReadTable(TypedDict):
@@ -47,26 +47,26 @@ class ReadTable(TypedDict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stretch:
-    """A part of a table of plain CSV, or all of any other table."""
+    """A part of an uncompressed CSV table, or all of any other table."""
 
     table: Table
     path: Path
     """The file to write."""
     layout: Layout | None = None
-    """None for all of a table."""
+    """None if the stretch is the whole table."""
     start: int = 0
-    """The first byte."""
+    """Offset of the first byte."""
     end: int = 0
     """One past the last byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """The result of reading a stretch; its lines are counted from its own beginning."""
+    """The result of reading a stretch; lines are counted from the start of the stretch."""
 
     lines: int
     end: int
-    """Where the last record ends; beyond the end of the stretch if it is quoted and goes on there."""
+    """Where the last record ends; beyond the end of the stretch if it is quoted and continues there."""
     total: int
     rows: list[QuarantinedRow]
 
@@ -81,7 +81,7 @@ def text_size(table: Table) -> int:
 
 
 def distribute(tables: Sequence[Table], work: Path, parts: int, workers: int) -> list[ReadTable]:
-    """Distribute the tables' rows over the partitions; of a table for which this was done before, read the result.
+    """Distribute the tables' rows over the partitions; for a table that was distributed before, read the stored result.
 
     Raises:
         ValueError: a table has other columns than MeDAL's, or a file is damaged.
@@ -120,13 +120,13 @@ def _stretches(table: Table, folder: Path) -> Iterator[_Stretch]:
         return
     with opened(table) as file:
         layout = read_layout(table, long_lines(table.path, file))
-        if not isinstance(file, io.BufferedReader):  # packed, so it can only be read from its beginning
+        if not isinstance(file, io.BufferedReader):  # compressed, so it can only be read from the start
             yield whole
             return
         at, size = file.tell(), file.seek(0, io.SEEK_END)
         for number, near in enumerate(range(STRETCH, size + STRETCH, STRETCH)):
             file.seek(max(near, at) - 1)
-            file.readline(LONGEST_LINE + 1)  # a longer line is reported when its stretch is read
+            file.readline(LONGEST_LINE + 1)  # longer lines are reported when the stretch is read
             end = min(file.tell(), size)
             yield _Stretch(table=table, path=folder / f"{number:05}", layout=layout, start=at, end=end)
             at = end
@@ -178,7 +178,7 @@ def _write(batch: pa.RecordBatch, parts: int, writer: pa.RecordBatchWriter) -> N
 
 
 def partition(work: Path, number: int, part: int, parts: int, read: ReadTable) -> pa.Table:
-    """The rows of a table in a partition: its line in the table, then its cells, in the order of the lines."""
+    """The rows of a table in a partition: line number in the table and cells, ordered by line."""
     batches = []
     for path, before in zip(sorted((work / "rows" / str(number)).iterdir()), read["before"], strict=True):
         with pa.memory_map(str(path)) as source:
@@ -194,8 +194,8 @@ def by_split(found: Sequence[pa.Table], homes: Sequence[Split | Callable[[str], 
     """The rows of each split that has any, with a further column `table`.
 
     Args:
-        found: the rows of each table, as `partition` gives them.
-        homes: for each table its split, or what gives the split of an abstract.
+        found: the rows of each table, from `partition`.
+        homes: for each table, its split or a function that returns the split of an abstract.
     """
     parts: dict[Split, list[pa.Table]] = {split: [] for split in SPLITS}
     for place, (rows, home) in enumerate(zip(found, homes, strict=True)):

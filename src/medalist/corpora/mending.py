@@ -22,9 +22,9 @@ class Repaired:
     """Passages with at least one mention."""
 
     passages: pa.Table
-    """As `passage_table` gives them."""
+    """A table made by `passage_table`."""
     without: int
-    """How many other passages have lost all their mentions."""
+    """Number of other passages, which lost all their mentions."""
     per_passage: Counter[int]
     """Number of mentions -> passages."""
     short_forms: Counter[str]
@@ -34,7 +34,7 @@ class Repaired:
     def words(self) -> int:
         """The number of spaces and passages."""
         texts = self.passages["text"].combine_chunks()
-        characters = texts.buffers()[2]  # which holds them and no others
+        characters = texts.buffers()[2]  # contains these texts and nothing else
         spaces = 0 if characters is None else np.count_nonzero(np.frombuffer(characters, np.uint8) == ord(" "))
         return len(texts) + int(spaces)
 
@@ -87,7 +87,7 @@ class Mending:
         )
 
     def _repaired(self, short_form: str, label: str, mentions: int) -> str | None:
-        """The label as the inventory lists it, or None if it is dropped; counts the repair of so many mentions."""
+        """The label as the inventory lists it, or None if it is dropped; the repair is counted for all `mentions`."""
         key = short_form, label
         spelt, reason = self._known.get(key) or self._known.setdefault(key, self._mended(*key))
         if reason is not None:

@@ -1,6 +1,6 @@
-"""Tells public data from a user's own: files with a known checksum, and files that this program downloaded.
+"""Distinguishes public data from a user's own: files with a known checksum, and files that this program downloaded.
 
-A download leaves a receipt beside the file, with its SHA-256: a file that was changed since counts as the user's own.
+A download leaves a receipt beside the file with its SHA-256; a file that was changed since counts as the user's own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def remember_download(path: Path, source: str) -> None:
 
 
 def is_public(path: Path) -> bool:
-    """Whether data is public for certain: a corpus made of public files alone, or such a file or a folder of them."""
+    """Whether data is certainly public: a public file, a folder of them, or a corpus made only of public files."""
     if not path.exists():
         return False
     if path.is_dir():
@@ -58,6 +58,6 @@ def _sha256(path: Path) -> str:
 
 @cache
 def _hashed(path: Path, *_state: int) -> str:
-    """SHA-256 of a file in a certain state, once per process: MeDAL's tables have gigabytes."""
+    """SHA-256 of a file in a given state, computed once per process, since MeDAL's tables have gigabytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """Downloads public medical texts from their Git repositories, only when the user asks for one by name.
 
-Each file is taken from a named commit, whose id is a checksum of its content: Git refuses anything else.
+Each file is taken from a fixed commit, whose id is a checksum of its content, so Git refuses anything else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..tools.progress import say
 from .origins import remember_download
 
 TIMEOUT = 1800
-"""Seconds after which a download is given up."""
+"""Seconds after which a download is abandoned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ class PublicTexts:
     repository: str
     """URL of the repository."""
     parts: tuple[tuple[str, tuple[str, ...]], ...]
-    """(commit, paths or patterns in it), one pair for each commit that files are taken from."""
+    """(commit, paths or patterns in it) for each commit that files are taken from."""
     terms: str
     """Licence and authors, to be cited with anything made from the texts."""
 
@@ -95,10 +95,10 @@ def public_file(texts: PublicTexts, folder: Path) -> Path:
         folder: created if it does not exist.
 
     Returns:
-        The file, whose name holds the commit.
+        The file, whose name contains the commit.
 
     Raises:
-        OSError: Git is not installed, or the repository or the commit cannot be reached or holds no texts.
+        OSError: Git is not installed, or the repository or the commit cannot be reached or contains no texts.
     """
     target = folder / f"{texts.name}-{texts.parts[-1][0][:8]}.jsonl"
     if target.exists():
@@ -120,7 +120,7 @@ def public_file(texts: PublicTexts, folder: Path) -> Path:
 
 
 def _files(repository: str, commit: str, patterns: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """The files of a commit that match the patterns, by name. Nothing is checked out, so nothing of it can run."""
+    """The files of a commit that match the patterns, by name. Nothing is checked out, so no code in it can run."""
     with tempfile.TemporaryDirectory(prefix="medalist-texts-") as bare:
         _git(bare, "init", "--bare", "--quiet")
         _git(bare, "fetch", "--quiet", "--depth=1", "--no-tags", repository, commit)
@@ -133,10 +133,10 @@ def _files(repository: str, commit: str, patterns: tuple[str, ...]) -> Iterator[
 
 
 def _git(folder: str, *arguments: str) -> bytes:
-    """Run Git in a bare repository of ours, without the user's settings, hooks or prompts.
+    """Run Git in a bare repository of our own, without the user's settings, hooks or prompts.
 
     Raises:
-        OSError: it failed; the message is its last line.
+        OSError: Git failed; the message is the last line of its output.
     """
     quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     command = ["git", "-C", folder, "-c", f"core.hooksPath={os.devnull}", *arguments]

@@ -1,7 +1,7 @@
 """Prepares PubMed abstracts as a corpus: marked passages of several kinds, and an inventory mined from the text.
 
-Each file is processed independently, so processes or a cluster can share the work; only the choice of each abstract's
-valid revision considers all files. The corpus is byte-identical for any number of workers.
+Each file is processed independently, so processes or a cluster can share the work; only choosing the valid revision of
+each abstract takes all files together. The corpus is byte-identical for any number of workers.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def _read_file(number: int, *, work: Path, settings: PubmedSettings, files: list
 
 
 def _abstracts(number: int, work: Path, settings: PubmedSettings) -> Iterator[tuple[str, list[str], Split]]:
-    """The PMID, sections and split of each row of a file that was kept."""
+    """The PMID, sections and split of each row of a file that is kept."""
     rows = pl.read_parquet(work / "kept" / f"{number:05}.parquet")["row"]
     table = pl.read_parquet(work / "read" / f"{number:05}.parquet", columns=["pmid", "sections"])[rows]
     for pmid, sections in table.iter_rows():

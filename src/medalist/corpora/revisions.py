@@ -1,4 +1,4 @@
-"""Chooses which revision of each PubMed abstract a corpus keeps, over all files; the rest is done file by file."""
+"""Chooses which revision of each PubMed abstract a corpus keeps, across all files; other steps work file by file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READ: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 class ReadFile(TypedDict):
-    """The result of reading a file, apart from its abstracts."""
+    """The result of reading a file, without its abstracts."""
 
     total: int
     """Number of records in the file."""
@@ -31,9 +31,9 @@ class ReadFile(TypedDict):
 
 
 def choose(work: Path, files: int, read: list[ReadFile]) -> Revisions:
-    """Choose the rows to keep, and write their numbers to `kept/`, one table a file.
+    """Choose the rows to keep, and write their numbers to `kept/`, one table per file.
 
-    These are the last revision of each PMID that is not deleted later, if it has text, and the first of equal texts.
+    Kept are the last revision of each PMID that is not deleted later, if it has text, and the first of equal texts.
 
     Args:
         work: the work folder, with the abstracts of each file in `read/`.
@@ -46,7 +46,7 @@ def choose(work: Path, files: int, read: list[ReadFile]) -> Revisions:
     folder = work / "kept"
     done = folder / "done.json"
     if done.exists():
-        return read_json(done)  # type: ignore[no-any-return]  # as written below
+        return read_json(done)  # type: ignore[no-any-return]  # written below
     tables = [
         pl.scan_parquet(work / "read" / f"{n:05}.parquet")
         .with_row_index("row")

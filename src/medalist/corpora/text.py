@@ -1,4 +1,4 @@
-"""Turns plain medical text into training passages that together cover every listed sense, typed like clinical notes.
+"""Turns plain medical text into note-like training passages that together cover every listed sense.
 
 Texts are cut at lines and sentences into chunks of 30 to 120 words, in which listed long forms are found.
 Chunks are chosen so that each sense of an ambiguous short form appears up to a given number of times, rare ones first.
@@ -28,7 +28,7 @@ _LABELLED = re.compile(
     r"\b(?:[Vv]itamins?|[Hh]epatitis|[Gg]roup|[Tt]ype|[Cc]lass|[Ff]actor|[Ss]tage|[Gg]rade|[Pp]hase|[Ll]evel|"
     r"[Ss]egment|[Bb]lood type|[Ll]eads?|[Ss]chedule|[Pp]art|[Mm]odel|[Ff]igure|[Tt]able) ((?:[A-E]|K|[IVX]{1,4})\b)"
 )
-"""A letter or Roman numeral that only labels or numbers something: vitamin D, stage II."""
+"""A letter or Roman numeral that is only a label or number: vitamin D, stage II."""
 
 _SMALL_WORDS = frozenset(
     "to for at and after before with without no from of in on as or is are was than per by until".split()
@@ -38,9 +38,9 @@ _SMALL_WORDS = frozenset(
 They are abbreviated only an eighth as often; otherwise they would crowd out everything else.
 """
 _CHUNK_WORDS = 30, 120
-"""Words of the shortest and of the longest chunk that is aimed at."""
+"""Target range of a chunk's length, in words."""
 _MOST_WORDS = 130
-"""The most words in a chunk; a sentence that is longer is cut there."""
+"""Maximum number of words in a chunk; a longer sentence is cut."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ class Chunk:
 
     @classmethod
     def unpacked(cls, row: list[Any]) -> Chunk:
-        """The chunk that was `packed`."""
+        """Restore a chunk from `packed`."""
         name, text, source, matches = row
         found = tuple(Match(start, end, "", long_form, plural) for start, end, long_form, plural in matches)
         return cls(id=name, text=text, source=source, matches=found)
@@ -130,7 +130,7 @@ class Shortener:
         return found
 
     def find(self, text: str) -> tuple[Match, ...]:
-        """Find the long forms in a text, in the inventory's own wording in lower case, with empty short forms."""
+        """Find the long forms in a text, as matches with the inventory's wording in lower case and no short form."""
         found = []
         for match in self._finder.find(text):
             name = match.long_form.lower()
@@ -140,7 +140,7 @@ class Shortener:
         return tuple(found)
 
     def __call__(self, chunk: Chunk, *, probability: float, turn: int = 0) -> Passage:
-        """Return the chunk with long forms abbreviated and marked; each `turn` draws anew for the same chunk."""
+        """Return the chunk with long forms abbreviated and marked; each `turn` is a new draw for the same chunk."""
         draw = random.Random(f"{self._seed}:shorten:{chunk.id}:{turn}")
         chosen: dict[str, tuple[str, str]] = {}
         for name in dict.fromkeys(match.long_form for match in chunk.matches):
@@ -164,7 +164,7 @@ class Shortener:
         return Passage(id=f"{chunk.id}.{turn}", text="".join(pieces), mentions=tuple(mentions), source=chunk.source)
 
     def mark_look_alikes(self, passage: Passage, *, rate: float, common: Counter[str]) -> Passage:
-        """Mark words that only look like a short form; their gold is `NONE_OF_THESE`.
+        """Mark words that only look like a short form, with the gold `NONE_OF_THESE`.
 
         Labels such as the numeral in "stage II" are all marked and ordinary words in capitals usually are; of the other
         ordinary words, `rate` are marked per passage on average, preferably rarer ones.
@@ -172,7 +172,7 @@ class Shortener:
         Args:
             passage: the rendered passage.
             rate: average number of ordinary words to mark per passage.
-            common: how often each word appears in lower case in the whole text, which decides whether it is ordinary.
+            common: how often each word appears in lower case in the whole text; decides whether a word is ordinary.
         """
         draw = random.Random(f"{self._seed}:alike:{passage.id}")
         taken = [(mention.start, mention.end) for mention in passage.mentions]
@@ -206,7 +206,7 @@ def chunks(texts: Iterable[PlainText], shortener: Shortener, *, seed: int) -> It
 
 
 def different(found: Iterable[Chunk]) -> Iterator[Chunk]:
-    """Leave out chunks whose first 25 words are those of an earlier one."""
+    """Leave out chunks that share their first 25 words with an earlier one."""
     seen: set[bytes] = set()
     for chunk in found:
         key = hashlib.md5(" ".join(re.findall(r"[a-z]+", chunk.text.lower())[:25]).encode()).digest()
@@ -218,7 +218,7 @@ def different(found: Iterable[Chunk]) -> Iterator[Chunk]:
 def covering(found: Sequence[Chunk], inventory: Inventory, *, times: int, seed: int) -> list[Chunk]:
     """Choose chunks so that each long form of an ambiguous short form appears up to `times` times, rare ones first.
 
-    In an inventory without an ambiguous short form, every long form counts.
+    If the inventory has no ambiguous short form, every long form counts.
     """
     several = [senses for senses in inventory.senses.values() if len(senses) > 1]
     wanted = {sense.long_form.lower() for senses in several or inventory.senses.values() for sense in senses}
@@ -256,7 +256,7 @@ def thinned(passages: Sequence[Passage], *, most: int, seed: int) -> list[Passag
 
 
 def styled(passage: Passage, inventory: Inventory, *, seed: int) -> Passage:
-    """Render a passage as a note; a mark that then stands for another short form is kept if that lists its sense."""
+    """Render a passage as a note; a mark that now reads as another short form is kept if that also lists its sense."""
     note = as_note(passage, seed=seed)
     kept = []
     for mention in note.mentions:

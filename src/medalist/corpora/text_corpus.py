@@ -1,4 +1,4 @@
-"""Prepares plain medical texts as a corpus: chunks that together cover every listed sense, typed like clinical notes.
+"""Prepares plain medical texts as a corpus of note-like chunks that together cover every listed sense.
 
 Blocks of texts, and then blocks of chunks, are processed independently, so processes or a cluster can share the work.
 The corpus is byte-identical for any number of workers.
@@ -34,9 +34,9 @@ from .text import Chunk, Shortener, chunks, covering, different, lower_case_word
 
 TEXTS_PER_BLOCK, CHUNKS_PER_BLOCK = 1_000, 4_000
 WRITTEN_TURNS = 3
-"""The reader's own passages and notes are few and teach much: they are rendered this many times as often."""
+"""The reader's own passages and notes are few but valuable: they are rendered this many times as often."""
 DOSE = (1, 3, 6, 12)
-"""Where the card divides senses by how often they are taught; from six times on, most are resolved."""
+"""Bin edges of the card's section on how often senses are taught; from six times on, most are resolved correctly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +44,18 @@ class TextSettings:
     """How to turn texts into a corpus."""
 
     inventory: Path | None = None
-    """Sense inventory; None: the note reader's, with its other wordings of each sense."""
+    """Sense inventory; None: the note reader's, with its alternative wordings of each sense."""
     written: bool = True
-    """Also teach with the note reader's own passages and notes; only with its inventory."""
+    """Also train on the note reader's own passages and notes; only with its inventory."""
     times: int = 40
     """Choose chunks so that each sense of an ambiguous short form occurs up to this many times, rare ones first."""
     turns: int = 3
-    """Renderings of each chosen chunk, each with other short forms, in another style."""
+    """Renderings of each chosen chunk, each with other short forms and in another style."""
     most: int = 300
-    """Marks of one sense, at most about this many; the others stay in the text, without a mark."""
+    """Approximate maximum number of marks of one sense; further occurrences stay in the text unmarked."""
     avoid: tuple[Path, ...] = ()
-    """Texts that something is to be measured on: nothing that shares eight words in a row with them is taught. The
-    test sets that come with Medalist are always avoided."""
+    """Evaluation texts: nothing that shares eight consecutive words with them is trained on. The test sets that come
+    with Medalist are always avoided."""
     validation: float = 0.02
     """Share of the texts for validation, by a hash of the id."""
     test: float = 0.05
@@ -184,7 +184,7 @@ def _quarantine(read: dict[str, Any], settings: TextSettings) -> Quarantine:
 
 
 def _read(work: Path, files: list[Path], settings: TextSettings) -> dict[str, Any]:
-    """Stage 1: write all texts in blocks and, last, what was read; a text whose id and words came before is dropped."""
+    """Stage 1: write all texts in blocks and, last, an account; a text whose id occurred before gets a new id."""
     done = work / "read.json"
     if done.exists():
         return dict(read_json(done))
@@ -204,7 +204,7 @@ def _read(work: Path, files: list[Path], settings: TextSettings) -> dict[str, An
     for file in files:
         for text in read_texts(file, quarantine):
             name = text.id
-            while name in seen:  # ids of several files may clash
+            while name in seen:  # ids from different files may clash
                 name += "'"
             seen.add(name)
             sources[text.source] += 1
@@ -293,7 +293,7 @@ def _type(name: str, *, work: Path, settings: TextSettings) -> None:
 def _splits(
     work: Path, parts: list[str], inventory: Inventory, runs: frozenset[str], settings: TextSettings
 ) -> dict[Split, list[Passage]]:
-    """Stage 5: the passages of each split, with marks of the commonest senses thinned out in training."""
+    """Stage 5: the passages of each split; in training, marks of the commonest senses are thinned out."""
     splits: dict[Split, list[Passage]] = {split: [] for split in SPLITS}
     for name in parts:
         for passage in read_passages(work / "typed" / name, inventory, Quarantine(limit=0)):
@@ -323,7 +323,7 @@ def _inventory(settings: TextSettings) -> Inventory:
 
 
 def _counted(inventory: Inventory, long_forms: Mapping[str, int]) -> Inventory:
-    """The inventory with the number of chunks that spell out each sense, for a prior; it has no counts of its own."""
+    """The inventory, which has no counts of its own, with the number of chunks that spell out each sense as counts."""
     rows = (
         (short_form, sense.long_form, long_forms.get(sense.long_form.lower(), 0), sense.concept)
         for short_form, senses in inventory.senses.items()

@@ -30,11 +30,11 @@ from .splits import content, shared_key
 SHINGLE = 2
 """Words per shingle. Two, so that versions of an abstract with different words abbreviated remain similar."""
 BANDS, ROWS = 25, 5
-"""A pair with Jaccard similarity s is compared with probability 1 - (1 - s^5)^25: at 0.8, all but one in 20,000."""
+"""A pair with Jaccard similarity s is compared with probability 1 - (1 - s^5)^25: at 0.8, all but 1 in 20,000."""
 MOST_ALIKE = 8
-"""Most passages of a chunk that a passage is compared with in each band: a form that thousands of notes fill in would
-otherwise be compared with itself thousands of times thousands of times. What is similar is still found; where more
-are alike than this, it may not be the most similar that is named."""
+"""Most passages of a chunk that are compared with the same evaluation passages in each band: otherwise a form that
+thousands of notes fill in would be compared with itself millions of times. Near-duplicates are still found, but with
+more candidates than this, the one named may not be the most similar."""
 CHUNK = 2_000
 """Training passages compared at a time."""
 _DRAW = np.random.default_rng(0)
@@ -58,8 +58,8 @@ class Audit:
     same_words: frozenset[str]
     """Passages whose words also appear there, ignoring case, punctuation and digits."""
     similar: dict[str, tuple[str, float]]
-    """Passage -> (most similar training passage, Jaccard similarity), if the similarity reaches the threshold; of more
-    than `MOST_ALIKE` that are alike, one of them."""
+    """Passage -> (most similar training passage, Jaccard similarity), if the similarity reaches the threshold; see
+    `MOST_ALIKE` for when it may not be the most similar."""
     answer_leaks: frozenset[tuple[str, int]]
     """Mentions whose gold, or a variant of it, is spelt out elsewhere in the passage: (passage, number)."""
     unseen_senses: int
@@ -97,7 +97,7 @@ def audit(
     Args:
         train: marked training passages; read once and not stored.
         evaluation: marked passages.
-        inventory: the candidates, which determine whether a gold counts.
+        inventory: the candidates; a gold that it does not list is not counted as a mention.
         threshold: minimum Jaccard similarity, over runs of two words, for a near-duplicate.
     """
     ids: set[str] = set()
@@ -162,7 +162,7 @@ def audit_files(
 
 
 def clean(evaluation: Iterable[Passage], found: Audit) -> Iterator[Passage]:
-    """Yield the non-overlapping passages without mentions whose answer is spelt out, if they have any mentions left."""
+    """Yield the non-overlapping passages that still have mentions once those with spelt-out answers are removed."""
     for passage in evaluation:
         if passage.id in found.shared:
             continue
@@ -197,7 +197,7 @@ class SimilarPassages:
         for band in range(BANDS):
             first = np.searchsorted(self._keys[band], keys[:, band], side="left")
             last = np.searchsorted(self._keys[band], keys[:, band], side="right")
-            compared: Counter[int] = Counter()  # by where a group of alike passages begins
+            compared: Counter[int] = Counter()  # by the start of a group of evaluation passages with the same hash
             for other in np.flatnonzero(last > first).tolist():
                 begin = int(first[other])
                 if compared[begin] < MOST_ALIKE:

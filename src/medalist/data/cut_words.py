@@ -1,5 +1,5 @@
-"""Short forms that are no initials: words cut off, as in "C. difficile", "indel" for insertion/deletion and "dex" for
-dexamethasone, and concentrations, "[K+]o".
+"""Recognises short forms that are not initials: cut-off words, as in "C. difficile", "indel" for insertion/deletion
+and "dex" for dexamethasone, and concentrations, "[K+]o".
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from .letters import WORD, fits, long_form_start, plain, whole
 
 
 def cut_words_start(short_form: str, before: str) -> int | None:
-    """The position where words begin that a short form cuts off one by one; None if it does not.
+    """Where the words begin that a short form cuts off one by one; None if it does not.
 
-    "Clostridium difficile (C. difficile)", "RNA polymerase II (RNA pol II)"; the first may stand for several:
+    "Clostridium difficile (C. difficile)", "RNA polymerase II (RNA pol II)"; the first word may be initials:
     "estrogen receptor-positive (ER-positive)".
     """
     cut = WORD.findall(plain(short_form))
@@ -40,7 +40,7 @@ def _cuts(piece: str, word: str) -> bool:
 
 
 def cut_together_start(short_form: str, before: str) -> int | None:
-    """The position where words begin whose beginnings make a short form: "insertion/deletion (indel)"; None if not."""
+    """Where the words begin whose first letters make up a short form, "insertion/deletion (indel)"; None if nowhere."""
     lowered, letters = plain(before), plain(short_form)
     left = {len(letters)}
     for number, match in enumerate(reversed(list(WORD.finditer(lowered)))):
@@ -54,7 +54,7 @@ def cut_together_start(short_form: str, before: str) -> int | None:
 
 
 def cut_off_start(short_form: str, before: str) -> int | None:
-    """Where a word begins that a short form cuts off or writes without vowels: "dex", "nt" for nucleotide."""
+    """Where the word begins that a short form cuts off ("dex") or writes without vowels ("nt" for nucleotide)."""
     last = re.search(r"[^\W\d_]+$", before)
     if last is None:
         return None

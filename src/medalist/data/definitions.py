@@ -1,7 +1,7 @@
 """Finds definitions of short forms in running text: "rheumatoid arthritis (RA)" and "RA (rheumatoid arthritis)".
 
 Where to look follows Schwartz and Hearst (2003), in both orders and with both in the parentheses. `short_forms` says
-what may be a short form, `letters` and `cut_words` which words explain it, `long_forms` which of them may do so.
+what may be a short form, `letters` and `cut_words` which words match it, `long_forms` which of those are plausible.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ _LONGEST_PARENTHESIS = 300
 """Maximum number of characters between brackets."""
 _WORD = re.compile(r"\S+")
 _AFTER_SHORT_FORM = re.compile(r"[;,]\s|\s?=|\s?:(?=\s|\d\d)|\s(?:or|and)\s|\s[(\[]")
-"""What may stand behind a short form: "(HR, 1.2)", "(HR = 2)", "(HR: 80)", "(HR or rate)", "(HR [80])"."""
+"""What may follow a short form: "(HR, 1.2)", "(HR = 2)", "(HR: 80)", "(HR or rate)", "(HR [80])"."""
 _SENTENCE_END = re.compile(r"[.!?:;]\s+(?=(?:[-–•*]\s+)?[A-Z(])|[:;]\s|\n(?!\s*(?:[a-z]|\($))")
-"""A line that goes on in lower case, or with the parenthesis itself, is the same sentence, wrapped."""
+"""A line that continues in lower case, or with the parenthesis itself, belongs to the same sentence."""
 _INTRODUCED = re.compile(
     r"(?i)(?:or|i\.e\.,?|for|from|that is,?|meaning|stands? for|short for|"
     r"(?:also |here(?:in)?(?:after)? |often |commonly )?"
     r"(?:abbreviated|called|termed|named|known|referred to|denoted|designated)(?: (?:as|to as|by|here|hereafter))?|"
     r"here(?:in)?after(?: referred to as)?)[:,]?\s+(?=\S)"
 )
-"""What leads to the other form: "(abbreviated as RA)", "(also called RA)", "(for rheumatoid arthritis)"."""
+"""What introduces the other form: "(abbreviated as RA)", "(also called RA)", "(for rheumatoid arthritis)"."""
 _ANOTHER = re.compile(r"(\s(?:and|or)\s)|,\s([^\s,;]+)(?=[,;]|\s(?:and|or)\b|$)")
-"""A further short form, or something that may be one: "(ER and PR)", "(ER, PR)"."""
+"""A further short form, or a candidate for one: "(ER and PR)", "(ER, PR)"."""
 _FIRST = re.compile(r"([^\s,:=]+)\s?([,:=])\s")
-"""A short form that its long form follows: "(CI, confidence interval)", "(CI: ...)", "(CI = ...)"."""
+"""A short form followed by its long form: "(CI, confidence interval)", "(CI: ...)", "(CI = ...)"."""
 _WITH_NOUN = re.compile(r"([A-Z][A-Za-z]{2,7})(?: [a-z]+){1,2}")
-"""A short form and what it names: "(MRI scan)"; accepted only by initials."""
+"""A short form with a noun: "(MRI scan)"; accepted only if the letters are initials."""
 _EITHER = re.compile(r"\b(?:and|or)\b")
 """Two long forms, if two short forms follow: "Duchenne or Becker muscular dystrophy (DMD or BMD)"."""
 _DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _WINDOW = 200
 """Number of characters before a parenthesis in which to look for the long form."""
 _EDGES = " \t\n,;:.\"'“”‘’\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
-"""What stands around a form and is no part of it; characters without width included."""
+"""Characters around a form that are not part of it; zero-width characters included."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class Definition:
     start: int
     """First character of the whole definition, including long form and parenthesis."""
     end: int
-    """One past the closing parenthesis, or past the short form if both stand in the same parentheses."""
+    """One past the closing parenthesis, or past the later form if both are in the same parentheses."""
     short_form: str
     """As written, with accents composed: "LNs"."""
     long_form: str
@@ -76,7 +76,7 @@ class Definition:
     long: tuple[int, int]
     """Position of the long form: first character, one past the last."""
     key: str
-    """The short form without a plural s that the long form explains: "LN"."""
+    """The short form, without a plural s that belongs to the long form: "LN"."""
     sense: str
     """What the key stands for: "lymph node"."""
 
@@ -94,18 +94,18 @@ def find_definitions(text: str) -> list[Definition]:
 
 
 def _as_given(definition: Definition, whole: Composed) -> Definition:
-    """The definition with its positions in the text as given."""
+    """The definition with its positions in the original text."""
     start, end = whole.span(definition.start, definition.end)
     short, long = whole.span(*definition.short), whole.span(*definition.long)
     return replace(definition, start=start, end=end, short=short, long=long)
 
 
 def _definitions(text: str) -> list[Definition]:
-    """The definitions of a text whose accents are composed."""
+    """The definitions of a text whose accents are composed (NFC)."""
     found: list[Definition] = []
     for parenthesis in _parentheses(text):
         floor = max(found[-1].end if found else 0, parenthesis.floor)
-        if parenthesis.start < floor:  # a definition inside
+        if parenthesis.start < floor:  # a definition was found inside
             continue
         definition = (
             _short_inside(text, parenthesis, floor)
@@ -120,14 +120,14 @@ def _definitions(text: str) -> list[Definition]:
 @dataclass(frozen=True, slots=True)
 class _Parenthesis:
     start: int
-    """Where it opens."""
+    """Index of the opening bracket."""
     end: int
     """One past the closing bracket."""
     at: int
-    """Where its content begins, without what leads to the other form."""
+    """Where its content begins, without words that introduce the other form."""
     content: str
     floor: int
-    """Where the content of the parentheses around it begins."""
+    """Where the content of the enclosing parentheses begins; 0 if there are none."""
 
 
 def _parentheses(text: str) -> Iterator[_Parenthesis]:
@@ -172,7 +172,7 @@ def _short_inside(text: str, parenthesis: _Parenthesis, floor: int) -> Definitio
 
 
 def _stands_for_itself(surface: str, text: str, parenthesis: _Parenthesis, *, together: bool) -> bool:
-    """Whether what begins the parentheses could be a short form there, and is no part of a word or formula."""
+    """Whether what begins the parentheses could be a short form there, rather than a part of a word or formula."""
     if not (could_be_short(surface) or may_cut_words(surface) or may_be_concentration(surface)) or is_quantity(surface):
         return False
     behind = text[parenthesis.end : parenthesis.end + 1]
@@ -198,13 +198,13 @@ def _words_before(text: str, parenthesis: _Parenthesis, floor: int, most: int) -
 
 
 def _begin(key: str, window: str, *, strict: bool, several: bool) -> int | None:
-    """Where in the words before it the long form of a short form begins.
+    """Where the long form of a short form begins in the words before it; None if it does not.
 
     Args:
         key: the short form.
         window: the words before it.
-        strict: take nothing but initials.
-        several: the parentheses hold further short forms, so that all may be examples.
+        strict: accept only initials.
+        several: the parentheses contain further short forms, so all of them may be examples.
     """
     if may_be_concentration(key):
         return concentration_start(key, window)
@@ -248,12 +248,12 @@ def _long_inside(text: str, parenthesis: _Parenthesis, floor: int) -> Definition
 
 
 def _is_long(short_form: str, word: str) -> bool:
-    """Whether a single word is so much longer than a short form that their letters hardly agree by chance."""
+    """Whether a single word is so much longer than a short form that a chance match of the letters is unlikely."""
     return len(short_form) > 2 and len(word) >= 3 * len(short_form) and "/" not in word
 
 
 def _both_inside(text: str, parenthesis: _Parenthesis) -> Definition | None:
-    """Both in the same parentheses, which are no part of the definition: (long form, SF), (SF, long form)."""
+    """Both forms in the same parentheses: (long form, SF), (SF, long form); the brackets are not in the definition."""
     at, content = parenthesis.at, parenthesis.content
     if first := _FIRST.match(content):
         surface, long_form = _stripped(first[1]), re.split(r"[;,]\s", content[first.end() :])[0].strip(_EDGES)
@@ -299,12 +299,12 @@ def _definition(text: str, key: str, short: tuple[int, int], long: tuple[int, in
 
 
 def _stripped(surface: str) -> str:
-    """Without what surrounds it; the full stop of "N.S." stays."""
+    """Strip what surrounds a form; the full stop of "N.S." stays."""
     bare = surface.strip(_EDGES)
     return f"{bare}." if _DOTTED.fullmatch(bare) and f"{bare}." in surface else bare
 
 
 def _singular(long_form: str) -> str:
-    """With its last word in the singular: "lymph nodes" -> "lymph node"."""
+    """The long form with its last word in the singular: "lymph nodes" -> "lymph node"."""
     *others, last = re.split(r"(\s+)", long_form)
     return "".join([*others, singular(re.sub(r"['’]s$", "", last))])

@@ -1,6 +1,6 @@
 """Finds known short forms in free text; the model's null candidate decides whether each really is a short form.
 
-Ordinary words in training passages are marked too, so that the model learns to decline.
+Ordinary words in training passages are marked too, so that the model learns to decline them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .spelling import Composed, composed, lower
 from .substitution import begins_inside_word, inside_word
 
 _DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?)")
-"""Letters with full stops between them: "C.O.P.D.", "p.o", "N.S.". Three capitals or more may stand apart, "C. O. P.
-D."; two are too often the end of one sentence and the beginning of the next ("hepatitis B. C. difficile")."""
+"""Letters with full stops between them: "C.O.P.D.", "p.o", "N.S.". Three or more capitals may be spaced, "C. O. P.
+D."; two are too often the end of one sentence and the start of the next ("hepatitis B. C. difficile")."""
 _COUNTRY = frozenset({"US", "UK", "USA"})
 _MEASURED = frozenset(
     """asa bg bgl bmi bp bs bun ckd crp cvp dbp dm ecog ef esr gcs hb hct hgb hr ht icp inr lvef map peep plt rr sbp
     temp uop wbc wt""".split()
 )
-"""Short forms that a value or a stage is often written straight behind."""
+"""Short forms often followed directly by a value or a stage."""
 _VALUE = re.compile(r"\d{1,3}(?:[./-]\d{1,3})?(?:%|kg|cm|cc|ml|mmHg|bpm|[ab])?(?!\w|[./-]\w)", re.IGNORECASE)
 _OF_AN_AGE = frozenset("F M yo yoF yoM YO YOF YOM y yr yrs mo".split())
 """What is often written straight behind an age, in this spelling: "64F", "3yo", "18mo"."""
@@ -37,8 +37,8 @@ _ALIKE = {0xB5: "\u03bc", 0x2019: "'", 0x2010: "-", 0x2011: "-"} | dict.fromkeys
     [0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "
 )
 _ALIKE |= {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-"""Letters of full width, as East Asian keyboards type them, the micro sign, and spaces and hyphens that do not break a
-line are like others."""
+"""Full-width letters, as typed on East Asian keyboards, the micro sign, and non-breaking spaces and hyphens match
+their plain equivalents."""
 
 
 class ShortFormFinder:
@@ -99,11 +99,11 @@ class ShortFormFinder:
         return without_overlap(found)
 
     def _plain(self, text: str) -> str:
-        """A text of the same length, in which what looks alike is alike."""
+        """A text of the same length, in which characters that look alike are the same."""
         return (lower(text) if self._any_case else text).translate(_ALIKE)
 
     def _dotted(self, text: str, match: re.Match[str]) -> Mention | None:
-        """The mention of a short form that is written with full stops and listed without them."""
+        """The mention of a short form that is written with full stops but listed without them, or None."""
         letters = match[0].replace(".", "").replace(" ", "")
         if letters[-1] == "s" and letters[:-1].isupper():  # "C.T.s"
             letters = letters[:-1]
@@ -114,13 +114,13 @@ class ShortFormFinder:
             key = self._any_case_keys.get(letters.lower())
         if key is None:
             return None
-        # The last full stop may end the sentence as well; then it is left to the sentence.
+        # The last full stop may also end the sentence; it is then not part of the mention.
         ends_sentence = match[0].endswith(".") and re.match(r"\s*(?:$|[\r\n]|[A-Z])", text[match.end() :][:20])
         return Mention(start=match.start(), end=match.end() - bool(ends_sentence), short_form=key)
 
 
 def _spans(matches: Sequence[re.Match[str]]) -> Callable[[int, int], bool]:
-    """A test of whether a stretch lies inside one of the matches and is shorter than it, a final full stop aside."""
+    """A test of whether a span lies inside one of the matches and is shorter, disregarding a final full stop."""
     starts = [match.start() for match in matches]
 
     def inside(start: int, end: int) -> bool:
@@ -133,12 +133,12 @@ def _spans(matches: Sequence[re.Match[str]]) -> Callable[[int, int], bool]:
 
 
 def _clitic(text: str, start: int) -> bool:
-    """Whether what begins here only continues a word behind an apostrophe: the s of "CVA's", the t of "don't"."""
+    """Whether what begins here continues a word after an apostrophe: the s of "CVA's", the t of "don't"."""
     return text[max(0, start - 1) : start] in ("'", "’") and begins_inside_word(text, start - 1)
 
 
 def _mixed(surface: str, short_form: str) -> bool:
-    """Whether "m. CAT" is not M. cat, but the end of a sentence and the beginning of the next one."""
+    """Whether a match such as "m. CAT" for M. cat is really the end of one sentence and the start of the next."""
     return surface != short_form and not surface.islower() and not surface.isupper()
 
 
@@ -148,7 +148,7 @@ def _after_age(text: str, start: int, end: int) -> bool:
 
 
 def _before_value(text: str, end: int, short_form: str) -> bool:
-    """Whether what ends here is measured, and its value follows without a space: "BP120/80", "wt70kg"."""
+    """Whether what ends here is a measurement whose value follows without a space: "BP120/80", "wt70kg"."""
     return lower(short_form) in _MEASURED and _VALUE.match(text, end) is not None
 
 
@@ -164,7 +164,7 @@ def mark_distractors(passage: Passage, inventory: Inventory, *, rate: float, see
     Args:
         passage: the passage, with its short forms already marked.
         inventory: the short forms that the words look like.
-        rate: average number of words to mark per passage, if it has enough.
+        rate: average number of words to mark per passage, if there are enough.
         seed: together with the passage's id, determines which words.
     """
     draw = random.Random(f"{seed}:distractors:{passage.id}")

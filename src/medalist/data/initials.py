@@ -1,4 +1,4 @@
-"""Signs that letters are somebody's initials, or the name of a room: what stands right around them."""
+"""Recognises a person's initials, or the name of a room, from the text right around the letters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROOM = re.compile(
 )
 _INLINE = re.compile(r"(?:[.!?][ \t]*[-–—]|\b(?:[Bb]leep|[Pp]ager|[Ee]xt\.?)[ \t]*\d+[ \t]+)$")
 _LINE_ENDS = re.compile(r"[ \t\r]*(?:$|\n)|[ \t]+(?:[Bb]leep|[Pp]ager|[Ee]xt)\b")
-"""What stands before and after initials that sign an entry within a line: "-TK", "Bleep 214 KS"."""
+"""Text before and after initials that sign an entry within a line: "-TK", "Bleep 214 KS"."""
 _ROLE = re.compile(
     r"\b(?:(?:signed|dictated|typed|grossed|reported|written|entered|transcribed|scribed)[ \t]+by|"
     r"(?:initials|signed|author|scribe|surgeon|assistant|operator|endoscopist|ana?esthetist)[ \t]*:)[ \t]+$",
@@ -37,33 +37,33 @@ _SIGNATURE = re.compile(
     rf"(?P<more>(?:,[ \t]*(?-i:[A-Z][A-Za-z]{{1,5}}))?(?:[ \t,;/]+\(?{_CREDENTIAL}\)?)*)[ \t\r.]*",
     re.IGNORECASE,
 )
-"""A line that holds initials, perhaps the typist's behind a slash, and what their owner is: "MS/dk", "OS, DDS"."""
+"""A line with initials, optionally a typist's after a slash, and credentials: "MS/dk", "OS, DDS"."""
 _LONGEST = 80
-"""Characters of such a line on either side of the letters."""
+"""Maximum number of characters of such a line on either side of the letters."""
 _DASHES = "-–—~*•"
 _NOTHING_MORE, _BLANK_LINE = re.compile(r"\s*\Z"), re.compile(r"[ \t\r]*\n[ \t\r]*\n")
 
 
 def is_titled(before: str) -> bool:
-    """Whether a title stands right before: "Dr PE", "Drs. Moya and ER"."""
+    """Whether a title directly precedes: "Dr PE", "Drs. Moya and ER"."""
     return _TITLE.search(before) is not None
 
 
 def is_named(before: str) -> bool:
-    """Whether a title or a word for a relative stands right before."""
+    """Whether a title or a word for a relative directly precedes."""
     return is_titled(before) or _RELATIVE.search(before) is not None
 
 
 def is_room(before: str) -> bool:
-    """Whether what stands right before takes a letter or a name: "bay PC 4"."""
+    """Whether the word before is one that takes a letter or a name: "bay PC 4"."""
     return _ROOM.search(before) is not None
 
 
 def is_signature(text: str, start: int, end: int) -> bool:
-    """Whether somebody signs with what stands there.
+    """Whether a span is somebody's signature.
 
-    Two or three letters count behind "initials:" or "dictated by", within a line as "-TK" or behind a pager's number,
-    and on a line of their own that ends the text, or an entry in it if more than the letters says so.
+    Two or three letters count after "initials:" or "dictated by", within a line as "-TK" or after a pager's number, and
+    on a line of their own: at the end of the text, or at the end of an entry if the line has more than the letters.
     """
     surface = text[start:end]
     if not (surface.isalpha() and surface.isascii() and len(surface) in (2, 3)):
@@ -81,7 +81,7 @@ def _signs_a_line(text: str, start: int, end: int) -> bool:
     begins = text.rfind("\n", max(0, start - _LONGEST), start) + 1
     above = text[max(0, begins - _LONGEST) : begins].strip().rpartition("\n")[2].strip() if begins else ""
     if (" " not in above and not above.endswith(".")) or above.endswith(":"):
-        return False  # there is nothing to sign, or this is the next item of a list
+        return False  # nothing to sign, or the next item of a list
     ends = text.find("\n", end, end + _LONGEST)
     ends = min(len(text), end + _LONGEST) if ends < 0 else ends
     found = _SIGNATURE.fullmatch(text, begins, ends)

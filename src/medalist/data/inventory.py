@@ -20,7 +20,7 @@ from .rows import csv_fault
 from .spelling import composed, equivalence_key, folded, tidy
 
 MOST_SENSES = 1_000
-"""Most senses of one short form in a file; MeDAL's largest has 68, and a question offers them all in one tree."""
+"""Most senses of one short form in a file; MeDAL has at most 68. A question offers all of them in one tree."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +31,7 @@ class Sense:
     count: int = 0
     """How often the sense was seen in the inventory's source; 0 if there are no counts."""
     concept: str | None = None
-    """A UMLS CUI, SNOMED CT or MeSH id, passed through unchanged."""
+    """A UMLS CUI, or a SNOMED CT or MeSH id, passed through unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ class Inventory:
 
     @property
     def num_senses(self) -> int:
-        """Senses of all short forms together."""
+        """Number of senses of all short forms together."""
         return sum(map(len, self.senses.values()))
 
     @property
@@ -207,7 +207,7 @@ class Inventory:
         return long_form in self._listed and long_form not in self.long_forms(short_form)
 
     def key(self, surface: str) -> str | None:
-        """The inventory's key for a short form as written, "CTs" -> "CT" or "copd" -> "COPD"; None if there is none."""
+        """The inventory's key for a short form as written ("CTs" -> "CT", "copd" -> "COPD"), or None."""
         if surface in self.senses:
             return surface
         surface = composed(surface)
@@ -221,7 +221,7 @@ class Inventory:
 
 @dataclass(kw_only=True, slots=True)
 class _Merged:
-    """The spellings of one sense, in the order in which they were seen."""
+    """The spellings of one sense, in order of first occurrence."""
 
     counts: dict[str, int] = field(default_factory=dict)
     concept: str | None = None
@@ -236,4 +236,4 @@ def _fold(short_form: str) -> str:
 
 
 NO_SENSES = Inventory(senses={}, origin="none: choice questions include their answers")
-"""The empty inventory used for choice questions."""
+"""The empty inventory that is used for choice questions."""

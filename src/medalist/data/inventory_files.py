@@ -91,7 +91,7 @@ def adam_scores(path: Path) -> dict[tuple[str, str], float]:
     try:
         with undamaged(path), open_text(path) as file:
             return {(short, long): float(score) for _, short, long, score, _ in _adam_cells(file)}
-    except ValueError as error:  # UnicodeDecodeError is one
+    except ValueError as error:  # including UnicodeDecodeError
         raise ValueError(f"{path} is not ADAM's database: {error}") from None
 
 
@@ -127,7 +127,7 @@ def _cami_rows(text: str) -> Iterator[Entry]:
     for short_form, long_form, count, concept in _table_rows(
         io.StringIO(text, newline=""), "|", ("SF", "LF", "Count", "UMLS.CUI")
     ):
-        yield short_form, long_form, count, None if concept == "null" else concept  # one of its sources writes "null"
+        yield short_form, long_form, count, None if concept == "null" else concept  # a source of CAMI writes "null"
 
 
 def _gladis_rows(lines: list[str]) -> Iterator[Entry]:
@@ -190,9 +190,9 @@ def casi_cells(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def casi_sense(label: str) -> str:
-    """The long form that a CASI label names, or in lower case one of its labels that name none.
+    """The long form that a CASI label names; labels that name none are returned in lower case.
 
-    Annotators noted after a colon what should have been written: "aspirin:ASA" is aspirin, "MISTAKE:TIA" a mistake.
+    A label may have a correction after a colon: "aspirin:ASA" is aspirin, "MISTAKE:TIA" a mistake.
     """
     head, _, _ = label.partition(":")
     if (word := " ".join(head.casefold().split())) in CASI_UNUSABLE | CASI_ORDINARY:
@@ -234,22 +234,22 @@ def _table_rows(
     columns: list[str] | None = None,
     before: int = 0,
 ) -> Iterator[Entry]:
-    """Rows of a table with a header.
+    """Yield the rows of a table with a header.
 
     Args:
-        file: the table; of a glossary, what follows its header.
-        separator: between its cells.
+        file: the table; for a glossary, the part after its header.
+        separator: the separator between cells.
         names: the columns for short form, long form, count and concept.
-        columns: of a glossary: what to call the columns. A glossary is read strictly: nothing may follow a closing
-            quotation mark, each must be closed, and a short form has a long form.
-        before: lines of the table that were read already.
+        columns: for a glossary, the column names. A glossary is read strictly: nothing may follow a closing quotation
+            mark, each must be closed, and every short form needs a long form.
+        before: number of lines of the table that were read already.
     """
     reader = csv.DictReader(file, columns, delimiter=separator, strict=columns is not None)
     width = len(reader.fieldnames or [])
     mark = {",": "comma", "\t": "tab", ";": "semicolon"}.get(separator, separator)
     for line, row in _whole_rows(reader, before):
         place = f"line {line:,}"
-        surplus = row.get(None, ())  # of a glossary, the empty ones may be a spreadsheet's empty columns
+        surplus = row.get(None, ())  # in a glossary, empty ones may be a spreadsheet's empty columns
         if any(map(str.strip, surplus)) or (surplus and columns is None):  # probably an unquoted comma
             raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a {mark}")
         short_form, long_form, count, concept = (row.get(name) for name in names)
@@ -262,7 +262,7 @@ def _table_rows(
 
 
 def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int, dict[str | None, Any]]]:
-    """The line where each row ends, and the row; an error names the line where a row begins that has no end."""
+    """The line where each row ends, and the row; an error for an unfinished row names the line where it begins."""
     while True:
         begins = reader.line_num + before + 1
         try:
@@ -275,7 +275,7 @@ def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int,
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, whose keys stand once: of a short form that stands twice, the first senses would be lost."""
+    """A JSON object whose keys must be distinct: the first senses of a repeated short form would be lost."""
     found: dict[str, Any] = {}
     for number, (key, value) in enumerate(pairs, 1):
         if key in found:

@@ -1,6 +1,6 @@
-"""The items that a model answers: marked mentions in passages, or choice questions in quizzes.
+"""The items that a model answers: marked mentions in passages, or choice questions about texts.
 
-A mention counts towards accuracy if its gold is listed and there are at least two candidates (kind `choice`). The
+A mention counts towards accuracy if its gold is listed among at least two candidates (kind `choice`). The
 other kinds are `single` (only one candidate), `absent` (the gold is not listed), `unlisted` (the short form is not
 listed) and `distractor` (not a short form at all).
 """
@@ -21,7 +21,7 @@ from .spelling import WordsOf, spelt_out
 
 
 def text_around(passage: Passage, mention: Mention) -> str:
-    """The passage without the mention itself."""
+    """The passage's text without the mention itself."""
     return f"{passage.text[: mention.start]} {passage.text[mention.end :]}"
 
 
@@ -75,7 +75,7 @@ class Item:
         return int(scores[:-1].argmax())
 
     def declined_without_gold(self, scores: NDArray[np.float64]) -> bool:
-        """Whether the null candidate has the highest of ``scores[C + 1]`` once the gold is hidden."""
+        """Whether the null candidate scores highest of ``scores[C + 1]`` once the gold is removed."""
         return bool(np.delete(scores[:-1], self.listed_gold).max() < scores[-1])
 
     def place(self) -> Place:
@@ -92,7 +92,7 @@ class ChoiceItem:
     """Index of the choice in its quiz."""
 
     kind: str = "choice"
-    """As for `Item`: there is always a gold among at least two candidates."""
+    """As for `Item`; always `choice`, since the gold is one of at least two options."""
 
     @property
     def choice(self) -> Choice:
@@ -124,7 +124,7 @@ class ChoiceItem:
 
 
 def make_items(passages: Sequence[Passage], inventory: Inventory) -> list[Item]:
-    """Make an item of every mention that has a gold answer."""
+    """Make an item of every mention that has a gold answer (`NONE_OF_THESE` included)."""
     items = []
     for passage in passages:
         words = WordsOf(passage.text)

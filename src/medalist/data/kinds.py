@@ -39,7 +39,7 @@ class KindMaker:
     Args:
         listed: the candidates; `substituted` abbreviates their long forms, and every gold is spelt as they are.
         published: the inventory whose long forms `medal` abbreviates; None means `listed`.
-        probability: of abbreviating an occurrence (`medal`; published: 0.15) or a long form of an abstract
+        probability: of abbreviating one occurrence (`medal`; published: 0.15) or one long form of an abstract
             (`substituted`).
         seed: together with the abstract's id, determines every draw.
     """
@@ -179,7 +179,7 @@ def _without_definitions(text: str, definitions: Sequence[Definition]) -> tuple[
 
 
 def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, int, str]]:
-    """(start, end, short form) of each long form that stands in the text, with its plural s; the longest first.
+    """(start, end, short form) of each long form spelt out in the text, with its plural s; the longest first.
 
     They may overlap. Any run of white space counts as one space.
     """
@@ -200,7 +200,7 @@ def _spelt_out(text: str, definitions: Iterable[Definition]) -> list[tuple[int, 
 
 
 def _occurrences(text: str, names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
-    """(start, end, name) of each name wherever it stands, in one pass over the text."""
+    """(start, end, name) of each occurrence of a name, in one pass over the text."""
     automaton = ahocorasick.Automaton()
     for name in names:
         automaton.add_word(name, name)

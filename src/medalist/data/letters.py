@@ -1,9 +1,8 @@
-"""How well the letters of a short form fit the words before it: where its long form begins.
+"""Matches the letters of a short form with the words before it, to find where its long form begins.
 
-A long form is preferred in which each letter of the short form begins a word, or a part of a word such as the "venous"
-of "intravenous", and only small words are skipped. Otherwise the ways in which the letters can be found in order are
-compared: letters that begin words or parts count for them, words that are passed over against them, and the best way
-must be worth `ENOUGH`.
+Preferred is a match in which each letter begins a word, or a part of a word such as the "venous" of "intravenous",
+and only small words are skipped. Otherwise every way of finding the letters in order is scored: letters that begin
+words or parts add to the score, skipped words reduce it, and the best score must be at least `ENOUGH` per letter.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from typing import NamedTuple
 from .spelling import lower
 
 SMALL = frozenset("a an and at by de for from in la of on or the to with".split())
-"""Words that a short form may pass over."""
+"""Words that a match may skip."""
 WORD = re.compile(r"[^\W_]+(?:['’]s(?![^\W_]))?")
 _UNIT = re.compile(r"\d+|[^\W\d_]")
 _OPENING = "([{\"'“‘"
 
 _FIGURES = {"1": ("one", "first"), "2": ("two", "second"), "3": ("three", "third"), "4": ("four", "fourth")}
-"""How a figure may be spelt: "two-dimensional (2D)"."""
+"""How a figure may be spelt out: "two-dimensional (2D)"."""
 _ROMAN = {"1": "i", "2": "ii", "3": "iii", "4": "iv", "5": "v", "6": "vi", "7": "vii", "8": "viii", "9": "ix"}
-"""A word on its own that may stand for a figure: "factor VII (F7)"."""
+"""A word of its own that may stand for a figure: "factor VII (F7)"."""
 _FORMS = (
     "adeno alveolo amino angio anti apo arterio arthro auto azido bi bio blepharo broncho carboxy cardio cephalo "
     "cerebro chemo cholangio chole cholecysto chondro chrono co colono cortico costo counter cranio cryo cyclo cysto "
@@ -41,21 +40,21 @@ _FORMS = (
     "thio thoraco thrombo thyro tracheo trans tri tropho ultra under uretero urethro uro utero vaso veno ventriculo "
     "vesico video viscero xantho xeno"
 ).split()
-"""Combining forms: what words are put together from."""
+"""Combining forms: the parts of compound words."""
 _PART = re.compile(
     rf"(?:{'|'.join(sorted(_FORMS, key=len, reverse=True))}|[^\W\d_]{{2,12}}?yl(?!en|at))(?=[^\W\d_]{{3}})|"
     r"\d+(?=[^\W\d_])|[^\W\d_]+(?=\d)"
 )
-"""A part of a word before another: a combining form, a group such as "phosphatidyl", a number or what precedes one."""
+"""A part of a word before another: a combining form, a group such as "phosphatidyl", a number or letters before one."""
 
 BEGINS, PART, WITHIN, INNER, LATER = 1.8, 1.4, 0.9, 0.7, -0.3
-"""What a letter is worth that begins a word; begins a part of, or stands in, the word of the letter before it; begins a
-part of, or stands in, a later word."""
+"""Scores of a letter that begins a word; that begins a part of, or is within, the same word as the letter before it;
+that begins a part of, or is within, a later word."""
 SKIPPED, BEHIND, COMMA, ALONE = 0.7, 1.3, 0.7, 1.0
-"""What it costs to pass over a word, over one at the end, over a comma, and to begin with a letter on its own. Set, as
+"""Costs of skipping a word, a word at the end or a comma, and of starting with a single-letter word. Tuned, like
 `ENOUGH`, on halves of two marked corpora."""
 ENOUGH, SURE = 0.67, 1.3
-"""Least worth of a letter on average; the same where a short form may be one of several examples."""
+"""Minimum average score per letter; the same where a short form may be one of several examples."""
 
 
 def fits(short_form: str, long_form: str) -> bool:
@@ -77,8 +76,8 @@ def long_form_start(short_form: str, before: str, *, initials: bool, enough: flo
     Args:
         short_form: as written.
         before: the words before it.
-        initials: take nothing but letters that each begin a word or a part of one.
-        enough: least worth of a letter on average, otherwise.
+        initials: accept only letters that each begin a word or a part of one.
+        enough: minimum average score per letter, if not all are initials.
     """
     short, lowered = plain(short_form), plain(before)
     if "hydroxy" in lowered:  # 25(OH)D, 17-OHP, 1,25(OH)2D3
@@ -99,7 +98,7 @@ def long_form_start(short_form: str, before: str, *, initials: bool, enough: flo
 
 
 def _in_order(units: list[str], text: str) -> bool:
-    """Whether the letters stand in the text at all, in order; numbers may be spelt otherwise."""
+    """Whether the letters appear in the text in order; numbers are not checked, as they may be spelt otherwise."""
     at = len(text)
     for unit in reversed(units):
         if unit.isalpha():
@@ -110,9 +109,9 @@ def _in_order(units: list[str], text: str) -> bool:
 
 
 def _with_numbers_left_out(short_form: str, units: list[str], before: str) -> Iterator[list[str]]:
-    """A short form whole, without the numbers that no long form gives, and without all of them: N2O, IL-6.
+    """All units of a short form, then without the numbers missing from the text, then without any: N2O, IL-6.
 
-    A number at the beginning is always given: 5-FU.
+    A number at the beginning is never left out: 5-FU.
     """
     yield units
     if " " in short_form or all(map(str.isalpha, units)):
@@ -126,9 +125,9 @@ def _with_numbers_left_out(short_form: str, units: list[str], before: str) -> It
 
 
 def whole(letter: str, before: str, start: int) -> int:
-    """Where what is written together with the first letter begins.
+    """Where the unspaced string that contains the first letter begins.
 
-    All of it belongs to the long form, "1,3-beta-glucan", but of alternatives only those that begin alike:
+    All of it belongs to the long form, "1,3-beta-glucan"; of alternatives, only those with the same first letter:
     "calcium/calmodulin-dependent (CaMK)", "pain/hypertension (HTN)".
     """
     first = start
@@ -142,18 +141,18 @@ _GREEK = str.maketrans("αβγδεζηθικλμµνξοπρςστυφχψω", "
 
 
 def plain(text: str) -> str:
-    """In lower case, Greek letters as the letters that their names begin with; as long as the text."""
+    """The text in lower case, with Greek letters replaced by the first letters of their names; the length is kept."""
     return lower(text).translate(_GREEK)
 
 
 def _with_figures(figures: str, before: str, start: int) -> int:
-    """With the word before it, if that gives the figures: "70-kd heat shock protein (HSP70)"."""
+    """The start, moved to the word before it if that gives the figures: "70-kd heat shock protein (HSP70)"."""
     word = re.search(r"(?<!\S)(\d+)-?[^\W\d]+\s+$", before[:start])
     return word.start() if word and word[1] == figures else start
 
 
 def _opens(text: str, at: int) -> bool:
-    """Whether a bracket or quotation mark opens here that nothing closes within what is written together."""
+    """Whether a bracket or quotation mark opens here that is not closed before the next space."""
     if text[at] not in _OPENING or (text[at] == "'" and at and not text[at - 1].isspace()):  # "5'-N-ethyl"
         return False
     together = re.match(r"\S*", text[at:])
@@ -164,7 +163,7 @@ def _opens(text: str, at: int) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _parts(word: str) -> tuple[int, ...]:
-    """Where parts of a word begin, after the first: "gastrointestinal" -> 6."""
+    """Where the parts of a word after the first begin: "gastrointestinal" -> 6."""
     at, parts = 0, []
     while match := _PART.match(word, at):
         at = match.end()
@@ -173,7 +172,7 @@ def _parts(word: str) -> tuple[int, ...]:
 
 
 def _says(unit: str, text: str, start: int, end: int) -> bool:
-    """Whether a word, or the part of one that begins at `start`, begins with a letter or gives a number."""
+    """Whether the word, or part of a word, at `start` begins with the letter or gives the number of a unit."""
     if not unit.isdigit():
         return text[start] == unit
     if text.startswith(unit, start):
@@ -182,11 +181,11 @@ def _says(unit: str, text: str, start: int, end: int) -> bool:
 
 
 def _initials_start(units: list[str], before: str, words: list[tuple[int, int]]) -> int | None:
-    """The position where words begin that these letters begin, or parts of them; only small words may be skipped.
+    """Where the words begin whose initials, or those of their parts, are the units; only small words may be skipped.
 
-    Each word gives its initial; the way with the most words is taken, then the shortest.
+    Each word gives its initial; the match with the most words wins, then the shortest.
     """
-    ways = {len(units): 0}  # letters still to be explained -> most words, small ones apart, that explain the others
+    ways = {len(units): 0}  # units still unmatched -> most words, small ones not counted, that match the others
     best: tuple[int, int] | None = None
     for start, end in reversed(words):
         small = before[start:end] in SMALL
@@ -207,7 +206,7 @@ def _initials_start(units: list[str], before: str, words: list[tuple[int, int]])
 
 
 def _by_initials(units: list[str], left: int, before: str, start: int, end: int) -> list[int]:
-    """How many of the last units a word may explain by its initial and those of its parts."""
+    """The numbers of final units that a word may match by its initial and those of its parts."""
     counts = []
     if _says(units[left - 1], before, start, end):
         counts.append(1)
@@ -223,7 +222,7 @@ def _by_initials(units: list[str], left: int, before: str, start: int, end: int)
 
 
 class _Place(NamedTuple):
-    """A place in the text that could be a letter or number of the short form."""
+    """A place in the text that could match a letter or number of the short form."""
 
     at: int
     word: int
@@ -235,9 +234,9 @@ class _Place(NamedTuple):
 def _best_start(
     short_form: str, units: list[str], before: str, words: list[tuple[int, int]], *, enough: float, figures: int = 0
 ) -> int | None:
-    """The position where the letters are best explained to the end of the text; None if that is not good enough.
+    """Where the highest-scoring match of the units to the end of the text begins; None if its score is too low.
 
-    Figures that nothing explains make it harder.
+    Figures left unmatched raise the minimum.
     """
     wanted = set(units)
     places: dict[str, list[_Place]] = {unit: [] for unit in wanted}
@@ -259,7 +258,7 @@ def _best_start(
     worth = [(place, -BEHIND * (last - place.word)) for place in places[units[-1]]]
     for unit in reversed(units[:-1]):
         worth = _with_letter_before(places[unit], worth, passed)
-    # A letter on its own is rarely how a long form begins, "cytochrome c oxidase (COX)", but "T cell leukemia (T-ALL)".
+    # A long form rarely begins with a single letter, "cytochrome c oxidase (COX)", except "T cell leukemia (T-ALL)".
     apart = len(short_form) > 1 and not short_form[1].isalnum()
     starts = [
         (rest - (ALONE if not apart and before[place.at + 1 : place.at + 2].isspace() else 0), place.at)
@@ -279,15 +278,15 @@ def _balanced(text: str) -> bool:
 def _with_letter_before(
     places: list[_Place], worth: list[tuple[_Place, float]], passed: list[float]
 ) -> list[tuple[_Place, float]]:
-    """What the rest of the letters is at most worth behind each place of the letter before, in the order of the text.
+    """The best score of the remaining letters for each place of the letter before them, in the order of the text.
 
     Args:
-        places: of the letter before, in the order of the text.
-        worth: what the rest is worth from each place of the first of its letters, in the order of the text.
-        passed: what it costs to pass over the first words of the text.
+        places: the places of the letter before, in the order of the text.
+        worth: the best score of the rest from each place of its first letter, in the order of the text.
+        passed: cumulative cost of skipping the first n words of the text.
     """
     left, better = list(worth), []
-    # Best of the rest so far: from within `word`; from `word`, seen from words before it; from the words behind `word`.
+    # Best score of the rest: within `word`; of `word`, seen from earlier words; of the words after `word`.
     word, in_word, of_word, behind = -1, -math.inf, -math.inf, -math.inf
     for place in reversed(places):
         while left and left[-1][0].at > place.at:

@@ -1,4 +1,4 @@
-"""What a long form may look like: which words that fit the letters of a short form are none."""
+"""Rejects phrases that match a short form's letters but cannot be its long form."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NO_BEGINNING = SMALL | frozenset(
     "these this those using via was we were which who".split()
 )
 _BROKEN = re.compile(r"[=<>±]|\d\s*[±–-]\s*\d{2}|,\s(?:an?|the|as|designated|called|named)\s|\s(?:are|is|was|were)\s")
-"""What no long form holds: "systolic 120-140", "beta-mannosidase, an enzyme", "forms that are"."""
+"""What no long form contains: "systolic 120-140", "beta-mannosidase, an enzyme", "forms that are"."""
 _DASH = re.compile(r"\s[-–—]\s")
 
 
 def is_plausible(short_form: str, long_form: str) -> bool:
-    """Whether words whose letters fit a short form could be its long form."""
+    """Whether words that match the letters of a short form could be its long form."""
     words = re.findall(r"[\w'’-]+", long_form)
     return (
         len(long_form) > len(short_form) + 1
@@ -34,7 +34,7 @@ def is_plausible(short_form: str, long_form: str) -> bool:
 
 
 def _holds(short_form: str, long_form: str, words: list[str]) -> bool:
-    """Whether a long form holds the short form itself: "H-Ras (Ras)", "RAG genes (RAG1)", "H1N1pdm (H1N1)"."""
+    """Whether a long form contains the short form itself: "H-Ras (Ras)", "RAG genes (RAG1)", "H1N1pdm (H1N1)"."""
     pieces = {piece for word in words for piece in re.split("[-'’]", word.casefold())}
     bare = short_form.rstrip("-0123456789")
     return (
@@ -46,7 +46,7 @@ def _holds(short_form: str, long_form: str, words: list[str]) -> bool:
 
 
 def _is_list(short_form: str, long_form: str) -> bool:
-    """Whether words are a list rather than a name: "CXCL1, CXCL2 (CCL2)", or any list for two letters."""
+    """Whether the words are a list, not a name: "CXCL1, CXCL2 (CCL2)"; for two letters, anything with a comma."""
     return ", " in long_form and (len(short_form) < 3 or all(map(is_short_form, long_form.split(", "))))
 
 
@@ -56,7 +56,7 @@ def _is_name(words: list[str]) -> bool:
 
 
 def _spells(short_form: str, words: list[str]) -> bool:
-    """Whether a short form of three letters or more has one for each word: "in vitro fertilization (IVF)"."""
+    """Whether the words' initials are a short form of three letters or more: "in vitro fertilization (IVF)"."""
     if words[0].casefold() in ("and", "or"):
         return False
     return len(short_form) > 2 and short_form.casefold() == "".join(word[0] for word in words).casefold()

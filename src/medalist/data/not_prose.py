@@ -1,6 +1,6 @@
-"""Stretches of a text in which letters only look like short forms: addresses, check boxes, code, other languages.
+"""Finds stretches of a text in which letters only look like short forms: addresses, check boxes, code, other languages.
 
-They are told from the text alone, so that no model is asked about them.
+They are recognised from the text alone, so that no model is asked about them.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ _LINE = re.compile(r"[^\n]+")
 
 
 def outside_prose(text: str) -> Callable[[int, int], bool]:
-    """A test of whether the characters from a start to an end are a part, not all, of a stretch that is no prose."""
+    """A test of whether a span is a part, but not all, of a stretch that is not prose."""
     spans = [match.span() for match in _TOKENS.finditer(text)]
     return _inside(spans)
 
 
 def in_other_language(text: str) -> Callable[[int, int], bool]:
-    """A test of whether the characters from a start to an end stand in a line that is not English.
+    """A test of whether a span lies in a line that is not English.
 
-    A line with too few words to tell goes with the whole text.
+    A line with too few words to tell is judged by the whole text.
     """
     whole = _is_other(text)
     lines = [(line.span(), _is_other(line[0])) for line in _LINE.finditer(text)]

@@ -1,4 +1,4 @@
-"""Renders prose in the style of typed notes: terse, with slashes, lower case, British spelling or words in capitals.
+"""Rewrites prose in the style of typed notes: terse, with slashes, lower case, British spelling or words in capitals.
 
 The marked short forms are preserved. Every choice is a function of (seed, passage id).
 """

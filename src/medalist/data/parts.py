@@ -1,6 +1,6 @@
-"""Mentions that are only a part of something else, told from the text around them: the A of "A&B", the pm of "10 pm".
+"""Recognises mentions that are only part of something else, from the text around: the A of "A&B", the pm of "10 pm".
 
-No model is asked about them. `surroundings` tells words and units, `not_prose` stretches that are no prose.
+No model is asked about them. `surroundings` recognises words and units, `not_prose` stretches that are not prose.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from .passages import Mention
 
 _NEAR = 14
-"""Characters before a mention that a rule looks at."""
+"""Characters before a mention that are searched."""
 _VERBS = (
     "also|agree|am|believe|can|cannot|could|did|do|feel|felt|had|have|hope|just|know|may|met|might|need|plan|recommend|saw|see|"
     "should|spoke|suggest|suspect|then|think|thought|told|understand|understood|want|was|went|will|wonder|would|wrote|"
     "[a-z]{3,}ed"
 )
-"""What follows the pronoun I: "I do", "I discussed", but not "I mobility"."""
+"""Verbs that may follow the pronoun I: "I do", "I discussed", but not "I mobility"."""
 _RULES = [
     (re.compile(surface), before and re.compile(rf"(?:{before})$"), after and re.compile(after))
     for surface, before, after in (
@@ -52,11 +52,11 @@ _RULES = [
         ),
     )
 ]
-"""What the mention is, what ends before it and what begins behind it; "" is anything."""
+"""(pattern of the mention, pattern that ends before it, pattern that begins after it); "" matches anything."""
 
 
 def is_part(text: str, mention: Mention) -> bool:
-    """Whether a mention is only a part of something else."""
+    """Whether a mention is only part of something else."""
     surface = text[mention.start : mention.end]
     return any(
         rule.fullmatch(surface)

@@ -27,7 +27,7 @@ _MENTION_SCHEMA = pa.struct(
     [("start", pa.int32()), ("end", pa.int32()), ("short_form", pa.string()), ("long_form", pa.string())]
 )
 _OTHER_MARKS = frozenset({"annotations", "entities", "label", "labels", "ner_tags", "predictions", "spans"})
-"""Where spaCy, Prodigy, Doccano, Label Studio and the Hub's data sets have marks, which carry no long forms."""
+"""Fields in which spaCy, Prodigy, Doccano, Label Studio and Hub data sets store marks, which have no long forms."""
 PARQUET_SCHEMA = pa.schema(
     [("id", pa.string()), ("text", pa.string()), ("mentions", pa.list_(_MENTION_SCHEMA)), ("source", pa.string())]
 )
@@ -37,12 +37,12 @@ def read_passages(path: Path | str, inventory: Inventory, quarantine: Quarantine
     """Read marked passages from JSON Lines, Parquet, a CSV of marks (`sources.spreadsheet`) or MeDAL's, CASI, GLADIS.
 
     All but Parquet may be gzipped (`.gz`), and MeDAL's CSV may also be in a `.zip`. A mention that names its short form
-    needs no offsets: the first one of a short form marks the first place where it stands in the text, the second one
-    the second place, and so on.
+    needs no offsets: the first mention of a short form marks its first occurrence in the text, the second the next one,
+    and so on.
 
     Args:
         path: the file; its name determines the format, and a `.txt` is CASI if its first line is a CASI row.
-        inventory: determines the short form of a mention without one, from the text that it marks.
+        inventory: gives the short form, from the marked text, of a mention that does not name it.
         quarantine: collects malformed rows; the default has a limit of 5 %.
 
     Raises:
@@ -113,7 +113,7 @@ def passage_table(
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write passages as `passage_table` gives them."""
+    """Write a table made by `passage_table`."""
     with replacing(path, "wb") as file:
         pq.write_table(table, file, compression="zstd")
 
@@ -153,7 +153,7 @@ def _from_records(
 
 
 def _from_marks(path: Path, inventory: Inventory, quarantine: Quarantine) -> Iterator[Passage]:
-    """The notes of a table of marks; a mark that cannot be read is quarantined, and the note's others are kept."""
+    """The notes of a table of marks; a mark that cannot be read is quarantined, and the note's other marks are kept."""
     for identifier, text, rows in spreadsheet.marked_notes(path, quarantine):
         place, mentions = _Places(text), list[Mention]()
         for line, raw in rows:
@@ -166,20 +166,20 @@ def _from_marks(path: Path, inventory: Inventory, quarantine: Quarantine) -> Ite
             except ValueError as error:
                 quarantine.add(path, line, str(error))
             else:
-                key = inventory.key(mention.short_form) or mention.short_form  # a row may have "RAs", as the text has
+                key = inventory.key(mention.short_form) or mention.short_form  # a row may have "RAs", as in the text
                 mentions.append(replace(mention, short_form=key))
         mentions.sort(key=lambda mention: mention.start)
         yield Passage(id=identifier, text=text, mentions=tuple(mentions), source=path.stem)
 
 
 class _Places:
-    """Finds where the mentions of a text stand that name their short form and have no offsets."""
+    """Locates the mentions of a text that name their short form but have no offsets."""
 
     def __init__(self, text: str) -> None:
         self._text, self._used = Composed.of(text), Counter[str]()
 
     def __call__(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """The mention with its offsets; those that have them are left alone."""
+        """The mention with its offsets; a mention that has offsets is returned unchanged."""
         short_form = raw.get("short_form")
         if not isinstance(short_form, str) or not short_form or "start" in raw or "end" in raw:
             return raw
@@ -221,7 +221,7 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
 
 
 def _inside_word(text: str, start: int, end: int) -> bool:
-    """Whether a span divides a word, other than from its plural s."""
+    """Whether a span splits a word, except before its plural s."""
     after = text[end : end + 3]
     plural = re.match(r"['’]?s(?!\w)", after) is not None
     before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
@@ -229,7 +229,7 @@ def _inside_word(text: str, start: int, end: int) -> bool:
 
 
 def _likely_cause(text: str, start: int, end: int, fits: Callable[[str], bool]) -> str:
-    """How offsets may have been counted so that they mark a short form, in words; empty if no way does."""
+    """How the offsets may have been counted, in words, if another way of counting fits; empty if none does."""
     units, raw = text.encode("utf-16-le", "surrogatepass"), text.encode("utf-8", "surrogatepass")
     ways = {
         "offsets seem to count UTF-16 units, as JavaScript and Java do: count characters": units[

@@ -60,7 +60,7 @@ def words_around(text: str, span: Span, words: int, *, besides_rest: bool = Fals
         text: the text that contains the span.
         span: the span, such as a mention.
         words: number of words on either side, as far as the text has them.
-        besides_rest: do not count the rest of a word that contains the span, such as "(" and ")," in "(RA),".
+        besides_rest: do not count the rest of the word around the span, such as "(" and ")," in "(RA),".
     """
     left = [match.start() for match in WORD.finditer(text, 0, span.start)]
     right = [match.end() for match in WORD.finditer(text, span.end)]

@@ -1,6 +1,6 @@
 """Texts with choice questions, such as PubMedQA's, and their Parquet format in a prepared folder.
 
-A `Quiz` is to questions what a `Passage` is to short forms: `prompt.Encoder` builds token trees from both.
+A `Quiz` is to choice questions what a `Passage` is to short forms: `prompt.Encoder` builds token trees from both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads files row by row, and quarantines the rows that cannot be read.
 
-A row is set aside by its place and a reason, and neither quotes it (law 9): reasons hold offsets, lengths and names of
-fields.
+A row is recorded by its position and a reason, neither of which quotes it (law 9): reasons contain only offsets,
+lengths and names of fields.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..tools.files import long_lines, open_bytes, replacing, undamaged
 
 
 class QuarantinedRow(TypedDict):
-    """A row that was set aside."""
+    """A row that was quarantined."""
 
     file: str
     line: int
@@ -82,7 +82,7 @@ class Quarantine:
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     def examples(self, most: int) -> list[QuarantinedRow]:
-        """The first rows, for an account."""
+        """The first rows, to show as examples."""
         return self.rows[:most]
 
     def write(self, path: Path) -> None:
@@ -93,7 +93,7 @@ class Quarantine:
 
 
 def csv_fault(error: csv.Error) -> str:
-    """What is wrong with a table, in other words than those of the library, which speak of its own settings."""
+    """Describe a csv.Error in the user's terms, not the csv module's."""
     said = str(error)
     if "field limit" in said:
         return f"a cell is longer than {csv.field_size_limit():,} characters; is a quotation mark not closed?"
@@ -103,9 +103,9 @@ def csv_fault(error: csv.Error) -> str:
 
 
 def table_header(file: TextIO) -> tuple[str, int, str | None]:
-    """A table's first row that is not blank, the number of lines up to its end, and the separator if Excel names it.
+    """A table's first non-blank row, the number of lines up to its end, and the separator if a "sep=" line gives it.
 
-    Excel reads and writes a line "sep=;" before the header.
+    Excel reads and writes a line such as "sep=;" before the header.
     """
     header, num_lines, separator = "", 0, None
     while line := file.readline(_LONGEST_HEADER):
@@ -121,23 +121,23 @@ def table_header(file: TextIO) -> tuple[str, int, str | None]:
 
 
 _LONGEST_HEADER = 1_000_000
-"""Characters of a table's header; one that is longer has a quotation mark that is not closed."""
+"""Most characters in a table's header; a longer one has an unclosed quotation mark."""
 
 
 def column_name(name: str) -> str:
-    """What a column is called, however its header writes it: "Note text", "note-text" and "NOTE_TEXT" are note_text."""
+    """A normal form of a column's name: "Note text", "note-text" and "NOTE_TEXT" are note_text."""
     return "_".join(name.replace("-", " ").split()).casefold()
 
 
 def shown_names(names: Sequence[str]) -> str:
-    """The names of columns for an error; only their number if one may be text, as where a file has no header."""
+    """Column names for an error message; only their number if any may be text, as in a file without a header."""
     if all(re.fullmatch(r"\w[\w.-]{0,29}( [\w.-]{1,20}){0,2}", name) for name in names):
         return ", ".join(names) or "none"
     return f"({len(names):,}, not shown, since they may be text)"
 
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
-"""How the names of files end that `json_records` reads."""
+"""File extensions that `json_records` reads."""
 FHIR = (
     'a FHIR resource, not a record with a text: write its text as {"id": ..., "text": ...}, one a line; in a '
     "DocumentReference it is in content.attachment.data, as base64"
@@ -145,18 +145,18 @@ FHIR = (
 
 
 def is_fhir(record: Mapping[str, Any]) -> bool:
-    """Whether an object of JSON is a resource of FHIR, whose `text`, if any, is no string."""
+    """Whether a JSON object is a FHIR resource, whose `text`, if any, is not a string."""
     return isinstance(record.get("resourceType"), str)
 
 
 def record_id(value: Any) -> str | None:
-    """An id as text; None for what can be none: a list, true, NaN."""
+    """An id as text; None for a value that cannot be one: a list, true, NaN."""
     if isinstance(value, bool) or not isinstance(value, str | Number):
         return None
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        value = int(value) if value.is_integer() else value  # pandas makes 7.0 of a column's 7 if another is missing
+        value = int(value) if value.is_integer() else value  # pandas writes 7 as 7.0 if the column has gaps
     return str(value)
 
 
@@ -174,7 +174,7 @@ def parquet_records(
     Args:
         path: the file.
         quarantine: collects bad rows.
-        columns: the only ones to read; None: all.
+        columns: the columns to read; None: all.
     """
     with readable_parquet(path):
         file = pq.ParquetFile(path)
@@ -191,7 +191,7 @@ def parquet_records(
 
 
 def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
-    """The rows of a batch; None for one with text that is not UTF-8 or a date that Python cannot hold."""
+    """The rows of a batch; None for a row with text that is not UTF-8 or a date that Python cannot represent."""
     try:
         rows: list[dict[str, Any] | None] = batch.to_pylist()
     except (ValueError, OverflowError):
@@ -218,8 +218,8 @@ def json_records(
     Args:
         path: the file.
         quarantine: collects bad lines.
-        content: what was read already, as for `open_bytes`.
-        encoding: None: UTF-8, unless a byte order mark names UTF-16 or UTF-32.
+        content: the file's content, if it was read already, as for `open_bytes`.
+        encoding: the file's encoding; None: UTF-8, unless a byte order mark names UTF-16 or UTF-32.
     """
     with undamaged(path), open_bytes(path, content) as file:
         for line, raw in enumerate(_lines(path, file, encoding), 1):
@@ -233,7 +233,7 @@ def json_records(
                 continue
             try:
                 record = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
-                json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read, but not written
+                json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read but not written
                 if not isinstance(record, dict):
                     raise ValueError(f"found a {type(record).__name__}")
             except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -251,8 +251,8 @@ def json_records(
 
 
 def _lines(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
-    """The lines of a file in UTF-8, whatever its encoding."""
-    marked = marked_encoding(file.peek(4)[:4])  # type: ignore[attr-defined]  # a file opened to be read in binary has it
+    """The lines of a file, converted to UTF-8 from any encoding."""
+    marked = marked_encoding(file.peek(4)[:4])  # type: ignore[attr-defined]  # binary files opened for reading have it
     if (encoding or marked or "utf-8-sig").lower() in ("utf-8", "utf8", "utf-8-sig"):
         yield from long_lines(path, file)
         return
@@ -265,7 +265,7 @@ def _lines(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[bytes]
 
 
 class _TwiceError(Exception):
-    """An object of JSON has a field twice, so that the first would be lost."""
+    """A JSON object repeats a field, so the first value would be lost."""
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads and writes the splits of a folder as Parquet shards, with one shard in memory at a time."""
+"""Reads and writes the splits of a folder as Parquet shards, one shard in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .splits import Split
 
 
 def write_shard(passages: list[Passage], folder: Path, split: Split, number: int, total: int) -> None:
-    """Write one shard atomically; without passages, write nothing."""
+    """Write one shard atomically; write nothing if there are no passages."""
     if passages:
         write_parquet(passages, shard_path(folder, split, number, total))
 
@@ -29,7 +29,7 @@ def shards(folder: Path, split: Split) -> list[Path]:
 
 
 def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: str | None = None) -> Iterator[Passage]:
-    """Yield the passages of a split, shard by shard; `kind` selects one if the corpus has several."""
+    """Yield the passages of a split, shard by shard; `kind` selects one kind if the corpus has several."""
     for path in shards(folder / kind if kind else folder, split):
         yield from read_passages(path, inventory, Quarantine(limit=0))
 
@@ -37,7 +37,7 @@ def corpus_passages(folder: Path, split: Split, inventory: Inventory, *, kind: s
 def marked_passages(
     path: Path, split: Split, inventory: Inventory, quarantine: Quarantine | None = None
 ) -> Iterable[Passage]:
-    """The passages of a file, or of a split in a corpus folder with one shard in memory at a time.
+    """The passages of a file, or of a split in a corpus folder, read one shard at a time.
 
     Raises:
         ValueError: the folder has no shards of that split; or as for `read_passages`.

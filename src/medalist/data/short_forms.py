@@ -1,4 +1,4 @@
-"""What a short form may look like, and what in parentheses is mostly not one."""
+"""Decides what may be a short form, and what in parentheses usually is not one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _SHORT_FORM = re.compile(
     r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,%*'’-]|:(?=[A-Za-z])|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE
 )
 _LOWER = re.compile(r"[a-z]{2,6}|[a-z](?:-[a-z])+|(?:[a-z]\.){1,4}[a-z]\.?|[A-Z]|[fhkmqrw]")
-"""Doubtful, except in "intravenous (i.v.)"."""
+"""Forms that are doubtful, except as in "intravenous (i.v.)"."""
 _LATIN = re.compile(r"(?:i\.?e|e\.?g|[ap]\.m|cf|viz|etc|vs)\.?")
-"""Words of the text in any parenthesis: "(i.e., ...)", "(e.g. ...)", "(8 a.m.)"."""
+"""Latin abbreviations, which may open any parenthesis: "(i.e., ...)", "(e.g. ...)", "(8 a.m.)"."""
 _CUT = re.compile(r"(?=.{3,25}$)[^\W_]+(?:(?:\.?[ -]|\.)[^\W_]+){1,3}")
 _QUANTITY = re.compile(r"\d[\d.,]*\s(?:[a-zµμ]\S{0,5}|[^\W\d_][a-z]{0,2})")
 _TEXT = re.compile(
@@ -20,21 +20,21 @@ _TEXT = re.compile(
     r"[a-z]{2,} (?:[IVX]+|\d+\w?|[A-Z])"
 )
 LONGEST_SHORT_FORM = 10
-"""Maximum number of letters and figures; anything longer is a name."""
+"""Maximum number of letters and digits; anything longer is a name."""
 
 
 def most_words(short_form: str) -> int:
-    """How many words the long form may have."""
+    """The most words that the long form may have."""
     return min(len(short_form) + 5, 2 * len(short_form))
 
 
 def could_be_short(surface: str) -> bool:
-    """As `is_short_form`, or in lower case, or a letter; but no Latin."""
+    """As `is_short_form`, but also lower-case strings and single letters, without Latin abbreviations."""
     return _LATIN.fullmatch(surface) is None and (is_short_form(surface) or _LOWER.fullmatch(surface) is not None)
 
 
 def is_short_form(surface: str) -> bool:
-    """Whether a string could be a short form: 2 to 10 letters and figures, at most two words, a capital or a digit."""
+    """Whether a string could be a short form: 2 to 10 letters and digits, at most two words, a capital or a digit."""
     if not 2 <= len(surface) <= LONGEST_SHORT_FORM + 5 or len(surface.split()) > 2:
         return False
     if sum(map(str.isalnum, surface)) > LONGEST_SHORT_FORM:
@@ -45,22 +45,22 @@ def is_short_form(surface: str) -> bool:
 
 
 def is_another(surface: str) -> bool:
-    """Whether what follows a short form in its parentheses is another one, no word or name: "(ER, PR)"."""
+    """Whether what follows a short form in its parentheses is another one, not a word or name: "(ER, PR)"."""
     return is_short_form(surface) and not (surface.isalpha() and surface[1:].islower())
 
 
 def is_doubtful(short_form: str) -> bool:
-    """Whether it is usually no short form, so that each of its letters must begin a word of the long form."""
+    """Whether a string is usually not a short form, so that each of its letters must begin a word of the long form."""
     return (_LOWER.fullmatch(short_form) is not None and "." not in short_form) or is_mostly_text(short_form)
 
 
 def is_mostly_text(surface: str) -> bool:
-    """Whether a string in parentheses is mostly something else: "(n)", "(left)", "(Table 1)", "(mg)"."""
+    """Whether a string in parentheses is usually something else: "(n)", "(left)", "(Table 1)", "(mg)"."""
     return _TEXT.fullmatch(surface) is not None
 
 
 def may_cut_words(surface: str) -> bool:
-    """Whether a string could be words that are cut off one by one: "C. difficile", "RNA pol II"."""
+    """Whether a string could be a series of cut-off words: "C. difficile", "RNA pol II"."""
     return _CUT.fullmatch(surface) is not None
 
 
@@ -70,7 +70,7 @@ def is_quantity(surface: str) -> bool:
 
 
 _PLURAL = re.compile(r"(?<=[A-Z])['’]?s$|(?<=^[a-z]{3})s$|(?<=^[a-z]{4})s$|(?<=^[a-z]{5})s$")
-"""Of capitals, "RAs", "CVA's", or of a short form in lower case: "labs"."""
+"""The plural s of capitals, "RAs", "CVA's", or of a short form in lower case: "labs"."""
 
 
 def singulars(surface: str) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from itertools import accumulate, pairwise
 from .word_forms import plain_word, words_of_name
 
 _NO_WIDTH = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-"""Characters that are not seen and part no words: soft hyphens, joiners and marks of direction, which come with text
-from web pages and PDF files."""
+"""Characters that are invisible and do not separate words: soft hyphens, joiners and direction marks, as in text from
+web pages and PDF files."""
 _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
 
 def tidy(text: str) -> str:
-    """Collapse and trim white space and make the rest `composed`, so that names match however they were typed.
+    """Collapse and trim white space and apply `composed`, so that names match however they were typed.
 
     278 of MeDAL's labels have stray spaces and would otherwise match nothing.
     """
@@ -27,26 +27,26 @@ def tidy(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """A text as it is compared: accents composed (Unicode's NFC), as keyboards type "é", and nothing without width."""
+    """Normalise a text for comparison: compose its accents (Unicode NFC) and drop zero-width characters."""
     return text if text.isascii() else unicodedata.normalize("NFC", _NO_WIDTH.sub("", text))
 
 
 def folded(name: str) -> str:
-    """What names are compared by where case does not count."""
+    """Normalise a name for case-insensitive comparison."""
     return composed(name).casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A text as `composed` makes it, and where its characters stand in the text as given."""
+    """A text after `composed`, with the positions of its characters in the original text."""
 
     text: str
     _spans: Sequence[tuple[int, int]] | None
-    """``[len(text)]``, where each character begins and ends; None if nothing has moved."""
+    """``[len(text)]``: start and end of each character in the original text; None if the text is unchanged."""
 
     @classmethod
     def of(cls, text: str) -> Composed:
-        """Compose a text; one that is composed already, as nearly all are, costs next to nothing."""
+        """Compose a text; for one that is composed already, as nearly all are, this costs next to nothing."""
         if text.isascii() or (unicodedata.is_normalized("NFC", text) and not _NO_WIDTH.search(text)):
             return cls(text, None)
         kept = [at for at, character in enumerate(text) if not _NO_WIDTH.match(character)]
@@ -61,12 +61,12 @@ class Composed:
         return cls("".join(pieces), spans)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where a stretch of the composed text, which is not empty, stands in the text as given."""
+        """Map a non-empty span of the composed text to the original text."""
         return (start, end) if self._spans is None else (self._spans[start][0], self._spans[end - 1][1])
 
 
 def _joins(character: str) -> bool:
-    """Whether a character may become one with that before it: a combining mark, or a later part of a Hangul letter."""
+    """Whether a character may join the one before it: a combining mark, or a later part of a Hangul syllable."""
     return character >= "\u0300" and (
         unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff"
     )
@@ -74,14 +74,14 @@ def _joins(character: str) -> bool:
 
 @lru_cache(maxsize=200_000)
 def equivalence_key(long_form: str) -> str:
-    """A normal form of a long form that ignores what makes no other meaning.
+    """A normal form of a long form that ignores differences without meaning.
 
-    That is UK/US spelling, plurals ("metastases", "fistulae"), hyphens, accents, possessives ("Crohn's disease") and
+    These are UK/US spelling, plurals ("metastases", "fistulae"), hyphens, accents, possessives ("Crohn's disease") and
     case, numbers in words or digits ("every six hours", "2nd"), "&" for "and", and "exam" for "examination".
 
-    Long forms of a short form with the same key are an equivalence group: lenient accuracy counts them as one answer.
+    Long forms of a short form with the same key are an equivalence group, which lenient accuracy counts as one answer.
     """
-    # Spaces are removed just like hyphens, since low density is low-density, but not between digits.
+    # Spaces are removed like hyphens, since "low density" equals "low-density", but not between digits.
     words = filter(None, map(plain_word, words_of_name(folded(long_form))))
     return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words))
 
@@ -92,9 +92,9 @@ def plain_words(text: str) -> str:
 
 
 class WordsOf:
-    """The words of a text as equivalence keys; tells which words stand in it outside a given part.
+    """The words of a text as equivalence keys, searchable outside a given span.
 
-    The time that this takes grows with the words that are looked for, not with the text.
+    A search takes time that grows with the words searched for, not with the text.
     """
 
     def __init__(self, text: str) -> None:
@@ -108,22 +108,22 @@ class WordsOf:
         self._places: dict[str, tuple[int, int]] = {}
 
     def without(self, start: int, end: int) -> Container[str]:
-        """The text without its characters from `start` to `end`; `in` tells whether it holds `plain_words`."""
+        """The text without its characters from `start` to `end`; `in` tests whether it contains `plain_words`."""
         return _Without(self, start, end)
 
     def holds(self, words: str, start: int, end: int) -> bool:
-        """Whether words, given as `plain_words`, stand in the text without its characters from `start` to `end`."""
+        """Whether words, given as `plain_words`, occur in the text without its characters from `start` to `end`."""
         if not self._tokens:
             return words in "  "
         low, high = bisect_right(self._ends, start), bisect_left(self._starts, end)
-        if low > high:  # nothing is left out, and it is inside a word
+        if low > high:  # the span is empty and inside a word
             low = high
         left_over = (
             [self._text[self._starts[low] : start], self._text[end : self._ends[high - 1]]] if low < high else []
         )
         between = "".join(f"{key} " for key in map(equivalence_key, left_over) if key)
         before, after = self._at[low] + 1, self._at[high] + 1
-        if words == "  ":  # no words at all, which only an empty text holds
+        if words == "  ":  # no words at all, which only an empty text contains
             return not between and low == 0 and high == len(self._tokens)
         if words not in self._places:
             self._places[words] = self._words.find(words), self._words.rfind(words)
@@ -145,7 +145,7 @@ class _Without:
 
 
 def spelt_out(words: Container[str], candidates: Sequence[str]) -> list[int]:
-    """The indices of the candidates that appear in a text, which is given as `plain_words` or by `WordsOf`."""
+    """The indices of the candidates that occur in a text, given as `plain_words` or as `WordsOf(...).without(...)`."""
     return [n for n, candidate in enumerate(candidates) if plain_words(candidate) in words]
 
 

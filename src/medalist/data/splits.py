@@ -14,7 +14,7 @@ from .spelling import composed, equivalence_key
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _CHUNK = re.compile(r"#\d+\.\d+$")
-"""Ends the id that `corpora.text` gives to a part of a plain text: "file#3.1"."""
+"""The end of the id that `corpora.text` gives to a part of a plain text: "file#3.1"."""
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 AnyText = TypeVar("AnyText", bound=Text)
@@ -37,7 +37,7 @@ def split_of_root(root: str, *, validation: float, test: float, seed: int = 0) -
 
 
 def version_root(identifier: str) -> str:
-    """The id that all versions of a text share: what stands before the first "#"; the whole id if nothing does."""
+    """The id shared by all versions of a text: the part before the first "#", or the whole id if that part is empty."""
     return identifier.split("#")[0] or identifier
 
 
@@ -60,9 +60,9 @@ def _position(name: str) -> float:
 def split_passages(
     texts: Iterable[AnyText], *, validation: float, test: float, seed: int = 0
 ) -> dict[Split, list[AnyText]]:
-    """Group texts by split, keeping their order. Texts with the same words or id all go to the split of the first.
+    """Group texts by split, keeping their order. Texts with the same words or the same id go to the same split.
 
-    A table's ids count as they are; of MeDAL's and PubMed's ids, only what stands before a "#", which numbers versions.
+    Ids of a table are taken as they are; in MeDAL's and PubMed's ids, a "#" starts a version number, which is ignored.
     """
     texts = list(texts)
     parent: dict[str, str] = {}  # union-find over ids and contents

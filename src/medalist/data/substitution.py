@@ -41,7 +41,7 @@ class Match:
 class LongFormFinder:
     """Finds the long forms of an inventory in running text: whole words, any case, leftmost-longest match.
 
-    Any run of white space, a line's end too, counts as one space.
+    Any run of white space, line ends included, counts as one space.
     """
 
     def __init__(self, inventory: Inventory, *, letters_only: bool = False) -> None:
@@ -52,8 +52,8 @@ class LongFormFinder:
                 pattern = (
                     " ".join(letters(sense.long_form).split()) if letters_only else lower(composed(sense.long_form))
                 )
-                # A long form listed under several short forms gets its most frequent short form; without counts, the
-                # short form for which it ranks highest among the senses.
+                # A long form listed under several short forms gets the one with its highest count; without counts, the
+                # one for which it ranks highest among the senses.
                 weight = (sense.count, 0 if sense.count else -place)
                 if pattern and (pattern not in best or weight > best[pattern][0]):
                     best[pattern] = (weight, short_form, sense.long_form)
@@ -62,7 +62,7 @@ class LongFormFinder:
         self._automaton.make_automaton()
 
     def find(self, text: str) -> list[Match]:
-        """Find matches in order, without overlap; an earlier match wins, and of two that start together, the longer."""
+        """Find matches in order, without overlap; of those that overlap, the earlier one wins, then the longer."""
         if not len(self._automaton):
             return []
         whole = Composed.of(text)
@@ -91,9 +91,9 @@ class LongFormFinder:
 
 
 def single_spaced(text: str) -> tuple[str, list[int] | None]:
-    """A text with one space for each run of white space, and where each of its characters stands in the text.
+    """Collapse runs of white space to one space; also return each character's position in the original text.
 
-    None in place of the list if there is nothing to replace, so that nothing has moved.
+    The list of positions is None if nothing was collapsed, so all positions are unchanged.
     """
     if _OTHER_SPACE.search(text) is None:
         return text, None
@@ -152,7 +152,7 @@ def letters(text: str) -> str:
 
 
 def inside_word(character: str) -> bool:
-    """Whether a character belongs to a word, as letters, digits and marks combined with them do.
+    """Whether a character belongs to a word: a letter, a digit, or a mark combined with one.
 
     The empty string, as at the end of a text, does not.
     """
@@ -160,7 +160,7 @@ def inside_word(character: str) -> bool:
 
 
 def begins_inside_word(text: str, start: int) -> bool:
-    """Whether the character before a position belongs to a word; a combined mark, if what it is combined with does."""
+    """Whether the character before a position belongs to a word; a combining mark does if its base character does."""
     before = start - 1
     while before >= 0 and not text[before].isascii() and unicodedata.category(text[before]).startswith("M"):
         before -= 1

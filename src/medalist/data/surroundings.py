@@ -1,4 +1,4 @@
-"""Model-free signs, from the surrounding text, that a short form is really a word, a number, a place or a name."""
+"""Features ("signs") of the surrounding text that a short form is really a word, a number, a place or a name."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LETTERED = re.compile(
     r"\b(?:bay|beds?|room|ward|wing|zone|block|building|gate|team|cohort|option|appendix|vol\.?|volume|plan|item|gr\.?)\s+$",
     re.IGNORECASE,
 )
-"""What takes a letter, but may stand before a longer short form: "bay C", but "ward MO"."""
+"""Nouns that take a letter, but may also precede a longer short form: "bay C", but "ward MO"."""
 _ROMAN = re.compile(r"I{2,3}|VI{1,3}|IX|XI{1,3}")
 _NUMBER = re.compile(r"\d\s{0,2}$")
 _UNITS = frozenset("cc mg g kg mcg µg μg ng ml mL dl dL cm mm kcal kPa mmHg mmol mol mEq Hz Gy s".split())
 _PER = frozenset("L l min h hr d day wk mo".split())
-"""What also is a unit in a quotient: "mg/L", "L/min"."""
+"""Short forms that are units in a quotient: "mg/L", "L/min"."""
 _QUOTIENT = re.compile(
     rf"(?<![^\W\d])(?:{'|'.join(_UNITS)}|pg|fl|fL|[nµμu]mol|m?I?U|L|l|cells|cfu|copies|beats|breaths|min)/$"
 )
@@ -41,68 +41,68 @@ _REGIONS = frozenset(
 """States of the United States, provinces of Canada, and a few larger places."""
 _NEIGHBOURS = 3
 _COMMON = 500
-"""Minimum number of occurrences in running text for a word to be taken only as a word."""
+"""Minimum count in running text for a word to be taken only as a word."""
 _EVERYWHERE = 20_000
-"""Minimum number of occurrences for a word to be in nearly every sentence, so that it is hardly ever a short form."""
+"""Minimum count for a word so common that it is hardly ever a short form."""
 _ONLY_WORDS = frozenset(
     """ache act add aid aims ala app aspects ass auto bad beam bed blue burp calm camp cape car cars clad cold cuts die
     eat fair fix fret gag gap gas gave got grace grade hale him ice iris led let lift lot maid mart me mid miss musk
     nares nerd net nice nor notes oats odd pans par pass pee pit poems port post pus rat respect rib rice rip rot sac
     sane send sip sit snag snip step ten tic tip top vain wash""".split()
 )
-"""Rarer words that no one means as a short form unless in capitals."""
+"""Rarer words that nobody means as a short form unless in capitals."""
 _ORDINARY = 50
-"""A word with more occurrences in running text than this counts as ordinary."""
+"""A word with a higher count in running text than this is ordinary."""
 _NO_WORDS = frozenset(
     """ah al au bp c cm co d de dopa e echo et g h heme i kb kg l lab labs ll m mg min ml mm mmol n ng nih nov o p q r
     re s sis sp t v ve vs x y""".split()
 )
-"""What running text has among its words although it is a short form, a unit, a letter or a piece of another word."""
+"""Words in the counts that are really short forms, units, letters or pieces of other words."""
 _VALUE = re.compile(r"[ \t]{0,2}[:=]?[ \t]{0,2}[<>~]?[ \t]?[+-]?\.?\d")
-"""What follows a quantity: "BP 148/86", "K: 4.2", "MAP >65"."""
+"""A value after a quantity: "BP 148/86", "K: 4.2", "MAP >65"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """Numeric signs, for a linear rule, that a surface form is a short form or only looks like one."""
+    """Numeric features, for a linear classifier, of whether a surface form is a short form or only looks like one."""
 
     word: float
-    """Base-10 logarithm of (1 + its count as a lower-case word in running text); 0 if it is not a word, as "bp"."""
+    """log10(1 + its count as a lower-case word in running text); 0 if it is not a word, such as "bp"."""
     shouted_word: float
-    """The same if it is in capitals, else 0."""
+    """`word` if it is in capitals, else 0."""
     lower_word: float
-    """The same if it is in lower case, else 0."""
+    """`word` if it is in lower case, else 0."""
     capitals: float
-    """`word`, times the share of the neighbouring words that are ordinary words in capitals: among shouted words, a
-    word is one of them; HTN, which is not a word, is not."""
+    """`word`, times the share of the neighbouring words that are ordinary words in capitals: in a text in capitals, a
+    word is probably just a word; HTN, which is not a word, is not."""
     numbered: float
     """1 after a word that takes a letter or Roman numeral: stage, vitamin, lead."""
     region: float
     """1 if it is the code of a state, province or country."""
     place: float
-    """1 if it is such a code and appears where a place name would: after "from", or after a word that running text does
-    not have and a comma ("Tupelo, MS", but not "Asthma, MI")."""
+    """1 if it is such a code and appears where a place name would: after "from", or after a comma and a word that
+    is not in running text ("Tupelo, MS", but not "Asthma, MI")."""
     name: float
-    """1 after a title or a word for a relative, and for a single letter before a word that running text does not have:
+    """1 after a title or a word for a relative, and for a single letter before a word that is not in running text:
     "K. Tamihana"."""
     titled: float
     """1 after a title: Dr, Mrs, Prof."""
     signed: float
-    """1 if somebody signs with it, as on a note's last line: "MS/dk", "OS, DDS"."""
+    """1 if it is a signature, as on a note's last line: "MS/dk", "OS, DDS"."""
     room: float
-    """1 after what has a letter or a name: bay, suite, counter."""
+    """1 after a noun that takes a letter or a name: bay, suite, counter."""
     everyday: float
     """1 if it has a common meaning outside medicine, as a word, a given name, a thing or firm, or a Roman numeral:
     MAT, SAM, TV, GE, III."""
     word_length: float
-    """Its number of characters if it is a word of three or more, at most 6, else 0: US is rarely "us"."""
+    """Its number of characters, at most 6, if it is a word of three or more, else 0: US is rarely "us"."""
     value: float
-    """1 if a number follows at once, as it follows a quantity."""
+    """1 if a value follows directly, as after a quantity."""
     letter: float
     """1 if it is a single letter."""
 
     def values(self) -> tuple[float, ...]:
-        """All signs, in the order of `SIGNS`."""
+        """All features, in the order of `SIGNS`."""
         return tuple(getattr(self, name) for name in SIGNS)
 
 
@@ -113,12 +113,12 @@ def is_ordinary_word(text: str, mention: Mention, *, own: bool = False) -> bool:
     """Whether a mention is a very common word, not in capitals, and not spelt exactly like the short form.
 
     When short forms are matched in any case, words such as "to" and "On" can be ruled out without a model. A word as
-    common as "in" is ruled out even where it is listed so, for inch.
+    common as "in" is ruled out even where it is listed in that spelling, as for inch.
 
     Args:
         text: the text.
         mention: the mention.
-        own: the user or the text itself says what the short form means, so its spelling counts for any rarer word.
+        own: the user or the text itself defines the short form, so its spelling counts for all but the commonest words.
     """
     surface = text[mention.start : mention.end]
     if surface != "a" and not surface[1:].islower():
@@ -133,9 +133,9 @@ def is_ordinary_word(text: str, mention: Mention, *, own: bool = False) -> bool:
 
 
 def is_unit(text: str, mention: Mention) -> bool:
-    """Whether a mention is a unit of measurement behind a number, "4 mg", or in a quotient, "mmol/L", and spelt as one.
+    """Whether a mention is a unit of measurement after a number, "4 mg", or in a quotient, "mmol/L", and spelt as one.
 
-    It needs no expansion. Neither does pH.
+    Units need no expansion; nor does pH, for which this is also true.
     """
     surface, start = text[mention.start : mention.end], mention.start
     numbered = _NUMBER.search(text, max(0, start - 12), start) is not None
@@ -149,7 +149,7 @@ def is_unit(text: str, mention: Mention) -> bool:
 
 
 def surroundings(text: str, mention: Mention) -> Surroundings:
-    """Compute the signs for a mention in a text."""
+    """Compute the features of a mention in a text."""
     surface = text[mention.start : mention.end]
     before = text[max(0, mention.start - 120) : mention.start]
     word = _commonness(surface)
@@ -193,12 +193,12 @@ def shouting(text: str, mention: Mention) -> float:
 
 
 def is_everyday(surface: str) -> bool:
-    """Whether it has a common meaning outside medicine; words and numerals that are often meant medically are not."""
+    """Whether a form has a common meaning outside medicine, excluding words that are often meant medically."""
     return surface.casefold() in reader.everyday() or bool(_ROMAN.fullmatch(surface))
 
 
 def _count(word: str) -> int:
-    """How often a word occurs in running text; 0 for what only looks like one."""
+    """The count of a word in running text; 0 for strings that only look like words."""
     folded = word.lower()
     return 0 if folded in _NO_WORDS else reader.word_counts().get(folded, 0)
 

@@ -1,6 +1,6 @@
-"""Reads tables as spreadsheets and databases write them, row by row.
+"""Reads tables written by spreadsheets and databases, row by row.
 
-Cells are separated by commas, semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252, plain or gzipped.
+Separators are commas, semicolons, tabs or bars; encodings are UTF-8, UTF-16 and Windows-1252; gzip is supported.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NumberedRow = tuple[int, list[str]]
 _SEPARATORS = (",", ";", "\t", "|")
 HEADER_AGAIN = "the header again, as where tables were joined"
 _HEAD = 1 << 16
-"""Bytes in which a header is looked for without reading the table, which may have gigabytes."""
+"""Bytes in which to look for a header without reading the whole table, which may have gigabytes."""
 
 
 def column_names(path: Path) -> list[str]:
-    """The names of a table's columns as its header writes them; [] if the table is empty.
+    """The names of a table's columns as written in its header; [] if the table is empty.
 
     Raises:
-        ValueError: the file is damaged or of a known format of another kind.
+        ValueError: the file is damaged, or in a known format that is not a table.
     """
     with undamaged(path), open_bytes(path) as file:
         head = file.read(_HEAD)
@@ -51,17 +51,17 @@ def open_table(
     separator: str = ",",
     wanted: Callable[[Sequence[str]], bool] = lambda names: len(names) > 1,
 ) -> Iterator[tuple[list[str], Iterator[NumberedRow]]]:
-    """Open a table: the names of its columns, as its header writes them, and its rows, which are read one by one.
+    """Open a table: yield the names of its columns, as written in its header, and its rows, read one by one.
 
-    Rows may have more or fewer cells than there are columns; empty lines are left out, and so are empty cells
-    behind the last column. A byte that cannot be decoded is a lone surrogate, as Python's `surrogateescape` makes it.
+    Rows may have more or fewer cells than there are columns. Empty lines are dropped, as are empty cells after the last
+    column. A byte that cannot be decoded becomes a lone surrogate (Python's `surrogateescape`).
 
     Args:
         path: the file.
-        content: what was read already, as for `open_bytes`; `path` then only names it in errors.
-        encoding: None: by the byte order mark, or else UTF-8, or else Windows-1252.
-        separator: of those that are equally frequent in the header, the one to take.
-        wanted: whether a header has the columns that are looked for; the separator with which it has them is taken.
+        content: the file's content, if it was read already, as for `open_bytes`; `path` then only names it in errors.
+        encoding: None: from the byte order mark, or else UTF-8, or else Windows-1252.
+        separator: the preferred separator among those equally frequent in the header.
+        wanted: whether a header has the required columns; the first separator for which it does is used.
 
     Raises:
         ValueError: the table is empty or damaged, or in another encoding.
@@ -85,7 +85,7 @@ def open_table(
 def table_records(
     path: Path, quarantine: Quarantine, wanted: Callable[[Sequence[str]], bool]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows of a table as column -> cell, with the line on which each begins; those that cannot be read are quarantined.
+    """Rows of a table as column -> cell, with the line on which each begins; unreadable rows are quarantined.
 
     Args:
         path: the file.
@@ -106,7 +106,7 @@ def table_records(
 
 
 def repeats(names: Sequence[str], row: Sequence[str]) -> bool:
-    """Whether a row is the header of another table that was put behind the first one."""
+    """Whether a row repeats the header, as where another table was appended to the first one."""
     return len(row) == len(names) and [row[0].removeprefix("\ufeff"), *row[1:]] == [*names]
 
 
@@ -119,7 +119,7 @@ def _rows(path: Path, reader: Reader, before: int, columns: int) -> Iterator[Num
         except csv.Error as error:
             raise ValueError(f"{path}, line {begins:,}: {csv_fault(error)}") from None
         finally:
-            csv.field_size_limit(limit)  # the limit is the process's
+            csv.field_size_limit(limit)  # the limit is global to the process
         if row is None:
             return
         while len(row) > columns and not row[-1].strip():

@@ -1,7 +1,7 @@
-"""Which senses and words are met in the same texts: a vector for each, and how well senses fit those around them.
+"""Topic vectors: one for each sense and word, and how well senses fit the vectors of the text around them.
 
-The vectors are those of latent semantic analysis (Deerwester et al. 1990) on positive pointwise mutual information:
-senses that share company, or a field of medicine, point the same way.
+The vectors come from latent semantic analysis (Deerwester et al. 1990) of positive pointwise mutual information:
+senses that co-occur, or belong to one field of medicine, point in the same direction.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .spelling import equivalence_key, lower
 
 Vectors = NDArray[np.float32]
 WORD_WEIGHT = 0.5
-"""How much a word counts beside a short form, whose senses say more of the topic than most words do."""
+"""Weight of a word relative to a short form, whose senses say more about the topic than most words do."""
 SHRINK = 0.5
-"""What is added to the length of a context's vector: little context says little."""
+"""Added to the length of a context's vector, so that little context gives a weak fit."""
 _WORD = re.compile("[a-z]{4,}")
 _SCALE = 127
 
@@ -40,13 +40,13 @@ class Topics:
     word_vectors: Vectors
     """``[W, D]``"""
     usual_sense: Vectors
-    """``[D]``: the mean over the marks of clinical notes, which a context is compared with."""
+    """``[D]``: mean sense vector of the marks in clinical notes, subtracted from a context."""
     usual_word: Vectors
-    """``[D]``: the same over their words."""
+    """``[D]``: mean word vector of these notes, likewise."""
 
     @classmethod
     def read(cls, path: Path) -> Topics:
-        """Read what `write` wrote.
+        """Read a file written by `write`.
 
         Raises:
             ValueError: the file is damaged.
@@ -71,9 +71,9 @@ class Topics:
         )
 
     def write(self, path: Path) -> None:
-        """Write them to a safetensors file, the vectors rounded to 8 bits and their names in its metadata.
+        """Write to a safetensors file, with vectors rounded to 8 bits and their names in its metadata.
 
-        safetensors takes the bytes of an array as they lie in memory, whatever the order of its dimensions.
+        safetensors writes an array's bytes as they lie in memory, whatever its strides.
         """
         from safetensors.numpy import save  # slow to import
 
@@ -87,25 +87,25 @@ class Topics:
             file.write(save(rounded | {"usual": usual}, metadata=names))
 
     def of_senses(self, long_forms: Sequence[str]) -> Vectors:
-        """``[C, D]``: the vectors of C long forms; zeros where a long form has none."""
+        """``[C, D]``: the vectors of C long forms; zeros for those without one."""
         rows = [self.senses.get(equivalence_key(long_form), -1) for long_form in long_forms]
         vectors = self.sense_vectors[rows]
         vectors[[row < 0 for row in rows]] = 0
         return vectors
 
     def company(self, vectors: Vectors, weights: Sequence[float]) -> Vectors:
-        """``[D]``: what a mention tells the others of the topic.
+        """``[D]``: what a mention contributes to the context of other mentions.
 
         Args:
-            vectors: ``[C, D]`` of its senses, from `of_senses`.
-            weights: ``C`` probabilities of these.
+            vectors: ``[C, D]``, the vectors of its senses, from `of_senses`.
+            weights: ``[C]``, the probabilities of these senses.
         """
         known = np.asarray(weights, np.float32) * np.abs(vectors).max(1, initial=0).astype(bool)
         found: Vectors = known @ vectors - known.sum() * self.usual_sense
         return found
 
     def words_of(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the words of a text that have a vector begin, in characters, and their rows; both of one length."""
+        """Start positions, in characters, of the words that have a vector, and their rows; two arrays of one length."""
         found = [
             (match.start(), self.words[match[0]]) for match in _WORD.finditer(lower(text)) if match[0] in self.words
         ]
@@ -113,17 +113,17 @@ class Topics:
         return starts, rows
 
     def of_words(self, rows: NDArray[np.int64]) -> Vectors:
-        """``[N, D]``: what each of the words in N rows tells of the topic."""
+        """``[N, D]``: what each of N words, given by their rows, contributes to the context."""
         found: Vectors = WORD_WEIGHT * (self.word_vectors[rows] - self.usual_word)
         return found
 
 
 def fits(vectors: Vectors, context: Vectors) -> tuple[float, ...]:
-    """How well C senses fit a context: the cosine of the angle between them, less where there is little context.
+    """How well C senses fit a context: the cosine similarity, shrunk towards 0 where there is little context.
 
     Args:
         vectors: ``[C, D]``, from `Topics.of_senses`.
-        context: ``[D]``, the sum of what stands around.
+        context: ``[D]``, the sum of the contributions of the surrounding text.
     """
     return tuple((vectors @ (context / (np.linalg.norm(context) + SHRINK))).tolist())
 

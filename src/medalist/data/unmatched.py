@@ -1,4 +1,4 @@
-"""Gold answers that an inventory does not hold, and what in it comes nearest: typing errors, other words, gaps."""
+"""Finds gold answers that an inventory does not list, and its nearest entry: typing errors, other wordings, gaps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .short_forms import LONGEST_SHORT_FORM
 from .spelling import equivalence_key, folded
 
 LONGEST = 80
-"""Characters of a long form that are shown; a mark may be a stretch of any length."""
+"""Maximum number of characters shown of a long form; a mark may be a span of any length."""
 
 
 def unmatched(passages: Iterable[Passage], inventory: Inventory) -> dict[tuple[str, str], int]:
-    """(short form, long form) -> how many mentions have this gold, which is not listed; the most frequent first."""
+    """(short form, long form) -> number of mentions with this gold, which is not listed; most frequent first."""
     missed = Counter(
         (mention.short_form, mention.long_form)
         for passage in passages
@@ -32,10 +32,10 @@ def unmatched(passages: Iterable[Passage], inventory: Inventory) -> dict[tuple[s
 
 
 def nearest(short_form: str, long_form: str, inventory: Inventory) -> str | None:
-    """The entry of an inventory that comes nearest to a sense: "RA: room air"; None if nothing is near.
+    """The inventory's entry nearest to a sense, such as "RA: room air"; None if nothing is near.
 
-    In this order: a sense of the short form that is spelt much like it, the sense under another short form, a short
-    form spelt much like it.
+    In this order: a similarly spelt sense of the short form, the same sense under another short form, the short form's
+    first sense, a similarly spelt short form.
     """
     listed = inventory.long_forms(short_form)
     if close := difflib.get_close_matches(long_form, listed, n=1, cutoff=0.7):

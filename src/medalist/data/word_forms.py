@@ -1,4 +1,4 @@
-"""Brings the forms of a word together: plural and singular, UK and US spelling, numbers in words and in digits."""
+"""Normalises word forms: plural and singular, UK and US spelling, numbers in words and in digits."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ _SPELLING = _rules(
     (r"^teeth$", "tooth"),
 )
 _RESPELT = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in _SPELLING))
-"""Matches what any of the rules rewrites, which few words contain; one search takes a fifth of the time of them all."""
+"""Matches whatever any of the rules rewrites, which few words contain; it takes a fifth of the time of all rules."""
 
 _SUGARS = "aldo|cellulo|dextro|fructo|gluco|hexo|lacto|malto|manno|pento|ribo|sucro|xylo"
-# Other plurals than those in "-s", and singulars that end in "-as" or "-ns"; the first that fits counts.
+# Plurals other than in "-s", and singulars that end in "-as" or "-ns" and are kept; the first match counts.
 _PLURALS = _rules(
     (r"(^lens|^bias|^atlas|pancreas)$", r"\1"),
     (r"(^gas|^lens|^bias|^atlas|pancreas|^iris|pelvis)es$", r"\1"),
@@ -128,15 +128,15 @@ _PLURALS = _rules(
 
 
 def words_of_name(name: str) -> list[str]:
-    """The words of a case-folded long form as `plain_word` takes them: with their punctuation."""
-    if " one" in name or "ty " in name:  # else there is nothing to find
+    """The words of a case-folded long form, with their punctuation, as `plain_word` takes them."""
+    if " one" in name or "ty " in name:  # otherwise there is nothing to hyphenate
         name = _HYPHENATED.sub(r"\1-", name)
     return name.split()
 
 
 @lru_cache(maxsize=200_000)  # there are far fewer words than long forms
 def plain_word(word: str) -> str:
-    """A normal form of a word in folded case, with the punctuation in and around it; it may be empty.
+    """A normal form of a case-folded word and the punctuation in and around it; may be empty.
 
     Punctuation between digits is significant: 1,2-dichloroethane is not 12-dichloroethane.
     """

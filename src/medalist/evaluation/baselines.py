@@ -1,7 +1,7 @@
 """Baselines that a model must beat: the list's order, the prior, the majority sense, copying, and a bag of words.
 
-Each answers with the index of a candidate, so that it is scored like a model; a uniform prior answers with none, so its
-expected share of right answers is what is measured.
+Each answers with the index of a candidate, so it is scored like a model; a uniform prior has no single answer, so its
+expected accuracy is reported.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _LEARNT = r"\b[^\W\d]{2,}\b"
 
 FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR = "first listed sense", "prior alone", "prior alone (uniform: no counts)"
 INVENTORY_ALONE = (FIRST_LISTED, PRIOR_ALONE, UNIFORM_PRIOR)
-"""The baselines that know the inventory alone; the third stands for the second where nothing was counted."""
+"""The baselines that use only the inventory; the third replaces the second if there are no counts."""
 
 
 def inventory_baselines(items: Sequence[Item], inventory: Inventory) -> dict[str, Floats]:
-    """By baseline, ``[M]``: the share right on each question, knowing the inventory alone.
+    """By baseline, ``[M]``: the (expected) correctness of each question's answer, using only the inventory.
 
-    "First listed sense" answers with the list's first; "prior alone" with the most frequent by the inventory's counts,
-    the first listed of several. Without any counts the prior is uniform, and the expected share is one over the number
-    of candidates. A question whose gold is not listed is never right.
+    "First listed sense" answers with the first of the list; "prior alone" with the most frequent by the inventory's
+    counts, or the first listed of several. Without any counts the prior is uniform, and the expected accuracy is 1 /
+    the number of candidates. A question whose gold is not listed is never right.
     """
     wanted = np.array([-1 if item.gold is None else item.gold for item in items])
     first: Floats = (wanted == 0).astype(float)
@@ -41,7 +41,7 @@ def inventory_baselines(items: Sequence[Item], inventory: Inventory) -> dict[str
 
 
 def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
-    """The index of the most frequent candidate, by the first of the inventories that has counts for any candidate."""
+    """Index of the most frequent candidate, by the first of the inventories that has counts for any candidate."""
     for inventory in counts:
         seen = [inventory.count(short_form, candidate) for candidate in candidates]
         if any(seen):
@@ -50,7 +50,7 @@ def majority(short_form: str, candidates: Sequence[str], *counts: Inventory) -> 
 
 
 def copy_else_majority(words: Container[str], short_form: str, candidates: Sequence[str], *counts: Inventory) -> int:
-    """The index of the candidate that the text spells out, the most frequent if several; else the majority sense."""
+    """Index of the candidate that the text spells out, the most frequent one of several; else the majority sense."""
     found = spelt_out(words, candidates)
     if not found:
         return majority(short_form, candidates, *counts)
@@ -61,7 +61,7 @@ class BagOfWords:
     """Multinomial naive Bayes over the words of the passage, one classifier per short form (scikit-learn)."""
 
     def __init__(self, train: Sequence[Passage], short_forms: set[str]) -> None:
-        """Learn from marked training passages; only the given short forms get a classifier."""
+        """Train on marked passages; only the given short forms get a classifier."""
         from sklearn.feature_extraction.text import CountVectorizer  # slow to import
         from sklearn.naive_bayes import MultinomialNB
         from sklearn.pipeline import make_pipeline
@@ -80,7 +80,7 @@ class BagOfWords:
         }
 
     def answer(self, passage: Passage, mention: Mention, candidates: Sequence[str]) -> int | None:
-        """The index of the likeliest candidate; None if training saw none of them, or no words near the short form."""
+        """Index of the likeliest candidate; None if training saw none of them, or no words near the short form."""
         model = self._models.get(mention.short_form)
         if model is None:
             return None

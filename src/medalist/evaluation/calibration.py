@@ -1,4 +1,4 @@
-"""Fits how a model's scores become answers, on validation data; `trees.decisions` is what applies it.
+"""Fits, on validation data, how a model's scores become answers; `trees.decisions` applies the result.
 
 M is the number of cases: marked mentions whose short form has at least one listed sense.
 """
@@ -33,23 +33,23 @@ from .metrics import Bools, Floats
 from .predictions import Scores
 
 MOST = (1.2, 1.2, 40.0)
-"""Largest weights of the model's log-probabilities, of the log-priors and of the topic."""
+"""Maximum weights of the model's log-probabilities, of the log-priors and of the topic fit."""
 LEAST_EVIDENCE = 0.2
-"""Smallest weight of the model's log-probabilities."""
+"""Minimum weight of the model's log-probabilities."""
 LEFT_ALONE = 0.94
-"""Share of the look-alikes that the first decision is to leave alone: nine in ten, and some to spare on other texts."""
+"""Target share of look-alikes that the first decision leaves alone: nine in ten, plus a margin for other texts."""
 NEEDLESS = 0.05
-"""Share of the real short forms that it may decline where too few look-alikes are marked to learn from."""
+"""Share of real short forms that it may decline if too few look-alikes are marked to fit it."""
 FOLDS = 10
 LEAST_CHOICES, LEAST_LOOK_ALIKES, LEAST_OFFERED = 50, 20, 20
-"""Fewest mentions with a choice to fit anything, look-alikes to learn from, and offers to judge a threshold by."""
+"""Minimum numbers of mentions with a choice for fitting, of look-alikes for fitting, and of offers for a threshold."""
 LEAST_SEEN = 10
-"""Fewest mentions that show a sign, for it to get a weight."""
+"""Minimum number of mentions with a non-zero feature for it to get a weight."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A marked mention with at least one listed sense, and what a model and the text say of it."""
+    """A marked mention with at least one listed sense, with a model's scores and features of the text."""
 
     item: Item
     scores: Floats
@@ -60,25 +60,25 @@ class Case:
     signs: Surroundings
 
     def decided(self, calibration: Calibration) -> Decision:
-        """Both decisions about the mention."""
+        """Make both decisions about the mention."""
         return decide(torch.from_numpy(self.scores), self.log_priors, self.signs, calibration, self.fits)
 
     def glanced(self, glance: Glance) -> Decision:
-        """Both decisions about the mention without the model."""
+        """Make both decisions about the mention at a glance, that is, without the model."""
         return decide_at_a_glance(self.log_priors, self.signs, glance, self.fits)
 
     def clues(self, decision: Decision) -> list[float]:
-        """What the first decision looks at without a model, in the order of `CLUES`, with these senses."""
+        """Features of the first decision that need no model, in the order of `CLUES`, given a decision on the sense."""
         shares, fits = (torch.tensor(values, dtype=torch.float64) for values in (decision.senses, self.fits))
         return clues(shares, fits, self.signs)
 
     def is_right(self, decision: Decision) -> bool:
-        """Whether the likeliest sense is the gold; never, where the gold is not listed."""
+        """Whether the likeliest sense is the gold; never if the gold is not listed."""
         return int(np.argmax(decision.senses)) == self.item.gold
 
     @property
     def is_look_alike(self) -> bool:
-        """Whether it is marked as no short form at all."""
+        """Whether its gold is that it is not a short form."""
         return self.item.kind == "distractor"
 
 
@@ -91,10 +91,10 @@ def make_cases(
     """Make a case of every item that has candidates and scores.
 
     Args:
-        items: from `make_items`; those of a passage are its short forms, which tell its topic.
-        scores: of these.
+        items: from `make_items`; all items of a passage serve as context for its topic.
+        scores: the scores of these items.
         inventory: the candidates.
-        windows: gives the windows in which a text was read; None: each text was read as a whole.
+        windows: returns the windows in which a text was read; None: each text was read as a whole.
     """
     asked = [item for item in items if item.candidates]
     fits = _fits(asked, inventory, windows)
@@ -132,7 +132,7 @@ def _fits(
 
 
 def too_few(items: Sequence[Item]) -> str | None:
-    """What is missing to fit a calibration, for the user; None if nothing is."""
+    """What is missing for fitting a calibration, for the user; None if nothing is."""
     choices = [item for item in items if item.kind == "choice"]
     passages = len({item.passage.id for item in choices})
     if len(choices) < LEAST_CHOICES:
@@ -141,20 +141,20 @@ def too_few(items: Sequence[Item]) -> str | None:
 
 
 def fit(cases: Sequence[Case], *, precision: float) -> Calibration:
-    """Fit the weights of both decisions, and set their thresholds on answers with weights that the text had no part in.
+    """Fit the weights of both decisions, and set the thresholds on cross-validated answers.
 
     The second decision's weights minimise the negative log-likelihood among the listed senses. The first is a logistic
-    rule (scikit-learn); with too few look-alikes it is the model's evidence alone, moved so that all but `NEEDLESS` of
-    the real short forms have a probability of one half or more. Thresholds are set on answers that are cross-validated
-    over passages: the first so that `LEFT_ALONE` of the look-alikes are below it, or at one half; the second is the
-    lowest at which `precision` of what is offered is right.
+    rule (scikit-learn); with too few look-alikes it is the model's evidence alone, shifted so that all but `NEEDLESS`
+    of the real short forms have a probability of at least 0.5. Cross-validation is by passage. The first threshold has
+    `LEFT_ALONE` of the look-alikes below it, or is 0.5; the second is the lowest at which `precision` of the offered
+    answers are right.
 
     Args:
-        cases: of validation data.
-        precision: the share of the offered answers that is to be right, 0 to 1.
+        cases: validation data.
+        precision: target precision of the offered answers, 0 to 1.
 
     Raises:
-        ValueError: there are too few of them (`too_few`).
+        ValueError: there are too few cases (`too_few`).
     """
     if (missing := too_few([case.item for case in cases])) is not None:
         raise ValueError(f"too little validation data: {missing}")
@@ -176,7 +176,7 @@ def cross_validated(cases: Sequence[Case]) -> list[Decision]:
 def over_folds(
     cases: Sequence[Case], decided: Callable[[Sequence[Case], Sequence[Case]], list[Decision]]
 ) -> list[Decision]:
-    """Decisions about each case; `decided` fits on its first argument and decides about its second."""
+    """Cross-validated decisions about each case; `decided` fits on its first argument and decides about its second."""
     from sklearn.model_selection import GroupKFold  # slow to import
 
     passages = [case.item.passage.id for case in cases]
@@ -190,7 +190,7 @@ def over_folds(
 def with_thresholds(
     weights: Calibration, cases: Sequence[Case], decisions: Sequence[Decision], *, precision: float
 ) -> Calibration:
-    """The weights with both thresholds set on the given decisions."""
+    """The calibration with both thresholds set on the given decisions."""
     short_form_from, offered_from = thresholds(cases, decisions, precision)
     return replace(
         weights,
@@ -202,7 +202,7 @@ def with_thresholds(
 
 
 def thresholds(cases: Sequence[Case], decisions: Sequence[Decision], precision: float) -> tuple[float, float]:
-    """The least probability of being a short form for an answer, and that of an answer that is offered as sure."""
+    """The minimum probability of being a short form for an answer, and of an answer for offering it as sure."""
     short_form = np.array([decision.short_form for decision in decisions])
     alike = np.array([case.is_look_alike for case in cases])
     least = _rounded_down(float(np.quantile(short_form[alike], LEFT_ALONE))) if has_look_alikes(cases) else 0.5
@@ -210,13 +210,13 @@ def thresholds(cases: Sequence[Case], decisions: Sequence[Decision], precision: 
 
 
 def lowest_offered(cases: Sequence[Case], decisions: Sequence[Decision], passed: Bools, precision: float) -> float:
-    """The lowest probability from which the target precision is reached; `NEVER` if it is nowhere.
+    """The lowest threshold at which the target precision is reached; `NEVER` if there is none.
 
     Args:
         cases: M mentions.
-        decisions: about each of them.
-        passed: ``[M]``, which of them are decided to be short forms.
-        precision: the share of the offered answers that is to be right, 0 to 1.
+        decisions: a decision about each of them.
+        passed: ``[M]``, whether it is decided to be a short form.
+        precision: target precision of the offered answers, 0 to 1.
     """
     confidence = np.array([decision.short_form * max(decision.senses) for decision in decisions])
     right = np.array([case.is_right(decision) for case, decision in zip(cases, decisions, strict=True)])
@@ -235,7 +235,7 @@ def _rounded_down(threshold: float) -> float:
 
 
 def has_look_alikes(cases: Sequence[Case]) -> bool:
-    """Whether there are enough look-alikes, in enough passages, to learn from."""
+    """Whether there are enough look-alikes, in enough passages, to fit the first decision."""
     alike = [case for case in cases if case.is_look_alike]
     return len(alike) >= LEAST_LOOK_ALIKES and len({case.item.passage.id for case in alike}) >= FOLDS
 
@@ -256,13 +256,13 @@ def model_weights(cases: Sequence[Case], *, logistic: bool) -> Calibration:
 
 
 def sense_weights(cases: Sequence[Case], *, model: bool = True) -> tuple[float, float, float]:
-    """Weights of evidence, prior and topic with the lowest negative log-likelihood, a convex problem.
+    """Weights of evidence, prior and topic that minimise the negative log-likelihood, a convex problem.
 
-    A prior that is uniform, and a topic of which nothing is known, get no weight.
+    If all priors are uniform, or the topic is never known, that weight is 0.
 
     Args:
-        cases: those with a choice among listed senses count.
-        model: whether the model's evidence counts; if not, its weight is 0.
+        cases: only those with a choice among listed senses are used.
+        model: whether to use the model's evidence; if not, its weight is 0.
     """
     from scipy.optimize import minimize  # slow to import
 
@@ -314,12 +314,12 @@ def _rule(cases: Sequence[Case], second: Calibration, *, logistic: bool) -> dict
 
 
 def logistic_rule(cases: Sequence[Case], seen: Floats, names: Sequence[str]) -> dict[str, float]:
-    """Weights of a logistic rule that tells short forms from look-alikes, "constant" among them.
+    """Weights, including "constant", of a logistic rule that separates short forms from look-alikes.
 
     Args:
         cases: M look-alikes and short forms.
-        seen: ``[M, F]``, what is seen of each.
-        names: ``F`` names.
+        seen: ``[M, F]``, the features of each case.
+        names: ``F`` names of the features.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
@@ -331,7 +331,7 @@ def logistic_rule(cases: Sequence[Case], seen: Floats, names: Sequence[str]) -> 
 
 
 def _features(case: Case, second: Calibration) -> list[float]:
-    """What the first decision looks at."""
+    """All features of the first decision: the model's evidence and `CLUES`."""
     prior = torch.tensor(case.log_priors, dtype=torch.float64)
     evidence = model_evidence(torch.from_numpy(case.scores[:-1]), prior, float(case.scores[-1]))
     return [evidence, *case.clues(case.decided(second))]

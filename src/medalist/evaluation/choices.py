@@ -1,7 +1,7 @@
-"""Evaluates choice questions, such as PubMedQA's yes, no or maybe, or an exam's options.
+"""Evaluates choice questions: PubMedQA's yes, no or maybe, or the options of an exam.
 
-The results have the same shape as those for short forms, so that the same tables and figures show them. Options are
-ranked by the summed log-probability of their words. If all questions offer the same options, each label gets an F1.
+The results have the same structure as those for short forms, so the same tables and figures show them. Options are
+ranked by the summed log-probability of their tokens. If all questions offer the same options, each label gets an F1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .predictions import Scores
 from .results import ChoiceFigures, ChoiceSummary, Label, LabelFigures
 
 LEAST_OF_SUBJECT = 10
-"""The minimum number of questions for a subject to get its own slice."""
+"""Minimum number of questions for a subject to get its own slice."""
 
 
 def summarise_choices(
@@ -39,9 +39,9 @@ def summarise_choices(
 
     Args:
         items: from `make_choice_items`; items that some model has no score for are left out and counted.
-        scores: by the model's name, "base" and "tuned" if both were run.
+        scores: by the model's name: "base", "tuned" or both.
         train: the training texts, for baselines and for detecting shared texts; may be empty.
-        cut: number of texts of which only the end fitted the window.
+        cut: number of texts of which only the end fitted into the window.
         resamples: number of bootstrap resamples over texts.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
@@ -99,8 +99,8 @@ def _constant_answers(
 ) -> dict[str, Integers]:
     """Constant baselines: the most frequent answer to these questions, and to the training questions if comparable.
 
-    The former knows the answers, so it is the best that any constant answer can do here. If options differ between
-    questions, the answer is a fixed place among them.
+    The former is computed from the gold answers, so no constant answer can do better here. If options differ between
+    questions, the answer is a fixed position among them.
     """
     counted = {"here": [item.choice for item in items]}
     if trained and (labels is None or all(choice.options == labels for choice in trained)):
@@ -144,7 +144,7 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
 
 
 def _by_label(labels: Sequence[str], gold: Integers, answers: dict[str, Integers]) -> dict[str, Label]:
-    """For each label how often it is right, and how often each model gave it, how often correctly, with what F1."""
+    """For each label, how often it is the gold, and how often each model gave it, how often correctly, with what F1."""
     table: dict[str, Label] = {}
     for number, label in enumerate(labels):
         count = int((gold == number).sum())

@@ -17,7 +17,7 @@ _FORMAT = {"%": (100, 1), "words": (1, 1), "perplexity": (1, 1), "s": (1, 2)}
 def cell_text(row: ClaimRow, model: Literal["base", "tuned"]) -> str:
     """A model's figure in a row of the table, with its 95 % interval: "83.5 (79.0–87.6)".
 
-    In a row that compares with the parent, the column "base" shows the parent and is marked as such.
+    In a row that compares with the parent, the column "base" shows the parent's figure, marked as such.
     """
     from_parent = model == "base" and "before" in row
     cell, (scale, digits) = row["parent" if from_parent else model], _FORMAT[row["unit"]]
@@ -135,17 +135,17 @@ CLAIMS = {
     "forgetting": "Forgetting: what the base could do before",
     "cost": "What the article does not mention: the price",
 }
-"""The article's claims in our words, by the key that rows refer to them with."""
+"""Key used in rows -> the article's claim in our words."""
 NATURAL = "natural short forms: right"
 """How the metric of the row on natural short forms begins."""
 
 
 def renamed(claims: Claims, names: Mapping[str, str]) -> Claims:
-    """A table whose rows call the data of further evaluations by other names.
+    """A table in which rows call the data of further evaluations by other names.
 
     Args:
         claims: the table.
-        names: the name of an evaluation's data -> the name to show.
+        names: name of an evaluation's data -> the name to show.
     """
 
     def metric(row: ClaimRow) -> str:
@@ -163,7 +163,7 @@ def claims_by_heading(claims: Claims) -> dict[str, list[ClaimRow]]:
 
 
 def not_measured(claims: Claims) -> list[str]:
-    """A line for each row that needs a file that was not named: what it would measure, and what to give."""
+    """A line for each row that was not measured for lack of a file: what it would measure, and which file it needs."""
     lines = []
     if not any(row["claim"] == "queries" for row in claims["rows"]):
         lines.append(

@@ -30,12 +30,12 @@ class Comparison:
     changed: int
     """Number of questions whose answer changed."""
     largest_shift: float
-    """Largest change of a candidate's probability, "none of these" included."""
+    """Largest change in a candidate's probability, including "none of these"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Export:
-    """An exported model, and how it differs from the run's own."""
+    """An exported model, and how it differs from the run's tuned model."""
 
     path: Path
     form: Literal["merged", "gguf"]
@@ -43,7 +43,7 @@ class Export:
     """"bfloat16", "float16" or "float32"; for a GGUF file "f16", "q8_0" or "q4_k_m"."""
     comparison: Comparison
     other_tokens: int = 0
-    """Number of passages that llama.cpp splits into different tokens than the run's tokenizer does."""
+    """Number of passages that llama.cpp tokenizes differently from the run's tokenizer."""
 
     def record(self) -> dict[str, object]:
         """The export as JSON values."""

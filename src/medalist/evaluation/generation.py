@@ -1,7 +1,7 @@
-"""Free generation: what a model writes when no answers are listed, which is what the article measured.
+"""Free generation: what a model writes if no answers are listed, which is what the article measured.
 
-The question is worded as in `prompt`, and the answer is the first line written. Decoding is greedy, so that it can be
-repeated.
+The question is worded as in `prompt`, and the answer is the first line generated. Decoding is greedy, so results are
+repeatable.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from ..trees.tree import sequences
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a model wrote about one mention."""
+    """The text that a model generated for one mention."""
 
     text: str
     """Up to the end of the line, the end of the text, or the token limit."""
     seconds: float
-    """Time from the prompt to the last token, with one mention at a time."""
+    """Time from the prompt to the last token; mentions are generated one at a time."""
 
 
 def generate_answers(
     loaded: LoadedModel, items: Sequence[Item], prompt: PromptSettings, *, new_tokens: int, label: str
 ) -> Iterator[Answer | None]:
-    """Let the model write the long form of each mention in turn; None if the mention does not fit the model's window.
+    """Generate the long form of each mention in turn; None if the mention does not fit into the model's window.
 
     Args:
         loaded: base or tuned model.
@@ -58,7 +58,7 @@ def question_ids(encoder: Encoder, item: Item) -> list[int] | None:
     layouts = encoder.encode(replace(item.passage, mentions=(item.mention,)), Inventory(senses={}))
     if not layouts:
         return None
-    [(ids, predicted)] = sequences(layouts[0].tree)  # no senses are listed, so the null candidate is the only one
+    [(ids, predicted)] = sequences(layouts[0].tree)  # with no senses listed, only the null candidate is left
     return ids[:-predicted]
 
 
@@ -67,7 +67,7 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
 
     tokenizer = loaded.tokenizer
     ends = end_tokens(loaded)
-    # A single sequence is never padded; naming a padding token only keeps transformers from warning about it.
+    # A single sequence is never padded; naming a padding token only stops a warning of transformers.
     settings = GenerationConfig(
         max_new_tokens=new_tokens, do_sample=False, eos_token_id=ends, pad_token_id=ends[0] if ends else None
     )
@@ -87,7 +87,7 @@ def _generate(loaded: LoadedModel, ids: list[int], new_tokens: int) -> Answer:
 
 
 def end_tokens(loaded: LoadedModel) -> list[int]:
-    """The tokens that end a text or a turn: all in the model's generation settings, else the tokenizer's EOS."""
+    """The tokens that end a text or a turn: those in the model's generation settings, else the tokenizer's EOS."""
     listed = loaded.model.generation_config.eos_token_id
     if listed is None:
         listed = loaded.tokenizer.eos_token_id
@@ -106,7 +106,7 @@ def declines(text: str) -> bool:
 
 
 def share_of_answer(text: str, long_form: str) -> float:
-    """The fraction of the written words that are the answer: 1 if there is nothing else, 0 if the answer is missing."""
+    """The share of the generated words that is the answer: 1 if there are no others, 0 if the answer is missing."""
     words = [equivalence_key(word) for word in text.split()]
     wanted = [equivalence_key(word) for word in long_form.split()]
     places = range(len(words) - len(wanted) + 1)
@@ -120,7 +120,7 @@ def perplexities(
 
     Args:
         loaded: base or tuned model.
-        texts: none is empty.
+        texts: non-empty texts.
         most_tokens: read only the beginning of a longer text; None: all of it.
     """
     nll, counts = [], []

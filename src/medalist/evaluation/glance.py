@@ -1,4 +1,4 @@
-"""Fits what is decided at a glance, before a model reads a text; `trees.decisions` is what applies it.
+"""Fits the glance, which decides short forms before a model reads a text; `trees.decisions` applies it.
 
 M is the number of cases, as in `calibration`.
 """
@@ -27,23 +27,23 @@ from .calibration import (
 )
 
 SETTLED = 0.98
-"""Share of the answers that need no model that is to be right."""
+"""Target precision of settled answers, those for which no model is asked."""
 USUAL = 0.75
-"""Least share that a sense has of its short form without the text, for a glance to be trusted with it."""
+"""Minimum prior share of a sense for a glance to be trusted with it."""
 LEAST_SETTLED = 100
-"""Fewest answers that must need no model, for the share of them that is right to mean something."""
+"""Minimum number of settled answers for their precision to be meaningful."""
 
 
 def fit_glance(cases: Sequence[Case], *, precision: float) -> tuple[Glance, list[Decision]] | None:
-    """Fit how short forms are decided without a model, and from which probability that is right often enough.
+    """Fit the decisions without a model, and the probability from which they are right often enough to be settled.
 
     Args:
-        cases: of validation data; their scores do not count.
-        precision: the share of the offered answers that is to be right where there is no model to ask, 0 to 1.
+        cases: validation data; their scores are not used.
+        precision: target precision of the offered answers where there is no model, 0 to 1.
 
     Returns:
-        The weights with the threshold, and ``[M]`` decisions, each with weights fitted on the other folds' passages;
-        None where they would rest on too little.
+        The weights and thresholds, and ``[M]`` decisions, each with weights fitted on the other folds' passages; None
+        if there is too little data.
     """
     if not has_look_alikes(cases):
         return None
@@ -57,7 +57,7 @@ def fit_glance(cases: Sequence[Case], *, precision: float) -> tuple[Glance, list
 
 
 def settled_from(cases: Sequence[Case], decisions: Sequence[Decision]) -> float:
-    """The lowest probability from which `SETTLED` of the usual answers are right; `NEVER` if it is nowhere."""
+    """The lowest probability from which `SETTLED` of the answers with a usual sense are right; `NEVER` if none."""
     usual = [
         case.log_priors[int(np.argmax(decision.senses))] >= np.log(USUAL)
         for case, decision in zip(cases, decisions, strict=True)
@@ -73,16 +73,17 @@ def left_open(cases: Sequence[Case], decisions: Sequence[Decision], glance: Glan
 def fit_after_glance(
     cases: Sequence[Case], decisions: Sequence[Decision], glance: Glance, *, precision: float
 ) -> tuple[Calibration, list[Decision]] | None:
-    """Fit what the model decides where a glance does not, as `calibration.fit` does where there is none.
+    """Fit the model's decisions about what the glance does not settle, as `calibration.fit` does without a glance.
 
     Args:
-        cases: of validation data; those that the glance does not settle with their scores beside what it does.
-        decisions: ``[M]``, as `fit_glance` gives them.
-        glance: what is settled.
-        precision: the share of the offered answers that is to be right, 0 to 1.
+        cases: validation data; for cases that the glance does not settle, scores from texts with the settled ones
+            written out.
+        decisions: ``[M]``, from `fit_glance`.
+        glance: the fitted glance.
+        precision: target precision of the offered answers, 0 to 1.
 
     Returns:
-        The calibration, and what is decided about each case, cross-validated; None if too much is settled to fit it.
+        The calibration, and cross-validated decisions about all cases; None if too few are left to fit it.
     """
     open_ = left_open(cases, decisions, glance)
     rest = list(compress(cases, open_))
@@ -100,7 +101,7 @@ def _decided(train: Sequence[Case], test: Sequence[Case]) -> list[Decision]:
 
 
 def _weights(cases: Sequence[Case]) -> Glance:
-    """Weights of both decisions; with them alone, nothing is settled."""
+    """Weights of both decisions, with a threshold that settles nothing."""
     _, prior, topic = sense_weights(cases, model=False)
     second = Glance(
         prior=prior,

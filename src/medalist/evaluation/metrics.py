@@ -1,6 +1,6 @@
-"""Computes figures from predictions, with pure functions on arrays.
+"""Computes evaluation figures from predictions, with pure functions on arrays.
 
-In shapes, M is the number of questions, R of bootstrap resamples and P of passages.
+In shapes, M is the number of questions, R of bootstrap resamples, P of passages.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 MOST_POINTS = 200
-"""Points of a stored risk-coverage curve."""
+"""Maximum number of points of a stored risk-coverage curve."""
 MODELS = ("base", "parent", "tuned")
-"""The models whose answers are measured, in the order in which they are made; every other answerer is a baseline."""
+"""The models whose answers are measured, in evaluation order; every other answerer is a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class Estimate:
 class PassageBootstrap:
     """Resamples whole passages, since questions about one passage are not independent (percentile method, 95 %).
 
-    Few passages say less than resamples of them, in two cases. If all answers are right, or all are wrong, so are those
-    of every resample; the interval is then the exact binomial one for as many passages (Clopper and Pearson 1934). And
-    no p value is below the least one of the exact sign-flip test, 2 ** (1 - n) with n passages on which the answers
-    differ; where that is above 0.05, the interval of the difference includes 0.
+    With few passages, resampling understates the uncertainty in two cases. If all answers are right, or all are wrong,
+    the same holds in every resample; the interval is then the exact binomial one for as many passages (Clopper and
+    Pearson 1934). And no p value is below the minimum of the exact sign-flip test, 2 ** (1 - n) with n passages on
+    which the answers differ; where that is above 0.05, the interval of the difference includes 0.
 
     Args:
         passage: ``[M]``, the passage that each question is about, as any integers.
         resamples: R.
-        seed: seed of the resampling; the same for every figure, so that the figures of a report are paired.
+        seed: the same for every figure, so that the figures of a report are paired.
     """
 
     def __init__(self, passage: Sequence[int] | Integers, *, resamples: int, seed: int = 0) -> None:
@@ -87,7 +87,7 @@ class PassageBootstrap:
     def macro_f1(self, gold: Integers, answer: Integers, *, labels: int) -> Estimate:
         """F1 of ``answer[M]`` against ``gold[M]``, averaged over labels 0 to `labels` - 1, with its interval.
 
-        A label that is never right and never answered counts as 0.
+        A label that is never the gold and never answered counts as 0.
         """
         every = np.ones((1, self._passages))
         scores = []
@@ -112,7 +112,7 @@ class PassageBootstrap:
         """Paired difference after minus before, with its interval and two-sided p value; None if nothing is chosen.
 
         The p value is twice the smaller share of resamples at or beyond zero, with one added to each count (Davison and
-        Hinkley 1997), so it is never 0; or, on few passages, the least value of the sign-flip test.
+        Hinkley 1997), so it is never 0; with few passages, it is at least the minimum of the sign-flip test.
         """
         chosen = np.ones(len(self._group), dtype=bool) if chosen is None else chosen
         if not chosen.any():
@@ -130,7 +130,7 @@ class PassageBootstrap:
 
 
 def share_cell(bootstrap: PassageBootstrap, correct: Bools | Floats) -> Share:
-    """The share right of all questions with its interval, as JSON values."""
+    """The share of right answers to all questions, with its interval, as JSON values."""
     estimate = bootstrap.share(correct)
     assert estimate is not None, "there are questions"
     return estimate.record()
@@ -139,11 +139,11 @@ def share_cell(bootstrap: PassageBootstrap, correct: Bools | Floats) -> Share:
 def compare_answerers(
     bootstrap: PassageBootstrap, correct: dict[str, Bools] | dict[str, Floats], slices: dict[str, Bools]
 ) -> dict[str, Slice]:
-    """Every answerer's share right on each slice that is not empty, and the differences of the tuned model, if present.
+    """Every answerer's accuracy on each non-empty slice, and the differences from the tuned model, if present.
 
     `difference` is tuned minus base, `from_parent` is tuned minus the parent of a run that was tuned further,
     `from_baselines` is tuned minus each baseline, and `from_baseline` is tuned minus the baseline that is strongest on
-    these very questions, a choice that favours the baseline.
+    these same questions, a choice that favours the baseline.
 
     Args:
         bootstrap: resamples the passages of the questions.
@@ -186,12 +186,13 @@ def _difference(
 def probability_figures(
     probabilities: Sequence[Floats], gold: Sequence[int], confidence: Floats, correct: Bools
 ) -> ProbabilityFigures:
-    """How far a model's probabilities can be trusted, as JSON values.
+    """Calibration and selective-prediction figures of a model's probabilities, as JSON values.
 
     Args:
-        probabilities: for each question, the probabilities of its candidates.
+        probabilities: for each question, the probabilities of its candidates; used only for the negative
+            log-likelihood.
         gold: for each question, the index of the right candidate.
-        confidence: ``[M]``, the probability of the chosen answer.
+        confidence: ``[M]``, the probability of the chosen answer; used for all other figures.
         correct: ``[M]``, whether the chosen answer is right.
     """
     likelihood = [np.log(max(p[n], 1e-300)) for p, n in zip(probabilities, gold, strict=True)]
@@ -205,7 +206,7 @@ def probability_figures(
 
 
 def macro_accuracy(correct: Bools, group: Sequence[str]) -> float:
-    """Accuracy averaged over groups (short forms), with equal weight for each.
+    """Accuracy averaged over groups (short forms) with equal weight.
 
     Raises:
         ValueError: the arrays differ in length or are empty.
@@ -250,10 +251,10 @@ def reliability(confidence: Floats, correct: Bools, *, num_bins: int = 10) -> li
 
 
 def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats]:
-    """Coverage ``[K]``, ascending to 1, and the share of wrong answers ``[K]`` among the questions covered.
+    """Coverage ``[K]``, ascending to 1, and the share of wrong answers ``[K]`` among the covered questions.
 
-    Questions are covered in order of confidence, those of equal confidence together, so K is the number of distinct
-    confidences (El-Yaniv and Wiener 2010).
+    Questions are covered in descending order of confidence, those of equal confidence together, so K is the number of
+    distinct confidences (El-Yaniv and Wiener 2010).
     """
     _check(confidence, correct)
     order = np.argsort(-confidence, kind="stable")
@@ -264,7 +265,7 @@ def risk_coverage(confidence: Floats, correct: Bools) -> tuple[Floats, Floats]:
 
 
 def thinned_risk_coverage(confidence: Floats, correct: Bools) -> RiskCoverage:
-    """At most `MOST_POINTS` points of the risk-coverage curve, evenly spread, as JSON values."""
+    """At most `MOST_POINTS` evenly spaced points of the risk-coverage curve, as JSON values."""
     coverage, risk = risk_coverage(confidence, correct)
     keep = np.unique(np.linspace(0, len(coverage) - 1, MOST_POINTS).astype(int))
     return {"coverage": coverage[keep].tolist(), "risk": risk[keep].tolist()}

@@ -28,14 +28,14 @@ def calibrated_figures(
     always: Mapping[str, Floats],
     resamples: int,
 ) -> Calibrated:
-    """The figures of the tuned model with a calibration, beside baselines.
+    """The figures of the tuned model with a calibration, compared with baselines.
 
     Args:
         cases: the mentions; some have a listed gold and a second candidate.
-        decisions: ``[M]``, what is decided about each.
-        calibration: what they were decided with.
-        among_listed: baseline -> the share right on each case of kind "choice", in order.
-        always: baseline that always answers -> ``[M]``, the share right on each case.
+        decisions: ``[M]``, a decision about each.
+        calibration: the calibration that made the decisions.
+        among_listed: baseline -> its correctness on each case of kind "choice", in order.
+        always: baseline that always answers -> ``[M]``, its correctness on each case.
         resamples: number of bootstrap resamples over passages.
     """
     items = [case.item for case in cases]
@@ -75,14 +75,14 @@ def calibrated_figures(
         },
         "left_alone": _share(bootstrap, ~answered, alike),
         "needless_declines": _share(bootstrap, ~answered, listed),
-        # What the first decision declines is never offered, so it comes last.
+        # Answers that the first decision declines are never offered, so they come last.
         "risk_coverage": thinned_risk_coverage(np.where(answered, confidence, confidence - 1), hits),
     }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RightRow:
-    """A row of a table: how often the calibrated model is right, beside the baselines that know the inventory alone."""
+    """A row of a table: the calibrated model's accuracy, and that of the baselines that use only the inventory."""
 
     name: str
     tuned: Share
@@ -91,7 +91,7 @@ class RightRow:
 
 
 def right_rows(figures: Calibrated) -> list[RightRow]:
-    """The calibrated model among the listed senses, and free to decline."""
+    """Rows for the calibrated model among the listed senses, and free to decline."""
     named = {
         "among the listed senses": figures["slices"].get("all"),
         "the same, no leak": figures["slices"].get("no leak"),
@@ -113,7 +113,7 @@ def right_rows(figures: Calibrated) -> list[RightRow]:
 
 
 def offer_rows(figures: Calibrated) -> list[tuple[str, Share | None]]:
-    """What is declined and what is offered, for a table: (name, share)."""
+    """Shares declined and offered, for a table: (name, share)."""
     rows = [
         ("look-alikes left alone", figures["left_alone"]),
         ("declined although the meaning is listed", figures["needless_declines"]),
@@ -126,7 +126,7 @@ def offer_rows(figures: Calibrated) -> list[tuple[str, Share | None]]:
 
 
 def wrong_at(figures: Calibrated, coverage: float) -> float:
-    """The share of wrong answers among the most confident ones that make up at most that share of all mentions."""
+    """The share of wrong answers among the most confident ones, up to that share of all mentions."""
     curve = figures["risk_coverage"]
     points = [point for point in zip(curve["coverage"], curve["risk"], strict=True) if point[0] <= coverage + 1e-9]
     return points[-1][1] if points else curve["risk"][0]

@@ -29,7 +29,7 @@ from .result_files import METRICS_FILE, read_metrics
 PREDICTIONS_FILE = "predictions.parquet"
 BEGUN_FILE = "predictions-begun.parquet"
 REST, REST_FILE = "tuned, after a glance", "predictions-after-glance.parquet"
-"""Whose scores they are, in the keys of an evaluation, and the file that holds them: of what no glance settles."""
+"""Key and file of the tuned model's scores for mentions not decided without the model."""
 _COLUMNS = {"model": pl.String(), "passage": pl.String(), "mention": pl.Int64(), "scores": pl.List(pl.Float64)}
 Scores = dict[tuple[str, int], Floats]
 """(id of the text, number of the question) -> score of each candidate, the null candidate last; choice questions have
@@ -37,7 +37,7 @@ no null candidate."""
 
 
 def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scores], path: Path) -> None:
-    """Write ids, offsets and scores, but never text.
+    """Write ids, offsets and scores, but no text.
 
     `gold` is the candidate's index in the scores. The last score of a mention is that of the null candidate.
     """
@@ -61,13 +61,13 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
 
 
 def read_predictions(folder: Path, name: str, key: str, file: str = PREDICTIONS_FILE) -> Scores | None:
-    """A model's scores if the folder holds them under this key (weights, data, inventory, wording); otherwise None."""
+    """A model's scores, if the folder has them under this key (weights, data, inventory, wording); otherwise None."""
     path = folder / file
     if not (folder / METRICS_FILE).exists() or not path.exists():
         return None
     try:
         keys = read_metrics(folder)["about"]["keys"]
-    except ValueError:  # written by another version of Medalist: the predictions are made again
+    except ValueError:  # from another version of Medalist: the texts are scored again
         return None
     if keys.get(name) != key:
         return None
@@ -97,10 +97,10 @@ def read_scores(folder: Path, file: str = PREDICTIONS_FILE) -> dict[str, Scores]
 
 
 def write_begun(folder: Path, scored: dict[str, tuple[Scores, int]]) -> None:
-    """Keep the scores of an evaluation's first models while it scores the others.
+    """Store the scores of an evaluation's first models while the others are being scored.
 
     Args:
-        folder: the evaluation's.
+        folder: the evaluation's folder.
         scored: `prediction_key` -> scores, and the number of texts that were cut to the window.
     """
     rows = [
@@ -115,7 +115,7 @@ def write_begun(folder: Path, scored: dict[str, tuple[Scores, int]]) -> None:
 
 
 def read_begun(folder: Path) -> dict[str, tuple[Scores, int]]:
-    """What `write_begun` kept; nothing if it is damaged."""
+    """Read what `write_begun` stored; empty if it is damaged."""
     found: dict[str, tuple[Scores, int]] = {}
     path = folder / BEGUN_FILE
     if not path.exists():
@@ -143,7 +143,7 @@ def score_texts(
     """Score every question about the texts.
 
     Returns:
-        The scores, and the encoder, which has counted what did not fit.
+        The scores, and the encoder, which has counted the questions that did not fit.
     """
     encoder = Encoder(loaded.tokenizer, prompt.for_scoring(), max_depth=loaded.max_depth)
     found: Scores = {}
@@ -159,16 +159,16 @@ def score_texts(
 
 
 def prediction_key(weights: str, texts: Sequence[Text], inventory: Inventory, prompt: PromptSettings) -> str:
-    """The hash that identifies a model's predictions: of its weights, the data, the candidates and the wording."""
+    """The hash that identifies a model's predictions, over its weights, the data, the candidates and the wording."""
     candidates = {short_form: inventory.long_forms(short_form) for short_form in inventory.senses}
     setting = json.dumps([fingerprint(texts), candidates, prompt.model_dump()])
     return hashlib.sha256(f"{weights}:{hashlib.sha256(setting.encode()).hexdigest()}".encode()).hexdigest()
 
 
 def rest_key(first: str, calibration: Calibration) -> str:
-    """The hash that identifies the scores of what a glance does not settle: of the first key and of the glance.
+    """The hash that identifies the scores of what the glance does not settle: over the first key and the calibration.
 
-    Signs and topics are this version's, so an update reads again.
+    Features and topics come from this version of Medalist, which is part of the hash, so an update scores again.
     """
     weights = json.dumps(asdict(calibration), sort_keys=True)
     return hashlib.sha256(f"{first}:{__version__}:{weights}".encode()).hexdigest()

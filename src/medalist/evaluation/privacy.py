@@ -1,6 +1,6 @@
-"""How much a tuned model gives away about its training texts: membership attacks and exposure, on arrays of losses.
+"""Measures how much a tuned model reveals about its training texts: membership inference and exposure, from losses.
 
-In shapes, N is the number of texts that were trained on (members), K of texts of the same kind that were not (others).
+In shapes, N is the number of training texts (members), K that of texts of the same kind not trained on (others).
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .shares import Share
 
 PRIVACY_FILE = "privacy.json"
 FALSE_ALARMS = 0.05
-"""The share of the others that may be taken for members when members are counted as recognised."""
+"""Maximum false-positive rate, the share of others taken for members, at which recognised members are counted."""
 
 Signal = Literal["words", "answers"]
 SIGNALS: dict[Signal, str] = {"words": "the text's words", "answers": "the answers to its questions"}
-"""Which of a model's losses on a text an attacker looks at."""
+"""Which of a model's losses on a text an attack uses."""
 
 
 class Attack(TypedDict):
-    """One membership attack: by how much tuning lowered a text's loss."""
+    """One membership inference attack, by how much tuning lowered a text's loss."""
 
     signal: Signal
     auc: Share
-    """The probability that a member's loss fell by more than another text's; 0.5 is a guess. `count`: N + K."""
+    """The probability that a member's loss fell by more than another text's; 0.5 is chance. `count`: N + K."""
     recognised: Share
-    """The share of the members recognised with at most `FALSE_ALARMS` of the others taken for members; `count`: N."""
+    """The share of members recognised with at most `FALSE_ALARMS` of the others taken for members; `count`: N."""
     untuned: Share
-    """The same as `auc` with the base's loss alone, which cannot know the members: away from 0.5, members and others
-    differ in kind, and `auc` is not about membership alone."""
+    """`auc` with the base's loss alone, which cannot reveal membership: if it is not near 0.5, members and others
+    differ in kind, and `auc` does not measure membership alone."""
 
 
 class PrivacyBasis(TypedDict):
@@ -47,17 +47,17 @@ class PrivacyBasis(TypedDict):
     tuned: str
     """Hash of the tuned model's weights."""
     texts: str
-    """Fingerprint of the texts, the members first."""
+    """Fingerprint of the texts, members first."""
     members: int
     resamples: int
 
 
 class Privacy(PrivacyBasis):
-    """`privacy.json`: can the weights tell which texts they were tuned on?"""
+    """`privacy.json`: do the weights reveal which texts they were tuned on?"""
 
     others: int
     trained_on: float | None
-    """How often training saw each member on average, up to the weights that were kept; None if it is not known."""
+    """How often training saw each member on average, up to the saved weights; None if unknown."""
     source: str
     """Where members and others come from."""
     attacks: list[Attack]
@@ -77,7 +77,7 @@ def read_privacy(evaluation: Path) -> Privacy | None:
 
 
 def privacy_in_words(found: Privacy) -> list[str]:
-    """What the attacks found, a sentence or two for each."""
+    """The results of the attacks, in a sentence or two each."""
     lines = []
     for one in found["attacks"]:
         by, guess = one["auc"], one["untuned"]
@@ -94,13 +94,13 @@ def privacy_in_words(found: Privacy) -> list[str]:
             recognised_share = per_cent(one["recognised"])
             line += f", and {recognised_share} of them are recognised with {100 * FALSE_ALARMS:g} % false alarms."
         else:
-            line += ": no better than a guess, as far as so few texts can show."
+            line += ": not shown to be better than a guess."
         lines.append(line)
     return lines
 
 
 def attack(signal: Signal, members: tuple[Floats, Floats], others: tuple[Floats, Floats], *, resamples: int) -> Attack:
-    """Attack with the losses of both models, with the base's as the reference (Carlini et al. 2021).
+    """Attack with the losses of both models, using the base's as the reference (Carlini et al. 2021).
 
     Args:
         signal: what the losses are of.
@@ -120,7 +120,7 @@ def attack(signal: Signal, members: tuple[Floats, Floats], others: tuple[Floats,
 def auc(members: Floats, others: Floats, *, resamples: int) -> Share:
     """Probability that a member's value is above another's, ties counting half, with its 95 % interval.
 
-    The interval is by bootstrap; members and others are resampled apart, each value being one text's.
+    The interval is by bootstrap; members and others are resampled separately.
 
     Args:
         members: ``[N]``.
@@ -143,7 +143,7 @@ def auc(members: Floats, others: Floats, *, resamples: int) -> Share:
 def recognised(members: Floats, others: Floats, *, resamples: int) -> Share:
     """Share of the members above a threshold that at most `FALSE_ALARMS` of the others exceed (Carlini et al. 2022).
 
-    Each resample sets its own threshold, so the interval includes that uncertainty. Arguments as for `auc`.
+    Each resample sets its own threshold, so the interval includes the threshold's uncertainty. Arguments as for `auc`.
 
     Raises:
         ValueError: one of the arrays is empty.
@@ -169,13 +169,13 @@ def _above_threshold(members: Floats, others: Floats) -> float:
 
 
 def exposure(secret: float, alternatives: Floats) -> float:
-    """How far a secret's likelihood stands out, in bits: log2 of how many it could be, less log2 of its rank.
+    """How far a secret's likelihood stands out, in bits: log2 of the number of possible secrets minus log2 of its rank.
 
-    Source: Carlini et al. 2019, "The Secret Sharer". A guess has 1.44 bits on average (see `chance_exposure`), and the
-    most likely of all has log2 of their number. Ties count half.
+    Source: Carlini et al. 2019, "The Secret Sharer". A secret unknown to the model has 1.44 bits on average (see
+    `chance_exposure`), and the likeliest of all has log2 of their number. Ties count half.
 
     Args:
-        secret: log-likelihood of the secret, or how much tuning raised it.
+        secret: log-likelihood of the secret, or by how much tuning raised it.
         alternatives: the same for every other secret that could have been drawn.
 
     Raises:
@@ -188,7 +188,7 @@ def exposure(secret: float, alternatives: Floats) -> float:
 
 
 def chance_exposure(count: int) -> float:
-    """The mean exposure, in bits, of a secret that the model knows nothing about, among `count` equally likely ones."""
+    """The mean exposure, in bits, of a secret unknown to the model, among `count` equally likely ones."""
     return float(np.log2(count) - np.log2(np.arange(1, count + 1)).mean())
 
 

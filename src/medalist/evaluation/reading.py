@@ -1,4 +1,7 @@
-"""Reads marked passages as an expander does: what a glance settles is written out, and the model is asked the rest."""
+"""Scores marked passages as an expander does: what a glance settles is written out, the model is asked the rest.
+
+A glance decides without the model; what it is sure enough of is settled (`trees.decisions`).
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,16 @@ def read_rest(
     prompt: PromptSettings,
     max_nodes: int,
 ) -> Scores:
-    """The scores of the mentions that a glance does not settle, read where the others are written out.
+    """Score the mentions that the glance does not settle, in texts where the settled ones are written out.
 
     Args:
         loaded: the model.
         cases: M marked mentions.
-        decisions: ``[M]``, what is decided about each at a glance.
-        glance: which of these decisions stand.
+        decisions: ``[M]``, the glance's decision about each.
+        glance: says which of these decisions are settled.
         inventory: the candidates.
         prompt: the wording of the questions.
-        max_nodes: tokens per forward pass on a GPU.
+        max_nodes: maximum number of tokens per forward pass on a GPU.
     """
     encoder = Encoder(loaded.tokenizer, prompt.for_scoring(), max_depth=loaded.max_depth)
     groups: dict[str, list[tuple[Case, int | None]]] = {}
@@ -62,14 +65,14 @@ def read_rest(
 
 
 def with_scores(cases: Sequence[Case], rest: Scores) -> list[Case]:
-    """The cases, with these scores where there are any."""
+    """The cases, with scores replaced by those in `rest`, where there are any."""
     return [
         replace(case, scores=rest[case.item.key].astype(float)) if case.item.key in rest else case for case in cases
     ]
 
 
 def decided(cases: Sequence[Case], calibration: Calibration) -> list[Decision]:
-    """What is decided about each case: at a glance where that settles it, else by its scores."""
+    """The decision about each case: the glance's if it settles the case, otherwise from the scores."""
     return [_decided(case, calibration) for case in cases]
 
 

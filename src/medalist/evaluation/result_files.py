@@ -1,4 +1,4 @@
-"""Finds and reads `metrics.json` and `claims.json`; refuses files that do not have the shape defined in `results`."""
+"""Finds and reads `metrics.json` and `claims.json`; refuses files that do not match the schema in `results`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LABELS: TypeAdapter[dict[str, LabelFigures]] = TypeAdapter(dict[str, LabelFigur
 
 
 def evaluation_folders(run: Path) -> list[Path]:
-    """The folders of a run's evaluations: that of its own test split, then the others by name."""
+    """The folders of a run's evaluations: its own test split's first, then the others by name."""
     folders = (path.parent for path in run.glob(f"evaluation/*/{METRICS_FILE}"))
     return sorted(folders, key=lambda folder: (folder.name != "test", folder.name))
 
@@ -30,7 +30,7 @@ def read_metrics(folder: Path) -> Metrics:
     """The metrics in an evaluation's folder; files from earlier versions, without `kind`, are read too.
 
     Raises:
-        ValueError: the file is not valid JSON, or does not have the expected shape.
+        ValueError: the file is not valid JSON, or does not match the schema.
     """
     path, remedy = folder / METRICS_FILE, "Remove it and run `medalist evaluate` again."
     found = json_object(path, remedy=remedy)
@@ -52,7 +52,7 @@ def read_metrics(folder: Path) -> Metrics:
 
 
 def _check_models(path: Path, metrics: Metrics, remedy: str) -> None:
-    """Refuse models that no evaluation has, or that lack what is drawn of them."""
+    """Refuse models that no evaluation has, or that lack figures that the report draws."""
     for name, figures in metrics["models"].items():
         curve = figures["risk_coverage"]
         if name not in MODELS or any(name not in answerers(cells) for cells in metrics["slices"].values()):
@@ -65,10 +65,10 @@ def _check_models(path: Path, metrics: Metrics, remedy: str) -> None:
 
 
 def read_claims(folder: Path) -> Claims | None:
-    """The claims table in an evaluation's folder; None if there is none, or other weights or data were evaluated since.
+    """The claims table in an evaluation's folder; None if there is none, or if weights or data have changed since.
 
     Raises:
-        ValueError: a file is not valid JSON, or does not have the expected shape.
+        ValueError: a file is not valid JSON, or does not match the schema.
     """
     path, remedy = folder / CLAIMS_FILE, "Remove it and run `medalist claims` again."
     if not path.exists():

@@ -3,8 +3,8 @@
     metrics.json   Metrics: `kind` says whether it is about short forms or choice questions
     claims.json    Claims
 
-Results are plain dictionaries, so a file holds exactly what a function returns; the types define their keys. They are
-made of the shares and slices of `shares`.
+Results are plain dictionaries, so a file contains exactly what a function returns; the types define their keys. They
+are built from the shares and slices of `shares`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,18 @@ class Bin(TypedDict):
 
 
 class RiskCoverage(TypedDict):
-    """The share of wrong answers among the most confident answers, in ascending order of the share answered."""
+    """The share of wrong answers among the most confident answers, by ascending share answered."""
 
     coverage: list[float]
     risk: list[float]
 
 
 class ProbabilityFigures(TypedDict):
-    """How far a model's probabilities can be trusted."""
+    """How far a model's probabilities can be trusted.
+
+    `nll` normalises over the listed answers. The other figures use the probability of the chosen answer, which for
+    short forms is normalised over the listed answers and the null candidate: the two rest on different distributions.
+    """
 
     nll: float
     calibration_error: float
@@ -49,7 +53,7 @@ class ProbabilityFigures(TypedDict):
 
 
 class Abstention(TypedDict):
-    """What happens when the null candidate may win."""
+    """Figures for when the null candidate may win."""
 
     answered: Share
     accuracy_when_answered: Share | None
@@ -84,17 +88,17 @@ class Counts(TypedDict):
 
     passages: int
     mentions: int
-    """Questions: mentions with a gold answer, or choice questions."""
+    """Number of questions: mentions with a gold answer, or choice questions."""
     choice: int
-    """Questions that accuracy is measured on."""
+    """Number of questions that accuracy is measured on."""
     dropped: int
-    """Questions that did not fit some model's window."""
+    """Number of questions that did not fit into some model's window."""
     passages_in_training_data: int | None
-    """None if the training data is not known."""
+    """None if the training data is unknown."""
 
 
 class ShortFormCounts(Counts):
-    """Also counts the kinds of `data.items.Item` that accuracy is not measured on."""
+    """Also counts the kinds of `data.items.Item` that accuracy excludes."""
 
     single: int
     absent: int
@@ -103,7 +107,7 @@ class ShortFormCounts(Counts):
 
 
 class ChoiceCounts(Counts):
-    """Also counts the texts of which only the end fitted the window."""
+    """Also counts the texts of which only the end fitted into the window."""
 
     cut: int
 
@@ -144,7 +148,7 @@ class Confusion(TypedDict):
 
 
 class LabelFigures(TypedDict):
-    """How a model did on one label."""
+    """A model's figures for one label."""
 
     answered: int
     right: int
@@ -156,7 +160,7 @@ class Label(TypedDict):
     """One label of questions that all offer the same options, with each model's `LabelFigures` under its name."""
 
     count: int
-    """How often the label is the right answer."""
+    """How often the label is the gold."""
 
 
 Verdict = Literal["better", "worse", "not shown"]
@@ -179,11 +183,11 @@ class ClaimRow(TypedDict):
     difference: Difference
     verdict: Verdict
     before: NotRequired[Literal["parent"]]
-    """The model that the tuned one is compared with, if it is not the base."""
+    """The model that the tuned one is compared with, if not the base."""
 
 
 class AdaptationRow(ClaimRow):
-    """A row that compares a run that was tuned further with its parent, on the new texts or on the parent's."""
+    """A row that compares a run tuned further with its parent, on the new texts or on the parent's."""
 
     place: str
     """"sub-domain" or "elsewhere"."""
@@ -192,10 +196,10 @@ class AdaptationRow(ClaimRow):
 
 
 class Adaptation(TypedDict):
-    """What tuning a run further gained on the new texts, and lost elsewhere."""
+    """What further tuning gained on the new texts and lost elsewhere."""
 
     parent: str
-    """Name of the run that it started from."""
+    """Name of the parent run."""
     data: str
     """Name of the data that it was tuned on."""
     rows: list[AdaptationRow]
@@ -206,19 +210,19 @@ class Adaptation(TypedDict):
 
 
 class Offered(TypedDict):
-    """What is offered without a question mark: the chosen point of the risk-coverage curve."""
+    """Answers offered without a question mark: the chosen point of the risk-coverage curve."""
 
     coverage: Share
-    """The share of all mentions that it is."""
+    """The share of all mentions that are offered."""
     precision: Share | None
-    """The share right among those; None if nothing is offered."""
+    """The share of right answers among those; None if nothing is offered."""
 
 
 class Calibrated(TypedDict):
-    """What the tuned model answers with its calibration, over all mentions with a listed sense; see `offers`."""
+    """The tuned model's answers with its calibration, over all mentions with a listed sense; see `offers`."""
 
     target: float
-    """The precision that the threshold was set for."""
+    """The precision for which the threshold was set."""
     evidence: float
     prior: float
     short_form_from: float
@@ -226,15 +230,15 @@ class Calibrated(TypedDict):
     fitted_on: int | None
     """Number of validation mentions that the calibration was fitted on."""
     slices: dict[str, Slice]
-    """Among the listed senses of ambiguous short forms, "all" and "no leak", beside the baselines."""
+    """Among the listed senses of ambiguous short forms, with the baselines: "all" and "no leak"."""
     expansion: dict[str, Slice]
     """Free to decline; the baselines always answer."""
     offered: dict[str, Offered]
     """"all" and "no leak"."""
     left_alone: Share | None
-    """Look-alikes that are not answered; None if none is marked."""
+    """Share of look-alikes that are not answered; None if none is marked."""
     needless_declines: Share | None
-    """Mentions with a listed gold that are not answered."""
+    """Share of mentions with a listed gold that are not answered."""
     risk_coverage: RiskCoverage
 
 
@@ -251,7 +255,7 @@ class ShortFormSummary(TypedDict):
     calibrated: NotRequired[Calibrated]
     """Only for a tuned model that has a calibration."""
     short_forms: dict[str, dict[str, int]]
-    """Short form -> "count", and the number of right answers for each model."""
+    """Short form -> "count", and the number of right answers of each model."""
     confusions: dict[str, list[Confusion]]
     """By model, most frequent first."""
 
@@ -302,7 +306,7 @@ class ClaimsBasis(TypedDict):
     """Fingerprints of the texts."""
     adaptation: NotRequired[list[dict[str, str]]]
     queries: NotRequired[dict[str, str]]
-    """The keys of the evaluation on medical queries, if a file was named."""
+    """The keys of the evaluation on medical queries, if a file was given."""
     natural: NotRequired[dict[str, str]]
     """The same for natural short forms."""
 
@@ -314,10 +318,10 @@ class Claims(ClaimsBasis):
 
 
 def calibrated_of(metrics: Metrics) -> Calibrated | None:
-    """What an evaluation says of the tuned model with its calibration; None if it has none."""
+    """The figures of the tuned model with its calibration; None if there are none."""
     return metrics.get("calibrated") if metrics["kind"] == "short forms" else None
 
 
 def on_label(cells: Label, model: str) -> LabelFigures:
-    """How a model did on a label."""
+    """A model's figures for a label."""
     return cast("dict[str, LabelFigures]", cells)[model]

@@ -1,6 +1,6 @@
-"""Shares of right answers with their intervals, and slices of the questions: what every table of figures is made of.
+"""Shares of right answers with their intervals, and slices of the questions: the building blocks of all tables.
 
-A model of `metrics.MODELS`, or a baseline known by its name, is an *answerer*. A `Slice` holds both the answerers'
+A model of `metrics.MODELS`, or a baseline known by its name, is an *answerer*. A `Slice` contains both the answerers'
 shares (see `answerers` and `right`) and comparisons of the tuned model with others (its declared keys).
 """
 
@@ -27,7 +27,7 @@ class Difference(Share):
     """The difference between two answerers on the same questions."""
 
     p: float
-    """Two-sided."""
+    """Two-sided p value."""
 
 
 class BaselineDifference(Difference):
@@ -47,28 +47,28 @@ class Slice(TypedDict):
     from_parent: NotRequired[Difference]
     """Tuned minus the parent of a run that was tuned further."""
     from_baseline: NotRequired[BaselineDifference]
-    """Tuned minus the baseline that is strongest on these very questions."""
+    """Tuned minus the baseline that is strongest on these same questions."""
     from_baselines: NotRequired[dict[str, Difference]]
     """Tuned minus each baseline, by its name; earlier versions did not record it."""
 
 
 def answerers(cells: Slice) -> list[str]:
-    """The answerers that a slice holds figures for: models, then baselines."""
+    """The answerers that a slice has figures for: models, then baselines."""
     return [name for name in cells if name not in Slice.__annotations__]
 
 
 def right(cells: Mapping[str, object], answerer: str) -> Share:
-    """An answerer's share right on a slice, or a model's figure in a row of the claims table."""
+    """An answerer's accuracy on a slice, or a model's figure in a row of the claims table."""
     return cast("Share", cells[answerer])
 
 
 def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
-    """The baseline that is right most often on a slice; the first one if there is a tie."""
+    """The baseline that is right most often on a slice; the first one of several."""
     return max(baselines, key=lambda name: right(cells, name)["value"])
 
 
 FEWEST = 10
-"""A slice of fewer questions is not shown beside others: its figure says nothing."""
+"""A slice of fewer questions is not shown, since its figure means nothing."""
 
 
 def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
@@ -81,11 +81,11 @@ def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
 
 
 FEW_PASSAGES = 30
-"""Fewer test passages than this say too little, and whoever shows figures of them says so."""
+"""With fewer test passages than this, figures are shown with a caveat."""
 
 
 def too_few(passages: int, what: str) -> str | None:
-    """A caveat about figures of so few test passages; None if they are enough. `what`: "passages" or "texts"."""
+    """A caveat about figures from too few test passages; None if there are enough. `what`: "passages" or "texts"."""
     if passages >= FEW_PASSAGES:
         return None
     return (
@@ -95,18 +95,18 @@ def too_few(passages: int, what: str) -> str | None:
 
 
 TEST_MORE = "To test more, mark more, or raise data.test."
-"""What whoever owns the data can do about it."""
+"""Advice to the data's owner, shown with `too_few`."""
 
 
 def short_name(answerer: str) -> str:
     """A baseline's name in a table: "copy" for "copy, else majority (training counts)"; no two have the same."""
     if "(uniform" in answerer:
         return "uniform prior"
-    if answerer == "copy, else prior alone":  # stands beside the other
+    if answerer == "copy, else prior alone":  # shown next to the other "copy"
         return "copy or prior"
     return answerer.partition(" (")[0].partition(", else ")[0]
 
 
 def without_words(slices: Mapping[str, Slice]) -> dict[str, Slice]:
-    """The slices that the program names itself, without those named by the data, such as "subject: renal"."""
+    """The slices that the program names itself, without those named after the data, such as "subject: renal"."""
     return {name: cells for name, cells in slices.items() if ": " not in name}

@@ -1,4 +1,4 @@
-"""Evaluates marked short forms: by slice, beside baselines, with intervals. For choice questions, see `choices`."""
+"""Evaluates marked short forms: figures by slice, with baselines and intervals. For choice questions, see `choices`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, S
 from .shares import Slice
 
 _MOST_CONFUSIONS = 20
-"""Pairs of long forms that the metrics keep of each model."""
+"""Maximum number of pairs of long forms that the metrics keep for each model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +71,14 @@ def summarise(
 
     Args:
         items: from `make_items`; items that some model has no score for are left out and counted.
-        scores: by the model's name: "base", "tuned", and "parent" for a run that was tuned further, if they were run.
+        scores: by the model's name: "base", "tuned", and "parent" for a run that was tuned further, as far as known.
         inventory: the candidates, with counts if it has any.
         knowledge: what is known about the training data.
         resamples: number of bootstrap resamples over passages.
-        calibration: that of the tuned model, if it has one.
-        rest: the tuned model's scores of what the calibration does not settle at a glance, if it has one, read where
-            that is written out; the calibrated answers are made of these, all other figures are not.
-        windows: gives the windows in which a text is read, for what the calibration makes of its topic; None: each text
+        calibration: the tuned model's, if it has one.
+        rest: the tuned model's scores for mentions that the calibration's glance does not settle, from texts with the
+            settled ones written out, if it has a glance; used only for the calibrated answers.
+        windows: returns the windows in which a text is read, for the topic in the calibrated answers; None: each text
             is read as a whole.
     """
     scored = [item for item in items if all(item.key in found for found in scores.values())]
@@ -119,7 +119,7 @@ def summarise(
 
 
 def _answers(items: Sequence[Item], found: Scores) -> Integers:
-    """The best listed candidate of each item; the null candidate does not compete here."""
+    """The best listed candidate of each item, ignoring the null candidate."""
     return np.array([item.best(found[item.key]) for item in items])
 
 
@@ -195,7 +195,7 @@ def _model_figures(
 
 
 def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap: PassageBootstrap) -> Abstention:
-    """What happens when the null candidate may win."""
+    """Figures for when the null candidate may win."""
     answered = np.array([found[item.key][:-1].max() > found[item.key][-1] for item in choice])
     hidden = np.array([item.declined_without_gold(found[item.key]) for item in choice])
     right_when_answered = bootstrap.share(correct, answered)
@@ -209,11 +209,11 @@ def _abstention(choice: Sequence[Item], found: Scores, correct: Bools, bootstrap
 def _expansion(
     scored: Sequence[Item], scores: dict[str, Scores], inventory: Inventory, knowledge: Knowledge, *, resamples: int
 ) -> dict[str, Slice]:
-    """How an expander would do on the texts: the gold is right if it is listed, and otherwise "none of these".
+    """Accuracy as of an expander: a listed gold is right, and otherwise "none of these".
 
-    The null candidate competes everywhere here, and short forms with a single listed sense count too. A short form that
-    no inventory lists would not be found in a text, so it does not count. The baselines always expand: to the first
-    listed sense, to the most frequent one by the inventory's counts, or by those of the training data ("majority").
+    The null candidate always competes here, and short forms with a single listed sense count too. A short form that no
+    inventory lists would not be found in a text, so it does not count. The baselines always expand: to the first listed
+    sense, or to the most frequent one by the inventory's counts or by those of the training data ("majority").
     """
     items = [item for item in scored if item.candidates]
     bootstrap = PassageBootstrap(passage_numbers(items), resamples=resamples)
@@ -234,7 +234,7 @@ def _expansion(
 
 
 def _always(items: Sequence[Item], inventory: Inventory, knowledge: Knowledge) -> dict[str, Floats]:
-    """The baselines that always expand: name -> the share right on each item."""
+    """The baselines that always expand: name -> correctness on each item."""
     right = inventory_baselines(items, inventory)
     if knowledge.trained is not None:
         counts = knowledge.trained, inventory
@@ -283,7 +283,7 @@ def _by_short_form(items: Sequence[Item], correct: dict[str, Bools]) -> dict[str
 
 
 def _confusions(items: Sequence[Item], answers: Integers) -> list[Confusion]:
-    """Which long form was mistaken for which, most frequent first."""
+    """Which gold was mistaken for which long form, most frequent first."""
     pairs = Counter(
         (item.mention.short_form, item.gold_answer, item.candidates[answer])
         for item, answer in zip(items, answers, strict=True)

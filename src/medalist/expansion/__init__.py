@@ -1,1 +1,1 @@
-"""Expanding the short forms of real text."""
+"""Expanding the short forms in real text."""

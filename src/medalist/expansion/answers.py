@@ -1,4 +1,7 @@
-"""From the scores of a model to expansions: the two decisions, and one sense per text if that is wanted."""
+"""Turns scores into expansions: makes the two decisions, and on request gives each short form one sense per text.
+
+A glance decides from priors, topic and features, without the model; a short form that it answers is settled.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,25 @@ from .evidence import Found, Lexicon
 from .results import Evidence, Expansion
 
 MIN_PROBABILITY = 0.95
-"""Least probability of a sure answer of a model without a calibration."""
+"""Minimum probability of a sure answer from a model without a calibration."""
 USUAL = 0.99
-"""A sense that is this large a share of its short form's counts is the usual one."""
+"""Minimum share of a short form's counts for a sense to be the only usual one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answerer:
-    """How scores and prior knowledge become expansions."""
+    """Turns scores and prior knowledge into expansions."""
 
     lexicon: Lexicon
     calibration: Calibration | None
     """None: the likeliest candidate wins, "none of these" included."""
     min_probability: float
-    """Least probability of a sure answer."""
+    """Minimum probability of a sure answer."""
     asks: bool = True
     """Whether there is a model to ask; without one, every answer of the glance stands."""
 
     def known(self, text: str, found: Found) -> Expansion:
-        """The expansion of a short form of a text that no model was asked about."""
+        """The expansion of a short form that was decided before a model is asked (`Found.evidence`)."""
         assert found.evidence is not None
         return Expansion(
             start=found.start,
@@ -55,12 +58,12 @@ class Answerer:
     def fits(
         self, text: str, windows: Callable[[str], Sequence[Window]], found: Sequence[Found]
     ) -> list[tuple[float, ...] | None]:
-        """For each short form, how well its senses fit the topic of the text; None where the calibration needs none.
+        """For each short form, how well its senses fit the topic of the text; None if the calibration does not use it.
 
         Args:
             text: the text.
-            windows: gives the windows in which it is read.
-            found: all its short forms, ordered by their start.
+            windows: returns the windows in which the text is read.
+            found: all its short forms, sorted by start.
         """
         rule = self.calibration
         if rule is None or not (rule.topic or (rule.glance and rule.glance.topic)):
@@ -77,9 +80,9 @@ class Answerer:
         return spot._replace(definition=(found.long_form, *found.definition))
 
     def at_a_glance(self, text: str, found: Found, fits: tuple[float, ...] | None) -> Expansion | None:
-        """The expansion of a listed short form for which no model need be asked; None if one must be.
+        """The expansion of a listed short form that is settled without a model; None if a model must be asked.
 
-        The user's own short forms are none on which a glance was tried, so about them a model is asked if there is one.
+        The prior was not fitted on a user's own short forms, so those go to the model if there is one.
 
         Args:
             text: the text that contains it.
@@ -97,13 +100,13 @@ class Answerer:
         return None if settled is None else self._decided(text, found, decision, None if own else "inventory")
 
     def asked(self, text: str, found: Found, scores: Tensor | None, fits: tuple[float, ...] | None = None) -> Expansion:
-        """The expansion of a short form that a model was asked about.
+        """The expansion of a short form from a model's scores.
 
         Args:
             text: the text that contains it.
             found: the short form.
-            scores: ``[C + 1]`` log-probability of each of the C listed senses and, last, of the null candidate; None
-                if the question did not fit the model.
+            scores: ``[C + 1]`` log-probability of each of the C listed senses and, last, of the null candidate; None if
+                the question did not fit into the model.
             fits: ``C`` values, from `fits`.
         """
         mention, senses = found.mention, self.lexicon.senses
@@ -119,7 +122,7 @@ class Answerer:
         )
 
     def _decided(self, text: str, found: Found, decision: Decision, evidence: Evidence | None = None) -> Expansion:
-        """What a decision with a calibration says, and where an answer comes from, if not by `_evidence`."""
+        """The expansion that a calibrated decision gives; `evidence` overrides `_evidence`."""
         assert self.calibration is not None, "a decision is made with one"
         shares, null = [decision.short_form * share for share in decision.senses], 1 - decision.short_form
         least = 0.0 if decision.short_form >= self.calibration.short_form_from else 1.0
@@ -135,7 +138,7 @@ class Answerer:
         least: float,
         evidence: Evidence | None = None,
     ) -> Expansion:
-        """The likeliest of the listed senses, if its share is more than the least that an answer needs."""
+        """The likeliest listed sense, if its share exceeds `least`, the minimum for an answer."""
         short_form = found.mention.short_form
         ranked = sorted(zip(self.lexicon.senses.long_forms(short_form), shares, strict=True), key=lambda pair: -pair[1])
         answer, probability = ranked[0] if ranked and ranked[0][1] > least else (None, null)
@@ -157,7 +160,7 @@ class Answerer:
         return "inventory" if not self.asks or is_only_usual(self.lexicon.senses, short_form, answer) else "model"
 
     def one_sense(self, expansions: Sequence[Expansion]) -> list[Expansion]:
-        """Give all mentions of a short form that the model answered the same sense: the likeliest on average.
+        """Give all mentions of a short form that have an answer the same sense: the likeliest on average.
 
         Source: Gale, Church and Yarowsky, One sense per discourse, 1992.
         """
@@ -180,12 +183,12 @@ class Answerer:
 
 
 def _was_chosen(expansion: Expansion) -> bool:
-    """Whether a model chose the answer among several."""
+    """Whether the answer was chosen among several senses."""
     return expansion.long_form is not None and len(expansion.alternatives) > 1
 
 
 def _average(group: Sequence[Expansion]) -> tuple[tuple[str, float], ...]:
-    """The mean probability of each alternative, most likely first."""
+    """The mean probability of each alternative, likeliest first."""
     totals: dict[str, float] = {}
     for expansion in group:
         for name, share in expansion.alternatives:

@@ -1,8 +1,8 @@
-"""Expands a file or folder of notes, shard by shard, so that stopping costs no more than the shards in progress.
+"""Expands a file or folder of notes, shard by shard, so that stopping loses no more than the shards in progress.
 
-Shards hold the same notes whatever happens, so the result of a run that was stopped and resumed has the same bytes as
-that of an unbroken one. Beside the result stands a work folder while there is work to do. It holds expansions and short
-forms, no other text.
+Shards always contain the same notes, so the result of a run that was stopped and resumed is byte-identical to that of
+an uninterrupted one. While there is work to do, a work folder exists next to the result. It contains expansions and
+short forms, no other text.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from .results import ExpandedText, Unsure
 from .where import Engine, weights_of
 
 SHARD = 8
-"""Notes in a shard: a kill costs at most these, which the reader takes half a minute for on a CPU."""
+"""Notes per shard: a kill loses at most these, which take the reader half a minute on a CPU."""
 SHARD_AT_A_GLANCE = 64
-"""The same for the engine glance, which takes a second or two for them."""
+"""The same for the engine glance (no model), which takes a second or two for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +52,12 @@ class Reading:
     min_probability: float | None = None
     one_sense_per_text: bool = False
     replaced: Unsure | None = None
-    """Also give the text with its short forms replaced, as `ExpandedText.replaced` does; None: do not."""
+    """Also return the text with its short forms replaced, as `ExpandedText.replaced` does; None: do not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """What was done."""
+    """A summary of what was done."""
 
     notes: int
     expansions: int
@@ -68,19 +68,19 @@ class Account:
     unlisted: int
     warnings: int
     set_aside: Path | None
-    """Where the records that are no notes are listed, by place, id and reason; None if there are none."""
+    """The list of records that are not notes, by place, id and reason; None if there are none."""
     num_set_aside: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Shard:
     part: Path
-    """Where its records go."""
+    """The file for its records."""
     notes: tuple[Note, ...]
 
 
 class _Shards(Sequence[_Shard]):
-    """The shards that are still to do, read from the source when asked for, best in order."""
+    """The remaining shards, read on demand; ascending access is cheapest."""
 
     def __init__(self, source: NoteFile, parts: Sequence[Path], size: int) -> None:
         self._source, self._parts, self._size = source, parts, size
@@ -105,16 +105,16 @@ def expand_notes(
 ) -> Account:
     """Expand each note of a file and write the results to `out`.
 
-    If it is stopped, run it again with the same arguments: finished shards are kept. If anything that decides the
-    result has changed since (the notes, the model, the glossary, an option), it starts anew.
+    If it is stopped, call it again with the same arguments: finished shards are kept. If anything that determines the
+    result has changed since (the notes, the model, the glossary, an option), it starts over.
 
     Args:
         source: the notes.
         out: the file, or for BRAT the folder, to create.
         reading: the model and how it is used.
         kind: the format of `out`.
-        workers: number of processes, each with the model loaded once.
-        ray: a Ray cluster instead, as for `tools.parallel.run_jobs`.
+        workers: number of processes, each of which loads the model.
+        ray: a Ray cluster to use instead, as for `tools.parallel.run_jobs`.
 
     Raises:
         FileExistsError: `out` exists.
@@ -127,7 +127,7 @@ def expand_notes(
 
 
 def expand_in_turn(source: NoteFile, reading: Reading) -> Iterator[Record]:
-    """Expand each note of a file and give its record as soon as it is read, for standard output; it keeps nothing.
+    """Expand each note of a file and yield its record as soon as it is read, for standard output; nothing is stored.
 
     Raises:
         ValueError: there are no notes, or one of the arguments is wrong.
@@ -196,7 +196,7 @@ def _aside_in_words(source: NoteFile) -> str:
 
 
 def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:
-    """What decides the result, and the number of notes."""
+    """Everything that determines the result, and the number of notes."""
     digest, count = hashlib.sha256(), 0
     for note in source:
         digest.update(json.dumps([note.id, note.text]).encode())
@@ -209,7 +209,7 @@ def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:
 
 
 def _open_work(work: Path, settings: dict[str, Any]) -> str:
-    """Make the work folder, readable by its owner only, or take up an earlier one; the day on which it was begun."""
+    """Create the work folder, readable only by its owner, or reuse an earlier one; return the day of its creation."""
     manifest = work / "settings.json"
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
@@ -233,7 +233,7 @@ def _expander(reading: Reading) -> Expander:
 
 
 def _stamp(path: str | Path | None) -> tuple[str, int, int] | None:
-    """What tells a file or folder from another of the same relative name, and from itself before a change."""
+    """Identifies a file or folder and its state, to detect another of the same relative name or a change."""
     if path is None or not Path(path).exists():
         return None
     status = Path(path).stat()
@@ -264,7 +264,7 @@ def _expand_shard(reading: Reading, shard: _Shard) -> None:
 def _shard_records(expander: Expander, notes: Sequence[Note], reading: Reading) -> list[Record]:
     try:
         expanded = expander([note.text for note in notes])
-    except NonFiniteScoresError as error:  # which knows the texts by number
+    except NonFiniteScoresError as error:  # names the text by its number
         raise NonFiniteScoresError(notes[int(error.text_id)].id) from None
     return [_record(note, one, reading.replaced) for note, one in zip(notes, expanded, strict=True)]
 
@@ -279,13 +279,13 @@ def _record(note: Note, expanded: ExpandedText, replaced: Unsure | None) -> Reco
 
 
 def _rounded(record: Record) -> Record:
-    """Probabilities to 6 digits: those beyond depend on the number of threads."""
+    """Round probabilities to 6 digits: further digits depend on the number of threads."""
     others = [one | {"probability": round(one["probability"], 6)} for one in record["alternatives"]]
     return record | {"probability": round(record["probability"], 6), "alternatives": others}
 
 
 def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:
-    """The records of all parts, in order; what they hold is added to the totals."""
+    """The records of all parts, in order; their counts are added to the totals."""
     for part in parts:
         with part.open(encoding="utf-8") as file:
             for line in file:

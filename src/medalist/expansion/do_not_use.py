@@ -1,8 +1,8 @@
-"""Finds notations that safety bodies advise against, in the raw text and without any model.
+"""Finds notations that safety bodies advise against, in the raw text and without a model.
 
-The rules are in `do_not_use.csv`, in words of our own, after the Joint Commission's "Do Not Use" list and ISMP's list
-of error-prone abbreviations: those entries of the lists that can be told from their surroundings. Laboratory results
-(1.0 mg/dL, 40 U/L) are exempt, as they are for the Joint Commission.
+The rules are in `do_not_use.csv`, in our own words, after the Joint Commission's "Do Not Use" list and ISMP's list of
+error-prone abbreviations: those entries that can be recognised from the surrounding text. Laboratory results (1.0
+mg/dL, 40 U/L) are exempt, as they are for the Joint Commission.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNIT = (
 )
 _PARTS = {
     "<number>": r"(?<![\w.,])\.?\d{1,7}(?:[.,]\d{1,6}){0,3}",
-    # of a drug, not of a laboratory result: 1 mg, 1 mg/kg, but not 1 mg/dL
+    # of a drug dose, not of a laboratory result: 1 mg, 1 mg/kg, but not 1 mg/dL
     "<dose unit>": _UNIT
     + r"(?![\w%])(?!\s?/\s?(?:d|m|µ|μ|f)?[Ll]\b)(?!\s?%|\sper\s[dm]?[Ll]\b|\s?/\s?24|(?<=[mM][lL])\s?/\s?min)",
     "<dose>": r"(?<![\w.,])(?:\d{1,7}(?:[.,-]\d{1,6}){0,3}|\.\d{1,6})\s?" + _UNIT + r"(?![\w%])",
@@ -33,9 +33,9 @@ _PARTS = {
     # up to two words may come between: "drops in OD", "gtt 1 OU"
     "<drops>": r"(?i:\b(?:gtts?|drops?|ointment|ung|otic|ophth|ophthalmic)\b)(?:\s[\w%]{1,6}){0,2}\s",
 }
-"""What a pattern can name."""
+"""Placeholders that a pattern may contain."""
 _SPACE = r"(?:[^\S\n]{0,2}|[^\S\n]?\n[^\S\n]{0,12})"
-r"""What `\s?` in a pattern stands for: no more than two spaces, as more divide columns, or the end of a line."""
+r"""Replaces `\s?` in a pattern: at most two spaces, since more separate columns, or the end of a line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,9 +64,9 @@ def _spelt_out(pattern: str) -> str:
 def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
     """The notations in a text that the Joint Commission or ISMP advises against, in order; they may overlap.
 
-    Some fit two rules: ".5U" lacks a zero and abbreviates unit.
+    Some match two rules: ".5U" lacks a leading zero and abbreviates unit.
     """
-    found = {  # several patterns may have the same notation
+    found = {  # several patterns may find the same notation
         DoNotUse(
             start=match.start(1),
             end=match.end(1),
@@ -83,7 +83,7 @@ def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
 
 
 def warned(expansions: Sequence[Expansion], warnings: Sequence[DoNotUse]) -> tuple[Expansion, ...]:
-    """Expansions with the first warning that covers a part of each; both are in the order of the text."""
+    """The expansions, each with the first warning that overlaps it; both are in text order."""
     result, first = [], 0
     for expansion in expansions:
         while first < len(warnings) and warnings[first].end <= expansion.start:

@@ -1,7 +1,7 @@
-"""What is known about the short forms of a text before a model is asked: definitions, glossary, inventory, nothing.
+"""Finds the short forms of a text, and what is known of them without a model: definitions, glossary, inventory.
 
-`Lexicon.find` gives each short form its place and, where no model is needed, its answer, in the order of precedence
-that `results.Expansion.evidence` states.
+`Lexicon.find` gives each short form its position and, if no model is needed, its answer, in the order of precedence
+documented in `results.Expansion.evidence`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ Glossary = Inventory | str | Path | Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A short form of a text, with its answer if no model is needed."""
+    """A short form in a text, with its answer if no model is needed."""
 
     mention: Mention
     evidence: Evidence | None = None
-    """None: a model is to choose among the senses that `Lexicon.senses` lists."""
+    """None: a model is to choose among the senses in `Lexicon.senses`."""
     long_form: str | None = None
     definition: tuple[int, int] | None = None
-    """Where the text spells the short form out."""
+    """Position of the long form if the text defines the short form."""
 
     @property
     def start(self) -> int:
-        """First character of the short form."""
+        """Index of the first character of the short form."""
         return self.mention.start
 
     @property
@@ -53,13 +53,13 @@ def _whole(text: str) -> list[Window]:
 
 
 class Lexicon:
-    """An inventory and a user's glossary, which wins where it lists a short form.
+    """An inventory and a user's glossary, which takes precedence for the short forms that it lists.
 
     Args:
-        inventory: the senses to offer for short forms that the glossary does not list.
+        inventory: the senses of short forms that the glossary does not list.
         glossary: the user's own entries.
         any_case: also read "copd" as "COPD".
-        skip_words: leave out ordinary words in lower case that only look like a short form of the inventory.
+        skip_words: leave out ordinary lower-case words that only look like a short form of the inventory.
     """
 
     def __init__(self, inventory: Inventory, glossary: Inventory, *, any_case: bool, skip_words: bool) -> None:
@@ -67,7 +67,7 @@ class Lexicon:
         given_way = self._giving_way(inventory)
         kept = {key: senses for key, senses in inventory.senses.items() if key not in given_way}
         self.senses = Inventory(senses=dict(glossary.senses) | kept, origin=inventory.origin)
-        """Which long forms are offered for each short form."""
+        """The long forms offered for each short form."""
         self._finder = ShortFormFinder(self.senses, any_case=any_case)
 
     def in_glossary(self, short_form: str) -> bool:
@@ -75,25 +75,25 @@ class Lexicon:
         return short_form in self._glossary.senses
 
     def find(self, text: str, windows: Callable[[str], Sequence[Window]] = _whole) -> list[Found]:
-        """The short forms of a text in order, without overlap; the longest of those that begin together.
+        """The short forms of a text in order, without overlap; the longest of those that start together.
 
         Args:
             text: the text.
-            windows: the windows in which a model reads a text, which are as far as a definition reaches back.
+            windows: returns the windows in which a model reads the text, which limit how far a definition reaches back.
         """
         ranked = [*self._defined(text, windows), *self._listed(text)]
         chosen = without_overlap(sorted(ranked, key=lambda found: (found.start, -found.end)))  # stable: definitions win
         return sorted([*chosen, *_unlisted(text, chosen)], key=lambda found: found.start)
 
     def _defined(self, text: str, windows: Callable[[str], Sequence[Window]]) -> list[Found]:
-        """Short forms that the text spells out: the last definition before a mention holds, or else the next one.
+        """Short forms that the text spells out: the last definition before a mention applies, or else the next one.
 
-        The next one must lie in the window in which the mention is read: text that is appended to a note changes no
-        answer of an earlier window that is full (law 3).
+        The next one must be in the window in which the mention is read: text appended to a note changes no answer of an
+        earlier full window (law 3).
         """
         definitions: dict[str, list[Definition]] = {}
         for definition in find_definitions(text):
-            if len(definition.key) > 1:  # a letter has other uses in the same text: "potassium (K)", "T 38.1"
+            if len(definition.key) > 1:  # a single letter has other uses in the text: "potassium (K)", "T 38.1"
                 definitions.setdefault(definition.key, []).append(definition)
         known = Inventory.of((key, all_[0].sense, 0, None) for key, all_ in definitions.items())
         starts = {key: [definition.start for definition in all_] for key, all_ in definitions.items()}
@@ -131,10 +131,11 @@ class Lexicon:
         return found
 
     def _giving_way(self, inventory: Inventory) -> set[str]:
-        """Keys of the inventory that give way to a glossary entry.
+        """Keys of the inventory that a glossary entry overrides.
 
-        These are the same key and, if case does not count, those that differ from it in case only and have the same
-        senses in the inventory: "ra" where the glossary has "RA".
+        These are the same key and, if case is ignored, keys that differ from it only in case and have the same senses
+        in the
+        inventory: "ra" where the glossary has "RA".
         """
         ours = set(self._glossary.senses)
         if not self._any_case:
@@ -144,11 +145,11 @@ class Lexicon:
 
 
 def read_glossary(glossary: Glossary) -> Inventory:
-    """A user's glossary as an inventory.
+    """Convert a user's glossary to an inventory.
 
     Raises:
-        FileNotFoundError: it is the path of a file that does not exist.
-        TypeError: it is not of a type that `Glossary` lists.
+        FileNotFoundError: the file does not exist.
+        TypeError: it is not of a type in `Glossary`.
         ValueError: it is malformed or lists nothing; the message says where.
     """
     if isinstance(glossary, Inventory):
@@ -171,12 +172,12 @@ def read_glossary(glossary: Glossary) -> Inventory:
             raise ValueError("The glossary lists no senses")
     else:
         raise TypeError(f"A glossary is a file, an Inventory or a mapping, not {type(glossary).__name__}")
-    # "room air" and "Room Air" are one sense, for which no model need be asked
+    # "room air" and "Room Air" are one sense, so no model need be asked.
     return Inventory.merged([read], read.origin)
 
 
 def _unlisted(text: str, taken: Sequence[Found]) -> Iterable[Found]:
-    """What looks like a short form outside the spans that are taken: short, mostly capitals, and not a word."""
+    """Strings outside the given spans that look like short forms: short, mostly capitals, and not words."""
     starts, no_prose, foreign = [found.start for found in taken], outside_prose(text), in_other_language(text)
     for match in _LIKE_SHORT_FORM.finditer(text):
         at = bisect_right(starts, match.start()) - 1
@@ -192,7 +193,7 @@ _LIKE_SHORT_FORM = re.compile(
     r"(?<![\w.@'’\u0300-\u036f\u00ad\u200b-\u200d\u2060])([A-Za-z][A-Za-z0-9]{1,7}?)s?"
     r"(?![\w@\u0300-\u036f\u00ad\u200b-\u200d\u2060])"
 )
-"""A word of two to eight letters and digits, perhaps with a plural s."""
+"""A word of two to eight letters and digits, optionally with a plural s."""
 _NO_SHORT_FORM = re.compile(
     r"[IVXLC]+|MON|TUES?|WED|THU(?:RS)?|FRI|SAT|SUN|JAN|FEB|MAR|APR|MAY|JUNE?|JULY?|AUG|SEPT?|OCT|NOV|DEC"
 )

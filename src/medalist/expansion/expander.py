@@ -1,4 +1,4 @@
-"""The Expander, which finds the short forms of a text and says what each stands for in context.
+"""The Expander, which finds the short forms in a text and says what each stands for in context.
 
 Its input is never logged, stored or sent.
 """
@@ -43,17 +43,17 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _MANY = 200
 """Progress is shown if a model is asked about more short forms than this."""
 _LONGEST_QUESTION = 256
-"""Tokens that llama.cpp has room for after a window, whatever the size of the trees."""
+"""Tokens that llama.cpp reserves after a window, whatever the size of the trees."""
 
 
 class Expander:
     """Expands the short forms of texts with a tuned or base model.
 
     Args:
-        loaded: the model, in transformers or llama.cpp, or none.
-        inventory: the short forms to look for and their senses.
+        loaded: the model, in transformers or llama.cpp, or `NoModel`.
+        inventory: the short forms to look for, with their senses.
         prompt: the wording that the model was tuned with.
-        glossary: your own short forms, which win over the inventory's: a file, an `Inventory`, or a mapping.
+        glossary: your own short forms, which take precedence over the inventory's: a file, an `Inventory` or a mapping.
         any_case: also read "copd" as "COPD".
         calibration: how scores become answers, with a prior and a separate decision on whether a mention is a short
             form at all; None: the most likely candidate, "none of these" included.
@@ -79,7 +79,7 @@ class Expander:
         one_sense_per_text: bool = False,
         max_nodes: int = EvaluationSettings().max_nodes,
     ) -> None:
-        if min_probability is None:  # a calibration for which nothing is sure has a threshold that nothing reaches
+        if min_probability is None:  # the threshold is unreachable if nothing is sure
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
         elif not 0 <= min_probability <= 1:
             raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
@@ -94,7 +94,7 @@ class Expander:
             asks=not isinstance(loaded, NoModel),
         )
         prompt = prompt or PromptSettings()
-        if isinstance(loaded, LoadedModel):  # llama.cpp has room for the trees that the prompt asks for
+        if isinstance(loaded, LoadedModel):  # llama.cpp reserves memory for the prompt's tree size
             prompt = prompt.for_scoring()
         self._encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
 
@@ -112,17 +112,17 @@ class Expander:
         one_sense_per_text: bool = False,
         revision: str | None = None,
     ) -> Expander:
-        """Load the tuned model of a run with its inventory and wording, or the reader that comes with the package.
+        """Load the tuned model of a run with its inventory and wording, or the reader that ships with the package.
 
         Args:
             run: folder of a run, or the Hub id of a published one, such as "me/shorthand", which is downloaded once; or
                 a GGUF file, which belongs to the run in whose folder or `export/` it is; None: the reader.
-            engine: "llama.cpp" computes with a GGUF file, of a run that in its `export/`; "glance" asks no model, is
-                hundreds of times as fast, and right less often (docs/reader.md); None: by what `run` is.
-            dtype: the number format that it computes in: "bfloat16" is faster on CPUs that have it (docs/speed.md);
-                None: the run's, and for the reader float32 on a CPU.
-            inventory: the senses to offer instead of the run's, or where there is no run; also a file. About these a
-                model is always asked.
+            engine: "llama.cpp" uses a GGUF file, for a run's folder the one in its `export/`; "glance" uses no model:
+                hundreds of times as fast, but less accurate (docs/reader.md); None: determined by `run`.
+            dtype: number format of the computation: "bfloat16" is faster on CPUs that support it (docs/speed.md); None:
+                the run's, and for the reader float32 on a CPU.
+            inventory: the senses to offer instead of the run's, or if there is no run; may be a file. For these a model
+                is always asked.
             glossary: as for `Expander`.
             any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
             min_probability: as for `Expander`.
@@ -130,9 +130,9 @@ class Expander:
             revision: branch, tag or commit of a Hub id.
 
         Raises:
-            FileNotFoundError: it is not a run, or its training has not finished.
-            ValueError: it was trained on choice questions, or the glossary is malformed, or the CPU does not compute in
-                `dtype`, or it is given for a GGUF file; for a glance, an inventory or `dtype` is given, or it has none.
+            FileNotFoundError: there is no such run, or its training has not finished.
+            ValueError: it was trained on choice questions, the glossary is malformed, the CPU or a GGUF file does not
+                take `dtype`; or, for engine "glance", an inventory or `dtype` is given, or the run has no glance.
             OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
                 GGUF file, or it is not an export of the run.
@@ -189,15 +189,15 @@ class Expander:
 
     @property
     def inventory(self) -> Inventory:
-        """The short forms that it knows, the glossary's included, with the senses that it offers for each."""
+        """The short forms that it knows, including the glossary's, with the senses offered for each."""
         return self._answers.lexicon.senses
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return self._loaded.device
 
-    @overload  # mypy: a string is an iterable of strings too; the first signature that fits counts
+    @overload  # mypy: a string is also an iterable of strings; the first matching signature counts
     def __call__(self, text: str, *, progress: bool = False) -> ExpandedText: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, text: Iterable[str], *, progress: bool = False) -> list[ExpandedText]: ...
@@ -209,7 +209,7 @@ class Expander:
             progress: show progress on standard error if there is much to read.
 
         Raises:
-            TypeError: it is neither.
+            TypeError: `text` is neither.
         """
         if isinstance(text, str):
             return self._expanded([text], progress)[0]
@@ -226,12 +226,12 @@ class Expander:
         self, texts: Iterable[tuple[str, Context]], *, batch_size: int = ..., as_tuples: Literal[True]
     ) -> Iterator[tuple[ExpandedText, Context]]: ...
     def pipe(self, texts: Iterable[Any], *, batch_size: int = 32, as_tuples: bool = False) -> Iterator[Any]:
-        """Expand a stream of texts, one result for each, in order; only one batch is held in memory.
+        """Expand a stream of texts in order, with one result each; only one batch is in memory at a time.
 
         Args:
             texts: an iterable of texts.
-            batch_size: texts read at a time, at least 1; larger batches are faster on a GPU and change no answer.
-            as_tuples: `texts` are pairs of a text and anything, such as its id; so are the results.
+            batch_size: texts per batch, at least 1; larger batches are faster on a GPU and change no answer.
+            as_tuples: `texts` are pairs of a text and any value, such as its id; so are the results.
 
         Raises:
             TypeError: `texts` is a single text.
@@ -252,7 +252,7 @@ class Expander:
         for number, text in enumerate(texts, 1):
             if not isinstance(text, str):
                 raise TypeError(f"Text {number:,} is of type {type(text).__name__}, not str")
-        readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # of the same length; tokenizers take no half
+        readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # same length; tokenizers reject lone surrogates
         found = [self._answers.lexicon.find(text, self._encoder.windows) for text in readable]
         fits = [
             self._answers.fits(text, self._encoder.windows, all_) for text, all_ in zip(readable, found, strict=True)
@@ -279,7 +279,7 @@ class Expander:
     def _known(
         self, text: str, found: Sequence[Found], fits: Sequence[tuple[float, ...] | None]
     ) -> list[Expansion | None]:
-        """The answers for which no model is asked; None where one must be."""
+        """The answers that need no model; None where one must be asked."""
         return [
             self._answers.known(text, one) if one.evidence is not None else self._answers.at_a_glance(text, one, fit)
             for one, fit in zip(found, fits, strict=True)
@@ -288,7 +288,7 @@ class Expander:
     def _scores(
         self, passages: Sequence[Passage], known: Sequence[Sequence[Expansion | None]], progress: bool
     ) -> list[dict[int, Tensor]]:
-        """For each passage, the scores of its mentions, by the mention's start; if wanted, shows progress."""
+        """For each passage, the scores of its mentions by start position; shows progress if requested."""
         scores: list[dict[int, Tensor]] = [{} for _ in passages]
         if isinstance(self._loaded, NoModel):
             assert not any(passage.mentions for passage in passages), "a glance answers everything"
@@ -304,7 +304,7 @@ class Expander:
         return scores
 
     def _layouts(self, passage: Passage, known: Sequence[Expansion | None]) -> Iterator[Layout]:
-        """The trees in which a model is asked about a passage's mentions, what is known written out if it glances."""
+        """The trees for a passage's open mentions; if the calibration has a glance, known answers are written out."""
         if not self._glances:
             return iter(self._encoder.encode(passage, self.inventory))
         written = [
@@ -330,7 +330,7 @@ class Expander:
 
 
 def _fitted_to(listed: Inventory | None, calibration: Calibration | None) -> Calibration | None:
-    """The calibration for senses other than those that it was fitted on: then nothing is decided at a glance."""
+    """The calibration; without its glance if it was not fitted on the senses that are offered."""
     return calibration if listed is None or calibration is None else calibration.without_glance()
 
 
@@ -341,7 +341,7 @@ def _inventory(run: Run) -> Inventory:
 
 
 def _tokenizer(gguf: Path, run: Run | None) -> Any:
-    """The run's tokenizer, or what transformers makes of the file's own, which takes seconds."""
+    """The run's tokenizer, or else the file's own, which transformers takes seconds to convert."""
     from transformers import AutoTokenizer  # slow to import
 
     if run is not None and (own := tuned_tokenizer(run)) is not None:

@@ -1,4 +1,7 @@
-"""Expanding without a model: all that a glance decides, hundreds of times as fast as reading, and right less often."""
+"""Expands without a model: every short form is decided at a glance, hundreds of times as fast but less accurately.
+
+A glance decides from priors, topic and features of the text (`trees.decisions`).
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,16 @@ from .where import find_run, without_model
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoModel:
-    """What stands in a model's place."""
+    """Stands in for a model."""
 
     tokenizer: Any
-    """A text is looked at in windows of as many tokens as a model would read."""
+    """Divides a text into windows as for a model."""
     max_depth: int = 0
-    """No question is asked."""
+    """0, since no question is asked."""
 
     @property
     def device(self) -> torch.device:
-        """Where the rest is computed."""
+        """The device of the remaining computation."""
         return torch.device("cpu")
 
 
@@ -51,19 +54,19 @@ def open_glance(
     *,
     revision: str | None = None,
 ) -> Opened:
-    """What an expander needs to do without the model of a run, or of the reader for None.
+    """Open a run, or the reader for None, for expanding without its model.
 
-    The tokenizer is the run's own, or else its base's, which is fetched if need be.
+    The tokenizer is the run's own, or else its base's, which is downloaded if necessary.
 
     Args:
         name: the run.
-        inventory: other senses than its own, which are refused.
-        dtype: a number format, which is refused.
-        revision: of a Hub id.
+        inventory: must be None: the glance was fitted on the run's own senses.
+        dtype: must be None: there is no model to compute in it.
+        revision: revision of a Hub id.
 
     Raises:
-        ValueError: the run has no glance, or something is refused; and as for `find_run`.
-        ModelError: the base model, whose tokenizer is needed, is not there.
+        ValueError: the run has no glance, or an argument is refused; or as for `find_run`.
+        ModelError: the base model, whose tokenizer is needed, is not available.
     """
     if inventory is not None:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Which files can hold notes, by their names and content, and how a text or a pipe is read whole.
+"""Decides from names and content which files can contain notes, and reads a text or a pipe whole.
 
-What is no plain text is refused here, with what to do.
+Files that are not plain text are refused here, with advice.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from ..tools.files import MOST_BYTES
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *JSON_LINES, ".parquet")
 _DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".zip")
 TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
-"""How notes stand in a table, for one whose name does not say it."""
+"""Format of a table of notes, for one whose name does not give it."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 
 def piped(file: IO[bytes], table_format: TableFormat) -> bytes:
-    """The content of a table of notes that comes through a pipe, read to its end and kept in memory only.
+    """The content of a table of notes from a pipe, read to its end and kept only in memory.
 
     Raises:
-        ValueError: it is Parquet, which is not read in order, or larger than `tools.files.MOST_BYTES`.
+        ValueError: it is Parquet, which cannot be read sequentially, or larger than `tools.files.MOST_BYTES`.
     """
     if table_format == "parquet":
         raise ValueError("Parquet cannot be read from standard input or another pipe: name the file instead")
@@ -35,10 +35,10 @@ def piped(file: IO[bytes], table_format: TableFormat) -> bytes:
 
 
 def format_of(path: Path) -> TableFormat:
-    """The format of a table by its name.
+    """The format of a table, from its name.
 
     Raises:
-        ValueError: the name says none.
+        ValueError: the name has no known extension.
     """
     formats: tuple[TableFormat, ...] = get_args(TableFormat)
     name = path.name.lower().replace(".ndjson", ".jsonl")
@@ -49,7 +49,7 @@ def format_of(path: Path) -> TableFormat:
 
 
 def names_file(argument: str) -> bool:
-    """Whether an argument is meant as a file's name, going by its ending; a text may end so too, but has spaces."""
+    """Whether an argument is meant as a file name, judging by its ending and lack of white space."""
     endings = (".txt", ".gguf", *TABLES, *_DOCUMENTS)
     return argument.lower().endswith(endings) and not any(map(str.isspace, argument))
 
@@ -60,7 +60,7 @@ def holds_many(path: Path) -> bool:
 
 
 def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
-    """The text of a file and the encoding used, as `tools.decoding.decoded` finds it.
+    """The text of a file and its encoding, as for `tools.decoding.decoded`.
 
     Raises:
         ValueError: it is not plain text.

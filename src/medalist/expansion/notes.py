@@ -1,6 +1,6 @@
-"""Reads files of notes one by one, for `bulk`: CSV, JSON Lines, Parquet, a folder of text files, or standard input.
+"""Reads files of notes, one note at a time, for `bulk`: CSV, JSON Lines, Parquet, a folder of text files, or a pipe.
 
-What cannot be read as a note is set aside by its place, id and reason, never with its text.
+A record that cannot be read as a note is set aside by place, id and reason, never with its text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..tools.files import must_exist
 from .note_formats import TableFormat, format_of, holds_many, piped, read_text
 
 TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
-"""Names of the columns unless others are given, in this order; "NOTE_TEXT" and "Note text" count as well."""
+"""Default names of the columns, in order of preference; "NOTE_TEXT" and "Note text" match as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ class SetAside:
 
 @dataclass(kw_only=True)
 class NoteFile:
-    """A source of notes that can be read again and again, in the same order."""
+    """A source of notes that can be read repeatedly, in the same order."""
 
     path: Path
     text_column: str | None = None
@@ -59,15 +59,15 @@ class NoteFile:
     id_column: str | None = None
     """None: the first of `ID_COLUMNS`; without any, rows are numbered from 1."""
     encoding: str | None = None
-    """None: by the byte order mark, or else UTF-8, or else Windows-1252."""
+    """None: from the byte order mark, or else UTF-8, or else Windows-1252."""
     table_format: TableFormat | None = None
-    """None: by the path's name."""
+    """None: from the path's name."""
     content: bytes | None = None
-    """What was read already, as by `piped`; `path` then only names it, in errors."""
+    """The file's content if it was read already, as by `piped`; `path` then only names it in errors."""
     set_aside: list[SetAside] = field(default_factory=list)
-    """What the last complete reading set aside."""
+    """The records that the last complete reading set aside."""
     whole_ids: bool = False
-    """Whether all ids of the last complete reading are numbers that int64 holds; in CSV, an id is text."""
+    """Whether all ids of the last complete reading are integers that fit into int64; in CSV, ids are text."""
 
     def __iter__(self) -> Iterator[Note]:
         """The notes, in order.
@@ -108,7 +108,7 @@ class NoteFile:
             yield from self._texts()
             return
         kind = self.table_format or format_of(self.path)
-        if self.content is None and not self.path.is_file():  # a named pipe, which can be read once only
+        if self.content is None and not self.path.is_file():  # a named pipe, which can be read only once
             with self.path.open("rb") as file:
                 self.content = piped(file, kind)
         if kind in ("csv", "tsv"):
@@ -119,7 +119,7 @@ class NoteFile:
             yield from self._objects()
 
     def _texts(self) -> Iterator[tuple[str, Any, Any]]:
-        """The .txt files of a folder and those below it; hidden ones are no notes, but a system's or an editor's."""
+        """The .txt files of a folder and its subfolders; hidden files belong to a system or an editor: skipped."""
         files = []
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
@@ -163,7 +163,7 @@ class NoteFile:
                     self._put_aside(place, HEADER_AGAIN)
                     continue
                 number += 1
-                if len(row) != len(columns):  # what stands in the place of the id may be text
+                if len(row) != len(columns):  # what is in the id's column may be text
                     self._put_aside(place, f"{len(row)} columns instead of {len(columns)}")
                 else:
                     yield place, str(number) if id_at is None else row[id_at], row[text_at]
@@ -208,16 +208,16 @@ class NoteFile:
             yield f"line {line:,}", value, record[text] if text else None
         self._not_read(rows, reported, "line")
         if first and ("text" not in have or (self.id_column and "id" not in have)):
-            self._columns(first)  # which raises the error
+            self._columns(first)  # raises the error
 
     def _not_read(self, rows: Quarantine, reported: int, kind: str) -> int:
-        """Set aside what `rows` has collected since the first `reported`; how many there are now."""
+        """Set aside what `rows` has collected after the first `reported`; returns the new number of its rows."""
         for row in rows.rows[reported:]:
             self._put_aside(f"{kind} {row['line']:,}", row["reason"])
         return len(rows.rows)
 
     def _named(self, what: Literal["text", "id"], names: Sequence[str]) -> str | None:
-        """The column or field of the text or the id, as it is written there; None if there is none."""
+        """The column or field of the text or the id, as spelt in the file; None if there is none."""
         given, usual = (self.text_column, TEXT_COLUMNS) if what == "text" else (self.id_column, ID_COLUMNS)
         wanted = usual if given is None else (given,)
         exact = next((name for name in wanted if name in names), None)
@@ -227,7 +227,7 @@ class NoteFile:
         return alike[0] if alike else None
 
     def _columns(self, names: list[str]) -> tuple[int, int | None]:
-        """Where text and id stand among the columns."""
+        """The positions of text and id among the columns."""
         text, identifier = self._named("text", names), self._named("id", names)
         if text is None:
             wanted = " or ".join(TEXT_COLUMNS) if self.text_column is None else self.text_column
@@ -242,17 +242,17 @@ class NoteFile:
 
 
 def _as_text(value: Any) -> Any:
-    """A value of Parquet; text that Impala and older versions of Spark mark as bytes becomes text."""
+    """A value from Parquet; text that Impala and older versions of Spark mark as bytes is decoded."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def _encodable(text: str) -> str:
-    """A text that can be written: a byte of a file's name that is not UTF-8 becomes an escape."""
+    """A text that can be encoded: bytes of a file name that are not UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_whole(identifier: Any, name: str) -> bool:
-    """Whether an id, which as text is `name`, is a number that int64 holds."""
+    """Whether an id, `name` as text, is an integer that fits into int64."""
     return not isinstance(identifier, str) and bool(re.fullmatch("-?[0-9]+", name)) and -(2**63) <= int(name) < 2**63
 
 

@@ -1,7 +1,7 @@
 """Writes the expansions of many notes: JSON Lines, CSV, Parquet, BRAT's stand-off format, and OMOP's NOTE_NLP table.
 
-A record is `ExpandedText.to_dict()` with the note's `id`, the `surface` of each warning, and, if that was asked for,
-the `expanded_text`.
+A record is `ExpandedText.to_dict()` with the note's `id`, the `surface` of each warning, and on request the
+`expanded_text`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
         ("warning", pa.string()),
     ]
 )
-"""One row for each expansion, and one with the evidence `do not use` for each warning about anything else.
+"""One row per expansion, and one with the evidence `do not use` for each warning that belongs to no expansion.
 
 The id is int64 if the notes' ids are numbers.
 """
@@ -60,14 +60,14 @@ _NOTE_NLP = (
     "term_temporal",
     "term_modifiers",
 )
-"""The columns of OMOP's common data model, 5.4."""
+"""The columns of the table in OMOP's common data model 5.4."""
 
 
 def format_of(out: Path, named: Format | None = None) -> Format:
-    """The format of a file to be written, by its name unless it is named.
+    """The format of an output file: as named, or else from the file's name.
 
     Raises:
-        ValueError: the name says nothing.
+        ValueError: the file name has no known extension.
     """
     if named is not None:
         return named
@@ -80,15 +80,15 @@ def format_of(out: Path, named: Format | None = None) -> Format:
 def write_records(
     records: Iterable[Record], out: Path, kind: Format, *, notes: Iterable[Note], day: str, whole_ids: bool = False
 ) -> None:
-    """Write the records of all notes, in order; `out` appears whole or not at all.
+    """Write the records of all notes, in order; `out` is written completely or not at all.
 
     Args:
-        records: one for each note.
+        records: one per note.
         out: the file, or for BRAT the folder, to write.
         kind: the format.
-        notes: the same notes; their text is only read for BRAT, which keeps it beside the annotations.
-        day: the date to give in NOTE_NLP, as 2026-11-30.
-        whole_ids: write ids as whole numbers where the format has them, to be joined to a table of notes that does.
+        notes: the same notes; their text is used only for BRAT, which stores it with the annotations.
+        day: the date for NOTE_NLP, such as 2026-11-30.
+        whole_ids: write ids as integers where the format has them, for joins with a table of notes that has such ids.
     """
     if whole_ids:
         records = map(with_whole_id, records)
@@ -115,17 +115,17 @@ def _write_jsonl(records: Iterable[Record], file: IO[str]) -> None:
 
 
 def with_whole_id(record: Record) -> Record:
-    """A record whose id is a number."""
+    """A record with its id as an integer."""
     return record | {"id": int(record["id"])}
 
 
 def json_line(record: Record) -> str:
-    """A record as JSON Lines have it, without the end of the line."""
+    """A record as a line of JSON Lines, without the line break."""
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
 def _rows(record: Record) -> Iterator[Record]:
-    """The rows of one note, in the order of its text."""
+    """The rows of one note, in text order."""
     rows = [
         {name: one.get(name) for name in SCHEMA.names}
         | {"id": record["id"], "warning": one["warning"] and one["warning"]["why"]}
@@ -163,16 +163,16 @@ def _write_parquet(records: Iterable[Record], file: IO[bytes], schema: pa.Schema
 
 
 def count_foreign_ids(notes: Iterable[Note]) -> int:
-    """How many notes have an id that NOTE_NLP's note_id, a whole number, cannot hold."""
+    """The number of notes whose id is not an integer, as OMOP's note_id must be."""
     return sum(re.fullmatch(r"[+-]?[0-9]{1,18}", note.id) is None for note in notes)
 
 
 def check_brat_ids(notes: Iterable[Note]) -> None:
-    """Refuse notes whose ids cannot be the names of files in one folder; "ward7/1" is file 1 in ward7.
+    """Refuse notes whose ids cannot be file names in one folder; "ward7/1" is file 1 in ward7.
 
     Raises:
-        ValueError: an id leads out of the folder, is not a valid file name, or is one with another on disks that do not
-            tell letters by case or accents by how they were typed.
+        ValueError: an id leads out of the folder, is not a valid file name, or clashes with another on disks that
+            ignore case or the form of accents.
     """
     seen: set[str] = set()
     for number, note in enumerate(notes, 1):
@@ -194,11 +194,11 @@ def check_brat_ids(notes: Iterable[Note]) -> None:
 
 
 _LONGEST_NAME = 200
-"""Bytes of a part of a file's name; most disks take 255, with an ending."""
+"""Bytes of one component of a file name; most disks allow 255, including the extension."""
 
 
 def _write_brat(note: Note, record: Record, folder: Path) -> None:
-    """`.txt` and `.ann` of one note: a text-bound annotation for each expansion or warning, and a note on it."""
+    """Write `.txt` and `.ann` of one note: a text-bound annotation with a note per expansion or warning."""
     check_brat_ids([note])
     target = folder / f"{note.id}.txt"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,7 @@ def _write_brat(note: Note, record: Record, folder: Path) -> None:
     lines = []
     for number, row in enumerate(_rows(record), 1):
         kind = "DoNotUse" if row["evidence"] == "do not use" else "ShortForm"
-        pieces = list(_LINE.finditer(note.text, row["start"], row["end"]))  # a fragment for each line, as BRAT wants
+        pieces = list(_LINE.finditer(note.text, row["start"], row["end"]))  # one fragment per line, as BRAT requires
         spans = ";".join(f"{piece.start()} {piece.end()}" for piece in pieces)
         surface = " ".join(piece[0].translate(_SPACES) for piece in pieces)
         lines.append(f"T{number}\t{kind} {spans}\t{surface}")
@@ -220,11 +220,11 @@ def _write_brat(note: Note, record: Record, folder: Path) -> None:
 
 _LINE = re.compile(r"[^\r\n]+")
 _SPACES = dict.fromkeys(map(ord, "\n\r\t\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
-"""What could end a line or a field of BRAT's."""
+"""Characters that could end a line or a field in BRAT's format."""
 
 
 def _write_note_nlp(records: Iterable[Record], file: IO[str], day: str) -> None:
-    """OMOP's NOTE_NLP: no snippet, so that no text but the short forms leaves the notes; no concepts (0).
+    """Write OMOP's NOTE_NLP: without snippets, so that only short forms leave the notes; without concepts (0).
 
     No cell is longer than its column: 250 characters for lexical_variant, 2,000 for term_modifiers.
     """

@@ -1,6 +1,6 @@
-"""What the expander says about a text: the expansions of its short forms, and the notations that it should not use.
+"""The results of expanding a text: its short forms with their expansions, and notations that should not be used.
 
-Offsets count characters (Python's, so code points) of the text exactly as it was given.
+Offsets count characters (Python's, that is, code points) of the text exactly as given.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstain
 """Where an answer comes from; see `Expansion.evidence`."""
 
 _OPENS = re.compile(r"""[\s,;:."'“”‘’]*[(\[][\s"'“”‘’]*""")
-"""What stands between a long form and its short form, or the other way round, where a text defines it."""
+"""What separates a long form from its short form, or the reverse, where a text defines it."""
 
 Unsure = Literal["mark", "leave"]
-"""What `ExpandedText.replaced` does with an answer that is not sure: mark it, or leave the short form alone."""
+"""What `ExpandedText.replaced` does with an unsure answer: mark it, or leave the short form unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoNotUse:
-    """A notation in a text that a safety body advises against, found in the text itself without any model."""
+    """A notation in a text that a safety body advises against; found without a model."""
 
     start: int
     end: int
-    """Character offsets into the text: of the notation with the number that makes it dangerous, such as "10U"."""
+    """Character offsets into the text; they include the number that makes the notation dangerous: "10U"."""
     notation: str
-    """Its name on the list: "U", "trailing zero"."""
+    """Its name in the list: "U", "trailing zero"."""
     means: str
     """What is probably meant."""
     why: str
-    """What it can be misread as."""
+    """How it can be misread."""
     instead: str
     """What to write instead."""
     source: str
@@ -47,45 +47,45 @@ class DoNotUse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expansion:
-    """What one short form of a text stands for."""
+    """What one short form in a text stands for."""
 
     start: int
     end: int
     """Character offsets into the text."""
     short_form: str
-    """As it stands in the text: "RAs", "ra"."""
+    """As written in the text: "RAs", "ra"."""
     key: str
-    """As the inventory, the glossary or the definition writes it: "RA"; if nothing lists it, without a plural s."""
+    """As in the inventory, the glossary or the definition: "RA"; if it is not listed, without a plural s."""
     long_form: str | None
     """The answer; None if none of the listed senses fits, or the model is undecided."""
     probability: float
-    """Probability of the answer, 0 to 1, or of "none of these" if there is no answer; 1 where the text or the glossary
+    """Probability of the answer, 0 to 1, or of "none of these" if there is no answer; 1 if the text or the glossary
     gives the answer."""
     alternatives: tuple[tuple[str, float], ...]
-    """All listed long forms with their probabilities, most likely first."""
+    """All listed long forms with their probabilities, likeliest first."""
     evidence: Evidence
-    """Where the answer comes from, in this order of precedence:
+    """Source of the answer, in order of precedence:
 
-    - `defined in text`: the text itself spells the short form out, here or before.
-    - `glossary`: the user's own glossary. Where it lists several long forms, the model chooses among them, or the topic
-      of the text where there is no model.
-    - `inventory`: it lists only this sense, or no other one is at all usual, and the model did not decline it; or how
-      usual its senses are and what the text is about decided, and no model was asked.
+    - `defined in text`: the text itself spells the short form out, here or elsewhere.
+    - `glossary`: the user's own glossary. If it lists several long forms, the model chooses among them, or without a
+      model the topic of the text.
+    - `inventory`: it lists only this sense, or all others are rare, and the model did not decline it; or the prior and
+      the topic of the text decided, and no model was asked.
     - `model`: the model chose among the listed senses.
-    - `abstained`: none of the listed senses fits, or it is not certain enough that it is a short form here
+    - `abstained`: none of the listed senses fits, or it is too uncertain that it is a short form here
       (`is_undecided`).
-    - `unlisted`: it looks like a short form and nothing lists it.
+    - `unlisted`: it looks like a short form but is not listed anywhere.
     """
     sure: bool
     """Whether the answer is likely enough to be written into the text (the expander's `min_probability`)."""
     definition: tuple[int, int] | None = None
     """If the text defines the short form: start and end of the long form there."""
     warning: DoNotUse | None = None
-    """If the short form is written in a way that a safety body advises against: why, and what to write instead."""
+    """If a safety body advises against this spelling of the short form: why, and what to write instead."""
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the model declined although some listed sense is likelier than none of them."""
+        """Whether the model declined although some listed sense is likelier than "none of these"."""
         return self.evidence == "abstained" and any(share > self.probability for _, share in self.alternatives)
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,26 +99,26 @@ class Expansion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpandedText(Sequence[Expansion]):
-    """A text with its expansions, of which it is the sequence: ``for expansion in expander(text)``."""
+    """A text and the sequence of its expansions: ``for expansion in expander(text)``."""
 
-    text: str = field(repr=False)  # a note must not reach a log by way of a repr
+    text: str = field(repr=False)  # so that no note reaches a log through a repr
     """As given."""
     expansions: tuple[Expansion, ...]
-    """In the order of the text, without overlap; `unlisted` and `abstained` ones included."""
+    """In text order, without overlap; including `unlisted` and `abstained` ones."""
     warnings: tuple[DoNotUse, ...] = ()
-    """In the order of the text."""
+    """In text order."""
 
     @property
     def unlisted(self) -> tuple[Expansion, ...]:
-        """What looks like a short form and is in no inventory, glossary or definition."""
+        """Strings that look like short forms but are in no inventory, glossary or definition."""
         return tuple(expansion for expansion in self.expansions if expansion.evidence == "unlisted")
 
     def surface(self, expansion: Expansion | DoNotUse) -> str:
-        """The characters of the text that an expansion or warning is about."""
+        """The characters of the text that an expansion or warning refers to."""
         return self.text[expansion.start : expansion.end]
 
     def replaced(self, *, unsure: Unsure = "mark") -> str:
-        """The text with each short form replaced by its long form where that is sure, worded for its place (`wording`).
+        """The text with each short form replaced by its long form if that is sure, worded to fit in (see `wording`).
 
         Args:
             unsure: "mark" turns an answer that is not sure into "RA [right atrium? 74 %]", "leave" leaves the text
@@ -159,7 +159,7 @@ class ExpandedText(Sequence[Expansion]):
 
 
 def _written(text: str, expansion: Expansion, unsure: Unsure) -> tuple[str, str] | None:
-    """The article before a short form, "" if it stays, and what takes the short form's place; None if that stays."""
+    """New article before a short form ("" keeps the text's) and replacement for the short form; None to keep both."""
     if expansion.long_form is None or defines(text, expansion):
         return None
     if expansion.sure:
@@ -172,13 +172,13 @@ def _written(text: str, expansion: Expansion, unsure: Unsure) -> tuple[str, str]
 
 
 def _end(text: str, expansion: Expansion) -> int:
-    """One past what an answer takes the place of."""
+    """One past the characters that an answer replaces."""
     assert expansion.long_form is not None
     return end_in_place(text, expansion.start, expansion.end, expansion.key, expansion.long_form)
 
 
 def defines(text: str, expansion: Expansion) -> bool:
-    """Whether the text defines the short form right here, as in "right atrium (RA)" and "RA (right atrium)"."""
+    """Whether the text defines the short form at this place, as in "right atrium (RA)" and "RA (right atrium)"."""
     if expansion.definition is None:
         return False
     start, end = expansion.definition

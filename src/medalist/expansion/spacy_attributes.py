@@ -1,6 +1,6 @@
-"""What the spaCy component stores on documents and spans, and how it is read: the attributes under `._`.
+"""The attributes under `._` that the spaCy component adds to documents and spans, and how their values are read.
 
-`doc._.abbreviations` and `span._.long_form` mean what they mean after scispaCy's `AbbreviationDetector`.
+`doc._.abbreviations` and `span._.long_form` have the same meaning as in scispaCy's `AbbreviationDetector`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 from spacy.tokens import Doc, Span
 
 GROUP = "medalist"
-"""Where `doc.spans` keeps the short forms; also the attribute of a span that holds all about them."""
+"""Key of the short forms in `doc.spans`; also the span attribute with all their values."""
 
 
 def aligned(doc: Doc, start: int, end: int) -> Span:
-    """The tokens that hold the characters: "F/u" where only "F" is the short form."""
+    """The tokens that contain the characters: "F/u" where only "F" is the short form."""
     span = doc.char_span(start, end, alignment_mode="expand")
     assert span is not None  # only offsets outside the text have no tokens
     return span
 
 
 def name_of(values: dict[str, Any]) -> str:
-    """Tells apart the short forms of one token, as in "ER+/PR+": spaCy keeps one attribute for each range of tokens."""
+    """A name for each of several short forms in one token, as in "ER+/PR+": spaCy stores attributes by token range."""
     return f"{values['start']}-{values['end']}"
 
 
 def _found(span: Span) -> dict[str, Any] | None:
-    """All about the short form that a span is; of a token that holds several the first, unless the span names one."""
+    """The values of a span's short form; if its tokens contain several, the one that the span names, or the first."""
     all_: Sequence[dict[str, Any]] = span._.get(GROUP) or ()
     return next((values for values in all_ if span.id_ == name_of(values)), all_[0] if all_ else None)
 
@@ -43,7 +43,7 @@ def _alternatives(span: Span) -> list[tuple[str, float]]:
 
 
 def _long_form(span: Span) -> Span | str | None:
-    """The tokens that define a short form; None if the text does not define it, or not in this part of a document."""
+    """The tokens of a short form's definition; None if the text has none, or not in this part of a document."""
     values = _found(span)
     if values is None or values["definition"] is None:
         return None
@@ -58,11 +58,11 @@ def _abbreviations(doc: Doc) -> list[Span] | list[dict[str, Any]]:
     spans = list(doc.spans.get(GROUP) or ())
     if doc._.medalist_serializable:
         return [_plain(span) for span in spans]
-    return [Span(doc, span.start, span.end, span_id=span.id) for span in spans]  # no label: `doc[4:5]` equals them
+    return [Span(doc, span.start, span.end, span_id=span.id) for span in spans]  # no label, to equal `doc[4:5]`
 
 
 def _plain(span: Span) -> dict[str, Any]:
-    """ScispaCy's keys, of which those of the long form are None if the text does not define it, and our own."""
+    """ScispaCy's keys, with None for those of the long form if the text does not define it, and our own keys."""
     values = _found(span)
     assert values is not None
     long: Span | None = None
@@ -89,14 +89,14 @@ _SPAN: dict[str, Callable[[Span], Any]] = {
     "sure": partial(_field, "sure"),
 }
 _SHARED = {"abbreviations", "long_form"}
-"""Attributes that scispaCy's detector sets too, with the same meaning."""
+"""Attributes that scispaCy's detector also sets, with the same meaning."""
 
 
 def add_attributes() -> None:
-    """Make the attributes known to spaCy.
+    """Register the attributes with spaCy.
 
     Raises:
-        ValueError: another component has taken the name of one of them for something else.
+        ValueError: another component uses the name of one of them for something else.
     """
     for name, getter in _SPAN.items():
         _add(Span, name, getter=getter)
@@ -107,7 +107,7 @@ def add_attributes() -> None:
 
 
 def _add(holder: Any, name: str, **what: Any) -> None:
-    """Add an attribute, unless another component has taken its name for something else."""
+    """Add an attribute, unless another component uses its name for something else."""
     if name not in _SHARED and holder.has_extension(name):
         default, _, getter, _ = holder.get_extension(name)
         if (default, getter) != (what.get("default"), what.get("getter")):

@@ -1,7 +1,7 @@
 """The spaCy component: `nlp.add_pipe("medalist")` expands the short forms of every document. Needs `medalist[spacy]`.
 
-spaCy finds it by the entry point `spacy_factories` of this package. `doc._.abbreviations` and `span._.long_form` mean
-what they mean after scispaCy's `AbbreviationDetector`; docs/spacy.md lists all attributes.
+spaCy finds it through this package's entry point `spacy_factories`. `doc._.abbreviations` and `span._.long_form` have
+the same meaning as in scispaCy's `AbbreviationDetector`; docs/spacy.md lists all attributes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .where import Engine, weights_of
 LABEL = "ABBR"
 """The label of the spans in `doc.spans["medalist"]`; their `kb_id_` is the long form, so that displaCy shows both."""
 AT_A_TIME = 32
-"""Texts read at a time at most: after spaCy's 1,000, the first document would take minutes on a CPU."""
+"""Maximum number of texts read at a time: with spaCy's 1,000, the first document would take minutes on a CPU."""
 _STORED = "medalist.json"
 
 Only = Literal["answered", "sure", "defined"]
-"""Which short forms a document lists: those with an answer, with a sure one, or that the text itself defines."""
+"""Which short forms a document lists: those with an answer, with a sure answer, or defined in the text itself."""
 _KEPT: dict[Only | None, Callable[[Expansion], bool]] = {
     None: lambda _: True,
     "answered": lambda one: one.long_form is not None,
@@ -48,16 +48,16 @@ _KEPT: dict[Only | None, Callable[[Expansion], bool]] = {
 
 
 class MedalistComponent:
-    """Expands short forms as `Expander` does; the model is loaded at the first text, once in each process.
+    """Expands short forms like `Expander`; the model is loaded for the first text, once per process.
 
     Args:
-        model: a run's folder or the Hub id of a published one; None: the reader that comes with the package.
+        model: a run's folder or the Hub id of a published one; None: the reader that ships with the package.
         options: the other arguments of `Expander.load`.
         only: as for `make_component`.
         make_serializable: as for `make_component`.
 
     Raises:
-        ValueError: another component has taken an attribute that this one sets.
+        ValueError: another component uses the name of an attribute for something else.
     """
 
     def __init__(
@@ -83,16 +83,16 @@ class MedalistComponent:
 
     @property
     def expander(self) -> Expander:
-        """The expander itself.
+        """The expander, loaded on first use.
 
         Raises:
             FileNotFoundError: there is no such run or glossary.
-            ValueError: the run, the glossary or the settings are wrong, or the run's weights are not those of the saved
-                pipeline.
-            RuntimeError: it is in use by `nlp.pipe(n_process=...)` and the model was put on a GPU before.
+            ValueError: the run, the glossary or the settings are invalid, or the run's weights are not those of the
+                saved pipeline.
+            RuntimeError: `nlp.pipe(n_process=...)` is used with a model that is already on a GPU.
         """
         if multiprocessing.parent_process() is not None:
-            torch.set_num_threads(1)  # a forked process hangs where it waits for threads that only its parent has
+            torch.set_num_threads(1)  # a forked process would wait forever for its parent's threads
         if self._expander is None:
             self._check_weights()
             self._expander = Expander.load(self._model, **self._options | {"glossary": self._glossary()})
@@ -115,12 +115,12 @@ class MedalistComponent:
         return weights_of(self._model, revision=self._options["revision"], engine=self._options["engine"])
 
     def _filled(self, doc: Doc, expanded: ExpandedText) -> Doc:
-        """Store the expansions, as plain values that `Doc.to_bytes` can write."""
+        """Store the expansions, as plain values that `Doc.to_bytes` can serialise."""
         placed: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for one in filter(_KEPT[self._only], expanded):
             span = aligned(doc, one.start, one.end)
             values = one.to_dict()
-            if one.definition is not None:  # relative to the span, so that it holds in part of a document too
+            if one.definition is not None:  # relative to the span, so that it is also valid in a part of the document
                 values["long_form_at"] = [offset - span.start_char for offset in one.definition]
             placed.setdefault((span.start, span.end), []).append(values)
         spans = []
@@ -130,7 +130,7 @@ class MedalistComponent:
                 name = name_of(values) if len(all_) > 1 else ""
                 spans.append(Span(doc, start, end, LABEL, kb_id=values["long_form"] or "", span_id=name))
         doc.spans[GROUP] = spans
-        # set only where they differ from what they are by default: spaCy warns when it joins documents that have values
+        # Set only values that differ from the defaults: spaCy warns when it joins documents that have values.
         if expanded.warnings:
             doc._.medalist_warnings = [warning.to_dict() for warning in expanded.warnings]
         if self._make_serializable:
@@ -138,15 +138,15 @@ class MedalistComponent:
         return doc
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """What `to_disk` stores."""
+        """Serialise what `to_disk` stores."""
         return json.dumps(self._stored()).encode()
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> MedalistComponent:
-        """Take up what `to_bytes` stored; see `from_disk`."""
+        """Load what `to_bytes` returned; see `from_disk`."""
         return self._take(json.loads(data))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Store which model it is, with the SHA-256 of its tuned weights, and the entries of the glossary.
+        """Store which model is used, with the SHA-256 of its tuned weights, and the entries of the glossary.
 
         No weights are stored. The settings are in the pipeline's own `config.cfg`.
         """
@@ -155,10 +155,10 @@ class MedalistComponent:
             json.dump(self._stored(), file, indent=1, ensure_ascii=False)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> MedalistComponent:
-        """Take up what `to_disk` stored, as far as it belongs to the settings, which may have been changed since.
+        """Load what `to_disk` stored, as far as it matches the settings, which may have changed since.
 
-        Stored entries take the place of a glossary of the same name, whose file need not exist. The SHA-256 counts for
-        the same model, revision and engine.
+        Stored entries replace a glossary of the same name, whose file need not exist. The SHA-256 is checked for the
+        same model, revision and engine.
         """
         return self._take(json.loads((Path(path) / _STORED).read_text(encoding="utf-8")))
 
@@ -189,7 +189,7 @@ class MedalistComponent:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the model, which a new process loads for itself."""
+        """Everything except the model, which a new process loads itself."""
         return self.__dict__ | {"_expander": None}
 
 
@@ -236,8 +236,8 @@ def make_component(
         any_case: as for `Expander.load`.
         min_probability: as for `Expander.load`.
         one_sense_per_text: as for `Expander.load`.
-        only: which short forms `doc._.abbreviations` holds; None: all. With "defined", each one has a `long_form`, as
-            after scispaCy's detector.
+        only: which short forms `doc._.abbreviations` contains; None: all. With "defined", each one has a `long_form`,
+            as with scispaCy's detector.
         make_serializable: make `doc._.abbreviations` plain dictionaries and `span._.long_form` a string, as scispaCy's
             detector does. Documents can be stored and sent to other processes in any case.
     """

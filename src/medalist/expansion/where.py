@@ -1,4 +1,4 @@
-"""Finds the model that a user names: a run's folder, a repository of the Hugging Face Hub, or a GGUF file."""
+"""Finds the model that a user names: a run's folder, a repository on the Hugging Face Hub, or a GGUF file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..trees.decisions import CALIBRATION_FILE, Calibration
 
 
 def find_run(name: str | Path, *, revision: str | None = None) -> Run:
-    """Open a run by its folder, or download it if `name` is a Hub id; a downloaded run is kept in the cache.
+    """Open a run by its folder, or download it if `name` is a Hub id; a downloaded run is cached.
 
     Args:
         name: an existing path is a folder; otherwise "user/name" is a Hub id unless "user" is a folder here.
-        revision: branch, tag or commit of a Hub id; None: the newest when it was first downloaded.
+        revision: branch, tag or commit of a Hub id; None: the newest at the time of the first download.
 
     Raises:
-        FileNotFoundError: it is neither.
+        FileNotFoundError: `name` is neither.
         ValueError: the repository does not exist or was not published by Medalist, or a folder is given a revision.
         OSError: the Hub cannot be reached.
     """
@@ -38,11 +38,11 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
 
 
 Engine = Literal["transformers", "llama.cpp", "glance"]
-"""What computes: llama.cpp reads GGUF files, and nothing else does; a glance needs no model at all."""
+"""What computes answers: llama.cpp reads only GGUF files, and is the only one to do so; a glance needs no model."""
 
 
 def engine_for(name: str | Path | None, engine: Engine | None) -> Engine:
-    """The engine that is asked for, or else the one for what is named.
+    """The requested engine, or else the one that suits what is named.
 
     Raises:
         ValueError: there is no such engine, or another than the one that reads the GGUF file named.
@@ -68,8 +68,8 @@ def find_gguf(name: str | Path | None) -> tuple[Path, Run | None]:
         name: the file, or the folder of a run with one GGUF file in `export/`.
 
     Raises:
-        FileNotFoundError: it is neither.
-        ValueError: the run has several, or nothing is named.
+        FileNotFoundError: there is no such file or run, or the run has none.
+        ValueError: the run has several, or `name` is None.
     """
     if name is None:
         raise ValueError("llama.cpp needs a GGUF file, which the reader that comes with Medalist lacks: name one")
@@ -89,7 +89,7 @@ def find_gguf(name: str | Path | None) -> tuple[Path, Run | None]:
 
 
 def weights_of(name: str | Path | None, *, revision: str | None = None, engine: Engine | None = None) -> str:
-    """SHA-256 of the weights that are used, or of the reader's adapter for None; of a glance, of all that decides.
+    """SHA-256 of the weights in use, the reader's adapter for None; for a glance, of everything that it depends on.
 
     Arguments and errors are as for `find_run`, `find_gguf` and `without_model`.
 
@@ -110,10 +110,10 @@ def weights_of(name: str | Path | None, *, revision: str | None = None, engine: 
 
 
 def without_model(run: Run) -> Calibration:
-    """A run's calibration where no model is asked.
+    """A run's calibration for expanding without its model.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has no glance.
     """
     if run.calibration is None or run.calibration.glance is None:
         raise ValueError(
@@ -126,7 +126,7 @@ def without_model(run: Run) -> Calibration:
 def is_hub_id(name: str | Path) -> bool:
     """Whether a name can only mean a repository of the Hub.
 
-    It is "user/name", and neither a path that exists nor in a folder that exists; "runs" is always taken for a folder.
+    That is, it is "user/name", no such path exists, and "user" is not a folder; "runs" always counts as a folder.
     """
     if isinstance(name, Path) or name.count("/") != 1:
         return False

@@ -1,6 +1,6 @@
-"""How a long form is worded where it takes the place of a short form, so that the sentence still reads as English.
+"""Words a long form that replaces a short form so that the sentence still reads as English.
 
-`serving/page/wording.js` does the same on the page; a test compares the two.
+`serving/page/wording.js` does the same in the browser; a test compares the two.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from ..data.spelling import folded
 
 _ARTICLE = re.compile(r"(?:(?<![^\s(\[/])(?:an?|An|AN)|(?:^|[.!?:;(\n][ \t]*)A)(?=[ \t]+$)")
-"""An article before a short form. "A" alone is one where a sentence begins: "hepatitis A IgG" has none."""
+"""An article before a short form. A lone "A" is one only at the start of a sentence: "hepatitis A IgG" has none."""
 _BEGINS_SENTENCE = re.compile(r"(?:^|[.!?][ \t\xa0]+|\n[ \t\xa0]*)$")
 _WORD = re.compile(r"[^\s,.;:!?()\[\]/]+")
 _HEAD = re.compile(r"(?<= )(?:of|in|for|with|without|to|on|by|at|from|per|and|or|as) ")
 _UNCOUNTED = re.compile(r"(?:s|ing|graphy|metry|oxygen|air|blood|care|water|right|left|ive|ic|al|ar|ous|ed)$")
-"""Endings of words that are plural already, name no single thing, or are adjectives."""
+"""Endings of words that are already plural, are uncountable or are adjectives."""
 _SCAN = re.compile(r"(?:imaging|tomography)$")
 _AN = re.compile(
     r"(?!u[^aeiou\W\d][aeiou]|eu|one\b|once\b)[aeiou]|un[ao]|uni(?:n|m|d)|hour|honest|heir|8|11(?!\d)|18(?!\d)",
     re.IGNORECASE,
 )
-"""What begins with the sound of a vowel: an ulcer, but a unit, a European, a urinary catheter."""
+"""Words that begin with a vowel sound: an ulcer, but a unit, a European, a urinary catheter."""
 _LETTERS = re.compile(r"[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))")
-"""Letters read by their names, the first of which begins with a vowel: an ST segment, an X-ray."""
+"""Abbreviations read letter by letter that begin with a vowel sound: an ST segment, an X-ray."""
 _NUMBER = re.compile(r"(?:^|[^\w.,/])(?:[x×] ?)?(?!1 ?$)\d+(?:[.,]\d+)?(?: ?- ?\d+)? ?$")
 """A number other than 1, or a range: "x2", "6-12"."""
 _MEASURE = re.compile(r"unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year")
@@ -32,20 +32,20 @@ _NO_NOUN = re.compile(
     r"[ \t]*(?:$|[^\w\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|"
     r"on|or|out|over|per|post|prior|s/p|since|then|to|until|up|w/|with|without)(?:\b|(?<=/))"
 )
-"""What may stand behind "2 weeks"; before a noun it is "a 24 hour urine"."""
+"""What may follow "2 weeks"; before a noun, "a 24 hour urine" stays singular."""
 _FULL_STOP = re.compile(r"\.(?=[,;:)\]]|(?P<more>[ \t]+[a-z0-9(]))")
-"""A full stop behind a short form that need not end the sentence."""
+"""A full stop after a short form that need not end the sentence."""
 _CAPITALS = re.compile(r"(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]")
 """A sentence that begins with a capital."""
 _NEAR = 80
-"""Characters before and after a short form that are looked at."""
+"""Number of characters examined before and after a short form."""
 
 
 def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple[str, str]:
-    """What takes the place of a short form and of the article before it.
+    """The replacement of a short form, and of the article before it.
 
-    A plural stays one, words that already stand beside the short form are not doubled ("HIV virus"), a number does not
-    stick to it ("45yo", "BP120/80"), and a sentence goes on beginning with a capital.
+    A plural stays plural, words that are already next to the short form are not repeated ("HIV virus"), a number is
+    separated from it ("45yo", "BP120/80"), and a sentence still begins with a capital.
 
     Args:
         text: the text.
@@ -55,7 +55,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
         long_form: what it stands for.
 
     Returns:
-        The article that is to stand in the place of the last word before it, "" to leave that word; and the long form.
+        The new article for the one before the short form ("" to keep the text as it is), and the long form.
     """
     surface, before, after = text[start:end], text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
     written = long_form
@@ -77,10 +77,10 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
 
 
 def end_in_place(text: str, start: int, end: int, key: str, long_form: str) -> int:
-    """One past what a long form takes the place of: "pt. seen" becomes "patient seen".
+    """One past the characters that a long form replaces: "pt. seen" becomes "patient seen".
 
-    The full stop of a shortened word goes with it unless it may also end the sentence. Where sentences do not begin
-    with capitals, it always may.
+    The full stop of an abbreviated word is replaced too, unless it may also end the sentence. In texts whose sentences
+    do not begin with capitals, it always may.
 
     Args:
         text: the text.
@@ -102,7 +102,7 @@ def end_in_place(text: str, start: int, end: int, key: str, long_form: str) -> i
 
 
 def with_article(before: str, article: str) -> str:
-    """Text that ends with an article and white space, with another article in its place."""
+    """A text that ends with an article and white space, with the article replaced."""
     return re.sub(r"[Aa][Nn]?(?=[ \t]+$)", article, before) if article else before
 
 
@@ -113,13 +113,13 @@ def _as_given(article: str, given: str) -> str:
 
 
 def _counted(long_form: str, before: str, after: str) -> str:
-    """A measure in the plural behind a number: 90 minutes, 3 units of blood."""
+    """The plural of a unit after a number: 90 minutes, 3 units of blood."""
     time = _TIME.fullmatch(long_form) and _NO_NOUN.match(after)
     return _plural(long_form) if (time or _MEASURE.fullmatch(long_form)) and _NUMBER.search(before) else long_form
 
 
 def _plural(long_form: str) -> str:
-    """The plural of a long form by its head: chest X-rays, ranges of motion; as it is where nothing is counted."""
+    """The plural of a long form by its head: chest X-rays, ranges of motion; unchanged if it is uncountable."""
     cut = _HEAD.search(long_form)
     head, rest = (long_form[: cut.start() - 1], long_form[cut.start() - 1 :]) if cut else (long_form, "")
     if _SCAN.search(head):
@@ -132,7 +132,7 @@ def _plural(long_form: str) -> str:
 
 
 def _without_last(long_form: str, before: str) -> str:
-    """A long form without the first words that already stand before it: acute AKI."""
+    """A long form without those first words that already precede it: acute AKI."""
     words, stand = long_form.split(), before.split(" ")[:-1] if before.endswith(" ") else []
     for n in range(min(3, len(words) - 1), 0, -1):
         if list(map(folded, stand[-n:])) == list(map(folded, words[:n])):
@@ -141,7 +141,7 @@ def _without_last(long_form: str, before: str) -> str:
 
 
 def _without_next(long_form: str, after: str) -> str:
-    """A long form without the last words that already stand behind it: MRI imaging."""
+    """A long form without those last words that already follow it: MRI imaging."""
     words = long_form.split()
     follow: list[str] = []
     at = 0

@@ -1,6 +1,6 @@
-"""LoRA adapters: adds new ones to a base; merges saved ones into it, or keeps them beside quantised weights.
+"""LoRA adapters: adding a new one to a base, and merging a saved one or keeping it beside quantised weights.
 
-peft's `prepare_model_for_kbit_training` is not needed: it would turn embeddings, output layer and norms into float32,
+peft's `prepare_model_for_kbit_training` is not needed: it would convert embeddings, output layer and norms to float32,
 4 GB for Llama 3 8B. None of them is trained, and a Llama's norm computes in float32 whatever the dtype of its weight.
 """
 
@@ -26,10 +26,10 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
     """The base with a LoRA adapter on all linear layers except the output, or the base itself for full tuning.
 
     Args:
-        base: gets the adapter.
+        base: the model to adapt.
         settings: the adapter's size and layers.
         start: a saved adapter of the same size and layers, whose weights the new one starts from; None: the new adapter
-            leaves the base's output unchanged at first.
+            does not change the base's output at first.
     """
     if settings.method == "full":
         return base.model
@@ -48,8 +48,8 @@ def add_adapter(base: LoadedModel, settings: TrainingSettings, start: Path | Non
     )
     model = get_peft_model(base.model, config)
     written = model.peft_config["default"]
-    written.base_model_name_or_path = base.identity.id  # otherwise the folder that it was loaded from
-    written.target_modules = sorted(written.target_modules)  # peft keeps a set, whose order changes each time
+    written.base_model_name_or_path = base.identity.id  # peft would record the folder that it was loaded from
+    written.target_modules = sorted(written.target_modules)  # peft keeps a set, whose order varies
     if start is not None:
         _begin_with(model, start)
     return model
@@ -81,7 +81,7 @@ def _linear_layers(model: Any) -> list[str]:
 
 
 class LoraUpdate(NamedTuple):
-    """What an adapter adds to a weight: ``scale * up @ down``."""
+    """An adapter's update of a weight: ``scale * up @ down``."""
 
     up: Tensor
     """``[out, r]`` float32."""
@@ -91,10 +91,10 @@ class LoraUpdate(NamedTuple):
 
 
 def lora_updates(adapter: Path) -> dict[str, LoraUpdate]:
-    """What an adapter adds to each weight of its base, by the weight's name, sorted.
+    """An adapter's update of each weight of its base, by the weight's name, sorted.
 
     Raises:
-        ModelError: it is not a plain LoRA adapter.
+        ModelError: the adapter is not a plain LoRA adapter.
     """
     settings = lora_settings(adapter)
     check_lora_weights(adapter, settings["r"])
@@ -110,10 +110,10 @@ def lora_updates(adapter: Path) -> dict[str, LoraUpdate]:
 
 
 def merged_weights(weights: Mapping[str, Tensor], adapter: Path) -> dict[str, Tensor]:
-    """Weights of a base with a saved LoRA adapter merged into them, as peft does it; the others are as given.
+    """Merge a saved LoRA adapter into a base's weights, as peft does; other weights are unchanged.
 
     Raises:
-        ModelError: it is not a plain LoRA adapter, or it is one for another base.
+        ModelError: the adapter is not a plain LoRA adapter, or belongs to another base.
     """
     merged = dict(weights)
     for name, (up, down, scale) in lora_updates(adapter).items():
@@ -125,19 +125,19 @@ def merged_weights(weights: Mapping[str, Tensor], adapter: Path) -> dict[str, Te
 
 
 def load_adapter(base: LoadedModel, adapter: Path) -> LoadedModel:
-    """Put a saved LoRA adapter on a base, for scoring.
+    """Add a saved LoRA adapter to a base, for scoring.
 
-    It is merged into 16- or 32-bit weights, since unmerged it would cost a tenth of the speed. Quantised weights would
-    round most of it away, so beside those it stays unmerged.
+    It is merged into 16- or 32-bit weights, since unmerged it would cost a tenth of the speed. With quantised weights
+    it stays unmerged, since rounding would remove most of it.
 
     Raises:
-        ModelError: it is not a plain LoRA adapter, or its weights have another rank than its settings.
+        ModelError: the adapter is not a plain LoRA adapter, or its weights' rank differs from its settings.
     """
     from peft import LoraConfig, PeftModel  # slow to import
 
     settings = lora_settings(adapter)
     check_lora_weights(adapter, settings["r"])
-    # Its own file of settings is not given to peft, which would import and match what it names.
+    # peft is not given the adapter's own settings file, since it would import modules that the file names.
     with unreadable_weights(adapter):
         tuned = PeftModel.from_pretrained(base.model, str(adapter), config=LoraConfig(**settings))
     base.model = tuned.merge_and_unload() if base.quantization == "none" else tuned

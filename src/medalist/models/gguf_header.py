@@ -1,6 +1,6 @@
 """Checks the header of a GGUF file before a library reads it.
 
-Libraries believe a header: a list said to hold 2**60 values keeps them busy for ever, and a file cut short ends in a
+Libraries trust the header: a list declared to have 2**60 values keeps them busy forever, and a truncated file ends in a
 traceback. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from gguf import GGUFReader
 
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Type of a value -> its size in bytes."""
+"""Value type -> size in bytes."""
 _STRING, _ARRAY = 8, 9
 _MOST_KEYS, _MOST_TENSORS, _MOST_DIMENSIONS, _MOST_WEIGHTS = 10_000, 100_000, 4, 2**40
 _LONGEST_NAME = 65_535
 _FORMS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q"}
-"""Type of a whole number -> how `struct` reads it."""
+"""Integer type -> `struct` format."""
 _MOST_OF = {
     b".block_count": 1000,
     b".context_length": 10**8,
@@ -32,14 +32,14 @@ _MOST_OF = {
     b".expert_count": 10**4,
     b".vocab_size": 10**8,
 }
-"""End of a key -> the largest accepted size: libraries make the layers, heads and positions that a header speaks of."""
+"""End of a key -> maximum size: libraries allocate the layers, heads and positions that a header declares."""
 
 
 def check_gguf_header(path: Path) -> None:
-    """Refuse a file whose header is not GGUF's, or speaks of more than the file holds.
+    """Refuse a file whose header is not GGUF's, or declares more than the file contains.
 
     Raises:
-        ValueError: the file is no GGUF file that a model can be read from; the message says why.
+        ValueError: the file is not a GGUF file that a model can be read from; the message says why.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -54,10 +54,10 @@ def check_gguf_header(path: Path) -> None:
 
 
 def open_gguf(path: Path) -> GGUFReader:
-    """The header of a GGUF file, checked.
+    """Open a GGUF file whose header has been checked.
 
     Raises:
-        ValueError: the file is no GGUF file that a model can be read from; the message says why.
+        ValueError: the file is not a GGUF file that a model can be read from; the message says why.
     """
     from gguf import GGUFReader  # slow to import
 
@@ -70,7 +70,7 @@ def open_gguf(path: Path) -> GGUFReader:
 
 
 class _Header:
-    """A place in the header, and what is read from there on."""
+    """A position in the header, and how to read from there."""
 
     def __init__(self, content: mmap.mmap) -> None:
         self.content, self.at = content, 0
@@ -100,25 +100,25 @@ class _Header:
             raise ValueError("two tensors lie in one place")
 
     def size(self, name: bytes, value: int) -> None:
-        """Refuse a size that no model has."""
+        """Refuse a size beyond that of any model."""
         most = next((most for end, most in _MOST_OF.items() if name.endswith(end)), None)
         if most is not None and not 0 <= value <= most:
             raise ValueError(f"its {name.decode()} is not a number from 0 to {most:,}")
 
     def number(self, form: str) -> int:
-        """The next number."""
+        """Read a number."""
         (value,) = struct.unpack_from(form, self.content, self.at)
         self.at += struct.calcsize(form)
         return int(value)
 
     def skip(self, size: int) -> None:
-        """Pass over bytes that must be there."""
+        """Skip bytes, which must exist."""
         self.at += size
         if self.at > len(self.content):
             raise ValueError("its header speaks of more than the file holds")
 
     def name(self, known: set[bytes]) -> bytes:
-        """The next name, which no other bears."""
+        """Read a name, which must be unique."""
         length = self.number("<Q")
         if length > _LONGEST_NAME:
             raise ValueError(f"a name has {length:,} bytes")
@@ -134,7 +134,7 @@ class _Header:
         return name
 
     def value(self, kind: int) -> None:
-        """Pass over a value: a number, a string, or a list of either."""
+        """Skip a value: a number, a string, or a list of either."""
         if kind == _STRING:
             self.skip(self.number("<Q"))
         elif kind in _SIZES:
@@ -154,7 +154,7 @@ class _Header:
             raise ValueError(f"type {kind:,} of a value is unknown")
 
     def tensor(self, known: set[bytes]) -> int:
-        """Pass over what is said of a tensor, its name, shape and type, and return where its weights begin."""
+        """Skip a tensor's name, shape and type, and return the offset of its weights."""
         self.name(known)
         dimensions = self.number("<I")
         if not 1 <= dimensions <= _MOST_DIMENSIONS:

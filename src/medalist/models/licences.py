@@ -1,6 +1,6 @@
 """The licences of base models, and what they require of a derived model: tags, names, notices.
 
-Facts about the Llama licences come from section 1.b (redistribution) of each, as Meta published it with the model.
+Facts about the Llama licences are from section 1.b (redistribution) of each, as published by Meta with the model.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 import yaml
 
 NOTICE, LICENCE = "NOTICE", "LICENSE"
-"""Names of the files that are published beside the weights."""
+"""Names of the files that are published with the weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Licence:
-    """What a base model's licence requires of models made from it."""
+    """What a base model's licence requires of derived models."""
 
     id: str
     """Identifier in the Hub's model cards."""
@@ -26,15 +26,15 @@ class Licence:
     built_with: str | None = None
     """Words that the licence requires to be displayed."""
     name_begins: str | None = None
-    """What the name of a derived model must begin with, with hyphens for spaces."""
+    """Required beginning of a derived model's name, with hyphens for spaces."""
     notice: str | None = None
     """The line that the licence requires in a text file named "Notice"; a copy of the licence must go with it."""
 
     def check_name(self, repo: str) -> None:
-        """Refuse a repository whose name does not begin as the licence requires.
+        """Refuse a repository name that does not begin as the licence requires.
 
         Raises:
-            ValueError: the name is refused; the message suggests one that would do.
+            ValueError: the name is refused; the message suggests a valid one.
         """
         user, name = repo.split("/")
         begins = self.name_begins
@@ -73,15 +73,15 @@ _APACHE = Licence(id="apache-2.0", name="Apache License 2.0", url="https://www.a
 
 
 def licence_of(base_id: str, folder: Path | None = None, *, given: str | None = None) -> Licence | None:
-    """The licence of a base model, and so of models made from it.
+    """The licence of a base model, and so of models derived from it.
 
     Args:
         base_id: its Hub id. Llama's obligations follow from the name, whoever uploaded the copy.
         folder: its folder, with its model card if it has one.
-        given: the licence that the user names, as model cards do; it does not override Llama's obligations.
+        given: the licence as named by the user, with the Hub's identifier; it does not override Llama's obligations.
 
     Returns:
-        None if nothing says what it is.
+        None if the licence is unknown.
 
     Raises:
         ValueError: `given` is not the name of a licence.
@@ -117,13 +117,13 @@ def _of_card(card: Path) -> str | None:
 
 
 def find_licence_file(licence: Licence, folder: Path | None, *, given: Path | None = None) -> Path | None:
-    """The copy of the licence that must be published with a model: the one given, or the one beside the base.
+    """The copy of the licence that must be published with a model: the given file, or the one in the base's folder.
 
     Returns:
         None if the licence does not require a copy.
 
     Raises:
-        ValueError: a copy is required, and there is none.
+        ValueError: a copy is required but there is none.
     """
     if given is not None:
         if not given.is_file():

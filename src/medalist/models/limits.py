@@ -1,4 +1,4 @@
-"""Ranges of a recipe's numbers that only the base gives: its number of layers, their width, how far it reads."""
+"""Limits on a recipe's numbers that depend on the base: its number of layers, their width, its longest sequence."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from .load import LoadedModel
 
 
 def check_range(recipe: Recipe, *, base: str, layers: int, width: int, longest: int) -> None:
-    """Refuse what the base cannot follow, before anything is trained or planned.
+    """Refuse settings that exceed what the base supports, before training or planning.
 
     Args:
-        recipe: its `training` and `prompt` are checked.
-        base: what to call the base.
+        recipe: the recipe, whose `training` and `prompt` are checked.
+        base: the base's name, for errors.
         layers: the number of its blocks.
-        width: the size of its hidden states; an adapter of a higher rank would hold more than the layers it adapts.
+        width: the size of its hidden states; an adapter of higher rank would be larger than the layers it adapts.
         longest: the longest sequence that it reads, in tokens.
 
     Raises:
@@ -38,7 +38,7 @@ def check_range(recipe: Recipe, *, base: str, layers: int, width: int, longest: 
 
 
 def check_range_of(recipe: Recipe, base: LoadedModel) -> None:
-    """`check_range` for a base that is loaded."""
+    """`check_range` for a loaded base."""
     config = base.model.config
     check_range(
         recipe,

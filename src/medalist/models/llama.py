@@ -1,8 +1,8 @@
 """A Llama's forward pass over token trees on a CPU, without transformers, whose import alone takes seconds.
 
-For scoring only, in float32, or with products in bfloat16. Weights are read from a memory-mapped safetensors file.
-Products run in oneDNN (`products`). Attention is computed by parts: nodes above others see one another, and each small
-subtree sees itself and these, which leaves out nearly all hidden pairs.
+For scoring only, in float32, or with matrix products in bfloat16. Weights are read from a memory-mapped safetensors
+file. Products run in oneDNN (`products`). Attention is computed in parts: upper nodes attend to one another, and each
+small subtree to itself and to the upper nodes, which skips nearly all masked pairs.
 `tests/models/test_llama.py` compares it with transformers.
 
 N nodes, H query heads and G key heads of size D; U upper nodes; S parts of at most W nodes.
@@ -27,11 +27,11 @@ from .products import MULTIPLE
 from .products import linear as product_of
 
 PART = 96
-"""Most nodes of a part."""
+"""Maximum number of nodes in a part."""
 
 
 def fits(config: Mapping[str, Any]) -> bool:
-    """Whether a model's `config.json` describes a Llama without options that this forward pass lacks."""
+    """Whether a model's `config.json` describes a Llama without options that this implementation lacks."""
     rope = config.get("rope_parameters") or {}
     return (
         config.get("model_type") == "llama"
@@ -49,7 +49,7 @@ class _Block:
     before_attention: Tensor
     """``[hidden]``."""
     query_key_value: Tensor
-    """``[(H + 2 G) D, hidden]``: three layers as one product."""
+    """``[(H + 2 G) D, hidden]``: three layers fused into one product."""
     output: Tensor
     before_mlp: Tensor
     gate_up: Tensor
@@ -58,12 +58,12 @@ class _Block:
 
 
 class Llama:
-    """A Llama for scoring; what `scoring` asks of a model, and nothing else.
+    """A Llama for scoring; implements only what `scoring` needs of a model.
 
     Args:
-        config: of its `config.json`, for which `fits` is true.
-        weights: name -> tensor, as transformers names them, adapter merged.
-        dtype: of the layers' products; all else is in float32, the products with the vocabulary included.
+        config: its `config.json`, for which `fits` is true.
+        weights: name -> tensor, with transformers' names and the adapter merged.
+        dtype: dtype of the layers' products; everything else is in float32, including the product with the vocabulary.
     """
 
     device = torch.device("cpu")
@@ -103,15 +103,15 @@ class Llama:
         ]
 
     def eval(self) -> Llama:
-        """Itself: it is never trained."""
+        """Returns the model itself, which is never in training mode."""
         return self
 
     def get_input_embeddings(self) -> SimpleNamespace:
-        """Only their number is told."""
+        """Provides only the number of embeddings."""
         return SimpleNamespace(num_embeddings=len(self._embeddings))
 
     def __call__(self, input_ids: Tensor, *, use_cache: bool = False) -> SimpleNamespace:
-        """Logits ``[B, N, V]`` of plain sequences ``[B, N]``, by PyTorch's causal attention: the reference of trees."""
+        """Logits ``[B, N, V]`` of plain sequences ``[B, N]``, by PyTorch's causal attention: a reference for trees."""
         assert not use_cache
         logits = [self._logits(self._hidden(row, torch.arange(len(row)), None)) for row in input_ids]
         return SimpleNamespace(logits=torch.stack(logits))
@@ -123,16 +123,16 @@ class Llama:
         return self._logits(hidden[one.wanted])
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        """``[N, V]`` float32 of the last layer's ``[N, hidden]``."""
+        """``[N, V]`` float32, from the last layer's ``[N, hidden]``."""
         return linear(self._normed(_filled(hidden), self._norm), self._vocabulary)[: len(hidden)]
 
     def _hidden(self, token_ids: Tensor, positions: Tensor, parts: Parts | None) -> Tensor:
-        """``[N, hidden]`` before the last norm; without parts, causal attention."""
+        """``[N, hidden]`` before the last norm; without parts, with causal attention."""
         count = len(token_ids)
         token_ids, positions = (
             _filled(token_ids),
             _filled(positions),
-        )  # the rows after the last node see and give nothing
+        )  # rows after the last node are padding
         angles = positions[:, None].float() * self._frequencies
         turn = (angles.cos().repeat(1, 2)[:, None], angles.sin().repeat(1, 2)[:, None])
         hidden = F.embedding(token_ids, self._embeddings)
@@ -143,7 +143,7 @@ class Llama:
         return hidden[:count]
 
     def _attended(self, block: _Block, hidden: Tensor, turn: tuple[Tensor, Tensor], parts: Parts | None) -> Tensor:
-        """Attention's output before its last product, ``[N, H D]``."""
+        """Attention's output before its output projection, ``[N, H D]``."""
         rows = linear(self._normed(hidden, block.before_attention), block.query_key_value)
         rows = rows.view(len(hidden), self._heads + 2 * self._key_heads, self._size)
         turned = _turned(rows[:, : self._heads + self._key_heads], *turn)
@@ -162,13 +162,13 @@ class Llama:
 
 
 def _filled(rows: Tensor) -> Tensor:
-    """Rows of zeros added, up to a multiple of `MULTIPLE`."""
+    """The rows, padded with zeros to a multiple of `MULTIPLE`."""
     missing = -len(rows) % MULTIPLE
     return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])]) if missing else rows
 
 
 def _turned(rows: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embeddings (Su et al. 2021), as transformers lays them out."""
+    """Apply rotary position embeddings (Su et al. 2021), in transformers' layout."""
     first, second = rows.chunk(2, -1)
     return rows * cos + torch.cat([-second, first], -1) * sin
 
@@ -180,26 +180,26 @@ def linear(rows: Tensor, weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """A tree's or forest's nodes, laid out so that attention computes few pairs that do not see each other.
+    """The nodes of a tree or forest, laid out so that attention computes few masked pairs.
 
-    Upper nodes have large subtrees: the passage, and what many questions share. The others form subtrees of at most
-    `PART` nodes, and neighbouring ones share a part. A node sees only upper nodes and nodes of its own part.
+    Upper nodes have large subtrees: the passage, and prefixes that many questions share. The others form subtrees of at
+    most `PART` nodes; neighbouring ones share a part. A node sees only upper nodes and nodes of its own part.
     """
 
     upper: Tensor
     """``[U]`` int64."""
     part: Tensor
-    """``[S, W]`` int64; the first node of the part fills it up."""
+    """``[S, W]`` int64; padded with the part's first node."""
     real: Tensor
-    """``[S, W]`` bool: false at places without a node of their own."""
+    """``[S, W]`` bool; false for padding."""
     upper_mask: Tensor
     """``[U, U]`` additive."""
     part_mask: Tensor
-    """``[S, 1, W, U + W]`` additive: upper nodes first."""
+    """``[S, 1, W, U + W]`` additive; upper nodes first."""
 
     @classmethod
     def of(cls, subtree_end: Tensor) -> Parts:
-        """Divide the nodes, given ``subtree_end[N]``."""
+        """Divide the nodes into parts, given ``subtree_end[N]``."""
         ends = subtree_end.tolist()
         upper: list[int] = []
         spans: list[tuple[int, int]] = []
@@ -256,7 +256,7 @@ class Parts:
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
     """Attention of ``query[S, W, H, D]`` to ``key[S, G, K, D]`` under ``mask[S, 1, W, K]``: ``[S, W, H, D]``.
 
-    The H / G query heads of a key head are laid out as rows below one another, so that keys need no copies.
+    The H / G query heads of a key head are stacked as rows, so that keys need not be copied.
     """
     parts, width, heads, size = query.shape
     groups = key.shape[1]
@@ -269,7 +269,7 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a model folder that other loaders read too, in float32; memory-mapped if they are stored so."""
+    """The weights of a model folder that other loaders would read, in float32; memory-mapped if stored in float32."""
     weights: dict[str, Tensor] = {}
     places = weight_files(folder)
     for name in sorted(set(places.values())):

@@ -1,7 +1,7 @@
-"""llama.cpp as an engine: a GGUF file that scores token trees on a CPU. Needs the extra `medalist[gguf]`.
+"""llama.cpp as a backend: scores token trees on a CPU with a GGUF file. Needs the extra `medalist[gguf]`.
 
-In llama.cpp a token may belong to many sequences. So the trunk of a tree, which holds the passage, is evaluated once
-for all of them, and then its branches, where each candidate is a sequence.
+In llama.cpp a token may belong to many sequences, so the trunk of a tree, which contains the passage, is evaluated once
+for all of them, followed by its branches, where each candidate is a sequence.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ LIBRARY = "cyllama"
 MOST_SEQUENCES = 256
 """llama.cpp's own limit."""
 LARGEST_ERROR = 0.5
-"""Nats by which a tree may differ from separate sequences: 8- and 4-bit weights are multiplied with activations of 8
-bits, and sums depend on the shape of the batch. A mask or positions that are not followed cost more."""
+"""Maximum difference in nats between a tree and separate sequences: 8- and 4-bit weights are multiplied with 8-bit
+activations, and sums depend on the shape of the batch. An ignored mask or position causes larger differences."""
 _PROBES = ("Pt w/ RA, SpO2 93% on RA.\n\nPlan: CT 2.5mg bid;\tF/u 10/12.\r\n", "β-blocker 1234567 naïve 😶 don't  STOP")
 _SENSES = Inventory.of(("RA", name, 0, None) for name in ("room air", "right atrium", "rheumatoid arthritis"))
 
 
 class GGUFError(RuntimeError):
-    """llama.cpp's code failed or is not installed; the message says what to do."""
+    """llama.cpp failed or is not installed; the message says what to do."""
 
 
 def check_installed(*packages: str) -> None:
-    """Fail if a package of the extra is missing.
+    """Raise an error if a package of the extra is missing.
 
     Raises:
-        GGUFError: with the command that installs it.
+        GGUFError: a package is missing; the message has the command that installs it.
     """
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
         raise GGUFError(f"GGUF files need llama.cpp ({', '.join(missing)} is missing): pip install medalist[gguf]")
 
 
 def library() -> tuple[Any, deque[str]]:
-    """llama.cpp, and the end of its log, which is captured so that it does not fill the terminal.
+    """llama.cpp, and the end of its log, which is captured to keep it off the terminal.
 
     Raises:
         GGUFError: the extra is missing.
@@ -65,7 +65,7 @@ def library() -> tuple[Any, deque[str]]:
 
 
 def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
-    """Tokenize texts in llama.cpp with a file's own tokenizer, including BOS if the file adds one.
+    """Tokenize texts in llama.cpp with the file's own tokenizer, including a BOS if the file adds one.
 
     Raises:
         GGUFError: the extra is missing.
@@ -76,7 +76,7 @@ def tokenize(gguf: Path, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _ids(model: Any, text: str) -> list[int]:
-    ids: list[int] = model.get_vocab().tokenize(text, True, True)  # special tokens in a text count, as elsewhere
+    ids: list[int] = model.get_vocab().tokenize(text, True, True)  # special tokens in a text are parsed, as elsewhere
     return ids
 
 
@@ -84,7 +84,7 @@ def _opened(gguf: Path) -> Any:
     if not gguf.is_file():
         raise FileNotFoundError(f"{gguf} does not exist")
     llama, log = library()
-    # cyllama 0.2.18 itself reads an attribute with the logits that its models lack
+    # with the logits, cyllama 0.2.18 reads an attribute that its models lack
     model = type("Model", (llama.LlamaModel,), {"n_vocab": property(lambda model: model.get_vocab().n_vocab)})
     try:
         return model(str(gguf), llama.LlamaModelParams(), verbose=False)
@@ -95,18 +95,18 @@ def _opened(gguf: Path) -> Any:
 
 
 class LlamaCpp:
-    """A model in llama.cpp, with its tokenizer; it scores one tree at a time, so no text changes another's answers.
+    """A model in llama.cpp, with its tokenizer; it scores one tree at a time, so no text affects another's answers.
 
     Args:
         gguf: the file.
         tokenizer: transformers' tokenizer of the model.
-        max_nodes: tokens of a tree that memory is set aside for; a larger one is evaluated in parts.
+        max_nodes: size of the trees, in tokens, that memory is allocated for; larger ones are evaluated in pieces.
 
     Raises:
         GGUFError: the extra is missing.
         FileNotFoundError: there is no such file.
         ModelError: llama.cpp cannot open it, or its tokens are not the tokenizer's.
-        TreeAttentionError: it does not score trees as it scores separate sequences.
+        TreeAttentionError: the model does not score trees as it scores separate sequences.
     """
 
     def __init__(self, gguf: Path, tokenizer: Any, *, max_nodes: int) -> None:
@@ -130,7 +130,7 @@ class LlamaCpp:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that computes."""
         return torch.device("cpu")
 
     def score(
@@ -165,8 +165,8 @@ class LlamaCpp:
     def _logprobs(
         self, tree: TokenTree, members: Mapping[int, Sequence[int]], predicted: dict[int, list[tuple[int, int]]]
     ) -> Iterator[tuple[int, float]]:
-        """Evaluate nodes, given with their sequences, and take what they predict out of `predicted`: a node may be in a
-        later group too.
+        """Evaluate nodes, given with their sequences, and remove from `predicted` what they predict, since a node may
+        be in a later group too.
 
         Yields:
             A candidate and the log-probability of one of its tokens.
@@ -220,11 +220,11 @@ def branches(tree: TokenTree, *, most_leaves: int, max_nodes: int) -> tuple[int,
 
     Args:
         tree: one tree, not a forest.
-        most_leaves: that a group may have.
-        max_nodes: of the trunk and a group together.
+        most_leaves: maximum number of leaves in a group.
+        max_nodes: maximum number of nodes of the trunk and one group together.
 
     Returns:
-        The number of nodes in the trunk, and the groups: for each node in ascending order the numbers of the leaves
+        The number of nodes in the trunk, and the groups: for each node, in ascending order, the numbers of the leaves
         below it, counted from 0 in each group.
     """
     ends = tree.subtree_end.tolist()

@@ -1,4 +1,4 @@
-"""Loads a base model, with a dtype and an attention kernel that suit the device.
+"""Loads a base model with a dtype and an attention kernel that suit the device.
 
 Every model's tree scores are checked against separate sequences before it is used.
 """
@@ -30,7 +30,7 @@ AttentionChoice = Literal["auto", "sdpa", "flex"]
 
 @dataclass(kw_only=True, slots=True)
 class LoadedModel:
-    """A causal LM that can score token trees, with its tokenizer and what is known about it."""
+    """A causal LM that can score token trees, with its tokenizer and metadata."""
 
     model: Any
     tokenizer: Any
@@ -45,7 +45,7 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model's weights."""
         device: torch.device = self.model.device
         return device
 
@@ -74,17 +74,17 @@ def load_base(
             installed package, or a Hub id.
         revision: commit, branch or tag of a Hub id.
         dtype: `auto` is bfloat16 on a GPU that supports it, float16 on other GPUs, float32 on a CPU.
-        quantization: "nf4" or "int8" store the linear layers except the output in 4 or 8 bits, with bitsandbytes; they
-            compute in `dtype`.
+        quantization: "nf4" or "int8" store the linear layers, except the output layer, in 4 or 8 bits with
+            bitsandbytes; they compute in `dtype`.
         device: `auto` is a GPU if there is one (`cuda:LOCAL_RANK` among several processes), otherwise the CPU.
         place: False leaves the weights in CPU memory and skips the check against separate sequences: for
-            `sharding.shard_model`, which puts slices of them on the device and does the check there.
+            `sharding.shard_model`, which moves slices of them to the device and does the check there.
         expected_sha256: refuse weights with any other hash.
         attention: the kernel; see `choose_attention`.
 
     Raises:
-        ModelError: there is nothing to load, or it is not what was recorded.
-        TreeAttentionError: the model does not follow token trees.
+        ModelError: there is nothing to load, or its weights are not the recorded ones.
+        TreeAttentionError: the model does not score token trees correctly.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer  # slow to import
 
@@ -125,7 +125,7 @@ def load_base(
 
 @cache
 def _announce(reason: str) -> None:
-    """Say it once per process, though a command may load its base several times."""
+    """Print the reason once per process, though a command may load its base several times."""
     say(reason)
 
 
@@ -137,15 +137,15 @@ _ATTENTION: dict[AttentionChoice, tuple[Attention, ...]] = {
 
 
 def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Attention, float]:
-    """The first requested kernel with which the model scores trees correctly, and the difference found, in nats.
+    """The first requested kernel with which the model scores trees correctly, and the largest difference, in nats.
 
-    `auto` tries SDPA in rows first: it compiles nothing, is faster on short trees and right in int8 too (docs/gpu.md).
-    Families whose layers do not hand `place` on (Falcon, StableLM) get a dense mask over the whole pass. FlexAttention
-    has no backward pass on a CPU, which uses SDPA whatever is requested: so a run trained on a GPU can be scored on a
-    CPU.
+    `auto` tries SDPA in rows first: it compiles nothing, is faster on short trees and is also correct in int8
+    (docs/gpu.md). Families whose layers do not pass `place` on (Falcon, StableLM) get a dense mask over the whole pass.
+    FlexAttention has no backward pass on a CPU, which uses SDPA whatever is requested, so that a run trained on a GPU
+    can be scored on a CPU.
 
     Raises:
-        TreeAttentionError: the model scores trees correctly with none of them.
+        TreeAttentionError: no kernel scores trees correctly.
     """
     kernels = ("sdpa",) if model.device.type == "cpu" else _ATTENTION[wanted]
     know_rows()
@@ -161,7 +161,7 @@ def choose_attention(model: Any, wanted: AttentionChoice = "auto") -> tuple[Atte
 
 
 def longest_sequence(config: Any) -> int:
-    """Longest sequence that a model reads in full: beyond a sliding window it forgets, but a tree would not."""
+    """Longest sequence that a model reads in full, in tokens: a tree would not respect a sliding window beyond that."""
     longest = int(getattr(config, "max_position_embeddings", None) or 2048)
     window = getattr(config, "sliding_window", None)
     return min(longest, int(window)) if window and getattr(config, "use_sliding_window", True) else longest

@@ -1,7 +1,7 @@
-"""What a folder that is named as a model must be before a library reads it, and which of its files hold the weights.
+"""Checks a model folder before a library reads it, and finds the files with its weights.
 
-Libraries take what they find: pickled weights beside unread safetensors, an adapter that lies in the folder, random
-numbers where a weight is missing, and as many layers as the settings say.
+Libraries load whatever they find: pickled weights next to ignored safetensors, an adapter in the folder, random numbers
+in place of missing weights, and as many layers as the settings declare.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ TOKENIZER = (
 )
 """Files of a tokenizer."""
 MAX_LAYERS = 1000
-"""Largest accepted number of blocks of a model."""
+"""Maximum number of blocks of a model."""
 _SIZES = ("hidden_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers", "vocab_size")
-"""Settings that are whole numbers from 1 on in every causal language model that has them."""
+"""Settings that are integers of at least 1 in every causal language model that has them."""
 _LARGEST, _MOST_PARTS = 10**8, 10**4
-"""Largest accepted size, and number of heads, experts, labels and the like: libraries make a list of each."""
+"""Maximum size, and maximum number of heads, experts, labels and the like, for each of which libraries make a list."""
 _KERNELS = ("eager", "sdpa", "flex_attention", "flash_attention_2", None)
-"""Kernels of transformers' own: any other name is that of a repository whose code would be fetched and run."""
+"""Kernels built into transformers: any other name refers to a repository whose code would be downloaded and run."""
 _MOST_STEPS, _MOST_GROWTH = 100, 1000
-"""Rules by which a tokenizer rewrites a text first, and how many times as long these may make it."""
+"""Maximum number of a tokenizer's normalisation rules, and of the factor by which they may lengthen a text."""
 
 
 MOST_WORDS = 10**6
-"""Largest accepted list in a tokenizer: more than ten times that of SmolLM2, which has 49,152
-words, to leave room for those of many languages."""
+"""Maximum length of a list in a tokenizer: more than ten times the 49,152 words of SmolLM2's, to leave room for those
+of many languages."""
 
 
 def check_settings(path: Path, config: dict[str, Any]) -> None:
-    """Refuse settings of a model that would run code, or take time or memory that no model takes.
+    """Refuse model settings that would run code, or use far more time or memory than any real model.
 
     Args:
         path: the `config.json`, for the message.
-        config: what it holds.
+        config: its content.
 
     Raises:
-        ModelError: a size is not a whole number or out of range, or a kernel is not transformers' own.
+        ModelError: a size is not an integer or out of range, or a kernel is not built into transformers.
     """
     for key, value in config.items():
         if key.endswith("attn_implementation") or key.endswith("attn_implementation_internal"):
@@ -71,22 +71,22 @@ def check_settings(path: Path, config: dict[str, Any]) -> None:
 
 
 def check_model_folder(source: str, folder: Path) -> dict[str, Any]:
-    """The settings of a model folder, which is refused if a library would load something else than its safetensors.
+    """The settings of a model folder, which is refused if a library would load anything but its safetensors.
 
     Args:
-        source: what the user named.
-        folder: where it lies on this machine.
+        source: the model as the user named it.
+        folder: its path on this machine.
 
     Raises:
-        ModelError: it is quantised already, holds an adapter, or lacks weights of the names that loaders read; or
-            `check_settings` refuses it.
+        ModelError: the model is quantised already, contains an adapter, or lacks weights under the names that loaders
+            read; or `check_settings` refuses it.
     """
     check_sizes(folder)
     path = folder / "config.json"
     config = json_object(path, remedy=AGAIN)
     if kept := config.get("quantization_config"):
         method = kept.get("quant_method") if isinstance(kept, dict) else None
-        raise ModelError(  # quantisation decides the dtype of the weights and what may be merged into them
+        raise ModelError(  # quantisation determines the weights' dtype and whether an adapter may be merged into them
             f"{source} is already quantised ({method or 'unknown method'}): give the model that it was made from, and "
             "set model.quantization=nf4 for 4 bits"
         )
@@ -109,10 +109,10 @@ def check_model_folder(source: str, folder: Path) -> dict[str, Any]:
 
 
 def check_sizes(folder: Path) -> None:
-    """Refuse settings and a tokenizer that are larger than any model's, before they are read.
+    """Refuse settings and tokenizer files that are larger than any real model's, before they are read.
 
     Raises:
-        ModelError: a file is.
+        ModelError: a file is too large.
     """
     for name in ("config.json", "generation_config.json", "adapter_config.json", INDEX, *TOKENIZER):
         path = folder / name
@@ -122,10 +122,10 @@ def check_sizes(folder: Path) -> None:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Refuse a tokenizer that takes longer to load than any model's, or would rewrite a few words into too many.
+    """Refuse a tokenizer that takes longer to load than any real model's, or may turn a few words into too many.
 
     Raises:
-        ModelError: it has too many words; its normaliser has too many rules, or these can make a text too much longer.
+        ModelError: it has too many words, or its normaliser has too many rules or may lengthen a text too much.
         ValueError: the file is damaged.
     """
     check_sizes(folder)
@@ -158,10 +158,10 @@ def check_tokenizer(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> dict[str, str]:
-    """Which file of a model folder loaders read each tensor from; a folder may contain duplicates of the weights.
+    """Tensor name -> the file in a model folder from which loaders read it; a folder may contain duplicate weights.
 
     Raises:
-        ModelError: the list of files is damaged, or names a file elsewhere.
+        ModelError: the weights' index is damaged, or names a file outside the folder.
         ValueError: the weights are damaged.
     """
     if not (folder / _WEIGHTS).exists():

@@ -1,6 +1,6 @@
-"""Which files and settings of a model folder made by others are used: known ones, none of which can run code.
+"""Decides which files and settings of a foreign model folder are used: only known ones, none of which can run code.
 
-A model's settings may name code: `auto_map` a Python file beside them, `adapter_config.json` a module to import, an
+A model's settings may name code: `auto_map` a Python file next to them, `adapter_config.json` a module to import, an
 architecture a converter that loads such a file. So nothing is passed on that is not listed here.
 """
 
@@ -30,7 +30,7 @@ WEIGHTS = (
     "model.safetensors.index.json",
     *TOKENIZER,
 )
-"""Patterns of a model's files: only safetensors, never pickle, never Python."""
+"""Patterns of a model's files: only safetensors, never pickle or Python."""
 CONVERTED = (
     "ArceeForCausalLM",
     "Gemma2ForCausalLM",
@@ -49,9 +49,9 @@ CONVERTED = (
     "SmolLM3ForCausalLM",
     "StableLmForCausalLM",
 )
-"""Architectures that may be handed to llama.cpp's converter, whose code for others loads classes beside the weights."""
+"""Architectures that llama.cpp's converter may be given; its code for others loads classes from the model folder."""
 MAX_RANK = 4096
-"""Largest accepted rank of an adapter."""
+"""Maximum rank of an adapter."""
 _OLDER = ("rope_scaling", "rope_theta", "torch_dtype", "unk_token_id")
 """Keys of `config.json` that transformers reads but no longer writes."""
 _GENERATION = (
@@ -103,7 +103,7 @@ _ADAPTER_REMARKS = (
     "revision",
     "task_type",
 )
-"""Keys of `adapter_config.json` that say nothing about how a trained plain LoRA adapter is applied."""
+"""Keys of `adapter_config.json` that do not affect how a trained plain LoRA adapter is applied."""
 _ADAPTER_KEYS = ("lora_alpha", "lora_dropout", "layers_to_transform", "peft_type", "r", "target_modules", "use_rslora")
 _REMEDY = "Name another model or adapter."
 
@@ -114,10 +114,10 @@ def is_model_file(name: str) -> bool:
 
 
 def lora_settings(adapter: Path) -> dict[str, Any]:
-    """The settings of a plain LoRA adapter, as keyword arguments of peft's `LoraConfig`; nothing else of its file.
+    """The settings of a plain LoRA adapter, as keyword arguments for peft's `LoraConfig`; other settings are ignored.
 
     Raises:
-        ModelError: it is not a plain LoRA adapter, or a setting is out of range.
+        ModelError: the adapter is not a plain LoRA adapter, or a setting is out of range.
     """
     path = adapter / "adapter_config.json"
     found = _object(path)
@@ -151,7 +151,7 @@ def lora_settings(adapter: Path) -> dict[str, Any]:
 
 
 def check_lora_weights(adapter: Path, rank: int) -> None:
-    """Compare the header of an adapter's weights with its rank, before memory is taken for either, and look for NaN.
+    """Compare the header of an adapter's weights with its rank before allocating memory, and look for NaN.
 
     Raises:
         ModelError: the weights are missing or unreadable, are not LoRA matrices, have another rank, or are not finite.
@@ -161,7 +161,7 @@ def check_lora_weights(adapter: Path, rank: int) -> None:
         raise ModelError(f"{adapter} holds no adapter_model.safetensors")
     try:
         with safe_open(path, "pt") as file:
-            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # no mapping
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # not a mapping
             _check_shapes(path, shapes, rank)
             if wrong := next((name for name in sorted(shapes) if not file.get_tensor(name).isfinite().all()), None):
                 raise ModelError(
@@ -185,7 +185,7 @@ def plain_config(path: Path) -> dict[str, Any]:
     """The keys of a model's `config.json` that its architecture in transformers knows.
 
     Raises:
-        ModelError: it is not a causal language model of transformers' own.
+        ModelError: the model is not a causal language model built into transformers.
     """
     from transformers import CONFIG_MAPPING  # slow to import
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -206,7 +206,7 @@ def plain_settings(path: Path) -> dict[str, Any]:
     """The known keys of one of a model's settings files: its config, tokenizer, generation or adapter settings.
 
     Raises:
-        ModelError: it is damaged, or describes what is not loaded.
+        ModelError: the file is damaged, or describes something that is not loaded.
     """
     if path.name == "config.json":
         return plain_config(path)
@@ -218,10 +218,10 @@ def plain_settings(path: Path) -> dict[str, Any]:
 
 
 def check_runs_nothing(folder: Path) -> None:
-    """Refuse a model folder that another program could load code from.
+    """Refuse a model folder from which another program could load code.
 
     Raises:
-        ModelError: it holds a Python file, or settings that name code or an architecture that is not in `CONVERTED`.
+        ModelError: it contains a Python file, or settings that name code or an architecture that is not in `CONVERTED`.
     """
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".py", ".pyc", ".so", ".bin", ".pt", ".pkl"):

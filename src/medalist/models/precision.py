@@ -1,4 +1,4 @@
-"""Chooses the device, dtype and quantisation that a base is loaded in, and says why.
+"""Chooses the device, dtype and quantisation with which a base is loaded, and says why.
 
 bitsandbytes quantises the weights (Dettmers et al. 2022, 2023) while transformers loads the base.
 """
@@ -23,7 +23,7 @@ class Precision:
 
     device: torch.device
     dtype: torch.dtype
-    """Dtype of the weights that are not quantised, and of all computation; the adapter's own weights are float32."""
+    """Dtype of the unquantised weights and of all computation; the adapter's own weights are float32."""
     quantization: Quantization
     reason: str
     """For display: "float32: this CPU has no bfloat16; NF4 weights"."""
@@ -42,7 +42,7 @@ class Precision:
                 bnb_4bit_compute_dtype=self.dtype,
             )
         else:
-            # With its default threshold of 6, LLM.int8 looks at all tokens of a forward pass to pick the columns that
+            # With its default threshold of 6, LLM.int8 looks at all tokens of a forward pass to choose the columns that
             # it computes in 16 bits, so an answer would depend on what else is in the pass (laws 1 and 8): by 0.87 nats
             # on SmolLM2-135M.
             config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
@@ -50,12 +50,12 @@ class Precision:
 
 
 def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: Quantization = "none") -> Precision:
-    """The device, dtype and quantisation to load a base in, as requested; `auto` takes what the machine computes well.
+    """Choose device, dtype and quantisation for a base as requested; `auto` chooses what the machine computes well.
 
     Raises:
         ValueError: quantisation needs a package that is not installed.
     """
-    import_bitsandbytes()  # also without quantisation: peft, which puts adapters on models, imports it
+    import_bitsandbytes()  # needed even without quantisation, since peft imports it
     place = compute_device() if device == "auto" else torch.device(device)
     name = choose_dtype(place) if dtype == "auto" else dtype
     weights = "" if quantization == "none" else f"; {quantization.replace('nf', 'NF')} weights"
@@ -70,7 +70,7 @@ def choose_precision(device: str = "auto", dtype: DType = "auto", quantization: 
 
 
 def compute_device() -> torch.device:
-    """A GPU if there is one, among several processes this one's own; otherwise the CPU."""
+    """A GPU if there is one (this process's own, if there are several processes), otherwise the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -86,17 +86,17 @@ def refuse_sharded(quantization: Quantization) -> None:
 
 
 def choose_dtype(device: torch.device) -> FloatType:
-    """The dtype that a device computes well in; bfloat16 on a CPU without it is hundreds of times slower."""
+    """The dtype that a device computes well in; without CPU support, bfloat16 is hundreds of times slower on a CPU."""
     if device.type != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
 def check_dtype(dtype: FloatType | None) -> None:
-    """Refuse a number format that this machine would compute in very slowly.
+    """Refuse a number format in which this machine would compute very slowly.
 
     Raises:
-        ValueError: it would.
+        ValueError: it would be very slow here.
     """
     device = compute_device()
     if dtype == "float16" and device.type == "cpu":
@@ -123,19 +123,19 @@ def _why(device: torch.device, dtype: str, *, asked: bool) -> str:
 
 
 def settle(model: Any, device: torch.device) -> None:
-    """Make bitsandbytes compute in evaluation as in training on a CPU, so that what is scored is what was trained.
+    """Make bitsandbytes compute in evaluation as in training on a CPU, so that the model scored is the model trained.
 
     By default, as soon as a model leaves training mode, it would quantise activations to 8 bits (int8), or pack 4-bit
     weights for kernels that compute in bfloat16 and have no gradient (NF4, on CPUs with AVX512-BF16). Also releases the
-    file that the full weights came from.
+    file from which the full weights were read.
     """
-    # It warns for every layer in every pass that int8 rounds its input to float16 first.
+    # bitsandbytes warns for every layer in every pass that int8 first rounds its input to float16.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if device.type != "cpu":
         return
     from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt  # optional: medalist[quantize]
 
-    # Tensors that are not quantised may lie in a mapped file and keep all of it in memory, the full weights included.
+    # Unquantised tensors may lie in a memory-mapped file and keep all of it in memory, including the full weights.
     for kept in (*model.parameters(), *model.buffers()):
         if kept.is_floating_point() and type(kept) in (torch.nn.Parameter, torch.Tensor):
             kept.data = kept.data.clone()

@@ -1,7 +1,7 @@
-"""Matrix products of linear layers on a CPU, in oneDNN, with gradients.
+"""Matrix products of linear layers on a CPU with oneDNN, with gradients.
 
-PyTorch's own float32 products (MKL) reach less than half of oneDNN's speed on AMD's processors. They differ in the
-order of their sums, so by rounding only. Weights are read where they lie: nothing that is derived from them is kept.
+PyTorch's own float32 products (MKL) reach less than half of oneDNN's speed on AMD processors. They sum in another
+order, so they differ only by rounding. Weights are read in place: nothing derived from them is kept.
 `tests/models/test_products.py` compares values and gradients with PyTorch's.
 """
 
@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MULTIPLE = 32
-"""oneDNN generates code for every number of rows and keeps it, half a megabyte each; trees have any number of nodes.
-So rows are filled up to a multiple of this, or to a power of two below it."""
+"""oneDNN generates code for each number of rows and caches it, half a megabyte each, but trees have any number of
+nodes. So rows are padded to a multiple of this, or to a power of two below it."""
 ONEDNN = (
     platform.machine() in ("x86_64", "AMD64")
     and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # untyped in torch
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
-"""Whether products run in oneDNN here; elsewhere PyTorch chooses the library."""
+"""Whether oneDNN computes products here; otherwise PyTorch chooses the library."""
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -31,13 +31,13 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(rows, weight, bias)
     flat = rows.flatten(0, -2)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(_filled_up(flat), weight, bias, "none", [], "")
-    # A view would do, but PyTorch refuses to change one in place that a custom function returns.
+    # A view would do, but PyTorch refuses to modify in place a view that a custom function returned.
     whole: Tensor = torch.ops.aten._unsafe_view(product[: len(flat)], [*rows.shape[:-1], len(weight)])
     return whole
 
 
 def _filled_up(rows: Tensor) -> Tensor:
-    """``rows[N, in]`` with rows of zeros below."""
+    """``rows[N, in]``, padded with rows of zeros."""
     count = len(rows)
     size = -(-count // MULTIPLE) * MULTIPLE if count > MULTIPLE else 1 << (count - 1).bit_length()
     return F.pad(rows, (0, 0, 0, size - count)) if size > count else rows
@@ -65,9 +65,9 @@ class _Linear(torch.autograd.Function):
 
 
 class CPULinear(nn.Linear):
-    """A linear layer that computes in oneDNN where it can: float32, on a CPU, whole weights, no autocast."""
+    """A linear layer that computes with oneDNN where it can: float32, on a CPU, unsharded weights, no autocast."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch calls it so
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # PyTorch's name
         """``input[..., in_features]`` to ``[..., out_features]``."""
         plain = type(input) is Tensor and type(self.weight) in (Tensor, nn.Parameter)  # FSDP's may be slices
         on_cpu = input.device.type == self.weight.device.type == "cpu"
@@ -79,7 +79,7 @@ class CPULinear(nn.Linear):
 
 
 def speed_up(model: nn.Module) -> None:
-    """Make the plain linear layers of a model compute in oneDNN, where it is there; its weights stay as they are."""
+    """Make the plain linear layers of a model compute with oneDNN, if it is available; its weights are unchanged."""
     if not ONEDNN:
         return
     for part in model.modules():
@@ -88,7 +88,7 @@ def speed_up(model: nn.Module) -> None:
 
 
 def slow_down(model: nn.Module) -> None:
-    """Undo `speed_up`, for comparison with programs that compute in PyTorch's own products."""
+    """Undo `speed_up`, for comparisons with PyTorch's own products."""
     for part in model.modules():
         if type(part) is CPULinear:
-            part.__class__ = nn.Linear  # type: ignore[assignment]  # narrowed to what is undone
+            part.__class__ = nn.Linear  # type: ignore[assignment]  # the reverse of `speed_up`

@@ -1,7 +1,7 @@
-"""Loads a model that is only to score: expanding texts starts with this.
+"""Loads a model only for scoring; expanding texts starts with this.
 
-On a CPU a Llama is computed by `llama.Llama`, which starts in a second and scores twice as fast; whatever that lacks is
-loaded as for training. Either way the scores are those of the same weights.
+On a CPU, Llamas run in `llama.Llama`, which starts in a second and scores twice as fast; models that it does not
+support are loaded as for training. Either way the scores are those of the same weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .model_folder import check_model_folder
 from .precision import choose_dtype, compute_device, cpu_has_bfloat16
 
 _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
-"""Classes of tokenizers that transformers takes from `tokenizer.json` as they are."""
+"""Tokenizer classes that transformers builds from `tokenizer.json` alone."""
 _KNOWN = {
     *("backend", "bos_token", "chat_template", "clean_up_tokenization_spaces", "eos_token", "is_local"),
     *("local_files_only", "model_input_names", "model_max_length", "pad_token", "tokenizer_class", "unk_token"),
@@ -48,17 +48,17 @@ def load_scorer(
     """Load a base model, with an adapter if one is given, for scoring alone.
 
     Args:
-        source: as for `load_base`; so are the others.
+        source: as for `load_base`, like the other arguments.
         adapter: folder of a LoRA adapter.
-        revision: of a Hub id.
-        dtype: of the weights and of computation.
-        quantization: of the weights.
+        revision: commit, branch or tag of a Hub id.
+        dtype: dtype of the weights and of computation.
+        quantization: quantisation of the weights.
         expected_sha256: refuse base weights with any other hash.
         attention: the kernel on a GPU.
 
     Raises:
-        ModelError: there is nothing to load, or it is not what was recorded.
-        TreeAttentionError: the model does not follow token trees.
+        ModelError: there is nothing to load, or its weights are not the recorded ones.
+        TreeAttentionError: the model does not score token trees correctly.
     """
     device = compute_device()  # `choose_precision` imports bitsandbytes, which takes seconds
     computed = choose_dtype(device) if dtype == "auto" else dtype
@@ -101,7 +101,7 @@ def _llama(
 
 
 def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
-    """As `check_tree_attention`, once for the same weights, code and versions on the same kind of CPU."""
+    """As `check_tree_attention`, cached for the same weights, code and versions on the same kind of CPU."""
     parts = (llama, products, attention_check, scoring, tree)
     code = hashlib.sha256(b"".join(Path(str(part.__file__)).read_bytes() for part in parts))
     key: dict[str, str | int] = {
@@ -118,10 +118,10 @@ def _checked(model: llama.Llama, base: str, adapter: Path | None) -> float:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder: without transformers where that would take `tokenizer.json` as it is.
+    """The tokenizer in a folder; loaded without transformers where that would only read `tokenizer.json`.
 
     Raises:
-        ModelError: there is none, or it is damaged.
+        ModelError: there is no tokenizer, or it is damaged.
     """
     settings = json_object(folder / "tokenizer_config.json", remedy=AGAIN)
     eos = settings.get("eos_token")
@@ -134,7 +134,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 class PlainTokenizer:
-    """The little of transformers' tokenizers that `trees.prompt.Encoder` calls.
+    """The part of transformers' tokenizer interface that `trees.prompt.Encoder` uses.
 
     Args:
         path: a `tokenizer.json`.

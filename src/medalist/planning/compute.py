@@ -1,4 +1,4 @@
-"""Counts the operations of forward and backward passes over token trees, and measures how fast a device does them.
+"""Counts the operations of forward and backward passes over token trees, and measures how fast a device is.
 
 N nodes in a pass, K of them with logits, V vocabulary. A product of ``[N, a]`` and ``[a, b]`` is 2Nab operations.
 """
@@ -70,7 +70,7 @@ def scoring_work(shape: ModelShape, place: Place, one: Pass) -> float:
 
 
 def _attention(shape: ModelShape, place: Place, one: Pass) -> float:
-    """Operations of a block's attention, forward: all pairs of a dense mask, or those that see each other."""
+    """Operations of a block's attention in the forward pass: all pairs of a dense mask, or only the visible ones."""
     pairs = one.seen * one.nodes**2 if place.attention == "flex_attention" else one.masked
     return 4 * pairs * shape.attention_width
 
@@ -113,7 +113,7 @@ def _layer(shape: ModelShape, place: Place) -> torch.nn.Module:
     import_bitsandbytes()
     import bitsandbytes  # optional: medalist[quantize]
 
-    quantised: Any = bitsandbytes.nn  # it declares no types
+    quantised: Any = bitsandbytes.nn  # has no type annotations
     sizes = (shape.hidden, shape.intermediate, False)
     layer: torch.nn.Module
     if place.quantization == "int8":

@@ -1,4 +1,4 @@
-"""The devices that a plan is for: what is here, and how others are named on the command line."""
+"""The devices that a plan is for: this machine's, and how others are named on the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def device_memory() -> float | None:
-    """Bytes of this machine's GPU memory; without a GPU, of main memory or the container's limit; None if not known."""
+    """Bytes of this machine's GPU memory; without a GPU, of main memory or the container's limit; None if unknown."""
     if torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[1])
     found = []

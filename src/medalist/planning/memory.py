@@ -27,10 +27,10 @@ BASELINE = {"cpu": 700e6, "cuda": 600e6}
 """Bytes used before any model is loaded. CPU: resident memory of Python with torch, transformers and peft imported,
 measured by benchmarks/plan.py. CUDA: assumed; context and cuBLAS workspaces, not counting host memory."""
 GPU_LIBRARIES = 300e6
-"""What a process on a CPU has more with PyTorch's build for NVIDIA's GPUs, whose libraries it loads: 0.98 to 1.04 GB
-were measured in place of 0.64 to 0.66."""
+"""Additional bytes of a process on a CPU with PyTorch's build for NVIDIA GPUs, whose libraries it loads: 0.98 to 1.04
+GB were measured instead of 0.64 to 0.66."""
 SLACK = {"cpu": 1.0, "cuda": 1.05}
-"""Memory that the allocator holds, relative to what is in use. CUDA: assumed, for PyTorch's cache; CPU: see `HOLES`."""
+"""Memory held by the allocator, relative to that in use. CUDA: assumed, for PyTorch's cache; CPU: see `HOLES`."""
 HOLES = 0.8
 """Heap fragmentation on glibc: bytes of holes in the heap for every byte that the model's blocks save for the backward
 pass; measured by benchmarks/plan.py after three steps, where it lies between 0.5 and 0.9.
@@ -54,26 +54,26 @@ class Pass:
     seen: float = 0.5
     """Fraction of the N x N pairs in which one node sees the other."""
     trees: tuple[int, ...] = ()
-    """Nodes of each of its trees; empty: it is a single tree."""
+    """Nodes of each of its trees; empty if it is a single tree."""
     rows: int = 1
-    """R: rows, all of one length, in which its attention is computed."""
+    """R: number of rows, all of one length, in which its attention is computed."""
     laid: int = 0
-    """Places in all of these rows together; 0: as many as nodes, which attention takes as they are."""
+    """Total length of these rows; 0: attention is computed over the nodes as they are."""
 
     @property
     def attended(self) -> int:
-        """Queries that attention is computed for."""
+        """Number of queries that attention is computed for."""
         return self.laid or self.nodes
 
     @property
     def masked(self) -> float:
-        """Pairs of a query and a key in a dense mask over each row."""
+        """Number of query-key pairs in a dense mask over each row."""
         return self.attended**2 / self.rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a model runs and how its weights are kept there."""
+    """Where a model runs and how its weights are stored there."""
 
     device: Literal["cpu", "cuda"]
     dtype: FloatType
@@ -160,10 +160,9 @@ def saved_by_block(shape: ModelShape, one: Pass, settings: TrainingSettings, pla
 
     A norm saves its input in float32, Gemma's also its weight plus one; a linear layer the input of whatever is trained
     in it; attention its queries, keys and values (repeated for every head if a dense mask is used), output and
-    log-sums, and in rows the output once more, as it is taken back; the gated product three tensors. A compiled block
-    saves a norm's input in the model's dtype and two tensors of the gated product. Beside float16 weights, where
-    autocast is off, peft casts its input to the dtype of its float32 weights, so each adapted layer saves a copy of its
-    own.
+    log-sum-exps, and in rows the output once more, after gathering; the gated product three tensors. A compiled block
+    saves a norm's input in the model's dtype and two tensors of the gated product. With float16 weights, where autocast
+    is off, peft casts its input to the dtype of its float32 weights, so each adapted layer saves a copy of its own.
     """
     hidden, attend, middle = shape.hidden, shape.attention_width, shape.intermediate
     keys = shape.kv_heads * shape.head if place.attention == "flex_attention" else attend
@@ -178,10 +177,10 @@ def saved_by_block(shape: ModelShape, one: Pass, settings: TrainingSettings, pla
     if settings.method == "full":
         # The output of the norms before a linear layer; the down projection's input.
         kept = width * (2 * hidden + middle)
-        if not settings.compile:  # what each norm's weight multiplies
+        if not settings.compile:  # the input of each norm's multiplication by its weight
             kept += (FLOAT if gemma else width) * (shape.norms * hidden + head_norms)
     else:
-        # The adapter's own products have `width`, except beside float16, where autocast is off: there they are float32.
+        # The adapter's own products have `width`, except with float16, where autocast is off: there they are float32.
         inner = FLOAT if place.dtype == "float16" else width
         inputs = sum(linear.inputs for linear in shape.linears)
         kept = inner * settings.rank * len(shape.linears)
@@ -201,7 +200,7 @@ def saved_by_block(shape: ModelShape, one: Pass, settings: TrainingSettings, pla
 def training_peaks(
     shape: ModelShape, settings: TrainingSettings, place: Place, one: Pass, *, accumulates: bool
 ) -> list[Peak]:
-    """The moments of an optimiser step at which memory may peak.
+    """The points of an optimiser step at which memory may peak.
 
     Args:
         shape: the base's sizes.

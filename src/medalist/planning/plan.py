@@ -43,16 +43,16 @@ def make_plan(
 
     Args:
         recipe: what would be trained.
-        devices: number of devices that share the run, as `training.parallel` says.
+        devices: number of devices that share the run, according to `training.parallel`.
         memory: bytes per device; None: those of this machine's device.
         device: the kind of device; a GPU can be planned for on a machine without one, but then there is no probe.
-        config: the base's config.json or its folder, if its sizes are not known.
+        config: the base's config.json or its folder, if its sizes are unknown.
         with_probe: measure this device's speed to estimate times.
-        tflops: what a device sustains, in 10^12 operations per second; given, nothing is measured.
-        mbits: speed of the connection, in 10^6 bits per second, for the time of downloads.
+        tflops: sustained speed of a device, in 10^12 operations per second; if given, nothing is measured.
+        mbits: download speed, in 10^6 bits per second.
 
     Raises:
-        ValueError: the base's sizes are not known, or the settings contradict each other or are out of its range.
+        ValueError: the base's sizes are unknown, or the settings contradict each other or are out of its range.
     """
     here: Device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = here if device == "auto" else device
@@ -71,7 +71,7 @@ def make_plan(
     if with_probe and kind == here and tflops is None:
         try:
             rates = probe(shape, found.place, where.trees.sizes(recipe).mean()[0].nodes)
-        except ImportError:  # the memory of quantised weights is counted without what quantises them
+        except ImportError:  # counting the memory of quantised weights does not need the library
             quantization = recipe.model.quantization
             untimed = f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]"
     cards = tuple(_on_cards(recipe, devices, where))
@@ -99,7 +99,7 @@ def _on_cards(recipe: Recipe, devices: int, where: _Where) -> Iterator[OnCard]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Where:
-    """What stays the same when a plan is repeated with other settings."""
+    """The constants of a plan that is repeated with other settings."""
 
     shape: ModelShape
     trees: TreeSource
@@ -185,7 +185,7 @@ def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
     mine = found.place.devices
 
     def tried(taken: Advice | None, than: Plan) -> list[tuple[Advice, Plan]]:
-        """What each further change brings on top of those already taken, best first."""
+        """The effect of each further change in addition to those already taken, best first."""
         before = taken.overrides if taken else ()
         changed = parse_recipe(dump_recipe(recipe), before)
         made = []
@@ -225,7 +225,7 @@ def _advised(found: Plan, recipe: Recipe, where: _Where) -> tuple[Advice, ...]:
 
 
 def _last_of_each(overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """Overrides, without those that a later one of the same key replaces."""
+    """The overrides, without those that a later one of the same key replaces."""
     return tuple({override.partition("=")[0]: override for override in overrides}.values())
 
 

@@ -1,4 +1,4 @@
-"""What a plan says: memory, work, the parts of a whole run, and the same on common cards."""
+"""The contents of a plan: memory, work, the parts of a whole run, and the same on common cards."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnCard:
-    """A plan on a card that may not be here."""
+    """A plan for a card, which need not be in this machine."""
 
     name: str
     memory: float
     """Bytes."""
     share: float
-    """Of its published peak, that is assumed to be sustained; see `whole_run.utilisation`."""
+    """Share of its published peak that is assumed to be sustained; see `whole_run.utilisation`."""
     tflops: float
     """That share, in 10^12 operations per second."""
     total: float
@@ -63,19 +63,19 @@ class OnCard:
     verdict: Verdict
     step_seconds: float
     seconds: float | None
-    """Seconds of training, validation passes and both evaluations; None if the number of steps is not known."""
+    """Seconds of training, validation passes and both evaluations; None if the number of steps is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Within:
-    """What fits into some hours."""
+    """What fits into a number of hours."""
 
     steps: int
     """Optimiser steps, with their validation passes."""
     passages: int
-    """Passages whose epochs take as many steps or fewer."""
+    """Number of passages whose epochs take at most this many steps."""
     rest: float
-    """Seconds of download, preparation and both evaluations, which the hours must hold too."""
+    """Seconds of download, preparation and both evaluations, which are included in the hours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,9 +89,9 @@ class Plan:
     """Where the sizes of the trees come from."""
     baseline: float
     peaks: tuple[Peak, ...]
-    """The moments at which memory may peak, highest first; without the baseline."""
+    """The points at which memory may peak, highest first; without the baseline."""
     memory: float | None
-    """Bytes of the device; None if they are not known."""
+    """Bytes of the device; None if unknown."""
     largest: Pass
     """The largest training pass."""
     passes: int
@@ -119,13 +119,13 @@ class Plan:
     mbits: float = MBITS
     """Assumed speed of the connection, in 10^6 bits per second."""
     tflops: float | None = None
-    """What one device sustains, in 10^12 operations per second, as it was told; None: see `rates`."""
+    """Sustained speed of one device in 10^12 operations per second, if given; None: see `rates`."""
     rates: Rates | None = None
     """Speeds measured by the probe; None if there was none."""
     untimed: str | None = None
-    """Why the probe could not run although it was wanted."""
+    """Why the probe could not run although it was requested."""
     cards: tuple[OnCard, ...] = ()
-    """The same run on common GPUs, with as many devices."""
+    """The same run on common GPUs, with the same number of devices."""
     advice: tuple[Advice, ...] = ()
     """Changes that save memory, and how much; the last one is a combination that fits, if there is one."""
 
@@ -172,14 +172,14 @@ class Plan:
 
     @property
     def whole_seconds(self) -> float | None:
-        """Seconds of all parts that are known; None if training is not."""
+        """Seconds of all parts with a known duration; None if that of training is unknown."""
         return known_total(self.parts)
 
     def within(self, hours: float) -> Within | None:
-        """How much training fits into so many hours beside the rest of the run, as far as the rest is known.
+        """How much training fits into this many hours together with the rest of the run, as far as that is known.
 
         Returns:
-            None if no time of a step is known; zero steps if the rest alone takes longer.
+            None if the time of a step is unknown; zero steps if the rest alone takes longer.
         """
         if self.step_seconds is None:
             return None

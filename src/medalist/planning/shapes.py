@@ -33,7 +33,7 @@ class Linear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelShape:
-    """The sizes that decide how much memory and compute a model built like Llama needs."""
+    """The sizes that determine the memory and compute of a model built like Llama."""
 
     name: str
     hidden: int
@@ -52,7 +52,7 @@ class ModelShape:
     """Whether the attention's output projection has a bias."""
     mlp_bias: bool = False
     norms: int = 2
-    """Norms of a block's input and output; Gemma also has two behind attention and MLP."""
+    """Norms per block, on the inputs of attention and MLP; Gemma also has two on their outputs."""
     head_norms: bool = False
     """Whether the queries and keys of every head are normalised."""
 
@@ -68,7 +68,7 @@ class ModelShape:
 
     @property
     def linears(self) -> tuple[Linear, ...]:
-        """The linear layers of one block, which are those that an adapter adapts."""
+        """The linear layers of one block: those that an adapter adapts."""
         keys = self.kv_heads * self.head
         return (
             Linear(name="q_proj", inputs=self.hidden, outputs=self.attention_width, bias=self.attention_bias),
@@ -119,7 +119,7 @@ def _sizes(*numbers: int) -> dict[str, int]:
 
 
 def _with_variant(variant: str, family: dict[str, Any], sizes: Mapping[str, dict[str, Any]]) -> dict[str, ModelShape]:
-    """A family's models by name, each also with its variant: "-Instruct" behind the name, say."""
+    """A family's models by name, and each also with its variant: "-Instruct" after the name, say."""
     return {
         name: ModelShape(name=name, **family | own)
         for stem, own in sizes.items()
@@ -215,8 +215,8 @@ KNOWN: Mapping[str, ModelShape] = {
     **_known("google/gemma-3-270m", "google/gemma-3-270m-it", **_GEMMA, **_sizes(640, 2048, 18, 4, 1), head_dim=256),
     **_known("google/gemma-3-1b-pt", "google/gemma-3-1b-it", **_GEMMA, **_sizes(1152, 6912, 26, 4, 1), head_dim=256),
 }
-"""Published sizes of models, from each model's own config.json, by Hub id; they need no download. Those with a sliding
-window read no farther than it (`longest_sequence`)."""
+"""Published sizes of models, from each model's own config.json, by Hub id; they need no download. Models with a sliding
+window read no further than that (`longest_sequence`)."""
 
 _KNOWN_FAMILIES = "SmolLM2, TinyLlama, Llama 3 to 3.3, Mistral 7B, Qwen2.5, Qwen3 and Gemma 3 up to 1b"
 _GGUF_SIZES = ("embedding_length", "feed_forward_length", "block_count", "attention.head_count", "context_length")
@@ -233,7 +233,7 @@ def find_shape(source: str, *, revision: str | None = None, config: Path | None 
         config: a config.json, or its folder, to use instead.
 
     Raises:
-        ModelError: the sizes are not known, or the model is not of a family that is counted.
+        ModelError: the sizes are unknown, or the model's family is not supported.
     """
     if config is not None:
         return _from_config(config / "config.json" if config.is_dir() else config, source)

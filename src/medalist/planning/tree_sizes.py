@@ -1,4 +1,4 @@
-"""Sizes of a recipe's token trees, before anything is trained: from a sample of its passages, or typical MeDAL ones."""
+"""Sizes of a recipe's token trees before training, from a sample of its passages or from typical MeDAL ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SAMPLE = 100
 SMALL = 64 * 2**20
 """Largest data file, in bytes, that is read for a plan; larger ones are read only if they are already prepared."""
 CHARACTERS = 7
-"""Characters per token within a word, assumed when there is no tokenizer. Measured: on MeDAL's sample this gives 1.29
+"""Characters per token within a word, assumed if there is no tokenizer. Measured: on MeDAL's sample this gives 1.29
 tokens per word, and the tokenizers of SmolLM2 and Llama 3 give 1.26 and 1.31; on the embedded corpus, 1.45, 1.46 and
 1.46."""
 
@@ -59,13 +59,13 @@ class TreeSizes:
         return combined((ordered * passages)[:passages] if len(ordered) < passages else ordered[:passages])
 
     def usual(self, passages: int) -> list[Pass]:
-        """Training passes over this many passages each, in order; the last one starts again from the first passage."""
+        """Training passes over this many passages each, in order; the last one wraps around to the first passage."""
         sizes = [size for size, _ in self.training]
         starts = range(0, len(sizes), passages)
         return [combined([sizes[at % len(sizes)] for at in range(start, start + passages)]) for start in starts]
 
     def validation_pass(self, max_nodes: int, device: str) -> Pass:
-        """The largest validation pass: one tree at a time on a CPU, as many as fit in `max_nodes` on a GPU."""
+        """The largest validation pass: one tree on a CPU, as many as fit into `max_nodes` on a GPU."""
         ordered = [size for size, _ in sorted(self.validation, key=lambda pair: -pair[0].nodes)]
         if device == "cpu":
             return ordered[0]
@@ -99,11 +99,11 @@ def mean_pass(sizes: Sequence[tuple[Pass, int]]) -> tuple[Pass, float]:
 
 
 class TreeSource:
-    """Passages and a tokenizer that represent a recipe's.
+    """Passages and a tokenizer that represent those of a recipe.
 
     Args:
         recipe: its data and its base's tokenizer are used if they are on this machine.
-        shape: sizes of its base, which bound the depth of trees.
+        shape: sizes of its base, which limit the depth of trees.
     """
 
     def __init__(self, recipe: Recipe, shape: ModelShape) -> None:
@@ -141,7 +141,7 @@ class TreeSource:
         return round(own / (1 - replayed)) + self._texts.beside
 
     def sizes(self, recipe: Recipe) -> TreeSizes:
-        """Sizes of the trees that a recipe makes from these passages; computed once for equal settings."""
+        """Sizes of the trees that a recipe makes from these passages; cached for equal settings."""
         key = (recipe.prompt.model_dump_json(), recipe.training.candidates)
         if key not in self._known:
             self._known[key] = self._lay_out(recipe)
@@ -245,7 +245,7 @@ def _typical() -> _Texts:
 
 
 def typical_passages() -> tuple[list[Passage], list[Passage], Inventory]:
-    """Passages as long as MeDAL's, made of the embedded corpus's words and with its long forms as candidates."""
+    """Passages as long as MeDAL's, made from the embedded corpus's words, with its long forms as candidates."""
     words = " ".join(passage.text for passage in sample.passages()).split()
     names = sorted({sense.long_form for senses in sample.inventory().senses.values() for sense in senses})
     found, rows = [], []
@@ -284,7 +284,7 @@ def find_tokenizer(recipe: Recipe) -> Any:
 
 
 class EstimatedTokenizer:
-    """Stands in for a tokenizer that is not on this machine: cuts words into pieces of `CHARACTERS` characters.
+    """Stands in for a tokenizer that is not on this machine: splits words into pieces of `CHARACTERS` characters.
 
     Equal pieces have equal ids.
     """

@@ -1,6 +1,6 @@
-"""How long a whole run takes: download, preparation, training, validation passes, both evaluations.
+"""Estimates how long a whole run takes: download, preparation, training, validation passes, both evaluations.
 
-What is not known stays unknown and is left out of the total, which says so.
+Parts of unknown duration stay unknown and are left out of the total, which says so.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from .shapes import ModelShape
 MBITS = 200.0
 """Assumed speed of a connection, in 10^6 bits per second."""
 UTILISATION = 0.38
-"""Assumed share of a card's published peak, for operations as the plan counts them: padding, hidden pairs and what
-checkpointing computes again included. Measured with Llama 3 8B's shape on an H200 (989 published), as shipped in passes
-of 4,000 and 8,000 tokens: 0.38 to 0.41 in training, 0.35 and 0.38 on NF4 weights, 0.49 to 0.50 in scoring; 0.06 in
+"""Assumed share of a card's published peak, for operations as the plan counts them, including padding, masked pairs and
+recomputation by checkpointing. Measured with Llama 3 8B's shape on an H200 (989 published), as shipped in passes of
+4,000 and 8,000 tokens: 0.38 to 0.41 in training, 0.35 and 0.38 on NF4 weights, 0.49 to 0.50 in scoring; 0.06 in
 training on one tree at a time."""
 COMPILED_UTILISATION = 0.50
-"""The same with `training.compile`: 0.50 and 0.51, on an H200 too."""
+"""The same with `training.compile`: 0.50 and 0.51, also on an H200."""
 MEDAL_BYTES, MEDAL_ROWS = 5.90e9, 5_000_000
-"""MeDAL's tables train.csv, valid.csv and test.csv on Zenodo."""
+"""Size and rows of MeDAL's tables train.csv, valid.csv and test.csv on Zenodo."""
 ROWS_A_SECOND = 42_725
-"""Rows of them that `medalist prepare medal` prepares on two cores (docs/benchmarks.md)."""
+"""Rows per second that `medalist prepare medal` prepares on two cores (docs/benchmarks.md)."""
 
 TRAINING, VALIDATION = "training", "validation passes"
-"""Names of the parts that `Plan.within` puts into the hours; the others come before or after training."""
+"""Names of the parts that `Plan.within` fits into the hours; the others come before or after training."""
 
 Counts = Callable[[Split, int | None], int | None]
-"""Texts of a split, given the recipe's limit of it; None: not known."""
+"""Number of texts in a split, given the recipe's limit for it; None: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
-    """A common GPU, as published."""
+    """A common GPU, with published figures."""
 
     name: str
     memory: float
@@ -61,7 +61,7 @@ CARDS = (
 
 
 def utilisation(*, compiled: bool) -> float:
-    """The share of a card's published peak that training is assumed to sustain, with `training.compile` or without."""
+    """The share of a card's published peak that training is assumed to sustain, with or without `training.compile`."""
     return COMPILED_UTILISATION if compiled else UTILISATION
 
 
@@ -71,31 +71,31 @@ class Part:
 
     name: str
     seconds: float | None
-    """None: not known."""
+    """None: unknown."""
     how: str
-    """What it is reckoned from, or why it is not known."""
+    """What the estimate is based on, or why it is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Around:
-    """What comes before training and after it."""
+    """What comes before and after training."""
 
     download: float
-    """Bytes that are not here yet: the base's weights as published in 16 bits, MeDAL's tables."""
+    """Bytes still to be downloaded: the base's weights as published in 16 bits, MeDAL's tables."""
     downloaded: tuple[str, ...]
-    """What they are of."""
+    """Names of the downloads."""
     preparation: Part
     validations: int | None
     """Validation passes during training."""
     validated: float | None
-    """Mentions of each."""
+    """Mentions in each."""
     tested: float | None
     """Mentions that each of the two evaluations scores."""
     evaluate_every: int
     """Optimiser steps between two validation passes."""
 
     def validation_seconds_per_step(self, thousand_seconds: float | None) -> float:
-        """A step's share of the validation passes, in seconds; 0 if it is not known.
+        """A step's share of the validation passes, in seconds; 0 if unknown.
 
         Args:
             thousand_seconds: seconds to score 1,000 mentions on one device.
@@ -109,9 +109,9 @@ def around(recipe: Recipe, shape: ModelShape, counts: Counts, *, steps: int | No
     Args:
         recipe: what would be trained.
         shape: its base's sizes.
-        counts: how many texts there are.
+        counts: the number of texts in a split.
         steps: optimiser steps of the run.
-        mentions: of an average text.
+        mentions: average number of mentions per text.
     """
     settings, items = recipe.data, []
     if not _is_here(recipe):
@@ -157,7 +157,7 @@ def _preparation(recipe: Recipe) -> Part:
 
 
 def download_part(found: Around, mbits: float) -> Part:
-    """The downloads, in seconds of a connection of so many 10^6 bits a second."""
+    """The downloads, over a connection of this many 10^6 bits per second."""
     if not found.downloaded:
         return Part(name="download", seconds=0.0, how="everything is here")
     how = f"{' and '.join(found.downloaded)}, {found.download / 1e9:,.1f} GB at {mbits:g} Mbit/s"
@@ -173,10 +173,10 @@ def training_part(steps: int | None, step_seconds: float | None) -> Part:
 
 
 def scoring_part(found: Around, thousand_seconds: float | None) -> tuple[Part, Part]:
-    """The validation passes in training, then the evaluation of base and tuned model.
+    """The validation passes during training, then the evaluation of base and tuned model.
 
     Args:
-        found: how many mentions they score.
+        found: the numbers of mentions that they score.
         thousand_seconds: seconds to score 1,000 of them on one device.
     """
     parts = []
@@ -194,7 +194,7 @@ def scoring_part(found: Around, thousand_seconds: float | None) -> tuple[Part, P
 
 
 def known_total(parts: Sequence[Part]) -> float | None:
-    """Seconds of the parts that are known; None if training is not among them."""
+    """Seconds of the parts with a known duration; None if training is not among them."""
     if any(part.name == TRAINING and part.seconds is None for part in parts):
         return None
     return sum(part.seconds or 0.0 for part in parts)

@@ -1,4 +1,4 @@
-"""What further tuning gained on the new texts and lost elsewhere: tuned model against parent, on both test splits."""
+"""Measures what further tuning gained on the new texts and lost elsewhere: tuned against parent on both test splits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FRESH = "passage not in training data"
 
 
 def adaptation(run: Run) -> Adaptation | None:
-    """The figures of a run that was tuned further, from its evaluations; None unless both cover all three models."""
+    """The adaptation figures of a run that was tuned further; None unless both evaluations cover all three models."""
     here, there = _with_parent(run, "test"), _with_parent(run, PARENT_TEST)
     if here is None or there is None:
         return None

@@ -1,4 +1,4 @@
-"""Fits a run's calibration on its validation split: how the tuned model's scores become answers."""
+"""Fits a run's calibration, which turns the tuned model's scores into answers, on its validation split."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ UNCALIBRATED = (
     'answers stay as they are without a calibration: the most likely of the listed meanings and "none of these"'
 )
 CHANCE = 0.05
-"""A glance is not used if chance alone would lose as much with a lower probability than this (sign test)."""
+"""Significance level of the sign test: a glance is not used if it is worse with a p value below this."""
 
 
 def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
-    """The run's calibration; if it has none yet, it is fitted on the validation split and written to the run's folder.
+    """The run's calibration; if it has none yet, fit it on the validation split and write it to the run's folder.
 
-    The validation split has also chosen the checkpoint, which makes the thresholds slightly optimistic.
+    The validation split was also used to choose the checkpoint, which makes the thresholds slightly optimistic.
 
     Args:
         run: a run.
         load: loads its tuned model; called only if there is something to score.
 
     Returns:
-        The calibration. None for a run on choice questions, before training has finished, and where the validation
-        data is gone or too small, which is said.
+        The calibration. None for a run on choice questions, before training has finished, and if validation data is
+        missing or too small, which is then printed.
     """
     if run.calibration is None and (run.folder / CALIBRATION_FILE).exists():  # fitted since the run was opened
         return Calibration.read(run.folder / CALIBRATION_FILE)
@@ -65,7 +65,7 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
         )
         windows = Encoder(loaded.tokenizer, run.recipe.prompt, max_depth=loaded.max_depth).windows
         cases = make_cases(items, scores, run.inventory, windows)
-        missing = too_few([case.item for case in cases])  # some may not fit the model's window
+        missing = too_few([case.item for case in cases])  # some may not fit into the model's window
     if missing is not None and inherited:
         _say_once(f"{run.folder} keeps the reader's calibration, with too little validation data ({missing})")
         return run.calibration
@@ -82,13 +82,13 @@ def calibrated(run: Run, load: Callable[[], LoadedModel]) -> Calibration | None:
 
 
 def _with_glance(run: Run, loaded: LoadedModel, cases: Sequence[Case], without: Calibration) -> Calibration:
-    """The calibration with a glance before the model reads, unless that is right less often than chance explains.
+    """The calibration with a glance (deciding without the model) first, unless it is significantly less accurate.
 
     Args:
         run: the run.
         loaded: its tuned model.
-        cases: of the validation data, every one with the model's scores.
-        without: the calibration if the model is asked about everything.
+        cases: validation data, every case with the model's scores.
+        without: the calibration in which the model is asked about everything.
     """
     found = fit_glance(cases, precision=without.target)
     if found is None:
@@ -107,12 +107,12 @@ def _with_glance(run: Run, loaded: LoadedModel, cases: Sequence[Case], without: 
 
 
 def _right(cases: Sequence[Case], decisions: Sequence[Decision]) -> Bools:
-    """``[M]``: whether the listed meaning is the likeliest."""
+    """``[M]``: whether the likeliest listed sense is the gold."""
     return np.array([case.is_right(decision) for case, decision in zip(cases, decisions, strict=True)])
 
 
 def keeps_parents_calibration(run: Run) -> bool:
-    """Whether a run has the calibration that it began with, the reader's."""
+    """Whether a run still has the calibration that it started with, its parent's (the reader's)."""
     parent = parent_of(run) if run.calibration is not None else None
     if parent is None or parent.calibration is None:
         return False
@@ -121,5 +121,5 @@ def keeps_parents_calibration(run: Run) -> bool:
 
 @cache
 def _say_once(remark: str) -> None:
-    """Say it once per process: a run that was tuned further is evaluated on its own test data and on its parent's."""
+    """Print a remark once per process: a run tuned further is evaluated on its own and on its parent's test data."""
     say(remark)

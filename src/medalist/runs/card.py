@@ -1,4 +1,4 @@
-"""Writes the model card, the `README.md` beside a run's weights, from what was recorded and measured."""
+"""Writes the model card, the `README.md` next to a run's weights, from what was recorded and measured."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Destination:
     with_words: frozenset[str] | None = None
     """The evaluations whose data may be quoted; None: all."""
     evaluations: Mapping[str, str] = field(default_factory=dict)
-    """Name of an evaluation -> the name it is published by, if that is another."""
+    """Name of an evaluation -> its published name, if different."""
     parent: str | None = None
-    """The name that the run's parent is published by; None: its own."""
+    """The published name of the run's parent; None: its own name."""
 
 
 class Evaluation(TypedDict):
-    """What a card shows of an evaluation."""
+    """What a card shows about an evaluation."""
 
     name: str
     """Name of its folder."""
@@ -64,11 +64,11 @@ class Evaluation(TypedDict):
     answerers: list[str]
     """Models, then baselines."""
     strongest: dict[str, str]
-    """Slice -> the strongest baseline there."""
+    """Slice -> its strongest baseline."""
     claims: dict[str, list[ClaimRow]]
     calibrated: Calibrated | None
     caveat: str | None
-    """If there are too few passages."""
+    """A caveat if there are too few passages."""
 
 
 def write_card(run: Run) -> Path | None:
@@ -81,12 +81,12 @@ def write_card(run: Run) -> Path | None:
 
 
 def card_text(run: Run, export: Export | None = None, destination: Destination | None = None) -> str:
-    """The card of a trained run's model, or of weights that were exported from it.
+    """The card of a trained run's model, or of weights exported from it.
 
     Args:
         run: the run, with its evaluations.
-        export: the exported weights; None: the card is about the run's own.
-        destination: where it is published; None: it is not published yet.
+        export: the exported weights; None: the card describes the run's own.
+        destination: where the model is published; None: not yet.
     """
     destination = destination or Destination(
         base_id=run.base.id, base_revision=run.base.revision, licence=licence_of(run.base.id)
@@ -142,14 +142,14 @@ def card_text(run: Run, export: Export | None = None, destination: Destination |
 
 
 def _ahead_of(cells: Slice, answerer: str) -> str:
-    """The tuned model minus another answerer on a slice, in points; a dash where they were not compared."""
+    """The tuned model minus another answerer on a slice, in points; a dash if they were not compared."""
     others = {"base": cells.get("difference"), "parent": cells.get("from_parent")}
     found = others.get(answerer) or cells.get("from_baselines", {}).get(answerer)
     return points(found) if found else "–"
 
 
 def _metadata(run: Run, destination: Destination, evaluations: list[Evaluation], *, lora: bool) -> str:
-    """The YAML front matter that the Hub reads; there too, no accuracy appears without its interval and baselines."""
+    """The YAML front matter for the Hub; here too, accuracy never appears without its interval and baselines."""
     choices = run.recipe.data.source == "choices"
     results = [
         EvalResult(
@@ -213,7 +213,7 @@ def _data_name(run: Run, name: str) -> str:
 
 
 def _is_as_named(run: Run) -> bool:
-    """Whether the run's data is for certain what `data.source` calls it, not a user's own in the same format."""
+    """Whether the run's data is certainly what `data.source` says, not a user's own in the same format."""
     settings = run.recipe.data
     return settings.source == "sample" or (settings.path is not None and is_public(Path(settings.path)))
 
@@ -229,6 +229,6 @@ def _data_id(run: Run, name: str) -> str:
 
 
 def _training_seconds(log: Path) -> float | None:
-    """The seconds of training since it was last resumed, or since its start."""
+    """Seconds of training since the run was last resumed or started."""
     lines = reversed(appended_objects(log))
     return next((line["train_runtime"] for line in lines if "train_runtime" in line), None)

@@ -34,7 +34,7 @@ from .models import RunModels
 from .run import Run, use_threads
 
 CONFIDENT = 0.8
-"""A wrong answer with at least this probability counts as confident: a reader would not question it."""
+"""A wrong answer with at least this probability counts as confident: readers would not question it."""
 
 
 def check_claims(
@@ -51,10 +51,10 @@ def check_claims(
         run: a run whose training has finished.
         on: as for `evaluate_run`, whose existing results are reused. On the test split of its own data, a run that was
             tuned further also gets rows on how well it adapted, there and elsewhere.
-        mentions: how many free answers to generate with each model, for mentions sampled at random.
-        queries: choice questions of medicine, such as PubMedQA's; None: that claim is left out.
+        mentions: number of answers to generate freely with each model, for randomly sampled mentions.
+        queries: medical choice questions, such as PubMedQA's; None: that claim is left out.
         natural: marked passages whose authors chose the short forms themselves, with their inventory; None: left out.
-            Texts that the run was trained on do not count in either.
+            Texts that the run was trained on are excluded from both.
 
     Returns:
         The content of `claims.json`, and its path beside the evaluation's `metrics.json`; reused if nothing is missing.
@@ -87,10 +87,10 @@ def check_claims(
     if "adaptation" in metrics:
         made_of["adaptation"] = metrics["adaptation"]["keys"]
     further = {name: found["about"]["keys"] for name, found in beside.items()}
-    made_of |= further  # type: ignore[typeddict-item]  # its names are keys of `ClaimsBasis`
+    made_of |= further  # type: ignore[typeddict-item]  # its keys are keys of `ClaimsBasis`
     known, begun = read_claims(folder), Begun(folder, {name: made_of[name] for name in ("keys", "settings", "texts")})
     if known is not None and made_of.items() <= known.items():
-        begun.remove()  # left by a kill behind the table's last step
+        begun.remove()  # left by a kill after the table's last step
         return known, path
     choice = [item for item in make_items(held.passages, held.inventory) if item.kind == "choice"]
     asked = [choice[n] for n in sorted(random.Random(0).sample(range(len(choice)), min(mentions, len(choice))))]
@@ -116,7 +116,7 @@ def check_claims(
 
 
 def _evaluated_beside(run: Run, queries: Path | None, natural: HeldOut | None) -> dict[str, Metrics]:
-    """The evaluations on the files that were named, by their keys in `ClaimsBasis`."""
+    """The evaluations on the given files, by their keys in `ClaimsBasis`."""
     found = {}
     for name, wanted, on in (
         ("queries", "choice questions", HeldOut(data=queries) if queries else None),
@@ -188,14 +188,14 @@ def _generation_rows(
 
 
 def _answered(asked: Sequence[Item], measured: dict[str, Measured]) -> tuple[list[Item], dict[str, list[Judged]]]:
-    """The mentions that fit every model's window, and how each model's free answers to them were judged."""
+    """The mentions that fit into every model's window, and how each model's free answers to them were judged."""
     fits = [n for n in range(len(asked)) if all(m.answers[n] is not None for m in measured.values())]
     judged = {name: [one for n in fits if (one := m.answers[n]) is not None] for name, m in measured.items()}
     return [asked[n] for n in fits], judged
 
 
 def _strongest_baseline(items: Sequence[Item], *counts: Inventory) -> str:
-    """The best baseline on mentions that no slice of the evaluation covers: an inventory's, majority, or copying."""
+    """The best baseline on mentions that form no slice of the evaluation: an inventory's, majority, or copying."""
     right = dict.fromkeys(("majority", "copy, else majority"), 0.0)
     right |= {name: float(values.sum()) for name, values in inventory_baselines(items, counts[-1]).items()}
     for item in items:

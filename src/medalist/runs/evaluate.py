@@ -1,4 +1,4 @@
-"""Evaluates a run, or a base model alone, on held-out texts: which weights on which questions, and where results go."""
+"""Evaluates a run, or a base model alone, on held-out texts: chooses weights and questions, and stores the results."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ from .reading import load_inventory
 from .run import Run, tuned_tokenizer, use_threads
 
 _QUESTION_BYTES = 200
-"""Room on the disk for the predictions on a question; 52 bytes a short form, measured once."""
+"""Disk space for the predictions on a question, in bytes; 52 bytes per short form were measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,9 +69,9 @@ class EvaluatedModel:
     """The hash that identifies its weights."""
     load: Callable[[], LoadedModel]
     earlier: tuple[Path, str] | None = None
-    """Another evaluation's folder that may hold its predictions, and the model's name there."""
+    """Another evaluation's folder that may contain its predictions, and the model's name there."""
     tokenizer: Callable[[], Any] | None = None
-    """Loads its tokenizer alone, or gives None; without it, the tokenizer is loaded together with the model."""
+    """Loads its tokenizer alone, or returns None; without it, the tokenizer is loaded with the model."""
 
 
 def evaluate_run(run: Run, on: HeldOut = OWN_TEST) -> tuple[Metrics, Path]:
@@ -215,8 +215,8 @@ def evaluate(
         on: the questions, and the folder where the two files are written, each atomically.
         prompt: the wording of the questions.
         settings: tokens per forward pass on a GPU, and number of bootstrap resamples.
-        calibration: what gives the tuned model's calibration; asked for once everything is scored, save for
-            what it wants read with the rest written out.
+        calibration: returns the tuned model's calibration; called after scoring. If it decides some mentions without
+            the model, the others are scored again with those written out.
 
     Returns:
         The content of `metrics.json`.
@@ -289,9 +289,9 @@ def _score(
     max_nodes: int,
     kept: bool,
 ) -> tuple[dict[str, Scores], int]:
-    """Each model's scores, stored ones where there are any, and the number of texts that were cut to the window.
+    """Each model's scores, reused if stored, and the number of texts that were cut to the window.
 
-    Those of several models are kept one by one, so that a stopped evaluation does not score the first ones again.
+    With several models, scores are stored after each, so that an interrupted evaluation does not repeat the first ones.
     """
     begun = {key: found for key, found in read_begun(on.folder).items() if key in keys.values()}
     scores: dict[str, Scores] = {}
@@ -324,7 +324,7 @@ def _keep(
     scores: dict[str, Scores],
     rest: Scores | None,
 ) -> None:
-    (on.folder / METRICS_FILE).unlink(missing_ok=True)  # its keys vouch for predictions that are about to be replaced
+    (on.folder / METRICS_FILE).unlink(missing_ok=True)  # its keys describe predictions that are about to be replaced
     write_predictions(items, scores, on.folder / PREDICTIONS_FILE)
     (on.folder / REST_FILE).unlink(missing_ok=True)
     if rest is not None:

@@ -1,4 +1,4 @@
-"""Draws the report's figures from what the run wrote; each function returns a matplotlib figure."""
+"""Draws the report's figures from a run's results; each function returns a matplotlib figure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
 
 
 def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> Figure:
-    """Accuracy, with 95 % intervals, of the models and the strongest baseline on each slice of enough questions."""
+    """Accuracy, with 95 % intervals, of the models and the strongest baseline on each slice that is large enough."""
     with rc_context(STYLE):
         names = [name for name in slices if slices[name]["count"] >= FEWEST] or list(slices)
         figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
@@ -142,7 +142,7 @@ def reliability_diagram(models: Mapping[str, ModelFigures]) -> Figure:
 def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
     """Share of wrong answers when only the questions with the most confident answers are answered.
 
-    A diamond marks where a model abstains by itself.
+    A diamond marks the point at which a model abstains of its own accord.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(3.5, 3.4 + 0.2 * len(models)), layout="constrained")
@@ -151,7 +151,7 @@ def risk_coverage_curve(models: Mapping[str, ModelFigures]) -> Figure:
             curve = figures["risk_coverage"]
             xs, ys = [100 * x for x in curve["coverage"]], [100 * y for y in curve["risk"]]
             axes.plot(xs, ys, color=COLOURS[name], linewidth=2, label=name)
-            # Choice questions offer no way to abstain.
+            # Choice questions have no null candidate, so models cannot abstain.
             if "abstention" in figures and (when_answered := figures["abstention"]["accuracy_when_answered"]):
                 point = 100 * figures["abstention"]["answered"]["value"], 100 - 100 * when_answered["value"]
                 axes.plot(*point, "D", color=COLOURS[name], markersize=7)

@@ -40,7 +40,7 @@ class HeldOut:
 
     @classmethod
     def named(cls, data: Path | None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
-        """The request as given on the command line, where `parent-test` names the parent's test split, not a file."""
+        """The request as given on the command line, where `parent-test` means the parent's test split, not a file."""
         return cls(data=PARENT_TEST if data == Path(PARENT_TEST) else data, inventory=inventory, limit=limit)
 
 
@@ -50,7 +50,7 @@ OWN_TEST = HeldOut()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Questions:
-    """What a run is evaluated on."""
+    """The texts that a run is evaluated on, with their candidates."""
 
     passages: list[Passage]
     """Empty if the questions are quizzes."""
@@ -66,14 +66,14 @@ class Questions:
 
     @property
     def texts(self) -> Sequence[Text]:
-        """The quizzes or passages, whichever there are."""
+        """The quizzes or the passages, whichever there are."""
         return self.quizzes or self.passages
 
     def check_answerable(self) -> None:
-        """Refuse questions without a choice before anything is scored, which may take hours.
+        """Raise an error before scoring, which may take hours, if no question offers a choice.
 
         Raises:
-            ValueError: none of them has a listed gold answer and a second candidate.
+            ValueError: no question has a listed gold answer and a second candidate.
         """
         if not self.quizzes and not any(item.kind == "choice" for item in make_items(self.passages, self.inventory)):
             raise ValueError(
@@ -162,7 +162,7 @@ def named_data(data: Path, inventory: Path | None) -> tuple[str, Path, Path | No
 
 
 def read_marked(data: Path, inventory: Inventory, limit: int | None = None) -> tuple[list[Passage], Quarantine]:
-    """Passages to evaluate on, from a file or from the test split of a corpus folder; golds are spelt as listed."""
+    """Passages to evaluate on, from a file or a corpus folder's test split; golds take the inventory's spelling."""
     quarantine = Quarantine()
     found = marked_passages(data, "test", inventory, quarantine)
     return [as_listed(passage, inventory) for passage in islice(found, limit)], quarantine

@@ -1,7 +1,7 @@
-"""What a claims table needs of each model: free answers, dangerous pairs, another kind of text and plain English.
+"""Measures each model for the claims table: free answers, dangerous pairs, another kind of text and plain English.
 
-Measuring takes hours with a large model, so each part is kept beside the evaluation until the table is written. What is
-kept are figures and ids; a free answer may repeat the note, so only how it was judged is kept.
+This takes hours with a large model, so partial results are stored with the evaluation until the table is written. Only
+figures and ids are stored; a free answer may repeat the note, so only its assessment is.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ class MarkedText:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """A free answer without its words."""
+    """The assessment of a free answer, without its words."""
 
     right: float
     """1 if it is the true long form, else 0."""
     invented: float
-    """1 if it holds no sense of the short form and does not decline, else 0."""
+    """1 if it contains no sense of the short form and does not decline, else 0."""
     share: float
-    """The fraction of its words that are the answer."""
+    """The share of its words that is the answer."""
     words: float
     seconds: float
 
     @classmethod
     def of(cls, answer: Answer, item: Item) -> Judged:
-        """Judge what a model wrote about a mention."""
+        """Assess what a model wrote about a mention."""
         held = any(share_of_answer(answer.text, candidate) for candidate in item.candidates)
         return cls(
             right=float(names_sense(answer.text, [item.gold_answer])),
@@ -70,15 +70,15 @@ class Measured:
     """The results of one model."""
 
     answers: Sequence[Judged | None]
-    """None: the mention does not fit the model's window."""
+    """None: the mention does not fit into the model's window."""
     dangerous: Scores
     elsewhere: Scores
     english: Floats
-    """``[texts]``, the mean negative log-likelihood per token in nats."""
+    """``[texts]``, mean negative log-likelihood per token, in nats."""
 
 
 class _Parts(TypedDict, total=False):
-    """What is measured of one model; `answers` are the first ones."""
+    """The partial results of one model; `answers` may be incomplete and is in the order of the mentions."""
 
     answers: list[tuple[float, float, float, float, float] | None]
     dangerous: list[tuple[str, int, list[float]]]
@@ -95,11 +95,11 @@ _BEGUN: TypeAdapter[_Begun] = TypeAdapter(_Begun)
 
 
 class Begun:
-    """The parts of a table that are measured, kept on the disk until the table is written.
+    """The partial results for a table, stored on disk until the table is written.
 
     Args:
         folder: the evaluation's folder.
-        made_of: all that the parts depend on; what was kept for something else is forgotten.
+        made_of: everything that the results depend on; stored results for anything else are discarded.
     """
 
     def __init__(self, folder: Path, made_of: Mapping[str, object]) -> None:
@@ -114,15 +114,15 @@ class Begun:
                 self._models = found["models"] if found["made_of"] == self._made_of else {}
 
     def of(self, name: str) -> _Parts:
-        """The parts of a model; `write` keeps what is put there."""
+        """The partial results of a model; `write` stores what is added to them."""
         return self._models.setdefault(name, {})
 
     def write(self) -> None:
-        """Keep what is measured."""
+        """Store the partial results."""
         write_object(self._path, {"made_of": self._made_of, "models": self._models})
 
     def remove(self) -> None:
-        """The table is written."""
+        """Delete the partial results; call it once the table is written."""
         self._path.unlink(missing_ok=True)
 
 
@@ -135,16 +135,16 @@ def measure(
     name: str,
     begun: Begun,
 ) -> Measured:
-    """Measure a model, except for the parts that are kept already; it is loaded only if there are others.
+    """Measure a model, except for results that are stored already; it is loaded only if something is missing.
 
     Args:
         load: loads the model.
-        run: says how questions are worded.
+        run: determines the wording of the questions.
         asked: the mentions for free answers.
         dangerous: the pairs of senses that must not be confused.
         elsewhere: another kind of text.
-        name: of the model, as in the run.
-        begun: the parts that are kept.
+        name: the model's name in the run.
+        begun: the stored partial results.
     """
     parts, loaded = begun.of(name), list[LoadedModel]()
 

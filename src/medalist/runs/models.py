@@ -1,4 +1,4 @@
-"""The models of a run: its base, its parent and its tuned model, each loaded when it is asked for."""
+"""The models of a run: its base, its parent and its tuned model, each loaded on demand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .run import Run, load_run_base, load_tuned
 
 
 class RunModels:
-    """The models of a run, loaded on demand, the last one kept. Load the base first: the others are applied to it."""
+    """The models of a run, loaded on demand; the last one is kept. Load the base first: the others modify it."""
 
     def __init__(self, run: Run) -> None:
         self._run, self._parent = run, parent_of(run)

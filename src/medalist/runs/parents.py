@@ -1,6 +1,6 @@
-"""Further tuning: a run that starts from the weights of another run, its parent, and what else it takes over.
+"""Further tuning: a run that starts from the weights of another run, its parent, and what else it inherits.
 
-These are the parent's candidates, so that there is still a choice to make, and some of its training passages, so that
+It inherits the parent's candidates, so that there is still a choice to make, and some of its training passages, so that
 the model forgets less (replay: Robins 1995; as a fixed share of the training data: Ibrahim et al. 2024).
 """
 
@@ -37,10 +37,10 @@ def further_recipe(
 ) -> Recipe:
     """The recipe for tuning a run further on a file: the parent's, with that file as data and half the learning rate.
 
-    How the parent's data was read, split and limited does not apply to the file, so those settings are the defaults.
+    Settings for reading, splitting and limiting the parent's data do not apply to the file, so they get their defaults.
 
     Args:
-        parent: folder of a trained run, or `reader`, the one that comes with the package.
+        parent: folder of a trained run, or `reader`, the one that ships with the package.
         data: marked passages; or plain texts, with the override `data.substitution.mode=mended`.
         inventory: a glossary whose senses are offered alongside the parent's.
         overrides: such as `name=mine`; by default, the name combines those of the parent and the file.
@@ -68,7 +68,7 @@ def requested_recipe(
     data: Path | None = None,
     inventory: Path | None = None,
 ) -> Recipe:
-    """The recipe that `medalist train` asks for: a recipe file, a run to tune further, or both; then the file decides.
+    """The recipe for `medalist train`'s arguments: a recipe file, a run to tune further, or both, with the file's keys.
 
     Args:
         recipe: the recipe file; an argument that contains "=" and is not a file is taken as the first override.
@@ -116,9 +116,9 @@ def parent_run(recipe: Recipe) -> Run | None:
     """The run that the recipe starts from, checked to be suitable; None if the recipe names none.
 
     Raises:
-        FileNotFoundError: it is not a run.
-        RecipeError: its training has not finished, it was tuned in a different way than the recipe asks for, or it or
-            the recipe is about choice questions.
+        FileNotFoundError: the parent is not a run.
+        RecipeError: its training has not finished, it was tuned with another method than the recipe's, or it or the
+            recipe is about choice questions.
     """
     if recipe.model.parent is None:
         return None
@@ -175,7 +175,7 @@ def check_same(run: Run, parent: Run) -> None:
 
 
 def parent_of(run: Run) -> Run | None:
-    """The run that a run started from; None if there was none, or it no longer exists or has been retrained since."""
+    """The run that a run started from; None if there is none, or if it no longer exists or was retrained since."""
     name = run.recipe.model.parent
     if name is None or not (name == READER or is_run(Path(name))):
         return None
@@ -194,9 +194,9 @@ def candidates(parent: Run, own: Inventory | None) -> Inventory:
 
 
 def as_usual(glossary: Inventory, inventory: Inventory) -> Inventory:
-    """A glossary whose senses without counts are as usual as the commonest that the inventory lists for a short form.
+    """A glossary in which senses without counts count as often as the short form's commonest sense in the inventory.
 
-    The reader weighs how usual a sense is, and would hardly ever choose one that was never counted.
+    The reader uses prior frequencies, and would hardly ever choose a sense with count 0.
     """
     usual = {key: max((sense.count for sense in inventory.senses.get(key, ())), default=0) for key in glossary.senses}
     return Inventory.of(
@@ -225,7 +225,7 @@ def senses_as_listed(counted: Iterable[Inventory], inventory: Inventory) -> Inve
 def training_passages(run: Run) -> list[Passage] | None:
     """The passages that a run was trained on, replayed ones included; None if its prepared data is gone."""
     if is_reader(run):
-        return reader.notes()  # those of its training passages that ship
+        return reader.notes()  # the part of its training passages that ships
     prepared = run.prepared()
     return None if prepared is None else [*prepared.passages("train"), *prepared.replayed()]
 
@@ -246,7 +246,7 @@ def replayed(parent: Run, count: int, *, seed: int, avoid: Iterable[Passage]) ->
     """Training passages of the parent: the first `count` in the order of a hash of (seed, id).
 
     Args:
-        parent: its training split and the passages it replayed itself are used, never its validation or test split.
+        parent: only its training split and the passages that it replayed itself are used, not validation or test.
         count: how many to take; fewer if there are not enough. If two have the same id, the one in its own split wins.
         seed: decides the order, together with the id.
         avoid: held-out passages; a passage of the parent that shares its id or words with one of them is not taken.

@@ -1,9 +1,9 @@
-"""Turns a source into a prepared folder: marked passages in three splits, the inventory, and a record of what was read.
+"""Turns a source into a prepared folder: marked passages in three splits, the inventory, and an account of the source.
 
     data/<source>-<hash of the settings>/
         train.parquet validation.parquet test.parquet  inventory.csv  quarantine.jsonl  data.json
-        replay.parquet (only if the run is tuned further: training passages of its parent)
-        beside-1.parquet beside-1.inventory.csv ... (only with data.beside: more to train on)
+        replay.parquet (only for a run tuned further: training passages of its parent)
+        beside-1.parquet beside-1.inventory.csv ... (only with data.beside: more training passages)
 
 For choice questions, the splits hold quizzes and there is no inventory.
 
@@ -51,7 +51,7 @@ from .reading import read_beside, read_sources
 from .run import Run
 
 _SHOWN = 20
-"""How many of the senses that cannot be used the account keeps."""
+"""Maximum number of unusable senses in the account."""
 
 
 def data_folder(recipe: Recipe) -> Path:
@@ -66,10 +66,10 @@ def data_folder(recipe: Recipe) -> Path:
 
 
 def prepare(recipe: Recipe) -> Prepared:
-    """Read, mark and split the recipe's data, or open the folder that an earlier call prepared from the same settings.
+    """Read, mark and split the recipe's data, or open the folder that an earlier call prepared with the same settings.
 
     Raises:
-        ValueError: a setting or a file is invalid, or too many rows are; no half-written folder is left behind.
+        ValueError: a setting or a file is invalid, or too many rows are malformed; no partial folder is left behind.
         FileNotFoundError: a file is missing.
     """
     folder = data_folder(recipe)
@@ -127,13 +127,13 @@ def _write_account(
 def _marked_splits(
     recipe: Recipe, found: Mapping[Split, Iterable[Passage]], inventory: Inventory
 ) -> tuple[dict[Split, list[Passage]], int]:
-    """The passages of each split as they are trained on and evaluated, and the number left out without a mention.
+    """The passages of each split as used for training and evaluation, and the number dropped for lack of mentions.
 
-    Golds are spelt as the inventory lists them, held-out senses or short forms are taken out, and words that only look
-    like a short form are marked.
+    Golds take the inventory's spelling, held-out senses or short forms are removed, and words that only look like a
+    short form are marked.
     """
     settings, limits = recipe.data, _limits(recipe.data)
-    # Two inventories, or a person and an inventory, may spell a sense differently; one spelling is offered.
+    # Two inventories, or an annotator and an inventory, may spell a sense differently; only one spelling is offered.
     respelt = recipe.model.parent is not None or settings.source == "table"
     kept = partial(hold_out, share=settings.hold_out_share, seed=recipe.seed)
     splits: dict[Split, list[Passage]] = {}
@@ -149,9 +149,9 @@ def _marked_splits(
                     without += 1
                     continue
             marked = passage
-            if settings.source != "text":  # whose look-alikes are marked already
+            if settings.source != "text":  # plain texts have their look-alikes marked already
                 marked = mark_distractors(passage, inventory, rate=settings.substitution.distractors, seed=recipe.seed)
-            if settings.hold_out == "short_forms":  # a held-out short form must not be a training distractor either
+            if settings.hold_out == "short_forms":  # held-out short forms must not be training distractors either
                 marked = kept(marked, split, settings.hold_out)
             if not marked.mentions:
                 without += 1

@@ -22,20 +22,20 @@ ACCOUNT_FILE = "data.json"
 
 @with_config({"extra": "allow"})
 class PreparedSettings(TypedDict):
-    """The settings that the data was prepared with: the recipe's `data` section. Only the keys read again are typed."""
+    """The recipe's `data` section with which the data was prepared; only the keys that are read again are typed."""
 
     seed: int
     source: str
 
 
 class Unusable(TypedDict):
-    """Marks of a table that teach nothing, because their long form is not among the candidates."""
+    """Marks in a table that cannot be trained on, because their long form is not among the candidates."""
 
     short_form: str
     long_form: str
     mentions: int
     nearest: str | None
-    """What the inventory has that comes nearest: "RA: room air"."""
+    """The inventory's nearest entry: "RA: room air"."""
 
 
 class ShortFormAccount(TypedDict, total=False):
@@ -50,7 +50,7 @@ class ShortFormAccount(TypedDict, total=False):
     unusable: list[Unusable]
     """The most frequent of them."""
     replay: PassageCounts
-    """The parent's training passages that are used again; only for a run that is tuned further."""
+    """The parent's training passages that are replayed; only for a run that is tuned further."""
     beside: list[PassageCounts]
     """For each folder of `data.beside`."""
     fingerprint: dict[str, str]
@@ -91,7 +91,7 @@ class Prepared:
         return read_quizzes(self.folder / f"{split}.parquet") if self._of_choices else []
 
     def left_out(self) -> str | None:
-        """In a sentence, how many rows and marks nothing is learnt from, and where they are listed; None if none."""
+        """A sentence on how many rows and marks are not trained on, and where they are listed, or None."""
         rows, marks = sum(self.account["rows_quarantined"].values()), self.account.get("unusable_mentions", 0)
         parts = [
             f"rows that cannot be read, {rows:,} of {self.account['rows_read']:,} (quarantine.jsonl)" if rows else "",
@@ -133,7 +133,7 @@ def open_prepared(folder: Path) -> Prepared:
 
     Raises:
         FileNotFoundError: the folder holds no prepared data.
-        ValueError: its account is not valid JSON, or does not have the expected shape.
+        ValueError: its account is not valid JSON, or does not match the schema.
     """
     if not is_prepared(folder):
         raise FileNotFoundError(f"{folder} holds no prepared data; run `medalist prepare`")

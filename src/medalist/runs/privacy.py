@@ -1,7 +1,7 @@
-"""Attacks a run's tuned model: can it tell which texts it was tuned on? Nothing is trained for it.
+"""Attacks a run's tuned model: does it reveal which texts it was tuned on? No model is trained for the attack.
 
 The attacker has the base, the tuned model and candidate texts, and compares both models' losses on each. That is more
-than a stranger has; other attacks may still find what this one does not.
+access than a stranger has; other attacks may still succeed where this one fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .parents import all_training_passages
 from .run import Run, use_threads
 
 Losses = dict[str, Floats]
-"""Signal -> ``[texts]`` mean loss of each text in nats: per token, or per question; NaN if a text has none."""
+"""Signal -> ``[texts]`` mean loss of each text in nats, per token or per question; NaN if a text has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +52,14 @@ def check_privacy(
 
     Args:
         run: a run whose training has finished.
-        members: a file with texts that it was trained on; None: its own training split.
-        others: a file with texts of the same kind that it was not; None: its own validation and test splits. Those
-            that were trained on, as far as the run's data still exists, are left out.
+        members: a file with texts that the run was trained on; None: its own training split.
+        others: a file with similar texts that it was not trained on; None: its own validation and test splits. Texts
+            that were trained on are left out, as far as the run's data still exists.
         texts: the maximum number of members, and of others; they are drawn at random.
 
     Returns:
-        The content of `privacy.json`, and its path in the run's folder `evaluation`. What is there already is returned
-        if the same models were attacked with the same texts.
+        The content of `privacy.json`, and its path in the run's folder `evaluation`. An existing result for the same
+        models and texts is reused.
 
     Raises:
         FileNotFoundError: training has not finished.
@@ -98,7 +98,7 @@ def check_privacy(
 
 
 def times_trained_on(run: Run) -> float | None:
-    """How often training saw each text on average, up to the checkpoint that was kept; None if it is not known."""
+    """How often training saw each text on average, up to the saved checkpoint; None if unknown."""
     counts = run.record.get("training")
     if counts is None:
         return None
@@ -108,7 +108,7 @@ def times_trained_on(run: Run) -> float | None:
 
 
 def _compared(run: Run, members: Path | None, others: Path | None, limit: int) -> _Compared:
-    """Draw members and others: only texts with a question that can be asked, as training takes no others."""
+    """Draw members and others: only texts with an answerable question, since training uses no others."""
     prepared = run.prepared()
     if prepared is None and (members is None or others is None):
         raise ValueError(
@@ -121,7 +121,7 @@ def _compared(run: Run, members: Path | None, others: Path | None, limit: int) -
         outside = _read(others, run.inventory)
     else:
         assert prepared is not None, "checked above"
-        # Where senses are held out, the test split marks nothing else, so its answers are of another kind.
+        # If senses are held out, the test split marks only those, so its answers are of another kind.
         outside = list(prepared.texts("validation"))
         if run.recipe.data.hold_out == "nothing":
             outside += prepared.texts("test")
@@ -166,13 +166,13 @@ def _losses(loaded: LoadedModel, run: Run, texts: Sequence[Text], name: str) -> 
     words, sums, counts = np.full(len(texts), np.nan), np.zeros(len(texts)), np.zeros(len(texts))
     with tracking(f"Reading the texts, {name}", len(texts)) as advance:
         for number, text in enumerate(texts):
-            if text.text:  # choice questions may come without one
+            if text.text:  # choice questions may have no text
                 [nll], [tokens] = perplexities(loaded, [text.text], most_tokens=prompt.window)
                 words[number] = nll / tokens if tokens else np.nan
             advance()
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)
     with tracking(f"Answering, {name}", sum(text.num_questions for text in texts)) as advance:
-        # Ids of members and of others from elsewhere may be the same, so the texts are numbered.
+        # Members and others may have the same ids if they come from different sources, so the texts are numbered.
         numbered = (replace(text, id=str(number)) for number, text in enumerate(texts))
         layouts = (layout for text in numbered for layout in encoder.encode(text, run.inventory))
         scored = score_layouts(
@@ -192,7 +192,7 @@ def _losses(loaded: LoadedModel, run: Run, texts: Sequence[Text], name: str) -> 
 
 
 def _attack(signal: Signal, losses: dict[str, Losses], members: int, resamples: int) -> Attack | None:
-    """An attack on the texts that both models have a loss for; None if no member or no other has one."""
+    """An attack on the texts for which both models have a loss; None if there are no members or no others."""
     base, tuned = losses["base"][signal], losses["tuned"][signal]
     known = ~np.isnan(base) & ~np.isnan(tuned)
     inside = np.arange(len(base)) < members

@@ -1,4 +1,4 @@
-"""Evaluates the note reader that comes with the package; nothing is written into the package."""
+"""Evaluates the note reader that ships with the package; nothing is written into the package."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def evaluate_reader(
     output: Path = Path("runs/reader"),
     with_base: bool = False,
 ) -> tuple[Metrics, Path]:
-    """Evaluate the reader, with its calibration; it is the model "tuned" of the results.
+    """Evaluate the reader with its calibration; in the results it is the model "tuned".
 
-    Of its training data only what ships with the package is at hand to be compared with the evaluated passages; see its
-    datasheet for what else it was trained on.
+    Only the part of its training data that ships with the package can be compared with the evaluated passages; its
+    datasheet lists the rest.
 
     Args:
         data: marked passages, or the embedded notes by name.
-        inventory: the candidates; None: the reader's own, which also knows other wordings of its long forms.
+        inventory: the candidates; None: the reader's own, which also knows alternative wordings of its long forms.
         limit: the maximum number of passages; None: all.
         output: the folder in which `evaluation/<data>/` is written.
-        with_base: answer the same questions with its base model too.
+        with_base: also evaluate its base model on the same questions.
 
     Returns:
         The metrics, and the folder that holds them.
@@ -107,7 +107,7 @@ def _tokenizer() -> Any:
 
 
 def in_listed_words(passage: Passage, inventory: Inventory) -> Passage:
-    """The passage with golds that are not listed replaced by a listed wording of the same meaning, if there is one."""
+    """The passage, with each unlisted gold replaced by the listed wording of the same sense, if there is one."""
 
     def listed(short_form: str, long_form: str | None) -> str | None:
         if long_form is None or long_form in inventory.long_forms(short_form):

@@ -1,4 +1,4 @@
-"""The reader that comes with the package as a run, from which others can be tuned further."""
+"""Opens the reader that ships with the package as a run, so that others can be tuned further from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..trees.decisions import CALIBRATION_FILE
 from .run import Run, is_run, open_run, write_recipe
 
 READER = "reader"
-"""Its name, unless a folder of this name is a run."""
+"""The reader's name, unless a folder of this name is a run."""
 TRAINED = {
     "rank": 12,
     "alpha": 24,
@@ -27,16 +27,16 @@ TRAINED = {
     "likelihood_weight": 0.05,
     "prior_offset": True,
 }
-"""How its weights were tuned: what `recipes/reader.yaml`, which is not installed, says of that."""
+"""How its weights were tuned, as in `recipes/reader.yaml`, which is not installed."""
 FURTHER = {"learning_rate": 3e-4, "passages_per_step": 4, "passages_per_pass": 1, "evaluate_every": 10}
-"""How it is tuned further: the settings of `recipes/reader.yaml` are for 100,000 passages on a GPU."""
+"""Settings for tuning it further: those of `recipes/reader.yaml` are for 100,000 passages on a GPU."""
 
 
 def open_parent(name: Path | str) -> Run:
-    """Open the run that is to be tuned further: a run's folder, or the reader.
+    """Open the run to be tuned further: a run's folder, or the reader.
 
     Raises:
-        FileNotFoundError: it is neither.
+        FileNotFoundError: the name is neither.
         ValueError: one of its files is damaged.
     """
     folder = Path(name)
@@ -44,7 +44,7 @@ def open_parent(name: Path | str) -> Run:
 
 
 def is_reader(run: Run) -> bool:
-    """Whether a run is the reader of this version."""
+    """Whether a run is this version's reader."""
     return run.tuned is not None and run.folder == _folder()
 
 
@@ -53,7 +53,7 @@ def _folder() -> Path:
 
 
 def _written() -> Path:
-    """The reader's run in the cache, which is written if it is not there."""
+    """The reader's run in the cache; written if it does not exist."""
     folder = _folder()
     if is_run(folder):
         return folder

@@ -26,7 +26,7 @@ from .parents import candidates, parent_run
 
 
 def load_inventory(settings: DataSettings) -> Inventory:
-    """The inventory that the settings name; if they name none, that of the prepared corpus or of the sample."""
+    """The inventory given in the settings, or else that of the prepared corpus or of the sample."""
     if settings.inventories:
         found = [Inventory.read(Path(name)) for name in settings.inventories]
         return found[0] if len(found) == 1 else Inventory.merged(found, " + ".join(i.origin for i in found))
@@ -75,7 +75,7 @@ def read_sources(
         else:
             read = prepare_text([path], built, _text_settings(recipe))["rows_read"]
         quarantine.total = read
-        # Not `splitlines`, which also splits at other line separators.
+        # Not `splitlines`, which would also split at U+2028 and the like.
         with (built / "quarantine.jsonl").open(encoding="utf-8") as file:
             quarantine.rows = [json.loads(line) for line in file]
         return _corpus(recipe, built, _offered(recipe, corpus_inventory(built)))

@@ -1,4 +1,4 @@
-"""What a run's `recipe.yaml` records about the run, beside the recipe, and how it is read back."""
+"""The schema of what a run's `recipe.yaml` records in addition to the recipe, and how to read it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ParentRecord(TypedDict):
 
 
 class TrainingRecord(TypedDict):
-    """What is shown of a run's training; `TrainingCounts` has all that is recorded."""
+    """The part of a run's training record that is shown; `TrainingCounts` has all of it."""
 
     steps: int
     passages: int
@@ -51,7 +51,7 @@ class TrainingRecord(TypedDict):
 
 
 class RunRecord(TypedDict):
-    """What a run records about itself; keys that are not listed here are left as they are."""
+    """What a run records about itself; unknown keys are kept unchanged."""
 
     base: BaseRecord
     data: DataRecord
@@ -62,7 +62,7 @@ class RunRecord(TypedDict):
     attention: str
     parent: NotRequired[ParentRecord]
     training: NotRequired[TrainingRecord]
-    """Only of a run that was trained to its end."""
+    """Only for a run whose training has finished."""
 
 
 _RECORD: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
@@ -84,9 +84,9 @@ def recorded_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
 
 
 def check_record(path: Path, record: object) -> None:
-    """Refuse a record that lacks what every run records, or holds it in another form.
+    """Refuse a record that lacks a required key, or has a value of another type.
 
     Raises:
-        ValueError: the message names the key.
+        ValueError: a key is missing or invalid; the message names it.
     """
     checked(path, _RECORD, record, remedy=_AGAIN)

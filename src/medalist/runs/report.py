@@ -1,4 +1,4 @@
-"""Writes the report: one self-contained HTML file about a run, to read in a browser."""
+"""Writes the report: one self-contained HTML file about a run, for a browser."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Example:
     after: str
     gold: str
     answers: tuple[tuple[str, dict[str, float], bool], ...]
-    """(long form, probability by model, whether it is the gold), in the last model's order of probability."""
+    """(long form, probability by model, whether it is the gold), by descending probability of the last model."""
 
 
 def write_report(run: Run) -> Path:
@@ -108,7 +108,7 @@ def write_report(run: Run) -> Path:
 
 
 def _section(run: Run, folder: Path) -> tuple[dict[str, object], dict[str, Figure]]:
-    """What the page shows of one evaluation, and its figures by the name of their file."""
+    """What the page shows about one evaluation, and its figures by file name."""
     metrics = read_metrics(folder)
     slices = metrics["slices"]
     metrics["slices"] = shown_slices(slices)
@@ -177,12 +177,12 @@ def _most_changed(metrics: Metrics, *, most: int = 8) -> list[Changed]:
 
 
 def _examples(run: Run, folder: Path, metrics: Metrics) -> list[Example]:
-    """A few questions of each instructive kind, if the evaluated data is still where it was."""
+    """A few questions of each instructive kind, if the evaluated data still exists."""
     about = metrics["about"]
     if not (folder / PREDICTIONS_FILE).exists():  # a pulled run has no predictions
         return []
     inventory_file, file = about.get("inventory_file"), about.get("file")
-    # A run records whole paths; those that were pulled name files of someone else.
+    # A run records absolute paths; a pulled run's are file names from another machine.
     if any(name is not None and not Path(name).is_absolute() for name in (inventory_file, file)):
         return []
     inventory = Inventory.read(Path(inventory_file)) if inventory_file else run.inventory
@@ -247,7 +247,7 @@ def _example(heading: str, item: Item | ChoiceItem, scores: dict[str, Scores], *
     likeliest = np.argsort(-probability[model])[:most].tolist()
     order = [
         n for n in likeliest if n == gold or max(p[n] for p in probability.values()) >= 0.005
-    ]  # "0 %" says nothing
+    ]  # "0 %" is not informative
     if gold not in order:
         order = [*order[: most - 1], gold]
     return Example(

@@ -34,12 +34,12 @@ class Run:
     record: dict[str, Any]
     """What the run recorded in addition to its recipe: versions, base, data, counts."""
     inventory: Inventory
-    """The candidates that it was trained with; empty for choice questions, which come with their own options."""
+    """The candidates that it was trained with; empty for choice questions, which have their own options."""
     trained: Inventory
     """Sense counts of its training mentions and its parent's; empty for a pulled run published without them."""
 
     calibration: Calibration | None
-    """How the tuned model's scores become answers; None if it was not fitted (see `calibrate`)."""
+    """How the tuned model's scores become answers; None if none was fitted (see `calibrate`)."""
 
     @property
     def base(self) -> BaseIdentity:
@@ -53,7 +53,7 @@ class Run:
         return next((folder for folder in folders if folder.exists()), None)
 
     def trained_to_end(self, *, recorded: bool = False) -> Path:
-        """As `tuned`, but an error if there is none; with `recorded`, the run must also record how it was trained.
+        """As `tuned`, but raise an error if there is none; with `recorded`, also if the run lacks a training record.
 
         Raises:
             FileNotFoundError: training has not finished.
@@ -68,7 +68,7 @@ class Run:
         return Path(self.record["data"]["folder"])
 
     def prepared(self) -> Prepared | None:
-        """The run's prepared data; None if it is gone."""
+        """The run's prepared data; None if it no longer exists."""
         return open_prepared(self.data_folder) if is_prepared(self.data_folder) else None
 
     @property
@@ -106,7 +106,7 @@ def open_run(folder: Path | str) -> Run:
 
 
 def privacy_of(run: Run) -> Privacy | None:
-    """What `medalist privacy` found about a run's present weights; None if they were not attacked.
+    """The result of `medalist privacy` for the run's current weights; None if there is none.
 
     Raises:
         ValueError: the file is damaged.
@@ -122,7 +122,7 @@ def use_threads(recipe: Recipe) -> None:
 
 
 def write_recipe(folder: Path, recipe: Recipe, record: Mapping[str, object]) -> None:
-    """Write `recipe.yaml` of a run: the recipe with all defaults spelt out, and what the run records about itself."""
+    """Write a run's `recipe.yaml`: the recipe with all defaults included, and what the run records about itself."""
     with replacing(folder / "recipe.yaml") as file:
         yaml.safe_dump(dump_recipe(recipe) | {"record": record}, file, sort_keys=False, allow_unicode=True)
 
@@ -160,11 +160,11 @@ def load_tuned(run: Run, base: LoadedModel | None = None) -> LoadedModel:
 
 
 def tuned_tokenizer(run: Run) -> Any:
-    """The tokenizer in the folder of a run's tuned model, without that model; None if there is none.
+    """The tokenizer in the folder of a run's tuned model, without loading the model; None if there is none.
 
     Raises:
-        ModelError: it is too large, or would make a text too much longer.
-        ValueError: it is damaged.
+        ModelError: the tokenizer is too large, or may lengthen a text too much.
+        ValueError: the file is damaged.
     """
     from transformers import AutoTokenizer  # slow to import
 
@@ -175,11 +175,11 @@ def tuned_tokenizer(run: Run) -> Any:
 
 
 def load_run_scorer(run: Run, dtype: DType | None = None) -> LoadedModel:
-    """Load a run's tuned model for scoring alone, as fast as can be.
+    """Load a run's tuned model for scoring only, as fast as possible.
 
     Args:
         run: the opened run.
-        dtype: of computation; None: as in its recipe.
+        dtype: dtype of computation; None: the recipe's.
 
     Raises:
         FileNotFoundError: training has not finished.

@@ -1,4 +1,4 @@
-"""Says in plain sentences what an evaluation showed, for the report; no sentence claims more than its interval."""
+"""Describes in plain sentences what an evaluation showed, for the report; no sentence claims more than its interval."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _verdict_on_baseline(difference: Difference) -> str:
 
 
 def _worded(difference: Difference, gained: str, lost: str, unclear: str) -> str:
-    """One of three sentences, filled in with the difference: its interval is above zero, below zero, or neither."""
+    """One of three sentences, filled in with the difference, for an interval above zero, below zero, or neither."""
     value, low, high = (100 * end for end in (difference["value"], difference["low"], difference["high"]))
     if low > 0 or high < 0:
         nearer, farther = sorted((abs(low), abs(high)))

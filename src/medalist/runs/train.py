@@ -35,7 +35,7 @@ def start_run(recipe: Recipe, *, whole: bool = True) -> Run:
 
     Args:
         recipe: everything that determines the run.
-        whole: if False, the base is not placed whole on a device, where it might not fit.
+        whole: if False, the base is not loaded whole onto a device, where it might not fit.
 
     Raises:
         RecipeError: the folder belongs to a run with a different recipe.
@@ -88,14 +88,14 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
     }
     if parent is not None:
         record["parent"] = parents.parent_record(parent) | {
-            "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # none for choice questions
+            "replayed": prepared.account.get("replay", {"passages": 0})["passages"]  # not there for choice questions
         }
     try:
         if recipe.data.source != "choices":
             prepared.inventory.write(folder / "inventory.csv")
             trained.write(folder / "trained_senses.csv")
         if parent is not None and parent.calibration is not None and is_reader(parent):
-            # Until there is enough validation data for its own; a glance would pass over the usage that it is taught
+            # Used until there is enough validation data for its own; the parent's glance would ignore new usage.
             parent.calibration.without_glance().write(folder / CALIBRATION_FILE)
         write_recipe(folder, recipe, record)
     except BaseException:
@@ -112,7 +112,7 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
 
     Args:
         recipe: everything that determines the run.
-        parent: a trained run whose weights to start from, in place of the recipe's `model.parent`; see also
+        parent: a trained run whose weights to start from, instead of the recipe's `model.parent`; see also
             `parents.further_recipe`.
         resume: resume an existing run of the same recipe from its last complete checkpoint.
 
@@ -134,7 +134,7 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
         ranks.wait_for_first()
         run = open_run(recipe.folder)
         if run.tuned is not None and "training" in run.record:
-            if ranks.first and not (run.tuned / "README.md").exists():  # killed after the weights, before their card
+            if ranks.first and not (run.tuned / "README.md").exists():  # killed between weights and card
                 write_card(run)
             return run
         use_threads(recipe)
@@ -171,7 +171,7 @@ def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = Fa
 
 @contextmanager
 def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
-    """Say what a stopped run keeps; a new one that an error ends before a checkpoint leaves nothing."""
+    """Say what remains of a stopped run; a new one that fails before its first checkpoint leaves nothing."""
     from ..training.checkpoints import last_checkpoint  # slow to import: transformers' Trainer
     from ..training.trainer import NonFiniteError
 
@@ -192,14 +192,14 @@ def _what_is_left(folder: Path, *, new: bool) -> Iterator[None]:
 
 
 _BEGUN = ("recipe.yaml", "inventory.csv", "trained_senses.csv", CALIBRATION_FILE, "log.jsonl")
-"""What a run's folder holds before its first checkpoint."""
+"""The content of a run's folder before its first checkpoint."""
 
 
 def _remove_begun(folder: Path) -> None:
-    """Remove what this process has just begun, so that the name is free; whatever else is there stays."""
+    """Remove the files that this process has just created, so that the name is free; any others stay."""
     for name in _BEGUN:
         (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # something else is there
+    with suppress(OSError):  # other files are there
         folder.rmdir()
 
 
@@ -217,7 +217,7 @@ def _begin(recipe: Recipe, *, resume: bool, whole: bool) -> None:
 def _check_same(recipe: Recipe, recorded: Recipe, folder: Path) -> None:
     mine, theirs = dump_recipe(recipe), dump_recipe(recorded)
     different = sorted(_flat(mine).items() ^ _flat(theirs).items())
-    different = [item for item in different if item[0] != "training.parallel"]  # it does not affect results
+    different = [item for item in different if item[0] != "training.parallel"]  # which does not affect results
     if different:
         raise RecipeError(
             f"{folder} was started with a different recipe: {different[0][0]} differs. Resume with its own "

@@ -1,4 +1,4 @@
-"""The interface: what each address answers. `gate` stands before it, `model_queue` behind it."""
+"""The HTTP routes; requests pass `gate` first and are queued by `model_queue`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .metrics import Metrics
 from .model_queue import ExpansionFailed, ModelQueue, QueueFull
 
 PAGE = Path(__file__).parent / "page"
-"""The files of the page: each is served under its name, and `index.html` at `/`."""
+"""The files of the page: each is served under its name, and `index.html` also at `/`."""
 STYLE = Path(__file__).parent / "docs.css"
 _NOTHING_REPORTED: TelemetryConfig = {
     "tracing": False,
@@ -44,9 +44,9 @@ _NOTHING_REPORTED: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
-"""FastAPI can send paths and the messages of exceptions to an OpenTelemetry collector; a path can hold a short form."""
+"""FastAPI can send paths and exception messages to an OpenTelemetry collector, and a path may contain a short form."""
 _ROUTES = (EXPAND, "/v1/inventory/{short_form}", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
-"""What `Gate` counts requests by."""
+"""The routes by which `Gate` counts requests."""
 _FIELDS = frozenset(ExpandRequest.model_fields) | {"body"}
 _REASONS = {
     400: "The body cannot be read as JSON, or a header that decides was sent twice.",
@@ -66,12 +66,13 @@ _UNREADABLE = "The body cannot be read as JSON"
 
 
 def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None, page: Path = PAGE) -> Gate:
-    """The whole server as an ASGI application.
+    """Build the whole server as an ASGI application.
 
     Args:
-        expander: it belongs to the application from now on.
-        rules: who may ask; the paths of the page, of health and of the description are made public here.
-        limits: how much one request may hold, and all of them together.
+        expander: belongs to the application from now on.
+        rules: who may send requests; the paths of the page, of health checks and of the API description are made public
+            here.
+        limits: limits on each request, and on all of them together.
         page: folder of the page's files.
     """
     limits, metrics = limits or Limits(), Metrics()
@@ -81,7 +82,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         queue.start()
         yield
-        queue.close(timeout=1.0)  # what clients still wait for was answered before this
+        queue.close(timeout=1.0)  # all waiting requests have been answered before this
         gate.still_reading = queue.alive
 
     app = FastAPI(
@@ -90,7 +91,7 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
         description="Expands the short forms of medical texts in context. Research software, not a medical device: a "
         "person must review its answers. No text that is sent is logged or stored.",
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
+        docs_url=None,  # FastAPI's own pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
         telemetry=_NOTHING_REPORTED,
@@ -114,7 +115,7 @@ def _serve_expansion(app: FastAPI, expander: Expander, queue: ModelQueue, limits
         summary="Expand the short forms of one or several texts",
     )
     async def expand(request: Request, body: ExpandRequest) -> Response:
-        """The answers are those that each text gets alone."""
+        """Each text gets the same answer as on its own."""
         texts = body.all_texts()
         characters = sum(map(len, texts))
         if characters > limits.characters or len(texts) > limits.texts:
@@ -128,7 +129,7 @@ def _serve_expansion(app: FastAPI, expander: Expander, queue: ModelQueue, limits
         summary="The senses that are offered for a short form",
     )
     async def inventory(short_form: str) -> InventoryAnswer:
-        """`copd` and `CTs` find COPD and CT; entries of the glossary take the place of the inventory's."""
+        """`copd` and `CTs` find COPD and CT; entries of the glossary replace the inventory's."""
         key = expander.inventory.key(short_form)
         if key is None:
             raise HTTPException(404, "This short form is not listed")
@@ -140,17 +141,17 @@ def _serve_expansion(app: FastAPI, expander: Expander, queue: ModelQueue, limits
 
 
 def _serve_state(app: FastAPI, queue: ModelQueue, gate: Gate, metrics: Metrics) -> None:
-    """What supervisors ask: health, readiness and counters."""
+    """Routes for supervisors: health, readiness and counters."""
 
     @app.get("/healthz", responses={503: {"model": Status}}, summary="Whether the process is in order")
     async def healthz(response: Response) -> Status:
-        """If not, it should be started anew."""
+        """If not, it should be restarted."""
         response.status_code = 200 if queue.alive else 503
         return Status(status="ok" if queue.alive else "failed")
 
     @app.get("/readyz", responses={503: {"model": Status}}, summary="Whether it takes requests")
     async def readyz(response: Response) -> Status:
-        """Not while it shuts down."""
+        """Not while it is shutting down."""
         ready = queue.alive and not gate.draining
         response.status_code = 200 if ready else 503
         return Status(status="ok" if ready else "draining" if gate.draining else "failed")
@@ -167,7 +168,7 @@ def _serve_state(app: FastAPI, queue: ModelQueue, gate: Gate, metrics: Metrics) 
 
 
 def _serve_description(app: FastAPI) -> None:
-    """The description for people, at `/docs`; FastAPI itself serves the one for machines, `/openapi.json`."""
+    """The description for people, at `/docs`; FastAPI itself serves the machine-readable one, `/openapi.json`."""
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -179,9 +180,9 @@ def _serve_description(app: FastAPI) -> None:
 
 
 async def _unless_left(request: Request, queue: ModelQueue, texts: list[str], body: ExpandRequest) -> Response:
-    """The answer of the model, which is not asked if the client leaves before its turn."""
+    """The model's answer; the model is not asked if the client disconnects before its turn."""
     answer = asyncio.create_task(queue.expand(texts, body.replace))
-    left = asyncio.ensure_future(request.receive())  # the body was read, so the next event is that the client has left
+    left = asyncio.ensure_future(request.receive())  # the body was read, so the next event is the disconnect
     try:
         await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
@@ -197,7 +198,7 @@ async def _unless_left(request: Request, queue: ModelQueue, texts: list[str], bo
 
 
 async def _wrong_body(_: Request, error: Exception) -> JSONResponse:
-    """Where a body is wrong and why; neither values nor names that the client made up."""
+    """Say where a body is wrong and why, without values or names from the client."""
     assert isinstance(error, RequestValidationError)
     parts = [
         {
@@ -213,7 +214,7 @@ async def _wrong_body(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """A refusal as it is, but for that of a body that FastAPI could not parse, which does not say what to do."""
+    """Send a refusal as it is, except where FastAPI could not parse a body: its message does not say what to do."""
     assert isinstance(error, AnyHTTPException)
     if error.detail == "There was an error parsing the body":
         error = HTTPException(400, f"{_UNREADABLE}, in UTF-8, not compressed, and not nested deeply")

@@ -1,6 +1,6 @@
-"""What stands before the interface: who may ask, how much and how slowly, what is logged, and every answer's headers.
+"""Guards the HTTP interface: authentication, size and rate limits, logging, response headers.
 
-A plain ASGI application around another one. Bodies reach the inner one whole.
+A plain ASGI application around another one, which receives each body whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .quiet import described, logger
 
 EXPAND = "/v1/expand"
 CLIENT_LEFT = 499
-"""The status that is counted for a client that closed its connection before the answer; nginx's convention."""
+"""Status counted for a client that closed its connection before the answer (nginx's convention)."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -35,28 +35,28 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Headers of every answer."""
+"""Headers of every response."""
 _SINGLE = ("host", "authorization", "content-type", "origin", "sec-fetch-site")
-"""Headers that decide whether a request is answered; of two, a proxy may have looked at the other one."""
+"""Headers that decide whether a request is answered; if repeated, a proxy may have checked the other one."""
 _HOST = re.compile(r"(\[[^][]+\]|[^][:/?#@\\\s]+)(?::\d{0,5})?")
-"""An address of IPv6 in brackets, or another address or name; then perhaps a port."""
+"""An IPv6 address in brackets, or another address or name; optionally a port."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _DISCARDED = 16 * 1024 * 1024
-"""Bytes of a refused body that are read and dropped, so that its client gets to read why: closing at once would reset
-the connection."""
+"""Bytes of a refused body that are read and discarded, so that the client receives the reason: closing at once would
+reset the connection."""
 _SECONDS_TO_DISCARD = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """Who may ask."""
+    """Who may send requests."""
 
     token: str | None = field(default=None, repr=False)
-    """What clients must send as a bearer token; None: nothing."""
+    """The bearer token that clients must send; None: none is needed."""
     hosts: frozenset[str] | None = None
-    """What the Host header may name, as `plain_host` gives it; None: anything."""
+    """Allowed values of the Host header, normalised by `plain_host`; None: any."""
     addresses: bool = False
-    """Whether it may have any IP address, too: what web pages can give a server is a name."""
+    """Whether any IP address is also allowed: a malicious web page can only use a name (DNS rebinding)."""
     public: frozenset[str] = frozenset()
     """Paths that need no token."""
 
@@ -75,11 +75,11 @@ class Gate:
     """An ASGI application that guards another one.
 
     Args:
-        inner: the other one.
-        rules: who may ask.
-        limits: how much one request may hold, and how long it may take to arrive.
-        metrics: what to count in.
-        routes: the addresses of the interface; others are counted as "page" if they are public, and as "other".
+        inner: the application to guard.
+        rules: who may send requests.
+        limits: the size of a request, and how long it may take to arrive.
+        metrics: the counters to update.
+        routes: the routes to count by; other paths are counted as "page" if they are public, otherwise as "other".
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Gate:
         self.draining = False
         """Whether new requests are refused."""
         self.cut_off = False
-        """Whether a request was not answered because the server's time to finish was over."""
+        """Whether a request was not answered because the server's shutdown period was over."""
         self.still_reading = False
         """Whether the application ended while the model was still reading a text."""
 
@@ -103,7 +103,7 @@ class Gate:
             deadline.reschedule(0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; other events, those of the server's start and end, go to the inner application."""
+        """Answer one request; other events, for the server's start and end, go to the inner application."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
@@ -114,12 +114,12 @@ class Gate:
             await self._guarded(scope, receive, answer)
         except _Left:
             answer.status = CLIENT_LEFT
-        except asyncio.CancelledError:  # the server's time to finish is over
+        except asyncio.CancelledError:  # the server's shutdown period is over
             self.cut_off = True
             if answer.status is not None:
                 raise
             await answer.refuse(_Refused(503, "The server is shutting down", **{"Retry-After": "5"}), receive)
-        except Exception as error:  # its message may quote a text, so it must not reach the server's own log
+        except Exception as error:  # its message may quote a text, so it must not be logged
             logger.error("Answering failed: %s", described(error))
             if answer.status is None:
                 await answer.problem(500, "The server failed; its log says where")
@@ -214,7 +214,7 @@ class Gate:
 
 
 class _Answer:
-    """The way back to the client: adds `HEADERS` and remembers the status."""
+    """The response channel to the client: adds `HEADERS` and records the status."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -238,7 +238,7 @@ class _Answer:
         await self({"type": "http.response.body", "body": body, "more_body": more_body})
 
     async def refuse(self, refusal: _Refused, receive: Receive) -> None:
-        """Send a refusal, read away what else the client sends, and close the connection."""
+        """Send a refusal, discard what else the client sends, and close the connection."""
         await self.problem(refusal.status, refusal.detail, more_body=True, **refusal.headers, Connection="close")
         left = _DISCARDED
         try:
@@ -254,7 +254,7 @@ class _Answer:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives out a body, and then what else arrives: that the client has left."""
+    """A `receive` that returns the body, and then further events, such as a disconnect."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -264,13 +264,13 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 def _host(header: str) -> str:
-    """A Host header without its port, as `plain_host` gives it; "" if it is malformed."""
+    """The host in a Host header, normalised by `plain_host`; "" if it is malformed."""
     found = _HOST.fullmatch(header)
     return plain_host(found[1]) if found else ""
 
 
 def plain_host(host: str) -> str:
-    """A name or address as it is compared: a name in lower case, an address in its shortest form, without brackets."""
+    """Normalise a host for comparison: a name in lower case, an address in its shortest form, without brackets."""
     host = host.removeprefix("[").removesuffix("]")
     try:
         address = ipaddress.ip_address(host)

@@ -1,4 +1,4 @@
-"""The JSON that clients send and get, and the limits of one request; `docs/serve.md` describes it for readers."""
+"""The JSON of requests and responses, and the limits on a request; `docs/serve.md` describes it for users."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..expansion.results import Evidence, ExpandedText, Unsure
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How much one request may hold, and all of them together."""
+    """Limits on one request, and on all of them together."""
 
     characters: int = 100_000
-    """Most characters of all texts of a request."""
+    """Maximum number of characters in all texts of a request."""
     texts: int = 256
-    """Most texts of a request."""
+    """Maximum number of texts in a request."""
     waiting: int = 128
-    """Most requests that may wait for the model."""
+    """Maximum number of requests waiting for the model."""
     waiting_characters: int = 1_000_000
-    """Most characters of all texts that wait; a request that finds none waiting is always taken."""
+    """Maximum number of characters in all waiting texts; if none are waiting, a request is always accepted."""
     pass_characters: int = 20_000
-    """Most characters that the model reads in one pass; a request with more is a pass of its own."""
+    """Maximum number of characters that the model reads in one pass; a larger request is a pass of its own."""
     open_requests: int = 256
-    """Most requests that may be received, waiting or answered at once."""
+    """Maximum number of requests being received, waiting or being answered at once."""
     seconds_to_ask: float = 10.0
-    """Seconds that a client has, once connected, to send the first lines of a request."""
+    """Seconds that a connected client has to send the first lines of a request."""
     seconds_to_send: float = 30.0
-    """Seconds that it has to send the body, and for which it may stop taking its answer."""
+    """Seconds that it has to send the body, and that it may pause in receiving its answer."""
 
     def __post_init__(self) -> None:
         if self.characters < 1:
@@ -41,7 +41,7 @@ class Limits:
 
     @property
     def body(self) -> int:
-        r"""Bytes of a body: JSON takes up to twelve for a character ("\ud83e\udec0"), and four around each text."""
+        r"""Maximum bytes of a body: JSON takes up to 12 per character ("\ud83e\udec0"), and 4 around each text."""
         return 12 * self.characters + 4 * self.texts + 4096
 
 
@@ -68,7 +68,7 @@ class ExpandRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _few_fields(cls, body: object) -> object:
-        """Each field that is not known would become an error of its own, and a body can hold a hundred thousand."""
+        """Limit the fields: each unknown one would become an error of its own, and a body may have 100,000."""
         if isinstance(body, dict) and len(body) > _MOST_FIELDS:
             raise ValueError("Too many fields")
         return body
@@ -104,7 +104,7 @@ class Warned(BaseModel):
 
 
 class Expanded(BaseModel):
-    """What one short form stands for; offsets count Unicode code points of the text as it was sent."""
+    """What one short form stands for; offsets count Unicode code points of the text as sent."""
 
     start: int
     end: int
@@ -120,7 +120,7 @@ class Expanded(BaseModel):
 
 
 class Result(BaseModel):
-    """What was found in one text."""
+    """The expansions and warnings for one text."""
 
     expansions: list[Expanded]
     warnings: list[Warned]
@@ -144,7 +144,7 @@ class ListedSense(BaseModel):
 
 
 class InventoryAnswer(BaseModel):
-    """The senses that are offered for a short form, most frequent first."""
+    """The senses offered for a short form, most frequent first."""
 
     short_form: Annotated[str, Field(description="As the inventory writes it.")]
     senses: list[ListedSense]
@@ -163,7 +163,7 @@ class Problem(BaseModel):
 
 
 class WrongPart(BaseModel):
-    """What is wrong with a part of a body; it does not quote the part."""
+    """What is wrong with a part of a body, without quoting it."""
 
     loc: list[str | int]
     msg: str
@@ -177,7 +177,7 @@ class WrongBody(BaseModel):
 
 
 def answer_json(expanded: list[ExpandedText], replace: Unsure | None) -> bytes:
-    """The body of an `ExpandAnswer`; in ASCII, since half a surrogate pair, which JSON can hold, has no other bytes."""
+    """The body of an `ExpandAnswer`; in ASCII, since a lone surrogate, which JSON allows, has no UTF-8 encoding."""
     results = [
         one.to_dict() if replace is None else one.to_dict() | {"replaced": one.replaced(unsure=replace)}
         for one in expanded

@@ -1,4 +1,4 @@
-"""What the server counts for Prometheus. No label and no value holds anything that a client wrote."""
+"""Prometheus counters of the server. No label or value contains anything that a client sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """The counters of one server, in a registry of its own."""
+    """The counters of one server, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -43,5 +43,5 @@ class Metrics:
         self.waiting = Gauge("medalist_waiting_requests", "Requests that wait for the model.", registry=self.registry)
 
     def page(self) -> bytes:
-        """All of them, in Prometheus' text format."""
+        """All counters, in Prometheus' text format."""
         return generate_latest(self.registry)

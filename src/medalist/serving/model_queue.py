@@ -1,7 +1,7 @@
-"""The queue before the model: what several clients ask is expanded in one pass, in the one thread that owns the model.
+"""The queue before the model: several clients' requests are expanded in one pass, in the thread that owns the model.
 
-No request waits for others to arrive: a pass takes what came in while the one before it ran. What else is in a pass
-changes no answer (law 8).
+No request waits for others to arrive: a pass takes what came in during the previous one. What else is in a pass changes
+no answer (law 8).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .quiet import described, logger
 
 
 class QueueFull(Exception):
-    """Too much is waiting.
+    """Too many requests are waiting.
 
     Args:
-        seconds: after which to try again.
+        seconds: the time after which to retry.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -36,7 +36,7 @@ class QueueFull(Exception):
 
 
 class ExpansionFailed(Exception):
-    """The expander failed on a request; the log says how."""
+    """The expander failed on a request; the log has the details."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
@@ -53,12 +53,12 @@ class _Waiting:
 
 
 class ModelQueue:
-    """Takes requests from the event loop and answers them from its own thread.
+    """Accepts requests from the event loop and answers them in its own thread.
 
     Args:
-        expander: used by that thread alone once it has started.
+        expander: used only by that thread once it has started.
         limits: how much may wait, and how much goes into one pass.
-        metrics: what to count in.
+        metrics: the counters to update.
     """
 
     def __init__(self, expander: Expander, limits: Limits, metrics: Metrics) -> None:
@@ -66,7 +66,7 @@ class ModelQueue:
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._characters_per_second = 2000.0  # until the first pass tells; only `Retry-After` depends on it
+        self._characters_per_second = 2000.0  # an initial estimate, used only for `Retry-After`
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         metrics.waiting.set_function(lambda: len(self._waiting))
 
@@ -76,21 +76,21 @@ class ModelQueue:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def close(self, timeout: float | None = None) -> None:
-        """Answer what waits, then end the thread; returns after `timeout` seconds even if a pass still runs."""
+        """Answer what is waiting, then end the thread; returns after `timeout` seconds even during a pass."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
 
     async def expand(self, texts: list[str], replace: Unsure | None = None) -> bytes:
-        """The body of the answer for some texts; a request whose task is cancelled before its turn is never read.
+        """The response body for some texts; a request whose task is cancelled before its turn is not read.
 
         Raises:
-            QueueFull: too much is waiting.
+            QueueFull: too many requests are waiting.
             ExpansionFailed: the expander failed on these texts.
         """
         one = _Waiting(texts=texts, replace=replace)
@@ -120,7 +120,7 @@ class ModelQueue:
                 self._expand(taken)
 
     def _next_pass(self) -> list[_Waiting]:
-        """The first of those that wait, with those behind it that fit into the same pass; empty when all is over."""
+        """The first waiting request, with those after it that fit into the same pass; empty after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             batch: list[_Waiting] = []
@@ -138,7 +138,7 @@ class ModelQueue:
             expanded = self._expander([text for one in batch for text in one.texts])
             rest = iter(expanded)
             answers = [answer_json(list(islice(rest, len(one.texts))), one.replace) for one in batch]
-        except BaseException as error:  # a library's panic too; the others get their answers and the thread lives on
+        except BaseException as error:  # library panics too; other requests are still answered
             logger.error("A pass with %d requests failed: %s", len(batch), described(error))
             if len(batch) > 1:
                 for one in batch:

@@ -1,4 +1,4 @@
-"""Logging without any text of a client: the message of an exception can quote one, so only type and place are kept."""
+"""Logging without clients' texts: the message of an exception may quote one, so only type and place are logged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def described(error: BaseException) -> str:
 
 
 class WithoutMessages(logging.Formatter):
-    """Formats a record; in place of a traceback, which ends with the message, it writes what `described` keeps."""
+    """Formats records; in place of a traceback, which ends with the message, writes the output of `described`."""
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (logging's own name)
         """The type and place of an exception."""
@@ -27,7 +27,7 @@ class WithoutMessages(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Write what this package and uvicorn log, from INFO on, to standard error, a line each with its time."""
+    """Log this package's and uvicorn's records from level INFO on to standard error, one line each, with the time."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(WithoutMessages("%(asctime)s %(levelname)s %(message)s"))
     for name in ("medalist.serving", "uvicorn.error", "asyncio"):

@@ -1,4 +1,4 @@
-"""The server as a process: its address, its token, how it starts, and how it ends without losing a request."""
+"""The server process: its address and token, how it starts, and how it shuts down without losing a request."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ _LEAST_TOKEN = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where a server listens, and who may ask it."""
+    """Where a server listens, and who may send requests."""
 
     host: str = "127.0.0.1"
     port: int = 8000
-    """0: a free one."""
+    """0: any free port."""
     token_file: Path | None = None
-    """A file that holds the token; None: the variable `MEDALIST_TOKEN`, if it is set."""
+    """A file with the token; None: the environment variable `MEDALIST_TOKEN`, if it is set."""
     no_token: bool = False
-    """Listen beyond this machine without a token."""
+    """Accept requests from other machines without a token."""
     allowed_hosts: Sequence[str] = ()
-    """Names that the Host header may have beside "localhost" and its addresses; none, with a token and not on loopback:
-    any. Without a token it may also have any IP address and this machine's name."""
+    """Names allowed in the Host header in addition to "localhost" and its addresses. If empty, with a token and not on
+    loopback, any is allowed. Without a token, any IP address and this machine's name are also allowed."""
 
     def rules(self) -> Rules:
-        """Who may ask.
+        """The rules that follow from the address and the token.
 
         Raises:
-            ValueError: the token is too short or has other than printable ASCII characters, or there is none and the
-                server would listen beyond this machine.
+            ValueError: the token is too short or not printable ASCII, or there is none and the server would be
+                reachable from other machines.
             OSError: the token's file cannot be read.
         """
         token = self._token()
@@ -62,7 +62,7 @@ class Address:
             )
         names = {plain_host(name) for name in self.allowed_hosts}
         open_to_all = token is None and not loopback
-        if loopback or open_to_all:  # otherwise a web page could ask under a name of its own (DNS rebinding)
+        if loopback or open_to_all:  # otherwise a web page could use a name of its own (DNS rebinding)
             names.add(plain_host(self.host))
         if open_to_all:
             names.add(socket.gethostname().lower())
@@ -85,10 +85,10 @@ class Address:
         return token
 
     def bound(self) -> socket.socket:
-        """A socket at this address, not listening yet.
+        """A socket bound to this address, not listening yet.
 
         Raises:
-            OSError: the address is taken or is not one of this machine.
+            OSError: the address is in use or does not belong to this machine.
         """
         try:
             family, *_, where = socket.getaddrinfo(plain_host(self.host), self.port, type=socket.SOCK_STREAM)[0]
@@ -104,7 +104,7 @@ class Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be reached from this machine; of names, only "localhost" is known."""
+    """Whether a host can only be reached from this machine; the only name that counts is "localhost"."""
     try:
         return ipaddress.ip_address(plain_host(host)).is_loopback
     except ValueError:
@@ -112,13 +112,13 @@ def is_loopback(host: str) -> bool:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, which also closes a connection that does not ask in time or does not take its answer."""
+    """uvicorn's protocol, which also closes connections that send no request in time or stop receiving their answer."""
 
     def __init__(self, *arguments: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._limits = limits
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._hurry: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -157,7 +157,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which refuses new requests from the signal on and ends with exit code 0."""
+    """uvicorn's server, which refuses new requests after the signal and ends with exit code 0."""
 
     def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
         super().__init__(config)
@@ -190,15 +190,15 @@ class _Server(uvicorn.Server):
 
 
 def serve(load: Callable[[], Expander], address: Address, limits: Limits, drain_seconds: int = 30) -> None:
-    """Serve until SIGTERM or SIGINT; then refuse new requests, answer those that were taken, and return.
+    """Serve until SIGTERM or SIGINT; then refuse new requests, answer those already accepted, and return.
 
-    If these take longer than `drain_seconds`, the process ends with exit code 1.
+    If that takes longer than `drain_seconds`, the process ends with exit code 1.
 
     Args:
-        load: makes the expander; called once the address is known to be free.
-        address: where to listen, and who may ask.
-        limits: how much one request may hold, and all of them together.
-        drain_seconds: how long to wait at the end for answers, at most.
+        load: loads the expander; called once the address is known to be free.
+        address: where to listen, and who may send requests.
+        limits: limits on each request, and on all of them together.
+        drain_seconds: maximum time to wait for answers at the end.
 
     Raises:
         ValueError, OSError: as `Address.rules`, `Address.bound` and `load`.
@@ -212,12 +212,12 @@ def _serve_at(bound: socket.socket, gate: Gate, limits: Limits, drain_seconds: i
     log_to_stderr()
     config = uvicorn.Config(
         gate,
-        http=partial(_Protocol, limits=limits),  # type: ignore[arg-type]  # declared a class, but only called
+        http=partial(_Protocol, limits=limits),  # type: ignore[arg-type]  # declared as a class, but only called
         loop="asyncio",
         ws="none",
         lifespan="on",
         log_config=None,
-        access_log=False,  # its lines hold paths, and a path can hold a short form
+        access_log=False,  # it would log paths, and a path may contain a short form
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=drain_seconds,
@@ -227,4 +227,4 @@ def _serve_at(bound: socket.socket, gate: Gate, limits: Limits, drain_seconds: i
         logger.error("Ended before the last requests were answered")
     if gate.cut_off or gate.still_reading:
         logging.shutdown()
-        os._exit(int(gate.cut_off))  # Python could abort: its own way out takes the thread away from within torch
+        os._exit(int(gate.cut_off))  # a normal exit could abort: it would end the thread inside torch

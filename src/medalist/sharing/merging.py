@@ -34,7 +34,7 @@ def write_merged(
         base: a model folder with 16- or 32-bit weights.
         adapter: a LoRA adapter folder as peft saves it; None only changes the dtype.
         target: the folder to create, or an empty one.
-        dtype: of the result; tensors that are not floats keep theirs.
+        dtype: dtype of the result; non-float tensors keep theirs.
         shard_size: maximum size of a weights file, in bytes.
 
     Raises:
@@ -44,7 +44,7 @@ def write_merged(
     config = plain_config(base / "config.json")
     target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
-    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders expect
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # keep the older name for older loaders
     write_json(target / "config.json", config | {key: dtype})
     for name in ("generation_config.json", *TOKENIZER):
         if not (base / name).exists():

@@ -1,4 +1,4 @@
-"""What a user's own files and runs are called in what is published: "jane_doe_ward7.jsonl" becomes "own-data.jsonl"."""
+"""Replaces the names of a user's own files and runs in publications: "jane_doe_ward7.jsonl" is "own-data.jsonl"."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ..runs.reader_run import READER
 from ..runs.run import Run
 
 _SUFFIXES = re.compile(r"(?:\.(?:csv|tsv|txt|xml|json|jsonl|ndjson|parquet))?(?:\.gz|\.zip)?$", re.IGNORECASE)
-"""The end of a file's name that says its format, and no more."""
+"""The file extensions that are kept, as they only give the format."""
 _RESERVED = ("test", PARENT_TEST, *clinical.NOTES)
-"""Evaluations that no file of the user's gives its name to."""
+"""Names of evaluations that a user's file may not take."""
 
 
 class OwnNames:
-    """The published names of a run's files, of its evaluations and of itself.
+    """The published names of a run's files, its evaluations and itself.
 
-    What is public or comes with Medalist keeps its name; what is the user's own is called by its purpose and format.
+    Public files and those that ship with Medalist keep their names; the user's own are named after purpose and format.
 
     Args:
         run: the run.
         repo: `user/name` on the Hub.
-        kept: call everything by its name, without its folder, as the user asked.
+        kept: keep all file names, without folders, as the user asked.
     """
 
     def __init__(self, run: Run, repo: str, *, kept: bool) -> None:
         self._run, self._kept = run, kept
         self.run = run.folder.name if kept else repo.split("/")[-1]
-        """The run's name, which `train --from` makes of that of its data."""
+        """The run's name, which `train --from` derives from that of its data."""
         self._called: dict[str, str] = {}
         self.evaluations: dict[str, str] = {}
-        """Name of an evaluation's folder, which is that of its data -> its published name."""
+        """Name of an evaluation's folder, derived from its data -> its published name."""
         for folder in evaluation_folders(run.folder):
             file = read_metrics(folder)["about"].get("file")
             own = folder.name not in _RESERVED and not kept and not (file is not None and is_public(Path(file)))
@@ -75,7 +75,7 @@ class OwnNames:
         return self._called[place]
 
     def parent(self, name: str) -> str:
-        """The published name of the run that this one was tuned further from."""
+        """The published name of the run from which this one was tuned further."""
         own = Path(name).name
         return own if own == READER or self._kept else "own-run"
 
@@ -89,4 +89,4 @@ class OwnNames:
 
 
 _OF_RUNS = ("inventory.csv", "test.parquet")
-"""Files that every run or prepared folder has."""
+"""Names of files that every run or prepared folder has."""

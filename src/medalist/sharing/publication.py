@@ -1,4 +1,4 @@
-"""Collects the files of a run that would be published, without local names, and what is held back and why.
+"""Collects the files of a run for publication, without local names, and says what is held back and why.
 
 `terms` decides what is held back.
 """
@@ -60,7 +60,7 @@ WRITTEN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
-    """What would be published."""
+    """The files that would be published."""
 
     run: str
     """Name of the run."""
@@ -100,10 +100,10 @@ def plan_publication(
         run: a fully trained run.
         repo: `user/name` on the Hub.
         export: merged weights to publish instead of the run's own.
-        include: parts to publish although they would be held back.
+        include: parts to publish although they are held back by default.
         own_data: the weights were tuned on the user's own text and may be published.
         base_id: the base's Hub id if the run does not know it, `user/name` or `user/name@revision`.
-        licence: the base's licence as model cards name it, if it is not stated anywhere.
+        licence: the base's licence, by the Hub's identifier, if it is not stated anywhere.
         licence_file: the licence text, if it must be included and is not stored with the base.
 
     Raises:
@@ -140,7 +140,7 @@ def plan_publication(
     if destination.licence.notice:
         contents.files[NOTICE] = f"{destination.licence.notice}\n".encode()
     _add_lists(contents, run, terms)
-    if privacy is not None:  # numbers, and the names of files
+    if privacy is not None:  # contains only numbers and file names
         contents.files[f"evaluation/{PRIVACY_FILE}"] = as_json(names.privacy(privacy))
     with_words = _add_evaluations(contents, run, terms, destination.base_id, names)
     files = contents.files
@@ -163,7 +163,7 @@ def plan_publication(
 
 @dataclass(kw_only=True, slots=True)
 class _Contents:
-    """A publication while it is collected."""
+    """A publication while its files are being collected."""
 
     include: Collection[str]
     """Parts that the user asked for."""
@@ -171,9 +171,9 @@ class _Contents:
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def allows(self, part: Part, what: str, reason: str | None) -> bool:
-        """Whether a part may be published: there is no reason against it, or the user asked for it.
+        """Whether a part may be published: nothing speaks against it, or the user asked for it.
 
-        Otherwise it is noted as held back.
+        Otherwise it is recorded as held back.
         """
         if reason is None or part in self.include:
             return True
@@ -182,7 +182,7 @@ class _Contents:
 
 
 def _add_lists(contents: _Contents, run: Run, terms: Terms) -> None:
-    """Add the lists of senses, as far as the terms allow, and the calibration, which is numbers alone."""
+    """Add the lists of senses, as far as the terms allow, and the calibration, which contains only numbers."""
     parts: tuple[tuple[Part, str], ...] = (("inventory", "inventory.csv"), ("senses", "trained_senses.csv"))
     for part, name in parts:
         if (run.folder / name).exists() and contents.allows(part, name, terms.words):
@@ -212,10 +212,10 @@ def _add_evaluations(contents: _Contents, run: Run, terms: Terms, base_id: str, 
 
 
 def is_written(name: str) -> bool:
-    """Whether publishing writes files of this name.
+    """Whether publishing writes files with this name.
 
-    A pattern's `*` stands for one folder: not for a hidden one, nor for what another system takes for several, nor for
-    a name that cannot be printed.
+    A pattern's `*` stands for one component of a path. A hidden component, another system's path separator or an
+    unprintable character never matches.
     """
     parts = name.split("/")
     if any(not part or part.startswith(".") or not part.isprintable() or {*part} & {*"\\:"} for part in parts):
@@ -277,12 +277,12 @@ def _base_folder(run: Run) -> Path | None:
 
 
 def _check_no_local_names(files: Mapping[str, bytes | Path], run: Run) -> None:
-    """Check last of all that no text to be published names a folder of this machine."""
+    """Final check that no text to be published contains the path of a folder on this machine."""
     settings = run.recipe.data
     named = (run.folder, run.base.source, run.record["data"].get("folder"), settings.path, *settings.inventories)
     paths = [Path(name).expanduser() for name in named if name and ("/" in str(name) or Path(name).exists())]
     folders = {str(path.resolve().parent) for path in paths}
-    with suppress(RuntimeError):  # a user without a name in a container has no home
+    with suppress(RuntimeError):  # a user without a name, as in a container, has no home folder
         folders.add(str(Path.home()))
     for name, content in files.items():
         if isinstance(content, bytes):

@@ -30,7 +30,7 @@ class Published:
     url: str
     commit: str
     changed: bool
-    """False: the repository already contained all of it, so no commit was made."""
+    """False: the repository already contained everything, so no commit was made."""
     publication: Publication
 
 
@@ -50,7 +50,7 @@ def publish(
 ) -> Published:
     """Publish a run as a model repository on the Hub, with its card, recipe and figures, in one commit.
 
-    If interrupted, nothing becomes visible; run it again, and files that have arrived are not sent again. If the
+    If interrupted, nothing becomes visible; call it again, and files that have arrived are not sent again. If the
     repository already contains everything, no new commit is made.
 
     Args:
@@ -139,7 +139,7 @@ def _commit(api: HfApi, publication: Publication, *, public: bool) -> tuple[str 
         *(CommitOperationAdd(name, content) for name, content in publication.files.items()),
         *(CommitOperationDelete(name) for name in stale),
     ]
-    # The Hub's client warns about data files; predictions are meant to be there.
+    # The Hub's client warns about data files, but publishing predictions is intended.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")
         done = api.create_commit(

@@ -29,9 +29,9 @@ from .cleaning import RECORDED, names_only, sha256_of
 from .publication import check_repo_name, is_written
 
 MAX_BYTES = {".safetensors": 10 * 10**9, ".parquet": 10**9, ".csv": 10**8, "": 5 * 10**7}
-"""Largest file that is pulled, by the end of its name."""
+"""Maximum size of a pulled file in bytes, by file extension."""
 MAX_FILES = 1000
-"""Most files that are pulled."""
+"""Maximum number of pulled files."""
 
 
 def pull(
@@ -51,7 +51,7 @@ def pull(
         revision: branch, tag or commit.
         out: the folder to create; None: `runs/<name>`.
         base: path of its base model, to avoid loading it from the Hub; a different model is refused.
-        data: the data it was trained on, to evaluate on the test split; embedded data need not be named.
+        data: the data that it was trained on, to evaluate on the test split; embedded data need not be given.
         inventory: the candidates, if they were not published.
         token: access token of the Hub; None: HF_TOKEN, or the one stored by `hf auth login`.
 
@@ -60,7 +60,7 @@ def pull(
 
     Raises:
         FileExistsError: `out` already exists.
-        ValueError: the repository does not exist, was not published by Medalist, or does not fit the files named here.
+        ValueError: the repository does not exist, was not published by Medalist, or does not fit the given files.
         OSError: the Hub cannot be reached, or the connection is lost; `out` is not created.
     """
     check_repo_name(repo)
@@ -101,10 +101,10 @@ def pull(
 
 
 def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
-    """Download the repository's files to the Hub's local cache: only those that publishing writes.
+    """Download the repository's files to the Hub's local cache: only files that publishing writes.
 
     Raises:
-        ValueError: the repository has no recipe, or files of a size that publishing does not write.
+        ValueError: the repository has no recipe, or files larger or more numerous than publishing writes.
     """
     unfinished = "Run the same command again to resume: files that have arrived are kept."
     with quiet_client(), hub_errors(repo, revision=revision, unfinished=unfinished, most=max(MAX_BYTES.values())):
@@ -132,7 +132,7 @@ def _snapshot(repo: str, revision: str | None, token: str | None) -> Path:
 def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe, with its output set to the new run folder, and the record of a published run.
 
-    Only known keys of the record are taken, and no path.
+    Only known keys of the record are used, and no paths.
     """
     try:
         values = read_yaml(snapshot / "recipe.yaml")
@@ -169,10 +169,10 @@ def _recorded(snapshot: Path, repo: str, out: Path) -> tuple[Recipe, dict[str, A
 
 
 def _keep_plain(folder: Path, weights: Path) -> None:
-    """Rewrite the settings of a stranger's files with what is known to be harmless.
+    """Rewrite the settings in files made by others, keeping only what is known to be harmless.
 
-    Settings of the model keep their known keys. Evaluations keep the names of their files and no path, which a report
-    would open.
+    Model settings keep only known keys. Evaluations keep only the names of their files, not paths, which a report would
+    open.
     """
     for path in sorted(weights.glob("*config.json")):
         write_json(path, plain_settings(path))
@@ -207,7 +207,7 @@ def _prepared(recipe: Recipe, record: Mapping[str, Any], repo: str, *, given: bo
     """The run's data, prepared from its recipe as for training; None if it is not available.
 
     Raises:
-        ValueError: other data was named.
+        ValueError: the given data is not the run's.
     """
     further = "parent" in record  # its data includes the parent's
     if not given and (recipe.data.source != "sample" or recipe.data.inventories or further):

@@ -53,7 +53,7 @@ def repeat_evaluations(run: Run) -> list[Repeated]:
             say(f"{name}: published of {there:,} passages, and {again:,} are here, so it is not compared")
             continue
         here = dict(_figures(after))
-        # A figure that is not a number differs without bound; `max` would pass over it.
+        # NaN counts as an infinite difference, since `max` might skip it.
         gaps = [
             (gap if math.isfinite(gap := abs(value - here.get(key, math.inf))) else math.inf, key)
             for key, value in _figures(before)

@@ -1,7 +1,7 @@
 """Writes the questions that a run is evaluated on as a task for lm-eval, EleutherAI's evaluation harness.
 
-lm-eval scores each candidate as a separate text and picks the most likely, as Medalist does with trees. It tokenizes
-the whole text at once; if the tokens equal Medalist's, which is counted here, the scores are the same.
+lm-eval scores each candidate as a separate text and chooses the likeliest, as Medalist does with trees. It tokenizes
+the whole text at once; if the tokens equal Medalist's, which is counted here, so do the scores.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class TaskCounts:
     """What a task contains and leaves out."""
 
     questions: int
-    """Those that count towards the accuracy of `medalist evaluate`: gold listed, and at least two candidates."""
+    """Questions that count towards the accuracy of `medalist evaluate`: gold listed among at least two candidates."""
     no_choice: int
-    """Mentions left out because there is no choice to make or the gold is not listed."""
+    """Mentions left out because there is no choice or the gold is not listed."""
     dropped: int
     """Mentions that do not fit into the model's window."""
     encoded_otherwise: int
@@ -82,7 +82,7 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
     """Write a folder for `lm_eval --include_path FOLDER --tasks medalist`: the task and its questions with their text.
 
     Args:
-        run: its prompt words the questions, and its tokenizer cuts long passages into windows.
+        run: its prompt settings word the questions, and its tokenizer divides long passages into windows.
         folder: the folder to create.
         on: the marked passages to ask about.
 
@@ -132,7 +132,7 @@ def task_questions(
         for passage in passages:
             for layout in encoder.encode(passage, inventory):
                 for number, question in zip(layout.mentions, layout.questions, strict=True):
-                    listed = question.candidates[:-1]  # "none of these" does not compete for accuracy
+                    listed = question.candidates[:-1]  # "none of these" is not offered when measuring accuracy
                     if question.gold is None or question.gold == len(listed) or len(listed) < 2:
                         continue
                     yield (

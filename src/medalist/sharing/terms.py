@@ -24,18 +24,18 @@ class Terms:
     """Why something may not be published by default; None if it may."""
 
     weights: str | None = None
-    """For weights, which can reproduce words of their training data."""
+    """Reason for weights, which can reproduce words of their training data."""
     words: str | None = None
-    """For files that list words of the data: inventory, senses, tables by short form, predictions."""
+    """Reason for files that list words of the data: inventory, senses, tables by short form, predictions."""
 
 
 def terms_of(settings: DataSettings) -> Terms:
-    """What the terms of a run's data allow to be published.
+    """The terms for publishing a run, given its data settings.
 
     The sample corpus is CC0: everything may be published. Published texts are those with a known checksum and those
-    that this program downloaded, whatever `data.source` says: weights tuned on them may be published; tables made from
-    them, above all ADAM's senses, are not ours to redistribute. Everything else is treated as the user's own until they
-    say otherwise, including a plain glossary and what is missing, which cannot be checked.
+    that this program downloaded, whatever `data.source` says: weights tuned on them may be published, but tables made
+    from them, above all ADAM's senses, may not be redistributed. Everything else counts as the user's own until they
+    say otherwise, including a plain glossary and missing files, which cannot be checked.
     """
     texts = [*([settings.path] if settings.path and settings.source != "sample" else []), *settings.beside]
     own = [name for name in texts if not is_public(Path(name))]
@@ -84,7 +84,7 @@ def _inventories(settings: DataSettings) -> list[str]:
 
 
 def words_of(about: DataAbout, terms: Terms) -> str | None:
-    """Why the tables of an evaluation may not be published by default, judging by its data and candidates."""
+    """Why the tables of an evaluation may not be published by default, given its data and candidates."""
     embedded_notes = {str(path.resolve()) for path in clinical.NOTES.values()} | set(clinical.NOTES)
     file, inventory_file = about.get("file"), about.get("inventory_file")
     if file is not None and file not in embedded_notes:

@@ -15,15 +15,15 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks; that of UTF-32 begins like that of UTF-16, so it comes first."""
+"""Byte order marks. UTF-32-LE's starts with UTF-16-LE's, so it comes first."""
 
 
 _UNMARKED = ((re.compile(rb"[\t -~]\0[\t -~]\0"), "utf-16-le"), (re.compile(rb"\0[\t -~]\0[\t -~]"), "utf-16-be"))
-"""What UTF-16 without a byte order mark begins with, if its first two characters are ASCII."""
+"""How UTF-16 without a byte order mark starts if its first two characters are ASCII."""
 
 
 def marked_encoding(raw: bytes) -> str | None:
-    """The encoding that a text's byte order mark names, or UTF-16 that shows without one; None if there is neither."""
+    """The encoding named by a text's byte order mark, or UTF-16 recognised without one; None if there is neither."""
     marked = next((name for mark, name in _MARKS if raw.startswith(mark)), None)
     return marked or next((name for begins, name in _UNMARKED if begins.match(raw)), None)
 
@@ -32,7 +32,7 @@ _ADVICE = "Save it as UTF-8, or, if it is a note, name its encoding with --encod
 
 
 def check_encoding(name: str) -> None:
-    """Refuse the name of an encoding that Python does not know, or that is not one of text ("base64").
+    """Refuse a name that Python does not know as an encoding, or that is not a text encoding ("base64").
 
     Raises:
         ValueError: it is not the name of a text encoding.
@@ -44,7 +44,7 @@ def check_encoding(name: str) -> None:
 
 
 def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, str]:
-    """Decode a text; line ends stay as they are.
+    """Decode a text; line endings are kept.
 
     Args:
         raw: its bytes.
@@ -77,14 +77,14 @@ def decoded(raw: bytes, what: str, encoding: str | None = None) -> tuple[str, st
 def encoding_of(path: Path, content: bytes | None = None) -> str:
     """The encoding of a table, found by decoding it piece by piece.
 
-    One of UTF-8 in which a few bytes are damaged is still UTF-8: as Windows-1252, all its other letters would be wrong.
+    UTF-8 with a few damaged bytes still counts as UTF-8: as Windows-1252, all its other letters would be wrong.
 
     Args:
         path: the file, plain or gzipped.
-        content: what was read already, as for `files.open_bytes`.
+        content: the file's content, if it was read already, as for `files.open_bytes`.
 
     Raises:
-        ValueError: it is neither marked nor UTF-8 nor Windows-1252.
+        ValueError: the file has no byte order mark and is neither UTF-8 nor Windows-1252.
     """
     with undamaged(path), open_bytes(path, content) as file:
         marked = marked_encoding(file.read(4))
@@ -105,7 +105,7 @@ def encoding_of(path: Path, content: bytes | None = None) -> str:
 
 
 def _beyond_ascii(text: str) -> tuple[int, int]:
-    """How many characters of a text are not ASCII, and how many bytes could not be decoded, as Python escapes them."""
+    """The number of non-ASCII characters in a text, and of bytes that could not be decoded, as Python escapes them."""
     if text.isascii():
         return 0, 0
     escaped = len(re.findall("[\udc80-\udcff]", text))

@@ -1,7 +1,7 @@
-"""The one place that turns an expected failure of a file, a disk or a library into one line.
+"""Turns expected failures of files, disks and libraries into one-line messages.
 
-Whoever reads a file says so with `reading`, which adds its name; `in_one_line` words what is left for the command line.
-Whatever neither knows is a mistake in the program, and keeps its traceback.
+Code that reads a file wraps it in `reading`, which adds the file's name; `in_one_line` words the rest for the command
+line. An error that neither recognises is a bug in the program and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 import yaml
 
 _LIBRARIES = ("pyarrow", "polars", "safetensors_rust", "safetensors", "lxml", "jinja2")
-"""Their errors are known by the module that defines them, so that none of them need be imported here."""
+"""Their errors are recognised by the defining module's name, so that none of them has to be imported here."""
 _PANIC = "pyo3_runtime"
-"""Where unforeseen errors of libraries in Rust come from; they are no `Exception`, and may quote a text."""
+"""The module of panics in Rust libraries; they are not `Exception`s, and may quote a text."""
 _TORCH_READER = ("PytorchStreamReader", "Ran out of input", "unpickl", "Weights only load failed", "invalid load key")
 _FULL = (
     "No space left on device",
@@ -30,9 +30,9 @@ _FULL = (
     "PytorchStreamWriter failed writing",
     "enforce fail at inline_container",
 )
-"""What errors of safetensors and PyTorch, which have types of their own, say of a full disk."""
+"""How errors of safetensors and PyTorch, which have their own types, report a full disk."""
 FINISHED_IS_KEPT = "What is finished is kept: run the same command again."
-"""Follows an error that ends a command which resumes."""
+"""Ends the error of a command that can resume."""
 _LFS = b"version https://git-lfs"
 _WEIGHTS = (".safetensors", ".pt", ".gguf")
 _ERRNO = {
@@ -60,7 +60,7 @@ def writing(path: Path, kept: str = "") -> Iterator[None]:
     """If the disk fills up while a file or folder is being written, name it in the error.
 
     Args:
-        path: what the block writes. An error about a temporary file beside it, which the user did not name, names it.
+        path: what the block writes; errors about its temporary file, which the user did not name, name `path` instead.
         kept: a sentence that says what is not lost and how to go on.
 
     Raises:
@@ -81,7 +81,7 @@ def writing(path: Path, kept: str = "") -> Iterator[None]:
 
 
 def _is_part(file: Path, path: Path) -> bool:
-    """Whether a file lies in a folder, or in what is written in its place, or that of a file, until it is finished."""
+    """Whether `file` is `path`, lies in it, or belongs to the temporary copy that will replace it."""
     file, folder = file.absolute(), path.parent.absolute()
     first, second, *_ = [*(file.relative_to(folder).parts if file.is_relative_to(folder) else ()), "", ""]
     return first == path.name or first.startswith(f".{path.name}.") or (first.startswith(".") and second == path.name)
@@ -113,7 +113,7 @@ def reading(path: Path, remedy: str = "") -> Iterator[None]:
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is what Git LFS leaves in the place of a large one."""
+    """Whether a file is a Git LFS pointer in place of the real file."""
     try:
         with path.open("rb") as file:
             return file.read(len(_LFS)) == _LFS
@@ -122,7 +122,7 @@ def is_lfs_pointer(path: Path) -> bool:
 
 
 def _damage(error: BaseException) -> str | None:
-    """What is wrong with a file's content, without quoting it; None for another kind of error."""
+    """What is wrong with a file's content, without quoting it; None if the error is of another kind."""
     match error:
         case json.JSONDecodeError():
             return f"line {error.lineno:,}, column {error.colno:,}: not valid JSON"
@@ -146,7 +146,7 @@ def _damage(error: BaseException) -> str | None:
 
 
 def in_one_line(error: BaseException) -> str | None:
-    """What went wrong, where, and what to do, in one line; None if the error is a mistake in the program."""
+    """What went wrong, where, and what to do, in one line; None if the error is a bug in the program."""
     notes = [" ".join(note.split()) for note in getattr(error, "__notes__", [])]
     said = _said(error)
     if said is not None and is_full(error):
@@ -184,7 +184,7 @@ def _about_file(error: OSError) -> str:
 
 
 def _more_than_free(path: Path) -> str:
-    """How much a file takes that did not fit, as far as that is known once what there was of it is removed."""
+    """Say that the file needs more space than is free; empty if that cannot be determined."""
     while not path.exists() and path != path.parent:
         path = path.parent
     try:
@@ -194,7 +194,7 @@ def _more_than_free(path: Path) -> str:
 
 
 def megabytes(size: float) -> str:
-    """A size in MB; in kB below one of these, with a decimal below ten, in GB from 10,000 on."""
+    """A size in bytes for display: kB below 1 MB, one decimal below 10 MB, GB from 10,000 MB."""
     if size < 1e6:
         return f"{size / 1e3:,.0f} kB"
     if size < 1e7:
@@ -203,14 +203,14 @@ def megabytes(size: float) -> str:
 
 
 def need_room(path: Path, size: int) -> None:
-    """Refuse to begin what will not fit on the disk.
+    """Refuse to start writing what will not fit on the disk.
 
     Args:
         path: what will be written; its folder need not exist.
-        size: bytes that it will take at most.
+        size: the most bytes that it will take.
 
     Raises:
-        OSError: there is less room than that.
+        OSError: less space is free.
     """
     there = path.absolute()
     while not there.exists():

@@ -21,23 +21,23 @@ from .failures import is_full, megabytes, need_room, writing
 from .locks import held, parents_of
 
 MOST_BYTES = 256_000_000
-"""The largest file that is read into memory as a whole, unpacked; 1 MB of gzip can hold 1 GB."""
+"""The largest file that is read into memory whole, in bytes after decompression; 1 MB of gzip can hold 1 GB."""
 LONGEST_LINE = 64_000_000
 """The longest line, in bytes."""
 LONGEST_NAME = 225
-"""The longest name of a result, in bytes: most disks take 255, and what is written first has a longer one."""
+"""The longest name of a result, in bytes: most file systems allow 255, and its temporary name is longer."""
 RESULT_BYTES = 1_000_000
-"""Room to ask for before work whose result is a small file."""
+"""Free space to require before work whose result is a small file, in bytes."""
 _STAGING = "begun-"
 """Part of the names of folders in which something is being written."""
 _LOCK = ".lock"
 """Locked inside such a folder while it is being written."""
 _MANY = 1000
 _looked_through: set[Path] = set()
-"""Folders with more than `_MANY` entries, which this process does not search for what was abandoned more than once: or
-else writing n files into one folder would take time that grows with n squared."""
+"""Folders with more than `_MANY` entries, which this process searches for abandoned folders only once: otherwise
+writing n files into one folder would take O(n²) time."""
 _SETTLED = 1.0
-"""Seconds after which a folder that nobody holds was abandoned, and is not one whose lock is about to be taken."""
+"""Seconds after which an unlocked folder counts as abandoned, rather than as one about to be locked."""
 
 
 def must_exist(path: Path, note: str = "") -> None:
@@ -61,18 +61,18 @@ _FOREIGN = {
     b"<html": _WEB_PAGE,
     b"version https://git-lfs": "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`",
 }
-"""What files begin with, in lower case where they are text, that are often named as something that they are not."""
+"""First bytes (in lower case for text formats) of files that often have a misleading name."""
 
 
 def open_bytes(path: Path, content: bytes | None = None) -> IO[bytes]:
-    """Open a file of text for reading; a gzipped one is decompressed, whether or not it is called `.gz`.
+    """Open a text file for reading in binary; a gzipped one is decompressed, whatever its name.
 
     Args:
         path: the file.
-        content: what was read already, as from standard input; `path` then only names it in errors.
+        content: the file's content if read already, as from standard input; `path` then only names it in errors.
 
     Raises:
-        ValueError: it is a known format of another kind.
+        ValueError: it is in a known format that is not text.
     """
     file = path.open("rb") if content is None else io.BufferedReader(cast(io.RawIOBase, io.BytesIO(content)))
     head = file.peek(16)[:32]
@@ -102,7 +102,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a file, opened as `open_bytes` does.
 
     Raises:
-        ValueError: the file is damaged, of another kind, or larger than `MOST_BYTES`.
+        ValueError: the file is damaged, in another format, or larger than `MOST_BYTES`.
     """
     with undamaged(path), open_bytes(path) as file:
         content = file.read(MOST_BYTES + 1)
@@ -112,7 +112,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, each in memory for itself.
+    """The lines of a file, one in memory at a time.
 
     Raises:
         ValueError: a line is longer than `LONGEST_LINE`.
@@ -141,7 +141,7 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
 
 
 def can_write(folder: Path) -> bool:
-    """Whether files can be made in a folder, which need not exist yet: tried, for modes and owners do not tell.
+    """Whether files can be created in a folder, which need not exist yet; tried, since modes and owners do not tell.
 
     Raises:
         NotADirectoryError: it is a file, or lies below one.
@@ -151,16 +151,16 @@ def can_write(folder: Path) -> bool:
 
 
 def check_kept(folder: Path, what: str, size: int = RESULT_BYTES) -> None:
-    """Refuse to begin the work for a result that could not be kept in a folder.
+    """Raise an error before the work starts if its result could not be stored in a folder.
 
     Args:
         folder: the folder, which need not exist yet.
         what: the result and its verb, such as "the claims are".
-        size: bytes that it will take at most.
+        size: the most bytes that it will take.
 
     Raises:
         ValueError: the folder cannot be written to.
-        OSError: the disk has less room than that.
+        OSError: less space is free.
     """
     if not can_write(folder):
         raise ValueError(f"{folder} cannot be written to, and {what} kept there: copy the run elsewhere")
@@ -168,17 +168,17 @@ def check_kept(folder: Path, what: str, size: int = RESULT_BYTES) -> None:
 
 
 def check_place(path: Path, *, folder: bool = False, new: bool = True) -> None:
-    """Refuse a place at which a result could not be put in the end, before the work for it begins.
+    """Raise an error before the work starts if its result could not be put at `path`.
 
     Args:
         path: the file or folder that will be written.
         folder: whether it is a folder.
-        new: whether nothing may be there yet.
+        new: whether nothing may exist there yet.
 
     Raises:
-        FileExistsError: something is there already.
-        OSError: it has the name of a folder or file in the place of the other, lies below a file or where the user may
-            not write, or has a name so long that none is left for its temporary ones.
+        FileExistsError: something exists there already.
+        OSError: `path` is a folder where a file is expected or the reverse, lies below a file or where the user may not
+            write, or has a name too long for its temporary files.
     """
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
@@ -195,7 +195,7 @@ def check_place(path: Path, *, folder: bool = False, new: bool = True) -> None:
 
 
 def _nearest(folder: Path, named: Path) -> Path:
-    """The folder, or the nearest above it that exists; an error calls it by what the user named."""
+    """The folder, or its nearest existing parent; an error calls it what the user called it."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
@@ -205,7 +205,7 @@ def _nearest(folder: Path, named: Path) -> Path:
 
 
 def _refusal(folder: Path) -> OSError | None:
-    """Why no file can be made in a folder that exists; None if one can.
+    """Why no file can be created in an existing folder; None if one can.
 
     Raises:
         OSError: the disk is full.
@@ -241,7 +241,7 @@ def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None)
 
 @contextmanager
 def writing_beside(path: Path) -> Iterator[Path]:
-    """Yield a new folder next to `path` for what is made on the way to it; it is removed in the end.
+    """Yield a new folder next to `path` for intermediate files; it is removed at the end.
 
     Raises:
         OSError: the disk is full; the error names `path`.
@@ -254,7 +254,7 @@ def writing_beside(path: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove folders in which killed processes began to write the file or folder `path`; they may hold text."""
+    """Remove folders that killed processes left behind while writing the file or folder `path`; they may hold text."""
     begun, among, seen = f".{path.name}.{_STAGING}", path.parent.absolute(), 0
     if among in _looked_through:
         return

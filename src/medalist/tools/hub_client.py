@@ -32,29 +32,29 @@ WAITS = (1, 3, 9)
 """Seconds to wait before each retry of a request that the client does not retry itself."""
 _ANOTHER = "the response did not come from the Hub; is HF_ENDPOINT correct?"
 _PATIENCE = 120.0
-"""Seconds of silence, where the client itself would wait for ever."""
+"""Seconds without a byte received before giving up, where the client itself would wait forever."""
 _MOST_ANSWERS, _MOST_SAID = 1000, 10**8
-"""Answers other than files, and bytes of them together, in one exchange; a list of files comes in pages of 1,000."""
+"""Limits on one exchange: API answers, and their bytes in total; a list of files comes in pages of 1,000."""
 _ETAG = re.compile(r'(W/)?"?[\w:=+-][\w.:=+-]{0,199}"?')
-"""What may name a file in the client's cache; it takes any, "../../x" too."""
+"""A well-formed ETag. It names a file in the client's cache, and the client would accept any, even "../../x"."""
 _T = TypeVar("_T")
 
 
 class _NotTheHubError(OSError):
-    """An answer that the Hub would not give."""
+    """An answer that the Hub would never give."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"{_ANOTHER} ({why})")
 
 
 class _Guard:
-    """Sees each answer before it is read, and refuses what would not end, fill the memory or leave the cache."""
+    """Checks each answer before it is read, and refuses any that is endless, too large or would escape the cache."""
 
     def __init__(self, most: int | None) -> None:
         self._most, self._answers, self._said = most, 0, 0
 
     def ask(self, request: httpx2.Request) -> None:
-        """Ask for answers that are not compressed, since a few bytes could become many; wait for none for ever."""
+        """Ask for uncompressed answers, since a few bytes could unpack to many, and set a timeout for each."""
         request.headers["Accept-Encoding"] = "identity"
         waits = request.extensions.get("timeout", {})
         kinds = ("connect", "read", "write", "pool")
@@ -85,7 +85,7 @@ class _Guard:
             raise _NotTheHubError(f"more than {megabytes(_MOST_SAID)}")
 
     def _bound(self) -> Callable[[int], None]:
-        """Counts the bytes of one file."""
+        """A function that counts the bytes of one file and refuses too many."""
         seen = 0
 
         def count(size: int) -> None:
@@ -98,7 +98,7 @@ class _Guard:
 
 
 class _Bounded(httpx2.SyncByteStream):
-    """A body whose bytes are counted as they come."""
+    """A response body whose bytes are counted as they arrive."""
 
     def __init__(self, inner: httpx2.SyncByteStream, count: Callable[[int], None]) -> None:
         self._inner, self._count = inner, count
@@ -114,8 +114,8 @@ class _Bounded(httpx2.SyncByteStream):
 
 @contextmanager
 def _guarded(most: int | None) -> Iterator[None]:
-    """Guard what the Hub's client is told, with the client that the user may have set for it."""
-    guard, before = _Guard(most), hub_http._GLOBAL_CLIENT_FACTORY  # which has no public name
+    """Check the answers to the Hub's client, keeping any HTTP client that the user may have configured for it."""
+    guard, before = _Guard(most), hub_http._GLOBAL_CLIENT_FACTORY  # it has no public name
 
     def client() -> httpx2.Client:
         made = before()
@@ -142,14 +142,14 @@ def hub_errors(
     unfinished: str = "",
     most: int | None = None,
 ) -> Iterator[None]:
-    """Turn the Hub client's errors into one-line messages, and refuse answers that the Hub would not give.
+    """Turn the Hub client's errors into one-line messages, and refuse answers that the Hub would never give.
 
     Args:
         repo: the requested repository.
         kind: "model" or "dataset".
         revision: the requested revision of the repository.
         unfinished: what a broken connection means for the user.
-        most: bytes that a file may have; None: any number.
+        most: the most bytes that a file may have; None: any number.
 
     Raises:
         ValueError: the user can fix it by logging in or by choosing another name or revision.
@@ -194,7 +194,7 @@ def hub_errors(
     except (LookupError, TypeError, AttributeError) as error:
         if not _is_of_the_client(error):
             raise
-        raise OSError(f"{repo}: {_ANOTHER}") from None  # JSON, but another
+        raise OSError(f"{repo}: {_ANOTHER}") from None  # JSON, but not the Hub's
     except RuntimeError as error:  # the client wraps errors with a single file this way
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError):
@@ -205,7 +205,7 @@ def hub_errors(
 
 
 def _is_of_the_client(error: BaseException) -> bool:
-    """Whether the Hub's client raised an error, on an answer that it did not expect."""
+    """Whether the error was raised in the Hub's client itself, on an answer that it did not expect."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -216,7 +216,7 @@ def _refused(repo: str, error: HfHubHTTPError) -> Exception:
     status = error.response.status_code
     said = f" ({' '.join(error.server_message.split())})" if error.server_message else ""
     if token := error.response.request.headers.get("authorization", "").rpartition(" ")[2]:
-        said = said.replace(token, "…")  # a server may say back what it was sent
+        said = said.replace(token, "…")  # a server may echo what it was sent
     if status == 401:
         return ValueError(f"The Hub rejected the token: it has expired or was revoked. Run `hf auth login`{said}.")
     if status == 403:

@@ -1,4 +1,4 @@
-"""Imports bitsandbytes without what it would fetch from the Hub and run: only what is installed runs (law 9)."""
+"""Imports bitsandbytes without letting it download and run kernels from the Hub (law 9)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _ABSENT = object()
 
 
 def import_bitsandbytes() -> None:
-    """Import bitsandbytes, if it is installed, while the package `kernels` seems not to be.
+    """Import bitsandbytes, if it is installed, with the package `kernels` hidden from it.
 
-    With that package, and on CPUs with AVX512-BF16, bitsandbytes downloads compiled code when it is imported, and runs
-    it. peft and transformers' Trainer import bitsandbytes, so this comes before them. Afterwards `kernels` can be
+    With `kernels`, on CPUs with AVX512-BF16, bitsandbytes downloads compiled code when it is imported, and runs it.
+    peft and transformers' Trainer import bitsandbytes, so call this before importing them. Afterwards `kernels` can be
     imported as before.
     """
     if "bitsandbytes" in sys.modules or importlib.util.find_spec("bitsandbytes") is None:
         return
     remarks = logging.getLogger("bitsandbytes")
     level, kernels = remarks.level, sys.modules.get("kernels", _ABSENT)
-    sys.modules["kernels"] = None  # type: ignore[assignment]  # an import of it then fails
-    remarks.setLevel(logging.ERROR)  # it says that it misses them
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # importing it now fails
+    remarks.setLevel(logging.ERROR)  # it warns that `kernels` is missing
     try:
         importlib.import_module("bitsandbytes")
     finally:

@@ -1,4 +1,4 @@
-"""Keeps two commands from working in one folder at once, with an advisory lock of the operating system.
+"""Keeps two commands from working in one folder at the same time, with an advisory lock of the operating system.
 
 The lock belongs to the process, so a killed command leaves none behind.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EROFS, errno.EACCES, errno.EPERM)
-"""The disk knows no locks, or cannot be written to: the command then goes on without one."""
+"""The file system has no locks, or cannot be written to: the command then goes on without one."""
 
 
 class BusyError(RuntimeError):
@@ -21,7 +21,7 @@ class BusyError(RuntimeError):
 
 
 def lock_file(folder: Path) -> Path:
-    """The file that stands for a folder's lock: beside it, so that it can be taken before the folder exists."""
+    """The lock file of a folder: next to it, so that the lock can be taken before the folder exists."""
     folder = folder.absolute()
     return folder.with_name(f".{folder.name}.lock")
 
@@ -53,20 +53,20 @@ def _alone(path: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         if lock.lock_counter == 1:
-            with suppress(OSError):  # Windows does not remove what is open
-                path.unlink()  # while it is held: whoever opened it before looks at its links, and opens a new one
+            with suppress(OSError):  # Windows cannot remove an open file
+                path.unlink()  # while locked: whoever opened it earlier sees that it has no links, and opens a new one
         lock.release()
 
 
 @contextmanager
 def parents_of(path: Path) -> Iterator[None]:
-    """Make the folders above a path; if the block fails, those that were made and are empty are removed again."""
+    """Create the parent folders of a path; if the block fails, those that were created and are empty are removed."""
     made = [above for above in path.absolute().parents if not above.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # something was put in one of them
+        with suppress(OSError):  # one of them is no longer empty
             for above in made:
                 above.rmdir()
         raise
@@ -74,7 +74,7 @@ def parents_of(path: Path) -> Iterator[None]:
 
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Hold a lock file, whose folder exists; false if another process holds it, or the disk knows no locks."""
+    """Lock a file, whose folder exists; yields false if another process holds it, or the file system has no locks."""
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
         taken = _take(lock)
@@ -88,7 +88,7 @@ def held(path: Path) -> Iterator[bool]:
 
 
 def _take(lock: FileLock) -> bool:
-    """Acquire a lock; false if the disk knows no locks.
+    """Acquire a lock; false if the file system has no locks.
 
     Raises:
         Timeout: another process holds it.

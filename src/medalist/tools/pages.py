@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Measured(TypedDict):
-    """A figure as it is printed: its value and 95 % interval."""
+    """A figure to be printed: its value and 95 % interval."""
 
     value: float
     low: float
@@ -22,7 +22,7 @@ class Measured(TypedDict):
 
 def template_environment() -> Environment:
     """The Jinja environment for the package's templates, with HTML escaping and the shared number filters."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # not needed to expand a text
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # slow to import, and not needed to expand a text
 
     environment = Environment(
         loader=PackageLoader("medalist"),
@@ -30,20 +30,20 @@ def template_environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,  # a page is also read in a terminal
+        finalize=lambda value: visible(value) if type(value) is str else value,  # pages are also read in a terminal
     )
     environment.filters |= {"per_cent": per_cent, "interval": interval, "md": markdown, "shell": shell_word}
     return environment
 
 
 def markdown(text: object) -> str:
-    """A name from data for a line of Markdown: no sign of it is markup, HTML or a cell's end."""
+    """Escape a name from data for a line of Markdown, so that none of it acts as markup, HTML or the end of a cell."""
     shown = " ".join(visible(str(text)).split())
     return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", shown).replace("&", "&amp;")
 
 
 def shell_word(text: object) -> str:
-    """A name from data as one word of a shell command in a block of code."""
+    """Quote a name from data as one word of a shell command in a code block."""
     return shlex.quote(" ".join(visible(str(text)).split()))
 
 

@@ -19,27 +19,27 @@ _VISIBLE = {
         [*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD
     ),
 }
-"""Control character -> the sign that stands for it; those of writing direction included."""
+"""Control character -> the visible character shown for it; those of writing direction included."""
 
 
 def visible(text: str) -> str:
-    """A text that a terminal shows as it is: each control character but tab and line feed as one visible sign."""
+    """Replace control characters, except tab and line feed, by visible ones, so that terminals show the text as is."""
     return text.translate(_VISIBLE)
 
 
 _NARROWEST = 20
-"""Columns; less is taken for a mistake."""
+"""Narrowest plausible width of a terminal, in columns."""
 
 
 class PlainConsole(Console):
-    """A console that shows data as data: never as markup or emoji codes, and no control character takes effect."""
+    """A console that shows data literally: markup, emoji codes and control characters have no effect."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Columns and lines; what cannot be a terminal's width, such as `COLUMNS=0`, would show nothing."""
+        """Terminal size in columns and lines; an implausible width, such as `COLUMNS=0`, is replaced."""
         size = super().size
         return size if size.width >= _NARROWEST else ConsoleDimensions(80, size.height)
 
@@ -48,11 +48,11 @@ class PlainConsole(Console):
         self._width, self._height = new
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Make a string a text, as `Console` does."""
+        """Convert a string to a `Text`, as `Console` does, with control characters made visible."""
         return super().render_str(visible(text), **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render anything; what a renderable made of its data itself is made visible here."""
+        """Render anything; control characters that a renderable adds from its own data are made visible here."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 

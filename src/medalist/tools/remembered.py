@@ -1,7 +1,7 @@
-"""What was found out before on this machine and would take seconds to find out again, one small file for each.
+"""Caches results that take seconds to compute, one small JSON file per key.
 
-Nothing depends on these files: one that is missing, damaged or of another key is as if there were none, and a folder
-that cannot be written to is left alone.
+Nothing depends on these files: one that is missing, damaged or has another key is ignored, and a folder that cannot be
+written to is left alone.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Value = TypeVar("Value", str, float)
 
 
 def cache_folder() -> Path:
-    """Where converted models and what is remembered are kept: `$MEDALIST_CACHE`, or else `~/.cache/medalist`.
+    """The folder of converted models and cached results: `$MEDALIST_CACHE`, or else `~/.cache/medalist`.
 
     Raises:
-        ValueError: neither that variable nor a home folder is known, as for a user without a name in a container.
+        ValueError: neither that variable nor a home folder is set, as for a user without a name in a container.
     """
     named = os.environ.get("MEDALIST_CACHE")
     try:
@@ -35,12 +35,12 @@ def cache_folder() -> Path:
 
 
 def remembered(folder: Path, key: Mapping[str, str | int], find: Callable[[], Value]) -> Value:
-    """What `find` returned for this key before, or what it returns now, which is then kept in the folder.
+    """Return the cached value of a key, or compute it with `find` and cache it.
 
     Args:
-        folder: of such files.
-        key: all that the value depends on. It stands in the file: never put text of a user in it.
-        find: finds the value; what it raises is passed on, and nothing is kept.
+        folder: the folder of the cache files.
+        key: everything that the value depends on. It is stored in the file, so never put a user's text in it.
+        find: computes the value; if it raises an error, nothing is cached.
     """
     written = json.dumps(key, sort_keys=True)
     path = folder / f"{hashlib.sha256(written.encode()).hexdigest()[:32]}.json"
@@ -56,5 +56,5 @@ def remembered(folder: Path, key: Mapping[str, str | int], find: Callable[[], Va
 
 
 def _sum(key: str, value: object) -> str:
-    """What tells a file apart in which a byte is wrong; no protection against anyone who writes there on purpose."""
+    """A checksum that reveals a damaged file; no protection against deliberate changes."""
     return hashlib.sha256(f"{key} {value!r}".encode()).hexdigest()

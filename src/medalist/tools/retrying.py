@@ -24,7 +24,7 @@ def retrying(
         attempt: the operation to try.
         waits: seconds to wait before each retry.
         transient: describes a transient error for the user; None means that a retry would not help.
-        reached: how far the work has got; whenever it gets further, the count of failures starts again at zero.
+        reached: how far the work has got; whenever that advances, the count of failures restarts at zero.
 
     Raises:
         Exception: the last error of `attempt`, if a retry would not help or none is left.

@@ -1,4 +1,4 @@
-"""Writes JSON, and reads what this or another version of Medalist wrote; an unexpected schema gets one line."""
+"""Writes JSON, and reads JSON written by this or another version of Medalist, with a one-line error if it differs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def json_object(path: Path, *, remedy: str, most: int | None = None) -> dict[str
     Args:
         path: the file.
         remedy: a sentence that tells the user what to do if the file is invalid.
-        most: bytes that such a file has at most; None: as many as there are.
+        most: the most bytes that such a file may have; None: any number.
 
     Raises:
         ValueError: the file is too large, not valid JSON, or does not contain an object.
@@ -35,7 +35,7 @@ def json_object(path: Path, *, remedy: str, most: int | None = None) -> dict[str
             found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise
-        except ValueError as error:  # of the functions below, or of Python for a number of thousands of digits
+        except ValueError as error:  # from the functions below, or from Python for a number with thousands of digits
             cause = "a number has too many digits" if "digits" in str(error) else error
             raise ValueError(f"{path} is damaged or not what it should be ({cause}). {remedy}") from None
     if not isinstance(found, dict):
@@ -54,9 +54,9 @@ def write_object(path: Path, values: Mapping[str, object]) -> None:
 
 
 def appended_objects(path: Path) -> list[dict[str, Any]]:
-    """Read a file to which JSON objects are appended, one a line; empty if there is none.
+    """Read a file to which JSON objects are appended, one per line; empty if it does not exist.
 
-    A last line that a kill cut short is left out.
+    A last line that was cut short by a kill is left out.
 
     Raises:
         ValueError: another line is not a JSON object.
@@ -77,7 +77,7 @@ def appended_objects(path: Path) -> list[dict[str, Any]]:
 
 
 def _refuse(constant: str) -> None:
-    """Refuse NaN and infinities, which Python reads although JSON has no such numbers."""
+    """Refuse NaN and infinities, which Python reads although JSON does not have them."""
     raise ValueError(f"{constant} is not a number of JSON")
 
 

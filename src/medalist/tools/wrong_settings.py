@@ -1,4 +1,4 @@
-"""Words what pydantic finds wrong with settings: which key, what is wrong, and what would have been valid."""
+"""Rephrases pydantic's errors about settings: which key, what is wrong, and what would have been valid."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SAID = {
     "dict_type": "this is a section of keys, not a value",
     "string_pattern_mismatch": "letters, digits, _, - and . are allowed, beginning with a letter, a digit or _",
 }
-"""By type of error, what reads better than pydantic's own words."""
+"""Clearer wording than pydantic's own, by type of error."""
 
 
 def in_words(error: Any, settings: type[BaseModel], origin: str) -> str:
-    """One line for one mistake.
+    """Describe one mistake in one line.
 
     Args:
         error: one of a `ValidationError`'s errors.
         settings: the settings that were validated; each of their sections is a model too.
-        origin: where the values stand, such as the name of their file.
+        origin: where the values come from, such as the name of their file.
     """
     key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     match error["type"]:

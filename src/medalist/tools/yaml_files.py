@@ -1,4 +1,4 @@
-"""Reads YAML strictly: a key stands once, and the aliases of a short file do not unfold into a long one."""
+"""Reads YAML strictly: keys may not repeat, and aliases may not expand a short file into a huge one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .decoding import decoded
 from .failures import reading
 
 MAX_VALUES = 100_000
-"""Values that a file may hold once its aliases are unfolded: ten of ten of ten would take gigabytes."""
+"""Most values in a file after its aliases are expanded: a few lines of nested aliases could take gigabytes."""
 MAX_BYTES = 10_000_000
 _DATE = "tag:yaml.org,2002:timestamp"
 
 
 class YamlError(ValueError):
-    """A YAML file or value is not valid; the message says why and where, and does not quote it."""
+    """A YAML file or value is invalid; the message says why and where, and does not quote it."""
 
 
 class _Strict(yaml.SafeLoader):
@@ -35,7 +35,7 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-# YAML 1.1 takes "no" for false and "2024-01-02" for a date, where people mean a name; YAML 1.2 does neither.
+# YAML 1.1 reads "no" as false and "2024-01-02" as a date, where people mean a name; YAML 1.2 does neither.
 _Strict.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in known if tag not in ("tag:yaml.org,2002:bool", _DATE)]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -49,7 +49,7 @@ def parse_yaml(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        YamlError: it is not valid, repeats a key, or unfolds to too many values.
+        YamlError: it is invalid, repeats a key, or expands to too many values.
     """
     try:
         loader = _Strict(text)
@@ -71,11 +71,11 @@ def parse_yaml(text: str) -> Any:
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """The mapping in a YAML file; empty if the file is.
+    """The mapping in a YAML file; empty if the file is empty.
 
     Raises:
         FileNotFoundError: there is no such file.
-        YamlError: it is not valid YAML, or holds something else.
+        YamlError: it is not valid YAML, or contains something other than a mapping.
     """
     if path.stat().st_size > MAX_BYTES:
         raise YamlError(f"{path} is not a recipe: it is larger than {MAX_BYTES // 10**6} MB")
@@ -97,12 +97,12 @@ def read_yaml(path: Path) -> dict[Any, Any]:
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node holds, each alias counted as what it stands for."""
+    """The number of values in a node, with each alias counted as what it stands for."""
     if id(node) in known:
         if not known[id(node)]:
             raise YamlError("an alias (*) stands inside what it names")
         return known[id(node)]
-    known[id(node)] = 0  # not yet: within itself
+    known[id(node)] = 0  # being counted: an alias to it from within is an error
     size = 1
     if isinstance(node, yaml.MappingNode):
         size += sum(_unfolded(part, known) for pair in node.value for part in pair)

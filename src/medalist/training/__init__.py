@@ -2,4 +2,4 @@
 
 from ..tools.local_imports import import_bitsandbytes
 
-import_bitsandbytes()  # before peft and the Trainer, which the modules import, do so
+import_bitsandbytes()  # before the modules import peft and the Trainer, which import it

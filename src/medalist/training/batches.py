@@ -23,7 +23,7 @@ from ..trees.tree import forest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lesson:
-    """Training texts, and the inventory that lists the candidates of their mentions."""
+    """Training texts, with the inventory that lists the candidates of their mentions."""
 
     texts: Sequence[Text]
     inventory: Inventory
@@ -31,7 +31,7 @@ class Lesson:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingItem:
-    """One text of one epoch, laid out; questions without a gold answer are left out."""
+    """One text of one epoch, laid out as trees; questions without a gold answer are left out."""
 
     layouts: tuple[Layout, ...]
     priors: tuple[tuple[float, ...], ...] = ()
@@ -42,8 +42,8 @@ class TrainingPrior:
     """How often each sense of a short form, and "none of these", is the gold answer in the training texts.
 
     Args:
-        texts: of the training split; only its passages count.
-        smoothing: added to each count, so that no sense is ruled out.
+        texts: the training split, of which only the passages count.
+        smoothing: added to each count, so that no sense gets probability 0.
     """
 
     def __init__(self, texts: Iterable[Text], *, smoothing: float = 2.0) -> None:
@@ -67,12 +67,12 @@ class TreeDataset(Dataset[TrainingItem]):
 
     Args:
         texts: passages, or quizzes, whose options are all offered; texts without a question that fits are dropped.
-        encoder: lays them out.
+        encoder: lays out the texts.
         inventory: lists the candidates of mentions.
-        settings: candidates per mention.
-        beside: more texts to mix in, with candidates of their own.
-        seed: decides order and candidates.
-        multiple: pad with empty items to a multiple of this, so that every rank gets the same number.
+        settings: maximum number of candidates per mention.
+        beside: further texts to mix in, with candidates of their own.
+        seed: determines order and candidates.
+        multiple: pad with empty items to a multiple of this, so that every rank gets the same number of items.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class TreeDataset(Dataset[TrainingItem]):
 
     @property
     def num_mentions(self) -> int:
-        """Questions in an epoch."""
+        """Number of questions in an epoch."""
         return sum(text.num_questions for text, _ in self._texts)
 
 
@@ -156,14 +156,14 @@ def with_gold(text: Text, inventory: Inventory) -> Text:
 def collate(
     items: Sequence[TrainingItem], *, attention: Attention = "sdpa"
 ) -> dict[str, TreePass | Tensor | list[str]]:
-    """A batch, on the CPU: the pass, ``gold[Q]`` and ``null[Q]`` as indices into its candidates, and the texts' ids.
+    """Collate a batch on the CPU: the pass, ``gold[Q]`` and ``null[Q]`` as candidate indices, and the texts' ids.
 
-    ``prior[C]`` is added if the items have priors. A closed question has no null candidate; its null is its gold, which
-    leaves out the loss with the gold hidden.
+    ``prior[C]`` is added if the items have priors. A closed question has no null candidate; its null index is its
+    gold's, which drops its hidden-gold loss.
 
     Args:
-        items: of the training set.
-        attention: the kernel that the pass is laid out for.
+        items: items of the training set.
+        attention: the kernel for which the pass is laid out.
     """
     layouts = [layout for item in items for layout in item.layouts]
     batch: dict[str, TreePass | Tensor | list[str]] = {"text_ids": [layout.text_id for layout in layouts]}

@@ -1,4 +1,4 @@
-"""What training shows and leaves while it runs: checkpoints, log lines, a progress bar."""
+"""What training shows and saves while it runs: checkpoints, log lines, a progress bar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEEDED = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 def last_checkpoint(run: Path, *, before: int | None = None) -> Path | None:
     """The newest complete checkpoint of a run; one that is still being saved has another name.
 
-    One with a damaged file is passed over, with a warning, and so is one whose best checkpoint so far is damaged.
+    A checkpoint with a damaged file, or whose best checkpoint so far is damaged, is skipped with a warning.
     With `before`, only checkpoints of earlier steps count.
     """
     found = [path for path in run.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
@@ -38,7 +38,7 @@ def last_checkpoint(run: Path, *, before: int | None = None) -> Path | None:
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, judging by the ends of its files, where a cut shows; None if nothing is."""
+    """What is wrong with a checkpoint, judging by parts of its files that show a truncation; None if nothing is."""
     for path in sorted(checkpoint.iterdir()):
         try:
             with reading(path):
@@ -61,13 +61,13 @@ def _damage(checkpoint: Path) -> str | None:
 def _damage_of_best(checkpoint: Path) -> str | None:
     best = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")).get("best_model_checkpoint")
     there = checkpoint.parent / Path(best).name if best else checkpoint
-    if not there.exists():  # a later one took its place, and will again
+    if not there.exists():  # replaced by a later one, which will be saved again
         return None
     return _damage(there)
 
 
 def resume_hint(run: Path) -> str:
-    """Tells a user whose run has stopped where it can resume from."""
+    """Tell the user of a stopped run where it can resume."""
     last = last_checkpoint(run)
     return f"The last good checkpoint is {last}; resume with --resume." if last else "No checkpoint was saved yet."
 
@@ -96,18 +96,18 @@ class LogWriter(TrainerCallback):
 
 
 class ShowProgress(TrainerCallback):
-    """Advances a progress bar, beside it the latest loss, and the latest validation accuracy once there is one."""
+    """Advances a progress bar that also shows the latest loss, and the latest validation accuracy if there is one."""
 
     def __init__(self, advance: Callable[..., None]) -> None:
         self._advance, self._loss, self._validation, self._seen = advance, "", "", 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Advance by one step; the first step of a resumed run also skips what was done before."""
+        """Advance by one step; the first step of a resumed run also advances by the earlier steps."""
         self._advance(state.global_step - self._seen, note=f"{self._loss} {self._validation}".strip())
         self._seen = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
-        """Remember the latest figures."""
+        """Store the latest figures."""
         if logs and "loss" in logs:
             self._loss = f"loss {logs['loss']:.3f}"
         if logs and "eval_accuracy" in logs:

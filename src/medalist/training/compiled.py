@@ -1,7 +1,7 @@
-"""Compiled blocks: on a GPU, the many small operations between a block's large products run as a few fused kernels.
+"""Compiled blocks: on a GPU, the many small operations between a block's large products are fused into a few kernels.
 
-Adapters, norms, positions and activations are element-wise work. One by one, they take longer than attention does, and
-the host can hardly launch them fast enough; `torch.compile` fuses them.
+Adapters, norms, positions and activations are element-wise operations. Run separately, they take longer than attention,
+and the host can hardly launch them fast enough; `torch.compile` fuses them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import nn
 from ..recipe import RecipeError
 
 COMPILERS = ("gcc", "clang", "cc")
-"""Triton and PyTorch look for these, or for what CC names."""
+"""Triton and PyTorch look for one of these, or for the one in the variable CC."""
 
 
 def need_compiler() -> None:
-    """Refuse to compile where that would fail in the middle of the first step.
+    """Refuse to compile where it would fail in the middle of the first step.
 
     Raises:
         RecipeError: there is no C compiler.
@@ -34,15 +34,15 @@ def need_compiler() -> None:
 
 @contextmanager
 def compiled_blocks(model: Any, *, wanted: bool, backend: str = "inductor") -> Iterator[None]:
-    """Compile the blocks of a causal LM in place, for all lengths at once, for as long as the context lasts.
+    """Compile the blocks of a causal LM in place, once for all lengths, for the duration of the context.
 
-    Names and values of the weights stay as they are. The blocks share what was compiled, but for those whose input
+    The names and values of the weights are unchanged. The blocks share the compiled code, except those whose input
     needs no gradient.
 
     Args:
         model: a causal LM, with or without peft's wrapper.
-        wanted: else nothing is changed.
-        backend: PyTorch's name of what compiles. "aot_eager" needs no C compiler and makes nothing faster: to try it.
+        wanted: if false, nothing is changed.
+        backend: name of the PyTorch compiler backend. "aot_eager" needs no C compiler and gives no speed-up: for tests.
     """
     blocks = _blocks(model) if wanted else []
     for block in blocks:
@@ -55,10 +55,10 @@ def compiled_blocks(model: Any, *, wanted: bool, backend: str = "inductor") -> I
 
 @contextmanager
 def uncompiled(model: Any) -> Iterator[None]:
-    """Run its blocks as they are in this context: validation scores as the check on loading did, and compiles nothing.
+    """Run the blocks uncompiled in this context, so that validation scores as the check on loading did.
 
     Args:
-        model: as `compiled_blocks` takes it.
+        model: as for `compiled_blocks`.
     """
     held = {block: block._compiled_call_impl for block in _blocks(model)}
     _restore(dict.fromkeys(held))
@@ -70,7 +70,7 @@ def uncompiled(model: Any) -> Iterator[None]:
 
 def _restore(calls: dict[nn.Module, Any]) -> None:
     for block, call in calls.items():
-        block._compiled_call_impl = call  # where `Module.compile` keeps it; PyTorch has no call that takes it back
+        block._compiled_call_impl = call  # set by `Module.compile`; PyTorch has no function to undo it
 
 
 def _blocks(model: Any) -> list[nn.Module]:

@@ -1,8 +1,8 @@
-"""Law 7's look at losses and gradients: on a CPU at once, on a GPU without waiting for it.
+"""Law 7's check that losses and gradients are finite: immediate on a CPU, without a host sync on a GPU.
 
-On a GPU a figure is asked for only when the host needs one anyway: before logging, validating, saving and ending. Until
-then the GPU itself remembers that something was not finite, and its optimiser changes nothing from that step on. So a
-run still ends with the weights of its last good step, and names the first bad step and its passages.
+On a GPU, figures are copied to the host only when it needs one anyway: before logging, validating, saving and ending.
+Until then a flag on the GPU records that something was not finite, and the optimiser changes nothing from that step on.
+So a run still ends with the weights of its last good step, and names the first bad step and its passages.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 MOST_STEPS = 20
-"""Steps after which the host asks in any case."""
+"""Steps after which the host copies the figures in any case."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """A figure that is not finite, and where it came up."""
+    """A figure that is not finite, and where it occurred."""
 
     what: str
     """"Loss" or "Gradient norm"."""
@@ -27,24 +27,24 @@ class Seen:
     step: int
     text_ids: Sequence[str]
     on_all_ranks: bool
-    """Whether every process sees it: the gradient norm, but not a loss, which is of a process's own passages."""
+    """Whether every process sees it: true of the gradient norm, not of a loss, which is a process's own."""
 
 
 @dataclass(kw_only=True, slots=True)
 class FiniteCheck:
-    """Looks at each loss and at each step's gradient norm."""
+    """Checks each loss and each step's gradient norm."""
 
     late: bool
-    """Whether figures are looked at on their device, and reported later."""
+    """Whether figures are checked on their device and reported later."""
     bad: Tensor | None = None
-    """``[]`` float32, on the device: 1 from the first step on that saw something non-finite, else 0. None: not late, or
+    """``[]`` float32, on the device: 1 from the first step with a non-finite figure on, else 0. None if not `late`, or
     before the first step."""
     _losses: list[Tensor] = field(default_factory=list)
     """Losses of the passes of the current step."""
     _unread: list[tuple[str, Tensor, int, Sequence[str]]] = field(default_factory=list)
 
     def loss(self, value: Tensor, step: int, text_ids: Sequence[str]) -> Seen | None:
-        """Take note of the loss of one pass."""
+        """Record the loss of one pass; unless `late`, report it if it is not finite."""
         self._unread.append(("Loss", value.detach(), step, text_ids))
         if self.late:
             self._losses.append(value.detach())
@@ -52,7 +52,7 @@ class FiniteCheck:
         return self._read()
 
     def gradients(self, norm: Tensor, step: int, text_ids: Sequence[str]) -> Seen | None:
-        """Take note of a step's gradient norm; late, `bad` is then up to date."""
+        """Record a step's gradient norm; if `late`, update `bad`, else report a figure that is not finite."""
         self._unread.append(("Gradient norm", norm.detach(), step, text_ids))
         if not self.late:
             return self._read()
@@ -62,10 +62,10 @@ class FiniteCheck:
         return None
 
     def report(self, *, due: bool) -> Seen | None:
-        """The first figure since the last report that is not finite.
+        """The first non-finite figure since the last report, if it is time to look.
 
         Args:
-            due: the host needs a figure from the device now anyway; else it asks only after `MOST_STEPS` steps.
+            due: the host needs a figure from the device now anyway; otherwise it looks only after `MOST_STEPS` steps.
         """
         if not self._unread or not (due or self._unread[-1][2] - self._unread[0][2] + 1 >= MOST_STEPS):
             return None
@@ -73,7 +73,7 @@ class FiniteCheck:
 
     def _read(self) -> Seen | None:
         unread, self._unread = self._unread, []
-        values = torch.stack([value for _, value, _, _ in unread])  # one copy from the device, however many steps
+        values = torch.stack([value for _, value, _, _ in unread])  # a single copy from the device
         wrong = (~values.isfinite()).tolist()
         if not any(wrong):
             return None

@@ -1,12 +1,13 @@
-"""One run on several processes: who does what, and how all of them end when one does.
+"""One run on several processes: how they share the work, and how all of them end when one does.
 
 `torchrun` and `accelerate launch` start the same command once per device and tell each process its rank in environment
 variables. Rank 0 prepares the data, writes the run folder and prints; the others wait for it, read what it wrote, and
 join in training. They wait on the launcher's key-value store, not on a collective of the process group: reading MeDAL
 can take longer than any timeout short enough to detect a hung GPU.
 
-When one process ends, all end. The launcher sends SIGTERM to the rest when it sees one fail, and a collective whose
-peer is gone raises; whichever comes first, one process reports in one line what happened, and the others exit silently.
+When one process ends, all end. The launcher sends SIGTERM to the others when it sees one fail, and a collective whose
+peer is gone raises an error; in either case, one process reports in one line what happened, and the others exit
+silently.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ class Ranks:
         return self.rank == 0
 
     def wait_for_first(self) -> None:
-        """Block until rank 0 gets here too; rank 0 itself does not wait."""
+        """Block until rank 0 gets here too; rank 0 does not wait."""
         key = f"passed/{next(self._waits)}"
         if self.size == 1:
             return
         if self.first:
             self._store.set(key, "")
-        while not self._store.check([key]):  # not its `wait`, which keeps other threads from the store
+        while not self._store.check([key]):  # not `wait`, which blocks the store for other threads
             time.sleep(0.2)
 
     def agreed(self, value: Any) -> Any:
@@ -91,7 +92,7 @@ class Ranks:
         return f"{who} ({self.size} processes) {self.where()}"
 
     def _gone(self) -> int | None:
-        """A rank on this machine whose process has ended; None if there is none, or if it was on another machine."""
+        """A rank on this machine whose process has ended; None if there is none here."""
 
         def ended(rank: int) -> bool:
             host, _, pid = self._store.get(f"process/{rank}").decode().partition(" ")
@@ -103,12 +104,12 @@ class Ranks:
             return False
 
         try:
-            for _ in range(20):  # a connection closes shortly before its process is gone
+            for _ in range(20):  # the connection of a dying process closes before it is gone
                 for rank in range(self.size):
                     if ended(rank):
                         return rank
                 time.sleep(0.1)
-        except RuntimeError:  # no store to ask
+        except RuntimeError:  # the store is gone
             pass
         return None
 
@@ -185,7 +186,7 @@ def check_launcher() -> None:
 
 
 def _is_lost_peer(error: BaseException) -> bool:
-    """Whether an error comes from a collective or the store: then this process only knows that another one is gone."""
+    """Whether an error comes from a collective or the store, which only shows that another process is gone."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 

@@ -33,10 +33,10 @@ from ..models.precision import compute_device, refuse_sharded
 
 
 def shard_model(base: LoadedModel, model: Any, attention: AttentionChoice = "auto") -> None:
-    """Put each process's slice of a model on its device, and check how the sharded model scores token trees.
+    """Move each process's slice of a model to its device, and check how the sharded model scores token trees.
 
     Each decoder block, adapter included, is an FSDP unit; everything outside the blocks is the last unit, so that tied
-    embeddings stay one parameter. A unit is whole on a device only while it is being sharded or in use.
+    embeddings stay one parameter. A unit is unsharded on a device only while it is in use or being sharded.
 
     Args:
         base: loaded with `place=False`; its attention kernel is chosen here.
@@ -45,7 +45,7 @@ def shard_model(base: LoadedModel, model: Any, attention: AttentionChoice = "aut
 
     Raises:
         ValueError: the base is quantised: its weights are not tensors that can be sliced.
-        TreeAttentionError: the model does not follow token trees.
+        TreeAttentionError: the model does not score token trees correctly.
     """
     refuse_sharded(base.quantization)
     device = compute_device()
@@ -53,14 +53,14 @@ def shard_model(base: LoadedModel, model: Any, attention: AttentionChoice = "aut
     blocks = [part for part in base.model.modules() if type(part).__name__ in base.model._no_split_modules]
     for unit in (*blocks, model):
         fully_shard(unit, mesh=mesh)
-        unit.set_force_sum_reduction_for_comms(True)  # gloo cannot average, so on every backend the sum is divided
+        unit.set_force_sum_reduction_for_comms(True)  # gloo cannot average, so the sum is divided on every backend
     base.attention, base.tree_error = choose_attention(model, attention)
-    model.reshard()  # after a forward pass the last unit stays whole, and the optimiser takes parameters as they are
+    model.reshard()  # a forward pass leaves the last unit unsharded, and the optimiser needs the slices
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 def is_sharded(model: Any) -> bool:
-    """Whether the model was sharded by `shard`."""
+    """Whether the model was sharded by `shard_model`."""
     return isinstance(model, FSDPModule)
 
 
@@ -68,13 +68,13 @@ def whole_weights(model: Any, *, trainable: bool) -> dict[str, Any]:
     """The model's weights, or only its trainable ones, gathered on the CPU of rank 0; nothing on other ranks."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=trainable)
     found = get_model_state_dict(model, options=options)
-    for name in getattr(model, "all_tied_weights_keys", {}):  # one parameter with two names came back as two
+    for name in getattr(model, "all_tied_weights_keys", {}):  # a tied parameter is returned under both names
         found.pop(name, None)
     return found
 
 
 def load_weights(model: Any, checkpoint: Path) -> None:
-    """Load what `whole_weights` saved into a sharded model: its adapter if it has one, else all weights."""
+    """Load into a sharded model what `whole_weights` saved: its adapter if it has one, else all weights."""
     model.reshard()
     some = next(model.parameters())
     # Each rank reads the files and keeps its slices; all are sliced along the first dimension, as `fully_shard` does.

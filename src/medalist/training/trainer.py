@@ -1,8 +1,8 @@
 """`transformers.Trainer` for token trees: batches are forests, and the loss is per question.
 
-It differs from the stock Trainer in this: the loss is divided by the number of questions in the whole optimiser step
-(law 5), checkpoints appear under their name only when complete (law 6), a non-finite loss or gradient stops the run
-(law 7), and a model that `sharding` has sharded is trained as it is. On a GPU, no step makes the host wait for it.
+Differences from the stock Trainer: the loss is divided by the number of questions in the whole optimiser step (law 5),
+checkpoints appear under their name only when complete (law 6), a non-finite loss or gradient stops the run (law 7), and
+a model already sharded by `sharding` is trained as it is. On a GPU, no step makes the host wait for it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class NonFiniteError(RuntimeError):
 
 
 class TreeTrainer(Trainer):
-    """The Trainer on token trees; the module's docstring says how it differs."""
+    """The Trainer for token trees; the module docstring says how it differs."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class TreeTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self._settings, self._validate, self._ranks = settings, validate, ranks
         self._finite = FiniteCheck(late=late)
-        # Makes the Trainer leave gradients to the model. Set before construction, it would refuse to save optimisers.
+        # Makes the Trainer leave gradients to the model. Set before construction, it would prevent saving optimisers.
         self.is_distributed_loading_by_transformers = self._sharded = is_sharded(self.model)
         self.loss_is_scaled_for_ga = True
         self._staging: Path | None = None
@@ -62,7 +62,7 @@ class TreeTrainer(Trainer):
             super()._move_model_to_device(model, device)
 
     def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
-        # Unsharded gradients, kept until the last pass of a step, would use up the memory that sharding saves.
+        # Keeping unsharded gradients until the last pass of a step would use up the memory that sharding saves.
         return nullcontext()
 
     # --- the loss: a sum over questions, divided by the questions of the optimiser step on all ranks ---
@@ -70,7 +70,7 @@ class TreeTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Tensor:
         self._step_texts = [name for batch in batch_samples for name in batch["text_ids"]]
         questions = sum(len(batch["gold"]) for batch in batch_samples if "gold" in batch)
-        count = torch.full((), questions, device=device)  # not `tensor`, which copies from the host and waits
+        count = torch.full((), questions, device=device)  # unlike `tensor`, needs no copy that waits for the GPU
         if self.args.world_size > 1:
             count = self.accelerator.gather(count).sum()
         return count
@@ -118,7 +118,7 @@ class TreeTrainer(Trainer):
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         self._stop_if_bad(self._finite.gradients(norm, self.state.global_step + 1, self._step_texts))
         if self._finite.late:
-            self.optimizer.optimizer.found_inf = self._finite.bad  # fused AdamW then leaves weights and state alone
+            self.optimizer.optimizer.found_inf = self._finite.bad  # fused AdamW then skips the update
         return norm
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
@@ -140,7 +140,7 @@ class TreeTrainer(Trainer):
         return resume_hint(Path(self.args.output_dir))
 
     def where(self) -> str:
-        """How far the run has got and where it can resume, for the last line that one of several processes prints."""
+        """How far the run has got and where it can resume, for the last line that one of the processes prints."""
         return f"after step {self.state.global_step}. {self._resume_hint()}"
 
     # --- the dataset decides the order of passages ---
@@ -153,7 +153,7 @@ class TreeTrainer(Trainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Accuracy and negative log-likelihood on the validation passages."""
         training = self.model.training
-        # Rank 0's figures: otherwise ranks could disagree on which checkpoint is best.
+        # Rank 0's figures, since ranks could otherwise disagree on which checkpoint is best.
         with uncompiled(self.model):
             mine = self._validate(self.model)
         found = self._ranks.agreed(mine)
@@ -208,7 +208,7 @@ class TreeTrainer(Trainer):
 
     @contextmanager
     def _saving(self, staging: Path, checkpoint: Path) -> Iterator[None]:
-        """Have what the block saves put in a folder that is removed in the end."""
+        """Save what the block writes in a staging folder, which is removed at the end."""
         self._staging = staging
         try:
             with writing(checkpoint):

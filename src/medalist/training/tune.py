@@ -1,4 +1,4 @@
-"""Tuning: turns a base, passages and a recipe into an adapter, or into a fully tuned model."""
+"""Tuning: trains a base on passages, as a recipe says, to give an adapter or a fully tuned model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .trainer import TreeTrainer
 
 
 class TrainingCounts(TypedDict):
-    """What a run records of its training."""
+    """What a run records about its training."""
 
     steps: int
     processes: int
@@ -55,13 +55,13 @@ class TuningData:
     """What a model is tuned on: passages or quizzes."""
 
     train: Sequence[Text]
-    """To learn from; mentions whose gold is not offered are left out."""
+    """Training texts; mentions whose gold is not offered are left out."""
     validation: Sequence[Text] = ()
-    """To choose the checkpoint on; if there are none, the last checkpoint is kept."""
+    """Texts for choosing the checkpoint; if there are none, the last checkpoint is kept."""
     inventory: Inventory
     """Lists the candidates of mentions."""
     beside: Sequence[Lesson] = ()
-    """More texts to learn from, with candidates of their own."""
+    """Further training texts, with candidates of their own."""
 
 
 def tune(
@@ -77,25 +77,25 @@ def tune(
 ) -> TrainingCounts:
     """Tune a base on passages or quizzes.
 
-    Checkpoints and the log go to the run's folder, the result to its `adapter/` or `model/`.
+    Checkpoints and the log are written to the run's folder, the result to its `adapter/` or `model/`.
 
     Args:
-        base: tuned in place; if it is to be sharded, it is best loaded with `place=False`.
-        recipe: only its `training`, `prompt`, `evaluation`, `seed` and `name` matter here.
-        data: what to learn from and to choose the checkpoint on.
+        base: tuned in place; load it with `place=False` if it is to be sharded.
+        recipe: only `training`, `prompt`, `evaluation`, `seed` and `name` are used here.
+        data: the texts for training and for choosing the checkpoint.
         run: folder of the run.
-        record: called on rank 0 with the counts before the result is put in place, so that a result has its record.
-        resume: resume from its last complete checkpoint, to the same bits as an uninterrupted run on as many processes.
-        ranks: the processes that share the work, from `ranks.together`; None: only this one.
-        start: an adapter to begin with, as for `add_adapter`.
+        record: called on rank 0 with the counts before the result is put in place, so that every result has its record.
+        resume: resume from the last complete checkpoint, to the same bits as an uninterrupted run on as many processes.
+        ranks: the processes that share the work, from `ranks.together`; None: only this process.
+        start: an adapter to start from, as for `add_adapter`.
 
     Returns:
         Counts to report: steps, passages, mentions (for quizzes: questions), how many were dropped, texts that were
-        cut, best validation figure.
+        cut, and the best validation figure.
 
     Raises:
         NonFiniteError: the loss or a gradient is not finite (law 7).
-        RecipeError: a number is out of the base's range; see `check_range`. Or there is no compiler for
+        RecipeError: a number is out of the base's range (see `check_range`), or there is no compiler for
             `training.compile`.
         ValueError: there is nothing to train on.
     """
@@ -144,7 +144,7 @@ def tune(
         )
         trainer.remove_callback(PrinterCallback)
         ranks.where = trainer.where
-        # Resumed at its last step in the middle of an epoch, the Trainer would do one more: it looks only after a step.
+        # When resumed at its last step within an epoch, the Trainer would do one more: it checks only after a step.
         before = steps if steps % steps_per_epoch else None
         checkpoint = ranks.agreed(last_checkpoint(run, before=before)) if resume else None
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -167,18 +167,18 @@ def tune(
 
 
 def _ask_for_room(model: Any, run: Path, keep: int) -> None:
-    """Refuse to begin a run whose checkpoints the disk has no room for: each holds weights and two moments."""
+    """Refuse to start a run whose checkpoints do not fit on the disk: each holds weights and two moments."""
     size = sum(3 * 4 * weight.numel() for weight in model.parameters() if weight.requires_grad)
-    need_room(run, size * (keep + 2))  # the best one, and one that is being saved
+    need_room(run, size * (keep + 2))  # plus the best one, and one being saved
 
 
 def runs_ahead(device: torch.device) -> bool:
-    """Whether the host goes on while the device computes, so that asking for a figure costs the wait for all before."""
+    """Whether the host runs ahead of the device, so that reading a figure means waiting for all earlier work."""
     return device.type != "cpu"
 
 
 def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, validated: bool) -> TrainingArguments:
-    """The Trainer's arguments; all processes together take `per_pass` passages in one forward pass."""
+    """The Trainer's arguments; all processes together process `per_pass` passages in one forward pass."""
     settings = recipe.training
     on_cpu, ahead = base.model.device.type == "cpu", runs_ahead(base.model.device)
     workers = 0 if on_cpu else min(12, max((os.cpu_count() or 1) - 2, 0))  # build trees ahead of the GPU
@@ -196,8 +196,8 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, v
         optim="adamw_torch_fused" if ahead else "adamw_torch",
         dataloader_num_workers=workers,
         dataloader_prefetch_factor=4 if workers else None,
-        # Adapters are float32; on a bfloat16 base they multiply in bfloat16, like the layers they adapt. Without this,
-        # each of them would keep its own float32 copy of its input for the backward pass.
+        # Adapters are float32; on a bfloat16 base they compute in bfloat16, like the layers they adapt. Otherwise, each
+        # of them would keep a float32 copy of its input for the backward pass.
         bf16=base.model.dtype == torch.bfloat16,
         seed=recipe.seed,
         logging_steps=settings.log_every or (10 if ahead else 1),
@@ -232,18 +232,18 @@ def _arguments(recipe: Recipe, run: Path, base: LoadedModel, *, per_pass: int, v
 def _without_copies(
     model: Any, arguments: TrainingArguments, settings: TrainingSettings
 ) -> AbstractContextManager[None]:
-    """Keep peft from copying the input of each adapted layer, where that changes no number.
+    """Keep peft from copying the input of each adapted layer, where this does not change results.
 
-    Under autocast an adapter multiplies in bfloat16 anyway. peft would make a float32 copy of each layer's input, and
+    Under autocast an adapter computes in bfloat16 anyway. peft would make a float32 copy of each layer's input, and
     autocast a bfloat16 copy of that to save for the backward pass: the same numbers again. Dropout would draw and
-    round in the other dtype, so with dropout the copies stay.
+    round in the other dtype, so the copies stay if there is dropout.
     """
     unneeded = arguments.bf16 and not settings.dropout
     return cast(AbstractContextManager[None], disable_input_dtype_casting(model, active=unneeded))
 
 
 def _validate(current: Any, *, layouts: Sequence[Layout], base: LoadedModel, recipe: Recipe) -> dict[str, float]:
-    """Accuracy and negative log-likelihood of a model on the validation layouts, all of whose questions have a gold."""
+    """Accuracy and negative log-likelihood on the validation layouts, in which every question has a gold."""
     right, nll, count = 0, 0.0, 0
     scored = score_layouts(current, layouts, attention=base.attention, max_nodes=recipe.evaluation.max_nodes)
     for layout, scores in scored:
@@ -262,7 +262,7 @@ def _save(trainer: TreeTrainer, base: LoadedModel, target: Path, *, first: bool)
         shutil.rmtree(unfinished, ignore_errors=True)
     try:
         with writing(target):
-            trainer._save(str(unfinished))  # on all ranks: if the model is sharded, each contributes its slices
+            trainer._save(str(unfinished))  # on all ranks, since each contributes its slices if the model is sharded
             if first:
                 base.tokenizer.save_pretrained(unfinished)
                 put_in_place(unfinished, target)

@@ -1,1 +1,1 @@
-"""The one idea: many questions about a text in one sequence. Wording, windows, token trees, scoring, losses."""
+"""The core idea: many questions about a text in one sequence. Wording, windows, token trees, scoring, losses."""

@@ -1,7 +1,7 @@
-"""The check of a model on loading: does it score token trees as it scores the separate sequences that they stand for?
+"""Checks on loading that a model scores token trees like the separate sequences that they stand for.
 
-No model family is trusted. A small forest is scored both ways, and a model that differs by more than its dtype explains
-is refused.
+No model family is trusted. A small forest is scored both ways, and a model is refused if the scores differ by more than
+its dtype explains.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .tree import build_tree, forest, sequences
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}
 """Largest difference allowed between a candidate's log-probability in a tree and in a separate sequence, in nats."""
 QUANTIZED_TOLERANCE = 0.05
-"""The same for quantised weights, whatever their compute dtype."""
+"""The same for quantised weights, in any compute dtype."""
 NOISE_FACTOR, MOST_NOISE = 4.0, 0.5
-"""In 16 bits, a tree may also differ from separate sequences by up to the first number times as much as these differ
-among themselves (alone, side by side in a batch, and as trees without branches), but never by more than the second, in
-nats. SmolLM2-135M's check has 0.2 nats of such noise in bfloat16 on a CPU; a mask that is not followed costs more."""
+"""In 16 bits, a tree may also differ from separate sequences by up to `NOISE_FACTOR` times as much as these differ
+among themselves (alone, in a batch, and as trees without branches), but never by more than `MOST_NOISE`, in nats.
+SmolLM2-135M's check has 0.2 nats of such noise in bfloat16 on a CPU; an ignored mask causes larger differences."""
 
 
 class TreeAttentionError(ValueError):
@@ -43,7 +43,7 @@ def check_tree_attention(model: Any, attention: Attention) -> float:
     """Score one small forest as trees and as separate sequences, and refuse the model on a mismatch.
 
     Returns:
-        The largest difference found, in nats.
+        The largest difference, in nats.
 
     Raises:
         TreeAttentionError: a difference exceeds the tolerance of the model's dtype, or of quantised weights; or a score
@@ -93,9 +93,9 @@ def check_tree_attention(model: Any, attention: Attention) -> float:
 
 @torch.no_grad()
 def _noise(model: Any, found: Sequence[tuple[list[int], int]], plain: Tensor, attention: Attention) -> float:
-    """How far the scores of separate sequences are from themselves, in nats.
+    """How far scores of the same separate sequences vary with how they are computed, in nats.
 
-    Side by side in a batch; and each as a tree without branches, for which a GPU takes another kernel than for a
+    Compared are a batch of them, and each as a tree without branches, for which a GPU uses another kernel than for a
     sequence without a mask.
     """
     batched = batch_scores(model, found)
@@ -105,7 +105,7 @@ def _noise(model: Any, found: Sequence[tuple[list[int], int]], plain: Tensor, at
 
 
 def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
-    """Log-probability of the last `predicted` tokens of one plain sequence: the reference for scores from trees."""
+    """Log-probability of the last `predicted` tokens of one plain sequence: the reference for tree scores."""
     ids = torch.tensor([token_ids], device=model.device)
     logits = model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
     positions = torch.arange(len(token_ids) - predicted, len(token_ids), device=ids.device)
@@ -114,7 +114,7 @@ def separate_score(model: Any, token_ids: list[int], predicted: int) -> Tensor:
 
 
 def batch_scores(model: Any, found: Sequence[tuple[list[int], int]]) -> Tensor:
-    """The same as `separate_score` for several sequences side by side, ``[N]``, padded at the end."""
+    """As `separate_score`, for several sequences in one batch, ``[N]``, padded at the end."""
     longest = max(len(ids) for ids, _ in found)
     padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in found], device=model.device)
     logits = model(input_ids=padded, use_cache=False).logits.float().log_softmax(-1).cpu()

@@ -1,13 +1,13 @@
-"""From the scores of a question to an answer, in two decisions: is this a short form here, and which sense is it then.
+"""Turns the scores of a question into an answer, in two decisions: is this a short form here, and if so, which sense.
 
-C senses are listed. The second decision weighs what the model says of the text against how usual each sense is, and how
-well it fits the topic of what stands around it (`topic`): ``score(sense) = evidence * log p(sense | text) + prior *
-log p(sense | short form) + topic * fit(sense)``. The first is a logistic rule on what the model says of "none of
-these", on how well the likely senses fit the topic and how sure the likeliest is, and on what the text shows by itself
+C senses are listed. The second decision combines the model's evidence from the text with the prior of each sense and
+its fit to the topic of the surrounding text (`topic`): ``score(sense) = evidence * log p(sense | text) + prior * log
+p(sense | short form) + topic * fit(sense)``. The first is a logistic rule on the model's evidence against "none of
+these", on how well the likely senses fit the topic, on the share of the likeliest one, and on features of the text
 (`data.surroundings`).
 
-Most short forms need no model for that: a `Glance` makes both decisions without one, and only where its answer is not
-sure enough is the model asked.
+Most short forms need no model: a `Glance` makes both decisions from prior, topic and features alone, and where its
+answer is sure enough (the mention is then "settled"), no model is asked.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ CALIBRATION_FILE = "calibration.json"
 NEVER = 2.0
 """A threshold that no probability reaches."""
 CLUES = ("topic", "sure", *SIGNS)
-"""What the first decision looks at without a model: how well the likely senses fit the topic, the share of the
-likeliest sense, and the signs of the text."""
+"""Features of the first decision that need no model: how well the likely senses fit the topic, the share of the
+likeliest sense, and the signs in the text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Glance:
-    """How short forms are decided before a model reads the text, and which of these answers stand."""
+    """Decides short forms before a model reads the text, and says which of these answers are settled."""
 
     prior: float
     """Weight of the inventory's log-priors."""
     topic: float
-    """Weight of how well a sense fits the topic of the text around it."""
+    """Weight of a sense's fit to the topic of the surrounding text."""
     is_short_form: Mapping[str, float]
-    """Weights of the logistic rule: "constant", and each of `CLUES`."""
+    """Weights of the logistic rule: "constant" and each of `CLUES`."""
     settled_from: float
-    """Least probability of an answer for which no model is asked."""
+    """Minimum probability of an answer to be settled, so that no model is asked."""
     usual_from: float
-    """Least share that its sense has of the short form without the text. Where two uses of the same letters stand close
-    together, a glance hardly tells them apart, so it is trusted only with a sense that is by far the most usual."""
+    """Minimum prior share of the answer's sense to be settled. Where two uses of the same letters occur close together,
+    a glance hardly distinguishes them, so it is trusted only with a sense that is by far the most common."""
     short_form_from: float = 0.5
-    """Least probability of being a short form for an answer where there is no model to ask."""
+    """Minimum probability of being a short form for an answer where there is no model."""
     offered_from: float = NEVER
-    """Least probability of an answer that is offered without a question mark where there is no model to ask."""
+    """Minimum probability of an answer that is offered without a question mark where there is no model."""
 
     def settled(self, decision: Decision, log_priors: Sequence[float]) -> int | None:
-        """Index of the sense that needs no model; None if there is none."""
+        """Index of the settled sense; None if the mention is not settled."""
         best = decision.senses.index(max(decision.senses))
         sure = decision.short_form * decision.senses[best] >= self.settled_from
         return best if sure and log_priors[best] >= math.log(self.usual_from) else None
@@ -62,33 +62,33 @@ class Glance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """How scores become answers; fitted on validation data and kept beside an adapter as `calibration.json`."""
+    """How scores become answers; fitted on validation data and stored with an adapter as `calibration.json`."""
 
     evidence: float
     """Weight of the model's log-probabilities."""
     prior: float
     """Weight of the inventory's log-priors."""
     is_short_form: Mapping[str, float]
-    """Weights of the logistic rule: "constant", "model", and each of `CLUES`."""
+    """Weights of the logistic rule: "constant", "model" and each of `CLUES`."""
     short_form_from: float
-    """Least probability of being a short form for an answer."""
+    """Minimum probability of being a short form for an answer."""
     offered_from: float
-    """Least probability of an answer that is offered without a question mark."""
+    """Minimum probability of an answer that is offered without a question mark."""
     target: float = 0.95
-    """The share of the offered answers that was to be right when `offered_from` was set."""
+    """Target precision for which `offered_from` was set."""
     mentions: int | None = None
-    """Number of mentions that it was fitted on, if it was recorded."""
+    """Number of mentions that it was fitted on, if known."""
     topic: float = 0.0
-    """Weight of how well a sense fits the topic of the text around it."""
+    """Weight of a sense's fit to the topic of the surrounding text."""
     glance: Glance | None = None
-    """What is decided before the model reads the text; None: it is asked about every short form."""
+    """Decides before the model reads the text; None: the model is asked about every short form."""
 
     def without_glance(self) -> Calibration:
         """The calibration for senses or usage that the glance was not fitted on: a model is asked about everything."""
         return replace(self, glance=None)
 
     def without_model(self) -> Calibration:
-        """The calibration where no model is asked: every answer of the glance stands, with thresholds of its own.
+        """The calibration for use without a model: every answer of the glance stands, with thresholds of its own.
 
         Raises:
             ValueError: it has no glance.
@@ -101,15 +101,15 @@ class Calibration:
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
-        """Read `calibration.json`. A sign that it does not name has no weight: it was fitted before the sign was known.
+        """Read `calibration.json`. A clue that it does not name gets weight 0: the file is older than the clue.
 
         Raises:
-            ValueError: it is not one; the message says why.
+            ValueError: the file is not a calibration; the message says why.
         """
         with reading(path):
             content = json.loads(path.read_text(encoding="utf-8"))
         try:
-            content.pop("settled_from", None)  # of a second reading, which earlier versions did
+            content.pop("settled_from", None)  # earlier versions had a second reading
             found = cls(**content)
             found = replace(found, glance=None if found.glance is None else Glance(**content["glance"]))
             problem = _problem(found)
@@ -127,7 +127,7 @@ class Calibration:
 
 
 def _problem(found: Calibration) -> str | None:
-    """Why it cannot be applied: a rule lacks a weight or has an unknown one, or a number is not finite."""
+    """Why a calibration is invalid: a rule lacks a weight or has an unknown one, or a number is out of range."""
     numbers = [found.evidence, found.prior, found.topic, found.short_form_from, found.offered_from, found.target]
     rules = [(found.is_short_form, {"constant", "model"})]
     if found.glance is not None:
@@ -147,12 +147,12 @@ def _problem(found: Calibration) -> str | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What is answered to one question."""
+    """The answer to one question."""
 
     short_form: float
-    """Probability that it is a short form of the inventory at all, 0 to 1."""
+    """Probability that it is a short form at all, 0 to 1."""
     senses: tuple[float, ...]
-    """``C`` probabilities of the senses, given that it is one; they sum to 1."""
+    """``C`` probabilities of the senses, given that it is a short form; they sum to 1."""
 
 
 def decide(
@@ -162,14 +162,14 @@ def decide(
     calibration: Calibration,
     fits: Sequence[float] | None = None,
 ) -> Decision:
-    """Both decisions about one mention.
+    """Make both decisions about one mention.
 
     Args:
         scores: ``[C + 1]`` log-probability of each listed long form and, last, of the null candidate; C is at least 1.
-        log_priors: ``C`` values, as `Inventory.log_priors` gives them.
-        signs: what the text shows of the mention.
+        log_priors: ``C`` values, from `Inventory.log_priors`.
+        signs: features of the surrounding text.
         calibration: the weights.
-        fits: ``C`` values, as `topic_fits` gives them; None: nothing is known of the topic.
+        fits: ``C`` values, from `topic_fits`; None: the topic is unknown.
     """
     listed, null = scores[:-1].double(), float(scores[-1])
     prior = torch.tensor(log_priors, dtype=torch.float64)
@@ -182,7 +182,7 @@ def decide(
 def decide_at_a_glance(
     log_priors: Sequence[float], signs: Surroundings, glance: Glance, fits: Sequence[float] | None = None
 ) -> Decision:
-    """Both decisions about one mention without a model; arguments as for `decide`."""
+    """Make both decisions about one mention without a model; arguments as for `decide`."""
     prior = torch.tensor(log_priors, dtype=torch.float64)
     fit = torch.zeros_like(prior) if fits is None else torch.tensor(fits, dtype=torch.float64)
     return _decision(glance.prior * prior + glance.topic * fit, fit, signs, glance.is_short_form)
@@ -191,7 +191,7 @@ def decide_at_a_glance(
 def _decision(
     senses: Tensor, fit: Tensor, signs: Surroundings, weights: Mapping[str, float], evidence: float = 0.0
 ) -> Decision:
-    """What ``[C]`` scores of the senses and a logistic rule with these weights say."""
+    """The decision given ``[C]`` scores of the senses and the weights of a logistic rule."""
     shares = senses.softmax(0)
     seen = clues(shares, fit, signs)
     rule = weights["constant"] + evidence + sum(weights[name] * value for name, value in zip(CLUES, seen, strict=True))
@@ -199,19 +199,19 @@ def _decision(
 
 
 def clues(shares: Tensor, fit: Tensor, signs: Surroundings) -> list[float]:
-    """What the first decision looks at without a model, in the order of `CLUES`.
+    """Features of the first decision that need no model, in the order of `CLUES`.
 
     Args:
         shares: ``[C]`` probabilities of the senses.
-        fit: ``[C]``, how well each fits the topic.
-        signs: what the text shows.
+        fit: ``[C]``, how well each sense fits the topic.
+        signs: features of the surrounding text.
     """
     return [float(shares @ fit), float(shares.max()), *signs.values()]
 
 
 def model_evidence(listed: Tensor, prior: Tensor, null: float) -> float:
-    """How much likelier the text makes some listed sense than "none of these", in nats: the average over the prior.
+    """How much likelier the text makes the listed senses than "none of these", in nats, averaged over the prior.
 
-    More senses on the list do not make it larger.
+    It does not grow with the number of senses.
     """
     return float((listed + prior).logsumexp(0)) - null

@@ -1,4 +1,4 @@
-"""The losses that tuning minimises: listwise over a question's candidates, plus the likelihood of the gold long form.
+"""The losses that tuning minimises: listwise over a question's candidates, plus the gold's negative log-likelihood.
 
 C candidates, Q questions; scores are summed log-probabilities.
 """
@@ -30,15 +30,15 @@ def question_losses(
 ) -> Tensor:
     """Loss of each question, ``[Q]``: listwise, plus weighted gold likelihood, plus weighted listwise without the gold.
 
-    The last term puts a second question to the same scores: if the gold were not offered, would the null candidate win?
-    It teaches abstention without another forward pass, and is left out where the gold is itself the null candidate.
+    The last term asks a second question of the same scores: if the gold were not offered, would the null candidate win?
+    It teaches abstention without another forward pass, and is omitted where the gold is itself the null candidate.
 
     Args:
         scores: ``[C]`` log-probability of each candidate.
         question: ``[C]`` int64, ascending; the question of each candidate.
         gold: ``[Q]`` int64; index into the candidates.
         null: ``[Q]`` int64; index of each question's null candidate.
-        prior: ``[C]`` log prior of each candidate before the text is read. It is added to the score in both listwise
+        prior: ``[C]`` log prior of each candidate before the text is read. It is added to the scores in both listwise
             terms, so that the model learns what the text adds (logit adjustment, Menon et al. 2021). None: uniform.
         likelihood_weight: weight of ``-scores[gold]``.
         hidden_gold_weight: weight of the last term.

@@ -21,12 +21,12 @@ from .tree import TokenTree, build_tree
 from .windows import Window, home_window, text_tail, text_windows
 
 _OPENING = re.compile(r"\s*\w+")
-"""A prompt's line breaks and first word. They are encoded with the preceding text, so that a full stop and the line
-breaks after it become one token where the tokenizer has one (Llama 3's does)."""
+"""A prompt's line breaks and first word. They are encoded together with the preceding text, because some tokenizers
+(Llama 3's, for one) merge a full stop and the line breaks after it into one token."""
 
 
 SCORED_NODES = 3072
-"""Largest tree for scoring, in tokens, unless the settings have a larger one."""
+"""Minimum `max_nodes` for scoring, in tokens."""
 
 
 class PromptSettings(BaseModel):
@@ -37,25 +37,25 @@ class PromptSettings(BaseModel):
     context_words: int = Field(3, ge=0, le=50)
     """Words quoted on either side of the short form."""
     window: int = Field(512, ge=32, le=10**6)
-    """Longest stretch of text in one tree, in tokens. Longer passages are cut into overlapping windows; of a text with
-    questions about the whole of it, only the end is kept."""
+    """Most text in one tree, in tokens. Longer passages are cut into overlapping windows; of a text with questions
+    about the whole of it, only the end is kept."""
     max_nodes: int = Field(3072, ge=256, le=10**7)
-    """Largest tree, in tokens; a passage with more questions than fit is laid out as several trees."""
+    """Target size of a tree, in tokens; more questions are split over several trees. One question may be larger."""
 
     def for_scoring(self) -> PromptSettings:
-        """The settings where nothing is learnt: larger trees read a text less often, and change no score (law 1)."""
+        """The settings for inference: larger trees read a text less often and do not change scores (law 1)."""
         return self.model_copy(update={"max_nodes": max(self.max_nodes, SCORED_NODES)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """A question about a text, and the answers offered."""
+    """A question about a text, and the answers that it offers."""
 
     prompt: str
     candidates: tuple[str, ...]
     """The last one is the null candidate, unless the question is closed."""
     gold: int | None
-    """Index into the candidates; None if it is unknown or not offered."""
+    """Index into the candidates; None if the gold is unknown or not offered."""
     closed: bool = False
     """Whether one of the candidates must be right, with no null candidate: yes, no or maybe; the options of an exam."""
 
@@ -67,13 +67,13 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """One tree, and what its questions are about."""
+    """One tree and its questions."""
 
     tree: TokenTree
     text_id: str
-    """Of the passage or quiz."""
+    """Id of the passage or quiz."""
     text: str
-    """The part of it that the tree holds: its window."""
+    """The text in the tree: a window of the passage, or the end of the quiz's text."""
     mentions: tuple[int, ...]
     """For each question, the index of its mention in the passage, or of its choice in the quiz."""
     questions: tuple[Question, ...]
@@ -94,7 +94,7 @@ def mention_question(text: str, mention: Mention, long_forms: Sequence[str], set
 
 
 def choice_question(choice: Choice) -> Question:
-    """Ask a choice question about the whole text; if it has no wording of its own, the text already contains it."""
+    """Ask a choice question about the whole text; if the question is empty, it is already in the text."""
     return Question(
         prompt=f"\n\nQuestion: {choice.question}\nAnswer:" if choice.question else "\nAnswer:",
         candidates=tuple(f" {option}\n" for option in choice.options),
@@ -109,14 +109,14 @@ def _around(text: str, mention: Mention, words: int) -> str:
 
 
 Choose = Callable[[Passage, int, tuple[str, ...]], Sequence[str]]
-"""Picks the long forms to offer: (passage, index of the mention, all long forms) -> some of them, gold included."""
+"""Chooses the long forms to offer: (passage, index of the mention, all long forms) -> some of them, gold included."""
 
 
 class Encoder:
     """Turns passages and quizzes into token trees.
 
     Args:
-        tokenizer: the base model's; the BOS that it adds by itself is kept, and nothing else is added.
+        tokenizer: the base model's; a BOS that it adds by itself is kept, and no other special token is added.
         settings: wording and sizes.
         max_depth: the model's longest sequence, in tokens; a question whose longest candidate would exceed it is
             dropped and counted, never truncated.
@@ -127,7 +127,7 @@ class Encoder:
         self._tokenizer = tokenizer
         self._continue = lru_cache(maxsize=100_000)(self._encode_continuation)
         self.dropped = 0
-        """Number of questions so far that did not fit."""
+        """Number of questions so far that were dropped because they did not fit."""
         self.cut = 0
         """Number of quiz texts so far that were longer than the window."""
 
@@ -137,10 +137,10 @@ class Encoder:
         A passage becomes one or more trees per window; of a quiz's text, only the end that fits the window is kept.
 
         Args:
-            text: a passage's mentions are the questions; those whose short form the inventory does not list offer only
-                the null candidate. A quiz's questions offer their own options.
+            text: a passage, whose mentions are the questions (one whose short form the inventory does not list offers
+                only the null candidate), or a quiz, whose questions offer their own options.
             inventory: lists the candidates of mentions.
-            choose: selects among them, for training.
+            choose: selects among the candidates, for training.
         """
         if isinstance(text, Quiz):
             window = text_tail(text.text, _token_offsets(self._tokenizer, text.text), limit=self.settings.window)
@@ -182,14 +182,14 @@ class Encoder:
         return mention_question(text, shifted, offered, self.settings)
 
     def _laid_out(self, name: str, text: str, questions: Iterable[tuple[int, Question]]) -> Iterator[Layout]:
-        """A text and numbered questions as trees of at most `max_nodes` tokens; those that do not fit are counted."""
+        """Lay out questions in trees of up to `max_nodes` tokens or one question; one beyond `max_depth` is dropped."""
         text = text.rstrip()
         opening, size = "", 0
         ids: list[int] = []
         pending: list[tuple[int, Question, list[int], list[list[int]]]] = []
         for number, question in questions:
             opens, asks = _opening_and_rest(question.prompt)
-            prompt = self._encode_continuation(asks)  # quotes the text, so it is not cached
+            prompt = self._encode_continuation(asks)  # not cached, since it quotes the text
             candidates = [self._continue(candidate) for candidate in question.candidates]
             if opens != opening:  # the first question, or a quiz that mixes questions with and without wording
                 if pending:
@@ -209,13 +209,13 @@ class Encoder:
             yield _layout(name, text, ids, pending)
 
     def token_ids(self, text: str, question: Question) -> tuple[list[int], list[list[int]]]:
-        """The token ids in a tree over this text: those of text and prompt in sequence, and those of each candidate."""
+        """Token ids of text and prompt as one sequence, and those of each candidate, as in a tree over this text."""
         opens, asks = _opening_and_rest(question.prompt)
         asked = [*self._encode_passage(text + opens), *self._encode_continuation(asks)]
         return asked, [self._continue(candidate) for candidate in question.candidates]
 
     def _assigned(self, passage: Passage) -> Iterator[tuple[Window, list[int]]]:
-        """Each window with the mentions answered in it: those that are more central there than in any other window."""
+        """Each window with the mentions answered in it: those for which it is the most central window."""
         windows = self.windows(passage.text)
         homes: dict[Window, list[int]] = {}
         for number, mention in enumerate(passage.mentions):
@@ -232,7 +232,7 @@ class Encoder:
         return ids[:-1] if ids[-1] == eos and len(ids) > 1 else ids
 
     def _encode_continuation(self, text: str) -> list[int]:
-        """Token ids of a text that continues another: an anchor before it keeps tokenizers from adding a word start."""
+        """Token ids of a continuation of a text: an anchor before it keeps tokenizers from adding a word start."""
         anchor: list[int] = self._tokenizer("a", add_special_tokens=False)["input_ids"]
         both: list[int] = self._tokenizer("a" + text, add_special_tokens=False)["input_ids"]
         if both[: len(anchor)] == anchor and len(both) > len(anchor):
@@ -278,7 +278,7 @@ def sampled_candidates(limit: int, *, seed: int, epoch: int) -> Choose:
 
 
 class Windows:
-    """Gives the windows in which texts are read, as `Encoder.windows` does; a short text needs no tokenizer for that.
+    """Returns the windows in which texts are read, like `Encoder.windows`, but loads no tokenizer for short texts.
 
     Args:
         settings: wording and sizes.

@@ -1,8 +1,8 @@
-"""Attention over several trees at once on a GPU: a batch of rows for attention, one sequence for all else.
+"""Attention over several trees at once on a GPU: in rows for attention, as one sequence for everything else.
 
-A dense mask over a forest of N nodes costs N squared. Side by side in rows, trees cost their own lengths squared, but
-rows have places without a node. So only attention is computed in rows: queries, keys and values are laid out before it
-and its output is taken back after it; linear layers, norms and adapters see the nodes alone.
+A dense mask over a forest of N nodes takes O(N²). In rows, each tree takes only its own length squared, but rows have
+padding. So only attention is computed in rows: queries, keys and values are scattered into rows before it and its
+output is gathered after it; linear layers, norms and adapters see only the nodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .tree import TokenTree
 MULTIPLE = 64
 """The length of rows is a multiple of this."""
 SDPA_IN_ROWS = "sdpa_in_rows"
-"""The name under which transformers knows `sdpa_in_rows`."""
+"""The name under which `sdpa_in_rows` is registered with transformers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,16 +27,16 @@ class Rows:
     """A forest of N nodes packed into R rows of length L; a row may hold several trees."""
 
     subtree_end: Tensor
-    """``[R, L]`` int64, within the row; a place without a node sees only itself."""
+    """``[R, L]`` int64, within the row; padding sees only itself."""
     place: Tensor
     """``[N]`` int64; the index of each node of the forest in the flattened rows."""
 
 
 def pack_rows(sizes: Sequence[int]) -> tuple[int, int, list[int]]:
-    """Share trees out among rows as long as the longest tree: the longest first, each into the first row with room.
+    """Distribute trees over rows as long as the longest tree: longest first, each into the first row with room.
 
     Args:
-        sizes: nodes of each tree.
+        sizes: number of nodes of each tree.
 
     Returns:
         R, L (a multiple of `MULTIPLE`), and for each tree the index of its first node in the flattened rows.
@@ -54,7 +54,7 @@ def pack_rows(sizes: Sequence[int]) -> tuple[int, int, list[int]]:
 
 
 def in_rows(tree: TokenTree) -> Rows:
-    """Pack the trees of a forest, which is on the CPU, into rows as long as its longest tree."""
+    """Pack the trees of a forest on the CPU into rows as long as its longest tree."""
     starts = (tree.depth == 0).nonzero().flatten()
     sizes = torch.diff(starts, append=torch.tensor([len(tree)]))
     rows, length, begins = pack_rows(sizes.tolist())
@@ -73,13 +73,13 @@ def sdpa_in_rows(
     Args:
         module: the attention layer.
         query: ``[1, H, N, D]``.
-        key: ``[1, G, N, D]``, as is `value`.
-        value: of each node.
-        attention_mask: with `place`, additive and ``[R, 1, L, L]``; else as transformers' function takes it.
-        more: `place` (`Rows.place`), and what transformers' function takes.
+        key: ``[1, G, N, D]``.
+        value: ``[1, G, N, D]``.
+        attention_mask: with `place`, additive and ``[R, 1, L, L]``; otherwise as for transformers' function.
+        more: `place` (`Rows.place`), and the arguments of transformers' function.
 
     Returns:
-        ``[1, N, H, D]``, and no attention weights.
+        ``[1, N, H, D]``, and None for the attention weights.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward  # slow to import
 
@@ -93,7 +93,7 @@ def sdpa_in_rows(
     def laid(each: Tensor) -> Tensor:
         nodes = each[0].transpose(0, 1)
         empty = nodes.new_zeros(rows * length, *nodes.shape[1:])
-        # Of all ways to put them there, this one saves no tensor for the backward pass.
+        # Unlike other ways of scattering, this one saves no tensor for the backward pass.
         return empty.index_put((place,), nodes).view(rows, length, *nodes.shape[1:]).transpose(1, 2)
 
     found, _ = sdpa_attention_forward(module, laid(query), laid(key), laid(value), attention_mask, **more)
@@ -101,7 +101,7 @@ def sdpa_in_rows(
 
 
 def know_rows() -> None:
-    """Make `SDPA_IN_ROWS` one of transformers' attention implementations; its masks are those of SDPA."""
+    """Register `SDPA_IN_ROWS` with transformers as an attention implementation with SDPA's masks."""
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
     from transformers.modeling_utils import AttentionInterface
 

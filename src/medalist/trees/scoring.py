@@ -20,17 +20,17 @@ from .rows import in_rows
 from .tree import TokenTree, forest, padded, visible
 
 Attention = Literal["sdpa", "sdpa_in_rows", "flex_attention"]
-"""Transformers' names of attention implementations; the second one is `rows.sdpa_in_rows`."""
+"""Transformers' names of the attention implementations; `rows` defines the second one."""
 FLEX_MULTIPLE = 512
 """FlexAttention recompiles for every new length, so trees are padded to a multiple of this many nodes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreePass:
-    """All that one forward pass over a forest reads, worked out on the CPU.
+    """Everything that one forward pass over a forest reads, computed on the CPU.
 
-    N nodes; K distinct ones predict a candidate token. How many there are decides shapes: asked of a GPU, that would
-    stop the host until the GPU has done all its work.
+    N nodes; K distinct ones predict a candidate token. K determines shapes, so computing it on a GPU would make the
+    host wait until the GPU has finished all its work.
     """
 
     attention: Attention
@@ -39,26 +39,26 @@ class TreePass:
     depth: Tensor
     """``[1, N]`` int64; the position id of each node."""
     subtree_end: Tensor
-    """``[1, N]`` int64; or ``[R, L]``, within the row, if attention is computed in rows."""
+    """``[1, N]`` int64; or ``[R, L]``, relative to the row, if attention is computed in rows."""
     place: Tensor | None
     """``[N]`` int64, for attention in rows: the index of each node in the flattened rows."""
     wanted: Tensor
     """``[K]`` int64, in ascending order; the nodes whose output is needed."""
     predict_row: Tensor
-    """``[P]`` int64; which of the K nodes predicts the token."""
+    """``[P]`` int64; index of the node, among the K nodes, that predicts the token."""
     predict_token: Tensor
-    """``[P]`` int64."""
+    """``[P]`` int64; the token that is predicted."""
     predict_candidate: Tensor
-    """``[P]`` int64."""
+    """``[P]`` int64; the candidate that the token belongs to."""
     candidate_question: Tensor
-    """``[C]`` int64."""
+    """``[C]`` int64; the question that the candidate answers."""
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> TreePass:
-        """The same on another device."""
+        """The pass on another device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TreePass:
-        """The same in page-locked memory, from which a GPU reads without the host waiting; the data loader calls it."""
+        """The pass in page-locked memory, for transfers that the host need not wait for; called by the data loader."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TreePass:
@@ -72,12 +72,12 @@ class ScoresTrees(Protocol):
     """A model that computes `tree_logits` in its own way, as `models.llama` does."""
 
     def tree_logits(self, one: TreePass) -> Tensor:
-        """``[K, V]``."""
+        """The logits of `scoring.tree_logits`, ``[K, V]``."""
         ...
 
 
 def tree_pass(tree: TokenTree, attention: Attention) -> TreePass:
-    """Lay out a forest, which is on the CPU, for one forward pass."""
+    """Lay out a forest on the CPU for one forward pass."""
     nodes, row = torch.unique(tree.predict_node, return_inverse=True)
     whole = padded(tree, FLEX_MULTIPLE) if attention == "flex_attention" else tree
     rows = in_rows(tree) if attention == "sdpa_in_rows" else None
@@ -98,7 +98,7 @@ def tree_pass(tree: TokenTree, attention: Attention) -> TreePass:
 def tree_inputs(one: TreePass, dtype: torch.dtype) -> dict[str, Any]:
     """Keyword arguments for a causal LM's forward pass, which returns ``[1, K, V]`` logits.
 
-    The mask is made on the pass's device.
+    The mask is created on the pass's device.
     """
     mask: Any
     if one.attention == "flex_attention":
@@ -124,7 +124,7 @@ def tree_inputs(one: TreePass, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """The additive mask, computed once: given a bool mask, attention kernels would derive this one in every layer."""
+    """The additive mask, computed once: from a bool mask, attention kernels would derive it in every layer."""
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
@@ -145,7 +145,7 @@ def candidate_scores(logits: Tensor, one: TreePass) -> Tensor:
 
 
 def score_pass(model: Any, one: TreePass) -> Tensor:
-    """Summed log-probability of each candidate of a pass, ``[C]`` float32; on a GPU, the host does not wait for it."""
+    """Summed log-probability of each candidate of a pass, ``[C]`` float32; on a GPU, without a host sync."""
     return candidate_scores(tree_logits(model, one), one)
 
 
@@ -173,10 +173,10 @@ class NonFiniteScoresError(ValueError):
 
 
 def check_finite(scores: Tensor, layout: Layout) -> None:
-    """Refuse the scores of a layout if one is no number, which would be ranked like one.
+    """Refuse the scores of a layout if any is not finite: NaN and infinities would otherwise be ranked like numbers.
 
     Raises:
-        NonFiniteScoresError: one is not.
+        NonFiniteScoresError: a score is not finite.
     """
     if not scores.isfinite().all():
         raise NonFiniteScoresError(layout.text_id)
@@ -193,24 +193,24 @@ def score_layouts(
     """Score many trees in order, several per forward pass, up to `max_nodes` nodes.
 
     Args:
-        model: a causal LM; it is put in evaluation mode and runs without gradients.
+        model: a causal LM; it is put into evaluation mode and runs without gradients.
         layouts: from `prompt.Encoder`.
         attention: the kernel that the model was loaded with.
-        max_nodes: ignored on a CPU, which takes one tree at a time: a dense mask over several only wastes work there.
+        max_nodes: ignored on a CPU, which takes one tree at a time, since a dense mask over several would waste work.
         progress: called with the number of questions scored.
 
     Yields:
         Each layout with the scores of each of its questions, ``[candidates]`` float32 on the CPU.
 
     Raises:
-        NonFiniteScoresError: a score is no number.
+        NonFiniteScoresError: a score is not finite.
     """
     model.eval()
     on_cpu = model.device.type == "cpu"
     batch: list[Layout] = []
 
     def run() -> Iterator[tuple[Layout, list[Tensor]]]:
-        with torch.no_grad():  # not inference mode: FSDP reuses in training the tensors that it allocates here
+        with torch.no_grad():  # not inference_mode: FSDP reuses the tensors allocated here in training
             scores = score_tree(model, forest([layout.tree for layout in batch]), attention).cpu()
         at = 0
         for layout in batch:

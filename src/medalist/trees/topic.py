@@ -1,9 +1,8 @@
 """How well each sense of a mention fits the topic of the text around it, window by window.
 
-Only what the text and the inventory say counts, not a model: the words, and each other short form with its senses, the
-nearer the more. First each of them counts by how usual its senses are; then by how well these fit, and the fits are
-computed again. What counts for a mention is all that is in the window where it is answered and nothing else, so text
-that is appended to a note changes no answer of an earlier full window.
+No model is used: only the words of the text and the senses of its other short forms, weighted by distance. First, the
+senses of each short form are weighted by their prior; then by prior and fit, and the fits are computed again. Only the
+window in which a mention is answered counts, so text appended to a note changes no answer of an earlier full window.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from ..data.topics import Topics, Vectors, fits
 from .windows import Window, home_window
 
 HALF = 40
-"""Characters away at which something counts half of what it would close by."""
+"""Distance in characters at which a contribution counts half."""
 OTHER_SENTENCE = 0.5
-"""What counts of something on another line or in another sentence."""
+"""Factor for contributions from another line or sentence."""
 MEANT = (0.85, 14.0)
-"""Weights of the log-prior and of the fit in which sense of its neighbours is meant."""
+"""Weights of log-prior and fit in the probabilities of the neighbours' senses."""
 _SENTENCE_END = re.compile(r"\n|[.;!?](?=\s)")
 
 Places = NDArray[np.int64]
@@ -37,13 +36,13 @@ class Spot(NamedTuple):
     senses: Sequence[str]
     """The long forms that it may have here."""
     log_priors: Sequence[float]
-    """For each of these, the log-probability without the text."""
+    """Log-prior of each of these senses."""
     definition: tuple[str, int, int] | None = None
-    """What the text says that it stands for, with start and end of that; it counts in windows that hold it."""
+    """The long form that the text defines, with start and end of the definition; used in windows that contain it."""
 
 
 class _Seen(NamedTuple):
-    """A spot in a window: ``C`` senses."""
+    """A spot in a window, with ``C`` senses."""
 
     senses: Sequence[str]
     log_priors: Sequence[float]
@@ -57,11 +56,11 @@ def topic_fits(topics: Topics, text: str, windows: Sequence[Window], spots: Sequ
     Args:
         topics: the vectors.
         text: the text.
-        windows: those in which it is read, as `Encoder.windows` gives them.
-        spots: all short forms of the text, ordered by their start.
+        windows: the windows in which it is read, from `Encoder.windows`.
+        spots: all short forms of the text, sorted by start.
 
     Returns:
-        A value for each of a spot's senses, but one value for a spot that its window defines.
+        A value for each of a spot's senses, or a single value for a spot that is defined in its window.
     """
     place = {window: n for n, window in enumerate(windows)}
     held = [home_window(windows, spot.start, spot.end) for spot in spots]
@@ -92,7 +91,7 @@ def _defined(topics: Topics, spot: Spot, window: Window) -> _Seen | None:
 
 
 def _others(spots: Sequence[_Seen]) -> Vectors:
-    """``[M, M]``: 0 for itself and where the same short form stands again, else 1: none speaks for itself."""
+    """``[M, M]``: 0 for a spot itself and for others with the same senses, so none supports itself; else 1."""
     number: dict[tuple[str, ...], int] = {}
     kinds = np.array([number.setdefault(tuple(spot.senses), len(number)) for spot in spots])
     others: Vectors = (kinds[:, None] != kinds).astype(np.float32)
@@ -100,13 +99,13 @@ def _others(spots: Sequence[_Seen]) -> Vectors:
 
 
 def _fits_of_all(topics: Topics, spots: Sequence[_Seen], nearness: Vectors, told: Vectors) -> list[tuple[float, ...]]:
-    """The fits of the M spots of a window.
+    """The fits of the M spots in a window.
 
     Args:
         topics: the vectors.
         spots: the spots.
-        nearness: ``[M, M]``, how much each counts for each.
-        told: ``[M, D]``, what the words tell each.
+        nearness: ``[M, M]``, weight of each spot for each other.
+        told: ``[M, D]``, contribution of the words to each spot's context.
     """
     found: list[tuple[float, ...]] = []
     for step in range(2):
@@ -118,7 +117,7 @@ def _fits_of_all(topics: Topics, spots: Sequence[_Seen], nearness: Vectors, told
 
 
 def _shares(spot: _Seen, fit: Sequence[float]) -> list[float]:
-    """How likely each sense of a spot is by its prior and its fit."""
+    """The probability of each sense of a spot, from its prior and its fit."""
     prior, topic = MEANT
     scores = prior * np.array(spot.log_priors) + topic * np.array(fit)
     weights = np.exp(scores - scores.max(initial=-np.inf))
@@ -127,7 +126,7 @@ def _shares(spot: _Seen, fit: Sequence[float]) -> list[float]:
 
 
 def _nearness(here: Places, there: Places, sentences: Places) -> Vectors:
-    """``[M, N]``: how much N places count for M places, by the characters and the ends of sentences between them."""
+    """``[M, N]``: weights of N positions for M positions, from the characters and sentence ends between them."""
     far = np.abs(here[:, None] - there)
     same = np.searchsorted(sentences, here, side="right")[:, None] == np.searchsorted(sentences, there, side="right")
     nearness: Vectors = (np.where(same, 1, OTHER_SENTENCE) / (1 + far / HALF)).astype(np.float32)
@@ -135,7 +134,7 @@ def _nearness(here: Places, there: Places, sentences: Places) -> Vectors:
 
 
 def _words_between(topics: Topics, text: str, spots: Sequence[Spot]) -> tuple[Places, Places]:
-    """The words that belong to no spot, as `Topics.words_of` gives them."""
+    """The words outside all spots, as `Topics.words_of` returns them."""
     words, rows = topics.words_of(text)
     ends = np.array([spot.end for spot in spots], np.int64)
     starts = np.array([spot.start for spot in spots], np.int64)

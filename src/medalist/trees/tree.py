@@ -53,8 +53,8 @@ def build_tree(passage: Sequence[int], questions: Sequence[tuple[Sequence[int], 
     nodes, and so do the candidates of a question; duplicate candidates cost nothing.
 
     Args:
-        passage: token ids, at least one.
-        questions: for each, its prompt's token ids (at least one) and those of each candidate (at least one each).
+        passage: token ids; at least one.
+        questions: for each, the token ids of its prompt (at least one) and of each candidate (at least one each).
     """
     assert passage, "a tree needs a passage"
     tokens, depths = list(passage), list(range(len(passage)))
@@ -101,7 +101,7 @@ def build_tree(passage: Sequence[int], questions: Sequence[tuple[Sequence[int], 
 
 
 def _depth_first(children: list[dict[int, int]], root: int) -> tuple[list[int], list[int]]:
-    """Node numbers in depth-first order, and for each position in that order the end of its subtree.
+    """Node numbers in depth-first order, and the end of the subtree at each position in that order.
 
     Nodes 0 to root are the passage: a chain that ends at the only branching point.
     """
@@ -147,7 +147,7 @@ def forest(trees: Sequence[TokenTree]) -> TokenTree:
 
 
 def padded(tree: TokenTree, multiple: int) -> TokenTree:
-    """The tree padded to a multiple of a length with nodes that see only themselves and predict nothing."""
+    """The tree padded to a multiple of `multiple` nodes with nodes that see only themselves and predict nothing."""
     extra = -len(tree) % multiple
     if not extra:
         return tree
@@ -162,13 +162,13 @@ def padded(tree: TokenTree, multiple: int) -> TokenTree:
 
 
 def visible(subtree_end: Tensor) -> Tensor:
-    """The attention mask ``[..., N, N]`` bool of trees or forests: row q is true at the ancestors of q and at q."""
+    """The bool attention mask ``[..., N, N]`` of trees or forests: row q is true at q and its ancestors."""
     node = torch.arange(subtree_end.shape[-1], device=subtree_end.device)
     return (node <= node[:, None]) & (node[:, None] < subtree_end[..., None, :])
 
 
 def sequences(tree: TokenTree) -> list[tuple[list[int], int]]:
-    """The separate sequences that the tree stands for: the token ids of each candidate's, and how many it predicts.
+    """The separate sequences that the tree stands for, one per candidate: its token ids, and how many are predicted.
 
     The reference that tree scores are checked against; linear in N per candidate, so for small trees only.
     """

@@ -11,7 +11,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n\s*(?=\S)")
 
 
 class Window(NamedTuple):
-    """A stretch of a text, in characters."""
+    """A span of a text, in characters."""
 
     start: int
     end: int
@@ -25,7 +25,7 @@ def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[
 
     Args:
         text: the whole text.
-        token_starts: the character offset at which each of its tokens begins, ascending.
+        token_starts: the character offset at which each token begins, ascending.
         limit: tokens per window, at least 2.
     """
     if len(token_starts) <= limit:
@@ -48,22 +48,22 @@ def text_windows(text: str, token_starts: Sequence[int], *, limit: int) -> list[
 
 
 def home_window(windows: Sequence[Window], start: int, end: int) -> Window | None:
-    """Of the windows that hold characters `start` to `end`, the one in which they are most central; None if none does.
+    """The window in which characters `start` to `end` are most central; None if no window contains them.
 
     Args:
-        windows: as `text_windows` gives them.
-        start: first character of what is looked for.
+        windows: from `text_windows`.
+        start: first character of the span.
         end: one past its last character.
     """
-    first = bisect_left(windows, end, key=lambda window: window.end)  # starts and ends are both ascending
+    first = bisect_left(windows, end, key=lambda window: window.end)  # both starts and ends are ascending
     holding = windows[first : bisect_right(windows, start, key=lambda window: window.start)]
     return min(holding, key=lambda window: (abs(window.start + window.end - start - end), window.start), default=None)
 
 
 def text_tail(text: str, token_starts: Sequence[int], *, limit: int) -> Window:
-    """The end of a text, as many whole sentences as fit in `limit` tokens; arguments as for `text_windows`.
+    """The end of a text: as many whole sentences as fit in `limit` tokens; arguments as for `text_windows`.
 
-    The end is where an abstract has its results, and an exam case its question. If the last sentence alone is too long,
+    That is where an abstract has its results, and an exam case its question. If the last sentence alone is too long,
     its last words are kept.
     """
     # Cuts are at most half a window apart, so at least one is close enough to the end.

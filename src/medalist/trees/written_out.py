@@ -1,8 +1,8 @@
-"""What a model reads: the text with what is known written out, and questions about the rest.
+"""Builds what a model reads: the text with known short forms written out, and questions about the others.
 
-"SpO2 93% on RA, MTX weekly" says less to a small model than "oxygen saturation 93% on RA, methotrexate weekly". Each
-window is rewritten by itself, from the answers in it and in the windows before it, so that text appended to a note
-changes no answer of an earlier full window here either.
+"SpO2 93% on RA, MTX weekly" tells a small model less than "oxygen saturation 93% on RA, methotrexate weekly". Each
+window is rewritten separately, from the answers in it and in earlier windows, so text appended to a note changes no
+answer of an earlier full window.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .windows import Window, home_window
 
 
 class Written(NamedTuple):
-    """A short form of a text, and the long form to write in its place."""
+    """A short form in a text, and the long form to write in its place."""
 
     start: int
     end: int
@@ -31,21 +31,21 @@ class Rewritten:
     """A window of a passage in which known answers are written out."""
 
     passage: Passage
-    """The window, with the mentions to be asked about, and the id of the whole passage."""
+    """The window, with the mentions to ask about, and the id of the whole passage."""
     numbers: tuple[int, ...]
-    """For each of its mentions, its index in the whole passage."""
+    """For each of these mentions, its index in the whole passage."""
 
 
 def rewritten(
     passage: Passage, windows: Sequence[Window], *, written: Iterable[Written], asked: Collection[int]
 ) -> Iterator[Rewritten]:
-    """The windows of a passage that have something to ask.
+    """Yield the rewritten windows of a passage that have a mention to ask about.
 
     Args:
         passage: the passage.
-        windows: those in which it is read, as `Encoder.windows` gives them.
-        written: the answers to write out, which are not about mentions that are `asked`.
-        asked: indices of the mentions to ask about; those that no window holds are left out.
+        windows: the windows in which it is read, from `Encoder.windows`.
+        written: the answers to write out, none of them about a mention in `asked`.
+        asked: indices of the mentions to ask about; those that no window contains are left out.
     """
     place = {window: n for n, window in enumerate(windows)}
 
@@ -76,7 +76,7 @@ def layouts_of(parts: Iterable[Rewritten], encoder: Encoder, inventory: Inventor
 
 
 def _written_out(passage: Passage, window: Window, written: Sequence[Written], numbers: Sequence[int]) -> Rewritten:
-    """The window with long forms in place of short forms, and the other mentions where they then are."""
+    """The window with long forms in place of short forms, and the mentions to ask about at their new positions."""
     pieces: list[str] = []
     length, at = 0, window.start
 
@@ -89,7 +89,7 @@ def _written_out(passage: Passage, window: Window, written: Sequence[Written], n
     spots = [(passage.mentions[n].start, passage.mentions[n].end, n, "") for n in numbers]
     spots += [(start, end, -1, long_form) for start, end, long_form in written]
     for start, end, number, long_form in sorted(spots):
-        if start < at:  # it overlaps the one before
+        if start < at:  # overlaps the previous one
             continue
         add(passage.text[at:start])
         if number >= 0:

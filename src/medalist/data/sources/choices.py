@@ -6,7 +6,7 @@ A row is an object in JSON Lines, a JSON list or Parquet, or a line of CSV:
               or one JSON object {PMID: {"QUESTION", "CONTEXTS", "final_decision"}}
     MedMCQA   {"question", "opa", "opb", "opc", "opd", "cop", "subject_name"}
     MedQA     {"question", "options": {"A": ...}, "answer_idx" and/or "answer"}
-    plain     {"question", "options": a list, {"A": ...} or "one|two|three", "answer", "context" and "subject" if any}
+    plain     {"question", "options": a list, {"A": ...} or "one|two|three", "answer", optional "context" and "subject"}
 """
 
 from __future__ import annotations

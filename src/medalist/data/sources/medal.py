@@ -17,7 +17,7 @@ from .medal_tables import tables
 
 
 def read_rows(path: Path, inventory: Inventory, quarantine: Quarantine) -> list[Passage]:
-    """Read the passages of a table, one per (abstract, text), as the texts of an abstract may differ in substitutions.
+    """Read the passages of a table, one per (abstract, text): texts of an abstract may differ in their substitutions.
 
     Raises:
         ValueError: the file is damaged, or is not one of MeDAL's.

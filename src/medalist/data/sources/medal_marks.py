@@ -1,7 +1,7 @@
 """Groups MeDAL's rows into passages and marks their short forms, column by column.
 
-Texts in ASCII are marked with numpy, all at once, and what a word stands for is looked up once for each pair of word
-and label. Everything else, above all a row with an error, goes through `word_mention`, which also says what is wrong.
+ASCII texts are marked all at once with numpy, and each pair of word and label is looked up only once. Everything else,
+above all a row with an error, goes through `word_mention`, which also says what is wrong.
 
 R rows, T different texts, P passages, E entries (a word and its label; a joined row has several), M mentions.
 """
@@ -29,9 +29,9 @@ from .medal_words import Numbers, Words, word_index, word_mention
 Bools = NDArray[np.bool_]
 Name = TypeVar("Name")
 DUPLICATE, OTHER_LABEL = "duplicate of an earlier row", "an earlier row has another LABEL here"
-"""Why a row is set aside whose word is marked already."""
+"""Reasons for quarantining a row whose word is already marked."""
 _REMEMBERED = 200_000
-"""Pairs of word and label."""
+"""Size of the cache, in pairs of word and label."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +49,13 @@ class Marked:
     end: Numbers
     """``[M]``; one past its last."""
     meaning: Numbers
-    """``[M]``; its place in `meanings`."""
+    """``[M]``; indices into `meanings`."""
     meanings: list[tuple[str, str]]
     """Pairs of short form and long form."""
 
 
 class Marker:
-    """Marks what rows point at.
+    """Marks the words that rows point at.
 
     Args:
         inventory: lists the short forms.
@@ -116,7 +116,7 @@ class Marker:
         )
 
     def _looked_up(self, entries: _Entries, words: Words, meanings: _Numbered[tuple[str, str]]) -> _Found:
-        """What is found at once: all but texts beyond ASCII and errors."""
+        """Look up all entries at once, except those in non-ASCII texts and those with errors."""
         found = _Found(len(entries.row))
         index = np.array([word_index(name) for name in entries.places.names], np.int64)[entries.place]
         sure = np.flatnonzero((index >= 0) & (index < words.counts[entries.text]))
@@ -128,7 +128,7 @@ class Marker:
             _codes(surfaces)[which] * len(entries.labels) + entries.label[sure], return_inverse=True
         )
         names = surfaces.dictionary.to_pylist()
-        # Where the short form begins and ends in the word, its meaning, and whether the label has stray spaces.
+        # Start and end of the short form in the word, its meaning, and whether the label has stray spaces.
         read = np.full((len(pairs), 4), -1, np.int64)
         for n, one in enumerate(pairs.tolist()):
             label = entries.labels.names[one % len(entries.labels)]
@@ -142,21 +142,25 @@ class Marker:
         return found
 
     def _word(self, word: str, label: str) -> Mention | None:
-        """The short form in a word; None if the word holds no short form of the label."""
+        """The short form in a word; None if the word is not a short form of the label."""
         try:
             return word_mention(word, "0", label, self._inventory, [0])
         except ValueError:
             return None
 
     def _read(self, entries: _Entries, number: int, words: Words) -> Mention:
-        """The mention of one entry, or a ValueError."""
+        """The mention of one entry.
+
+        Raises:
+            ValueError: the entry is wrong.
+        """
         text = int(entries.text[number])
         place = entries.places.names[entries.place[number]]
         return word_mention(words.text(text), place, entries.label_of(number), self._inventory, words.starts(text))
 
 
 class _Numbered(dict[Name, int], Generic[Name]):
-    """Numbers names in the order in which they are first asked for."""
+    """Numbers names in order of first use."""
 
     def __init__(self, names: Iterable[Name] = ()) -> None:
         super().__init__()
@@ -177,11 +181,11 @@ class _Entries:
     row: Numbers
     """``[E]``."""
     text: Numbers
-    """``[E]``; which of the different texts."""
+    """``[E]``; index of the text."""
     place: Numbers
-    """``[E]``; which LOCATION."""
+    """``[E]``; index of the LOCATION."""
     label: Numbers
-    """``[E]``; which LABEL."""
+    """``[E]``; index of the LABEL."""
     places: _Numbered[str]
     labels: _Numbered[str]
 
@@ -191,7 +195,7 @@ class _Entries:
 
 
 class _Found:
-    """What E entries mark; `start` is -1 where nothing was found."""
+    """The marks of E entries; `start` is -1 where nothing was found."""
 
     def __init__(self, count: int) -> None:
         self.start, self.end, self.meaning = (np.full(count, -1, np.int64) for _ in range(3))
@@ -207,7 +211,7 @@ class _Found:
 
 
 def _entries(rows: pa.Table, ids: pa.DictionaryArray, text: Numbers, words: Words, reasons: dict[int, str]) -> _Entries:
-    """The entries of all rows but those that are wrong as a whole, whose reasons are added."""
+    """The entries of all rows except those that are wrong as a whole, whose reasons are added to `reasons`."""
     cells = [_encoded(rows[name]) for name in ("locations", "labels")]
     places, labels = (_Numbered[str](cell.dictionary.to_pylist()) for cell in cells)
     place, label = map(_codes, cells)
@@ -232,9 +236,9 @@ def _entries(rows: pa.Table, ids: pa.DictionaryArray, text: Numbers, words: Word
 
 
 def _first_on_each_word(passage: Numbers, start: Numbers) -> tuple[Numbers, list[tuple[int, int]]]:
-    """The first of the entries that mark a word, sorted by passage and start; and each other one, behind its first."""
+    """The first entry for each marked word, sorted by passage and start; and pairs (first entry, later duplicate)."""
     good = np.flatnonzero(start >= 0)
-    good = good[np.lexsort((start[good], passage[good]))]  # which keeps the order of entries that mark the same word
+    good = good[np.lexsort((start[good], passage[good]))]  # stable: entries for the same word keep their order
     new = np.ones(len(good), bool)
     new[1:] = (np.diff(passage[good]) != 0) | (np.diff(start[good]) != 0)
     first = good[new]
@@ -243,7 +247,7 @@ def _first_on_each_word(passage: Numbers, start: Numbers) -> tuple[Numbers, list
 
 
 def _told_apart(ids: pa.LargeStringArray) -> pa.LargeStringArray:
-    """Ids of passages; of those that have the same, all but the first get a number."""
+    """Make passage ids unique: of those that are equal, all but the first get a number."""
     if pc.count_distinct(ids).as_py() == len(ids):
         return ids
     seen: Counter[str] = Counter()
@@ -255,7 +259,7 @@ def _told_apart(ids: pa.LargeStringArray) -> pa.LargeStringArray:
 
 
 def _by_first(keys: Numbers) -> tuple[Numbers, Numbers]:
-    """Where each different key is first seen, in order; and the place of each key in that list."""
+    """The index of each distinct key's first occurrence, in order; and the position of each key in that list."""
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)

@@ -1,6 +1,6 @@
-"""Reads the rows of MeDAL's files as columns, and sets aside the lines that are no rows.
+"""Reads the rows of MeDAL's files as columns, and quarantines malformed lines.
 
-Lines of CSV without quotation marks are cut with numpy, all lines of a block at once; the few others go through
+CSV lines without quotation marks are split with numpy, all lines of a block at once; the few others go through
 `medal_tables.record`.
 """
 
@@ -22,9 +22,9 @@ from ..rows import Quarantine
 from .medal_tables import Layout, Table, opened, read_layout, record, text_id
 
 BLOCK = 64_000_000
-"""Bytes that are cut at once, which takes about four times as much memory."""
+"""Bytes that are split at once, which takes about four times as much memory."""
 _SLICE = 1 << 20
-"""Bytes that are searched at a time, so that they stay in the processor's cache."""
+"""Bytes that are searched at a time, so that they fit in the processor's cache."""
 _ROWS_AT_A_TIME = 20_000
 CELLS = ("abstract", "text", "locations", "labels")
 SCHEMA = pa.schema([("line", pa.int64()), *((name, pa.large_string()) for name in CELLS)])
@@ -41,7 +41,7 @@ Cells = tuple[int, str, str, str, str]
 
 
 def read_table(table: Table, quarantine: Quarantine) -> Iterator[pa.RecordBatch]:
-    """The rows of a table in `SCHEMA`, counted; lines that are none are set aside with their reason.
+    """The rows of a table in `SCHEMA`; rows are counted, and malformed lines are quarantined with their reason.
 
     Raises:
         ValueError: the table has other columns than MeDAL's, or the file is damaged.
@@ -64,14 +64,14 @@ def read_table(table: Table, quarantine: Quarantine) -> Iterator[pa.RecordBatch]
 def read_lines(
     raw: bytes, before: int, table: Table, layout: Layout, file: IO[bytes], quarantine: Quarantine
 ) -> tuple[pa.RecordBatch, int]:
-    """The rows among whole lines of CSV, and the number of lines, with those read from the file.
+    """The rows in a block of whole CSV lines, and the number of lines read, including those taken from the file.
 
     Args:
         raw: the lines.
         before: how many lines come before them.
-        table: named in errors.
-        layout: says where the columns are.
-        file: stands behind the lines; a quoted record that goes on there takes its other lines from it.
+        table: the table, for errors.
+        layout: the positions of the columns.
+        file: the file, positioned after the block; a quoted record that continues there takes further lines from it.
         quarantine: counts the rows and collects those that cannot be read.
 
     Raises:
@@ -89,7 +89,7 @@ def read_lines(
     read: list[Cells] = []
     following, beyond = long_lines(table.path, file), 0
     for number in _lines_to_read(raw, text, starts, ends):
-        if not plain[number]:  # a record took it
+        if not plain[number]:  # part of an earlier record
             continue
         rest = (raw[starts[n] : ends[n] + 1] for n in range(number + 1, len(ends)))
         taken, cells = record(raw[starts[number] : ends[number] + 1], chain(rest, following))
@@ -99,7 +99,7 @@ def read_lines(
             read.append((before + number + taken, *layout.row(cells)))
         elif cells:
             faults.append((number + taken, len(cells) if isinstance(cells, list) else cells))
-    stops = ends - (text[np.maximum(ends - 1, 0)] == ord("\r"))  # of plain lines, which hold no other
+    stops = ends - (text[np.maximum(ends - 1, 0)] == ord("\r"))  # plain lines contain no other carriage return
     lines = np.flatnonzero(plain & (stops > starts))
     begin, stop, commas = starts[lines], stops[lines], _positions(text, b",")
     first = np.searchsorted(commas, begin)
@@ -131,7 +131,7 @@ def _batch(found: list[Cells]) -> pa.RecordBatch:
 
 
 def _lines_to_read(raw: bytes, text: Bytes, starts: Places, ends: Places) -> list[int]:
-    """The lines that are not to be cut at their commas as they are."""
+    """The lines that must not simply be split at their commas."""
     found = [np.searchsorted(ends, _positions(text, mark)) for mark in (b'"', b"\0") if mark in raw]
     if b"\r" in raw:
         returns = _positions(text, b"\r")
@@ -154,25 +154,25 @@ def _is_utf8(raw: bytes) -> bool:
 
 def _refuse_long_line(table: Table) -> None:
     with opened(table) as file:
-        for _ in long_lines(table.path, file):  # which says on which line of the table
+        for _ in long_lines(table.path, file):  # its error names the line
             pass
 
 
 def _positions(text: Bytes, character: bytes) -> Places:
-    """Where an ASCII character stands in a text, given as ``[B]`` bytes."""
+    """The positions of an ASCII character in a text, given as ``[B]`` bytes."""
     code = ord(character)
     found = [np.flatnonzero(text[start : start + _SLICE] == code) + start for start in range(0, len(text), _SLICE)]
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def pieces(raw: bytes | pa.Buffer, begin: Places, end: Places) -> pa.Array:
-    """Pieces of a text in UTF-8 as an array of large strings; they stand in order and do not overlap."""
+    """Pieces of a UTF-8 text, which are in order and do not overlap, as an array of large strings."""
     bounds = np.stack([begin, end], axis=1).ravel()
     if not len(bounds):
         return pa.array([], pa.large_string())
     buffers = [None, pa.py_buffer(bounds), pa.py_buffer(raw)]
     between = pa.Array.from_buffers(pa.large_string(), len(bounds) - 1, buffers)
-    return between.take(pa.array(np.arange(0, len(bounds), 2)))  # without what stands between two pieces
+    return between.take(pa.array(np.arange(0, len(bounds), 2)))  # drops what stands between two pieces
 
 
 def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Cells]:
@@ -193,7 +193,7 @@ def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Cells]:
                 elif len(locations) != len(labels):
                     quarantine.add(place, line, f"{len(locations)} LOCATIONs for {len(labels)} LABELs")
                 else:
-                    # The id -1 means full_data, which has no ids. Each short form of a row gets its own row.
+                    # The id -1 marks full_data, which has no ids. Each short form of a row gets its own row.
                     known = abstract is not None and abstract >= 0
                     identifier = str(abstract) if known else text_id(text)
                     for location, label in zip(locations, labels, strict=True):
@@ -203,7 +203,7 @@ def _parquet_rows(table: Table, quarantine: Quarantine) -> Iterator[Cells]:
 
 
 def _is_medal(schema: pa.Schema) -> bool:
-    """Whether the Hub's columns are present with the right types; lists and strings may be of the large types."""
+    """Whether the Hub's columns are present with the right types; large lists and strings are accepted."""
     if not set(HUB_COLUMNS) <= set(schema.names):
         return False
     types = [schema.field(name).type for name in HUB_COLUMNS]

@@ -1,4 +1,4 @@
-"""MeDAL's files: how to open them, their columns, and single records of CSV.
+"""MeDAL's files: how to open them, their columns, and reading single CSV records.
 
 The files are train, valid and test (one row per short form), full_data (one row per abstract, with lists joined by
 "|"), and the Hub's Parquet.
@@ -65,14 +65,14 @@ def tables(path: Path) -> list[Table]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a table of CSV has MeDAL's columns."""
+    """The positions of MeDAL's columns in a CSV table."""
 
     lines: int
-    """The lines of the header."""
+    """Number of lines of the header."""
     width: int
-    """The number of columns."""
+    """Number of columns."""
     columns: tuple[int, int, int, int]
-    """The places of `COLUMNS`; that of the id is -1 in full_data, which has none."""
+    """The positions of `COLUMNS`; -1 for the id in full_data, which has none."""
 
     def row(self, cells: list[str]) -> tuple[str, str, str, str]:
         """Id, text, locations and labels of a record."""
@@ -80,7 +80,7 @@ class Layout:
         return text_id(cells[b]) if a < 0 else cells[a], cells[b], cells[c], cells[d]
 
     def fault(self, found: int | csv.Error) -> str:
-        """Why a record is no row, from its number of columns, or from the error."""
+        """Why a record is malformed, given its number of columns or the error."""
         return f"{found} columns instead of {self.width}" if isinstance(found, int) else f"not CSV: {csv_fault(found)}"
 
 
@@ -124,11 +124,11 @@ def _records(lines: Iterator[bytes], number: int) -> Iterator[tuple[int, list[st
 
 
 def record(raw: bytes, following: Iterable[bytes]) -> tuple[int, list[str] | csv.Error]:
-    """The record that begins with a line: how many lines it takes, and its cells (none if it is blank) or the error.
+    """Read the record that begins with a line: how many lines it takes, and its cells (none if blank) or the error.
 
     Args:
         raw: the line, with its line break. One without quotation marks is split at its commas.
-        following: the lines after it, of which a record with an open quotation mark takes some.
+        following: the lines after it; a record with an open quotation mark takes lines from it.
     """
     if b'"' not in raw and (b"\r" not in raw or raw.count(b"\r") == raw.endswith(b"\r\n")):
         text = _text(raw).rstrip("\r\n")
@@ -148,7 +148,7 @@ def _text(raw: bytes) -> str:
 
 @contextmanager
 def opened(table: Table) -> Iterator[IO[bytes]]:
-    """Open a table of CSV for reading, unpacked."""
+    """Open a CSV table for reading, decompressed."""
     with undamaged(table.path):
         if table.member is not None:
             with zipfile.ZipFile(table.path) as archive, archive.open(table.member) as file:

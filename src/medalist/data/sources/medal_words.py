@@ -1,4 +1,4 @@
-"""The words of texts, which MeDAL's rows count, and what short form stands in one.
+"""Splits texts into the words that MeDAL's rows count, and finds the short form in a word.
 
 T different texts.
 """
@@ -19,11 +19,11 @@ Numbers = NDArray[np.int64]
 _PUNCTUATION = ".,;:()[]'\""
 _SPACE, _ASCII = ord(" "), 128
 _SPACES = 64
-"""After a word with more spaces than this, its end is looked for by itself."""
+"""After a word with more spaces than this, its end is searched for separately."""
 _FARTHEST = 10**9
-"""No text has so many words."""
+"""An upper bound on the number of words in a text."""
 _SLICE = 1 << 20
-"""Characters that are looked at at a time, so that they stay in the processor's cache."""
+"""Bytes that are searched at a time, so that they fit in the processor's cache."""
 
 
 class Words:
@@ -33,7 +33,7 @@ class Words:
         self._texts = texts
         bounds, raw = texts.buffers()[1:]
         self.bounds = np.frombuffer(bounds or bytes(8), np.int64)[: len(texts) + 1]
-        """``[T + 1]``; where each text begins in `raw`."""
+        """``[T + 1]``; where each text begins in `raw`, and where the last one ends."""
         self.raw = pa.py_buffer(b"") if raw is None else raw[: int(self.bounds[-1])]
         self._bytes = np.frombuffer(self.raw, np.uint8)
         begins = np.empty(len(self._bytes), bool)
@@ -44,11 +44,11 @@ class Words:
         begins[of_texts] = self._bytes[of_texts] > _SPACE
         self._starts = np.flatnonzero(begins)
         self.first = np.searchsorted(self._starts, self.bounds[:-1])
-        """``[T]``; the number of each text's first word, over all texts."""
+        """``[T]``; the index of each text's first word among the words of all texts."""
         self.counts = np.diff(self.first, append=len(self._starts))
-        """``[T]``; the number of words of each text, or 0 if it is not to be cut at its spaces alone."""
+        """``[T]``; the number of words of each text, or 0 if it cannot be split at spaces alone."""
         self.odd = np.unique(np.searchsorted(self.bounds, self._odd_characters(), side="right") - 1)
-        """The texts with other characters than those of ASCII or with other white space than spaces."""
+        """The texts with non-ASCII characters or with white space other than spaces."""
         self.counts[self.odd] = 0
         self._last: tuple[int, list[int]] = -1, []
 
@@ -58,7 +58,7 @@ class Words:
         return np.flatnonzero((self._bytes < _SPACE) | (self._bytes >= _ASCII))
 
     def spans(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        """Where words begin and end in `raw`."""
+        """Start and end of words in `raw`."""
         begin = self._starts[numbers]
         end = np.append(self._starts, len(self._bytes))[numbers + 1]
         end = np.minimum(end, self.bounds[np.searchsorted(self.bounds, begin, side="right")])
@@ -72,11 +72,11 @@ class Words:
         return begin, end
 
     def text(self, number: int) -> str:
-        """A text."""
+        """The text with this number."""
         return str(self._texts[number].as_py())
 
     def starts(self, number: int) -> list[int]:
-        """Where the words of one text begin, in characters; asked again for the same text, they are at hand."""
+        """Where the words of one text begin, in characters; the last result is cached."""
         if number != self._last[0]:
             self._last = number, [word.start() for word in WORD.finditer(self.text(number))]
         return self._last[1]
@@ -88,7 +88,7 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory, wor
     Args:
         text: the abstract.
         location: the word's index.
-        label: its long form.
+        label: the short form's long form.
         inventory: lists the short forms.
         words: where each word of the text begins.
 
@@ -125,7 +125,7 @@ def word_mention(text: str, location: str, label: str, inventory: Inventory, wor
 
 
 def word_index(name: str) -> int:
-    """A LOCATION as a number, -1 if it is not a number or no text can have it."""
+    """A LOCATION as a number; -1 if it is not a number or larger than any text allows."""
     try:
         index = int(name)
     except ValueError:

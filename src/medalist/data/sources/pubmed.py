@@ -29,7 +29,7 @@ YEARS = (
 )
 """Where a citation may give its year, best source first; a MedlineDate reads "1998 Dec-1999 Jan"."""
 LAST_EXACT_LINE = 65_535
-"""libxml2 stores the line of an element in 16 bits; see `_line`."""
+"""The highest line number that libxml2 stores exactly, in 16 bits; see `_line`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def _elements(path: Path, event: Literal["start", "end"], *tags: str) -> Iterato
         for _, element in parser.read_events():
             yield element
     except etree.XMLSyntaxError as error:
-        # Without what libxml2 found there: what is quoted, named as a tag, or stands behind a colon.
+        # Drop what libxml2 quotes from the text: quoted strings, names of tags, anything after a colon.
         reason = re.sub(
             r"(: .*|, line \d+, column \d+)$| '[^']*'| in tag \S+ line \d+", "", " ".join(error.msg.split())
         )
@@ -181,9 +181,9 @@ _NOT_SHOWN = ("annotation", "annotation-xml", "none", "mprescripts")
 
 
 def shown_text(element: etree._Element) -> str:
-    """The text of an element as a reader sees it: fractions keep their bar, headings their distance.
+    """The text of an element as a reader sees it: fractions keep their bar, headings the space after them.
 
-    Entities that were escaped twice ("&amp;lt;") are what they stand for.
+    Entities that were escaped twice ("&amp;lt;") are unescaped fully.
     """
     return html.unescape(_shown(element))
 
@@ -203,10 +203,10 @@ def _shown(element: etree._Element) -> str:
         if etree.QName(part).localname == "msqrt":
             inside = f"√{inside.strip()}"
         if etree.QName(part).localname == "sup" and inside[-1:].isdigit() and "".join(pieces)[-1:].isdigit():
-            inside = f"^{inside}"  # 10 with 3 above it is no 103
+            inside = f"^{inside}"  # 10 to the power of 3 is not 103
         if "/" in inside and inside.lstrip()[:1].isdigit() and "".join(pieces)[-1:].isdigit():
-            inside = f" {inside.lstrip()}"  # 1 with one half behind it is no 11/2
-        # A heading in bold ("<b>AIMS</b>To compare") is set apart by its type alone.
+            inside = f" {inside.lstrip()}"  # 1 followed by 1/2 is not 11/2
+        # A heading in bold ("<b>AIMS</b>To compare") is separated by its typeface alone.
         heading = etree.QName(part).localname in ("b", "p", "title") and inside[-1:].isalnum() and tail[:1].isupper()
         pieces += [inside, " " if heading else "", tail]
     return "".join(pieces)

@@ -15,7 +15,7 @@ from ..rows import Quarantine, column_name, csv_fault, table_header
 from ..tables import column_names
 
 TEXT, ID = ("text", "note_text"), ("id", "note_id")
-"""Names of the columns of text and id, in this order."""
+"""Names of the columns of text and id, in order of preference."""
 
 
 def is_marked_notes(path: Path) -> bool:
@@ -32,10 +32,10 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
     """Yield (id, text, [(line, mention)]) of each note; rows with the same id are one note.
 
     A mention has `short_form` and `long_form`, and `start` and `end` if the table has these columns. A row without a
-    long form is a note without this mark. Without a column of ids, rows with the same text are one note.
+    long form adds the note but no mention. Without an id column, rows with the same text are one note.
 
     Raises:
-        ValueError: the file is damaged or not CSV, or a column stands twice.
+        ValueError: the file is damaged or not CSV, or a column occurs twice.
     """
     names, rows = _table(path)
     at = {name: number for number, name in enumerate(names)}
@@ -81,7 +81,7 @@ def _header(file: io.StringIO) -> tuple[list[str], int, str]:
 
 
 def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The names of the columns, and the rows with the line on which each ends."""
+    """The names of the columns, and the rows, each with the line on which it ends."""
     text, _ = decoded(read_bytes(path), str(path))
     file = io.StringIO(text, newline="")
     names, before, separator = _header(file)
@@ -95,7 +95,7 @@ def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
                 raise ValueError(f"{path}, line {before + reader.line_num:,}: {csv_fault(error)}") from None
             if row is None:
                 return
-            while len(row) > len(names) and not row[-1].strip():  # empty columns behind the last one
+            while len(row) > len(names) and not row[-1].strip():  # empty columns after the last one
                 row.pop()
             if any(row):
                 yield before + reader.line_num, row

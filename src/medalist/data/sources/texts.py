@@ -16,25 +16,25 @@ ENDINGS = (
     *(".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt"),
 )
 FIELDS = ("text", "note", "note_text", "section_text", "sections", "tokens")
-"""Where a record may hold its text; `sections` and `tokens` are lists, which are joined with spaces."""
+"""Fields that may contain a record's text; `sections` and `tokens` are lists, which are joined with spaces."""
 _NAMES = ("id", "pmid", "note_id", "encounter_id", "abstract_id")
 
 
 class PlainText(NamedTuple):
-    """One text as it was read."""
+    """One text as read from its file."""
 
     id: str
     text: str
     source: str
-    """What the record says, or else the name of its file or folder."""
+    """The source that the record gives, or else the name of its file or folder."""
 
 
 def text_files(sources: Sequence[Path]) -> list[Path]:
-    """The files that sources stand for: a folder for all files in it that can be read, by name.
+    """The files of the sources; a folder stands for all readable files in it, by name.
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: a file has another format, or a folder holds none that can be read.
+        ValueError: a file has an unknown format, or a folder contains no readable file.
     """
     found: list[Path] = []
     for source in sources:
@@ -51,7 +51,7 @@ def text_files(sources: Sequence[Path]) -> list[Path]:
 def read_texts(path: Path, quarantine: Quarantine) -> Iterator[PlainText]:
     """Yield the texts of one file; a record without a text is quarantined, without its content.
 
-    A record's text is under one of `FIELDS`, which a table may also write "Note text"; its id, if any, is under `id`,
+    A record's text is under one of `FIELDS`, which a table may also spell "Note text"; its id, if any, is under `id`,
     `pmid`, `note_id`, `encounter_id` or `ABSTRACT_ID`. A `.txt` file is one text.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Texts for evaluation only: notes in which a wrong long form would do harm, and general English.
+"""Texts for evaluation only: notes in which a wrong long form would be harmful, and general English.
 
 Written for this project, CC0; see `DATASHEET.md` in this folder for what they are and are not.
 """

@@ -32,7 +32,7 @@ The grades mean: 1 many times a day, 2 most weeks, 3 most months, 4 once a year,
 """
 
 _MARK = re.compile(r"\{\{(?P<short>[^{}|]+)\|(?P<long>[^{}|]+)\}\}|\[\[(?P<alike>[^\[\]]+)\]\]")
-"""How notes are marked: {{short form|long form}}, or [[word]] where it only looks like a short form."""
+"""Markup of the notes: {{short form|long form}}, or [[word]] for a look-alike of a short form."""
 
 
 def fingerprint() -> str:
@@ -55,7 +55,7 @@ def inventory() -> Inventory:
 
 
 def equivalents() -> dict[str, str]:
-    """Alternative wording of a long form -> the inventory's own: "three times daily" -> "three times a day"."""
+    """Alternative wording of a long form -> the inventory's wording: "three times daily" -> "three times a day"."""
     return {wording: row["long_form"] for row in _rows() for wording in row["equivalent"].split("|") if wording}
 
 
@@ -68,13 +68,13 @@ def word_counts() -> dict[str, int]:
 
 @cache
 def topics() -> Topics:
-    """Which senses and words stand together in the texts that the adapter was tuned on, and in which field."""
+    """Which senses and words occur together in the texts that the adapter was tuned on, as topic vectors."""
     return Topics.read(HERE / "topics.safetensors")
 
 
 @cache
 def everyday() -> frozenset[str]:
-    """Words, given names and things ("mat", "Sam", "TV") that people also mean when they write them in a note, folded.
+    """Words, given names and things ("mat", "Sam", "TV") that may be meant literally in a note, case-folded.
 
     Those whose clinical meaning is among the commonest are left out.
     """
@@ -90,7 +90,7 @@ def passages() -> list[Passage]:
 
 
 def notes() -> list[Passage]:
-    """Notes as they are typed, in which short forms are marked with their senses and look-alikes as `NONE_OF_THESE`.
+    """Notes in the style in which they are typed; short forms are marked with senses, look-alikes as `NONE_OF_THESE`.
 
     Words without a mark are not labelled. Marks that the inventory does not list are left out.
     """
@@ -99,7 +99,7 @@ def notes() -> list[Passage]:
 
 
 def _marked(record: dict[str, str]) -> Passage:
-    """A note without its marks' brackets, and what they say."""
+    """A note without its markup, and with its mentions."""
     senses, text, mentions, at = inventory(), "", [], 0
     for match in _MARK.finditer(record["text"]):
         text += record["text"][at : match.start()]
@@ -116,13 +116,13 @@ def _marked(record: dict[str, str]) -> Passage:
 
 
 def as_listed(short_form: str, long_form: str) -> str | None:
-    """A long form as the inventory words it for a short form; None if it lists no wording of it."""
+    """The inventory's wording of a long form for a short form; None if it lists no equivalent."""
     return _wordings().get((short_form, equivalence_key(long_form) or long_form))
 
 
 @cache
 def _wordings() -> dict[tuple[str, str], str]:
-    """(short form, `equivalence_key` of a wording) -> the inventory's own; what it lists itself comes first."""
+    """(short form, `equivalence_key` of a wording) -> the inventory's wording; its own entries take precedence."""
     own = [(row["short_form"], row["long_form"], row["long_form"]) for row in _rows()]
     others = [
         (row["short_form"], wording, row["long_form"])
