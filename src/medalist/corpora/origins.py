@@ -5,14 +5,13 @@ A download leaves a receipt beside the file, with its SHA-256: a file that was c
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
 
 from huggingface_hub import constants
 
-from ..tools.files import replacing
+from ..tools.files import file_sha256, replacing
 from .corpus import is_corpus, read_account
 
 KNOWN = {
@@ -71,5 +70,4 @@ def _sha256(path: Path) -> str:
 @cache
 def _hashed(path: Path, *_state: int) -> str:
     """SHA-256 of a file in a certain state, once per process: MeDAL's tables have gigabytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)

@@ -9,6 +9,7 @@ from typing import Literal
 from ..data.embedded import reader
 from ..models.base import weights_sha256
 from ..runs.run import Run, is_run, open_run
+from ..tools.files import file_sha256
 from ..tools.remembered import cache_folder
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 
@@ -96,8 +97,7 @@ def weights_of(name: str | Path | None, *, revision: str | None = None, engine: 
     """
     used = engine_for(name, engine)
     if used == "llama.cpp":
-        with find_gguf(name)[0].open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(find_gguf(name)[0])
     if used == "glance":
         folder = reader.HERE if name is None else find_run(name, revision=revision).folder
         if name is not None:

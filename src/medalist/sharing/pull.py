@@ -20,12 +20,12 @@ from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.records import check_record
 from ..runs.run import Run, open_run, write_recipe
-from ..tools.files import check_place, writing_folder
+from ..tools.files import check_place, file_sha256, writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
 from ..tools.yaml_files import read_yaml
 from ..trees.decisions import CALIBRATION_FILE
-from .cleaning import RECORDED, names_only, sha256_of
+from .cleaning import RECORDED, names_only
 from .publication import check_repo_name, is_written
 
 MAX_BYTES = {".safetensors": 10 * 10**9, ".parquet": 10**9, ".csv": 10**8, "": 5 * 10**7}
@@ -81,7 +81,7 @@ def pull(
         weights.mkdir()
         for name, sha256 in sorted(record["published"]["files"].items()):
             path = snapshot / name
-            if not path.is_file() or sha256_of(path) != sha256:
+            if not path.is_file() or file_sha256(path) != sha256:
                 raise ValueError(
                     f"{repo} does not contain the {name} that its recipe.yaml records: it was changed after it was "
                     "published. Name the commit with --revision"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import io
 import os
 import re
@@ -109,6 +110,12 @@ def read_bytes(path: Path) -> bytes:
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path} holds more than {megabytes(MOST_BYTES)}, unpacked: is it the right file? Divide it.")
     return content
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
