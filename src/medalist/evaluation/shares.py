@@ -67,6 +67,8 @@ def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
     return max(baselines, key=lambda name: right(cells, name)["value"])
 
 
+FRESH = "passage not in training data"
+"""The slice to compare on when an evaluation shares passages with the training data."""
 FEWEST = 10
 """A slice of fewer questions is not shown beside others: its figure says nothing."""
 

@@ -140,7 +140,7 @@ def local_base(source: str) -> Path | None:
     return path.resolve() if path.is_dir() or (path.is_file() and path.suffix == ".gguf") else None
 
 
-def expect(identity: BaseIdentity, sha256: str | None) -> None:
+def check_base_hash(identity: BaseIdentity, sha256: str | None) -> None:
     """Raise `ModelError` unless a base's weights have the recorded hash, if one is recorded."""
     if sha256 and identity.sha256 != sha256:
         raise ModelError(

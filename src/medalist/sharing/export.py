@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..evaluation.comparison import Comparison, Export, compare_scores
 from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts
-from ..models.base import ModelError, find_base
+from ..models.base import check_base_hash, find_base
 from ..models.licences import licence_of
 from ..models.llama_cpp import tokenize
 from ..models.load import LoadedModel, load_base
@@ -137,11 +137,7 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
         write_merged(tuned, None, target, dtype=dtype)
         return
     base, identity = find_base(run.base.source, run.base.revision)
-    if identity.sha256 != run.base.sha256:
-        raise ModelError(
-            f"The weights of {run.base.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on "
-            f"weights with {run.base.sha256[:12]}…"
-        )
+    check_base_hash(identity, run.base.sha256)
     write_merged(base, tuned, target, dtype=dtype)
 
 
