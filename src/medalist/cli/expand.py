@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from .options import (
     OneSense,
     OtherInventory,
     emit,
+    emit_json,
     out,
 )
 
@@ -175,7 +175,7 @@ def expand(
     content = _content(text, path, encoding)
     expanded = Expander.load(run, **options)(content, progress=True)
     if as_json:
-        emit(json.dumps(expanded.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(expanded.to_dict())
     elif replace:
         emit(expanded.replaced(unsure=unsure))
         if expanded.warnings:

@@ -21,6 +21,13 @@ def emit(text: object) -> None:
     print(visible(str(text)) if sys.stdout.isatty() else text, flush=True)
 
 
+def emit_json(values: object) -> None:
+    """Print figures to standard output as JSON."""
+    from ..tools.shapes import json_text
+
+    emit(json_text(values))
+
+
 def show(parts: Iterable[RenderableType], console: Console = out) -> None:
     """Print tables and remarks, with an empty line before and after each table."""
     after_text: bool | None = None

@@ -28,10 +28,19 @@ from ..data.sources.medal_marks import Marker
 from ..data.sources.medal_tables import Table, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
-from ..tools.files import replacing
 from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
-from .corpus import building, content_key, finish, is_corpus, work_folder, write_account, write_frame
+from .corpus import (
+    building,
+    content_key,
+    finish,
+    is_corpus,
+    read_json,
+    work_folder,
+    write_account,
+    write_frame,
+    write_json,
+)
 from .data_card import MENDED, medal_card
 from .medal_parts import ReadTable, by_split, distribute, partition, text_size
 from .mending import Mending, Repaired, is_junk, variant_groups
@@ -133,7 +142,7 @@ def _build(
     job = partial(_group_partition, work=work, total=parts, tables=found, read=read, settings=settings)
     for _ in run_jobs(job, jobs, workers=workers, ray=ray, label="Grouping"):
         pass
-    accounts = [json.loads(_account_path(work, number).read_text(encoding="utf-8")) for number in range(parts)]
+    accounts = [read_json(_account_path(work, number)) for number in range(parts)]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
     quarantine.rows.extend(row for part in read for row in part["rows"])
     quarantine.rows.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
@@ -163,8 +172,7 @@ def _write_common_words(work: Path, read: list[ReadTable], parts: int) -> None:
     for text in (different := texts.unique().to_pylist()):
         counts.update(set(text.split()))
     least = max(COMMON_TEXTS, COMMON_SHARE * len(different))
-    with replacing(work / "common.json") as file:
-        json.dump(sorted(word for word, count in counts.items() if count >= least), file, ensure_ascii=False)
+    write_json(sorted(word for word, count in counts.items() if count >= least), work / "common.json")
 
 
 def _group_partition(
@@ -197,8 +205,7 @@ def _group_partition(
         "words": sum(part.words for part in made.values()),
         "mended": mending.account(),
     }
-    with replacing(_account_path(work, number)) as file:
-        json.dump(account, file, ensure_ascii=False)
+    write_json(account, _account_path(work, number))
     return sum(account["passages"].values())
 
 
@@ -249,7 +256,7 @@ def _marker(work: Path) -> Marker:
 
 @lru_cache(maxsize=1)
 def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, frozenset[str], Marker]:
-    common = json.loads((work / "common.json").read_text(encoding="utf-8"))
+    common = read_json(work / "common.json")
     published = Inventory.read(work / "published.csv")
     return published, Inventory.read(work / "inventory.csv"), frozenset(common), Marker(published)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from ..tools.files import file_sha256, replacing
+from ..tools.files import file_sha256
+from ..tools.shapes import write_object
 from .corpus import is_corpus, read_account
 
 KNOWN = {
@@ -27,8 +28,7 @@ KNOWN = {
 
 def remember_download(path: Path, source: str) -> None:
     """Leave a receipt for a file that was downloaded from `source`."""
-    with replacing(_receipt(path)) as file:
-        json.dump({"source": source, "sha256": _sha256(path)}, file)
+    write_object(_receipt(path), {"source": source, "sha256": _sha256(path)})
 
 
 def is_public(path: Path) -> bool:

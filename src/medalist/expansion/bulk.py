@@ -25,6 +25,7 @@ from ..tools.locks import alone_in
 from ..tools.number_formats import FloatType
 from ..tools.parallel import run_jobs
 from ..tools.progress import say, tracking
+from ..tools.shapes import write_object
 from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
@@ -222,8 +223,7 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
     work.mkdir(parents=True)
     work.chmod(0o700)
     day = date.today().isoformat()
-    with replacing(manifest) as file:
-        json.dump(settings | {"day": day}, file)
+    write_object(manifest, settings | {"day": day})
     return day
 
 

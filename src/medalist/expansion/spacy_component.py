@@ -23,8 +23,8 @@ import torch
 
 from .. import __version__
 from ..data.inventory import Inventory
-from ..tools.files import replacing
 from ..tools.number_formats import FloatType
+from ..tools.shapes import write_object
 from .evidence import read_glossary
 from .expander import Expander
 from .results import ExpandedText, Expansion
@@ -151,8 +151,7 @@ class MedalistComponent:
         No weights are stored. The settings are in the pipeline's own `config.cfg`.
         """
         Path(path).mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path) / _STORED) as file:
-            json.dump(self._stored(), file, indent=1, ensure_ascii=False)
+        write_object(Path(path) / _STORED, self._stored())
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> MedalistComponent:
         """Take up what `to_disk` stored, as far as it belongs to the settings, which may have been changed since.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from ..recipe import dump_recipe
 from ..runs.card import Destination
 from ..runs.run import Run
 from ..tools.files import file_sha256
+from ..tools.shapes import json_text
 from .own_names import OwnNames
 
 RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
@@ -141,7 +141,7 @@ def shared_recipe(
 
 def as_json(values: Any) -> bytes:
     """Nested values as the content of a JSON file."""
-    return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{json_text(values)}\n".encode()
 
 
 def names_only(value: Any) -> Any:

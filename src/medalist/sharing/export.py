@@ -5,7 +5,6 @@ An export is scored on the run's held-out passages before it gets its final name
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +23,7 @@ from ..runs.run import Run, use_threads
 from ..tools.failures import need_room
 from ..tools.files import check_place, writing_beside, writing_folder
 from ..tools.number_formats import FloatType, GGUFType
-from ..tools.shapes import json_object
+from ..tools.shapes import json_object, write_object
 from .gguf import check_tools, convert, quantize, take_weights
 from .merging import write_merged
 
@@ -65,7 +64,7 @@ def export_merged(
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
         files = sorted(path.name for path in merged.iterdir())
         made = {"run": run.folder.name, "base": run.base.id, "dtype": dtype, "files": files}
-        (merged / MADE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        write_object(merged / MADE, made)
     return export
 
 

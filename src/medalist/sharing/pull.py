@@ -14,7 +14,7 @@ from huggingface_hub.hf_api import RepoFile
 from ..data.inventory import Inventory
 from ..evaluation.result_files import METRICS_FILE, evaluation_folders, read_metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
-from ..models.plain_files import plain_settings, write_json
+from ..models.plain_files import plain_settings
 from ..recipe import Recipe, parse_recipe
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
@@ -23,6 +23,7 @@ from ..runs.run import Run, open_run, write_recipe
 from ..tools.files import check_place, file_sha256, writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
+from ..tools.shapes import write_object
 from ..tools.yaml_files import read_yaml
 from ..trees.decisions import CALIBRATION_FILE
 from .cleaning import RECORDED, names_only
@@ -175,11 +176,11 @@ def _keep_plain(folder: Path, weights: Path) -> None:
     would open.
     """
     for path in sorted(weights.glob("*config.json")):
-        write_json(path, plain_settings(path))
+        write_object(path, plain_settings(path))
     for evaluation in evaluation_folders(folder):
         metrics = read_metrics(evaluation)
         metrics["about"] = names_only(metrics["about"])
-        write_json(evaluation / METRICS_FILE, metrics)
+        write_object(evaluation / METRICS_FILE, metrics)
 
 
 def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:
