@@ -124,6 +124,10 @@ _LONGEST_HEADER = 1_000_000
 """Characters of a table's header; one that is longer has a quotation mark that is not closed."""
 
 
+TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
+"""Names of the columns of a note's text and id, in this order; "NOTE_TEXT" and "Note text" count as well."""
+
+
 def column_name(name: str) -> str:
     """What a column is called, however its header writes it: "Note text", "note-text" and "NOTE_TEXT" are note_text."""
     return "_".join(name.replace("-", " ").split()).casefold()

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from ..data.rows import (
     FHIR,
+    ID_COLUMNS,
+    TEXT_COLUMNS,
     Quarantine,
     column_name,
     is_fhir,
@@ -26,9 +28,6 @@ from ..data.tables import HEADER_AGAIN, open_table, repeats
 from ..tools.decoding import check_encoding
 from ..tools.files import must_exist
 from .note_formats import TableFormat, format_of, holds_many, piped, read_text
-
-TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
-"""Names of the columns unless others are given, in this order; "NOTE_TEXT" and "Note text" count as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
