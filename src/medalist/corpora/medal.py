@@ -28,6 +28,7 @@ from ..data.sources.medal_marks import Marker
 from ..data.sources.medal_tables import Table, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
+from ..tools.files import write_frame
 from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
 from .corpus import (
@@ -38,7 +39,6 @@ from .corpus import (
     read_json,
     work_folder,
     write_account,
-    write_frame,
     write_json,
 )
 from .data_card import MENDED, medal_card

@@ -24,9 +24,10 @@ from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of
+from ..tools.files import write_frame
 from ..tools.parallel import run_jobs
 from .accounts import TextAccount, inventory_counts
-from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
+from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_json
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
 from .origins import is_public
