@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..expansion.options import Format, TableFormat, Unsure
 from .options import (
     AnyCase,
     EngineName,
@@ -25,7 +26,6 @@ from .options import (
 if TYPE_CHECKING:
     from ..expansion.bulk import Reading
     from ..expansion.notes import NoteFile
-    from ..expansion.outputs import Format
 
 
 def expand(
@@ -56,14 +56,14 @@ def expand(
         ),
     ] = None,
     input_format: Annotated[
-        Literal["csv", "tsv", "jsonl", "parquet"] | None,
+        TableFormat | None,
         typer.Option(
             help="What standard input holds (csv, tsv or jsonl), or a file whose name does not say it. Default: one "
             "text, or by the file's name."
         ),
     ] = None,
     kind: Annotated[
-        Literal["jsonl", "csv", "parquet", "brat", "note-nlp"] | None,
+        Format | None,
         typer.Option(
             "--format", help="Of --out: also brat (a folder) or note-nlp (OMOP, as CSV). Default: by its name."
         ),
@@ -93,7 +93,7 @@ def expand(
         ),
     ] = False,
     unsure: Annotated[
-        Literal["mark", "leave"],
+        Unsure,
         typer.Option(help='With --replace: mark an answer that is not sure, as "RA [room air? 74 %]", or leave it.'),
     ] = "mark",
     encoding: Annotated[

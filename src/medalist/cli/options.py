@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ..expansion.options import Engine
+from ..tools.number_formats import FloatType
 from ..tools.progress import PlainConsole, visible
 
 out = PlainConsole()
@@ -63,14 +65,14 @@ InventoryFile = Annotated[
     typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's, or the sample's."),
 ]
 EngineName = Annotated[
-    Literal["transformers", "llama.cpp", "glance"] | None,
+    Engine | None,
     typer.Option(
         help="llama.cpp reads a GGUF file, that of RUN's export folder if RUN is a folder (needs medalist[gguf]). "
         "glance asks no model: hundreds of times as fast as one, but right less often. Default: by the name of RUN."
     ),
 ]
 NumberFormat = Annotated[
-    Literal["float32", "bfloat16", "float16"] | None,
+    FloatType | None,
     typer.Option(
         "--dtype",
         help="Number format to compute in. bfloat16 is faster on CPUs that have it, with nearly the same "

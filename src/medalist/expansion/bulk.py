@@ -30,9 +30,10 @@ from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
-from .outputs import Format, Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
-from .results import ExpandedText, Unsure
-from .where import Engine, weights_of
+from .options import Engine, Format, Unsure
+from .outputs import Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
+from .results import ExpandedText
+from .where import weights_of
 
 SHARD = 8
 """Notes in a shard: a kill costs at most these, which the reader takes half a minute for on a CPU."""

@@ -27,7 +27,8 @@ from ..data.rows import (
 from ..data.tables import HEADER_AGAIN, open_table, repeats
 from ..tools.decoding import check_encoding
 from ..tools.files import must_exist
-from .note_formats import TableFormat, format_of, holds_many, piped, read_text
+from .note_formats import format_of, holds_many, piped, read_text
+from .options import TableFormat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,9 +27,10 @@ from ..tools.number_formats import FloatType
 from ..tools.shapes import write_object
 from .evidence import read_glossary
 from .expander import Expander
+from .options import Engine
 from .results import ExpandedText, Expansion
 from .spacy_attributes import GROUP, add_attributes, aligned, name_of
-from .where import Engine, weights_of
+from .where import weights_of
 
 LABEL = "ABBR"
 """The label of the spans in `doc.spans["medalist"]`; their `kb_id_` is the long form, so that displaCy shows both."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 from ..data.embedded import reader
 from ..models.base import weights_sha256
@@ -12,6 +11,7 @@ from ..runs.run import Run, is_run, open_run
 from ..tools.files import file_sha256
 from ..tools.remembered import cache_folder
 from ..trees.decisions import CALIBRATION_FILE, Calibration
+from .options import Engine
 
 
 def find_run(name: str | Path, *, revision: str | None = None) -> Run:
@@ -36,10 +36,6 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
     from ..sharing.pull import pull  # slow to import
 
     return pull(str(name), revision=revision, out=folder)
-
-
-Engine = Literal["transformers", "llama.cpp", "glance"]
-"""What computes: llama.cpp reads GGUF files, and nothing else does; a glance needs no model at all."""
 
 
 def engine_for(name: str | Path | None, engine: Engine | None) -> Engine:
