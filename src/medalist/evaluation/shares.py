@@ -49,7 +49,7 @@ class Slice(TypedDict):
     from_baseline: NotRequired[BaselineDifference]
     """Tuned minus the baseline that is strongest on these very questions."""
     from_baselines: NotRequired[dict[str, Difference]]
-    """Tuned minus each baseline, by its name; earlier versions did not record it."""
+    """Tuned minus each baseline, by its name."""
 
 
 def answerers(cells: Slice) -> list[str]:

@@ -34,7 +34,6 @@ _FULL = (
 FINISHED_IS_KEPT = "What is finished is kept: run the same command again."
 """Follows an error that ends a command which resumes."""
 _LFS = b"version https://git-lfs"
-_WEIGHTS = (".safetensors", ".pt", ".gguf")
 _ERRNO = {
     errno.EISDIR: "is a folder, not a file",
     errno.ENOTDIR: "lies below a file, not below a folder",

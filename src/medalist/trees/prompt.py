@@ -26,7 +26,7 @@ breaks after it become one token where the tokenizer has one (Llama 3's does).""
 
 
 SCORED_NODES = 3072
-"""Largest tree for scoring, in tokens, unless the settings have a larger one."""
+"""Largest tree, in tokens, unless the settings have another; for scoring, unless they have a larger one."""
 
 
 class PromptSettings(BaseModel):
@@ -39,7 +39,7 @@ class PromptSettings(BaseModel):
     window: int = Field(512, ge=32, le=10**6)
     """Longest stretch of text in one tree, in tokens. Longer passages are cut into overlapping windows; of a text with
     questions about the whole of it, only the end is kept."""
-    max_nodes: int = Field(3072, ge=256, le=10**7)
+    max_nodes: int = Field(SCORED_NODES, ge=256, le=10**7)
     """Largest tree, in tokens; a passage with more questions than fit is laid out as several trees."""
 
     def for_scoring(self) -> PromptSettings:
