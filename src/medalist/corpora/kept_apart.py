@@ -46,4 +46,4 @@ def written_passages() -> Iterator[Passage]:
 
 def _sample() -> dict[Split, list[Passage]]:
     """The sample as `recipes/smollm2-135m-sample.yaml` splits it."""
-    return split_passages(sample.passages(), validation=0.04, test=0.25, seed=0)
+    return split_passages(sample.passages(), validation=sample.VALIDATION, test=sample.TEST, seed=0)

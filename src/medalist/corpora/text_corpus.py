@@ -26,7 +26,7 @@ from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of
 from ..tools.files import write_frame
 from ..tools.parallel import run_jobs
-from .accounts import TextAccount, inventory_counts
+from .accounts import OFTEN, TextAccount, inventory_counts
 from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_json
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
@@ -36,8 +36,8 @@ from .text import Chunk, Shortener, chunks, covering, different, lower_case_word
 TEXTS_PER_BLOCK, CHUNKS_PER_BLOCK = 1_000, 4_000
 WRITTEN_TURNS = 3
 """The reader's own passages and notes are few and teach much: they are rendered this many times as often."""
-DOSE = (1, 3, 6, 12)
-"""Where the card divides senses by how often they are taught; from six times on, most are resolved."""
+DOSE = (1, 3, OFTEN, 12)
+"""Where the card divides senses by how often they are taught."""
 
 
 @dataclass(frozen=True, kw_only=True)
