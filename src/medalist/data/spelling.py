@@ -114,7 +114,7 @@ class WordsOf:
     def holds(self, words: str, start: int, end: int) -> bool:
         """Whether words, given as `plain_words`, stand in the text without its characters from `start` to `end`."""
         if not self._tokens:
-            return words in "  "
+            return not words.strip()  # a text without words holds no words, and nothing else
         low, high = bisect_right(self._ends, start), bisect_left(self._starts, end)
         if low > high:  # nothing is left out, and it is inside a word
             low = high
