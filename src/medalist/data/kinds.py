@@ -22,14 +22,14 @@ from .definitions import Definition, find_definitions, fits
 from .inventory import Inventory
 from .inventory_spelling import listed_spelling
 from .passages import Mention, Passage
-from .spelling import composed, equivalence_key, lower
+from .spelling import PLURAL_S, composed, equivalence_key, lower
 from .substitution import Substituter, single_spaced
 
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _LETTER = re.compile(r"\w")
 _PLURAL = re.compile(r"s?(?!\w)")
-_PLURAL_OF_SHORT_FORM = re.compile(r"(?:['’]?s)?(?![^\W_])")
+_PLURAL_OF_SHORT_FORM = re.compile(rf"(?:{PLURAL_S})?(?![^\W_])")
 USES = 3
 """Maximum number of marked uses per sense and passage (`substituted`, `defined`); more would teach little."""
 

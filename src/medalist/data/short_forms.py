@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .spelling import PLURAL_S
+
 _SHORT_FORM = re.compile(
     r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,%*'’-]|:(?=[A-Za-z])|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE
 )
@@ -69,7 +71,7 @@ def is_quantity(surface: str) -> bool:
     return _QUANTITY.fullmatch(surface) is not None
 
 
-_PLURAL = re.compile(r"(?<=[A-Z])['’]?s$|(?<=^[a-z]{3})s$|(?<=^[a-z]{4})s$|(?<=^[a-z]{5})s$")
+_PLURAL = re.compile(rf"(?<=[A-Z]){PLURAL_S}$|(?<=^[a-z]{{3}})s$|(?<=^[a-z]{{4}})s$|(?<=^[a-z]{{5}})s$")
 """Of capitals, "RAs", "CVA's", or of a short form in lower case: "labs"."""
 
 

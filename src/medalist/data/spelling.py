@@ -15,6 +15,8 @@ from .word_forms import plain_word, words_of_name
 _NO_WIDTH = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 """Characters that are not seen and part no words: soft hyphens, joiners and marks of direction, which come with text
 from web pages and PDF files."""
+PLURAL_S = "['’]?s"
+"""A pattern of what a short form has behind it in the plural, as notes write it: "RAs", "RA's"."""
 _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
 
