@@ -31,7 +31,7 @@ from common import BASE, count_option, machine, progress, table
 from medalist.data.embedded import reader
 from medalist.data.inventory import Inventory
 from medalist.data.passages import Mention, Passage
-from medalist.evaluation.generation import perplexities
+from medalist.evaluation.generation import text_nll
 from medalist.evaluation.metrics import Floats, softmax
 from medalist.evaluation.privacy import attack, chance_exposure, exposure, mean_exposure
 from medalist.evaluation.shares import Share
@@ -191,7 +191,7 @@ class Attacker:
         """Everything that the attacks need, by name."""
         notes = [*self._found.members, *self._found.others]
         opening = article_prompt("|").partition("|")[0] if self._article else ""
-        nll, counts = perplexities(self._loaded, [opening + note.text for note in notes])
+        nll, counts = text_nll(self._loaded, [opening + note.text for note in notes])
         planted = self._found.canaries
         return {
             "words": np.array(nll) / np.array(counts),

@@ -112,7 +112,7 @@ def test_always_breaking_at_the_same_place_ends(tmp_path):
     cuts = [Answer(cut=100_000)] * 50
     with (
         serving(Zenodo({"train.csv": BODY}, honours_range=False, faults=cuts)) as server,
-        pytest.raises(OSError, match=r"train\.csv could not be downloaded .*try again later; the first 1 MB are kept"),
+        pytest.raises(OSError, match=r"train\.csv could not be downloaded .*later; the first 100 kB are kept"),
     ):
         fetch(server, tmp_path)
     assert 6 <= len(server.asked("/files/")) < 20
@@ -183,7 +183,7 @@ def test_an_answer_that_is_no_record_says_so(tmp_path):
 def test_a_name_that_the_record_does_not_list_shows_those_that_it_does(tmp_path):
     with (
         serving(Zenodo({"train.csv": BODY, "test.csv": b"x"})) as server,
-        pytest.raises(ValueError, match=r'no file "tain\.csv"\. Known: test\.csv \(1 MB\), train\.csv \(3 MB\)\.'),
+        pytest.raises(ValueError, match=r'no file "tain\.csv"\. Known: test\.csv \(0 kB\), train\.csv \(3\.0 MB\)\.'),
     ):
         fetch(server, tmp_path, "tain.csv")
 
@@ -222,7 +222,7 @@ def test_a_part_that_is_complete_is_only_checked(tmp_path):
 def test_too_little_disk_space_is_said_before_anything_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000))
     with serving(Zenodo({"train.csv": BODY})) as server:
-        with pytest.raises(OSError, match=r"train\.csv needs 3 MB in .*, where only 2 MB are free: free some space"):
+        with pytest.raises(OSError, match=r"room for .*/train\.csv: it takes up to 3\.0 MB, and 2\.0 MB are free"):
             fetch(server, tmp_path)
         assert not server.asked("/files/")
         (tmp_path / ".train.csv.part").write_bytes(BODY[:HALF])  # what is there already needs no room

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from marking import marked
 from medalist.data import substitution
 from medalist.data.inventory import Inventory
-from medalist.data.kinds import KINDS, USES, KindMaker, defined, definition_counts, listed_spelling, without_junk
+from medalist.data.kinds import KINDS, USES, KindMaker, defined, definition_counts, without_junk
 from medalist.data.passage_files import marks
 from medalist.data.passages import Passage
 
@@ -202,28 +202,6 @@ def test_defined_spells_golds_as_the_inventory_does_under_that_short_form():
 
 def test_defined_drops_marks_that_a_passage_had():
     assert defined(marked("[RA=right atrium] of all")) == marked("RA of all")
-
-
-@pytest.mark.parametrize(
-    ("short_form", "long_form", "expected"),
-    [
-        ("RA", "Right atria", "right atrium"),
-        ("RA", "Right atrial", "Right atrial"),
-        ("RA", "Right Atrium", "right atrium"),
-        ("LN", "lymph-nodes", "lymph node"),
-        ("XX", "lymph nodes", "lymph nodes"),
-    ],
-)
-def test_a_long_form_is_respelt_only_where_an_equivalent_is_listed_under_its_short_form(
-    short_form, long_form, expected
-):
-    assert listed_spelling(short_form, long_form, INVENTORY) == expected
-    assert listed_spelling(short_form, long_form, None) == long_form
-
-
-def test_a_spelling_that_is_listed_itself_stays():
-    inventory = Inventory.of([("TM", "tumor marker", 9, None), ("TM", "tumour marker", 1, None)])
-    assert listed_spelling("TM", "tumour marker", inventory) == "tumour marker"
 
 
 def test_junk_is_a_single_word_whose_letters_do_not_fit():

@@ -12,9 +12,9 @@ from medalist.evaluation.generation import (
     declines,
     generate_answers,
     names_sense,
-    perplexities,
     question_ids,
     share_of_answer,
+    text_nll,
 )
 from medalist.trees.prompt import Encoder, PromptSettings
 from medalist.trees.tree import sequences
@@ -109,7 +109,7 @@ def test_relevance_is_the_share_of_the_words_that_are_the_answer(text, share):
 
 def test_perplexity_is_that_of_the_models_own_loss(loaded):
     text = "The patient with rheumatoid arthritis was given methotrexate."
-    [nll], [count] = perplexities(loaded, [text])
+    [nll], [count] = text_nll(loaded, [text])
     ids = loaded.tokenizer(text, return_tensors="pt").input_ids
     assert count == ids.shape[1] - 1
     assert math.isclose(nll / count, loaded.model(ids, labels=ids).loss.item(), rel_tol=1e-5)

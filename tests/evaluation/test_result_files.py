@@ -38,13 +38,6 @@ def test_choice_questions_are_read_too(tmp_path):
     assert json.dumps(read_metrics(tmp_path)) == json.dumps(CHOICES)
 
 
-def test_a_file_of_before_results_had_a_kind_is_read(folder, tmp_path):
-    rewrite(folder, lambda metrics: metrics.pop("kind"))
-    assert read_metrics(folder)["kind"] == "short forms"
-    (tmp_path / "metrics.json").write_text(json.dumps({key: CHOICES[key] for key in CHOICES if key != "kind"}))
-    assert read_metrics(tmp_path)["kind"] == "choices"
-
-
 @pytest.mark.parametrize(
     ("change", "key"),
     [
@@ -54,6 +47,7 @@ def test_a_file_of_before_results_had_a_kind_is_read(folder, tmp_path):
         (lambda m: m["slices"]["all"].update(tuned=0.8), r"tuned: Input should be an object"),
         (lambda m: m["expansion"]["all"]["base"].pop("low"), r"base.low: Field required"),
         (lambda m: m.update(kind="essays"), r"kind"),
+        (lambda m: m.pop("kind"), r"kind"),
         (lambda m: m["models"].update({"<img>": m["models"]["tuned"]}), r"a model without figures"),
         (lambda m: m["models"]["tuned"]["risk_coverage"]["risk"].pop(), r"risk_coverage has lists of different"),
     ],

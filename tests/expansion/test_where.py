@@ -1,3 +1,5 @@
+"""Covers `options` too."""
+
 from __future__ import annotations
 
 import shutil

@@ -147,7 +147,7 @@ def test_a_stopped_command_goes_on_where_it_ended_and_keeps_no_text(tmp_path, mo
     def score(*_, label, **__):
         return work(label, {("a", 1): np.array([0.1, -2.0])}), None
 
-    monkeypatch.setattr(measured_module, "perplexities", lambda *_: work("english", ([3.0, 1.0], [2, 1])))
+    monkeypatch.setattr(measured_module, "text_nll", lambda *_: work("english", ([3.0, 1.0], [2, 1])))
     monkeypatch.setattr(measured_module, "generate_answers", answers)
     monkeypatch.setattr(measured_module, "score_texts", score)
     text = module.MarkedText(passages=NOTES, inventory=INVENTORY)

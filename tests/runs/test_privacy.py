@@ -69,7 +69,7 @@ def test_the_losses_are_those_of_the_models(attacked):
     for name in ("base", "tuned"):
         loaded = models.load(name)
         found = module._losses(loaded, run, texts, name)
-        nll, counts = module.perplexities(loaded, [text.text for text in texts])
+        nll, counts = module.text_nll(loaded, [text.text for text in texts])
         assert found["words"] == pytest.approx(np.array(nll) / np.array(counts))
         alone = module._losses(loaded, run, texts[1:2], name)
         assert alone["answers"][0] == pytest.approx(found["answers"][1], abs=1e-4)

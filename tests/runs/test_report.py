@@ -19,7 +19,6 @@ from rich.console import Console
 from medalist.cli.result_tables import metrics_tables
 from medalist.evaluation.result_files import read_metrics
 from medalist.evaluation.shares import short_name
-from medalist.runs.card import card_text
 from medalist.runs.evaluate import evaluate_run
 from medalist.runs.figures import accuracy_by_slice, as_svg, learning_curve
 from medalist.runs.held_out import HeldOut
@@ -186,23 +185,6 @@ def test_the_summary_says_how_far_the_strongest_baseline_is(interval, verdict):
     value, low, high = interval
     metrics["slices"]["all"]["from_baseline"] = {"value": value, "low": low, "high": high, "count": 100, "p": 0.04}
     assert verdict in " ".join(plain_summary(metrics))
-
-
-def test_results_of_before_the_inventory_s_own_baselines_are_shown(fresh_run, tmp_path):
-    run = shutil.copytree(fresh_run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoint-*", "odd"))
-    path = run / "evaluation/test/metrics.json"
-    metrics = json.loads(path.read_text())
-    new = {name for name in metrics["baselines"] if name.startswith(("first listed", "prior alone"))}
-    metrics["baselines"] = {name: cell for name, cell in metrics["baselines"].items() if name not in new}
-    for part in ("slices", "expansion"):
-        for cells in metrics[part].values():
-            for name in (*new, "from_baselines"):
-                cells.pop(name)
-    path.write_text(json.dumps(metrics))
-    page = write_report(open_run(run)).read_text(encoding="utf-8")
-    assert "<td>majority</td>" in page and "first listed sense" not in page
-    assert "this model minus it" not in card_text(open_run(run))
-    assert "tuned minus the strongest baseline" in _printed(metrics_tables(read_metrics(path.parent)))
 
 
 def test_a_run_without_an_evaluation_says_what_to_do(fresh_run, tmp_path):

@@ -105,7 +105,7 @@ def test_a_glance_does_not_settle_a_sense_that_is_not_by_far_the_most_usual():
     assert GLANCE.settled(sure, (math.log(0.51), math.log(0.49))) is None
 
 
-def test_a_calibration_with_a_glance_is_read_back_and_an_earlier_one_s_second_reading_is_forgotten(tmp_path):
+def test_a_calibration_with_a_glance_is_read_back_and_a_sign_that_it_does_not_name_has_no_weight(tmp_path):
     path = tmp_path / "calibration.json"
     replace(PLAIN, glance=GLANCE).write(path)
     assert Calibration.read(path) == replace(PLAIN, glance=GLANCE)
@@ -114,9 +114,6 @@ def test_a_calibration_with_a_glance_is_read_back_and_an_earlier_one_s_second_re
     path.write_text(json.dumps(content))
     no_topic = replace(GLANCE, is_short_form=GLANCE.is_short_form | {"topic": 0.0})
     assert Calibration.read(path) == replace(PLAIN, glance=no_topic)
-    del content["glance"]
-    path.write_text(json.dumps(content | {"settled_from": 0.67}))
-    assert Calibration.read(path) == PLAIN
 
 
 def test_a_calibration_is_read_back_as_it_was_written(tmp_path):

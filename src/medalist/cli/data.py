@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import InventoryFile, emit, out
+from .options import InventoryFile, emit, emit_json, out
 
 
 def audit(
@@ -51,7 +50,7 @@ def audit(
 
     result = audit_files(train, evaluation, inventory, threshold=threshold, out=clean_split)
     if as_json:
-        emit(json.dumps(result.record(), indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(result.record())
     else:
         out.print(audit_table(result))
     if clean_split is not None:

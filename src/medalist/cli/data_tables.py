@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
-from ..corpora.accounts import Account, Mended
+from ..corpora.accounts import OFTEN, Account, Mended
+from ..corpora.kept_apart import RUN
 from ..data.audit import Audit
 from ..runs.prepared import DataAccount
 from .tables import new_table
@@ -89,11 +90,11 @@ def corpus_table(account: Account) -> RenderableType:
     if account["source"] == "text":
         taught = account["taught_at_least"]
         left_out += [
-            (account["chunks_shared_with_measured"], "chunks share eight words in a row with a test set"),
+            (account["chunks_shared_with_measured"], f"chunks share {RUN} words in a row with a test set"),
             (
                 account["ambiguous_senses"],
                 f"senses belong to a short form with several; {taught['1']:,} of them are taught, "
-                f"{taught['6']:,} six times or more",
+                f"{taught[str(OFTEN)]:,} {OFTEN} times or more",
             ),
         ]
     inventory = account["inventory"]

@@ -10,6 +10,7 @@ from sysconfig import get_path
 from rich.console import Console
 from rich.text import Text
 
+from ..data.embedded import sample
 from ..evaluation.shares import right
 from ..expansion.expander import Expander
 from ..recipe import DataSettings, Recipe, TrainingSettings
@@ -42,7 +43,7 @@ def demo_recipe(output: Path) -> Recipe:
     return Recipe(
         name="demo",
         output=str(output),
-        data=DataSettings(validation=0.04, test=0.25, limit=148),
+        data=DataSettings(validation=sample.VALIDATION, test=sample.TEST, limit=148),
         training=TrainingSettings(upper_layers=15, learning_rate=1e-3, evaluate_every=19),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..tools.number_formats import Quantization
-from .options import HeldOutFile, InventoryFile, RunFolder, emit, show
+from .options import HeldOutFile, InventoryFile, RunFolder, emit, emit_json, show
 
 
 def evaluate(
@@ -97,7 +96,7 @@ def evaluate(
             output=to or Path("evaluation"),
         )
     if as_json:
-        emit(json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(metrics)
         return
     show(metrics_tables(metrics))
     if folder.exists():
@@ -155,7 +154,7 @@ def claims(
         natural=None if natural is None else HeldOut(data=natural, inventory=natural_inventory),
     )
     if as_json:
-        emit(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(results)
         return
     show(claims_tables(results))
     emit(path)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..expansion.options import Format, TableFormat, Unsure
 from .options import (
     AnyCase,
     EngineName,
@@ -19,13 +19,13 @@ from .options import (
     OneSense,
     OtherInventory,
     emit,
+    emit_json,
     out,
 )
 
 if TYPE_CHECKING:
     from ..expansion.bulk import Reading
     from ..expansion.notes import NoteFile
-    from ..expansion.outputs import Format
 
 
 def expand(
@@ -56,14 +56,14 @@ def expand(
         ),
     ] = None,
     input_format: Annotated[
-        Literal["csv", "tsv", "jsonl", "parquet"] | None,
+        TableFormat | None,
         typer.Option(
             help="Format of standard input (csv, tsv or jsonl), or of a file whose name does not show it. Default: one "
             "text, or by the file's name."
         ),
     ] = None,
     kind: Annotated[
-        Literal["jsonl", "csv", "parquet", "brat", "note-nlp"] | None,
+        Format | None,
         typer.Option(
             "--format", help="Format of --out; also brat (a folder) or note-nlp (OMOP, as CSV). Default: from its name."
         ),
@@ -93,8 +93,8 @@ def expand(
         ),
     ] = False,
     unsure: Annotated[
-        Literal["mark", "leave"],
-        typer.Option(help='With --replace: mark an unsure answer, as "RA [room air? 74 %]", or leave the short form.'),
+        Unsure,
+        typer.Option(help='With --replace: mark an answer that is not sure, as "RA [room air? 74 %]", or leave it.'),
     ] = "mark",
     encoding: Annotated[
         str | None, typer.Option(help="The text's encoding. Default: UTF-8, or Windows-1252 if it is not UTF-8.")
@@ -175,7 +175,7 @@ def expand(
     content = _content(text, path, encoding)
     expanded = Expander.load(run, **options)(content, progress=True)
     if as_json:
-        emit(json.dumps(expanded.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(expanded.to_dict())
     elif replace:
         emit(expanded.replaced(unsure=unsure))
         if expanded.warnings:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ..expansion.options import Engine
+from ..tools.number_formats import FloatType
 from ..tools.progress import PlainConsole, visible
 
 out = PlainConsole()
@@ -19,6 +21,13 @@ out = PlainConsole()
 def emit(text: object) -> None:
     """Print a result to standard output at once: unchanged to a file, with visible control characters on a terminal."""
     print(visible(str(text)) if sys.stdout.isatty() else text, flush=True)
+
+
+def emit_json(values: object) -> None:
+    """Print figures to standard output as JSON."""
+    from ..tools.shapes import json_text
+
+    emit(json_text(values))
 
 
 def show(parts: Iterable[RenderableType], console: Console = out) -> None:
@@ -56,14 +65,14 @@ InventoryFile = Annotated[
     typer.Option(help="Sense inventory: MeDAL's table, ADAM, CSV or JSON. Default: the run's, or the sample's."),
 ]
 EngineName = Annotated[
-    Literal["transformers", "llama.cpp", "glance"] | None,
+    Engine | None,
     typer.Option(
         help="llama.cpp uses a GGUF file, the one in RUN's export folder if RUN is a folder (needs medalist[gguf]). "
         "glance uses no model: hundreds of times as fast, but less accurate. Default: determined by RUN."
     ),
 ]
 NumberFormat = Annotated[
-    Literal["float32", "bfloat16", "float16"] | None,
+    FloatType | None,
     typer.Option(
         "--dtype",
         help="Number format of the computation. bfloat16 is faster on CPUs that support it, with nearly the same "

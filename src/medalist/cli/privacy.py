@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RunFolder, emit, out
+from .options import RunFolder, emit, emit_json, out
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,7 +44,7 @@ def privacy(
 
     found, path = check_privacy(open_run(run), members=members, others=others, texts=texts)
     if as_json:
-        emit(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(found)
         return
     out.print(_table(found))
     emit(path)

@@ -76,11 +76,7 @@ def _differences_table(
     if not all("from_baseline" in cells for cells in slices):
         return
     table = new_table("Tuned minus each baseline, points", "", *(head for part in parts for head in (part, "p")))
-    each = (
-        {short_name(name): [cells["from_baselines"][name] for cells in slices] for name in baselines}
-        if all("from_baselines" in cells for cells in slices)
-        else {}
-    )
+    each = {short_name(name): [cells["from_baselines"][name] for cells in slices] for name in baselines}
     each["tuned minus the strongest baseline"] = [cells["from_baseline"] for cells in slices]
     for name, differences in each.items():
         table.add_row(name, *(text(one) for one in differences for text in (gain_text, p_text)))

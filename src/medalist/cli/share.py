@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +10,7 @@ import typer
 
 from ..tools.number_formats import FloatType, GGUFType
 from ..tools.progress import console as remarks
-from .options import HeldOutFile, InventoryFile, RunFolder, emit, out
+from .options import HeldOutFile, InventoryFile, RunFolder, emit, emit_json, out
 
 
 def export(
@@ -56,7 +55,7 @@ def export(
     else:
         exported = export_gguf(opened, result, file_type=file_type, max_drop=max_drop, on=on, force=force)
     if as_json:
-        emit(json.dumps(exported.record(), indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(exported.record())
         return
     out.print(export_table(exported))
     emit(exported.path)

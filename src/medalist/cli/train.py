@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .options import Overrides, emit, show
+from .options import Overrides, emit, emit_json, show
 
 
 def train(
@@ -113,7 +112,7 @@ def plan(
         mbits=mbits,
     )
     if as_json:
-        emit(json.dumps(result.record(), indent=1, ensure_ascii=False, allow_nan=False))
+        emit_json(result.record())
         return
     show(plan_tables(result, hours=hours))
 

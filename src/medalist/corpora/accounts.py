@@ -11,6 +11,9 @@ from ..data.kinds import Kind
 from ..data.rows import QuarantinedRow
 from ..data.splits import Split
 
+OFTEN = 6
+"""From so many times on that they are taught, most senses are resolved."""
+
 
 class InventoryCounts(TypedDict):
     """Counts of the inventory stored next to the passages."""

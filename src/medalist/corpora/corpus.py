@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import random
 import shutil
@@ -19,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import polars as pl
 from pydantic import Discriminator, TypeAdapter
 
 from ..data.inventory import Inventory
@@ -124,14 +122,6 @@ def write_json(record: object, path: Path) -> None:
     """Write an intermediate result atomically."""
     with replacing(path) as file:
         json.dump(record, file, ensure_ascii=False)
-
-
-def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table atomically; polars itself does not raise OSError when the disk is full."""
-    packed = io.BytesIO()
-    frame.write_parquet(packed)
-    with replacing(path, "wb") as file:
-        file.write(packed.getbuffer())
 
 
 def content_key(text: str) -> int:

@@ -12,7 +12,8 @@ from ..data.kinds import Kind
 from ..data.splits import Split
 from ..tools.files import replacing
 from ..tools.pages import per_cent, template_environment
-from .accounts import MedalAccount, PassageCounts, PubmedAccount, TextAccount
+from .accounts import OFTEN, MedalAccount, PassageCounts, PubmedAccount, TextAccount
+from .kept_apart import RUN
 
 TERMS = (
     "Courtesy of the U.S. National Library of Medicine, whose terms apply to these texts. "
@@ -235,7 +236,7 @@ def text_card(account: TextAccount, path: Path) -> None:
             ("words read", f"{account['words']:,}"),
             ("passages", f"{sum(account['passages'].values()):,}"),
             ("short forms marked", f"{sum(account['mentions'].values()):,}"),
-            ("senses taught six times or more", f"{taught[6]:,} of {ambiguous:,}"),
+            (f"senses taught {OFTEN} times or more", f"{taught[OFTEN]:,} of {ambiguous:,}"),
         ],
         sections=[
             Section(
@@ -262,7 +263,10 @@ def text_card(account: TextAccount, path: Path) -> None:
                 columns=("", "chunks"),
                 rows=[
                     ("with a listed long form", account["chunks"]),
-                    ("left out: eight words in a row also occur in a test set", account["chunks_shared_with_measured"]),
+                    (
+                        f"left out: {RUN} words in a row occur in a test set too",
+                        account["chunks_shared_with_measured"],
+                    ),
                     ("chosen for training", account["chunks_chosen"]),
                 ],
             ),

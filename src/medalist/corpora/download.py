@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from huggingface_hub import HfApi, get_session, hf_hub_download
 
 from ..data.sources.medal_tables import Table, tables
 from ..data.splits import SPLITS
+from ..tools.failures import megabytes, need_room
 from ..tools.hub_client import hub_errors
 from ..tools.progress import tracking
 from ..tools.retrying import named_error, retrying
@@ -65,7 +65,7 @@ def zenodo_file(
     """
     files = _zenodo_files(f"{api}/{record}")
     if name not in files:
-        known = ", ".join(f"{key} ({_megabytes(file.size):,} MB)" for key, file in sorted(files.items()))
+        known = ", ".join(f"{key} ({megabytes(file.size)})" for key, file in sorted(files.items()))
         raise ValueError(f'Zenodo record {record} has no file "{name}". Known: {known}.')
     remote = files[name]
     target = folder / name
@@ -115,12 +115,7 @@ def _zenodo_files(url: str) -> dict[str, _Remote]:
 
 def _fetch(remote: _Remote, part: Path, name: str) -> None:
     """Download the missing rest of a file; `part` contains its beginning, or does not exist."""
-    need, free = remote.size - _size(part), shutil.disk_usage(part.parent).free
-    if need > free:
-        raise OSError(
-            f"{name} needs {_megabytes(need):,} MB in {part.parent}, where only {_megabytes(free):,} MB are free: "
-            "free some space, or choose another folder."
-        )
+    need_room(part.with_name(name), remote.size - _size(part))
     with _tracking_bytes(f"Downloading {name}", remote.size) as at:
         at(_size(part))
 
@@ -156,7 +151,7 @@ def _retrying(attempt: Callable[[], _T], *, what: str, url: str, reached: Callab
         failed = f"{what} could not be downloaded from {url} ({_reason(error)})"
         if not isinstance(error, _MENDABLE):
             raise OSError(f"{failed}.") from None
-        kept = f"; the first {_megabytes(reached()):,} MB are kept" if reached() else ""
+        kept = f"; the first {megabytes(reached())} are kept" if reached() else ""
         raise OSError(f"{failed}: try again later{kept}.") from None
 
 
@@ -190,7 +185,7 @@ def _md5(path: Path, label: str) -> str:
 
 
 def _megabytes(size: int) -> int:
-    """Bytes as megabytes (10^6 bytes), rounded up."""
+    """Bytes as megabytes (10^6 bytes), rounded up: the steps in which progress is shown."""
     return -(-size // 1_000_000)
 
 

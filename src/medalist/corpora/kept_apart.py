@@ -45,5 +45,5 @@ def written_passages() -> Iterator[Passage]:
 
 
 def _sample() -> dict[Split, list[Passage]]:
-    """The sample, split as in `recipes/smollm2-135m-sample.yaml`."""
-    return split_passages(sample.passages(), validation=0.04, test=0.25, seed=0)
+    """The sample as `recipes/smollm2-135m-sample.yaml` splits it."""
+    return split_passages(sample.passages(), validation=sample.VALIDATION, test=sample.TEST, seed=0)

@@ -28,10 +28,19 @@ from ..data.sources.medal_marks import Marker
 from ..data.sources.medal_tables import Table, tables
 from ..data.spelling import equivalence_key
 from ..data.splits import SPLITS, Split, split_of
-from ..tools.files import replacing
+from ..tools.files import write_frame
 from ..tools.parallel import run_jobs
 from .accounts import Leaks, MedalAccount
-from .corpus import building, content_key, finish, is_corpus, work_folder, write_account, write_frame
+from .corpus import (
+    building,
+    content_key,
+    finish,
+    is_corpus,
+    read_json,
+    work_folder,
+    write_account,
+    write_json,
+)
 from .data_card import MENDED, medal_card
 from .medal_parts import ReadTable, by_split, distribute, partition, text_size
 from .mending import Mending, Repaired, is_junk, variant_groups
@@ -43,13 +52,7 @@ LEAK_SAMPLE = 2_000
 """Passages that are looked at for leaks, as many of each split."""
 COMMON_SHARE, COMMON_TEXTS = 0.005, 5
 """A word is common if it appears in at least this share of the texts and in at least this many texts."""
-_SPLITS: dict[str, Split] = {
-    "train": "train",
-    "valid": "validation",
-    "val": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+_SPLITS: dict[str, Split] = {**{name: name for name in SPLITS}, "valid": "validation", "val": "validation"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +138,7 @@ def _build(
     job = partial(_group_partition, work=work, total=parts, tables=found, read=read, settings=settings)
     for _ in run_jobs(job, jobs, workers=workers, ray=ray, label="Grouping"):
         pass
-    accounts = [json.loads(_account_path(work, number).read_text(encoding="utf-8")) for number in range(parts)]
+    accounts = [read_json(_account_path(work, number)) for number in range(parts)]
     quarantine = Quarantine(limit=settings.max_bad_rows, total=sum(part["total"] for part in read))
     quarantine.rows.extend(row for part in read for row in part["rows"])
     quarantine.rows.extend(row for number in range(parts) for row in _json_lines(_bad_path(work, number)))
@@ -165,8 +168,7 @@ def _write_common_words(work: Path, read: list[ReadTable], parts: int) -> None:
     for text in (different := texts.unique().to_pylist()):
         counts.update(set(text.split()))
     least = max(COMMON_TEXTS, COMMON_SHARE * len(different))
-    with replacing(work / "common.json") as file:
-        json.dump(sorted(word for word, count in counts.items() if count >= least), file, ensure_ascii=False)
+    write_json(sorted(word for word, count in counts.items() if count >= least), work / "common.json")
 
 
 def _group_partition(
@@ -199,8 +201,7 @@ def _group_partition(
         "words": sum(part.words for part in made.values()),
         "mended": mending.account(),
     }
-    with replacing(_account_path(work, number)) as file:
-        json.dump(account, file, ensure_ascii=False)
+    write_json(account, _account_path(work, number))
     return sum(account["passages"].values())
 
 
@@ -235,9 +236,8 @@ def _shared(work: Path, parts: int, tables: list[Table]) -> dict[str, int]:
 def _leaks(work: Path, inventory: Inventory) -> Leaks:
     """How often a passage spells out the answer elsewhere, measured on the first passages of each split."""
     firsts = [path for split in SPLITS for path in shards(work, split)[:1]]
-    each = math.ceil(LEAK_SAMPLE / max(1, len(firsts)))
-    passages = [p for path in firsts for p in read_passages(path, inventory, Quarantine(limit=0))[:each]]
-    items = make_items(passages, inventory)
+    read = [read_passages(path, inventory, Quarantine(limit=0))[: LEAK_SAMPLE // len(firsts)] for path in firsts]
+    items = make_items([passage for passages in read for passage in passages], inventory)
     return {"mentions": len(items), "leaks": sum(item.leak for item in items)}
 
 
@@ -252,7 +252,7 @@ def _marker(work: Path) -> Marker:
 
 @lru_cache(maxsize=1)
 def _read_inventories(work: Path, _written: int) -> tuple[Inventory, Inventory, frozenset[str], Marker]:
-    common = json.loads((work / "common.json").read_text(encoding="utf-8"))
+    common = read_json(work / "common.json")
     published = Inventory.read(work / "published.csv")
     return published, Inventory.read(work / "inventory.csv"), frozenset(common), Marker(published)
 

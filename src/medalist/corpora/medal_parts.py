@@ -8,7 +8,6 @@ beyond the end of its stretch, the next stretch is read again from the end of th
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +26,9 @@ from ..data.sources.medal_rows import BLOCK, SCHEMA, read_lines, read_table
 from ..data.sources.medal_tables import Layout, Table, opened, read_layout
 from ..data.splits import SPLITS, Split
 from ..tools.failures import writing
-from ..tools.files import LONGEST_LINE, long_lines, replacing
+from ..tools.files import LONGEST_LINE, long_lines
 from ..tools.parallel import run_jobs
+from .corpus import read_json, write_json
 
 STRETCH = BLOCK
 """Approximate size of a stretch, in bytes."""
@@ -100,9 +100,8 @@ def distribute(tables: Sequence[Table], work: Path, parts: int, workers: int) ->
     results = (found[place] for place in range(len(jobs)))
     for number, own in stretches.items():
         read = _joined(own, list(islice(results, len(own))), parts)
-        with replacing(done[number]) as file:
-            json.dump(read, file, ensure_ascii=False)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in done]
+        write_json(read, done[number])
+    return [read_json(path) for path in done]
 
 
 def _name(stretch: _Stretch) -> str:

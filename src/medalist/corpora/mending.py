@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..data.definitions import fits
 from ..data.inventory import Inventory
-from ..data.kinds import listed_spelling
+from ..data.inventory_spelling import listed_spelling
 from ..data.passage_files import passage_table
 from ..data.sources.medal_marks import Marked
 from ..data.spelling import equivalence_key, tidy

@@ -5,12 +5,12 @@ A download leaves a receipt beside the file with its SHA-256; a file that was ch
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
 
-from ..tools.files import replacing
+from ..tools.files import file_sha256
+from ..tools.shapes import write_object
 from .corpus import is_corpus, read_account
 
 KNOWN = {
@@ -26,8 +26,7 @@ KNOWN = {
 
 def remember_download(path: Path, source: str) -> None:
     """Leave a receipt for a file that was downloaded from `source`."""
-    with replacing(_receipt(path)) as file:
-        json.dump({"source": source, "sha256": _sha256(path)}, file)
+    write_object(_receipt(path), {"source": source, "sha256": _sha256(path)})
 
 
 def is_public(path: Path) -> bool:
@@ -58,6 +57,5 @@ def _sha256(path: Path) -> str:
 
 @cache
 def _hashed(path: Path, *_state: int) -> str:
-    """SHA-256 of a file in a given state, computed once per process, since MeDAL's tables have gigabytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file in a certain state, once per process: MeDAL's tables have gigabytes."""
+    return file_sha256(path)

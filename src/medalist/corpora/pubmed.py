@@ -24,6 +24,7 @@ from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.pubmed import Abstract, input_files, read_records
 from ..data.splits import SPLITS, Split, split_of
+from ..tools.files import write_frame
 from ..tools.parallel import run_jobs
 from .accounts import PassageCounts, PubmedAccount, Revisions, inventory_counts
 from .corpus import (
@@ -35,7 +36,6 @@ from .corpus import (
     read_json,
     work_folder,
     write_account,
-    write_frame,
     write_json,
 )
 from .data_card import pubmed_card

@@ -8,8 +8,9 @@ import polars as pl
 from typing_extensions import TypedDict
 
 from ..data.rows import QuarantinedRow
+from ..tools.files import write_frame
 from .accounts import Revisions
-from .corpus import read_json, write_frame, write_json
+from .corpus import read_json, write_json
 
 READ: dict[str, pl.DataType | type[pl.DataType]] = {
     "pmid": pl.String,

@@ -24,9 +24,10 @@ from ..data.rows import Quarantine
 from ..data.shards import write_shard
 from ..data.sources.texts import PlainText, read_texts, text_files
 from ..data.splits import SPLITS, Split, split_of_root, text_root
+from ..tools.files import write_frame
 from ..tools.parallel import run_jobs
-from .accounts import TextAccount, inventory_counts
-from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_frame, write_json
+from .accounts import OFTEN, TextAccount, inventory_counts
+from .corpus import building, finish, is_corpus, read_json, work_folder, write_account, write_json
 from .data_card import text_card
 from .kept_apart import measured_runs, word_runs, written_passages
 from .origins import is_public
@@ -35,8 +36,8 @@ from .text import Chunk, Shortener, chunks, covering, different, lower_case_word
 TEXTS_PER_BLOCK, CHUNKS_PER_BLOCK = 1_000, 4_000
 WRITTEN_TURNS = 3
 """The reader's own passages and notes are few but valuable: they are rendered this many times as often."""
-DOSE = (1, 3, 6, 12)
-"""Bin edges of the card's section on how often senses are taught; from six times on, most are resolved correctly."""
+DOSE = (1, 3, OFTEN, 12)
+"""Bin edges of the card's section on how often senses are taught; from `OFTEN` on, most are resolved correctly."""
 
 
 @dataclass(frozen=True, kw_only=True)

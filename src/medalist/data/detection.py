@@ -15,7 +15,7 @@ import ahocorasick
 from .inventory import Inventory
 from .passages import NONE_OF_THESE, Mention, Passage, without_overlap
 from .spelling import Composed, composed, lower
-from .substitution import begins_inside_word, inside_word
+from .substitution import begins_inside_word, inside_word, is_plural
 
 _DOTTED = re.compile(r"(?<![\w.])(?:(?:[A-Z]\. ){2,}[A-Z]\.(?!\w)|(?:[A-Za-z]\.){2,}(?:[A-Za-z](?![\w.]))?)")
 """Letters with full stops between them: "C.O.P.D.", "p.o", "N.S.". Three or more capitals may be spaced, "C. O. P.
@@ -153,9 +153,7 @@ def _before_value(text: str, end: int, short_form: str) -> bool:
 
 
 def _ends(text: str, end: int) -> bool:
-    return not inside_word(text[end : end + 1]) or (
-        text[end : end + 1] == "s" and not inside_word(text[end + 1 : end + 2])
-    )
+    return not inside_word(text[end : end + 1]) or is_plural(text, end)
 
 
 def mark_distractors(passage: Passage, inventory: Inventory, *, rate: float, seed: int) -> Passage:

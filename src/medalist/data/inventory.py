@@ -17,7 +17,7 @@ from ..tools.files import must_exist, read_bytes, replacing
 from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
 from .rows import csv_fault
-from .spelling import composed, equivalence_key, folded, tidy
+from .spelling import PLURAL_S, composed, equivalence_key, folded, tidy
 
 MOST_SENSES = 1_000
 """Most senses of one short form in a file; MeDAL has at most 68. A question offers all of them in one tree."""
@@ -213,7 +213,7 @@ class Inventory:
         surface = composed(surface)
         if surface in self.senses:
             return surface
-        singular = re.sub(r"(?<=\w)['’]?s$", "", surface)
+        singular = re.sub(rf"(?<=\w){PLURAL_S}$", "", surface)
         if singular != surface and singular in self.senses:
             return singular
         return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.files import open_bytes, open_text, undamaged
-from .rows import column_name, csv_fault, shown_names, table_header
+from .rows import column_name, csv_fault, each_once, shown_names, table_header
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -49,7 +49,7 @@ def inventory_rows(text: str, name: str) -> Iterator[Entry]:
         return _gladis_rows(lines)
     if name.endswith(".json"):
         try:
-            return _json_rows(json.loads(text, object_pairs_hook=_each_once))
+            return _json_rows(json.loads(text, object_pairs_hook=each_once))
         except json.JSONDecodeError as error:
             raise ValueError(f"line {error.lineno:,}, column {error.colno:,}: not JSON") from None
         except RecursionError:
@@ -272,16 +272,6 @@ def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int,
         if row is None:
             return
         yield reader.line_num + before, row
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys must be distinct: the first senses of a repeated short form would be lost."""
-    found: dict[str, Any] = {}
-    for number, (key, value) in enumerate(pairs, 1):
-        if key in found:
-            raise ValueError(f"entry {number:,} of an object has the key of an earlier one; merge the two")
-        found[key] = value
-    return found
 
 
 def _json_rows(data: object) -> Iterator[Entry]:

@@ -20,15 +20,16 @@ import ahocorasick
 
 from .definitions import Definition, find_definitions, fits
 from .inventory import Inventory
+from .inventory_spelling import listed_spelling
 from .passages import Mention, Passage
-from .spelling import composed, equivalence_key, lower
+from .spelling import PLURAL_S, composed, equivalence_key, lower
 from .substitution import Substituter, single_spaced
 
 Kind = Literal["medal", "substituted", "defined"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _LETTER = re.compile(r"\w")
 _PLURAL = re.compile(r"s?(?!\w)")
-_PLURAL_OF_SHORT_FORM = re.compile(r"(?:['’]?s)?(?![^\W_])")
+_PLURAL_OF_SHORT_FORM = re.compile(rf"(?:{PLURAL_S})?(?![^\W_])")
 USES = 3
 """Maximum number of marked uses per sense and passage (`substituted`, `defined`); more would teach little."""
 
@@ -126,28 +127,6 @@ def definition_counts(texts: Iterable[str]) -> dict[tuple[str, str], int]:
         for pair in {d.key: d.sense for d in _consistent(find_definitions(text))}.items():
             counts[pair] = counts.get(pair, 0) + 1
     return counts
-
-
-def listed_spelling(short_form: str, long_form: str, inventory: Inventory | None) -> str:
-    """The long form as the inventory spells it for the short form; unchanged if no equivalent is listed."""
-    if inventory is None:
-        return long_form
-    listed = inventory.long_forms(short_form)
-    if long_form in listed:
-        return long_form
-    wanted = equivalence_key(long_form)
-    return next((name for name in listed if equivalence_key(name) == wanted), long_form)
-
-
-def as_listed(passage: Passage, inventory: Inventory) -> Passage:
-    """The passage with its golds spelt as in the inventory, if an equivalent is listed."""
-    return replace(
-        passage,
-        mentions=tuple(
-            m if m.long_form is None else replace(m, long_form=listed_spelling(m.short_form, m.long_form, inventory))
-            for m in passage.mentions
-        ),
-    )
 
 
 def _consistent(definitions: Iterable[Definition]) -> list[Definition]:

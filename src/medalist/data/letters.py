@@ -47,14 +47,29 @@ _PART = re.compile(
 )
 """A part of a word before another: a combining form, a group such as "phosphatidyl", a number or letters before one."""
 
-BEGINS, PART, WITHIN, INNER, LATER = 1.8, 1.4, 0.9, 0.7, -0.3
-"""Scores of a letter that begins a word; that begins a part of, or is within, the same word as the letter before it;
-that begins a part of, or is within, a later word."""
-SKIPPED, BEHIND, COMMA, ALONE = 0.7, 1.3, 0.7, 1.0
-"""Costs of skipping a word, a word at the end or a comma, and of starting with a single-letter word. Tuned, like
-`ENOUGH`, on halves of two marked corpora."""
-ENOUGH, SURE = 0.67, 1.3
-"""Minimum average score per letter; the same where a short form may be one of several examples."""
+# Set, up to `ENOUGH`, on halves of two marked corpora.
+BEGINS = 1.8
+"""What a letter is worth that begins a word."""
+PART = 1.4
+"""One that begins a part of the word of the letter before it."""
+WITHIN = 0.9
+"""One that stands in the word of the letter before it."""
+INNER = 0.7
+"""One that begins a part of a later word."""
+LATER = -0.3
+"""One that stands in a later word."""
+SKIPPED = 0.7
+"""What it costs to pass over a word."""
+BEHIND = 1.3
+"""What it costs to pass over a word at the end."""
+COMMA = 0.7
+"""What it costs to pass over a comma."""
+ALONE = 1.0
+"""What it costs to begin with a letter on its own."""
+ENOUGH = 0.67
+"""Least worth of a letter on average."""
+SURE = 1.3
+"""The same where a short form may be one of several examples."""
 
 
 def fits(short_form: str, long_form: str) -> bool:

@@ -21,7 +21,7 @@ from .inventory_files import holds_casi
 from .passages import Mention, Passage
 from .rows import FHIR, JSON_LINES, Quarantine, is_fhir, json_records, parquet_records, record_id
 from .sources import casi, gladis, medal, spreadsheet
-from .spelling import Composed, composed, folded, tidy
+from .spelling import PLURAL_S, Composed, composed, folded, tidy
 
 _MENTION_SCHEMA = pa.struct(
     [("start", pa.int32()), ("end", pa.int32()), ("short_form", pa.string()), ("long_form", pa.string())]
@@ -184,7 +184,7 @@ class _Places:
         if not isinstance(short_form, str) or not short_form or "start" in raw or "end" in raw:
             return raw
         short_form, text = composed(short_form), self._text.text
-        word = rf"(?<!\w){re.escape(short_form)}(?:['’]?s)?(?!\w)"
+        word = rf"(?<!\w){re.escape(short_form)}(?:{PLURAL_S})?(?!\w)"
         places = list(re.finditer(word, text)) or list(re.finditer(word, text, re.IGNORECASE))
         number = self._used[short_form]
         self._used[short_form] += 1
@@ -223,7 +223,7 @@ def _read_mention(text: str, raw: dict[str, Any], inventory: Inventory) -> Menti
 def _inside_word(text: str, start: int, end: int) -> bool:
     """Whether a span splits a word, except before its plural s."""
     after = text[end : end + 3]
-    plural = re.match(r"['’]?s(?!\w)", after) is not None
+    plural = re.match(rf"{PLURAL_S}(?!\w)", after) is not None
     before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
     return before or (text[end - 1].isalnum() and after[:1].isalnum() and not plural)
 

@@ -124,6 +124,10 @@ _LONGEST_HEADER = 1_000_000
 """Most characters in a table's header; a longer one has an unclosed quotation mark."""
 
 
+TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
+"""Names of the columns of a note's text and id, in this order; "NOTE_TEXT" and "Note text" count as well."""
+
+
 def column_name(name: str) -> str:
     """A normal form of a column's name: "Note text", "note-text" and "NOTE_TEXT" are note_text."""
     return "_".join(name.replace("-", " ").split()).casefold()
@@ -232,8 +236,8 @@ def json_records(
                 )
                 continue
             try:
-                record = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
-                json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read but not written
+                record = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=each_once)
+                json.dumps(record, ensure_ascii=False).encode()  # a lone surrogate can be read, but not written
                 if not isinstance(record, dict):
                     raise ValueError(f"found a {type(record).__name__}")
             except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -242,7 +246,7 @@ def json_records(
                 quarantine.add(path, line, f"not JSON from column {error.colno:,} on")
             except RecursionError:
                 quarantine.add(path, line, "JSON that is nested too deeply")
-            except _TwiceError:
+            except TwiceError:
                 quarantine.add(path, line, "a field stands twice in an object")
             except ValueError as error:
                 quarantine.add(path, line, f"not a JSON object: {error}")
@@ -264,12 +268,19 @@ def _lines(path: Path, file: IO[bytes], encoding: str | None) -> Iterator[bytes]
             raise ValueError(f"{path} is not {encoding or marked}. Name its encoding with --encoding.") from None
 
 
-class _TwiceError(Exception):
+class TwiceError(ValueError):
     """A JSON object repeats a field, so the first value would be lost."""
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _TwiceError
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose keys stand once; for `json.loads`.
+
+    Raises:
+        TwiceError: one stands twice; the message does not quote it.
+    """
+    found: dict[str, Any] = {}
+    for number, (key, value) in enumerate(pairs, 1):
+        if key in found:
+            raise TwiceError(f"entry {number:,} of an object has the key of an earlier one; merge the two")
+        found[key] = value
     return found

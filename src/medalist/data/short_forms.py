@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .spelling import PLURAL_S
+
 _SHORT_FORM = re.compile(
     r"(?=[^a-z]*[a-z])[^\W_](?:[\w/&+.,%*'’-]|:(?=[A-Za-z])|\([^()\s]{1,4}\)| (?=\S))*", re.IGNORECASE
 )
@@ -69,8 +71,8 @@ def is_quantity(surface: str) -> bool:
     return _QUANTITY.fullmatch(surface) is not None
 
 
-_PLURAL = re.compile(r"(?<=[A-Z])['’]?s$|(?<=^[a-z]{3})s$|(?<=^[a-z]{4})s$|(?<=^[a-z]{5})s$")
-"""The plural s of capitals, "RAs", "CVA's", or of a short form in lower case: "labs"."""
+_PLURAL = re.compile(rf"(?<=[A-Z]){PLURAL_S}$|(?<=^[a-z]{{3}})s$|(?<=^[a-z]{{4}})s$|(?<=^[a-z]{{5}})s$")
+"""Of capitals, "RAs", "CVA's", or of a short form in lower case: "labs"."""
 
 
 def singulars(surface: str) -> tuple[str, ...]:

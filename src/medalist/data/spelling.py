@@ -15,6 +15,8 @@ from .word_forms import plain_word, words_of_name
 _NO_WIDTH = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 """Characters that are invisible and do not separate words: soft hyphens, joiners and direction marks, as in text from
 web pages and PDF files."""
+PLURAL_S = "['’]?s"
+"""A pattern of the plural ending of a short form: "RAs", "RA's"."""
 _TOKEN = re.compile(r"[^\s,.;:()\[\]/\"]+")
 
 
@@ -114,7 +116,7 @@ class WordsOf:
     def holds(self, words: str, start: int, end: int) -> bool:
         """Whether words, given as `plain_words`, occur in the text without its characters from `start` to `end`."""
         if not self._tokens:
-            return words in "  "
+            return not words.strip()  # a text without words holds no words, and nothing else
         low, high = bisect_right(self._ends, start), bisect_left(self._starts, end)
         if low > high:  # the span is empty and inside a word
             low = high

@@ -82,7 +82,7 @@ class LongFormFinder:
             start, end = last + 1 - length, last + 1
             if begins_inside_word(text, start):
                 continue
-            plural = text[end : end + 1] == "s" and not inside_word(text[end + 1 : end + 2])
+            plural = is_plural(text, end)
             if plural:
                 end += 1
             elif inside_word(text[end : end + 1]):
@@ -157,6 +157,11 @@ def inside_word(character: str) -> bool:
     The empty string, as at the end of a text, does not.
     """
     return character.isalnum() or (not character.isascii() and unicodedata.category(character).startswith("M"))
+
+
+def is_plural(text: str, end: int) -> bool:
+    """Whether an s follows that ends the word, as behind a short form or a long form in the plural."""
+    return text[end : end + 1] == "s" and not inside_word(text[end + 1 : end + 2])
 
 
 def begins_inside_word(text: str, start: int) -> bool:

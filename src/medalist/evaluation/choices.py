@@ -27,6 +27,7 @@ from .metrics import (
 )
 from .predictions import Scores
 from .results import ChoiceFigures, ChoiceSummary, Label, LabelFigures
+from .shares import FRESH
 
 LEAST_OF_SUBJECT = 10
 """Minimum number of questions for a subject to get its own slice."""
@@ -139,7 +140,7 @@ def _slices(items: Sequence[ChoiceItem], leak: Bools | None, shared: set[str] | 
         if count >= LEAST_OF_SUBJECT:
             slices[f"subject: {subject}"] = np.array([item.choice.subject == subject for item in items])
     if shared:
-        slices["passage not in training data"] = np.array([item.quiz.id not in shared for item in items])
+        slices[FRESH] = np.array([item.quiz.id not in shared for item in items])
     return slices
 
 

@@ -113,7 +113,7 @@ def share_of_answer(text: str, long_form: str) -> float:
     return len(wanted) / len(words) if any(words[n : n + len(wanted)] == wanted for n in places) else 0.0
 
 
-def perplexities(
+def text_nll(
     loaded: LoadedModel, texts: Sequence[str], *, most_tokens: int | None = None
 ) -> tuple[list[float], list[int]]:
     """Each text's summed negative log-likelihood in nats after its first token, and its number of predicted tokens.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .results import Bin, ProbabilityFigures, RiskCoverage
-from .shares import BaselineDifference, Difference, Share, Slice
+from .shares import BaselineDifference, Difference, Share, Slice, strongest_baseline
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -163,7 +163,7 @@ def compare_answerers(
             if "parent" in correct:
                 cells["from_parent"] = _difference(bootstrap, correct, "parent", chosen)
             if baselines:
-                strongest = max(baselines, key=lambda baseline: float(np.mean(correct[baseline][chosen])))
+                strongest = strongest_baseline(cells, baselines)
                 gains = {baseline: _difference(bootstrap, correct, baseline, chosen) for baseline in baselines}
                 cells["from_baseline"] = BaselineDifference(**gains[strongest], baseline=strongest)
                 cells["from_baselines"] = gains

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from ..data.passages import fingerprint
 from ..data.quizzes import Text
 from ..models.load import LoadedModel
 from ..tools.failures import reading
-from ..tools.files import replacing
+from ..tools.files import write_frame
 from ..tools.progress import say, tracking
 from ..trees.decisions import Calibration
 from ..trees.prompt import Encoder, PromptSettings
@@ -54,10 +53,7 @@ def write_predictions(items: Sequence[Item | ChoiceItem], scores: dict[str, Scor
         if item.key in found
     ]
     table = pl.DataFrame(rows, schema_overrides={"gold": pl.Int64}, infer_schema_length=None)
-    packed = io.BytesIO()  # polars itself does not raise OSError when the disk is full
-    (table if rows else pl.DataFrame(schema=_COLUMNS)).write_parquet(packed)
-    with replacing(path, "wb") as file:
-        file.write(packed.getbuffer())
+    write_frame(table if rows else pl.DataFrame(schema=_COLUMNS), path)
 
 
 def read_predictions(folder: Path, name: str, key: str, file: str = PREDICTIONS_FILE) -> Scores | None:
@@ -108,10 +104,7 @@ def write_begun(folder: Path, scored: dict[str, tuple[Scores, int]]) -> None:
         for key, (scores, cut) in scored.items()
         for (passage, mention), values in scores.items()
     ]
-    packed = io.BytesIO()
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(packed)
-    with replacing(folder / BEGUN_FILE, "wb") as file:
-        file.write(packed.getbuffer())
+    write_frame(pl.DataFrame(rows, infer_schema_length=None), folder / BEGUN_FILE)
 
 
 def read_begun(folder: Path) -> dict[str, tuple[Scores, int]]:

@@ -27,15 +27,13 @@ def evaluation_folders(run: Path) -> list[Path]:
 
 
 def read_metrics(folder: Path) -> Metrics:
-    """The metrics in an evaluation's folder; files from earlier versions, without `kind`, are read too.
+    """The metrics in an evaluation's folder.
 
     Raises:
         ValueError: the file is not valid JSON, or does not match the schema.
     """
     path, remedy = folder / METRICS_FILE, "Remove it and run `medalist evaluate` again."
-    found = json_object(path, remedy=remedy)
-    found.setdefault("kind", "choices" if "labels" in found else "short forms")
-    metrics = checked(path, _METRICS, found, remedy=remedy)
+    metrics = checked(path, _METRICS, json_object(path, remedy=remedy), remedy=remedy)
     slices = [*metrics["slices"].values()]
     if metrics["kind"] == "short forms":
         slices += metrics["expansion"].values()

@@ -49,7 +49,7 @@ class Slice(TypedDict):
     from_baseline: NotRequired[BaselineDifference]
     """Tuned minus the baseline that is strongest on these same questions."""
     from_baselines: NotRequired[dict[str, Difference]]
-    """Tuned minus each baseline, by its name; earlier versions did not record it."""
+    """Tuned minus each baseline, by its name."""
 
 
 def answerers(cells: Slice) -> list[str]:
@@ -67,6 +67,8 @@ def strongest_baseline(cells: Slice, baselines: Iterable[str]) -> str:
     return max(baselines, key=lambda name: right(cells, name)["value"])
 
 
+FRESH = "passage not in training data"
+"""The slice to compare on when an evaluation shares passages with the training data."""
 FEWEST = 10
 """A slice of fewer questions is not shown, since its figure means nothing."""
 

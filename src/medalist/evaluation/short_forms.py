@@ -33,7 +33,7 @@ from .offers import calibrated_figures
 from .predictions import Scores
 from .reading import decided, with_scores
 from .results import Abstention, Confusion, ShortFormCounts, ShortFormFigures, ShortFormSummary
-from .shares import Slice
+from .shares import FRESH, Slice
 
 _MOST_CONFUSIONS = 20
 """Maximum number of pairs of long forms that the metrics keep for each model."""
@@ -268,7 +268,7 @@ def _slices(items: Sequence[Item], knowledge: Knowledge) -> dict[str, Bools]:
         shared = shared_passages(knowledge.texts, {item.passage.id: item.passage for item in items}.values())
         fresh = np.array([item.passage.id not in shared for item in items])
         if not fresh.all():
-            slices["passage not in training data"] = fresh
+            slices[FRESH] = fresh
     return slices
 
 

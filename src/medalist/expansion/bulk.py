@@ -25,13 +25,15 @@ from ..tools.locks import alone_in
 from ..tools.number_formats import FloatType
 from ..tools.parallel import run_jobs
 from ..tools.progress import say, tracking
+from ..tools.shapes import write_object
 from ..trees.scoring import NonFiniteScoresError
 from .evidence import read_glossary
 from .expander import Expander
 from .notes import Note, NoteFile
-from .outputs import Format, Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
-from .results import ExpandedText, Unsure
-from .where import Engine, weights_of
+from .options import Engine, Format, Unsure
+from .outputs import Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
+from .results import ExpandedText
+from .where import weights_of
 
 SHARD = 8
 """Notes per shard: a kill loses at most these, which take the reader half a minute on a CPU."""
@@ -222,8 +224,7 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
     work.mkdir(parents=True)
     work.chmod(0o700)
     day = date.today().isoformat()
-    with replacing(manifest) as file:
-        json.dump(settings | {"day": day}, file)
+    write_object(manifest, settings | {"day": day})
     return day
 
 

@@ -35,8 +35,9 @@ from .answers import MIN_PROBABILITY, Answerer
 from .do_not_use import find_do_not_use, warned
 from .evidence import Found, Glossary, Lexicon, read_glossary
 from .no_model import NoModel, open_glance
+from .options import Engine
 from .results import ExpandedText, Expansion, defines
-from .where import Engine, engine_for, find_gguf, find_run
+from .where import engine_for, find_gguf, find_run
 
 Context = TypeVar("Context")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
@@ -270,10 +271,9 @@ class Expander:
         answers = [self._answered(*one) for one in zip(readable, found, fits, known, scores, strict=True)]
         if self._one_sense:
             answers = [self._answers.one_sense(expansions) for expansions in answers]
-        warnings = [find_do_not_use(text) for text in readable]
         return [
             ExpandedText(text=text, expansions=warned(expansions, cautions), warnings=cautions)
-            for text, expansions, cautions in zip(texts, answers, warnings, strict=True)
+            for text, expansions, cautions in zip(texts, answers, map(find_do_not_use, readable), strict=True)
         ]
 
     def _known(

@@ -6,17 +6,16 @@ Files that are not plain text are refused here, with advice.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Literal, get_args
+from typing import IO, get_args
 
 from ..data.rows import JSON_LINES
 from ..tools.decoding import decoded, marked_encoding
 from ..tools.failures import megabytes
 from ..tools.files import MOST_BYTES
+from .options import TableFormat
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *JSON_LINES, ".parquet")
 _DOCUMENTS = (".doc", ".docx", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx", ".zip")
-TableFormat = Literal["csv", "tsv", "jsonl", "parquet"]
-"""Format of a table of notes, for one whose name does not give it."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 
 

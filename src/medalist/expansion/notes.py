@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from ..data.rows import (
     FHIR,
+    ID_COLUMNS,
+    TEXT_COLUMNS,
     Quarantine,
     column_name,
     is_fhir,
@@ -25,10 +27,8 @@ from ..data.rows import (
 from ..data.tables import HEADER_AGAIN, open_table, repeats
 from ..tools.decoding import check_encoding
 from ..tools.files import must_exist
-from .note_formats import TableFormat, format_of, holds_many, piped, read_text
-
-TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")
-"""Default names of the columns, in order of preference; "NOTE_TEXT" and "Note text" match as well."""
+from .note_formats import format_of, holds_many, piped, read_text
+from .options import TableFormat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from ..data.spelling import folded
 from ..tools.files import replacing, writing_folder
 from .notes import Note
+from .options import Format
 
-Format = Literal["jsonl", "csv", "parquet", "brat", "note-nlp"]
 Record = dict[str, Any]
 _ROWS_AT_A_TIME = 10_000
 

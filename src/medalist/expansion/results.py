@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, overload
 
+from .options import Unsure
 from .wording import end_in_place, in_place, with_article
 
 Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstained", "unlisted"]
@@ -17,9 +18,6 @@ Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstain
 
 _OPENS = re.compile(r"""[\s,;:."'“”‘’]*[(\[][\s"'“”‘’]*""")
 """What separates a long form from its short form, or the reverse, where a text defines it."""
-
-Unsure = Literal["mark", "leave"]
-"""What `ExpandedText.replaced` does with an unsure answer: mark it, or leave the short form unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

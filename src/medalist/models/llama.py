@@ -129,10 +129,8 @@ class Llama:
     def _hidden(self, token_ids: Tensor, positions: Tensor, parts: Parts | None) -> Tensor:
         """``[N, hidden]`` before the last norm; without parts, with causal attention."""
         count = len(token_ids)
-        token_ids, positions = (
-            _filled(token_ids),
-            _filled(positions),
-        )  # rows after the last node are padding
+        # rows after the last node are padding
+        token_ids, positions = _filled(token_ids), _filled(positions)
         angles = positions[:, None].float() * self._frequencies
         turn = (angles.cos().repeat(1, 2)[:, None], angles.sin().repeat(1, 2)[:, None])
         hidden = F.embedding(token_ids, self._embeddings)

@@ -20,7 +20,7 @@ from ..trees.attention_check import TreeAttentionError, check_tree_attention
 from ..trees.prompt import Layout
 from ..trees.rows import know_rows
 from ..trees.scoring import Attention, score_layouts
-from .base import BaseIdentity, expect, find_base, quiet_loading, refuse_missing, unreadable_weights
+from .base import BaseIdentity, check_base_hash, find_base, quiet_loading, refuse_missing, unreadable_weights
 from .model_folder import check_model_folder
 from .precision import choose_precision, settle
 from .products import speed_up
@@ -90,7 +90,7 @@ def load_base(
 
     precision = choose_precision(device, dtype, quantization)
     folder, identity = find_base(source, revision)
-    expect(identity, expected_sha256)
+    check_base_hash(identity, expected_sha256)
     check_model_folder(source, folder)
     if (precision.device.type, precision.dtype, quantization) != ("cpu", torch.float32, "none"):
         _announce(precision.reason)

@@ -7,9 +7,8 @@ architecture a converter that loads such a file. So nothing is passed on that is
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +230,6 @@ def check_runs_nothing(folder: Path) -> None:
     named = _object(folder / "config.json").get("architectures")
     if not isinstance(named, list) or len(named) != 1 or named[0] not in CONVERTED:
         raise ModelError(f"{folder}: only these architectures are converted: {', '.join(CONVERTED)}")
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a settings file."""
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _object(path: Path) -> dict[str, Any]:

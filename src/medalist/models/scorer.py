@@ -21,7 +21,7 @@ from ..tools.shapes import json_object
 from ..trees import attention_check, scoring, tree
 from . import llama, products
 from .adapters import load_adapter, merged_weights
-from .base import AGAIN, BaseIdentity, expect, find_base, unreadable_weights, weights_sha256
+from .base import AGAIN, BaseIdentity, check_base_hash, find_base, unreadable_weights, weights_sha256
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
 from .model_folder import check_model_folder
 from .precision import choose_dtype, compute_device, cpu_has_bfloat16
@@ -65,7 +65,7 @@ def load_scorer(
     native = computed == "float32" or (computed == "bfloat16" and cpu_has_bfloat16())
     if device.type == "cpu" and quantization == "none" and native:
         folder, identity = find_base(source, revision)
-        expect(identity, expected_sha256)
+        check_base_hash(identity, expected_sha256)
         config = check_model_folder(source, folder)
         if llama.fits(config):
             return _llama(folder, identity, config, adapter, getattr(torch, computed))

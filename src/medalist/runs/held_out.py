@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..data.embedded import clinical, sample
 from ..data.inventory import NO_SENSES, Inventory
+from ..data.inventory_spelling import as_listed
 from ..data.items import make_items
-from ..data.kinds import as_listed
 from ..data.passages import Passage
 from ..data.quizzes import Quiz, Text
 from ..data.rows import Quarantine

@@ -18,7 +18,7 @@ from ..data.embedded import probes
 from ..data.inventory import Inventory
 from ..data.items import Item
 from ..data.passages import Passage
-from ..evaluation.generation import Answer, declines, generate_answers, names_sense, perplexities, share_of_answer
+from ..evaluation.generation import Answer, declines, generate_answers, names_sense, share_of_answer, text_nll
 from ..evaluation.metrics import Floats
 from ..evaluation.predictions import Scores, score_texts
 from ..models.load import LoadedModel
@@ -161,7 +161,7 @@ def measure(
         return [(*key, values.tolist()) for key, values in found.items()]
 
     if "english" not in parts:
-        nll, counts = perplexities(model(), probes.general_english())
+        nll, counts = text_nll(model(), probes.general_english())
         parts["english"] = (np.array(nll) / np.array(counts)).tolist()
         begun.write()
     answers = parts.setdefault("answers", [])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..data.embedded import reader
 from ..data.inventory import Inventory
-from ..data.kinds import listed_spelling
+from ..data.inventory_spelling import listed_spelling
 from ..data.passages import Passage
 from ..data.splits import shared_passages
 from ..models.base import BaseIdentity, weights_sha256

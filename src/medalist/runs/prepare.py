@@ -26,7 +26,7 @@ from ..corpora.corpus import ACCOUNT, is_corpus
 from ..data.detection import mark_distractors
 from ..data.embedded import sample
 from ..data.inventory import Inventory
-from ..data.kinds import as_listed
+from ..data.inventory_spelling import as_listed
 from ..data.passage_files import write_parquet
 from ..data.passages import NONE_OF_THESE, Passage, fingerprint
 from ..data.quizzes import Text, write_quizzes

@@ -18,7 +18,7 @@ from ..data.passages import fingerprint
 from ..data.quizzes import Quiz, Text
 from ..data.sources.choices import is_choices, read_choices
 from ..data.splits import shared_passages
-from ..evaluation.generation import perplexities
+from ..evaluation.generation import text_nll
 from ..evaluation.metrics import Floats
 from ..evaluation.privacy import PRIVACY_FILE, SIGNALS, Attack, Privacy, PrivacyBasis, Signal, attack, read_privacy
 from ..models.base import weights_sha256
@@ -166,8 +166,8 @@ def _losses(loaded: LoadedModel, run: Run, texts: Sequence[Text], name: str) -> 
     words, sums, counts = np.full(len(texts), np.nan), np.zeros(len(texts)), np.zeros(len(texts))
     with tracking(f"Reading the texts, {name}", len(texts)) as advance:
         for number, text in enumerate(texts):
-            if text.text:  # choice questions may have no text
-                [nll], [tokens] = perplexities(loaded, [text.text], most_tokens=prompt.window)
+            if text.text:  # choice questions may come without one
+                [nll], [tokens] = text_nll(loaded, [text.text], most_tokens=prompt.window)
                 words[number] = nll / tokens if tokens else np.nan
             advance()
     encoder = Encoder(loaded.tokenizer, prompt, max_depth=loaded.max_depth)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data.embedded import clinical, reader
 from ..data.inventory import Inventory
-from ..data.kinds import as_listed
+from ..data.inventory_spelling import as_listed
 from ..data.passages import Passage
 from ..data.sources.choices import is_choices
 from ..evaluation.results import Metrics

@@ -96,6 +96,7 @@ def write_report(run: Run) -> Path:
         adaptation_lines=adaptation_summary(adapted) if adapted else [],
         adaptation_figure=figures.as_svg(drawn["adaptation"]) if adapted else None,
         sections=sections,
+        kept_calibration=any(section["calibrated"] for section in sections) and keeps_parents_calibration(run),
         privacy=privacy,
         privacy_lines=privacy_in_words(privacy) if privacy else [],
         signals=SIGNALS,
@@ -126,7 +127,6 @@ def _section(run: Run, folder: Path) -> tuple[dict[str, object], dict[str, Figur
         "figures": {name: figures.as_svg(figure) for name, figure in drawn.items()},
         "summary": plain_summary(metrics),
         "calibrated": calibrated,
-        "kept_calibration": calibrated is not None and keeps_parents_calibration(run),
         "right_rows": right_rows(calibrated) if calibrated else [],
         "offer_rows": offer_rows(calibrated) if calibrated else [],
         "strongest": {

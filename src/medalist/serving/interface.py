@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, FailFast, Field, StrictStr, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from ..expansion.results import Evidence, ExpandedText, Unsure
+from ..expansion.options import Unsure
+from ..expansion.results import Evidence, ExpandedText
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ..expansion.expander import Expander
-from ..expansion.results import ExpandedText, Unsure
+from ..expansion.options import Unsure
+from ..expansion.results import ExpandedText
 from .interface import Limits, answer_json
 from .metrics import Metrics
 from .quiet import described, logger

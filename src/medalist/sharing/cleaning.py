@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,8 @@ from ..models.plain_files import is_model_file, plain_settings
 from ..recipe import dump_recipe
 from ..runs.card import Destination
 from ..runs.run import Run
+from ..tools.files import file_sha256
+from ..tools.shapes import json_text
 from .own_names import OwnNames
 
 RECORDED = ("parent", "versions", "python", "machine", "dtype", "quantization", "attention", "git_revision")
@@ -132,7 +133,7 @@ def shared_recipe(
             "kind": kind,
             "weights": weights_sha256(weights),
             "inventory": _fingerprint(run.folder / "inventory.csv"),
-            "files": {name: sha256_of(content) for name, content in sorted(files.items())},
+            "files": {name: _sha256_of(content) for name, content in sorted(files.items())},
         },
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
@@ -140,7 +141,7 @@ def shared_recipe(
 
 def as_json(values: Any) -> bytes:
     """Nested values as the content of a JSON file."""
-    return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return f"{json_text(values)}\n".encode()
 
 
 def names_only(value: Any) -> Any:
@@ -155,14 +156,9 @@ def names_only(value: Any) -> Any:
 def _fingerprint(path: Path) -> str | None:
     """SHA-256 of a file, or of a corpus's account; None if it is missing or another kind of folder."""
     file = path / ACCOUNT if is_corpus(path) else path
-    if not file.is_file():
-        return None
-    return sha256_of(file)
+    return file_sha256(file) if file.is_file() else None
 
 
-def sha256_of(content: bytes | Path) -> str:
+def _sha256_of(content: bytes | Path) -> str:
     """SHA-256 of bytes, or of a file."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)

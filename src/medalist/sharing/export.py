@@ -5,7 +5,6 @@ An export is scored on the run's held-out passages before it gets its final name
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from ..evaluation.comparison import Comparison, Export, compare_scores
 from ..evaluation.predictions import Scores, prediction_key, read_predictions, score_texts
-from ..models.base import ModelError, find_base
+from ..models.base import check_base_hash, find_base
 from ..models.licences import licence_of
 from ..models.llama_cpp import tokenize
 from ..models.load import LoadedModel, load_base
@@ -24,7 +23,7 @@ from ..runs.run import Run, use_threads
 from ..tools.failures import need_room
 from ..tools.files import check_place, writing_beside, writing_folder
 from ..tools.number_formats import FloatType, GGUFType
-from ..tools.shapes import json_object
+from ..tools.shapes import json_object, write_object
 from .gguf import check_tools, convert, quantize, take_weights
 from .merging import write_merged
 
@@ -65,7 +64,7 @@ def export_merged(
         (merged / "README.md").write_text(card_text(run, export), encoding="utf-8")
         files = sorted(path.name for path in merged.iterdir())
         made = {"run": run.folder.name, "base": run.base.id, "dtype": dtype, "files": files}
-        (merged / MADE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        write_object(merged / MADE, made)
     return export
 
 
@@ -137,11 +136,7 @@ def merge_run(run: Run, target: Path, *, dtype: FloatType) -> None:
         write_merged(tuned, None, target, dtype=dtype)
         return
     base, identity = find_base(run.base.source, run.base.revision)
-    if identity.sha256 != run.base.sha256:
-        raise ModelError(
-            f"The weights of {run.base.source} have SHA-256 {identity.sha256[:12]}…, but the run was trained on "
-            f"weights with {run.base.sha256[:12]}…"
-        )
+    check_base_hash(identity, run.base.sha256)
     write_merged(base, tuned, target, dtype=dtype)
 
 

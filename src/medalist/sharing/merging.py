@@ -19,10 +19,11 @@ from torch import Tensor
 from ..models.adapters import LoraUpdate, lora_updates
 from ..models.base import AGAIN, ModelError
 from ..models.model_folder import INDEX, TOKENIZER, check_model_folder, weight_files
-from ..models.plain_files import plain_config, plain_settings, write_json
+from ..models.plain_files import plain_config, plain_settings
 from ..tools.failures import reading
 from ..tools.number_formats import FloatType
 from ..tools.progress import tracking
+from ..tools.shapes import write_object
 
 
 def write_merged(
@@ -44,13 +45,13 @@ def write_merged(
     config = plain_config(base / "config.json")
     target.mkdir(exist_ok=True)
     _write_weights(base, {} if adapter is None else lora_updates(adapter), target, getattr(torch, dtype), shard_size)
-    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # keep the older name for older loaders
-    write_json(target / "config.json", config | {key: dtype})
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"  # the older name, which older loaders expect
+    write_object(target / "config.json", config | {key: dtype})
     for name in ("generation_config.json", *TOKENIZER):
         if not (base / name).exists():
             continue
         if name.endswith("_config.json"):
-            write_json(target / name, plain_settings(base / name))
+            write_object(target / name, plain_settings(base / name))
         else:
             (target / name).write_bytes((base / name).read_bytes())
 
@@ -87,4 +88,4 @@ def _write_weights(
                 advance()
             save_file(part, target / file, metadata={"format": "pt"})
     if plan.is_sharded:
-        write_json(target / INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})
+        write_object(target / INDEX, {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename})

@@ -14,18 +14,19 @@ from huggingface_hub.hf_api import RepoFile
 from ..data.inventory import Inventory
 from ..evaluation.result_files import METRICS_FILE, evaluation_folders, read_metrics
 from ..models.base import EMBEDDED, ModelError, find_base, weights_sha256
-from ..models.plain_files import plain_settings, write_json
+from ..models.plain_files import plain_settings
 from ..recipe import Recipe, parse_recipe
 from ..runs.prepare import prepare
 from ..runs.prepared import Prepared
 from ..runs.records import check_record
 from ..runs.run import Run, open_run, write_recipe
-from ..tools.files import check_place, writing_folder
+from ..tools.files import check_place, file_sha256, writing_folder
 from ..tools.hub_client import hub_errors, persistently, quiet_client
 from ..tools.progress import say
+from ..tools.shapes import write_object
 from ..tools.yaml_files import read_yaml
 from ..trees.decisions import CALIBRATION_FILE
-from .cleaning import RECORDED, names_only, sha256_of
+from .cleaning import RECORDED, names_only
 from .publication import check_repo_name, is_written
 
 MAX_BYTES = {".safetensors": 10 * 10**9, ".parquet": 10**9, ".csv": 10**8, "": 5 * 10**7}
@@ -81,7 +82,7 @@ def pull(
         weights.mkdir()
         for name, sha256 in sorted(record["published"]["files"].items()):
             path = snapshot / name
-            if not path.is_file() or sha256_of(path) != sha256:
+            if not path.is_file() or file_sha256(path) != sha256:
                 raise ValueError(
                     f"{repo} does not contain the {name} that its recipe.yaml records: it was changed after it was "
                     "published. Name the commit with --revision"
@@ -175,11 +176,11 @@ def _keep_plain(folder: Path, weights: Path) -> None:
     open.
     """
     for path in sorted(weights.glob("*config.json")):
-        write_json(path, plain_settings(path))
+        write_object(path, plain_settings(path))
     for evaluation in evaluation_folders(folder):
         metrics = read_metrics(evaluation)
         metrics["about"] = names_only(metrics["about"])
-        write_json(evaluation / METRICS_FILE, metrics)
+        write_object(evaluation / METRICS_FILE, metrics)
 
 
 def _base_source(recorded: Mapping[str, Any], repo: str, base: str | None) -> dict[str, str]:

@@ -34,7 +34,6 @@ _FULL = (
 FINISHED_IS_KEPT = "What is finished is kept: run the same command again."
 """Ends the error of a command that can resume."""
 _LFS = b"version https://git-lfs"
-_WEIGHTS = (".safetensors", ".pt", ".gguf")
 _ERRNO = {
     errno.EISDIR: "is a folder, not a file",
     errno.ENOTDIR: "lies below a file, not below a folder",

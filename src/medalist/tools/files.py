@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import io
 import os
 import re
@@ -15,10 +16,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal, TextIO, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from .failures import is_full, megabytes, need_room, writing
 from .locks import held, parents_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MOST_BYTES = 256_000_000
 """The largest file that is read into memory whole, in bytes after decompression; 1 MB of gzip can hold 1 GB."""
@@ -111,6 +115,12 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file, one in memory at a time.
 
@@ -138,6 +148,14 @@ def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         begun.replace(path)
         _sync(path.parent)
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, atomically; polars itself does not raise OSError when the disk is full."""
+    packed = io.BytesIO()
+    frame.write_parquet(packed)
+    with replacing(path, "wb") as file:
+        file.write(packed.getbuffer())
 
 
 def can_write(folder: Path) -> bool:

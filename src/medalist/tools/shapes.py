@@ -43,6 +43,15 @@ def json_object(path: Path, *, remedy: str, most: int | None = None) -> dict[str
     return found
 
 
+def json_text(values: object) -> str:
+    """Values as JSON for people to read: indented, with every letter as it is.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+
+
 def write_object(path: Path, values: Mapping[str, object]) -> None:
     """Write a JSON file, whole or not at all.
 
@@ -50,7 +59,7 @@ def write_object(path: Path, values: Mapping[str, object]) -> None:
         ValueError: a number is not finite.
     """
     with replacing(path) as file:
-        json.dump(values, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write(json_text(values))
 
 
 def appended_objects(path: Path) -> list[dict[str, Any]]:

@@ -109,7 +109,6 @@ class Calibration:
         with reading(path):
             content = json.loads(path.read_text(encoding="utf-8"))
         try:
-            content.pop("settled_from", None)  # earlier versions had a second reading
             found = cls(**content)
             found = replace(found, glance=None if found.glance is None else Glance(**content["glance"]))
             problem = _problem(found)

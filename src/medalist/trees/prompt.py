@@ -26,7 +26,7 @@ _OPENING = re.compile(r"\s*\w+")
 
 
 SCORED_NODES = 3072
-"""Minimum `max_nodes` for scoring, in tokens."""
+"""Default size of a tree, in tokens, and the minimum for scoring."""
 
 
 class PromptSettings(BaseModel):
@@ -39,7 +39,7 @@ class PromptSettings(BaseModel):
     window: int = Field(512, ge=32, le=10**6)
     """Most text in one tree, in tokens. Longer passages are cut into overlapping windows; of a text with questions
     about the whole of it, only the end is kept."""
-    max_nodes: int = Field(3072, ge=256, le=10**7)
+    max_nodes: int = Field(SCORED_NODES, ge=256, le=10**7)
     """Target size of a tree, in tokens; more questions are split over several trees. One question may be larger."""
 
     def for_scoring(self) -> PromptSettings:

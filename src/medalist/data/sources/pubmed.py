@@ -20,6 +20,7 @@ from ...tools.files import must_exist, open_bytes
 from ..rows import JSON_LINES, Quarantine, json_records
 from ..spelling import tidy
 
+ENDINGS = (".xml", ".xml.gz", *JSON_LINES)
 CHUNK = 1 << 16
 """Number of bytes passed to the XML parser at a time."""
 YEARS = (
@@ -223,9 +224,6 @@ def _first_year(texts: Iterable[str | None]) -> int | None:
     """The first four consecutive digits in the first text that has them."""
     found = (re.search("[0-9]{4}", text) for text in texts if text)
     return next((int(match.group()) for match in found if match), None)
-
-
-ENDINGS = (".xml", ".xml.gz", *JSON_LINES)
 
 
 def input_files(sources: Sequence[Path]) -> list[Path]:

@@ -11,11 +11,8 @@ from typing import Any
 
 from ...tools.decoding import decoded
 from ...tools.files import read_bytes
-from ..rows import Quarantine, column_name, csv_fault, table_header
+from ..rows import ID_COLUMNS, TEXT_COLUMNS, Quarantine, column_name, csv_fault, table_header
 from ..tables import column_names
-
-TEXT, ID = ("text", "note_text"), ("id", "note_id")
-"""Names of the columns of text and id, in order of preference."""
 
 
 def is_marked_notes(path: Path) -> bool:
@@ -25,7 +22,7 @@ def is_marked_notes(path: Path) -> bool:
         ValueError: the file is damaged.
     """
     names = list(map(column_name, column_names(path)))
-    return {"short_form", "long_form"} <= set(names) and any(name in names for name in TEXT)
+    return {"short_form", "long_form"} <= set(names) and any(name in names for name in TEXT_COLUMNS)
 
 
 def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str, list[tuple[int, dict[str, Any]]]]]:
@@ -39,7 +36,7 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
     """
     names, rows = _table(path)
     at = {name: number for number, name in enumerate(names)}
-    text, identifier = (next((name for name in usual if name in at), "") for usual in (TEXT, ID))
+    text, identifier = (next((name for name in usual if name in at), "") for usual in (TEXT_COLUMNS, ID_COLUMNS))
     used = (text, identifier, "short_form", "long_form", "start", "end")
     if twice := next((name for name in used if names.count(name) > 1), None):
         raise ValueError(f"{path} has two columns {twice}: rename or remove one")
