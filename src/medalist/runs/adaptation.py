@@ -9,7 +9,7 @@ from ..evaluation.claims_table import parent_row
 from ..evaluation.metrics import MODELS
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import Adaptation, AdaptationRow, ShortFormMetrics
-from ..evaluation.shares import answerers
+from ..evaluation.shares import FRESH, answerers
 from .run import Run
 
 
@@ -21,8 +21,6 @@ class ParentTest(StrEnum):
 
 
 PARENT_TEST = ParentTest.PARENT_TEST
-FRESH = "passage not in training data"
-"""The slice to compare on when an evaluation shares passages with the training data."""
 
 
 def adaptation(run: Run) -> Adaptation | None:

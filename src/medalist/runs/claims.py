@@ -25,6 +25,7 @@ from ..evaluation.metrics import Estimate, Floats, PassageBootstrap, softmax
 from ..evaluation.predictions import Scores, read_scores
 from ..evaluation.result_files import CLAIMS_FILE, read_claims
 from ..evaluation.results import Better, ClaimRow, Claims, ClaimsBasis, Metrics, ShortFormMetrics
+from ..evaluation.shares import FRESH
 from ..tools.files import check_kept
 from ..tools.shapes import write_object
 from .evaluate import evaluate_run
@@ -140,7 +141,7 @@ def _queries_and_natural_rows(beside: dict[str, Metrics]) -> list[ClaimRow]:
     for name, claim, metric in (("queries", "queries", "right"), ("natural", "forgetting", NATURAL)):
         if name in beside:
             about, slices = beside[name]["about"], beside[name]["slices"]
-            cells = slices.get("passage not in training data", slices["all"])
+            cells = slices.get(FRESH, slices["all"])
             file = Path(about["data"]).name.split(".")[0]
             rows.append(slice_row(claim, f"{metric} ({file})", cells, beside[name]["baselines"]))
     return rows
