@@ -286,7 +286,7 @@ def test_a_pass_moves_whole_and_its_mask_is_made_where_it_is(attention, monkeypa
     assert ("place" in inputs) == (attention == "sdpa_in_rows")
     mask = inputs["attention_mask"]
     if attention == "flex_attention":
-        assert made_on == [("meta", 512)]
+        assert made_on == [(torch.device("meta"), 512)]
     else:
         rows, length = one.subtree_end.shape
         assert (mask.device.type, mask.shape) == ("meta", (rows, 1, length, length))
