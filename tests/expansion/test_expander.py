@@ -16,6 +16,7 @@ import torch
 import yaml
 
 import medalist.expansion.expander
+from medalist.data.embedded import reader
 from medalist.data.inventory import Inventory
 from medalist.data.passages import NONE_OF_THESE
 from medalist.expansion.expander import Expander
@@ -353,6 +354,19 @@ def test_a_run_is_read_in_passes_of_the_size_that_its_recipe_sets(tiny_run, tmp_
     expander = Expander.load(run)
     monkeypatch.setattr(type(expander._loaded), "score", score)
     assert expander("CT or MS.") and sizes == [512]
+
+
+@pytest.mark.parametrize("engine", [None, "glance"])
+def test_a_run_tuned_from_one_that_reads_any_case_does_so_unless_told_otherwise(engine, tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "ward")
+    values = yaml.safe_load((tmp_path / "ward/recipe.yaml").read_text())
+    values["record"]["parent"] = {"name": "reader", "sha256": "0" * 64, "sources": [], "any_case": True}
+    (tmp_path / "ward/recipe.yaml").write_text(yaml.safe_dump(values))
+    shutil.copy(reader.HERE / "calibration.json", tmp_path / "ward")
+    note = "mri and ct of the ms"
+    assert [e.key for e in Expander.load(tmp_path / "ward", engine=engine)(note)] == ["MRI", "CT", "MS"]
+    assert not Expander.load(tmp_path / "ward", engine=engine, any_case=False)(note)
+    assert not Expander.load(tiny_run)(note)
 
 
 def test_one_sense_per_text_leaves_alone_what_the_text_defines(loaded, answer_with):

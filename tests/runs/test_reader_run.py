@@ -14,7 +14,7 @@ from medalist.models.base import BaseIdentity, weights_sha256
 from medalist.runs import reader_run
 from medalist.runs.calibrate import calibrated, keeps_parents_calibration
 from medalist.runs.evaluate import _has_test
-from medalist.runs.parents import as_usual, further_recipe, training_passages
+from medalist.runs.parents import as_usual, further_recipe, parent_record, training_passages
 from medalist.runs.reader_run import FURTHER, READER, TRAINED, is_reader, open_parent
 from medalist.runs.train import start_run
 from medalist.sharing.terms import terms_of_run
@@ -60,6 +60,14 @@ def test_its_calibration_is_kept_where_there_is_too_little_to_fit_one(ward, caps
         True,
         False,
     ]
+
+
+def test_a_run_tuned_from_it_reads_in_any_case_as_it_does_and_so_does_one_tuned_from_that(ward):
+    assert ward.any_case and not open_parent(READER).any_case, "which is read so by name"
+    (ward.folder / "adapter").mkdir()
+    (ward.folder / "adapter/adapter_model.safetensors").write_bytes(b"x")
+    assert parent_record(ward)["any_case"]
+    assert not parent_record(replace(ward, record={}))["any_case"]
 
 
 def test_that_it_has_no_test_data_is_said_with_what_to_do(ward, capsys):

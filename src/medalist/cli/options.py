@@ -103,6 +103,6 @@ OneSense = Annotated[
 AnyCase = Annotated[
     bool | None,
     typer.Option(
-        "--any-case/--as-written", help='Also read "copd" as COPD. Default: yes for the reader, no for a run.'
+        "--any-case/--as-written", help='Also read "copd" as COPD. Default: yes for the reader and runs tuned from it.'
     ),
 ]

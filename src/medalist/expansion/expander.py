@@ -19,13 +19,13 @@ from torch import Tensor
 from ..data.embedded import reader
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.passages import Passage
-from ..models.base import EMBEDDED, unreadable_weights
+from ..models.base import EMBEDDED
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel
 from ..models.precision import check_dtype
 from ..models.scorer import load_scorer
 from ..recipe import EvaluationSettings
-from ..runs.run import Run, load_run_scorer, tuned_tokenizer
+from ..runs.run import Run, load_run_scorer
 from ..tools.number_formats import DType, FloatType
 from ..tools.progress import tracking
 from ..trees.decisions import CALIBRATION_FILE, Calibration
@@ -37,7 +37,7 @@ from .evidence import Found, Glossary, Lexicon, read_glossary
 from .no_model import NoModel, open_glance
 from .options import Engine
 from .results import ExpandedText, Expansion, defines
-from .where import engine_for, find_gguf, find_run
+from .where import engine_for, find_gguf, find_run, gguf_tokenizer
 
 Context = TypeVar("Context")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
@@ -125,7 +125,7 @@ class Expander:
             inventory: the senses to offer instead of the run's, or if there is no run; may be a file. For these a model
                 is always asked.
             glossary: as for `Expander`.
-            any_case: also read "copd" as "COPD"; None: yes for the reader, no for a run.
+            any_case: also read "copd" as "COPD"; None: yes for the reader and runs tuned from it.
             min_probability: as for `Expander`.
             one_sense_per_text: as for `Expander`.
             revision: branch, tag or commit of a Hub id.
@@ -149,22 +149,26 @@ class Expander:
             if dtype is not None:
                 raise ValueError(f"dtype is {dtype}, but a GGUF file holds numbers of its own format: leave it out")
             gguf, exported = find_gguf(run)
-            return cls._gguf(gguf, exported, listed, any_case=bool(any_case), **options)
+            return cls._gguf(gguf, exported, listed, any_case=any_case, **options)
         if engine == "glance":
             at = open_glance(run, listed, dtype, revision=revision)
-            options["any_case"] = run is None if any_case is None else any_case
+            options["any_case"] = at.any_case if any_case is None else any_case
             return cls(at.model, at.inventory, at.prompt, calibration=at.calibration, **options)
         check_dtype(dtype)
         if run is None:
             return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
         opened = find_run(run, revision=revision)
         listed, calibration = listed or _inventory(opened), _fitted_to(listed, opened.calibration)
-        options |= {"any_case": bool(any_case), "max_nodes": opened.recipe.evaluation.max_nodes}
-        return cls(load_run_scorer(opened, dtype), listed, opened.recipe.prompt, calibration=calibration, **options)
+        options |= {"calibration": calibration, "max_nodes": opened.recipe.evaluation.max_nodes}
+        options["any_case"] = opened.any_case if any_case is None else any_case
+        return cls(load_run_scorer(opened, dtype), listed, opened.recipe.prompt, **options)
 
     @classmethod
-    def _gguf(cls, gguf: Path, run: Run | None, listed: Inventory | None, **options: Any) -> Expander:
+    def _gguf(
+        cls, gguf: Path, run: Run | None, listed: Inventory | None, any_case: bool | None, **options: Any
+    ) -> Expander:
         check_installed(LIBRARY)
+        options["any_case"] = run is not None and run.any_case if any_case is None else any_case
         calibration = _fitted_to(listed, run.calibration) if run else None
         if listed is None and run is not None:
             listed = _inventory(run)
@@ -175,7 +179,7 @@ class Expander:
             )
         prompt = run.recipe.prompt if run else PromptSettings()
         room = max(prompt.max_nodes, prompt.window + _LONGEST_QUESTION)
-        loaded = LlamaCpp(gguf, _tokenizer(gguf, run), max_nodes=room)
+        loaded = LlamaCpp(gguf, gguf_tokenizer(gguf, run), max_nodes=room)
         return cls(loaded, listed, prompt, calibration=calibration, **options)
 
     @classmethod
@@ -338,13 +342,3 @@ def _inventory(run: Run) -> Inventory:
     if not run.inventory.senses:
         raise ValueError(f"{run.folder} was trained on choice questions, so it lists no short forms to expand")
     return run.inventory
-
-
-def _tokenizer(gguf: Path, run: Run | None) -> Any:
-    """The run's tokenizer, or else the file's own, which transformers takes seconds to convert."""
-    from transformers import AutoTokenizer  # slow to import
-
-    if run is not None and (own := tuned_tokenizer(run)) is not None:
-        return own
-    with unreadable_weights(gguf.parent, str(gguf)):
-        return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)

@@ -45,6 +45,8 @@ class Opened:
     inventory: Inventory
     prompt: PromptSettings
     calibration: Calibration
+    any_case: bool
+    """Whether to read short forms in any case unless told otherwise."""
 
 
 def open_glance(
@@ -81,6 +83,7 @@ def open_glance(
             inventory=reader.inventory(),
             prompt=PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
             calibration=Calibration.read(reader.HERE / CALIBRATION_FILE).without_model(),
+            any_case=True,
         )
     run = find_run(name, revision=revision)
     calibration = without_model(run)
@@ -92,4 +95,5 @@ def open_glance(
         inventory=run.inventory,
         prompt=run.recipe.prompt,
         calibration=calibration,
+        any_case=run.any_case,
     )

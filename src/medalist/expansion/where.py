@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ..data.embedded import reader
-from ..models.base import weights_sha256
-from ..runs.run import Run, is_run, open_run
+from ..models.base import unreadable_weights, weights_sha256
+from ..runs.run import Run, is_run, open_run, tuned_tokenizer
 from ..tools.files import file_sha256
 from ..tools.remembered import cache_folder
 from ..trees.decisions import CALIBRATION_FILE, Calibration
@@ -137,3 +137,13 @@ def is_hub_id(name: str | Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+def gguf_tokenizer(gguf: Path, run: Run | None) -> Any:
+    """The run's tokenizer, or else the file's own, which transformers takes seconds to convert."""
+    from transformers import AutoTokenizer  # slow to import
+
+    if run is not None and (own := tuned_tokenizer(run)) is not None:
+        return own
+    with unreadable_weights(gguf.parent, str(gguf)):
+        return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)

@@ -163,6 +163,7 @@ def parent_record(parent: Run) -> ParentRecord:
         "name": parent.folder.resolve().name,
         "sha256": weights_sha256(parent.tuned),
         "sources": sorted({*before, parent.recipe.data.source}),
+        "any_case": is_reader(parent) or parent.any_case,
     }
 
 

@@ -39,6 +39,8 @@ class ParentRecord(TypedDict):
     """Hash of its weights."""
     sources: list[str]
     """The data sources that it and its own parents were trained on."""
+    any_case: NotRequired[bool]
+    """Whether it reads short forms in any case, as the reader and the runs tuned from it do."""
 
 
 class TrainingRecord(TypedDict):

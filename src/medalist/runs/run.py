@@ -47,6 +47,11 @@ class Run:
         return BaseIdentity(**self.record["base"])
 
     @property
+    def any_case(self) -> bool:
+        """Whether it reads "copd" as COPD unless told otherwise: yes if it was tuned from the reader, which does."""
+        return bool(self.record.get("parent", {}).get("any_case"))
+
+    @property
     def tuned(self) -> Path | None:
         """The folder of the adapter or of the fully tuned model; None until training has finished."""
         folders = (self.folder / name for name in ("adapter", "model"))
