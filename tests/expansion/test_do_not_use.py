@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -197,3 +198,22 @@ def test_an_expansion_carries_the_warning_about_its_own_notation_only():
     )
     assert [first.warning, last.warning] == [None, None]
     assert (dangerous.warning.notation, daily.warning.notation) == ("MS", "QD")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "evidence", "sure"),
+    [
+        ("AZT 300 mg", "azathioprine", "model", False),
+        ("AZT 300 mg", "azathioprine", "glossary", True),
+        ("AZT 300 mg", "zidovudine", "model", True),
+        ("MS 4 mg IV", "magnesium sulfate", "model", False),
+        ("MS 4 mg IV", "morphine sulfate", "model", True),
+        ("HCT 25 mg", "hydrochlorothiazide", "model", True),
+        ("QD dosing", "every day", "inventory", True),
+    ],
+)
+def test_an_answer_that_a_warning_calls_a_mistake_is_not_sure(text, answer, evidence, sure):
+    short_form = text.split()[0]
+    one = replace(expansion(0, len(short_form)), short_form=short_form, long_form=answer, evidence=evidence, sure=True)
+    [told] = warned([one], find_do_not_use(text))
+    assert told.warning is not None and told.sure is sure

@@ -38,6 +38,10 @@ _SPACE = r"(?:[^\S\n]{0,2}|[^\S\n]?\n[^\S\n]{0,12})"
 r"""Replaces `\s?` in a pattern: at most two spaces, since more separate columns, or the end of a line."""
 
 
+_MISTAKEN = re.compile(r"\btaken for\b|\bcan also be\b")
+"""In a rule's reason: what is confused is what the notation stands for, not how it is written."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Rule:
     notation: str
@@ -83,11 +87,27 @@ def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
 
 
 def warned(expansions: Sequence[Expansion], warnings: Sequence[DoNotUse]) -> tuple[Expansion, ...]:
-    """The expansions, each with the first warning that overlaps it; both are in text order."""
+    """The expansions, each with the first warning that overlaps it; both are in text order.
+
+    An answer that the warning calls a mistake is not sure any more.
+    """
     result, first = [], 0
     for expansion in expansions:
         while first < len(warnings) and warnings[first].end <= expansion.start:
             first += 1
         overlaps = first < len(warnings) and warnings[first].start < expansion.end
-        result.append(replace(expansion, warning=warnings[first]) if overlaps else expansion)
+        result.append(_with(expansion, warnings[first]) if overlaps else expansion)
     return tuple(result)
+
+
+def _with(expansion: Expansion, warning: DoNotUse) -> Expansion:
+    """The expansion with a warning. If it is what the notation is known to be taken for by mistake, it is not sure.
+
+    AZT is zidovudine, and taken for azathioprine; so that answer is a guess, unless the text or the user says so.
+    """
+    known = expansion.evidence in ("defined in text", "glossary") or expansion.long_form is None
+    mistaken = _MISTAKEN.search(warning.why) is not None
+    answer, means = (expansion.long_form or "").lower(), warning.means.lower()
+    if known or not mistaken or answer in means or means in answer:
+        return replace(expansion, warning=warning)
+    return replace(expansion, warning=warning, sure=False)
