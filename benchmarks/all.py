@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -84,40 +85,85 @@ sample corpus, with 194 words, 4 mentions and 15 candidates each, as in the offi
 """
 GPU = HERE / "gpu.md"
 """A section written by hand from the results of benchmarks/gpu.py."""
-GOALS = {
-    "training 8x `trl`": (
-        "training speed",
-        "Met on trl's objective against its defaults. Tokens: the ratio of tokens in rows to tokens in trees limits "
-        "what sharing can gain (by mentions per passage). What exceeds it comes on top: on a CPU, `trl` projects every "
-        "position onto the vocabulary, according to its source code (not profiled), and PyTorch's own products are "
-        "slower than oneDNN's on this processor. More mentions per passage, or adapting only the upper layers, "
-        "raise the ratio further.",
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Goal:
+    """What was aimed at, and where the page says what was reached."""
+
+    name: str
+    measured: str
+    """A pattern over the page; each of its groups is a figure."""
+    targets: tuple[float, ...]
+    """One for each figure."""
+    least: bool = True
+    """Whether a figure should be at least its target, or at most."""
+    of: tuple[str, ...]
+    """What each figure is of."""
+    limits: str
+    """What limits it."""
+
+    def cells(self, page: str) -> list[str]:
+        """Its row of the table: the figures, each with whether it meets the goal."""
+        match = re.search(self.measured, page, re.DOTALL)
+        if match is None:
+            return [self.name, "not measured", self.limits]
+        figures = []
+        for figure, target, of in zip(match.groups(), self.targets, self.of, strict=True):
+            met = float(figure) >= target if self.least else float(figure) <= target
+            figures.append(f"{'met' if met else '**missed**'}: {figure} {of}")
+        return [self.name, "; ".join(figures), self.limits]
+
+
+GOALS = (
+    Goal(
+        name="training 8x `trl`",
+        measured=r"On trl's objective, Medalist trains on ([\d.]+) and ([\d.]+) times as many",
+        targets=(8, 8),
+        of=("times trl with its defaults", "times its fastest setting"),
+        limits="The ratio of tokens in rows to tokens in trees limits what sharing can gain (by mentions per passage). "
+        "What exceeds it comes on top: on a CPU, `trl` projects every position onto the vocabulary, according to its "
+        "source code (not profiled), and PyTorch's own products are slower than oneDNN's on this processor. More "
+        "mentions per passage, or adapting only the upper layers, raise the ratio further.",
     ),
-    "ranking 8x row by row with a KV cache": (
-        "ranking candidates",
-        "Tokens again: with the cache, a mention's candidates do not read the passage again, but each mention still "
-        "reads it once, and its candidates run as a small padded batch. More mentions per passage would raise the "
-        "ratio.",
+    Goal(
+        name="ranking 8x row by row with a KV cache",
+        measured=r"ranks a mention ([\d.]+) times as fast as row by row",
+        targets=(8,),
+        of=("times",),
+        limits="Tokens again: with the cache, a mention's candidates do not read the passage again, but each mention "
+        "still reads it once, and its candidates run as a small padded batch. More mentions per passage would raise "
+        "the ratio.",
     ),
-    "ranking 60x generation": (
-        "ranking candidates",
-        "A token takes about as much computation either way; generation is slow because it reads all weights for each "
-        "token. The ratio grows with the length of the answer, here at most the article's 128 tokens.",
+    Goal(
+        name="ranking 60x generation",
+        measured=r"([\d.]+) times as fast as the model generates",
+        targets=(60,),
+        of=("times",),
+        limits="A token takes about as much computation either way; generation is slow because it reads all weights "
+        "for each token. The ratio grows with the length of the answer, here at most the article's 128 tokens.",
     ),
-    "75 % of the matmul peak in scoring, 60 % in training": (
-        "efficiency",
-        "The peak is oneDNN's, twice that of PyTorch's own products, and the products inside the model stay below it "
-        "(last row of the profile's table). Attention takes a large share of the time (figure), because the CPU's "
-        "kernel also computes pairs of nodes that do not attend to each other; elementwise work and dispatch take the "
-        "rest. Adapters are small products, which are the least efficient; adapting only the upper half does better.",
+    Goal(
+        name="75 % of the matmul peak in scoring, 60 % in training",
+        measured=r"Of the matmul peak: scoring (\d+)% .*? training, all layers (\d+)%",
+        targets=(75, 60),
+        of=("% in scoring", "% in training"),
+        limits="The peak is oneDNN's, twice that of PyTorch's own products, and the products inside the model stay "
+        "below it (last row of the profile's table). Attention takes a large share of the time (figure), because the "
+        "CPU's kernel also computes pairs of nodes that do not attend to each other; elementwise work and dispatch "
+        "take the rest. Adapters are small products, which are the least efficient; adapting only the upper half does "
+        "better.",
     ),
-    "MeDAL's rows within 4x of polars, faster than `datasets`": (
-        "rows in MeDAL's format",
-        "Both convert rows as they are; Medalist writes them twice, to partitions and to shards, and marks each word "
-        "that a row points at.",
+    Goal(
+        name="MeDAL's rows within 4x of polars, faster than `datasets`",
+        measured=r"\| polars, CSV to Parquet \|[^\n]*\| ([\d.]+) \|\n\| datasets, [^\n]*\| ([\d.]+) \|",
+        targets=(4, 1),
+        least=False,
+        of=("times the time of polars", "times that of `datasets`"),
+        limits="Both convert rows as they are; Medalist writes them twice, to partitions and to shards, and marks each "
+        "word that a row points at.",
     ),
-}
-"""Goal -> the section with its result, and what limits it."""
+)
 FIGURE = (
     "![Where the time goes in scoring and training: matrix products, attention, elementwise work, the rest]"
     "(benchmarks-profile.png)"
@@ -139,7 +185,8 @@ def assembled(parts: Mapping[str, str]) -> str:
     """The page, with the parts in the order of `SCRIPTS`."""
     measured = [f"<!-- {name} -->\n\n{parts[name]}" for name in SCRIPTS if name in parts]
     by_hand = f"<!-- end -->\n\n{GPU.read_text(encoding='utf-8').strip()}"
-    goals = table(["goal", "result", "what limits it"], [[goal, *cells] for goal, cells in GOALS.items()])
+    told = "\n\n".join([*measured, by_hand])
+    goals = table(["goal", "measured", "what limits it"], [goal.cells(told) for goal in GOALS])
     ends = [by_hand, "## Goals, and what limits them", FIGURE, goals.strip()]
     return "\n\n".join([INTRODUCTION.strip(), *measured, *ends]) + "\n"
 

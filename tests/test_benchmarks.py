@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -113,3 +114,16 @@ def test_every_benchmark_is_run_at_its_least_size_and_the_page_has_those_of_make
     assert (HERE / "gpu.md").read_text(encoding="utf-8") in page
     assert page == assembled(dict(reversed(parts.items())))
     assert "## Ranking candidates" not in assembled(parts | {"scoring": "new"})
+
+
+def test_the_page_says_of_each_goal_whether_its_figures_meet_it():
+    from all import assembled, parts_of
+
+    page = (HERE.parent / "docs/benchmarks.md").read_text(encoding="utf-8")
+    parts = parts_of(page)
+    assert "| not measured |" not in page and "**missed**" in page
+    better = re.sub(r"(?<=ranks a mention )[\d.]+(?= times)", "8.1", parts["scoring"])
+    assert "| ranking 8x row by row with a KV cache | met: 8.1 times |" in assembled(parts | {"scoring": better})
+    worse = better.replace("ranks a mention 8.1", "ranks a mention 7.9")
+    assert "| ranking 8x row by row with a KV cache | **missed**: 7.9 times |" in assembled(parts | {"scoring": worse})
+    assert "| ranking 60x generation | not measured |" in assembled(parts | {"scoring": "new"})

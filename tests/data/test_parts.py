@@ -45,6 +45,7 @@ from medalist.data.passages import Mention
         "HC {10/5}/5",
         "HC 10/{5/5}",
         "J. {Diaz} notified",
+        "TTE {1/24} showed EF 60",
     ],
 )
 def test_a_part_of_something_else(text):
@@ -80,6 +81,8 @@ def test_a_part_of_something_else(text):
         "{IBS}-D+",
         "seen {x3}, well",
         "{24h} urine",
+        "review in {4/24} please",
+        "for {6/24}, then stop",
         "on {5D} drip",
         "given {q3} today",
         "power {5/5} throughout",

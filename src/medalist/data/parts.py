@@ -35,6 +35,8 @@ _RULES = [
         (r"(?!24)\d{1,2}[dh]", "", ""),  # a duration: "x 5d", "9h ago"
         (r"\d{1,2}[DH]", r"(?:(?<!\w)[xX×]|\bfor|\bevery|[>≥~-])[ \t]?", ""),
         (r"[qQ]\d{1,2}", "", r"-\d"),  # an interval: "q3-4 min"
+        # a month and a year: "TTE 1/24"
+        (r"\d{1,2}/24", r"\b(?!(?:after|every|for|in|last|next|over|past|within|x)\b)[A-Za-z]{2,}[ \t]", ""),
         (r"\d{1,2}/\d{1,2}", r"\d/", ""),  # one of several numbers: "10/5/5"
         (r"\d{1,2}/\d{1,2}", "", r"/\d"),
         (r"[A-Z][a-z]{2,}", r"(?<![\w.])(?!E\.|C\.|S\.|H\.|N\.|P\.)[A-Z]\.[ \t]", ""),  # a surname: "J. Diaz"
