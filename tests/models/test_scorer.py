@@ -31,6 +31,27 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDALIST_CACHE", str(tmp_path / "cache"))
 
 
+def test_a_forked_process_scores_as_its_parent_does(model_folder):
+    """On two threads, PyTorch's own would be waited for in a child that does not have them."""
+    code = (
+        "import multiprocessing, sys, torch\n"
+        "from medalist import Expander, Inventory\n"
+        "from medalist.models.scorer import load_scorer\n"
+        "torch.set_num_threads(2)\n"
+        "torch.ones(2000, 2000) @ torch.ones(2000, 2000)\n"
+        "senses = Inventory.of([('RA', 'room air', 1, None), ('RA', 'right atrium', 1, None)])\n"
+        "expander = Expander(load_scorer(sys.argv[1]), senses)\n"
+        "def read(text): return torch.get_num_threads(), expander(text)[0].alternatives\n"
+        "known = read('SpO2 on RA')[1]\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "    [(threads, found)] = pool.map_async(read, ['SpO2 on RA']).get(60)\n"
+        "print(threads, found == known)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(model_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["1", "True"]
+
+
 def test_with_an_adapter_it_scores_as_the_model_that_peft_merges(model_folder, tiny_run, tmp_path):
     adapter = tmp_path / "adapter"
     shutil.copytree(tiny_run / "adapter", adapter)

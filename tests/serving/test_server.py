@@ -66,6 +66,22 @@ def test_beyond_this_machine_it_needs_a_token_or_an_explicit_word(host, loopback
     assert Address(host=host).rules().token == TOKEN
 
 
+@pytest.mark.parametrize("name", ["notes.example:8000", "http://notes.example", "*", "", "-x.example", "a b"])
+def test_an_allowed_host_that_would_never_match_is_refused(name):
+    with pytest.raises(ValueError, match="--allow-host takes a name as in"):
+        Address(allowed_hosts=[name]).rules()
+
+
+def test_names_and_addresses_are_allowed_hosts():
+    hosts = Address(allowed_hosts=["Notes.example", "10.0.0.7", "[2001:db8::1]", "2001:db8::2"]).rules().hosts
+    assert {"notes.example", "10.0.0.7", "2001:db8::1", "2001:db8::2"} <= hosts
+
+
+def test_a_token_is_not_looked_for_without_end():
+    with pytest.raises(ValueError, match="must have at least 16 printable"):
+        Address(token_file=Path("/dev/zero")).rules()
+
+
 def test_a_token_file_wins_over_the_variable_and_neither_may_be_weak(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDALIST_TOKEN", "x" * 20)
     file = tmp_path / "token"

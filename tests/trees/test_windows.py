@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,14 @@ def test_neighbouring_windows_overlap(text, limit):
     found = windows(text, limit)
     for before, after in itertools.pairwise(found):
         assert before.start < after.start < before.end < after.end
+
+
+@pytest.mark.parametrize("gap", [" ", "\n", "\r\n", "\u00a0", ". \n"])
+def test_time_is_linear_in_white_space(gap):
+    for text in ("seen." + gap * 50_000, gap * 50_000, "a " * 10 + gap * 50_000 + "b"):
+        began = time.perf_counter()
+        text_windows(text, range(0, len(text), 40), limit=32)
+        assert time.perf_counter() - began < 3
 
 
 def test_the_end_of_a_long_text_is_kept_from_the_start_of_a_sentence():

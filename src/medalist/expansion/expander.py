@@ -140,6 +140,8 @@ class Expander:
             GGUFError: llama.cpp is not installed.
         """
         listed = Inventory.read(Path(inventory)) if isinstance(inventory, (str, Path)) else inventory
+        if listed is not None and not listed.senses:
+            raise ValueError("The inventory lists no senses")
         options: dict[str, Any] = {
             "glossary": None if glossary is None else read_glossary(glossary),  # fail before a model is loaded
             "min_probability": min_probability,

@@ -7,6 +7,8 @@ support are loaded as for training. Either way the scores are those of the same 
 from __future__ import annotations
 
 import hashlib
+import os
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,13 @@ _KNOWN = {
 """Keys of `tokenizer_config.json` that do not change how a text is encoded."""
 
 
+@cache
+def _one_thread_in_forks() -> None:
+    """Let forked processes compute with one thread: they would wait forever for those of their parent."""
+    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
 def load_scorer(
     source: str,
     adapter: Path | None = None,
@@ -60,6 +69,7 @@ def load_scorer(
         ModelError: there is nothing to load, or its weights are not the recorded ones.
         TreeAttentionError: the model does not score token trees correctly.
     """
+    _one_thread_in_forks()
     device = compute_device()  # `choose_precision` imports bitsandbytes, which takes seconds
     computed = choose_dtype(device) if dtype == "auto" else dtype
     native = computed == "float32" or (computed == "bfloat16" and cpu_has_bfloat16())

@@ -279,6 +279,14 @@ def plain_host(host: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.?")
+
+
+def is_host(host: str) -> bool:
+    """Whether it is a host's name or address, and nothing more: no scheme, no port, no wildcard."""
+    return _NAME.fullmatch(host) is not None or _is_address(host.removeprefix("[").removesuffix("]"))
+
+
 def _is_address(host: str) -> bool:
     try:
         return bool(ipaddress.ip_address(host))

@@ -21,13 +21,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..expansion.expander import Expander
 from .app import create_app
-from .gate import Gate, Rules, plain_host
+from .gate import Gate, Rules, is_host, plain_host
 from .interface import Limits
 from .quiet import log_to_stderr, logger
 
 TOKEN_VARIABLE = "MEDALIST_TOKEN"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_MOST_TOKEN = 10_000
+"""Characters that are read of a token's file."""
 _LEAST_TOKEN = 16
+
+
+def _one_line(file: Path) -> str:
+    """The text of a token's file, as far as one may be long: a device has no end."""
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        return opened.read(_MOST_TOKEN).strip()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +58,7 @@ class Address:
 
         Raises:
             ValueError: the token is too short or not printable ASCII, or there is none and the server would be
-                reachable from other machines.
+                reachable from other machines; or an allowed host is not the name of one.
             OSError: the token's file cannot be read.
         """
         token = self._token()
@@ -60,6 +68,8 @@ class Address:
                 f"{self.host} can be reached from other machines, so the server needs a token: put one into a file and "
                 f"name it with --token-file, or set {TOKEN_VARIABLE}; or say --no-token if anyone there may ask"
             )
+        if (odd := next((name for name in self.allowed_hosts if not is_host(name)), None)) is not None:
+            raise ValueError(f"--allow-host takes a name as in notes.example, without a scheme or port, not {odd!r}")
         names = {plain_host(name) for name in self.allowed_hosts}
         open_to_all = token is None and not loopback
         if loopback or open_to_all:  # otherwise a web page could use a name of its own (DNS rebinding)
@@ -72,7 +82,7 @@ class Address:
         if self.token_file is None:
             where, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
         else:
-            where, token = str(self.token_file), self.token_file.read_text(encoding="utf-8", errors="replace").strip()
+            where, token = str(self.token_file), _one_line(self.token_file)
         if token is None:
             return None
         if self.no_token:
