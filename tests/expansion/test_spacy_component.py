@@ -118,6 +118,14 @@ def test_displacy_shows_a_label_and_the_long_form(tiny):
     assert "ABBR" in shown and "room air" in shown
 
 
+def test_a_long_form_is_no_html_in_displacys_page(tmp_path):
+    glossary = {"XSS": "<img src=x onerror=alert(1)> & more"}
+    nlp = spacy.blank("en")
+    nlp.add_pipe("medalist", config={"engine": "glance", "glossary": glossary})
+    page = displacy.render(nlp("XSS on RA"), style="span", options={"spans_key": "medalist"}, page=True)
+    assert "<img" not in page and "&lt;img src=x onerror=alert(1)&gt; &amp; more" in page
+
+
 def test_a_short_form_that_is_not_defined_has_an_expansion_and_no_long_form(tiny):
     [span] = pipeline(glossary={"RA": "room air"})("93% on RA")._.abbreviations
     assert (span._.long_form, span._.expansion, span._.evidence) == (None, "room air", "glossary")

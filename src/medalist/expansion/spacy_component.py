@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,8 @@ from .spacy_attributes import GROUP, add_attributes, aligned, name_of
 from .where import weights_of
 
 LABEL = "ABBR"
-"""The label of the spans in `doc.spans["medalist"]`; their `kb_id_` is the long form, so that displaCy shows both."""
+"""The label of the spans in `doc.spans["medalist"]`; their `kb_id_` is the long form, so that displaCy shows both,
+escaped for HTML, since displaCy does not do that."""
 AT_A_TIME = 32
 """Maximum number of texts read at a time: with spaCy's 1,000, the first document would take minutes on a CPU."""
 _STORED = "medalist.json"
@@ -129,7 +131,9 @@ class MedalistComponent:
             doc[start:end]._.set(GROUP, all_)
             for values in all_:
                 name = name_of(values) if len(all_) > 1 else ""
-                spans.append(Span(doc, start, end, LABEL, kb_id=values["long_form"] or "", span_id=name))
+                spans.append(
+                    Span(doc, start, end, LABEL, kb_id=escape(values["long_form"] or "", quote=False), span_id=name)
+                )
         doc.spans[GROUP] = spans
         # Set only values that differ from the defaults: spaCy warns when it joins documents that have values.
         if expanded.warnings:
