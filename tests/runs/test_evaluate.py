@@ -133,7 +133,7 @@ def fail(*_, **__):
 
 def test_failed_write_leaves_no_half_evaluation(models, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.tools.shapes.json.dump", fail)
+        patch.setattr("medalist.tools.shapes.json_text", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate()
     assert [path.name for path in models.folder.iterdir()] == ["predictions.parquet"]
@@ -145,7 +145,7 @@ def test_evaluation_stopped_between_its_two_files_is_not_mistaken_for_the_one_be
     first = models.evaluate()
     changed = [marked("quite another [RA=rheumatoid arthritis] and [RA=rheumatoid arthritis]", "1"), *PASSAGES[1:]]
     with monkeypatch.context() as patch:
-        patch.setattr("medalist.tools.shapes.json.dump", fail)
+        patch.setattr("medalist.tools.shapes.json_text", fail)
         with pytest.raises(OSError, match="no space"):
             models.evaluate(changed)
     assert models.evaluate() == first

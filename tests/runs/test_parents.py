@@ -305,7 +305,13 @@ def test_the_recorded_recipe_alone_gives_the_run_again(adapted, parent, tmp_path
     assert (again.folder / name).read_bytes() == (run.folder / name).read_bytes()
     digest = hashlib.sha256((parent.tuned / "adapter_model.safetensors").read_bytes()).hexdigest()
     recorded = hashlib.sha256(f"adapter_model.safetensors:{digest}\n".encode()).hexdigest()
-    assert run.record["parent"] == {"name": "first", "sha256": recorded, "sources": ["table"], "replayed": 7}
+    assert run.record["parent"] == {
+        "name": "first",
+        "sha256": recorded,
+        "sources": ["table"],
+        "any_case": False,
+        "replayed": 7,
+    }
 
 
 def test_a_parent_given_in_python_is_the_recipes(parent, notes, tmp_path):
