@@ -163,6 +163,53 @@ def test_what_exists_is_not_overwritten_and_nothing_is_no_result(notes, tmp_path
     assert "secretphrase" not in str(error.value)
 
 
+@pytest.mark.parametrize("there", ["the notes", "a folder", "a link", "nothing of ours", "a name too long"])
+def test_what_is_not_our_list_of_bad_records_is_refused_before_the_work_and_stays(notes, tmp_path, monkeypatch, there):
+    monkeypatch.setattr(bulk, "_expand_shard", lambda *_: pytest.fail("work was done"))
+    out = tmp_path / ("x" * 220 if there == "a name too long" else "out.jsonl")
+    listed, source = tmp_path / "out.jsonl.set-aside.jsonl", notes
+    if there == "the notes":
+        listed.write_text('{"id": "a", "text": "on RA"}\n')
+        source = NoteFile(path=listed)
+    elif there == "a folder":
+        listed.mkdir()
+    elif there == "a link":
+        listed.symlink_to("nowhere")
+    elif there == "nothing of ours":
+        listed.write_text('{"place": "line 2", "id": "a", "reason": "no text"}\nmine\n')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(OSError, match="is no such list: move it" if len(out.name) < 20 else "name too long"):
+        expand_notes(source, out, Reading(), "jsonl")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_the_list_of_an_earlier_run_is_replaced_and_does_not_stay_beside_a_clean_result(notes, tmp_path):
+    out = tmp_path / "out.jsonl"
+    first = expand_notes(notes, out, Reading(), "jsonl").set_aside.read_text()
+    out.unlink()
+    assert expand_notes(notes, out, Reading(), "jsonl").set_aside.read_text() == first
+    out.unlink()
+    notes.path.write_text("id,text\na,on RA\n")
+    assert expand_notes(notes, out, Reading(), "jsonl").set_aside is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.csv", "out.jsonl"]
+
+
+def test_without_its_list_of_bad_records_no_result_is_put_in_place(notes, tmp_path, monkeypatch):
+    out, expand = tmp_path / "out.jsonl", bulk._expand_shard
+
+    def meanwhile(reading, shard):
+        expand(reading, shard)
+        (tmp_path / "out.jsonl.set-aside.jsonl").mkdir(exist_ok=True)
+
+    monkeypatch.setattr(bulk, "_expand_shard", meanwhile)
+    with pytest.raises(FileExistsError, match="is no such list"):
+        expand_notes(notes, out, Reading(), "jsonl")
+    assert not out.exists()
+    (tmp_path / "out.jsonl.set-aside.jsonl").rmdir()
+    monkeypatch.setattr(bulk, "_expand_shard", lambda *_: pytest.fail("what was finished was not kept"))
+    assert expand_notes(notes, out, Reading(), "jsonl").num_set_aside == 1
+
+
 def test_brat_s_texts_are_not_written_among_the_notes(tmp_path):
     (tmp_path / "a.txt").write_text("on RA")
     with pytest.raises(ValueError, match="its texts would be read as notes next time"):

@@ -33,6 +33,7 @@ from .notes import Note, NoteFile
 from .options import Engine, Format, Unsure
 from .outputs import Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
 from .results import ExpandedText
+from .set_aside import check_list, write_list
 from .where import weights_of
 
 SHARD = 8
@@ -119,11 +120,12 @@ def expand_notes(
         ray: a Ray cluster to use instead, as for `tools.parallel.run_jobs`.
 
     Raises:
-        FileExistsError: `out` exists.
+        FileExistsError: `out` exists, or something that is not ours stands where its list or work folder belongs.
         ValueError: there are no notes, or one of the arguments is wrong.
         BusyError: another command is writing `out`.
     """
     check_place(out, folder=kind == "brat")
+    check_list(_list_of(out))
     with writing(out, FINISHED_IS_KEPT), alone_in(out):
         return _expand_alone(source, out, reading, kind, workers, ray)
 
@@ -173,13 +175,16 @@ def _expand_alone(
     for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label=label, name=_name):
         pass
     totals = dict.fromkeys(("expansions", "sure", "abstained", "unlisted", "warnings"), 0)
+    write_list(set_aside, _list_of(out))  # before the result: a result in place is a finished one
     write_records(_records(parts, totals), out, kind, notes=source, day=day, whole_ids=whole_ids)
-    listed = out.with_name(f"{out.name}.set-aside.jsonl") if set_aside else None
-    if listed:
-        with replacing(listed) as file:
-            file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in set_aside)
     shutil.rmtree(work)
+    listed = _list_of(out) if set_aside else None
     return Account(notes=count, set_aside=listed, num_set_aside=len(set_aside), **totals)
+
+
+def _list_of(out: Path) -> Path:
+    """The list of bad records beside a result."""
+    return out.with_name(f"{out.name}.set-aside.jsonl")
 
 
 def _size(reading: Reading) -> int:
