@@ -128,6 +128,38 @@ def test_finished_shards_are_not_kept_if_what_decides_them_has_changed(notes, tm
     assert asked[2:] == ["000000", "000001", "000002", "000003"]
 
 
+@pytest.mark.parametrize("theirs", ["thesis.txt", "settings.json", "both", "among ours", "a link"])
+def test_a_folder_of_the_user_s_own_in_the_work_folder_s_place_is_named_and_stays(notes, tmp_path, theirs):
+    work = tmp_path / ".out.work"
+    if theirs == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        work.symlink_to(tmp_path / "elsewhere")
+    else:
+        work.mkdir()
+    if theirs != "settings.json":
+        (work / "thesis.txt").write_text("the user's own")
+    if theirs in ("settings.json", "both"):
+        (work / "settings.json").write_text('{"theme": "dark", "day": "Monday"}')
+    if theirs == "among ours":
+        (work / "settings.json").write_text('{"medalist": "0.1", "notes": "", "day": "2026-11-30"}')
+    before = {path.name: path.read_bytes() for path in work.iterdir()}
+    with pytest.raises(FileExistsError, match=r"\.out\.work is where unfinished work is kept, but"):
+        expand_notes(notes, tmp_path / "out", Reading(), "jsonl")
+    assert {path.name: path.read_bytes() for path in work.iterdir()} == before
+
+
+def test_the_work_folder_of_a_killed_call_is_ours_whatever_it_was_doing(notes, tmp_path):
+    work = tmp_path / ".out.work"
+    for left in (".settings.json.begun-a1b2c3d4/settings.json", ".000001.jsonl.begun-a1b2c3d4/000001.jsonl"):
+        (work / left).parent.mkdir(parents=True)
+        (work / left).touch()
+        expand_notes(notes, tmp_path / "out", Reading(), "jsonl")
+        assert not work.exists()
+        (tmp_path / "out").unlink()
+        work.mkdir()
+        (work / "settings.json").write_text('{"medalist": "0.1", "notes": "", "day": "2026-11-30"}')
+
+
 def test_the_work_folder_is_its_owner_s_and_holds_no_text_but_short_forms(notes, tmp_path, monkeypatch):
     expand, seen = bulk._expand_shard, []
 

@@ -23,6 +23,7 @@ from ..tools.failures import FINISHED_IS_KEPT, writing
 from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
 from ..tools.number_formats import FloatType
+from ..tools.own_folders import clear_work
 from ..tools.parallel import run_jobs
 from ..tools.progress import say, tracking
 from ..tools.shapes import write_object
@@ -221,11 +222,11 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
         day = str(found.pop("day"))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         found = None
     if found == settings:
         return day
-    shutil.rmtree(work, ignore_errors=True)
+    clear_work(work, keys=("medalist", "notes", "day"), parts=r"\d{6,}\.jsonl")
     work.mkdir(parents=True)
     work.chmod(0o700)
     day = date.today().isoformat()

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from .failures import is_full, megabytes, need_room, writing
 from .locks import held, parents_of
+from .own_folders import older, put_aside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -306,19 +307,20 @@ def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] 
     for path in (*source.rglob("*"), source):
         _sync(path)
     if keep_if is None:
-        old = target.with_name(f".{target.name}.old")
-        if old.exists() and not target.exists():  # a process was killed between its two renames
-            old.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
+        for left in older(target):
+            if (left / target.name).exists() and not target.exists():  # killed between its two renames
+                (left / target.name).rename(target)
+            shutil.rmtree(left, ignore_errors=True)
+        old = put_aside(target) if target.exists() else None
         try:
             source.rename(target)
         except BaseException:
-            if old.exists():
+            if old:
                 old.rename(target)
+                old.parent.rmdir()
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        if old:
+            shutil.rmtree(old.parent, ignore_errors=True)
     else:
         try:
             source.rename(target)
