@@ -15,6 +15,7 @@ from medalist.expansion import bulk
 from medalist.expansion.bulk import Reading, expand_in_turn, expand_notes
 from medalist.expansion.expander import Expander
 from medalist.expansion.notes import NoteFile
+from medalist.tools.failures import in_one_line
 
 INVENTORY = Inventory.of([("RA", "room air", 0, None), ("RA", "right atrium", 0, None)])
 COUNT = 11
@@ -193,6 +194,29 @@ def test_what_exists_is_not_overwritten_and_nothing_is_no_result(notes, tmp_path
     with pytest.raises(ValueError, match=r"holds no notes; the first of 1 bad records: line \d: no id$") as error:
         expand_notes(notes, tmp_path / "new", Reading(), "jsonl")
     assert "secretphrase" not in str(error.value)
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "brat"])
+def test_a_result_that_appears_during_the_work_is_not_overwritten(notes, tmp_path, monkeypatch, kind, links):
+    out, expand = tmp_path / "out", bulk._expand_shard
+
+    def meanwhile(reading, shard):
+        expand(reading, shard)
+        (out / "theirs" if kind == "brat" else out).parent.mkdir(exist_ok=True)
+        (out / "theirs" if kind == "brat" else out).write_text("theirs")
+
+    def no_links(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    monkeypatch.setattr(bulk, "_expand_shard", meanwhile)
+    with pytest.raises(OSError, match="out") as error:
+        expand_notes(notes, out, Reading(), kind)
+    assert f"{out} exists already: name another" in in_one_line(error.value)
+    assert (out / "theirs" if kind == "brat" else out).read_text() == "theirs"
+    assert (tmp_path / ".out.work").exists()
 
 
 @pytest.mark.parametrize("there", ["the notes", "a folder", "a link", "nothing of ours", "a name too long"])

@@ -1,8 +1,10 @@
-"""Recognises the hidden folders that Medalist keeps beside a result, so that it removes nothing else of such a name."""
+"""Removes and replaces only what Medalist made: recognises the hidden folders that it keeps beside a result."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -59,3 +61,19 @@ def put_aside(target: Path) -> Path:
     """Move a folder into a new hidden folder beside it, where `older` finds it; returns its new path."""
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old-"))
     return target.rename(aside / target.name)
+
+
+def put_new(file: Path, path: Path) -> None:
+    """Give a finished file its name unless something has it; `file` may stay as a second name.
+
+    Raises:
+        FileExistsError: something has the name.
+    """
+    try:
+        os.link(file, path)  # a rename would replace what is there
+    except FileExistsError:
+        raise
+    except OSError as error:  # a disk without links
+        if path.exists() or path.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        file.replace(path)
