@@ -74,7 +74,7 @@ def test_help_needs_no_torch():
     ("arguments", "message"),
     [
         (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
-        (["expand", "nowhere", "text"], "nowhere is not a run: it has no recipe.yaml"),
+        (["expand", "runs/nowhere", "text"], "runs/nowhere is not a run: it has no recipe.yaml"),
         (["expand", "model.gguf", "text"], "model.gguf does not exist"),
         (
             ["expand", "text", "--engine", "llama.cpp"],
@@ -232,7 +232,33 @@ def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):
 def test_expand_asks_no_hub_about_what_may_be_a_text(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("medalist.sharing.pull.pull", lambda *_, **__: pytest.fail("the Hub was asked"))
-    assert run(capsys, "expand", "N/V") == (1, "", "N/V is not a run: it has no recipe.yaml\n")
+    for text in ("N/V", "N/V/D", "w/o", "HIV/AIDS"):
+        assert run(capsys, "expand", text, "--engine", "glance", "--replace")[0] == 0
+    code, out, err = run(capsys, "expand", "someone/ward-7")
+    assert (code, out) == (1, "") and err.startswith("someone/ward-7 is not a folder: give a text after a Hub id")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["expand", "Pt Smith HIV", "RA on MTX"], "The first of two arguments is not a run: put the text in"),
+        (["expand", "Smith", "RA on MTX"], "The first of two arguments is not a run: put the text in quotation marks"),
+        (["expand", "Pt", "John", "Smith", "HIV"], "more arguments than RUN and TEXT: put the text in quotation"),
+        (["expand", "- Smith RA on MTX"], "A text that begins with - is taken for an option: put -- before it"),
+        (["expand", "--Smith RA on MTX"], "A text that begins with - is taken for an option: put -- before it"),
+        (["Pt Smith has RA"], 'no command. To expand a text: medalist expand "TEXT"'),
+    ],
+)
+def test_a_text_that_is_not_taken_for_one_is_not_quoted_and_the_error_says_what_to_do(arguments, said, capsys):
+    code, out, err = run(capsys, *arguments)
+    assert code in (1, 2) and out == ""
+    assert said in " ".join(err.replace("│", "").split())
+    assert "Smith" not in err and "MTX" not in err
+
+
+def test_a_text_that_begins_with_a_dash_is_read_after_two(capsys):
+    assert run(capsys, "expand", "--engine", "glance", "--replace", "--", "- RA on MTX")[0] == 0
+    assert "No such option" in run(capsys, "expand", "--engin", "glance", "RA")[2]
 
 
 def test_expand_reads_standard_input(tiny_run):
