@@ -75,7 +75,7 @@ def test_ids_that_are_numbers_stay_numbers(tmp_path):
 
 def test_shards_can_be_asked_for_again_and_in_any_order(notes, tmp_path):
     parts = [tmp_path / f"{number}" for number in range(4)]
-    parts[1].touch()  # finished
+    parts[1].write_text(bulk._seal([]))  # finished
     shards = bulk._Shards(notes, parts, bulk.SHARD)
     asked = [[note.id for note in shards[index].notes] for index in (1, 0, 2, 2, 1)]
     assert len(shards) == 3
@@ -104,6 +104,32 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes_and_repeats_no_finished
     assert asked == ["000000", "000001", "000002", "000002", "000003"]
     assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".work")] == []
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut in a line", "cut after a line", "changed", "not UTF-8"])
+def test_a_part_that_is_damaged_before_the_work_goes_on_is_made_again(notes, tmp_path, monkeypatch, damage):
+    expand_notes(notes, tmp_path / "whole", Reading(), "jsonl")
+    work, expand = tmp_path / ".broken.work", bulk._expand_shard
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "write_records", None)
+        with pytest.raises(TypeError):
+            expand_notes(notes, tmp_path / "broken", Reading(), "jsonl")
+    part = work / "000001.jsonl"
+    content = part.read_bytes()
+    part.write_bytes(
+        {
+            "emptied": b"",
+            "cut in a line": content[:200],
+            "cut after a line": b"".join(content.splitlines(keepends=True)[:2]),
+            "changed": content.replace(b"room air", b"roam air").replace(b"atrium", b"otrium"),
+            "not UTF-8": b"\xff" + content,
+        }[damage]
+    )
+    again = []
+    monkeypatch.setattr(bulk, "_expand_shard", lambda reading, one: again.append(one.part.stem) or expand(reading, one))
+    expand_notes(notes, tmp_path / "broken", Reading(), "jsonl")
+    assert again == ["000001"]
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 @pytest.mark.parametrize("change", ["notes", "option", "glossary"])

@@ -1,8 +1,8 @@
 """Expands a file or folder of notes, shard by shard, so that stopping loses no more than the shards in progress.
 
 Shards always contain the same notes, so the result of a run that was stopped and resumed is byte-identical to that of
-an uninterrupted one. While there is work to do, a work folder exists next to the result. It contains expansions and
-short forms, no other text.
+an uninterrupted one. While there is work to do, a work folder exists next to the result, readable only by its owner. It
+contains expansions and short forms, and the notes' text only if the result will (`Reading.replaced`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import lru_cache, partial
@@ -88,7 +88,7 @@ class _Shards(Sequence[_Shard]):
 
     def __init__(self, source: NoteFile, parts: Sequence[Path], size: int) -> None:
         self._source, self._parts, self._size = source, parts, size
-        self._to_do = [number for number, part in enumerate(parts) if not part.exists()]
+        self._to_do = [number for number, part in enumerate(parts) if not _is_finished(part)]
         self._notes, self._next = iter(source), 0
 
     def __len__(self) -> int:
@@ -264,8 +264,23 @@ def _loaded(reading: Reading, _stamps: object) -> Expander:
 def _expand_shard(reading: Reading, shard: _Shard) -> None:
     """Write the records of one shard; runs in a worker."""
     records = _shard_records(_expander(reading), shard.notes, reading)
+    lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
     with replacing(shard.part) as file:
-        file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
+        file.writelines([*lines, _seal(lines)])
+
+
+def _seal(lines: Iterable[str]) -> str:
+    """The last line of a part: a hash of those before it."""
+    return json.dumps({"sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}) + "\n"
+
+
+def _is_finished(part: Path) -> bool:
+    """Whether the records of a shard are written, and still as they were written."""
+    try:
+        *lines, seal = part.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, ValueError):
+        return False
+    return seal == _seal(lines)
 
 
 def _shard_records(expander: Expander, notes: Sequence[Note], reading: Reading) -> list[Record]:
@@ -295,8 +310,7 @@ def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:
     """The records of all parts, in order; their counts are added to the totals."""
     for part in parts:
         with part.open(encoding="utf-8") as file:
-            for line in file:
-                record = json.loads(line)
+            for record in list(map(json.loads, file))[:-1]:  # without the seal
                 found = record["expansions"]
                 totals["expansions"] += sum(one["long_form"] is not None for one in found)
                 totals["sure"] += sum(one["sure"] for one in found)
