@@ -5,6 +5,7 @@ Covers `data`, `evaluate`, `expand`, `help`, `options` and `train` too.
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -254,6 +255,25 @@ def test_a_text_that_is_not_taken_for_one_is_not_quoted_and_the_error_says_what_
     assert code in (1, 2) and out == ""
     assert said in " ".join(err.replace("│", "").split())
     assert "Smith" not in err and "MTX" not in err
+
+
+@pytest.mark.parametrize("options", [["-", "--input-format", "jsonl", "--replace"], ["--json"]])
+def test_json_is_utf_8_in_whatever_encoding_the_locale_is(options, tmp_path):
+    glossary = tmp_path / "glossary.csv"
+    glossary.write_text("short_form,long_form\nRA,polyarthrite rhumatoïde\n", encoding="utf-8")
+    note = "on RA 😀"
+    done = subprocess.run(
+        [sys.executable, "-m", "medalist", "expand", "--engine", "glance", "--glossary", str(glossary), *options],
+        input=(json.dumps({"id": "é", "text": note}) if "-" in options else note).encode(),
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.decode("utf-8"))
+    if "-" in options:
+        assert found["id"] == "é" and "😀" in found["expanded_text"]
+    else:
+        assert [one["long_form"] for one in found["expansions"]] == ["polyarthrite rhumatoïde"]
 
 
 def test_a_text_that_begins_with_a_dash_is_read_after_two(capsys):

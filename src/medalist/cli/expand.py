@@ -20,6 +20,7 @@ from .options import (
     OtherInventory,
     emit,
     emit_json,
+    emit_utf8,
     out,
 )
 
@@ -227,7 +228,7 @@ def _expand_notes(
         out.print(account_table(account))
         return
     for record in expand_in_turn(source, reading):
-        emit(json_line(record))
+        emit_utf8(json_line(record))
     for bad in source.set_aside:
         say(f"Set aside: {bad.place}: {bad.reason}")
 
