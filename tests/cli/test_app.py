@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.core import TyperGroup
@@ -274,6 +275,23 @@ def test_json_is_utf_8_in_whatever_encoding_the_locale_is(options, tmp_path):
         assert found["id"] == "é" and "😀" in found["expanded_text"]
     else:
         assert [one["long_form"] for one in found["expansions"]] == ["polyarthrite rhumatoïde"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_result_whose_summary_cannot_be_shown_is_said_to_be_complete(tmp_path):
+    (tmp_path / "notes.csv").write_text("id,text\n1,on RA\n")
+    command = [sys.executable, "-m", "medalist", "expand", "notes.csv", "--engine", "glance", "--out", "full.csv"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "run the same command" not in done.stderr
+    assert "The result in full.csv is complete; only this summary could not be shown." in done.stderr
+
+
+@pytest.mark.parametrize("raw", [b"\x7fELF\0\0RA", b"\x1f\x8b\x08\0"])
+def test_standard_input_that_is_not_text_is_refused_like_a_file(raw, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    code, out, err = run(capsys, "expand", "--engine", "glance")
+    assert (code, out) == (1, "") and re.match("Standard input is (not plain text: convert|compressed: unpack)", err)
 
 
 def test_a_text_that_begins_with_a_dash_is_read_after_two(capsys):

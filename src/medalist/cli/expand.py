@@ -225,7 +225,11 @@ def _expand_notes(
 
     if output is not None:
         account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
-        out.print(account_table(account))
+        try:
+            out.print(account_table(account))
+        except OSError as error:
+            error.add_note(f"The result in {output} is complete; only this summary could not be shown.")
+            raise
         return
     for record in expand_in_turn(source, reading):
         emit_utf8(json_line(record))
@@ -241,15 +245,15 @@ def _standard_input() -> IO[bytes]:
 
 def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
     """The text of a file or of standard input, decoded, or the text as given."""
-    from ..expansion.note_formats import read_text
-    from ..tools.decoding import decoded
+    from ..expansion.note_formats import plain_text, read_text
     from ..tools.progress import say
 
     if path is not None:
         content, used = read_text(path, encoding)
+    elif text in (None, "-"):
+        content, used = plain_text(_standard_input().read(), "Standard input", encoding)
     else:
-        raw = _standard_input().read() if text in (None, "-") else os.fsencode(str(text))
-        content, used = decoded(raw, "The text", encoding)
+        content, used = plain_text(os.fsencode(str(text)), "The text", encoding)
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
     if used == "cp1252" and encoding is None:
