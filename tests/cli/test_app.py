@@ -5,10 +5,12 @@ Covers `data`, `evaluate`, `expand`, `help`, `options` and `train` too.
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.core import TyperGroup
@@ -74,7 +76,7 @@ def test_help_needs_no_torch():
     ("arguments", "message"),
     [
         (["train", "nowhere.yaml"], "No recipe nowhere.yaml."),
-        (["expand", "nowhere", "text"], "nowhere is not a run: it has no recipe.yaml"),
+        (["expand", "runs/nowhere", "text"], "runs/nowhere is not a run: it has no recipe.yaml"),
         (["expand", "model.gguf", "text"], "model.gguf does not exist"),
         (
             ["expand", "text", "--engine", "llama.cpp"],
@@ -232,7 +234,69 @@ def test_expand_takes_a_text_of_any_length_for_a_text(tiny_run, capsys):
 def test_expand_asks_no_hub_about_what_may_be_a_text(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("medalist.sharing.pull.pull", lambda *_, **__: pytest.fail("the Hub was asked"))
-    assert run(capsys, "expand", "N/V") == (1, "", "N/V is not a run: it has no recipe.yaml\n")
+    for text in ("N/V", "N/V/D", "w/o", "HIV/AIDS"):
+        assert run(capsys, "expand", text, "--engine", "glance", "--replace")[0] == 0
+    code, out, err = run(capsys, "expand", "someone/ward-7")
+    assert (code, out) == (1, "") and err.startswith("someone/ward-7 is not a folder: give a text after a Hub id")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["expand", "Pt Smith HIV", "RA on MTX"], "The first of two arguments is not a run: put the text in"),
+        (["expand", "Smith", "RA on MTX"], "The first of two arguments is not a run: put the text in quotation marks"),
+        (["expand", "Pt", "John", "Smith", "HIV"], "more arguments than RUN and TEXT: put the text in quotation"),
+        (["expand", "- Smith RA on MTX"], "A text that begins with - is taken for an option: put -- before it"),
+        (["expand", "--Smith RA on MTX"], "A text that begins with - is taken for an option: put -- before it"),
+        (["Pt Smith has RA"], 'no command. To expand a text: medalist expand "TEXT"'),
+    ],
+)
+def test_a_text_that_is_not_taken_for_one_is_not_quoted_and_the_error_says_what_to_do(arguments, said, capsys):
+    code, out, err = run(capsys, *arguments)
+    assert code in (1, 2) and out == ""
+    assert said in " ".join(err.replace("│", "").split())
+    assert "Smith" not in err and "MTX" not in err
+
+
+@pytest.mark.parametrize("options", [["-", "--input-format", "jsonl", "--replace"], ["--json"]])
+def test_json_is_utf_8_in_whatever_encoding_the_locale_is(options, tmp_path):
+    glossary = tmp_path / "glossary.csv"
+    glossary.write_text("short_form,long_form\nRA,polyarthrite rhumatoïde\n", encoding="utf-8")
+    note = "on RA 😀"
+    done = subprocess.run(
+        [sys.executable, "-m", "medalist", "expand", "--engine", "glance", "--glossary", str(glossary), *options],
+        input=(json.dumps({"id": "é", "text": note}) if "-" in options else note).encode(),
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.decode("utf-8"))
+    if "-" in options:
+        assert found["id"] == "é" and "😀" in found["expanded_text"]
+    else:
+        assert [one["long_form"] for one in found["expansions"]] == ["polyarthrite rhumatoïde"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_result_whose_summary_cannot_be_shown_is_said_to_be_complete(tmp_path):
+    (tmp_path / "notes.csv").write_text("id,text\n1,on RA\n")
+    command = [sys.executable, "-m", "medalist", "expand", "notes.csv", "--engine", "glance", "--out", "full.csv"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "run the same command" not in done.stderr
+    assert "The result in full.csv is complete; only this summary could not be shown." in done.stderr
+
+
+@pytest.mark.parametrize("raw", [b"\x7fELF\0\0RA", b"\x1f\x8b\x08\0"])
+def test_standard_input_that_is_not_text_is_refused_like_a_file(raw, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    code, out, err = run(capsys, "expand", "--engine", "glance")
+    assert (code, out) == (1, "") and re.match("Standard input is (not plain text: convert|compressed: unpack)", err)
+
+
+def test_a_text_that_begins_with_a_dash_is_read_after_two(capsys):
+    assert run(capsys, "expand", "--engine", "glance", "--replace", "--", "- RA on MTX")[0] == 0
+    assert "No such option" in run(capsys, "expand", "--engin", "glance", "RA")[2]
 
 
 def test_expand_reads_standard_input(tiny_run):

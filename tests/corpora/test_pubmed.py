@@ -432,6 +432,19 @@ def test_other_settings_begin_anew_but_another_limit_does_not(tmp_path, monkeypa
     assert row["reason"] == "the PMID is not a number"
 
 
+@pytest.mark.parametrize("settings", [None, "{}", '{"files": [], "theme": "dark"}', "not JSON"])
+def test_a_folder_of_the_user_s_own_in_the_work_folder_s_place_is_named_and_stays(tmp_path, settings):
+    source = file(tmp_path, 1, article(1, "Blood pressure rose."))
+    theirs = tmp_path / ".out.work"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("the user's own")
+    if settings:
+        (theirs / "settings.json").write_text(settings)
+    with pytest.raises(FileExistsError, match=r"\.out\.work is where unfinished work is kept, but"):
+        prepared(tmp_path / "out", source)
+    assert (theirs / "thesis.txt").read_text() == "the user's own"
+
+
 def test_a_second_corpus_of_the_same_name_takes_its_own_inventory(tmp_path):
     source = file(tmp_path, 1, article(1, "Blood pressure rose."))
     for short_form in ("BP", "BLP"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medalist.data.rows import Quarantine, TooManyBadRows
+from medalist.data.rows import Quarantine, TooManyBadRows, shown_names
 
 
 def test_summary_counts_reasons_whatever_their_figures():
@@ -34,3 +34,18 @@ def test_rows_that_several_workers_set_aside_count_together_but_not_those_of_no_
     Quarantine(limit=0.1, total=20, rows=rows).check()
     with pytest.raises(TooManyBadRows, match="2 of 20 rows are bad"):
         Quarantine(limit=0.09, total=20, rows=rows).check()
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["pid", "ward_2", "Note-Text"], "pid, ward_2, Note-Text"),
+        (["Note text", "NOTE ID"], "Note text, NOTE ID"),
+        (["17", "HIV"], "(2, not shown, since they may be text)"),
+        (["n17", "John Smith HIV"], "(2, not shown, since they may be text)"),
+        ([f"c{n}" for n in range(5000)], ", ".join(f"c{n}" for n in range(20)) + " and 4,980 more"),
+        ([], "none"),
+    ],
+)
+def test_columns_are_named_unless_they_may_be_the_cells_of_a_first_row(names, shown):
+    assert shown_names(names) == shown

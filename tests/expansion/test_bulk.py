@@ -15,6 +15,7 @@ from medalist.expansion import bulk
 from medalist.expansion.bulk import Reading, expand_in_turn, expand_notes
 from medalist.expansion.expander import Expander
 from medalist.expansion.notes import NoteFile
+from medalist.tools.failures import in_one_line
 
 INVENTORY = Inventory.of([("RA", "room air", 0, None), ("RA", "right atrium", 0, None)])
 COUNT = 11
@@ -74,7 +75,7 @@ def test_ids_that_are_numbers_stay_numbers(tmp_path):
 
 def test_shards_can_be_asked_for_again_and_in_any_order(notes, tmp_path):
     parts = [tmp_path / f"{number}" for number in range(4)]
-    parts[1].touch()  # finished
+    parts[1].write_text(bulk._seal([]))  # finished
     shards = bulk._Shards(notes, parts, bulk.SHARD)
     asked = [[note.id for note in shards[index].notes] for index in (1, 0, 2, 2, 1)]
     assert len(shards) == 3
@@ -105,6 +106,32 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes_and_repeats_no_finished
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".work")] == []
 
 
+@pytest.mark.parametrize("damage", ["emptied", "cut in a line", "cut after a line", "changed", "not UTF-8"])
+def test_a_part_that_is_damaged_before_the_work_goes_on_is_made_again(notes, tmp_path, monkeypatch, damage):
+    expand_notes(notes, tmp_path / "whole", Reading(), "jsonl")
+    work, expand = tmp_path / ".broken.work", bulk._expand_shard
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "write_records", None)
+        with pytest.raises(TypeError):
+            expand_notes(notes, tmp_path / "broken", Reading(), "jsonl")
+    part = work / "000001.jsonl"
+    content = part.read_bytes()
+    part.write_bytes(
+        {
+            "emptied": b"",
+            "cut in a line": content[:200],
+            "cut after a line": b"".join(content.splitlines(keepends=True)[:2]),
+            "changed": content.replace(b"room air", b"roam air").replace(b"atrium", b"otrium"),
+            "not UTF-8": b"\xff" + content,
+        }[damage]
+    )
+    again = []
+    monkeypatch.setattr(bulk, "_expand_shard", lambda reading, one: again.append(one.part.stem) or expand(reading, one))
+    expand_notes(notes, tmp_path / "broken", Reading(), "jsonl")
+    assert again == ["000001"]
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 @pytest.mark.parametrize("change", ["notes", "option", "glossary"])
 def test_finished_shards_are_not_kept_if_what_decides_them_has_changed(notes, tmp_path, monkeypatch, change):
     glossary = tmp_path / "ours.csv"
@@ -126,6 +153,38 @@ def test_finished_shards_are_not_kept_if_what_decides_them_has_changed(notes, tm
         glossary.write_text("short_form,long_form\nZQI,zonal quality index\n")
     expand_notes(notes, tmp_path / "out", Reading(glossary=glossary, any_case=change == "option" or None), "jsonl")
     assert asked[2:] == ["000000", "000001", "000002", "000003"]
+
+
+@pytest.mark.parametrize("theirs", ["thesis.txt", "settings.json", "both", "among ours", "a link"])
+def test_a_folder_of_the_user_s_own_in_the_work_folder_s_place_is_named_and_stays(notes, tmp_path, theirs):
+    work = tmp_path / ".out.work"
+    if theirs == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        work.symlink_to(tmp_path / "elsewhere")
+    else:
+        work.mkdir()
+    if theirs != "settings.json":
+        (work / "thesis.txt").write_text("the user's own")
+    if theirs in ("settings.json", "both"):
+        (work / "settings.json").write_text('{"theme": "dark", "day": "Monday"}')
+    if theirs == "among ours":
+        (work / "settings.json").write_text('{"medalist": "0.1", "notes": "", "day": "2026-11-30"}')
+    before = {path.name: path.read_bytes() for path in work.iterdir()}
+    with pytest.raises(FileExistsError, match=r"\.out\.work is where unfinished work is kept, but"):
+        expand_notes(notes, tmp_path / "out", Reading(), "jsonl")
+    assert {path.name: path.read_bytes() for path in work.iterdir()} == before
+
+
+def test_the_work_folder_of_a_killed_call_is_ours_whatever_it_was_doing(notes, tmp_path):
+    work = tmp_path / ".out.work"
+    for left in (".settings.json.begun-a1b2c3d4/settings.json", ".000001.jsonl.begun-a1b2c3d4/000001.jsonl"):
+        (work / left).parent.mkdir(parents=True)
+        (work / left).touch()
+        expand_notes(notes, tmp_path / "out", Reading(), "jsonl")
+        assert not work.exists()
+        (tmp_path / "out").unlink()
+        work.mkdir()
+        (work / "settings.json").write_text('{"medalist": "0.1", "notes": "", "day": "2026-11-30"}')
 
 
 def test_the_work_folder_is_its_owner_s_and_holds_no_text_but_short_forms(notes, tmp_path, monkeypatch):
@@ -161,6 +220,76 @@ def test_what_exists_is_not_overwritten_and_nothing_is_no_result(notes, tmp_path
     with pytest.raises(ValueError, match=r"holds no notes; the first of 1 bad records: line \d: no id$") as error:
         expand_notes(notes, tmp_path / "new", Reading(), "jsonl")
     assert "secretphrase" not in str(error.value)
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "brat"])
+def test_a_result_that_appears_during_the_work_is_not_overwritten(notes, tmp_path, monkeypatch, kind, links):
+    out, expand = tmp_path / "out", bulk._expand_shard
+
+    def meanwhile(reading, shard):
+        expand(reading, shard)
+        (out / "theirs" if kind == "brat" else out).parent.mkdir(exist_ok=True)
+        (out / "theirs" if kind == "brat" else out).write_text("theirs")
+
+    def no_links(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    monkeypatch.setattr(bulk, "_expand_shard", meanwhile)
+    with pytest.raises(OSError, match="out") as error:
+        expand_notes(notes, out, Reading(), kind)
+    assert f"{out} exists already: name another" in in_one_line(error.value)
+    assert (out / "theirs" if kind == "brat" else out).read_text() == "theirs"
+    assert (tmp_path / ".out.work").exists()
+
+
+@pytest.mark.parametrize("there", ["the notes", "a folder", "a link", "nothing of ours", "a name too long"])
+def test_what_is_not_our_list_of_bad_records_is_refused_before_the_work_and_stays(notes, tmp_path, monkeypatch, there):
+    monkeypatch.setattr(bulk, "_expand_shard", lambda *_: pytest.fail("work was done"))
+    out = tmp_path / ("x" * 220 if there == "a name too long" else "out.jsonl")
+    listed, source = tmp_path / "out.jsonl.set-aside.jsonl", notes
+    if there == "the notes":
+        listed.write_text('{"id": "a", "text": "on RA"}\n')
+        source = NoteFile(path=listed)
+    elif there == "a folder":
+        listed.mkdir()
+    elif there == "a link":
+        listed.symlink_to("nowhere")
+    elif there == "nothing of ours":
+        listed.write_text('{"place": "line 2", "id": "a", "reason": "no text"}\nmine\n')
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(OSError, match="is no such list: move it" if len(out.name) < 20 else "name too long"):
+        expand_notes(source, out, Reading(), "jsonl")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_the_list_of_an_earlier_run_is_replaced_and_does_not_stay_beside_a_clean_result(notes, tmp_path):
+    out = tmp_path / "out.jsonl"
+    first = expand_notes(notes, out, Reading(), "jsonl").set_aside.read_text()
+    out.unlink()
+    assert expand_notes(notes, out, Reading(), "jsonl").set_aside.read_text() == first
+    out.unlink()
+    notes.path.write_text("id,text\na,on RA\n")
+    assert expand_notes(notes, out, Reading(), "jsonl").set_aside is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.csv", "out.jsonl"]
+
+
+def test_without_its_list_of_bad_records_no_result_is_put_in_place(notes, tmp_path, monkeypatch):
+    out, expand = tmp_path / "out.jsonl", bulk._expand_shard
+
+    def meanwhile(reading, shard):
+        expand(reading, shard)
+        (tmp_path / "out.jsonl.set-aside.jsonl").mkdir(exist_ok=True)
+
+    monkeypatch.setattr(bulk, "_expand_shard", meanwhile)
+    with pytest.raises(FileExistsError, match="is no such list"):
+        expand_notes(notes, out, Reading(), "jsonl")
+    assert not out.exists()
+    (tmp_path / "out.jsonl.set-aside.jsonl").rmdir()
+    monkeypatch.setattr(bulk, "_expand_shard", lambda *_: pytest.fail("what was finished was not kept"))
+    assert expand_notes(notes, out, Reading(), "jsonl").num_set_aside == 1
 
 
 def test_brat_s_texts_are_not_written_among_the_notes(tmp_path):

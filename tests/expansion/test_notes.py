@@ -377,3 +377,14 @@ def test_a_folder_of_tables_names_one_and_a_list_in_json_is_no_text(tmp_path):
         read_text(tmp_path / "notes.json")
     with pytest.raises(FileNotFoundError, match="it is an address; download the file and name it here"):
         read(Path("https://example.org/notes.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", "id,text,NOTE_TEXT\n1,,on RA\n"), ("a.jsonl", '{"id": 1, "text": "", "note_text": "on RA"}\n')],
+)
+def test_of_two_columns_that_may_hold_the_text_one_must_be_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=r"(?i)has the columns text and note_text: name one with --text-column"):
+        list(NoteFile(path=tmp_path / name))
+    assert [note.text for note in NoteFile(path=tmp_path / name, text_column="text")] == [""]

@@ -25,6 +25,7 @@ from medalist.runs.held_out import HeldOut
 from medalist.runs.report import _example, write_report
 from medalist.runs.run import open_run
 from medalist.runs.summary import plain_summary
+from medalist.tools.shapes import appended_figures
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +218,11 @@ def test_a_report_that_cannot_be_kept_is_refused_and_a_full_disk_leaves_no_half_
 def test_figures_draw_from_little():
     assert "<svg" in as_svg(learning_curve([{"step": 1, "loss": 2.0}]))
     assert "<svg" in as_svg(accuracy_by_slice({"all": {"count": 1, "base": cell(0.5)}}, []))
+
+
+@pytest.mark.parametrize("line", ['{"step": 1, "loss": "x"}', '{"loss": 1.0}', '{"step": 1, "eval_accuracy": [1]}'])
+def test_a_damaged_line_of_the_log_is_named(tmp_path, line):
+    log = tmp_path / "log.jsonl"
+    log.write_text(f'{{"step": 0, "epoch": null, "loss": 2.0}}\n{line}\n')
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 2: (loss|step|eval_accuracy) is not a number\. Remove"):
+        learning_curve(appended_figures(log))

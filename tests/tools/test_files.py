@@ -138,9 +138,9 @@ def test_an_older_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path, 
 
 def test_a_folder_of_which_only_the_older_is_left_comes_back_before_anything_else(tmp_path, monkeypatch):
     """A process was killed between the two renames that replace a folder, and the next one fails."""
-    for name in (".made.old", "new"):
-        (tmp_path / name).mkdir()
-    (tmp_path / ".made.old/whose").write_text("old")
+    for name in (".made.old-a1b2c3d4/made", "new"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".made.old-a1b2c3d4/made/whose").write_text("old")
     rename = Path.rename
 
     def fails(self: Path, target: Path) -> Path:
@@ -152,6 +152,18 @@ def test_a_folder_of_which_only_the_older_is_left_comes_back_before_anything_els
     with pytest.raises(OSError, match="Input/output error"):
         put_in_place(tmp_path / "new", tmp_path / "made")
     assert (tmp_path / "made/whose").read_text() == "old"
+
+
+def test_a_user_s_own_folder_beside_the_one_that_is_replaced_stays(tmp_path):
+    theirs = [tmp_path / name / "letter" for name in (".made.old", ".made.old-a1b2c3d4", ".made.old-mine/made")]
+    for path in theirs:
+        path.parent.mkdir(parents=True)
+        path.write_text("the user's own")
+    for whose in ("old", "new"):
+        with writing_folder(tmp_path / "made") as folder:
+            (folder / "whose").write_text(whose)
+    assert {path.read_text() for path in theirs} == {"the user's own"}
+    assert len(list(tmp_path.iterdir())) == 4 and (tmp_path / "made/whose").read_text() == "new"
 
 
 @pytest.mark.parametrize("kept", [True, False])

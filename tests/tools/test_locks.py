@@ -53,3 +53,17 @@ def test_a_folder_that_cannot_be_written_to_is_not_locked_but_can_be_used(tmp_pa
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     with alone_in(tmp_path / "mine"):
         pass
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "link"])
+def test_what_is_no_lock_stays_and_is_named_in_one_line(tmp_path, there):
+    path = lock_file(tmp_path / "mine")
+    if there == "folder":
+        path.mkdir()
+    else:
+        (tmp_path / "letter" if there == "link" else path).write_text("the user's own")
+    if there == "link":
+        path.symlink_to(tmp_path / "letter")
+    with pytest.raises(FileExistsError, match=r"mine\.lock is where .* is locked, but"), alone_in(tmp_path / "mine"):
+        pass
+    assert path.is_dir() if there == "folder" else path.read_text() == "the user's own"

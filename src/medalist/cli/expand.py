@@ -20,6 +20,7 @@ from .options import (
     OtherInventory,
     emit,
     emit_json,
+    emit_utf8,
     out,
 )
 
@@ -199,10 +200,18 @@ def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | 
         raise FileNotFoundError(f"{missing} does not exist")
     if run is not None and text is None and not (_is_model(run) if _exists(run) else _is_path(run)):
         return None, run
-    # "N/V" alone may be a text, which must not be looked up on the Hub.
-    if run is not None and not _is_model(run) and (text is None or not is_hub_id(run)):
-        raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
-    return run, text
+    if run is None or _is_model(run) or (text is not None and is_hub_id(run)):
+        return run, text
+    if not (_exists(run) or _is_path(run)):  # perhaps a part of a text, which errors do not quote
+        raise FileNotFoundError(
+            "The first of two arguments is not a run: put the text in quotation marks, as one argument, or name a "
+            "run's folder, its GGUF file or its Hub id"
+        )
+    if text is None and is_hub_id(run):  # which may be a text, and so must not be looked up on the Hub
+        raise FileNotFoundError(
+            f"{run} is not a folder: give a text after a Hub id; if it is the text, give it on standard input"
+        )
+    raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
 
 
 def _expand_notes(
@@ -216,10 +225,14 @@ def _expand_notes(
 
     if output is not None:
         account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
-        out.print(account_table(account))
+        try:
+            out.print(account_table(account))
+        except OSError as error:
+            error.add_note(f"The result in {output} is complete; only this summary could not be shown.")
+            raise
         return
     for record in expand_in_turn(source, reading):
-        emit(json_line(record))
+        emit_utf8(json_line(record))
     for bad in source.set_aside:
         say(f"Set aside: {bad.place}: {bad.reason}")
 
@@ -232,15 +245,15 @@ def _standard_input() -> IO[bytes]:
 
 def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
     """The text of a file or of standard input, decoded, or the text as given."""
-    from ..expansion.note_formats import read_text
-    from ..tools.decoding import decoded
+    from ..expansion.note_formats import plain_text, read_text
     from ..tools.progress import say
 
     if path is not None:
         content, used = read_text(path, encoding)
+    elif text in (None, "-"):
+        content, used = plain_text(_standard_input().read(), "Standard input", encoding)
     else:
-        raw = _standard_input().read() if text in (None, "-") else os.fsencode(str(text))
-        content, used = decoded(raw, "The text", encoding)
+        content, used = plain_text(os.fsencode(str(text)), "The text", encoding)
     if not content.strip():
         raise ValueError("There is no text to expand: give it as an argument or on standard input")
     if used == "cp1252" and encoding is None:
@@ -264,8 +277,14 @@ def _is_model(argument: str) -> bool:
 
 
 def _is_path(argument: str) -> bool:
-    """Whether an argument is meant as a path although nothing exists there: it contains a slash and no space."""
-    return "/" in argument and not any(map(str.isspace, argument))
+    """Whether an argument is meant as a path or Hub id although nothing exists there, unlike "N/V" or "and/or"."""
+    from ..expansion.where import is_hub_id
+
+    first, slash, _ = argument.partition("/")
+    if not slash or any(map(str.isspace, argument)):
+        return False
+    folder = first in ("", ".", "..", "~", "runs") or (_exists(first) and Path(first).is_dir())
+    return folder or (is_hub_id(argument) and any(mark in argument for mark in "-_."))
 
 
 VERBS = (expand,)

@@ -15,7 +15,26 @@ _TYPES = {"str": "text", "list[str]": "text", "list[Path]": "path", "int": "numb
 _TYPES |= {"float": "number", "float range": "number"}
 
 
-class Verb(TyperCommand):
+class _Discreet:
+    """Parses arguments like click, but its errors do not quote what may be a text."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of a verb or of a group."""
+        given = list(args)
+        try:
+            parsed: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]  # click's, of the other base class
+        except Exception as error:  # click's or typer's own UsageError, by version
+            dashed = [one for one in given if one.startswith("-") and any(map(str.isspace, one.split("=")[0]))]
+            if hasattr(error, "option_name") and dashed and "No such option" in str(getattr(error, "message", "")):
+                ctx.fail("A text that begins with - is taken for an option: put -- before it, or use standard input.")
+            takes_text = any(one.name == "text" for one in self.params)  # type: ignore[attr-defined]  # as above
+            if takes_text and "unexpected extra argument" in str(getattr(error, "message", "")):
+                ctx.fail("There are more arguments than RUN and TEXT: put the text in quotation marks.")
+            raise
+        return parsed
+
+
+class Verb(_Discreet, TyperCommand):
     """A verb whose examples keep their lines, and whose values have English names instead of Python types."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -38,12 +57,18 @@ class Verb(TyperCommand):
                     formatter.write_dl([(_named(left, heading == "Options"), right) for left, right in records])
 
 
-class Verbs(TyperGroup):
+class Verbs(_Discreet, TyperGroup):
     """Verbs under their headings, each with its whole first sentence."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.help, self.epilog = _plain(self.help), _plain(self.epilog)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb; a text in its place is not quoted."""
+        if any(map(str.isspace, args[0])):
+            ctx.fail('The first argument is no command. To expand a text: medalist expand "TEXT"')
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of verbs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +28,14 @@ def emit_json(values: object) -> None:
     """Print figures to standard output as JSON."""
     from ..tools.shapes import json_text
 
-    emit(json_text(values))
+    emit_utf8(json_text(values))
+
+
+def emit_utf8(text: str) -> None:
+    """Print JSON like `emit`, but to a file or pipe in UTF-8, whatever the locale's encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    emit(text)
 
 
 def show(parts: Iterable[RenderableType], console: Console = out) -> None:

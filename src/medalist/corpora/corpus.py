@@ -30,6 +30,7 @@ from ..data.splits import Split, content
 from ..tools.failures import FINISHED_IS_KEPT, writing
 from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
+from ..tools.own_folders import clear_work
 from ..tools.progress import say
 from ..tools.shapes import checked, json_object, write_object
 from .accounts import Account
@@ -61,16 +62,17 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
 
     Raises:
         ValueError: the shares of validation and test leave nothing for training.
+        FileExistsError: something else has the work folder's name.
     """
     if float(str(settings["validation"])) + float(str(settings["test"])) >= 1:
         raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
     out = out.absolute()  # workers may have another working directory
     work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
     begun = work / "settings.json"
-    if begun.exists() and begun.read_text(encoding="utf-8") == text:
+    if begun.is_file() and begun.read_bytes() == text.encode():
         say(f"Resuming from {work}")
         return work
-    shutil.rmtree(work, ignore_errors=True)
+    clear_work(work, keys=("files", "validation", "test"))
     with replacing(begun) as file:
         file.write(text)
     return work

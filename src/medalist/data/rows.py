@@ -134,10 +134,18 @@ def column_name(name: str) -> str:
 
 
 def shown_names(names: Sequence[str]) -> str:
-    """Column names for an error message; only their number if any may be text, as in a file without a header."""
-    if all(re.fullmatch(r"\w[\w.-]{0,29}( [\w.-]{1,20}){0,2}", name) for name in names):
-        return ", ".join(names) or "none"
-    return f"({len(names):,}, not shown, since they may be text)"
+    """Column names for an error message; only their number if any may be text, as in a file without a header.
+
+    A name is one word that does not begin with a digit, or one of the usual names of columns.
+    """
+    usual = (*TEXT_COLUMNS, *ID_COLUMNS)
+    if not all(column_name(name) in usual or re.fullmatch(r"(?!\d)\w[\w.-]{0,39}", name) for name in names):
+        return f"({len(names):,}, not shown, since they may be text)"
+    more = f" and {len(names) - _MOST_SHOWN:,} more" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(names[:_MOST_SHOWN]) + more or "none"
+
+
+_MOST_SHOWN = 20
 
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")

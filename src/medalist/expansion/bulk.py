@@ -1,8 +1,8 @@
 """Expands a file or folder of notes, shard by shard, so that stopping loses no more than the shards in progress.
 
 Shards always contain the same notes, so the result of a run that was stopped and resumed is byte-identical to that of
-an uninterrupted one. While there is work to do, a work folder exists next to the result. It contains expansions and
-short forms, no other text.
+an uninterrupted one. While there is work to do, a work folder exists next to the result, readable only by its owner. It
+contains expansions and short forms, and the notes' text only if the result will (`Reading.replaced`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import lru_cache, partial
@@ -23,6 +23,7 @@ from ..tools.failures import FINISHED_IS_KEPT, writing
 from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
 from ..tools.number_formats import FloatType
+from ..tools.own_folders import clear_work
 from ..tools.parallel import run_jobs
 from ..tools.progress import say, tracking
 from ..tools.shapes import write_object
@@ -33,6 +34,7 @@ from .notes import Note, NoteFile
 from .options import Engine, Format, Unsure
 from .outputs import Record, check_brat_ids, count_foreign_ids, with_whole_id, write_records
 from .results import ExpandedText
+from .set_aside import check_list, write_list
 from .where import weights_of
 
 SHARD = 8
@@ -86,7 +88,7 @@ class _Shards(Sequence[_Shard]):
 
     def __init__(self, source: NoteFile, parts: Sequence[Path], size: int) -> None:
         self._source, self._parts, self._size = source, parts, size
-        self._to_do = [number for number, part in enumerate(parts) if not part.exists()]
+        self._to_do = [number for number, part in enumerate(parts) if not _is_finished(part)]
         self._notes, self._next = iter(source), 0
 
     def __len__(self) -> int:
@@ -119,11 +121,12 @@ def expand_notes(
         ray: a Ray cluster to use instead, as for `tools.parallel.run_jobs`.
 
     Raises:
-        FileExistsError: `out` exists.
+        FileExistsError: `out` exists, or something that is not ours stands where its list or work folder belongs.
         ValueError: there are no notes, or one of the arguments is wrong.
         BusyError: another command is writing `out`.
     """
     check_place(out, folder=kind == "brat")
+    check_list(_list_of(out))
     with writing(out, FINISHED_IS_KEPT), alone_in(out):
         return _expand_alone(source, out, reading, kind, workers, ray)
 
@@ -173,13 +176,16 @@ def _expand_alone(
     for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label=label, name=_name):
         pass
     totals = dict.fromkeys(("expansions", "sure", "abstained", "unlisted", "warnings"), 0)
+    write_list(set_aside, _list_of(out))  # before the result: a result in place is a finished one
     write_records(_records(parts, totals), out, kind, notes=source, day=day, whole_ids=whole_ids)
-    listed = out.with_name(f"{out.name}.set-aside.jsonl") if set_aside else None
-    if listed:
-        with replacing(listed) as file:
-            file.writelines(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in set_aside)
     shutil.rmtree(work)
+    listed = _list_of(out) if set_aside else None
     return Account(notes=count, set_aside=listed, num_set_aside=len(set_aside), **totals)
+
+
+def _list_of(out: Path) -> Path:
+    """The list of bad records beside a result."""
+    return out.with_name(f"{out.name}.set-aside.jsonl")
 
 
 def _size(reading: Reading) -> int:
@@ -216,11 +222,11 @@ def _open_work(work: Path, settings: dict[str, Any]) -> str:
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
         day = str(found.pop("day"))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         found = None
     if found == settings:
         return day
-    shutil.rmtree(work, ignore_errors=True)
+    clear_work(work, keys=("medalist", "notes", "day"), parts=r"\d{6,}\.jsonl")
     work.mkdir(parents=True)
     work.chmod(0o700)
     day = date.today().isoformat()
@@ -258,8 +264,23 @@ def _loaded(reading: Reading, _stamps: object) -> Expander:
 def _expand_shard(reading: Reading, shard: _Shard) -> None:
     """Write the records of one shard; runs in a worker."""
     records = _shard_records(_expander(reading), shard.notes, reading)
+    lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
     with replacing(shard.part) as file:
-        file.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
+        file.writelines([*lines, _seal(lines)])
+
+
+def _seal(lines: Iterable[str]) -> str:
+    """The last line of a part: a hash of those before it."""
+    return json.dumps({"sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}) + "\n"
+
+
+def _is_finished(part: Path) -> bool:
+    """Whether the records of a shard are written, and still as they were written."""
+    try:
+        *lines, seal = part.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, ValueError):
+        return False
+    return seal == _seal(lines)
 
 
 def _shard_records(expander: Expander, notes: Sequence[Note], reading: Reading) -> list[Record]:
@@ -289,8 +310,7 @@ def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:
     """The records of all parts, in order; their counts are added to the totals."""
     for part in parts:
         with part.open(encoding="utf-8") as file:
-            for line in file:
-                record = json.loads(line)
+            for record in list(map(json.loads, file))[:-1]:  # without the seal
                 found = record["expansions"]
                 totals["expansions"] += sum(one["long_form"] is not None for one in found)
                 totals["sure"] += sum(one["sure"] for one in found)

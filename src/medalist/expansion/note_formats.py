@@ -65,8 +65,6 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
         ValueError: it is not plain text.
     """
     raw = path.read_bytes()
-    if raw.startswith(_COMPRESSED):
-        raise ValueError(f"{path} is compressed: unpack it first")
     if b"MSH|^" in raw[:9] or b'"resourceType"' in raw[:200]:
         raise ValueError(f"{path} is an HL7 message or a FHIR resource, not a note: save the text in it as .txt")
     if path.suffix.lower() == ".json" and raw.lstrip()[:1] in (b"{", b"["):
@@ -74,10 +72,21 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
             f"{path} is JSON, not a note: save the text as .txt, or notes as JSON Lines, one object a line (for a "
             f"list: jq -c '.[]' {path.name} > {path.stem}.jsonl)"
         )
-    document = path.suffix.lower() in _DOCUMENTS or raw.startswith((b"%PDF-", b"{\\rtf"))
+    return plain_text(raw, str(path), encoding, document=path.suffix.lower() in _DOCUMENTS)
+
+
+def plain_text(raw: bytes, what: str, encoding: str | None = None, *, document: bool = False) -> tuple[str, str]:
+    """A text and its encoding, as for `tools.decoding.decoded`.
+
+    Raises:
+        ValueError: it is a document, compressed or otherwise not plain text.
+    """
+    if raw.startswith(_COMPRESSED):
+        raise ValueError(f"{what} is compressed: unpack it first")
+    document = document or raw.startswith((b"%PDF-", b"{\\rtf"))
     if document or (b"\0" in raw and not (encoding or marked_encoding(raw))):
         raise ValueError(
-            f"{path} is not plain text: convert it first, for example to .txt with pandoc or pdftotext; or, if it is "
+            f"{what} is not plain text: convert it first, for example to .txt with pandoc or pdftotext; or, if it is "
             "UTF-16, say so with --encoding utf-16-le"
         )
-    return decoded(raw, str(path), encoding)
+    return decoded(raw, what, encoding)

@@ -190,6 +190,7 @@ class NoteFile:
             reported = self._not_read(rows, reported, "line")
             names = list(record)
             first = first or names
+            self._check_one_text(names)
             text, identifier = self._named("text", names), self._named("id", names)
             have |= {"text" if text else None, "id" if identifier else None}
             if identifier and numbered:
@@ -226,8 +227,15 @@ class NoteFile:
         alike = [name for want in wanted for name in names if column_name(name) == want]
         return alike[0] if alike else None
 
+    def _check_one_text(self, names: Sequence[str]) -> None:
+        """Refuse to choose between a column text and a column note_text."""
+        found = [name for name in names if column_name(name) in TEXT_COLUMNS]
+        if self.text_column is None and len({column_name(name) for name in found}) > 1:
+            raise ValueError(f"{self.path} has the columns {' and '.join(found)}: name one with --text-column")
+
     def _columns(self, names: list[str]) -> tuple[int, int | None]:
         """The positions of text and id among the columns."""
+        self._check_one_text(names)
         text, identifier = self._named("text", names), self._named("id", names)
         if text is None:
             wanted = " or ".join(TEXT_COLUMNS) if self.text_column is None else self.text_column

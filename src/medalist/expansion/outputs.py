@@ -80,7 +80,7 @@ def format_of(out: Path, named: Format | None = None) -> Format:
 def write_records(
     records: Iterable[Record], out: Path, kind: Format, *, notes: Iterable[Note], day: str, whole_ids: bool = False
 ) -> None:
-    """Write the records of all notes, in order; `out` is written completely or not at all.
+    """Write the records of all notes, in order; `out` is written completely or not at all, and replaces nothing.
 
     Args:
         records: one per note.
@@ -89,15 +89,18 @@ def write_records(
         notes: the same notes; their text is used only for BRAT, which stores it with the annotations.
         day: the date for NOTE_NLP, such as 2026-11-30.
         whole_ids: write ids as integers where the format has them, for joins with a table of notes that has such ids.
+
+    Raises:
+        OSError: something exists at `out`, or it cannot be written.
     """
     if whole_ids:
         records = map(with_whole_id, records)
     if kind == "brat":
-        with writing_folder(out) as folder:
+        with writing_folder(out, new=True) as folder:
             for note, record in zip(notes, records, strict=True):
                 _write_brat(note, record, folder)
     elif kind == "parquet":
-        with replacing(out, "wb") as file:
+        with replacing(out, "wb", new=True) as file:
             _write_parquet(records, file, SCHEMA.set(0, pa.field("id", pa.int64())) if whole_ids else SCHEMA)
     else:
         write: dict[str, Callable[[Iterable[Record], IO[str]], None]] = {
@@ -105,7 +108,7 @@ def write_records(
             "csv": _write_csv,
             "note-nlp": lambda records, file: _write_note_nlp(records, file, day),
         }
-        with replacing(out) as file:
+        with replacing(out, new=True) as file:
             write[kind](records, file)
 
 

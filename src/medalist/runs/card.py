@@ -24,7 +24,7 @@ from ..models.base import EMBEDDED
 from ..models.licences import Licence, licence_of
 from ..tools.files import replacing
 from ..tools.pages import interval, per_cent, points, template_environment
-from ..tools.shapes import appended_objects
+from ..tools.shapes import appended_figures
 from ..trees.prompt import choice_question, mention_question
 from .calibrate import keeps_parents_calibration
 from .run import Run, privacy_of
@@ -230,5 +230,5 @@ def _data_id(run: Run, name: str) -> str:
 
 def _training_seconds(log: Path) -> float | None:
     """Seconds of training since the run was last resumed or started."""
-    lines = reversed(appended_objects(log))
+    lines = reversed(appended_figures(log))
     return next((line["train_runtime"] for line in lines if "train_runtime" in line), None)

@@ -34,7 +34,7 @@ from ..evaluation.shares import (
 from ..recipe import dump_recipe
 from ..tools.files import check_kept, replacing
 from ..tools.pages import points, template_environment
-from ..tools.shapes import appended_objects
+from ..tools.shapes import appended_figures
 from . import figures
 from .adaptation import PARENT_TEST, adaptation
 from .calibrate import keeps_parents_calibration
@@ -70,7 +70,7 @@ def write_report(run: Run) -> Path:
     if not folders:
         raise FileNotFoundError(f"{run.folder} has no evaluation yet; run `medalist evaluate {run.folder}`")
     check_kept(run.folder, "the report is")
-    log = appended_objects(run.folder / "log.jsonl")
+    log = appended_figures(run.folder / "log.jsonl")
     drawn = {"learning-curve": figures.learning_curve(log)} if log else {}
     adapted = adaptation(run)
     if adapted is not None:

@@ -56,7 +56,7 @@ def export_merged(
     """
     target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
     _check_free(target, force=force)
-    with writing_folder(target) as merged:
+    with writing_folder(target, new=not force) as merged:
         check = _Check(run, target, max_drop=max_drop, on=on)
         _ask_for_room(run, target, dtype=dtype)
         merge_run(run, merged, dtype=dtype)

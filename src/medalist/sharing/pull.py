@@ -77,7 +77,7 @@ def pull(
     record["data"]["folder"] = str(
         prepared.folder if prepared else Path("data") / f"{recipe.data.source}-not-published"
     )
-    with writing_folder(out) as folder:
+    with writing_folder(out, new=True) as folder:
         weights = folder / record["published"]["kind"]
         weights.mkdir()
         for name, sha256 in sorted(record["published"]["files"].items()):

@@ -100,7 +100,7 @@ def write_task(run: Run, folder: Path, on: HeldOut = OWN_TEST) -> TaskCounts:
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     longest = longest_sequence(AutoConfig.from_pretrained(base, trust_remote_code=False))
     encoder = Encoder(tokenizer, run.recipe.prompt, max_depth=longest)
-    with writing_folder(folder) as begun:
+    with writing_folder(folder, new=True) as begun:
         count = other = 0
         with (begun / "questions.jsonl").open("w", encoding="utf-8") as file:
             for text, question, record in task_questions(held.passages, held.inventory, encoder):

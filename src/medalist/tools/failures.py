@@ -42,6 +42,7 @@ _ERRNO = {
     errno.EPERM: "may not be changed by you: change its permissions, or name another",
     errno.EROFS: "is on a read-only disk: name a place that can be written to",
     errno.EEXIST: "exists already: name another, or remove it",
+    errno.ENOTEMPTY: "exists already: name another, or remove it",
     errno.ENAMETOOLONG: "is too long for a file's name",
     errno.EMFILE: "cannot be opened because too many files are open: raise the limit with `ulimit -n`",
     errno.EFBIG: "would be larger than your files may be here: raise the limit with `ulimit -f`",

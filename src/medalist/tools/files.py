@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TextIO, cast
 
 from .failures import is_full, megabytes, need_room, writing
 from .locks import held, parents_of
+from .own_folders import older, put_aside, put_new
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,15 +139,15 @@ def long_lines(path: Path, file: IO[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def replacing(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """Open a text or binary file that takes the name `path` only if the block succeeds."""
+def replacing(path: Path, mode: Literal["w", "wb"] = "w", *, new: bool = False) -> Iterator[IO[Any]]:
+    """Open a text or binary file that takes the name `path` only if the block succeeds; if `new`, from nothing else."""
     with writing_beside(path) as aside:
         begun, text = aside / path.name, mode == "w"
         with begun.open(mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        begun.replace(path)
+        put_new(begun, path) if new else begun.replace(path)
         _sync(path.parent)
 
 
@@ -248,13 +249,16 @@ def undamaged(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None) -> Iterator[Path]:
-    """Yield a new folder next to `path` to write in; `put_in_place` renames it to `path` only if the block succeeds."""
+def writing_folder(path: Path, *, keep_if: Callable[[Path], bool] | None = None, new: bool = False) -> Iterator[Path]:
+    """Yield a new folder next to `path` to write in; `put_in_place` renames it to `path` only if the block succeeds.
+
+    If `new`, an existing folder that is not empty is an error and stays.
+    """
     with writing_beside(path) as aside:
         begun = aside / path.name
         begun.mkdir()
         yield begun
-        put_in_place(begun, path, keep_if=keep_if)
+        put_in_place(begun, path, keep_if=(lambda _: False) if new else keep_if)
 
 
 @contextmanager
@@ -306,19 +310,20 @@ def put_in_place(source: Path, target: Path, *, keep_if: Callable[[Path], bool] 
     for path in (*source.rglob("*"), source):
         _sync(path)
     if keep_if is None:
-        old = target.with_name(f".{target.name}.old")
-        if old.exists() and not target.exists():  # a process was killed between its two renames
-            old.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
+        for left in older(target):
+            if (left / target.name).exists() and not target.exists():  # killed between its two renames
+                (left / target.name).rename(target)
+            shutil.rmtree(left, ignore_errors=True)
+        old = put_aside(target) if target.exists() else None
         try:
             source.rename(target)
         except BaseException:
-            if old.exists():
+            if old:
                 old.rename(target)
+                old.parent.rmdir()
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        if old:
+            shutil.rmtree(old.parent, ignore_errors=True)
     else:
         try:
             source.rename(target)

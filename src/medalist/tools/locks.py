@@ -32,6 +32,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds it.
+        FileExistsError: something that is no lock has its name.
     """
     path = lock_file(folder)
     with parents_of(path):
@@ -39,6 +40,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _alone(path: Path, folder: Path) -> Iterator[None]:
+    if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_size == 0)):  # ours are empty
+        raise FileExistsError(f"{path} is where {folder} is locked, but it holds something else: move it away")
     lock = FileLock(path, timeout=0, thread_local=False, is_singleton=True, fallback_to_soft=False)
     try:
         taken = _take(lock)

@@ -62,13 +62,13 @@ def write_object(path: Path, values: Mapping[str, object]) -> None:
         file.write(json_text(values))
 
 
-def appended_objects(path: Path) -> list[dict[str, Any]]:
-    """Read a file to which JSON objects are appended, one per line; empty if it does not exist.
+def appended_figures(path: Path) -> list[dict[str, Any]]:
+    """Read a log to which JSON objects of numbers are appended, one per line and step; empty if it does not exist.
 
     A last line that was cut short by a kill is left out.
 
     Raises:
-        ValueError: another line is not a JSON object.
+        ValueError: another line is not a JSON object, or one has no step or a value that is not a number.
     """
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     found: list[dict[str, Any]] = []
@@ -81,6 +81,9 @@ def appended_objects(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"{path}, line {number:,}: not JSON. Remove that line.") from None
         if not isinstance(one, dict):
             raise ValueError(f"{path}, line {number:,}: not a JSON object. Remove that line.")
+        for key, value in {"step": None, **one}.items():
+            if not isinstance(value, int | float) and (key, value) != ("epoch", None):
+                raise ValueError(f"{path}, line {number:,}: {key[:40]} is not a number. Remove that line.")
         found.append(one)
     return found
 

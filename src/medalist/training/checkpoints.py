@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from ..tools.failures import reading, writing
 from ..tools.files import replacing
 from ..tools.progress import say
-from ..tools.shapes import appended_objects
+from ..tools.shapes import appended_figures
 
 _NEEDED = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
 
@@ -82,7 +82,7 @@ class LogWriter(TrainerCallback):
         """Keep the lines up to the step that training resumes from."""
         if not state.is_world_process_zero:
             return
-        kept = [line for line in appended_objects(self._path) if line["step"] <= state.global_step]
+        kept = [line for line in appended_figures(self._path) if line["step"] <= state.global_step]
         with replacing(self._path) as file:
             file.writelines(json.dumps(line) + "\n" for line in kept)
 
