@@ -137,3 +137,8 @@ def is_hub_id(name: str | Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_missing_folder(name: str) -> bool:
+    """Whether a name can only mean a folder, since it has a slash and is no Hub id, and there is none."""
+    return "/" in name and not is_gguf(name) and not Path(name).exists() and not is_hub_id(name)
