@@ -61,5 +61,5 @@ def test_files_and_folders_are_named_by_a_path_or_its_text(tmp_path, monkeypatch
         assert medalist.read_passages(name, medalist.Inventory.read("glossary.csv")) == [passage]
     Path("mine.yaml").write_text("name: mine\n")
     assert medalist.load_recipe("mine.yaml") == medalist.load_recipe(Path("mine.yaml"))
-    with pytest.raises(FileNotFoundError, match="nowhere is not a run"):
+    with pytest.raises(FileNotFoundError, match="There is no folder nowhere"):
         medalist.open_run("nowhere")

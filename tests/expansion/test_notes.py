@@ -122,12 +122,15 @@ def test_columns_can_be_named_and_rows_without_ids_are_numbered(tmp_path):
     path.write_text("text,body,key\none,two,k\nthree,four,l\n")
     assert read(path)[0] == [("1", "one"), ("2", "three")]
     assert read(path, text_column="body", id_column="key")[0] == [("k", "two"), ("l", "four")]
-    with pytest.raises(ValueError, match=r"has no column nope; it has text, body, key\. Name it with --text-column"):
+    with pytest.raises(ValueError, match=r"has no column nope; it has text, body, key$"):
         read(path, text_column="nope")
     with pytest.raises(ValueError, match="has no column nope"):
         read(path, id_column="nope")
     with pytest.raises(ValueError, match="has no column ;"):
         read(path, text_column="")
+    path.write_text("body,key\ntwo,k\n")
+    with pytest.raises(ValueError, match=r"text or note_text; it has body, key\. Name it with --text-column$"):
+        read(path)
     with pytest.raises(ValueError, match="name the same column, body"):
         read(path, text_column="body", id_column="body")
     path.write_text("id,text,text\n1,one,two\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -118,3 +119,13 @@ def test_the_record_is_plain_json_with_every_field_and_without_the_text():
         "warnings": [warning.to_dict()],
     }
     assert expansion(0, 2, None).to_dict()["warning"] is None
+
+
+def test_probabilities_in_a_record_have_six_digits():
+    shares = (("room air", 2 / 3), ("right atrium", 1 / 3))
+    record = replace(expansion(0, 2, "room air"), probability=2 / 3, alternatives=shares).to_dict()
+    assert [record["probability"], *(one["probability"] for one in record["alternatives"])] == [
+        0.666667,
+        0.666667,
+        0.333333,
+    ]

@@ -274,7 +274,7 @@ def test_a_saved_pipeline_refuses_other_weights_under_the_same_name_but_takes_an
 
 
 def test_a_model_that_does_not_exist_ends_in_one_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing is not a run: it has no recipe\.yaml$"):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nothing$"):
         pipeline(model=str(tmp_path / "nothing"))("RA")
 
 

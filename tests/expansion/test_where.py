@@ -54,7 +54,7 @@ def test_a_folder_is_opened_where_it_is_and_has_no_revision(tiny_run):
     assert find_run(str(tiny_run)).folder == tiny_run
     with pytest.raises(ValueError, match="it has no revision v2"):
         find_run(tiny_run, revision="v2")
-    with pytest.raises(FileNotFoundError, match="is not a run"):
+    with pytest.raises(FileNotFoundError, match=r"^There is no folder runs/none$"):
         find_run("runs/none")
 
 

@@ -159,7 +159,7 @@ def test_the_command_line_tunes_a_run_further(parent, notes, tmp_path, capsys):
             {"parent": Path("runs/demo"), "inventory": Path("g.csv")},
             "A glossary alone teaches nothing.* medalist inventory",
         ),
-        ({"parent": Path("nowhere"), "data": Path("my.csv")}, "nowhere is not a run: it has no recipe.yaml"),
+        ({"parent": Path("nowhere"), "data": Path("my.csv")}, "There is no folder nowhere"),
     ],
 )
 def test_an_incomplete_request_is_one_line(asked, message):

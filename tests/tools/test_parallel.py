@@ -126,6 +126,11 @@ def test_of_several_errors_the_first_is_raised_with_a_note_on_the_others(place, 
     assert capsys.readouterr().err.rstrip().endswith("3 failed")
 
 
+def test_progress_counts_what_the_jobs_hold(tmp_path, capsys):
+    list(run_jobs(partial(square, folder=tmp_path), range(3), label="Notes", sizes=[8, 8, 2]))
+    assert "Notes: 18/18" in capsys.readouterr().err
+
+
 def test_nothing_more_is_begun_once_a_disk_is_full():
     found = run_jobs(fill, range(5))
     assert next(found) == (0, 0)

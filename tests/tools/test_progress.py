@@ -71,6 +71,15 @@ def test_a_result_is_exact_in_a_file_and_visible_on_a_terminal(terminal, told, m
     assert file.getvalue() == told
 
 
+@pytest.mark.parametrize(("columns", "lines"), [(None, 1), ("40", 3)])
+def test_lines_are_wrapped_only_to_a_terminal_or_a_given_width(columns, lines):
+    file = io.StringIO()
+    PlainConsole(file=file, _environ={} if columns is None else {"COLUMNS": columns}).print("a word " * 15 + "more")
+    assert len(file.getvalue().splitlines()) == lines
+    terminal = PlainConsole(file=io.StringIO(), force_terminal=True, _environ={})
+    assert terminal.width < 1000
+
+
 def test_a_note_with_signs_of_markup_and_control_characters_is_shown_whole(shown):
     file, console = shown
     text = "benzo[a]pyrene [/b] \x1b]0;title\x07 RA"

@@ -54,11 +54,12 @@ def evaluate(
         medalist evaluate reader
         medalist evaluate runs/demo --data test.csv --inventory valid_adam.txt
     """
+    from ..expansion.where import is_missing_folder
     from ..runs.evaluate import evaluate_base, evaluate_run
     from ..runs.held_out import HeldOut
     from ..runs.reader import evaluate_reader
     from ..runs.reader_run import READER
-    from ..runs.run import is_run, open_run
+    from ..runs.run import is_run, not_a_run, open_run
     from .result_tables import metrics_tables
 
     for_base = {
@@ -82,6 +83,8 @@ def evaluate(
             output=to or Path("runs/reader"),
             with_base=with_base,
         )
+    elif is_missing_folder(target):
+        raise not_a_run(target)
     elif data is None:
         raise ValueError(f"{target} is not a run, so name the data to evaluate it on: --data FILE")
     else:

@@ -178,7 +178,7 @@ def expand(
     if as_json:
         emit_json(expanded.to_dict())
     elif replace:
-        emit(expanded.replaced(unsure=unsure))
+        emit(expanded.replaced(unsure=unsure).removesuffix("\n"))  # `emit` ends the last line
         if expanded.warnings:
             say(f"Notations advised against: {len(expanded.warnings):,}; without --replace, they are listed.")
     else:
@@ -193,9 +193,12 @@ def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | 
     """Distinguish RUN from TEXT: a single argument that is not a run is the text or its file."""
     from ..expansion.note_formats import names_file
     from ..expansion.where import is_hub_id
+    from ..runs.run import not_a_run
 
-    if "" in (run, text):  # such as an unset variable; as a path it would be the current folder
-        raise ValueError("RUN or TEXT is empty: give a text to expand, and leave RUN out for the reader")
+    if text == "" or (run == "" and text is None):  # such as an unset variable
+        raise ValueError("The text is empty")
+    if run == "":  # as a path it would be the current folder
+        raise ValueError("RUN is empty: name a run, or leave it out for the reader that comes with Medalist")
     if missing := next((one for one in (run, text) if one and names_file(one) and not _exists(one)), None):
         raise FileNotFoundError(f"{missing} does not exist")
     if run is not None and text is None and not (_is_model(run) if _exists(run) else _is_path(run)):
@@ -211,7 +214,7 @@ def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | 
         raise FileNotFoundError(
             f"{run} is not a folder: give a text after a Hub id; if it is the text, give it on standard input"
         )
-    raise FileNotFoundError(f"{run} is not a run: it has no recipe.yaml")
+    raise not_a_run(run)
 
 
 def _expand_notes(
@@ -255,7 +258,7 @@ def _content(text: str | None, path: Path | None, encoding: str | None) -> str:
     else:
         content, used = plain_text(os.fsencode(str(text)), "The text", encoding)
     if not content.strip():
-        raise ValueError("There is no text to expand: give it as an argument or on standard input")
+        raise ValueError("The text is empty")
     if used == "cp1252" and encoding is None:
         say("The text is not UTF-8; it was read as Windows-1252 (--encoding names another).")
     return content

@@ -91,6 +91,10 @@ class _Shards(Sequence[_Shard]):
         self._to_do = [number for number, part in enumerate(parts) if not _is_finished(part)]
         self._notes, self._next = iter(source), 0
 
+    def sizes(self, count: int) -> list[int]:
+        """The number of notes in each remaining shard, of `count` notes in all."""
+        return [min(self._size, count - number * self._size) for number in self._to_do]
+
     def __len__(self) -> int:
         return len(self._to_do)
 
@@ -170,10 +174,11 @@ def _expand_alone(
     size = _size(reading)
     parts = [work / f"{number:06d}.jsonl" for number in range(-(-count // size))]
     shards = _Shards(source, parts, size)
-    if len(shards) < len(parts):
-        say(f"{len(parts) - len(shards):,} of {len(parts):,} groups of {size} notes are finished already")
-    label = f"Groups of {size} notes"
-    for _ in run_jobs(partial(_expand_shard, reading), shards, workers=workers, ray=ray, label=label, name=_name):
+    sizes = shards.sizes(count)
+    if done := count - sum(sizes):
+        say(f"{done:,} of {count:,} notes are finished already")
+    work_on = partial(_expand_shard, reading)
+    for _ in run_jobs(work_on, shards, workers=workers, ray=ray, label="Notes", sizes=sizes, name=_name):
         pass
     totals = dict.fromkeys(("expansions", "sure", "abstained", "unlisted", "warnings"), 0)
     write_list(set_aside, _list_of(out))  # before the result: a result in place is a finished one
@@ -294,16 +299,10 @@ def _shard_records(expander: Expander, notes: Sequence[Note], reading: Reading) 
 def _record(note: Note, expanded: ExpandedText, replaced: Unsure | None) -> Record:
     record: Record = {
         "id": note.id,
-        "expansions": [_rounded(one.to_dict()) for one in expanded],
+        "expansions": [one.to_dict() for one in expanded],
         "warnings": [one.to_dict() | {"surface": expanded.surface(one)} for one in expanded.warnings],
     }
     return record if replaced is None else record | {"expanded_text": expanded.replaced(unsure=replaced)}
-
-
-def _rounded(record: Record) -> Record:
-    """Round probabilities to 6 digits: further digits depend on the number of threads."""
-    others = [one | {"probability": round(one["probability"], 6)} for one in record["alternatives"]]
-    return record | {"probability": round(record["probability"], 6), "alternatives": others}
 
 
 def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:

@@ -239,9 +239,8 @@ class NoteFile:
         text, identifier = self._named("text", names), self._named("id", names)
         if text is None:
             wanted = " or ".join(TEXT_COLUMNS) if self.text_column is None else self.text_column
-            raise ValueError(
-                f"{self.path} has no column {wanted}; it has {shown_names(names)}. Name it with --text-column"
-            )
+            advice = ". Name it with --text-column" if self.text_column is None else ""
+            raise ValueError(f"{self.path} has no column {wanted}; it has {shown_names(names)}{advice}")
         if identifier is None and self.id_column is not None:
             raise ValueError(f"{self.path} has no column {self.id_column}; it has {shown_names(names)}")
         if twice := next((name for name in (text, identifier) if name is not None and names.count(name) > 1), None):

@@ -87,9 +87,15 @@ class Expansion:
         return self.evidence == "abstained" and any(share > self.probability for _, share in self.alternatives)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, for JSON; alternatives become objects with `long_form` and `probability`."""
+        """All fields, for JSON; alternatives become objects with `long_form` and `probability`.
+
+        Probabilities are rounded to 6 digits, since further digits depend on the number of threads.
+        """
         values = {name: getattr(self, name) for name in self.__slots__}
-        values["alternatives"] = [{"long_form": name, "probability": share} for name, share in self.alternatives]
+        values["probability"] = round(self.probability, 6)
+        values["alternatives"] = [
+            {"long_form": name, "probability": round(share, 6)} for name, share in self.alternatives
+        ]
         values["definition"] = self.definition and list(self.definition)
         values["warning"] = self.warning and self.warning.to_dict()
         return values

@@ -147,3 +147,8 @@ def gguf_tokenizer(gguf: Path, run: Run | None) -> Any:
         return own
     with unreadable_weights(gguf.parent, str(gguf)):
         return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+
+
+def is_missing_folder(name: str) -> bool:
+    """Whether a name can only mean a folder, since it has a slash and is no Hub id, and there is none."""
+    return "/" in name and not is_gguf(name) and not Path(name).exists() and not is_hub_id(name)

@@ -87,6 +87,13 @@ def is_run(path: Path) -> bool:
     return (path / "recipe.yaml").exists()
 
 
+def not_a_run(folder: Path | str) -> FileNotFoundError:
+    """The error for something that is named as a run's folder and is none."""
+    if not Path(folder).exists():
+        return FileNotFoundError(f"There is no folder {folder}")
+    return FileNotFoundError(f"{folder} is not a run: it has no recipe.yaml")
+
+
 def open_run(folder: Path | str) -> Run:
     """Open a run folder.
 
@@ -96,7 +103,7 @@ def open_run(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     if not is_run(folder):
-        raise FileNotFoundError(f"{folder} is not a run: it has no recipe.yaml")
+        raise not_a_run(folder)
     recipe, record = recorded_recipe(folder / "recipe.yaml")
     listed = recipe.data.source != "choices"
     trained, calibration = folder / "trained_senses.csv", folder / CALIBRATION_FILE

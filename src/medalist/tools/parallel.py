@@ -48,6 +48,7 @@ def run_jobs(
     workers: int = 1,
     ray: str | None = None,
     label: str = "files",
+    sizes: Sequence[int] | None = None,
     retries: int = 2,
     name: Callable[[J], str] = str,
 ) -> Iterator[tuple[int, R]]:
@@ -63,7 +64,8 @@ def run_jobs(
         workers: number of processes, which share the machine's cores; 1 runs the jobs in this process, in order.
         ray: a Ray cluster to use instead: ``local`` (started here with `workers` CPUs and stopped at the end), or
             ``auto``, ``host:6379`` or ``ray://host:10001`` (an existing cluster, using all of its CPUs).
-        label: what the jobs are, for the progress bar.
+        label: what the progress bar counts.
+        sizes: how many of these each job is; None: one.
         retries: how many times to rerun a job after its worker was killed.
         name: returns the name of a job for error messages.
 
@@ -89,10 +91,11 @@ def run_jobs(
         outcomes = _here(work, jobs, waiting)
     deaths: Counter[int] = Counter()
     failures: dict[int, BaseException] = {}
-    with closing(outcomes), tracking(label, len(jobs)) as advance:
+    with closing(outcomes), tracking(label, len(jobs) if sizes is None else sum(sizes)) as advance:
         for number, outcome in outcomes:
+            size = 1 if sizes is None else sizes[number]
             if not isinstance(outcome, _Failed):
-                advance()
+                advance(size)
                 yield number, outcome
                 continue
             error = outcome.error
@@ -109,7 +112,7 @@ def run_jobs(
             failures[number] = error
             if is_full(error):
                 waiting.clear()  # further jobs would run out of space too
-            advance(note=f"{len(failures)} failed")
+            advance(size, note=f"{len(failures)} failed")
     if failures:
         first, *others = sorted(failures)
         if others:

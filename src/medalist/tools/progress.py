@@ -29,6 +29,8 @@ def visible(text: str) -> str:
 
 _NARROWEST = 20
 """Narrowest plausible width of a terminal, in columns."""
+_UNBOUNDED = 1_000_000_000
+"""Width in columns where there is no terminal, so that no line of a file or pipe is wrapped."""
 
 
 class PlainConsole(Console):
@@ -39,8 +41,13 @@ class PlainConsole(Console):
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Terminal size in columns and lines; an implausible width, such as `COLUMNS=0`, is replaced."""
+        """Size in columns and lines; an implausible width, such as `COLUMNS=0`, is replaced.
+
+        Without a terminal, and without a width in `COLUMNS`, lines are as long as they need to be.
+        """
         size = super().size
+        if self._width is None and not self.is_terminal and "COLUMNS" not in self._environ:
+            return ConsoleDimensions(_UNBOUNDED, size.height)
         return size if size.width >= _NARROWEST else ConsoleDimensions(80, size.height)
 
     @size.setter

@@ -33,7 +33,8 @@ def in_words(error: Any, settings: type[BaseModel], origin: str) -> str:
         case "extra_forbidden":
             known = _known_keys(error["loc"][:-1], settings)
             close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+            meant = ".".join(map(str, (*error["loc"][:-1], *close)))
+            hint = f"Did you mean {meant}?" if close else f"Known: {', '.join(known)}."
             named = key if re.fullmatch(r"[\w.-]{1,60}", key) else "(not shown, since it may be text)"
             return f"Unknown key {named} in {origin}. {hint}"
         case "literal_error":
