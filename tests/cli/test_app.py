@@ -82,6 +82,11 @@ def test_help_needs_no_torch():
             ["expand", "text", "--engine", "llama.cpp"],
             "llama.cpp needs a GGUF file, which the reader that comes with Medalist lacks: name one",
         ),
+        (["expand", "notes.csv", "--out", ""], "--out is empty or a folder: name the file to write"),
+        (
+            ["expand", "notes.csv", "--out", "o.csv", "--engine", "glance", "--workers", "0"],
+            "The number of workers is 0: it must be at least 1",
+        ),
         (["report", "nowhere"], "There is no folder nowhere"),
         (["report", "."], ". is not a run: it has no recipe.yaml"),
         (["evaluate", "runs/wrad"], "There is no folder runs/wrad"),
@@ -94,6 +99,7 @@ def test_help_needs_no_torch():
 )
 def test_a_mistake_gets_one_line_and_exit_code_1(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.csv").write_text("id,text\n1,on RA\n")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "")
     assert err == message + "\n"

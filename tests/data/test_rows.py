@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medalist.data.rows import Quarantine, TooManyBadRows, shown_names
+from medalist.data.rows import Quarantine, TooManyBadRows, json_records, shown_names
 
 
 def test_summary_counts_reasons_whatever_their_figures():
@@ -49,3 +49,10 @@ def test_rows_that_several_workers_set_aside_count_together_but_not_those_of_no_
 )
 def test_columns_are_named_unless_they_may_be_the_cells_of_a_first_row(names, shown):
     assert shown_names(names) == shown
+
+
+def test_a_number_with_thousands_of_digits_is_told_in_the_user_s_words(tmp_path):
+    (tmp_path / "a.jsonl").write_text(f'{{"id": {"1" * 5000}}}\n')
+    quarantine = Quarantine()
+    assert list(json_records(tmp_path / "a.jsonl", quarantine)) == []
+    assert [row["reason"] for row in quarantine.rows] == ["not a JSON object: a number has too many digits"]

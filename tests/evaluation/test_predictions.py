@@ -67,3 +67,10 @@ def test_predictions_are_taken_for_a_model_only_with_the_key_that_the_metrics_re
 def test_predictions_beside_results_of_another_shape_are_not_taken(written):
     (written / "metrics.json").write_text('{"about": {"keys": {"base": "k1"}}}')
     assert read_predictions(written, "base", "k1") is None
+
+
+def test_damaged_predictions_are_named_with_what_to_do(written):
+    path = written / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"predictions\.parquet is damaged .* run `medalist evaluate` again\.$"):
+        read_scores(written)

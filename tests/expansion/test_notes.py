@@ -391,3 +391,11 @@ def test_of_two_columns_that_may_hold_the_text_one_must_be_named(tmp_path, name,
     with pytest.raises(ValueError, match=r"(?i)has the columns text and note_text: name one with --text-column"):
         list(NoteFile(path=tmp_path / name))
     assert [note.text for note in NoteFile(path=tmp_path / name, text_column="text")] == [""]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "idna", "punycode"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_table_in_another_encoding_than_the_one_named_is_named(tmp_path, name, encoding):
+    (tmp_path / name).write_bytes("id,text\n1,caf\xe9 RA\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"(?i){name} is not {encoding}[.:] name its encoding with --encoding"):
+        list(NoteFile(path=tmp_path / name, encoding=encoding))

@@ -127,3 +127,9 @@ def test_notes_on_an_error_follow_it():
     error = ValueError("No\nmore.")
     error.add_note("Resume\nit.")
     assert in_one_line(error) == "No more. Resume it."
+
+
+def test_a_file_that_grows_beyond_the_user_s_limit_is_named(tmp_path):
+    with pytest.raises(OSError, match="too large") as error, writing(tmp_path / "out.csv"):
+        raise OSError(errno.EFBIG, "File too large")
+    assert in_one_line(error.value).startswith(f"{tmp_path / 'out.csv'} would be larger than your files may be here")

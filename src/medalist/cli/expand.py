@@ -123,6 +123,8 @@ def expand(
     from .expand_tables import expansions_table
 
     run, text = _run_and_text(run, text)
+    if output is not None and output == Path():  # such as an unset variable
+        raise ValueError("--out is empty or a folder: name the file to write")
     options: dict[str, Any] = {
         "engine": engine,
         "dtype": dtype,

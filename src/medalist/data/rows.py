@@ -257,7 +257,8 @@ def json_records(
             except TwiceError:
                 quarantine.add(path, line, "a field stands twice in an object")
             except ValueError as error:
-                quarantine.add(path, line, f"not a JSON object: {error}")
+                cause = "a number has too many digits" if "digits" in str(error) else error
+                quarantine.add(path, line, f"not a JSON object: {cause}")
             else:
                 yield line, record
 

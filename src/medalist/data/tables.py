@@ -66,11 +66,15 @@ def open_table(
     Raises:
         ValueError: the table is empty or damaged, or in another encoding.
     """
+    in_words = f"{path} is not {encoding or 'what its byte order mark says'}: name its encoding with --encoding"
     opened = open_text(
         path, content, encoding=encoding or encoding_of(path, content), errors="surrogateescape", newline=""
     )
     with undamaged(path), opened as file:
-        header, num_lines, said = table_header(file)
+        try:
+            header, num_lines, said = table_header(file)
+        except UnicodeError:
+            raise ValueError(in_words) from None
         if not header:
             raise ValueError(f"{path} is empty")
         marks = [said] if said else sorted((separator, *_SEPARATORS), key=lambda mark: -header.count(mark))
@@ -79,7 +83,7 @@ def open_table(
         while len(columns) > 1 and not columns[-1].strip():
             columns.pop()
         reader = csv.reader(file, delimiter=mark, strict=True)
-        yield columns, _rows(path, reader, num_lines, len(columns))
+        yield columns, _rows(path, reader, num_lines, len(columns), in_words)
 
 
 def table_records(
@@ -110,7 +114,7 @@ def repeats(names: Sequence[str], row: Sequence[str]) -> bool:
     return len(row) == len(names) and [row[0].removeprefix("\ufeff"), *row[1:]] == [*names]
 
 
-def _rows(path: Path, reader: Reader, before: int, columns: int) -> Iterator[NumberedRow]:
+def _rows(path: Path, reader: Reader, before: int, columns: int, in_words: str) -> Iterator[NumberedRow]:
     while True:
         begins = reader.line_num + before + 1
         limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
@@ -118,6 +122,8 @@ def _rows(path: Path, reader: Reader, before: int, columns: int) -> Iterator[Num
             row = next(reader, None)
         except csv.Error as error:
             raise ValueError(f"{path}, line {begins:,}: {csv_fault(error)}") from None
+        except UnicodeError:
+            raise ValueError(in_words) from None
         finally:
             csv.field_size_limit(limit)  # the limit is global to the process
         if row is None:

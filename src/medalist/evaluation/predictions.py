@@ -68,14 +68,17 @@ def read_predictions(folder: Path, name: str, key: str, file: str = PREDICTIONS_
     if keys.get(name) != key:
         return None
     try:
-        found = read_scores(folder, file)
+        found = read_scores(folder, file, remedy="")
     except ValueError as error:
         say(f"{error} It is scored again.")
         return None
     return found.get(name) if found else {}
 
 
-def read_scores(folder: Path, file: str = PREDICTIONS_FILE) -> dict[str, Scores]:
+_REMEDY = "Remove it and run `medalist evaluate` again."
+
+
+def read_scores(folder: Path, file: str = PREDICTIONS_FILE, remedy: str = _REMEDY) -> dict[str, Scores]:
     """The predictions of an evaluation folder, by model.
 
     Raises:
@@ -83,7 +86,7 @@ def read_scores(folder: Path, file: str = PREDICTIONS_FILE) -> dict[str, Scores]
     """
     found: dict[str, Scores] = {}
     path = folder / file
-    with reading(path):
+    with reading(path, remedy):
         table = pl.read_parquet(path)
         if not set(_COLUMNS) <= set(table.columns):
             raise pl.exceptions.ColumnNotFoundError("it lacks a column of predictions")

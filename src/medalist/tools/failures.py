@@ -64,11 +64,13 @@ def writing(path: Path, kept: str = "") -> Iterator[None]:
         kept: a sentence that says what is not lost and how to go on.
 
     Raises:
-        OSError: the disk is full.
+        OSError: the disk is full, or a file would be larger than the user's limit.
     """
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         if not (is_full(error) or any(sign in str(error) for sign in _FULL)):
             raise
         number = errno.EDQUOT if getattr(error, "errno", None) == errno.EDQUOT else errno.ENOSPC

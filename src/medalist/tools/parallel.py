@@ -79,7 +79,8 @@ def run_jobs(
             on the others.
     """
     if workers < 1 or retries < 0:
-        raise ValueError(f"{workers} workers and {retries} retries: there must be at least 1 worker and 0 retries")
+        what, count, least = ("workers", workers, 1) if workers < 1 else ("retries", retries, 0)
+        raise ValueError(f"The number of {what} is {count}: it must be at least {least}")
     if not jobs:
         return
     waiting = deque(range(len(jobs)))

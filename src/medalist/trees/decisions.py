@@ -26,6 +26,7 @@ from ..tools.failures import reading
 from ..tools.shapes import write_object
 
 CALIBRATION_FILE = "calibration.json"
+_REMEDY = "Restore it, or remove it and run `medalist evaluate` on the run, which fits another."
 NEVER = 2.0
 """A threshold that no probability reaches."""
 CLUES = ("topic", "sure", *SIGNS)
@@ -106,16 +107,18 @@ class Calibration:
         Raises:
             ValueError: the file is not a calibration; the message says why.
         """
-        with reading(path):
+        with reading(path, _REMEDY):
             content = json.loads(path.read_text(encoding="utf-8"))
         try:
             found = cls(**content)
             found = replace(found, glance=None if found.glance is None else Glance(**content["glance"]))
             problem = _problem(found)
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is not a calibration: {error}") from None
+        except (TypeError, AttributeError, ValueError):
+            raise ValueError(
+                f"{path} is not a calibration, or is damaged: a part is missing, unknown or of another kind. {_REMEDY}"
+            ) from None
         if problem:
-            raise ValueError(f"{path} is not a calibration: {problem}")
+            raise ValueError(f"{path} is not a calibration: {problem}. {_REMEDY}")
         known = dict.fromkeys(CLUES, 0.0)
         glance = found.glance and replace(found.glance, is_short_form=known | dict(found.glance.is_short_form))
         return replace(found, is_short_form=known | dict(found.is_short_form), glance=glance)

@@ -77,3 +77,13 @@ def test_a_bad_row_of_a_spreadsheet_is_set_aside_by_itself(tmp_path, row, reason
     passages = read_passages(path, INVENTORY, quarantine)
     assert [(p.id, len(p.mentions)) for p in passages if p.id != "a"] == [(f"b{n}", 1) for n in range(20)]
     assert [(found["line"], found["reason"]) for found in quarantine.rows] == [(22, reason)]
+
+
+def test_an_offset_with_thousands_of_digits_is_no_whole_number(tmp_path):
+    (tmp_path / "marked.csv").write_text(
+        f"id,text,short_form,long_form,start,end\n7,on RA,RA,room air,{'1' * 5000},5\n8,on RA,RA,room air,3,5\n"
+    )
+    quarantine = Quarantine(limit=1)
+    found = read_passages(tmp_path / "marked.csv", INVENTORY, quarantine)
+    assert [(one.id, len(one.mentions)) for one in found] == [("7", 0), ("8", 1)]
+    assert [row["reason"] for row in quarantine.rows] == ["a mention's start and end must be whole numbers"]

@@ -58,7 +58,7 @@ def _sense(cells: list[str]) -> str:
 
 def _passage(line: int, cells: list[str], sense: str) -> Passage:
     short_form, _, written, start, end, _, text = cells
-    if not (start.strip().isdecimal() and end.strip().isdecimal()):
+    if not all(offset.strip().isdecimal() and len(offset) < 20 for offset in (start, end)):
         raise ValueError("start and end are not both whole numbers")
     at = _standing(text, written.strip(), int(start))
     mention = Mention(

@@ -63,10 +63,15 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
         for key in ("start", "end"):
             if key in at and row[at[key]].strip():
                 cell = row[at[key]].strip()
-                mark[key] = int(whole) if (whole := re.sub(r"\.0+$", "", cell)).isdecimal() else cell
+                whole = re.sub(r"\.0+$", "", cell)
+                mark[key] = int(whole) if whole.isdecimal() and len(whole) <= _MOST_DIGITS else cell
         marks.append((line, mark))
     for name, (text, marks) in found.items():
         yield name, text, marks
+
+
+_MOST_DIGITS = 18
+"""Digits of an offset; one with more is not read as a number."""
 
 
 def _header(file: io.StringIO) -> tuple[list[str], int, str]:
