@@ -75,6 +75,11 @@ def test_a_dangerous_notation_is_pointed_out_once_whatever_the_model_says():
     assert "Avoid" not in printed("known MS", ("MS", "MS", "morphine sulfate"))
 
 
+def test_spellings_of_one_notation_share_a_line_of_advice():
+    assert "Avoid 10U, 5 u: read as 0, 4 or cc" in printed("insulin 10U, 5 u, 10U")
+    assert "Write: 10 units, 5 units (Joint Commission; ISMP)." in printed("insulin 10U, 5 u, 10U")
+
+
 def test_a_narrow_terminal_shows_every_answer_with_its_probability():
     answer = Expansion(
         start=0,

@@ -64,6 +64,14 @@ def test_each_notation_of_a_list_of_drugs_is_found():
         ("ofloxacin otic AS", "AS", "AS"),
         ("ramipril 2.5mg od", "OD", "od"),
         ("furosemide 40 mg PO OD", "OD", "OD"),
+        ("Tamsulosin MR 400 OD", "OD", "OD"),
+        ("Tab Pan 40 OD", "OD", "OD"),
+        ("Adcal D3 ii OD, then", "OD", "OD"),
+        ("stroke code, TPA at 1430", "tPA", "TPA"),
+        ("TPA 0.9 mg/kg", "tPA", "TPA"),
+        ("tPA.", "tPA", "tPA"),
+        ("metformin QD 500 mg", "QD", "QD"),
+        ("heparin sq - 5000", "SQ", "sq"),
         ("salbutamol 2 puffs o.d.", "OD", "o.d."),
         ("vit K 5 mg q6PM", "q6PM", "q6PM"),
         ("heparin 100000 units", "large number", "100000 units"),
@@ -126,6 +134,8 @@ def test_a_notation_is_found_where_it_is_dangerous(text, notation, surface):
         "creat 1.0 mg per dL, 1.0 mg %, protein 1.0 g/24h, eGFR 60.0 mL/min, HCT 30 mg/dL",
         "BSA 1.73 sq m, 20 sq. ft, SQ cell ca, age 5 CC: cough, 5 mg hs-CRP, 500 mg OD attempt",
         "1,000 mg, 5,000 units, 2 tabs,5 mg each, ALT 140    U 5, iron deficiency 2 mg",
+        "HD: Qb 300 Qd 500, QD: 800 mL/min, MTP sq +, MCP sq neg, seen by TPA. Home",
+        "IOP 15 OD 16 OS, BCVA 20 OD, pressures 14 OD, 15 OS, bed 4 OD'd, Goldmann 12 od / 13 os",
         "",
     ],
 )
@@ -144,6 +154,45 @@ def test_a_warning_says_why_what_to_write_and_who_says_so():
         "instead": "morphine sulfate or magnesium sulfate",
         "source": "Joint Commission; ISMP",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("warfarin 5.0 mg", "5 mg"),
+        ("morphine 10.00mg", "10 mg"),
+        ("vancomycin 1,000.0 mg", "1,000 mg"),
+        ("warfarin 1,0 mg", "1 mg"),
+        ("morphine 1.0-2.5 mg", "1-2.5 mg"),
+        ("lorazepam .5 - 1 mg", "0.5 - 1 mg"),
+        ("digoxin ,25 mg", "0.25 mg"),
+        ("hydrocortisone .5 %", "0.5 %"),
+        ("insulin 20u", "20 units"),
+        ("insulin 1 U", "1 unit"),
+        ("insulin 10\n  U", "10 units"),
+        ("vit D 400 I.U.", "400 international units"),
+        ("heparin 100000 units", "100,000 units"),
+        ("lidocaine 5 c.c.", "5 mL"),
+        ("digoxin 125 µg", "125 mcg"),
+        ("vit K 5 mg q 8 AM", "daily at 8 am"),
+        ("cipro x5d", "for 5 days"),
+        ("gave Inderal40mg", "Inderal 40 mg"),
+        ("give if < 10 units", "less than"),
+    ],
+)
+def test_what_to_write_is_made_from_what_stands_there(text, instead):
+    assert [warning.instead for warning in find_do_not_use(text)] == [instead]
+
+
+def test_both_warnings_about_one_dose_say_the_same():
+    assert [warning.instead for warning in find_do_not_use("insulin .5U")] == ["0.5 units", "0.5 units"]
+
+
+def test_the_reason_names_only_letters_that_stand_there():
+    assert [warning.why for warning in find_do_not_use("heparin 5000 units SC, enoxaparin SQ")] == [
+        "read as SL, sublingual",
+        "the Q read as every",
+    ]
 
 
 def test_a_notation_that_two_patterns_find_is_named_once():
@@ -167,7 +216,28 @@ def test_every_rule_is_complete_and_names_its_source():
 
 @pytest.mark.parametrize(
     "part",
-    ["1", "1,", ".", "A.", "5 mg ", "gtt ", "MS ", " ", "q", "x", ".5-", "@ 5", "<5", "ms 4", " \n", "1 \n", "ab1"],
+    [
+        "TPA ",
+        "IV ",
+        "Tab 1 ",
+        "1",
+        "1,",
+        ".",
+        "A.",
+        "5 mg ",
+        "gtt ",
+        "MS ",
+        " ",
+        "q",
+        "x",
+        ".5-",
+        "@ 5",
+        "<5",
+        "ms 4",
+        " \n",
+        "1 \n",
+        "ab1",
+    ],
 )
 def test_time_is_linear_whatever_the_text(part):
     began = time.perf_counter()

@@ -113,11 +113,17 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
         parts.append(_ByWidth(table, narrow))
     else:
         parts += ["", "No short form."]
-    advice: dict[tuple[str, str], str] = {}
+    return Group(*parts, *(Text(visible(line)) for line in _advice(expanded)))
+
+
+def _advice(expanded: ExpandedText) -> Iterator[str]:
+    """A line for each notation advised against, with all its spellings: "Avoid 10U, 5u: ..."."""
+    alike: dict[tuple[str, str, str], dict[str, str]] = {}
     for warning in expanded.warnings:
-        line = f"Avoid {expanded.surface(warning)}: {warning.why}. Write: {warning.instead} ({warning.source})."
-        advice.setdefault((warning.notation, warning.instead), line)
-    return Group(*parts, *(Text(visible(line)) for line in advice.values()))
+        found = " ".join(expanded.surface(warning).split())
+        alike.setdefault((warning.notation, warning.why, warning.source), {})[found] = warning.instead
+    for (_, why, source), written in alike.items():
+        yield f"Avoid {', '.join(written)}: {why}. Write: {', '.join(dict.fromkeys(written.values()))} ({source})."
 
 
 def account_table(account: Account) -> RenderableType:

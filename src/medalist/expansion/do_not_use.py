@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -30,12 +30,60 @@ _PARTS = {
     "<route>": r"(?:IV|IM|SC|SQ|PO|iv|im|sc|po|i\.v\.|p\.o\.)(?:\s?(?:push|bolus|drip|PCA))?(?!\w)",
     "<amount>": r"(?:\d\s?(?:mg|mcg|[µμu]g|micrograms?|g|m[Ll]|units?|tabs?|tablets?|caps?|capsules?|puffs?))",
     "<frequency>": r"(?i:[btq]\.?i\.?d\b|[btq]d[sd]?\b|q\s?\d|qhs|daily|nightly|twice|once|at bedtime)",
+    # a name in front of a figure: of a drug, not of an eye's measure, a place or an age; "MR", "D3" may come between
+    "<drug>": r"(?!(?i:iops?|\w?\w?\w?va|vision|acuity|pressures?|fingers|axis|sphere|ward|bed|room|bay|days?|weeks?|"
+    r"aged?|(?:fe)?male|patient|grade|stage|type)\b)[A-Za-z][A-Za-z-]{2,30}(?:\s(?:[MSELCX][RLAC]|PO|po|[A-Z]\d))?",
+    "<thrombolysis>": r"(?i:\b(?:iv|ia|given?|gave|bolus|drip|dose|stroke|cva|nihss|pe|dvt|stemi|lkw|candidate|window|"
+    r"(?:receiv|administ|infus|push|infarct|thromb|lys[ei]|lytic|clot|occlu|embol|eligib|cath)\w{0,12}|picc|"
+    r"[\d.]{1,6} ?mg)\b)",
     # up to two words may come between: "drops in OD", "gtt 1 OU"
     "<drops>": r"(?i:\b(?:gtts?|drops?|ointment|ung|otic|ophth|ophthalmic)\b)(?:\s[\w%]{1,6}){0,2}\s",
 }
 """Placeholders that a pattern may contain."""
 _SPACE = r"(?:[^\S\n]{0,2}|[^\S\n]?\n[^\S\n]{0,12})"
 r"""Replaces `\s?` in a pattern: at most two spaces, since more separate columns, or the end of a line."""
+
+
+_UNITS = {"u": "unit", "iu": "international unit"}
+_SYMBOLS = {"cc": "mL", "µg": "mcg", "μg": "mcg", "ug": "mcg"}
+
+
+def _dose(found: str) -> str:
+    """A dose as it should be written: "5.0mg" as "5 mg", ".5U" as "0.5 units"."""
+    parts = re.fullmatch(r"([\d.,\s-]*\d)[\s-]*(\D*)", found)
+    assert parts is not None, "it begins with a number"
+    number, unit = " ".join(parts[1].split()), parts[2]
+    number = re.sub(r"(?<=\d)(?:\.0+|,0{1,2})(?!\d)", "", number)
+    number = re.sub(r"(?<!\d)[.,](?=\d)", "0.", number)
+    kind = unit.replace(".", "").lower()
+    if name := _UNITS.get(kind.removesuffix("s")):
+        unit = name if number == "1" else f"{name}s"
+    if re.fullmatch(r"\d{5,}", number):
+        number = f"{int(number):,}"
+    return f"{number} {_SYMBOLS.get(kind, unit)}"
+
+
+def _hour(found: str) -> str:
+    number, half = re.findall(r"\d+|[AaPp][Mm]", found)
+    return f"daily at {number} {half.lower()}"
+
+
+def _days(found: str) -> str:
+    number = re.sub(r"\D", "", found)
+    return f"for {number} {'day' if number == '1' else 'days'}"
+
+
+def _apart(found: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=\d)|(?<=\d)(?=[a-z])", " ", found)
+
+
+_REWRITTEN: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(("U", "IU", "CC", "µg", "trailing zero", "missing zero", "large number"), _dose),
+    "q6PM": _hour,
+    "x3d": _days,
+    "no space": _apart,
+}
+"""What to write instead of notations that hold a number; for these, `instead` in the table is an example."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +95,11 @@ class _Rule:
     why: str
     instead: str
     listed_by: str
+
+    def instead_of(self, found: str) -> str:
+        """What to write instead of a notation as found in a text."""
+        rewritten = _REWRITTEN.get(self.notation)
+        return self.instead if rewritten is None else rewritten(found)
 
 
 @cache
@@ -73,7 +126,7 @@ def find_do_not_use(text: str) -> tuple[DoNotUse, ...]:
             notation=rule.notation,
             means=rule.means,
             why=rule.why,
-            instead=rule.instead,
+            instead=rule.instead_of(match[1]),
             source=rule.listed_by,
         )
         for rule in _rules()
