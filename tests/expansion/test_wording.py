@@ -73,6 +73,13 @@ def test_no_word_is_doubled(text, short_form, long_form, expected):
         ("ok\n Pt well", "Pt", "patient", "ok\n Patient well"),
         ("pt well", "pt", "patient", "patient well"),
         ("OK. MRNA", "MRNA", "mRNA", "OK. mRNA"),
+        ("Mild MR on TTE. s/p PVI", "s/p", "status post", "Mild MR on TTE. Status post PVI"),
+        ("Wound clean. abx stopped", "abx", "antibiotics", "Wound clean. Antibiotics stopped"),
+        ("Ward: 1. abx 2. Diet", "abx", "antibiotics", "Ward: 1. Antibiotics 2. Diet"),
+        ("wound clean on TTE. abx stopped", "abx", "antibiotics", "wound clean on TTE. antibiotics stopped"),
+        ("He had approx. abx then", "abx", "antibiotics", "He had approx. antibiotics then"),
+        ("Hx of adm. abx then", "abx", "antibiotics", "Hx of adm. antibiotics then"),
+        ("He ate. 2nd day", "2nd", "second", "He ate. second day"),
     ],
 )
 def test_a_number_stands_apart_and_a_sentence_begins_with_a_capital(text, short_form, long_form, expected):
@@ -123,6 +130,8 @@ def test_a_full_stop_that_may_end_the_sentence_stays(text, short_form, long_form
         ("cough x2 d.", "d", "day", "cough x2 days."),
         ("for 6-12 mo for now", "mo", "month", "for 6-12 months for now"),
         ("gave 3 u PRBC", "u", "unit", "gave 3 units PRBC"),
+        ("vit D 50,000 IU weekly", "IU", "international unit", "vit D 50,000 international units weekly"),
+        ("vit D 1 IU", "IU", "international unit", "vit D 1 international unit"),
         ("drinks 10 u/wk", "u", "unit", "drinks 10 units/wk"),
         ("rest 1.5 h", "h", "hour", "rest 1.5 hours"),
         ("5 h\nthen home", "h", "hour", "5 hours\nthen home"),
@@ -140,3 +149,27 @@ def test_a_full_stop_that_may_end_the_sentence_stays(text, short_form, long_form
 )
 def test_a_measure_behind_a_number_is_counted(text, short_form, long_form, expected):
     assert replaced(text, short_form, long_form) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3+ BLE edema", "3+ bilateral lower extremity edema"),
+        ("BLE warm", "Bilateral lower extremities warm"),
+        ("no BLE, edema", "no bilateral lower extremities, edema"),
+    ],
+)
+def test_extremities_before_a_noun_are_singular(text, expected):
+    assert replaced(text, "BLE", "bilateral lower extremities") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "short_form", "expected"),
+    [
+        ("Seen this PM by them", "PM", "Seen this PM by them"),
+        ("Seen in the pm. and well", "pm", "Seen in the pm. and well"),
+        ("Seen 4 PM by them", "PM", "Seen 4 post meridiem by them"),
+    ],
+)
+def test_a_part_of_the_day_stays(text, short_form, expected):
+    assert replaced(text, short_form, "post meridiem", "PM") == expected

@@ -266,8 +266,8 @@ def test_the_keyboard_alone_reviews_a_note(page, tmp_path):
 def test_results_and_answers_are_announced(page):
     read(page)
     expect(page.get_by_role("status")).to_have_text(
-        "10 short forms, 3 better avoided, 1 likely, not sure, 4 sure, 2 spelt out in the note, 1 from your glossary, "
-        "1 no answer, 1 not listed anywhere"
+        "10 short forms: 4 sure, 1 not sure, 2 spelt out in the note, 1 from your glossary, 1 without an answer, "
+        "1 not listed anywhere. 3 notations better avoided."
     )
     accept(page, "RA")
     expect(page.get_by_role("status")).to_have_text("RA: room air. 1 of 10 reviewed.")
@@ -461,6 +461,7 @@ def test_several_notes_go_into_one_file_and_an_edit_keeps_answers(page, server, 
 @pytest.mark.parametrize("unsure", ["mark", "leave"])
 def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path, unsure):
     text = f"{NOTE}\nRA (right atrium) and CP, F/u CTs; right atrium ( “RA”) RA. "
+    text += "Mild on TTE. s/p PCI; vit D 500 IU, BLE edema, this PM. "
     text += "Had an MI, 45 yo, acute AKI. HR 80, HIV virus; told by pt. today, and wt. 70 kg; "
     text += "BP120/80, RR18 for 2 d, 24 h urine in 6 mo w/ 1 u"
     told = server.knows(
@@ -472,6 +473,10 @@ def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path,
         said("CTs", "computed tomography", key="CT"),
         said("RA", "right atrium", 1.0, evidence="defined in text"),
         said("RA", "right atrium", 1.0, evidence="defined in text"),
+        said("s/p", "status post"),
+        said("IU", "international unit"),
+        said("BLE", "bilateral lower extremities"),
+        said("PM", "post meridiem"),
         said("MI", "myocardial infarction"),
         said("yo", "year-old"),
         said("AKI", "acute kidney injury"),
@@ -485,6 +490,9 @@ def test_the_expanded_note_is_the_one_that_python_writes(page, server, tmp_path,
         said("h", "hour"),
         said("mo", "month"),
         said("u", "unit"),
+    )
+    assert "on TTE. Status post PCI; vit D 500 international units, bilateral lower extremity edema, this PM. Had" in (
+        told.replaced()
     )
     assert "Had a myocardial infarction, 45 year-old, acute kidney injury. Heart rate" in told.replaced()
     assert "told by patient today, and wt. [weight? 60 %] 70 kg; blood pressure 120/80" in told.replaced()

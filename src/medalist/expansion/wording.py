@@ -26,7 +26,9 @@ _LETTERS = re.compile(r"[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))")
 """Abbreviations read letter by letter that begin with a vowel sound: an ST segment, an X-ray."""
 _NUMBER = re.compile(r"(?:^|[^\w.,/])(?:[x×] ?)?(?!1 ?$)\d+(?:[.,]\d+)?(?: ?- ?\d+)? ?$")
 """A number other than 1, or a range: "x2", "6-12"."""
-_MEASURE = re.compile(r"unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year")
+_MEASURE = re.compile(
+    r"(?:international )?unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year"
+)
 _TIME = re.compile(r"second|minute|hour|day|week|month|year")
 _NO_NOUN = re.compile(
     r"[ \t]*(?:$|[^\w\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|"
@@ -37,6 +39,13 @@ _FULL_STOP = re.compile(r"\.(?=[,;:)\]]|(?P<more>[ \t]+[a-z0-9(]))")
 """A full stop after a short form that need not end the sentence."""
 _CAPITALS = re.compile(r"(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]")
 """A sentence that begins with a capital."""
+_SENTENCE_BEFORE = re.compile(r"(?:[A-Z]{2,}|\d|(?<![A-Za-z])(?![Aa]pprox\.)[A-Za-z][a-z]{4,}|[)\]%])[.!?][ \t\xa0]+$")
+"""The end of a sentence on the same line; after a shorter word, a full stop may mark an abbreviation."""
+_ATTRIBUTE = re.compile(r" (?:o?edema|swelling|weakness|pain|cellulitis|ulcers?|wounds?|pulses?|strength|numbness)\b")
+"""Nouns before which "extremities" is singular: lower extremity edema."""
+_HALF_DAY = re.compile(r"(?:ante|post) meridiem")
+_DAY = re.compile(r"\b(?:this|the|every|each|tomorrow|yesterday|last|next|late|early)[ \t]+$", re.IGNORECASE)
+"""What stands before a part of the day, as in "this PM", not before a time."""
 _NEAR = 80
 """Number of characters examined before and after a short form."""
 
@@ -45,7 +54,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
     """The replacement of a short form, and of the article before it.
 
     A plural stays plural, words that are already next to the short form are not repeated ("HIV virus"), a number is
-    separated from it ("45yo", "BP120/80"), and a sentence still begins with a capital.
+    separated from it ("45yo", "BP120/80"), and a sentence begins with a capital. "PM" in "this PM" stays.
 
     Args:
         text: the text.
@@ -58,7 +67,11 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
         The new article for the one before the short form ("" to keep the text as it is), and the long form.
     """
     surface, before, after = text[start:end], text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    if _is_part_of_day(before, long_form):
+        return "", surface
     written = long_form
+    if written.endswith(" extremities") and _ATTRIBUTE.match(after):
+        written = f"{written.removesuffix('ies')}y"
     if surface.endswith("s") and folded(surface[:-1]) == folded(key):
         written = _plural(written)
     written = _counted(_without_next(_without_last(written, before), after), before, after)
@@ -66,7 +79,7 @@ def in_place(text: str, start: int, end: int, key: str, long_form: str) -> tuple
         written = f" {written}"
     if after[:1].isdigit():
         written = f"{written} "
-    if surface[:1].isupper() and written[:2].islower() and written[:2].isalpha() and _BEGINS_SENTENCE.search(before):
+    if written[:2].islower() and written[:2].isalpha() and _begins_sentence(text, start, end):
         written = written[0].upper() + written[1:]
     article = _ARTICLE.search(before)
     if article is None:
@@ -91,14 +104,34 @@ def end_in_place(text: str, start: int, end: int, key: str, long_form: str) -> i
     """
     stop = _FULL_STOP.match(text, end)
     initials = key.isupper() and " " in long_form
+    before = text[max(0, start - _NEAR) : start]
     if stop is None or initials or not text[end - 1].islower() or "." in text[start:end]:
         return end
-    before = text[max(0, start - _NEAR) : start]
-    if stop["more"] and not _BEGINS_SENTENCE.search(before):
-        near = before if start <= _NEAR else f" {before}"
-        if not _CAPITALS.search(near) and not _CAPITALS.search(text, end + 1, end + _NEAR):
-            return end
+    if _is_part_of_day(before, long_form):
+        return end
+    if stop["more"] and not _BEGINS_SENTENCE.search(before) and not _capitalised(text, start, end):
+        return end
     return end + 1
+
+
+def _capitalised(text: str, start: int, end: int) -> bool:
+    """Whether sentences near a short form begin with capitals."""
+    before = text[max(0, start - _NEAR) : start]
+    near = before if start <= _NEAR else f" {before}"
+    return bool(_CAPITALS.search(near) or _CAPITALS.search(text, end + 1, end + _NEAR))
+
+
+def _begins_sentence(text: str, start: int, end: int) -> bool:
+    """Whether a short form begins a sentence; one in lower case only if sentences near it begin with capitals."""
+    before = text[max(0, start - _NEAR) : start]
+    if text[start].isupper():
+        return bool(_BEGINS_SENTENCE.search(before))
+    return text[start].islower() and bool(_SENTENCE_BEFORE.search(before)) and _capitalised(text, start, end)
+
+
+def _is_part_of_day(before: str, long_form: str) -> bool:
+    """Whether PM or AM stands for a part of the day, as in "this PM", which its long form does not fit."""
+    return bool(_HALF_DAY.fullmatch(long_form) and _DAY.search(before))
 
 
 def with_article(before: str, article: str) -> str:

@@ -148,14 +148,26 @@ function showResult() {
   drawLegend(get("legend"), note, goToNext);
   showProgress();
   const found = note.items.filter((item) => item.expansion).length;
-  const counts = Object.entries(KINDS)
-    .map(([kind, words]) => [note.items.filter((item) => isOfKind(item, kind)).length, words])
-    .filter(([count]) => count)
-    .map(([count, words]) => `${count} ${words}`);
-  get("summary").textContent = found ? `${found} short ${found === 1 ? "form" : "forms"}` : "No short forms found";
+  get("summary").textContent = found ? several(found, "short form") : "No short forms found";
   get("heading").focus({ preventScroll: true });
   scrollTo({ top: 0 });
-  say([get("summary").textContent, ...counts].join(", "));
+  say(announcement(get("summary").textContent));
+}
+
+/** "1 note", "2 notes". */
+function several(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** What was found, for a screen reader: the short forms by kind of answer, then the notations. */
+function announcement(summary) {
+  const counted = (kind) => note.items.filter((item) => isOfKind(item, kind)).length;
+  const { warning, sure, unsure, ...others } = KINDS;
+  const answers = { sure, unsure: "not sure", ...others, none: "without an answer" };
+  const found = Object.entries(answers).filter(([kind]) => counted(kind));
+  const listed = found.map(([kind, words]) => `${counted(kind)} ${words}`).join(", ");
+  const notations = counted("warning") ? ` ${several(counted("warning"), "notation")} better avoided.` : "";
+  return `${summary}${listed && `: ${listed}`}.${notations}`;
 }
 
 function draw() {
@@ -192,8 +204,8 @@ function showProgress() {
   const done = reviewed(note).length;
   const others = [...notes.values()].filter((one) => one !== note && reviewed(one).length);
   const answers = others.reduce((sum, one) => sum + reviewed(one).length, done);
-  get("progress").textContent =
-    `${done} of ${total} reviewed` + (others.length ? `; ${answers} answers in ${others.length + (done > 0)} notes.` : ".");
+  const all = `${several(answers, "answer")} in ${several(others.length + (done > 0), "note")}`;
+  get("progress").textContent = `${done} of ${total} reviewed${others.length ? `; ${all}.` : "."}`;
   get("save-passages").disabled = answers === 0;
   get("save-glossary").disabled = glossaryOf([...notes.values()]).length === 0;
   get("forget").hidden = answers === 0;

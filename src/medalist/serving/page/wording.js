@@ -9,12 +9,16 @@ const SCAN = /(?:imaging|tomography)$/u;
 const AN = /^(?:(?!u[^aeiou\W\d][aeiou]|eu|one\b|once\b)[aeiou]|un[ao]|uni(?:n|m|d)|hour|honest|heir|8|11(?!\d)|18(?!\d))/i;
 const LETTERS = /^[AEFHILMNORSX](?:[A-Z]{0,3}(?![A-Za-z]))/u;
 const NUMBER = /(?:^|[^\p{L}\p{N}_.,/])(?:[x×] ?)?(?!1 ?$)\d+(?:[.,]\d+)?(?: ?- ?\d+)? ?$/u;
-const MEASURE = /^(?:unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year)$/;
+const MEASURE = /^(?:(?:international )?unit|tablet|capsule|drop|puff|pound|ounce|liter|meter|pint|teaspoon|tablespoon|pack-year)$/;
 const TIME = /^(?:second|minute|hour|day|week|month|year)$/;
 const NO_NOUN =
   /^(?:[ \t]*(?:$|[^\p{L}\p{N}_\s-])|\s*\n|[ \t]+(?:ago|after|and|apart|at|before|but|by|each|earlier|every|for|from|in|later|of|on|or|out|over|per|post|prior|s\/p|since|then|to|until|up|w\/|with|without)(?:(?<=\/)|(?![\p{L}\p{N}_])))/u;
 const FULL_STOP = /^\.(?:(?=[,;:)\]])|(?=([ \t]+[a-z0-9(])))/;
 const CAPITALS = /(?:^|[.!?][ \t]+|\n[ \t]*)[A-Z][a-z ]/;
+const SENTENCE_BEFORE = /(?:[A-Z]{2,}|\p{Nd}|(?<![A-Za-z])(?![Aa]pprox\.)[A-Za-z][a-z]{4,}|[)\]%])[.!?][ \t\xa0]+$/u;
+const ATTRIBUTE = /^ (?:o?edema|swelling|weakness|pain|cellulitis|ulcers?|wounds?|pulses?|strength|numbness)(?![\p{L}\p{N}_])/u;
+const HALF_DAY = /^(?:ante|post) meridiem$/;
+const DAY = /(?<![\p{L}\p{N}_])(?:this|the|every|each|tomorrow|yesterday|last|next|late|early)[ \t]+$/iu;
 const NEAR = 80;
 
 /** What names are compared by where case does not count; accents are composed, as `folded` in spelling.py does it. */
@@ -25,12 +29,14 @@ export function inPlace(text, start, end, key, longForm) {
   const surface = text.slice(start, end);
   const before = text.slice(Math.max(0, start - NEAR), start);
   const after = text.slice(end, end + NEAR);
+  if (isPartOfDay(before, longForm)) return ["", surface];
   let written = longForm;
+  if (written.endsWith(" extremities") && ATTRIBUTE.test(after)) written = `${written.slice(0, -3)}y`;
   if (surface.endsWith("s") && folded(surface.slice(0, -1)) === folded(key)) written = plural(written);
   written = counted(withoutNext(withoutLast(written, before), after), before, after);
   if (/\d$/.test(before) && /^\p{L}/u.test(written)) written = ` ${written}`;
   if (/^\d/.test(after)) written = `${written} `;
-  if (/^\p{Lu}/u.test(surface) && /^\p{Ll}{2}/u.test(written) && BEGINS_SENTENCE.test(before)) {
+  if (/^\p{Ll}{2}/u.test(written) && beginsSentence(text, start, end)) {
     written = written[0].toUpperCase() + written.slice(1);
   }
   const article = ARTICLE.exec(before);
@@ -44,13 +50,27 @@ export function inPlace(text, start, end, key, longForm) {
 export function endInPlace(text, start, end, key, longForm) {
   const stop = FULL_STOP.exec(text.slice(end, end + NEAR));
   const shortened = /\p{Ll}$/u.test(text.slice(start, end)) && !(isUpper(key) && longForm.includes(" ")) && !text.slice(start, end).includes(".");
-  if (!stop || !shortened) return end;
   const before = text.slice(Math.max(0, start - NEAR), start);
-  if (stop[1] && !BEGINS_SENTENCE.test(before)) {
-    const near = start <= NEAR ? before : ` ${before}`;
-    if (!CAPITALS.test(near) && !CAPITALS.test(text.slice(end + 1, end + NEAR))) return end;
-  }
-  return end + 1;
+  if (!stop || !shortened || isPartOfDay(before, longForm)) return end;
+  return stop[1] && !BEGINS_SENTENCE.test(before) && !capitalised(text, start, end) ? end : end + 1;
+}
+
+/** Whether sentences near a short form begin with capitals. */
+function capitalised(text, start, end) {
+  const before = text.slice(Math.max(0, start - NEAR), start);
+  return CAPITALS.test(start <= NEAR ? before : ` ${before}`) || CAPITALS.test(text.slice(end + 1, end + NEAR));
+}
+
+/** Whether a short form begins a sentence; one in lower case only if sentences near it begin with capitals. */
+function beginsSentence(text, start, end) {
+  const before = text.slice(Math.max(0, start - NEAR), start);
+  if (/^\p{Lu}/u.test(text.slice(start, end))) return BEGINS_SENTENCE.test(before);
+  return /^\p{Ll}/u.test(text.slice(start, end)) && SENTENCE_BEFORE.test(before) && capitalised(text, start, end);
+}
+
+/** Whether PM or AM stands for a part of the day, as in "this PM", which its long form does not fit. */
+function isPartOfDay(before, longForm) {
+  return HALF_DAY.test(longForm) && DAY.test(before);
 }
 
 function isUpper(key) {
