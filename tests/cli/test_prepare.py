@@ -157,6 +157,7 @@ def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(h
             "senses.csv is not ADAM's database: line 1: 1 columns instead of ADAM's 5",
         ),
         (["pubmed", "gone.xml", "--inventory", "senses.csv"], "gone.xml does not exist"),
+        (["text", "senses.csv"], "2 of 2 rows are bad (limit 5%); the first: senses.csv, row 2: no text under"),
         (["pubmed", "good.jsonl"], "The kinds medal and substituted need an inventory of long forms to look for"),
         (
             ["pubmed", "good.jsonl", "--kinds", "defined,natural"],

@@ -400,3 +400,18 @@ def test_json_that_is_none_names_the_line(tmp_path):
 def test_counts_may_be_written_as_pandas_writes_them_beside_empty_ones(tmp_path):
     (tmp_path / "own.csv").write_text("short_form,long_form,count\nRA,room air,3.0\nRA,right atrium,\n")
     assert Inventory.read(tmp_path / "own.csv").count("RA", "room air") == 3
+
+
+@pytest.mark.parametrize("count", ["3.7", "true"])
+@pytest.mark.parametrize("name", ["ours.json", "ours.csv"])
+def test_a_count_that_is_no_whole_number_is_refused_in_each_format(tmp_path, name, count):
+    entry = f'[{{"short_form": "RA", "long_form": "room air", "count": {count}}}]'
+    table = f"short_form,long_form,count\nRA,room air,{count}\n"
+    (tmp_path / name).write_text(entry if name.endswith("json") else table)
+    with pytest.raises(ValueError, match="its count is not a whole number"):
+        Inventory.read(tmp_path / name)
+
+
+def test_a_count_that_pandas_wrote_as_a_float_is_whole(tmp_path):
+    (tmp_path / "ours.json").write_text('[{"short_form": "RA", "long_form": "room air", "count": 3.0}]')
+    assert Inventory.read(tmp_path / "ours.json").senses["RA"][0].count == 3

@@ -50,7 +50,22 @@ def building(out: Path) -> Iterator[None]:
     """
     check_place(out, folder=True)
     with writing(out, FINISHED_IS_KEPT), alone_in(out):
-        yield
+        try:
+            yield
+        except BaseException:
+            _remove_if_empty(_work_of(out))
+            raise
+
+
+def _work_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.work")
+
+
+def _remove_if_empty(work: Path) -> None:
+    """Remove a work folder in which nothing is finished yet."""
+    names = {path.name for path in work.rglob("*") if not path.is_dir()}
+    if names == {"settings.json"}:
+        shutil.rmtree(work)
 
 
 def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
@@ -67,7 +82,7 @@ def work_folder(out: Path, settings: Mapping[str, object]) -> Path:
     if float(str(settings["validation"])) + float(str(settings["test"])) >= 1:
         raise ValueError(f"validation {settings['validation']} and test {settings['test']} leave nothing to train on")
     out = out.absolute()  # workers may have another working directory
-    work, text = out.with_name(f".{out.name}.work"), json.dumps(settings, indent=1, sort_keys=True)
+    work, text = _work_of(out), json.dumps(settings, indent=1, sort_keys=True)
     begun = work / "settings.json"
     if begun.is_file() and begun.read_bytes() == text.encode():
         say(f"Resuming from {work}")

@@ -116,6 +116,8 @@ def _count(value: Any, place: str) -> int:
     try:
         whole = re.sub(r"\.0*$", "", value) if isinstance(value, str) else value  # pandas writes 3.0
         count = int(whole or 0)
+        if isinstance(value, bool) or (isinstance(value, float) and count != value):
+            raise ValueError
     except (ValueError, TypeError, OverflowError):
         raise ValueError(f"{place}: its count is not a whole number") from None
     if not 0 <= count <= MOST_COUNT:
