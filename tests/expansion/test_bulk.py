@@ -1,3 +1,8 @@
+"""Files of notes are expanded once, resumed to the same bytes, and nothing of the user's is lost.
+
+Covers `set_aside` too.
+"""
+
 from __future__ import annotations
 
 import csv

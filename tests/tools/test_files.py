@@ -1,6 +1,6 @@
 """Files are written whole, opened plain or gzipped, and named when they are missing.
 
-Covers `number_formats` too.
+Covers `number_formats` and `own_folders` too.
 """
 
 from __future__ import annotations
