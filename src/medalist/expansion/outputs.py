@@ -207,7 +207,7 @@ DoNotUse
 [events]
 [attributes]
 """
-"""The file `annotation.conf`, without which BRAT does not open a folder: the types of `_write_brat`; they may overlap."""
+"""The file `annotation.conf`, without which BRAT does not open a folder: the types that `_write_brat` uses."""
 
 
 def _write_brat(note: Note, record: Record, folder: Path) -> None:
