@@ -177,5 +177,5 @@ def test_too_little_data_is_refused_with_what_is_missing():
     with pytest.raises(ValueError, match="27 short forms with a choice of listed meanings, 50 are needed"):
         fit(made(passages=9), precision=0.9)
     one = [replace(case, item=replace(case.item, passage=cases[0].item.passage)) for case in cases]
-    with pytest.raises(ValueError, match="1 passages, 10 are needed"):
+    with pytest.raises(ValueError, match="1 passage, 10 are needed"):
         fit(one, precision=0.9)

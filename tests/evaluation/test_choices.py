@@ -118,6 +118,15 @@ def test_the_tables_end_the_baselines_with_the_distance_to_the_strongest():
     assert "minus" not in console.export_text()
 
 
+def test_few_questions_are_told_first_and_one_is_not_called_several():
+    found = summary(base=BASE) | {"about": {"rows_quarantined": {"no answer": 1}}}
+    found["counts"] |= {"choice": 1, "passages": 1, "cut": 1}
+    first, accuracy, *_, remarks = metrics_tables(found)
+    assert first.startswith("Only one text was tested. That is too few to compare models.")
+    assert accuracy.title.endswith("1 question about 1 text")
+    assert remarks == "1 text is longer than the window: its beginning was cut off\n1 row quarantined: no answer"
+
+
 def test_what_did_not_fit_is_left_out_of_every_model_and_counted():
     found = summary(base=BASE, tuned={key: value for key, value in TUNED.items() if key != ("d", 0)})
     assert found["counts"] == {

@@ -223,7 +223,7 @@ def test_what_exists_is_not_overwritten_and_nothing_is_no_result(notes, tmp_path
         expand_notes(notes, tmp_path / "out", Reading(), "jsonl")
     assert (tmp_path / "out").read_text() == "mine"
     notes.path.write_text("id,text\n,secretphrase\n")
-    with pytest.raises(ValueError, match=r"holds no notes; the first of 1 bad records: line \d: no id$") as error:
+    with pytest.raises(ValueError, match=r"holds no notes; the first of 1 bad record: line \d: no id$") as error:
         expand_notes(notes, tmp_path / "new", Reading(), "jsonl")
     assert "secretphrase" not in str(error.value)
 

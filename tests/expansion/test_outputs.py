@@ -82,6 +82,7 @@ def test_brat_gets_text_and_annotations_side_by_side(tmp_path):
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*")) == [
         "a.ann",
         "a.txt",
+        "annotation.conf",
         "c.ann",
         "c.txt",
         "ward/b.1.ann",
@@ -95,6 +96,9 @@ def test_brat_gets_text_and_annotations_side_by_side(tmp_path):
         "#2\tAnnotatorNotes T2\tdo not use; read as QOD",
     ]
     assert (folder / "ward/b.1.ann").read_text() == ""
+    types, *others = (folder / "annotation.conf").read_text().split("\n[")
+    assert types.splitlines() == ["[entities]", "ShortForm", "DoNotUse"]
+    assert [other.partition("]")[0] for other in others] == ["relations", "events", "attributes"], "BRAT needs all four"
 
 
 def test_brat_gets_a_fragment_for_each_line_and_characters_not_bytes(tmp_path):

@@ -51,6 +51,10 @@ def test_the_reader_is_a_parent_with_its_adapter_senses_and_calibration(ward):
     assert {key: getattr(training, key) for key in FURTHER} == FURTHER
 
 
+def test_training_says_how_the_notes_are_divided(capsys, ward):
+    assert "2 notes to train on, 0 for validation, 0 for the test" in capsys.readouterr().err
+
+
 def test_its_calibration_is_kept_where_there_is_too_little_to_fit_one(ward, capsys):
     (ward.folder / "adapter").mkdir()
     assert calibrated(ward, lambda: pytest.fail("nothing is there to score")) == ward.calibration

@@ -106,7 +106,7 @@ def test_a_job_that_always_kills_its_worker_ends_in_one_line(place, tmp_path, ca
 
 def test_retries_may_be_none(tmp_path):
     work = partial(square, folder=tmp_path, fatal=0, deaths=1)
-    with pytest.raises(RuntimeError, match="killed its worker 1 times"):
+    with pytest.raises(RuntimeError, match="killed its worker 1 time;"):
         list(run_jobs(work, [0], workers=2, retries=0))
 
 

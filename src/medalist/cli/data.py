@@ -75,6 +75,7 @@ def inventory(
         medalist inventory adam_database.gz glossary.csv --out senses.csv
     """
     from ..data.inventory import Inventory
+    from ..tools.counts import counted
     from ..tools.files import check_place
 
     if result.suffix != ".csv":
@@ -82,7 +83,7 @@ def inventory(
     check_place(result)
     merged = Inventory.merged([Inventory.read(path) for path in files])
     merged.write(result)
-    emit(f"{result}: {len(merged):,} short forms, {merged.num_senses:,} senses")
+    emit(f"{result}: {counted(len(merged), 'short form')}, {counted(merged.num_senses, 'sense')}")
 
 
 VERBS = (audit, inventory)

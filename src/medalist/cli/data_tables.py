@@ -8,13 +8,14 @@ from ..corpora.accounts import OFTEN, Account, Mended
 from ..corpora.kept_apart import RUN
 from ..data.audit import Audit
 from ..runs.prepared import DataAccount
-from .tables import new_table
+from ..tools.counts import counted
+from .tables import new_table, quarantined
 
 
 def audit_table(audit: Audit) -> RenderableType:
     """The overlap of evaluation data with training data."""
     table = new_table(
-        f"{audit.passages:,} passages with {audit.mentions:,} listed gold answers, "
+        f"{counted(audit.passages, 'passage')} with {counted(audit.mentions, 'listed gold answer')}, "
         f"against {audit.train_passages:,} for training",
         "",
         "n",
@@ -36,7 +37,7 @@ def audit_table(audit: Audit) -> RenderableType:
 
 def prepared_table(account: DataAccount) -> RenderableType:
     """What was read, kept and quarantined during preparation."""
-    remarks = [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+    remarks = quarantined(account["rows_quarantined"])
     if account["settings"]["source"] == "choices":
         table = new_table("Prepared from choices", "split", "texts", "questions")
         for split, count in account["passages"].items():
@@ -49,61 +50,72 @@ def prepared_table(account: DataAccount) -> RenderableType:
         table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}", f"{account['distractors'][split]:,}")
     inventory = account["inventory"]
     lines = [
-        f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses.",
-        f"{account['passages_without_mentions']:,} passages without a known short form were left out.",
+        _listed(inventory["origin"], inventory["short_forms"], inventory["senses"]),
+        f"Left out: {counted(account['passages_without_mentions'], 'passage')} without a known short form.",
     ]
     if missed := account.get("unusable_mentions"):
-        lines.append(f"{missed:,} marks of the training split teach nothing: their long form is not a candidate.")
+        taught = counted(missed, "mark of the training split teaches", "marks of the training split teach")
+        lines.append(f"{taught} nothing: {'its' if missed == 1 else 'their'} long form is not a candidate.")
         for one in account.get("unusable", []):
             near = f" (nearest: {one['nearest']})" if one["nearest"] else ""
             lines.append(f"  {one['mentions']:,} of {one['short_form']}: {one['long_form']}{near}")
     if "replay" in account:
-        lines.append(
-            f"{account['replay']['passages']:,} of the parent's training passages are used for training again."
-        )
+        again = counted(account["replay"]["passages"], "training passage")
+        lines.append(f"Used for training again: {again} of the parent's.")
     for number, beside in enumerate(account.get("beside", []), 1):
-        lines.append(f"Beside them, folder {number}: {beside['passages']:,} passages, {beside['mentions']:,} marks.")
+        passages, marks = counted(beside["passages"], "passage"), counted(beside["mentions"], "mark")
+        lines.append(f"Beside them, folder {number}: {passages}, {marks}.")
     return Group(table, *lines, *remarks)
 
 
 def corpus_table(account: Account) -> RenderableType:
     """What `medalist prepare medal`, `pubmed` or `text` wrote and left out; the data card has the details."""
     table = new_table(f"Prepared from {account['source']}", "", "passages", "short forms")
-    left_out: list[tuple[int, str]] = []
+    left_out: list[tuple[int, str, str]] = []
     mended: dict[str, Mended] = {}
     if account["source"] == "pubmed":
         for kind, splits in account["kinds"].items():
             for split, cells in splits.items():
                 table.add_row(f"{kind} {split}", f"{cells['passages']:,}", f"{cells['mentions']:,}")
         left_out += [
-            (account["revisions_replaced"], "older revisions of abstracts were left out"),
-            (account["deleted"], "abstracts were deleted by PubMed"),
-            (account["without_text"], "records have no abstract"),
-            (account["duplicates"], "abstracts have the same words as another"),
+            (
+                account["revisions_replaced"],
+                "older revision of an abstract was left out",
+                "older revisions of abstracts were left out",
+            ),
+            (account["deleted"], "abstract was deleted by PubMed", "abstracts were deleted by PubMed"),
+            (account["without_text"], "record has no abstract", "records have no abstract"),
+            (
+                account["duplicates"],
+                "abstract has the same words as another",
+                "abstracts have the same words as another",
+            ),
         ]
     else:
         for split, count in account["passages"].items():
             table.add_row(split, f"{count:,}", f"{account['mentions'][split]:,}")
     if account["source"] == "medal":
-        left_out.append((account["passages_without_mentions"], "passages were left without a short form"))
+        without = "left without a short form"
+        left_out.append((account["passages_without_mentions"], f"passage was {without}", f"passages were {without}"))
         mended = account["mended"]
     if account["source"] == "text":
         taught = account["taught_at_least"]
+        shared = f"{RUN} words in a row with a test set"
+        several = f"to a short form with several; taught: {taught['1']:,}, "
+        several += f"{OFTEN} times or more: {taught[str(OFTEN)]:,}"
         left_out += [
-            (account["chunks_shared_with_measured"], f"chunks share {RUN} words in a row with a test set"),
-            (
-                account["ambiguous_senses"],
-                f"senses belong to a short form with several; {taught['1']:,} of them are taught, "
-                f"{taught[str(OFTEN)]:,} {OFTEN} times or more",
-            ),
+            (account["chunks_shared_with_measured"], f"chunk shares {shared}", f"chunks share {shared}"),
+            (account["ambiguous_senses"], f"sense belongs {several}", f"senses belong {several}"),
         ]
     inventory = account["inventory"]
-    lines = [
-        f"Inventory {inventory['origin']}: {inventory['short_forms']:,} short forms, {inventory['senses']:,} senses."
-    ]
-    lines += [f"{count:,} {what}" for count, what in left_out if count]
+    lines = [_listed(inventory["origin"], inventory["short_forms"], inventory["senses"])]
+    lines += [counted(count, one, several) for count, one, several in left_out if count]
     for name, cell in mended.items():
         if cell["mentions"]:
-            lines.append(f"{cell['mentions']:,} mentions of {cell['labels']:,} labels: {name}")
-    lines += [f"{count:,} rows quarantined: {reason}" for reason, count in account["rows_quarantined"].items()]
+            lines.append(f"{counted(cell['mentions'], 'mention')} of {counted(cell['labels'], 'label')}: {name}")
+    lines += quarantined(account["rows_quarantined"])
     return Group(table, *lines)
+
+
+def _listed(origin: str, short_forms: int, senses: int) -> str:
+    return f"Inventory {origin}: {counted(short_forms, 'short form')}, {counted(senses, 'sense')}."

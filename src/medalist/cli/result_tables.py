@@ -11,18 +11,31 @@ from ..evaluation.claims_table import cell_text, change_text, claims_by_heading,
 from ..evaluation.metrics import MODELS
 from ..evaluation.offers import offer_rows, right_rows
 from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, Metrics, ShortFormMetrics, on_label
-from ..evaluation.shares import TEST_MORE, Slice, answerers, right, short_name, shown_slices, too_few
-from .tables import gain_text, new_table, p_text, share_text, stacked
+from ..evaluation.shares import (
+    FEW_QUESTIONS,
+    TEST_MORE,
+    Slice,
+    answerers,
+    right,
+    short_name,
+    shown_slices,
+    too_few,
+)
+from ..tools.counts import counted
+from .tables import gain_text, new_table, p_text, quarantined, share_text, stacked
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
     """An evaluation: accuracy by slice, the baselines, then further figures of each model."""
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
-    asked, where = ("questions about", "texts") if metrics["kind"] == "choices" else ("mentions in", "passages")
+    asked, of, where = ("question", "about", "text") if metrics["kind"] == "choices" else ("mention", "in", "passage")
     heads = ["gain", "p"] if both else []
+    tiny = counts["choice"] < FEW_QUESTIONS
+    if tiny:
+        yield from _caveat(metrics, where)
     table = new_table(
-        f"Accuracy, % (95 % interval): {counts['choice']:,} {asked} {counts['passages']:,} {where}",
+        f"Accuracy, % (95 % interval): {counted(counts['choice'], asked)} {of} {counted(counts['passages'], where)}",
         "",
         "n",
         *models,
@@ -35,7 +48,7 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         table.add_row(*row, *([gain_text(cells["difference"]), p_text(cells["difference"])] if both else []))
     yield table
     parts = [part for part in ("all", "no leak") if part in metrics["slices"]]
-    table = new_table(f"Baselines on the same {asked.split()[0]}", "", *parts)
+    table = new_table(f"Baselines on the same {asked}s", "", *parts)
     for name in baselines:
         table.add_row(short_name(name), *(share_text(right(metrics["slices"][part], name)) for part in parts))
     yield table
@@ -64,6 +77,8 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
             yield from _calibrated_tables(metrics["calibrated"])
     elif metrics["labels"]:
         yield _label_table(metrics)
+    if not tiny:
+        yield from _caveat(metrics, where)
     yield from _remarks(metrics, asked, where)
     if metrics["kind"] == "short forms" and "adaptation" in metrics:
         yield adaptation_table(metrics["adaptation"])
@@ -83,24 +98,47 @@ def _differences_table(
     yield table
 
 
-def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
-    """What was not counted, and caveats; yields nothing if there are none."""
+def _caveat(metrics: Metrics, where: str) -> Iterator[RenderableType]:
+    """That too little was tested; yields nothing if there was enough."""
     counts = metrics["counts"]
-    if counts["choice"] and (caveat := too_few(counts["passages"], where)):
+    if counts["choice"] and (caveat := too_few(counts["passages"], f"{where}s")):
         yield f"{caveat} {TEST_MORE}"
-    remarks: list[tuple[int | None, str]] = []
+
+
+def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
+    """What was not counted; yields nothing if everything was."""
+    counts = metrics["counts"]
+    remarks: list[tuple[int | None, str, str]] = []
     if metrics["kind"] == "short forms":
+        single = "with a single listed sense"
         remarks += [
-            (metrics["counts"]["single"], "mentions with a single listed sense are not counted"),
-            (metrics["counts"]["absent"], "mentions have a gold answer that is not listed"),
-            (metrics["counts"]["unlisted"], "mentions have a short form that is not listed"),
+            (metrics["counts"]["single"], f"mention {single} is not counted", f"mentions {single} are not counted"),
+            (
+                metrics["counts"]["absent"],
+                "mention has a gold answer that is not listed",
+                "mentions have a gold answer that is not listed",
+            ),
+            (
+                metrics["counts"]["unlisted"],
+                "mention has a short form that is not listed",
+                "mentions have a short form that is not listed",
+            ),
         ]
-    remarks.append((counts["dropped"], f"{asked.split()[0]} did not fit the model's window"))
+    unfit = "did not fit the model's window"
+    remarks.append((counts["dropped"], f"{asked} {unfit}", f"{asked}s {unfit}"))
     if metrics["kind"] == "choices":
-        remarks.append((metrics["counts"]["cut"], "texts are longer than the window: their beginning was cut off"))
-    remarks.append((counts["passages_in_training_data"], f"of the {where} are also in the training data"))
-    remarks += [(n, f"rows quarantined: {reason}") for reason, n in metrics["about"]["rows_quarantined"].items()]
-    if lines := [f"{count:,} {what}" for count, what in remarks if count]:
+        remarks.append(
+            (
+                metrics["counts"]["cut"],
+                "text is longer than the window: its beginning was cut off",
+                "texts are longer than the window: their beginning was cut off",
+            )
+        )
+    of = f"of the {where}s"
+    shared = counts["passages_in_training_data"]
+    remarks.append((shared, f"{of} is also in the training data", f"{of} are also in the training data"))
+    lines = [counted(count, one, several) for count, one, several in remarks if count]
+    if lines := lines + quarantined(metrics["about"]["rows_quarantined"]):
         yield "\n".join(lines)
 
 

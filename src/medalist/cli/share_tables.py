@@ -9,30 +9,31 @@ from rich.console import Group, RenderableType
 from ..evaluation.comparison import Export
 from ..sharing.publication import Publication
 from ..sharing.task import TaskCounts
+from ..tools.counts import counted
 from .tables import new_table, share_text
 
 
 def task_lines(counts: TaskCounts) -> Iterator[str]:
     """What an lm-eval task contains and leaves out."""
-    yield f"{counts.questions:,} questions"
-    for count, what in (
-        (counts.no_choice, "mentions are left out: their gold answer is not listed, or is the only one listed"),
-        (counts.dropped, "mentions did not fit the model's window"),
-        (
-            counts.encoded_otherwise,
-            "questions are tokenized differently by lm-eval than by medalist with this base model: its tokenizer "
-            "merges characters across a boundary of the tree, so scores differ slightly",
-        ),
-    ):
-        if count:
-            yield f"{count:,} {what}"
+    yield counted(counts.questions, "question")
+    if counts.no_choice:
+        left_out = counted(counts.no_choice, "mention is left out: its", "mentions are left out: their")
+        yield f"{left_out} gold answer is not listed, or is the only one listed"
+    if counts.dropped:
+        yield f"{counted(counts.dropped, 'mention')} did not fit the model's window"
+    if counts.encoded_otherwise:
+        otherwise = counted(counts.encoded_otherwise, "question is", "questions are")
+        yield (
+            f"{otherwise} tokenized differently by lm-eval than by medalist with this base model: its tokenizer merges "
+            "characters across a boundary of the tree, so scores differ slightly"
+        )
 
 
 def export_table(export: Export) -> RenderableType:
     """An export compared with the run's tuned model."""
     comparison = export.comparison
-    title = f"Accuracy, % (95 % interval): {comparison.before.count:,} questions about "
-    title += f"{comparison.passages:,} held-out texts"
+    title = f"Accuracy, % (95 % interval): {counted(comparison.before.count, 'question')} about "
+    title += counted(comparison.passages, "held-out text")
     table = new_table(title, "", "accuracy")
     table.add_row("tuned model of the run", share_text(comparison.before.record()))
     table.add_row(f"exported as {export.type}", share_text(comparison.after.record()))
@@ -42,7 +43,7 @@ def export_table(export: Export) -> RenderableType:
         f"{100 * difference.value:+.1f} ({100 * difference.low:+.1f} to {100 * difference.high:+.1f}, p={p:.2g})",
     )
     lines = [
-        f"{comparison.changed:,} answers changed; the largest change in a probability is "
+        f"{counted(comparison.changed, 'answer')} changed; the largest change in a probability is "
         f"{comparison.largest_shift:.2g}."
     ]
     if export.other_tokens:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 from rich.table import Table
 
 from ..evaluation.shares import Difference, Share
+from ..tools.counts import counted
 
 
 def share_text(cell: Share | None) -> str:
@@ -29,6 +31,11 @@ def gain_text(difference: Difference) -> str:
 def p_text(difference: Difference) -> str:
     """The p value of a difference: "0.002"."""
     return f"{difference['p']:.2g}"
+
+
+def quarantined(rows: Mapping[str, int]) -> list[str]:
+    """A line for each reason to set rows aside."""
+    return [f"{counted(count, 'row')} quarantined: {reason}" for reason, count in rows.items()]
 
 
 def new_table(title: str, *columns: str, whole: bool = False) -> Table:

@@ -16,6 +16,7 @@ from ..data.embedded import reader
 from ..data.inventory import Inventory
 from ..data.items import Item
 from ..data.surroundings import Surroundings, surroundings
+from ..tools.counts import counted
 from ..trees.decisions import (
     CLUES,
     NEVER,
@@ -136,8 +137,8 @@ def too_few(items: Sequence[Item]) -> str | None:
     choices = [item for item in items if item.kind == "choice"]
     passages = len({item.passage.id for item in choices})
     if len(choices) < LEAST_CHOICES:
-        return f"{len(choices):,} short forms with a choice of listed meanings, {LEAST_CHOICES} are needed"
-    return f"{passages} passages, {FOLDS} are needed" if passages < FOLDS else None
+        return f"{counted(len(choices), 'short form')} with a choice of listed meanings, {LEAST_CHOICES} are needed"
+    return f"{counted(passages, 'passage')}, {FOLDS} are needed" if passages < FOLDS else None
 
 
 def fit(cases: Sequence[Case], *, precision: float) -> Calibration:

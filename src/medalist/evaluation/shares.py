@@ -84,16 +84,16 @@ def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
 
 FEW_PASSAGES = 30
 """With fewer test passages than this, figures are shown with a caveat."""
+FEW_QUESTIONS = 20
+"""With fewer questions than this, the caveat stands before the figures."""
 
 
 def too_few(passages: int, what: str) -> str | None:
     """A caveat about figures from too few test passages; None if there are enough. `what`: "passages" or "texts"."""
     if passages >= FEW_PASSAGES:
         return None
-    return (
-        f"Only {passages:,} {what} were tested, too few to compare models by: all that is known is that the true "
-        "figures probably lie within the intervals."
-    )
+    tested = f"Only one {what.removesuffix('s')} was" if passages == 1 else f"Only {passages:,} {what} were"
+    return f"{tested} tested. That is too few to compare models."
 
 
 TEST_MORE = "To test more, mark more, or raise data.test."

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..tools.counts import counted
 from ..tools.failures import FINISHED_IS_KEPT, writing
 from ..tools.files import check_place, replacing
 from ..tools.locks import alone_in
@@ -168,7 +169,9 @@ def _expand_alone(
     if kind == "brat":
         check_brat_ids(source)
     if kind == "note-nlp" and (foreign := count_foreign_ids(source)):
-        say(f"{foreign:,} of {count:,} ids are not whole numbers, which note_id is in OMOP's NOTE_NLP: see --id-column")
+        of = f"of {count:,} ids"
+        foreign_ids = counted(foreign, f"{of} is not a whole number", f"{of} are not whole numbers")
+        say(f"{foreign_ids}, which note_id is in OMOP's NOTE_NLP: see --id-column")
     work = out.with_name(f".{out.name}.work")
     day = _open_work(work, settings)
     size = _size(reading)
@@ -176,7 +179,7 @@ def _expand_alone(
     shards = _Shards(source, parts, size)
     sizes = shards.sizes(count)
     if done := count - sum(sizes):
-        say(f"{done:,} of {count:,} notes are finished already")
+        say(counted(done, f"of {count:,} notes is finished already", f"of {count:,} notes are finished already"))
     work_on = partial(_expand_shard, reading)
     for _ in run_jobs(work_on, shards, workers=workers, ray=ray, label="Notes", sizes=sizes, name=_name):
         pass
@@ -205,7 +208,7 @@ def _aside_in_words(source: NoteFile) -> str:
     if not source.set_aside:
         return ""
     first = source.set_aside[0]
-    return f"; the first of {len(source.set_aside):,} bad records: {first.place}: {first.reason}"
+    return f"; the first of {counted(len(source.set_aside), 'bad record')}: {first.place}: {first.reason}"
 
 
 def _settings(source: NoteFile, reading: Reading) -> tuple[dict[str, Any], int]:

@@ -25,6 +25,7 @@ from ..data.rows import (
     shown_names,
 )
 from ..data.tables import HEADER_AGAIN, open_table, repeats
+from ..tools.counts import counted
 from ..tools.decoding import check_encoding
 from ..tools.files import must_exist
 from .note_formats import format_of, holds_many, piped, read_text
@@ -131,7 +132,7 @@ class NoteFile:
                 files.append((path, name))
         if not files:
             tables = sorted(path.name for path in self.path.iterdir() if holds_many(path) and path.is_file())
-            also = f"; it holds {len(tables):,} tables: name them one by one, as {tables[0]}" if tables else ""
+            also = f"; it holds {counted(len(tables), 'table')}: name them one by one, as {tables[0]}" if tables else ""
             raise ValueError(f"{self.path} is not a run (it has no recipe.yaml) and holds no .txt files{also}")
         for path, name in files:
             if not path.is_file():

@@ -97,6 +97,7 @@ def write_records(
         records = map(with_whole_id, records)
     if kind == "brat":
         with writing_folder(out, new=True) as folder:
+            (folder / "annotation.conf").write_text(_BRAT_TYPES, encoding="utf-8")
             for note, record in zip(notes, records, strict=True):
                 _write_brat(note, record, folder)
     elif kind == "parquet":
@@ -198,6 +199,18 @@ def check_brat_ids(notes: Iterable[Note]) -> None:
 
 _LONGEST_NAME = 200
 """Bytes of one component of a file name; most disks allow 255, including the extension."""
+
+
+_BRAT_TYPES = """\
+[entities]
+ShortForm
+DoNotUse
+[relations]
+<OVERLAP>\tArg1:<ENTITY>, Arg2:<ENTITY>, <OVL-TYPE>:<ANY>
+[events]
+[attributes]
+"""
+"""The file `annotation.conf`, without which BRAT does not open a folder: the types that `_write_brat` uses."""
 
 
 def _write_brat(note: Note, record: Record, folder: Path) -> None:

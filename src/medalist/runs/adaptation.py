@@ -10,6 +10,7 @@ from ..evaluation.metrics import MODELS
 from ..evaluation.result_files import METRICS_FILE, read_metrics
 from ..evaluation.results import Adaptation, AdaptationRow, ShortFormMetrics
 from ..evaluation.shares import FRESH, answerers
+from ..tools.counts import counted
 from .run import Run
 
 
@@ -58,7 +59,8 @@ def _shared(name: str, metrics: ShortFormMetrics) -> list[str]:
     count, passages = metrics["counts"]["passages_in_training_data"], metrics["counts"]["passages"]
     if not count:
         return []
-    line = f"{count:,} of the {passages:,} test passages of {name} are also in the training data"
+    of = f"of the {passages:,} test passages of {name}"
+    line = counted(count, f"{of} is also in the training data", f"{of} are also in the training data")
     return [
         f"{line}: “right” excludes them, the other rows do not." if count < passages else f"{line}: none is held out."
     ]

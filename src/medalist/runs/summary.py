@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..evaluation.results import Adaptation, Calibrated, Metrics, calibrated_of
 from ..evaluation.shares import TEST_MORE, Difference, right, short_name, strongest_baseline, too_few
+from ..tools.counts import counted
 from ..tools.pages import interval, per_cent
 
 
@@ -13,11 +14,11 @@ def plain_summary(metrics: Metrics) -> list[str]:
     counts = metrics["counts"]
     single = metrics["counts"]["single"] if metrics["kind"] == "short forms" else 0
     lines = [
-        f"{counts['choice']:,} questions about {counts['passages']:,} texts were answered."
+        f"Answered: {counted(counts['choice'], 'question')} about {counted(counts['passages'], 'text')}."
         if metrics["kind"] == "choices"
-        else f"{counts['choice']:,} short forms with a choice of meanings were answered "
-        f"in {counts['passages']:,} passages"
-        + (f" ({single:,} more have a single listed meaning and are not counted)" if single else "")
+        else f"Answered: {counted(counts['choice'], 'short form')} with a choice of meanings, "
+        f"in {counted(counts['passages'], 'passage')}"
+        + (f" (not counted: {single:,} more with a single listed meaning)" if single else "")
         + "."
     ]
     if counts["choice"] and (
@@ -45,7 +46,8 @@ def plain_summary(metrics: Metrics) -> list[str]:
     if "no leak" in slices and slices["no leak"]["count"] == counts["choice"]:
         lines.append("The answer is not spelt out elsewhere in any of these passages.")
     if shared := counts["passages_in_training_data"]:
-        lines.append(f"Warning: {shared:,} of these passages are also in the training data.")
+        are = counted(shared, "of these passages is", "of these passages are")
+        lines.append(f"Warning: {are} also in the training data.")
     return lines
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import torch
 
 from ..data.inventory import Inventory
+from ..data.splits import Split
 from ..models.base import identity_record
 from ..models.limits import check_range_of
 from ..models.load import load_base
 from ..models.precision import compute_device
 from ..recipe import Recipe, RecipeError, dump_recipe, load_recipe
+from ..tools.counts import counted
 from ..tools.locks import alone_in
 from ..tools.progress import say
 from ..training.ranks import together
@@ -53,6 +55,7 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
     use_threads(recipe)
     parent = parents.parent_run(recipe)
     prepared = prepare(recipe)
+    say(_split_in_words(recipe, prepared.account["passages"]))
     if (left_out := prepared.left_out()) is not None:
         say(left_out)
     settings = recipe.model
@@ -102,6 +105,13 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
         _remove_begun(folder)
         raise
     return open_run(folder)
+
+
+def _split_in_words(recipe: Recipe, counts: Mapping[Split, int]) -> str:
+    """How the data is divided: "7 notes to train on, 2 for validation, 1 for the test"."""
+    noun = {"table": "note", "choices": "text"}.get(recipe.data.source, "passage")
+    taught = counted(counts["train"], noun)
+    return f"{taught} to train on, {counts['validation']:,} for validation, {counts['test']:,} for the test"
 
 
 def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:

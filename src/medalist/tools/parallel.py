@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from .counts import counted
 from .failures import is_full
 from .progress import tracking
 
@@ -108,7 +109,8 @@ def run_jobs(
                     waiting.append(number)  # at the end of the queue, when fewer jobs compete for memory
                     continue
                 what = f"job {number} ({name(jobs[number])})"
-                error = RuntimeError(f"{what} killed its worker {deaths[number]} times; did it run out of memory?")
+                times = counted(deaths[number], "time")
+                error = RuntimeError(f"{what} killed its worker {times}; did it run out of memory?")
                 error.__cause__ = outcome.error
             failures[number] = error
             if is_full(error):
