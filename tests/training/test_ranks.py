@@ -93,7 +93,7 @@ def test_an_error_that_one_rank_has_ends_all_with_its_line(fault, parallel, reci
 def test_a_mistake_that_all_ranks_make_gets_one_line(recipe):
     done = launch("-m", "medalist", "train", recipe, "training.parralel=fsdp")
     assert done.returncode != 0
-    assert said(done.stderr) == [f"Unknown key training.parralel in {recipe}. Did you mean parallel?"]
+    assert said(done.stderr) == [f"Unknown key training.parralel in {recipe}. Did you mean training.parallel?"]
     assert done.stdout == ""
 
 
