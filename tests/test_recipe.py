@@ -87,14 +87,14 @@ def test_recipe_cannot_be_changed():
         (
             {"data": {"substitution": {"mdoe": "medal"}}},
             (),
-            "Unknown key data.substitution.mdoe in mine.yaml. Did you mean mode?",
+            "Unknown key data.substitution.mdoe in mine.yaml. Did you mean data.substitution.mode?",
         ),
         (
             {"model": {"colour": 4}},
             (),
             "Unknown key model.colour in mine.yaml. Known: base, revision, dtype, quantization, attention, parent.",
         ),
-        ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean epochs?"),
+        ({}, ("training.epoch=2",), "Unknown key training.epoch in mine.yaml. Did you mean training.epochs?"),
         (
             {"data": {"source": "pubmd"}},
             (),

@@ -224,7 +224,7 @@ def test_a_notation_to_avoid_says_why_and_what_to_write(page):
     expect(page.locator("#accept")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name=re.compile("^10U")).click()
-    expect(page.locator("#panel-warnings")).to_contain_text("Write unit.")
+    expect(page.locator("#panel-warnings")).to_contain_text("Write 10 units.")
     expect(page.locator("#accept")).to_be_hidden()  # no short form to answer
 
 
