@@ -43,7 +43,7 @@ _SHORT_FORMS_TOO = frozenset(
 )
 """Those of them that also stand in English notes: as short forms, in names and in Latin."""
 _WORD = re.compile(r"[^\W\d_]+")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s)\s*([^\W\d_]+)(?=\s+[a-zà-ÿ])", re.MULTILINE)
+_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s)[^\S\n]{0,8}([^\W\d_]+)(?=\s[^\S\n]{0,8}[a-zà-ÿ])", re.MULTILINE)
 _FEW, _CERTAIN = 3, 2
 """So many different words of a language make it out, and so many of them that stand in no English note, if they are
 more than English ones."""
