@@ -119,10 +119,8 @@ def test_folders_that_were_made_for_what_failed_are_removed_and_others_stay(writ
     assert (tmp_path / "before/new/deep").exists()
 
 
-def test_an_older_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
-    for name in ("old", "new"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "whose").write_text(name)
+@pytest.fixture
+def new_cannot_be_renamed(monkeypatch):
     rename = Path.rename
 
     def fails(self: Path, target: Path) -> Path:
@@ -131,24 +129,24 @@ def test_an_older_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path, 
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fails)
+
+
+@pytest.mark.usefixtures("new_cannot_be_renamed")
+def test_an_older_folder_stays_when_the_new_one_cannot_take_its_place(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "whose").write_text(name)
     with pytest.raises(OSError, match="Input/output error"):
         put_in_place(tmp_path / "new", tmp_path / "old")
     assert (tmp_path / "old/whose").read_text() == "old"
 
 
-def test_a_folder_of_which_only_the_older_is_left_comes_back_before_anything_else(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("new_cannot_be_renamed")
+def test_a_folder_of_which_only_the_older_is_left_comes_back_before_anything_else(tmp_path):
     """A process was killed between the two renames that replace a folder, and the next one fails."""
     for name in (".made.old-a1b2c3d4/made", "new"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / ".made.old-a1b2c3d4/made/whose").write_text("old")
-    rename = Path.rename
-
-    def fails(self: Path, target: Path) -> Path:
-        if self.name == "new":
-            raise OSError(errno.EIO, "Input/output error")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fails)
     with pytest.raises(OSError, match="Input/output error"):
         put_in_place(tmp_path / "new", tmp_path / "made")
     assert (tmp_path / "made/whose").read_text() == "old"
