@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+(?=\S)|\n\s*(?=\S)")
+_GAP = re.compile(r"\s+")
 
 
 class Window(NamedTuple):
@@ -73,8 +73,10 @@ def text_tail(text: str, token_starts: Sequence[int], *, limit: int) -> Window:
 
 def _cuts(text: str, token_starts: Sequence[int], longest: int) -> list[int]:
     """Offsets where a window may begin or end: sentence starts, and word starts inside sentences that are too long."""
-    sentences = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
-    words = [match.end() for match in re.finditer(r"\s+(?=\S)", text)]
+    gaps = [match for match in _GAP.finditer(text) if match.end() < len(text)]
+    words = [gap.end() for gap in gaps]
+    ends = [gap.end() for gap in gaps if "\n" in gap[0] or (gap.start() and text[gap.start() - 1] in ".!?;")]
+    sentences = [0, *ends, len(text)]
     cuts = [0]
     for end in sentences[1:]:
         while bisect_left(token_starts, end) - bisect_left(token_starts, cuts[-1]) > longest:
