@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -93,11 +93,13 @@ def choose_dtype(device: torch.device) -> FloatType:
 
 
 def check_dtype(dtype: FloatType | None) -> None:
-    """Refuse a number format that this machine would compute in very slowly.
+    """Refuse a number format that there is not, or that this machine would compute in very slowly.
 
     Raises:
-        ValueError: it would.
+        ValueError: there is not, or it would.
     """
+    if dtype is not None and dtype not in get_args(FloatType):
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(get_args(FloatType))}")
     device = compute_device()
     if dtype == "float16" and device.type == "cpu":
         raise ValueError("dtype is float16, which CPUs do not compute in: leave it out, or take float32")
