@@ -19,6 +19,7 @@ from ..data.embedded import reader
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.passages import Passage
 from ..models.base import EMBEDDED, unreadable_weights
+from ..models.forked import compute_in_forks
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel
 from ..models.precision import check_dtype
@@ -81,6 +82,7 @@ class Expander:
     ) -> None:
         check_probability(min_probability)
         check_switches(any_case=any_case, one_sense_per_text=one_sense_per_text)
+        compute_in_forks()
         if min_probability is None:  # a calibration for which nothing is sure has a threshold that nothing reaches
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
         self._loaded, self._one_sense, self._max_nodes = loaded, one_sense_per_text, max_nodes
