@@ -104,7 +104,7 @@ def _new_run(recipe: Recipe, *, whole: bool) -> Run:
     return open_run(folder)
 
 
-def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
+def train(recipe: Recipe, *, parent: Path | str | Run | None = None, resume: bool = False) -> Run:
     """Prepare the data, tune the base, and write a run folder.
 
     If a launcher starts several processes that all call this, they train together; see `ranks`. The run's folder and
