@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import medalist
+from medalist.models.base import ModelError
+from medalist.runs.adaptation import PARENT_TEST
 
 
 def test_the_public_names_are_these():
@@ -61,5 +63,22 @@ def test_files_and_folders_are_named_by_a_path_or_its_text(tmp_path, monkeypatch
         assert medalist.read_passages(name, medalist.Inventory.read("glossary.csv")) == [passage]
     Path("mine.yaml").write_text("name: mine\n")
     assert medalist.load_recipe("mine.yaml") == medalist.load_recipe(Path("mine.yaml"))
+    medalist.Inventory.read("glossary.csv").write("again.csv")
+    assert medalist.Inventory.read("again.csv").senses == medalist.Inventory.read("glossary.csv").senses
+    named = medalist.HeldOut(data="a.jsonl", inventory="glossary.csv")
+    assert named == medalist.HeldOut(data=Path("a.jsonl"), inventory=glossary)
+    assert medalist.HeldOut(data="parent-test").data is PARENT_TEST
+    settings = medalist.TextSettings(inventory="glossary.csv", avoid=("nowhere.csv",))
+    for call in (
+        lambda: medalist.evaluate_reader("nowhere.csv", output="out"),
+        lambda: medalist.evaluate_reader("a.jsonl", inventory="nowhere.csv"),
+        lambda: medalist.evaluate_base("embedded", data="nowhere.csv", output="out"),
+        lambda: medalist.prepare_medal(["nowhere.csv"], "out", medalist.MedalSettings(inventory="glossary.csv")),
+        lambda: medalist.prepare_pubmed(["nowhere.csv"], "out", medalist.PubmedSettings(inventories=("glossary.csv",))),
+        lambda: medalist.prepare_text(["a.jsonl"], "out", settings),
+        lambda: medalist.make_plan(medalist.load_recipe("mine.yaml"), config="nowhere.csv"),
+    ):
+        with pytest.raises((FileNotFoundError, ModelError), match=r"nowhere\.csv does not exist"):
+            call()
     with pytest.raises(FileNotFoundError, match="There is no folder nowhere"):
         medalist.open_run("nowhere")

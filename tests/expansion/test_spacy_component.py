@@ -198,6 +198,99 @@ def test_documents_keep_their_answers_stored_joined_and_cut(tiny):
     cut = doc[second.start - 1 :].as_doc(copy_user_data=True)
     assert cut[1:2].text == "MRI" and cut[1:2]._.expansion == "Magnetic resonance imaging"
     assert cut[1:2]._.long_form is None
+    assert cut._.abbreviations[0]._.medalist[0]["definition"] is None
+    assert [span.text for span in cut._.abbreviations] == ["MRI"]
+
+
+def test_offsets_are_those_of_the_document_however_it_was_joined_or_cut(tiny):
+    nlp = pipeline()
+    doc = nlp(DEFINED + " Give 10U daily.")
+    joined = Doc.from_docs([nlp("93% on RA."), nlp("No short form."), doc])
+    cut = doc[5:].as_doc(copy_user_data=True)
+    for one, found in ((doc, ["MRI", "MRI"]), (joined, ["RA", "MRI", "MRI"]), (cut, ["MRI"])):
+        all_ = [values for span in one._.abbreviations for values in span._.medalist]
+        assert [one.text[values["start"] : values["end"]] for values in all_] == found
+        assert [one.text[each["start"] : each["end"]] for each in one._.medalist_warnings] == ["10U"]
+    start, end = joined._.abbreviations[2]._.medalist[0]["definition"]
+    assert joined.text[start:end] == "Magnetic resonance imaging"
+
+
+def test_the_warning_of_a_short_form_moves_with_it(tiny):
+    nlp = pipeline(glossary={"MSO4": "morphine sulfate"})
+    joined = Doc.from_docs([nlp("93% on RA."), nlp("MSO4 given.")])
+    [warning] = joined._.medalist_warnings
+    assert joined._.abbreviations[1]._.medalist[0]["warning"] == warning
+    assert joined.text[warning["start"] : warning["end"]] == "MSO4"
+
+
+@pytest.mark.parametrize("serializable", [False, True])
+def test_tokens_may_be_merged_afterwards(tiny, serializable):
+    doc = pipeline(glossary={"RA": "room air", "F": "female"}, make_serializable=serializable)("An F on RA, " + DEFINED)
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[1:4])  # "F on RA"
+        retokenizer.merge(doc[5:8])  # "Magnetic resonance imaging"
+    found = doc._.abbreviations
+    if serializable:
+        assert [one["short_text"] for one in found] == ["F on RA", "F on RA", "MRI", "MRI"]
+        assert [one["expansion"] for one in found][:3] == ["female", "room air", "Magnetic resonance imaging"]
+        assert found[3]["long_text"] == "Magnetic resonance imaging"
+    else:
+        assert [span.text for span in found] == ["F on RA", "F on RA", "MRI", "MRI"]
+        assert [span._.expansion for span in found][:3] == ["female", "room air", "Magnetic resonance imaging"]
+        assert found[3]._.long_form.text == "Magnetic resonance imaging"
+        assert doc[1:2]._.expansion == "female" and doc[0:1]._.expansion is None
+
+
+def test_a_second_reading_takes_the_place_of_the_first(tiny):
+    doc = pipeline(glossary={"RA": "room air"})("On RA, 10U.")
+    again = pipeline(only="defined").get_pipe("medalist")(doc)
+    assert (again._.abbreviations, again[1:2]._.expansion, len(again._.medalist_warnings)) == ([], None, 1)
+
+
+def test_displacy_shows_a_long_form_and_runs_nothing_in_it(tiny):
+    doc = pipeline(glossary={"RA": "<img src=x onerror=alert(1)>", "F": "Crohn's & co"})("F on RA")
+    shown = displacy.render(doc, style="span", options={"spans_key": "medalist"}, jupyter=False)
+    assert "<img" not in shown and "&lt;img src=x onerror=alert(1)&gt;" in shown and "Crohn's &amp; co" in shown
+    assert doc._.abbreviations[1]._.expansion == "<img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"model": 1}',
+        {"entries": [["RA", "room air"]]},
+        {"entries": [["RA", "room air", -1, None]]},
+        {"entries": [["RA", "room air", "1", None]]},
+        {"entries": "RA"},
+        {"entries": []},
+        {"weights": None},
+        {"model": 5},
+    ],
+)
+def test_a_damaged_file_of_a_saved_pipeline_ends_in_one_line(tmp_path, content):
+    nlp = pipeline(glossary={"RA": "room air"})
+    nlp.to_disk(tmp_path / "saved")
+    file = tmp_path / "saved/medalist/medalist.json"
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(file.read_bytes()) | content).encode()
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^\S+medalist\.json is damaged: save the pipeline again with nlp\.to_disk$"):
+        spacy.load(tmp_path / "saved")
+    with pytest.raises(ValueError, match=r"^The pipeline's medalist\.json is damaged: save the pipeline again"):
+        nlp.get_pipe("medalist").from_bytes(content)
+
+
+def test_a_saved_pipeline_without_its_file_says_which_is_missing(tmp_path):
+    pipeline(glossary={"RA": "room air"}).to_disk(tmp_path / "saved")
+    (tmp_path / "saved/medalist/medalist.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"medalist\.json does not exist"):
+        spacy.load(tmp_path / "saved")
 
 
 def test_the_stream_keeps_its_order_and_context_whatever_the_batches(tiny):

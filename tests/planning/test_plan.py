@@ -6,6 +6,7 @@ Covers `compute`, `devices`, `memory`, `result`, `shapes`, `tree_sizes`, `whole_
 import io
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from typing import Any
@@ -685,3 +686,22 @@ def test_the_table_says_what_the_peak_is_made_of():
     text = console.export_text()
     for word in ("weights of the blocks (bfloat16)", "before loading a model", "TFLOP forward", ": fits."):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"devices": 0}, "devices is 0; it must be a whole number and at least 1"),
+        ({"devices": -1}, "devices is -1; it must be a whole number and at least 1"),
+        ({"devices": 1.5}, "devices is 1.5; it must be a whole number and at least 1"),
+        ({"memory": -1}, "memory is -1; it must be a number above 0"),
+        ({"memory": float("nan")}, "memory is nan; it must be a number above 0"),
+        ({"memory": "24GB"}, "memory is '24GB'; it must be a number above 0"),
+        ({"tflops": 0}, "tflops is 0; it must be a number above 0"),
+        ({"mbits": float("inf")}, "mbits is inf; it must be a number above 0"),
+        ({"device": "x"}, "device is 'x'; it must be one of auto, cpu, cuda"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused(given, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make_plan(recipe(), **given)

@@ -15,7 +15,8 @@ from medalist.evaluation.reading import decided, with_scores
 from medalist.evaluation.result_files import read_metrics
 from medalist.expansion.expander import Expander
 from medalist.models.base import weights_sha256
-from medalist.runs.held_out import read_marked
+from medalist.runs.evaluate import evaluate_base
+from medalist.runs.held_out import HeldOut, read_marked
 from medalist.runs.reader import evaluate_reader, in_listed_words, was_fitted_on
 from medalist.trees.decisions import Calibration
 from medalist.trees.prompt import PromptSettings
@@ -135,3 +136,14 @@ def test_what_is_measured_is_what_the_expander_answers(tmp_path):
         assert expansion.alternatives[0][1] == pytest.approx(offered, abs=1e-3)
         assert (expansion.long_form is not None) == answered
         assert expansion.sure == (answered and offered >= PACKAGED.offered_from)
+
+
+@pytest.mark.parametrize("limit", [0, -5, 1.5, True])
+def test_a_limit_that_is_no_number_of_passages_is_refused(limit, tmp_path):
+    for call in (
+        lambda: HeldOut(limit=limit),
+        lambda: evaluate_reader(limit=limit, output=tmp_path),
+        lambda: evaluate_base("embedded", data="clinical-development", limit=limit, output=tmp_path),
+    ):
+        with pytest.raises(ValueError, match=rf"^limit is {limit}; it must be a whole number and at least 1$"):
+            call()

@@ -108,6 +108,39 @@ def test_a_body_that_cannot_be_read_is_refused_with_what_to_do(client, body):
     assert (answer.status_code, answer.json()) == (400, {"detail": said})
 
 
+@pytest.mark.parametrize("content", [None, b""])
+def test_an_empty_body_is_refused_like_any_that_is_no_json(client, content):
+    answer = client.post("/v1/expand", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()) == (400, {"detail": "The body is empty: it must be JSON"})
+
+
+@pytest.mark.parametrize("path", ["/", "/page.css", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"])
+def test_head_gets_what_get_does_without_the_body(client, path):
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"") and get.content
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert path == "/metrics" or head.headers["content-length"] == get.headers["content-length"]
+
+
+def test_head_of_the_inventory_says_whether_a_short_form_is_listed(client):
+    assert client.head("/v1/inventory/RA").status_code == 200
+    assert client.head("/v1/inventory/QQT").status_code == 404
+    assert client.head("/v1/expand").status_code == 405
+    counted = client.get("/metrics").text
+    assert 'medalist_requests_total{method="HEAD",route="/v1/inventory/{short_form}",status="200"} 1.0' in counted
+
+
+def test_the_description_says_where_the_token_is_wanted_if_there_is_one(expander):
+    described = create_app(expander, rules=Rules(token="0123456789abcdef"))
+    with TestClient(described) as client:
+        schema = client.get("/openapi.json").json()
+    assert schema["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    wanting = {path for path, methods in schema["paths"].items() for one in methods.values() if "security" in one}
+    assert wanting == {"/v1/expand", "/v1/inventory/{short_form}", "/metrics"}
+    with TestClient(create_app(expander, rules=Rules())) as client:
+        assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+
+
 def test_answers_are_as_the_description_says(client):
     ExpandAnswer.model_validate(client.post("/v1/expand", json={"texts": NOTES, "replace": "mark"}).json(), strict=True)
 
@@ -140,7 +173,7 @@ WRONG = [
     (b"\xff\xfe", 400),
     (b'{"text": "secretphrase", "texts": []}', 422),
     (b"{}", 422),
-    (b"", 422),
+    (b"", 400),
     (b"null", 422),
     (b'"secretphrase"', 422),
     (b'["secretphrase"]', 422),

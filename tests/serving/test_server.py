@@ -46,7 +46,6 @@ def rankings(expansions):
         ("::", False),
         ("10.0.0.7", False),
         ("notes.example", False),
-        ("", False),
     ],
 )
 def test_beyond_this_machine_it_needs_a_token_or_an_explicit_word(host, loopback, monkeypatch):
@@ -64,22 +63,6 @@ def test_beyond_this_machine_it_needs_a_token_or_an_explicit_word(host, loopback
         assert "localhost" in Address(host=host).rules().hosts
     monkeypatch.setenv("MEDALIST_TOKEN", TOKEN)
     assert Address(host=host).rules().token == TOKEN
-
-
-@pytest.mark.parametrize("name", ["notes.example:8000", "http://notes.example", "*", "", "-x.example", "a b"])
-def test_an_allowed_host_that_would_never_match_is_refused(name):
-    with pytest.raises(ValueError, match="--allow-host takes a name as in"):
-        Address(allowed_hosts=[name]).rules()
-
-
-def test_names_and_addresses_are_allowed_hosts():
-    hosts = Address(allowed_hosts=["Notes.example", "10.0.0.7", "[2001:db8::1]", "2001:db8::2"]).rules().hosts
-    assert {"notes.example", "10.0.0.7", "2001:db8::1", "2001:db8::2"} <= hosts
-
-
-def test_a_token_is_not_looked_for_without_end():
-    with pytest.raises(ValueError, match="must have at least 16 printable"):
-        Address(token_file=Path("/dev/zero")).rules()
 
 
 def test_a_token_file_wins_over_the_variable_and_neither_may_be_weak(tmp_path, monkeypatch):
@@ -107,6 +90,12 @@ def test_a_token_file_wins_over_the_variable_and_neither_may_be_weak(tmp_path, m
         (["--host", "192.0.2.1", "--no-token"], "Cannot listen at 192.0.2.1, port 8000"),
         (["--max-waiting", "0"], "must be at least 1"),
         (["--port", "0"], "no-such-run"),
+        (["--host", ""], "--host is empty: name an address to listen at, such as 127.0.0.1"),
+        (
+            ["--allow-host", "http://notes.example"],
+            "--allow-host is 'http://notes.example', which no Host header can have",
+        ),
+        (["--token-file", "/dev/zero"], "/dev/zero has more than 4,096 bytes: put the token alone into a file"),
     ],
 )
 def test_what_cannot_work_ends_in_one_line(arguments, said, capsys, monkeypatch):
@@ -126,6 +115,41 @@ def test_a_port_that_is_taken_is_reported_before_a_model_is_loaded(capsys):
         with pytest.raises(SystemExit):
             main(["serve", "no-such-run", "--port", str(other.getsockname()[1])])
     assert "Address already in use. Choose another with --port." in capsys.readouterr().err
+
+
+def test_two_servers_started_at_once_on_one_port_do_not_both_get_it():
+    with Address(port=0).bound() as first:
+        second = Address(port=first.getsockname()[1])
+        with pytest.raises(OSError, match=r"Address already in use\. Choose another with --port\.$"):
+            second.bound()
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("notes.example:8000", "notes.example"),
+        ("Notes.Example", "notes.example"),
+        ("::1", "::1"),
+        ("[::2]:80", "::2"),
+        ("10.0.0.7:80", "10.0.0.7"),
+        ("*", None),
+        ("*.example", None),
+        ("http://notes.example", None),
+        ("notes.example/", None),
+        ("a b", None),
+        ("", None),
+        ("[2001:db8::1]", "2001:db8::1"),
+    ],
+)
+def test_an_allowed_host_is_compared_without_its_port_and_one_that_would_never_match_is_refused(name, host):
+    address = Address(allowed_hosts=[name])
+    if host is None:
+        with pytest.raises(
+            ValueError, match=r"^--allow-host is '.*', which no Host header can have: name a host alone"
+        ):
+            address.rules()
+    else:
+        assert host in address.rules().hosts
 
 
 def test_without_its_packages_it_says_what_to_install(capsys, monkeypatch):
@@ -245,6 +269,28 @@ def test_a_connection_serves_one_request_after_another(process):
             time.sleep(0.4)
 
 
+def test_what_is_no_http_is_refused_and_counted_like_anything_else(process):
+    with process.connect() as connection:
+        connection.sendall(f"{CANARY}\r\n\r\n".encode())
+        status, body = response(connection)
+        assert (status, json.loads(body)) == (400, {"detail": "This is not a valid HTTP/1.1 request"})
+        assert connection.recv(1) == b"", "the connection is closed"
+    with process.connect() as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b'medalist_requests_total{method="other",route="other",status="400"}' in response(connection)[1]
+    assert CANARY not in process.text()
+
+
+def test_head_sends_the_headers_of_get_alone(process):
+    with process.connect() as connection:
+        for path, status in (("/healthz", b"200"), ("/none", b"404"), ("/healthz", b"200")):
+            connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            time.sleep(0.3)
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 " + status) and answer.endswith(b"\r\n\r\n")
+    assert "HEAD /healthz 200" in process.text()
+
+
 def test_a_large_body_is_refused_with_an_answer_that_its_client_can_read(process):
     status, body = process.ask(b'{"text": "' + b"x" * 12_000_000 + b'"}')
     assert status == 413
@@ -261,6 +307,9 @@ def test_what_cannot_be_answered_in_time_after_sigterm_ends_with_an_error_and_no
         assert process.started.wait(60) == 1
         assert time.monotonic() - began < 20
     assert "POST /v1/expand 503" in process.text()
+    errors = [line.split(" ", 3)[3].rstrip() for line in process.log if " ERROR " in line]
+    said = "Cancel 1 running task(s), timeout graceful shutdown exceeded"
+    assert errors == [said, "Ended before the last requests were answered"]
     assert CANARY not in process.text()
     assert "Traceback" not in process.text()
 

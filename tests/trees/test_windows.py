@@ -102,3 +102,15 @@ def test_the_end_of_a_text_fits_and_is_never_empty(text, limit):
     assert window.end == len(text)
     assert size(text, window) <= limit
     assert window.start == 0 or size(text, window) > 0
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "\xa0", "\r\n", "\t \n"])
+@pytest.mark.parametrize("end", ["", "on RA"])
+def test_a_long_run_of_white_space_takes_no_longer_than_other_text(space, end):
+    text = "SpO2 93% on RA." + space * 50_000 + end
+    starts = list(range(0, len(text), 5))
+    began = time.process_time()
+    covered = text_windows(text, starts, limit=1000)
+    text_tail(text, starts, limit=1000)
+    assert time.process_time() - began < 2  # a quadratic search takes a minute
+    assert (covered[0].start, covered[-1].end) == (0, len(text))

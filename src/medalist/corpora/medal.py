@@ -10,7 +10,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -54,6 +54,8 @@ COMMON_SHARE, COMMON_TEXTS = 0.005, 5
 """A word is common if it appears in at least this share of the texts and in at least this many texts."""
 _SPLITS: dict[str, Split] = {**{name: name for name in SPLITS}, "valid": "validation", "val": "validation"}
 
+Source = Path | str | Table
+
 
 @dataclass(frozen=True, kw_only=True)
 class MedalSettings:
@@ -76,7 +78,7 @@ class MedalSettings:
 
 
 def prepare_medal(
-    sources: Sequence[Path | Table], out: Path, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
+    sources: Sequence[Source], out: Path | str, settings: MedalSettings, *, workers: int = 1, ray: str | None = None
 ) -> MedalAccount:
     """Turn MeDAL's tables into a corpus, laid out as described in `corpus`. If interrupted, call it again to resume.
 
@@ -96,7 +98,9 @@ def prepare_medal(
         FileExistsError: `out` already exists.
         ValueError: a file is damaged, is not one of MeDAL's, or has too many bad rows.
     """
-    found = [t for source in sources for t in ([source] if isinstance(source, Table) else tables(source))]
+    found = [t for source in sources for t in ([source] if isinstance(source, Table) else tables(Path(source)))]
+    out, adam = Path(out), None if settings.adam is None else Path(settings.adam)
+    settings = replace(settings, inventory=Path(settings.inventory), adam=adam)
     if not found:
         raise ValueError("No MeDAL table was given")
     published = Inventory.read(settings.inventory)

@@ -10,7 +10,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,12 @@ class PubmedSettings:
 
 
 def prepare_pubmed(
-    sources: Sequence[Path], out: Path, settings: PubmedSettings, *, workers: int = 1, ray: str | None = None
+    sources: Sequence[Path | str],
+    out: Path | str,
+    settings: PubmedSettings,
+    *,
+    workers: int = 1,
+    ray: str | None = None,
 ) -> PubmedAccount:
     """Turn PubMed files or JSON Lines into a corpus, one folder per kind. If interrupted, call it again to resume.
 
@@ -89,9 +94,12 @@ def prepare_pubmed(
         ValueError: a file is damaged (the others are still read, and the results kept), or too many records are
             malformed.
     """
+    out, settings = Path(out), replace(settings, inventories=tuple(map(Path, settings.inventories)))
     if not settings.inventories and set(settings.kinds) - {"defined"}:
         raise ValueError("The kinds medal and substituted need an inventory of long forms to look for")
-    files = [file.absolute() for file in input_files(sources)]  # workers may have another working directory
+    files = [
+        file.absolute() for file in input_files([*map(Path, sources)])
+    ]  # workers may have another working directory
     if not files:
         raise ValueError("No PubMed file was given")
     inventories = [Inventory.read(path) for path in settings.inventories]

@@ -66,9 +66,14 @@ class TextSettings:
     seed: int = 0
     """Determines splits, chunks and renderings."""
 
+    def with_paths(self) -> TextSettings:
+        """The same with paths where files were given as text."""
+        own = None if self.inventory is None else Path(self.inventory)
+        return replace(self, inventory=own, avoid=tuple(map(Path, self.avoid)))
+
 
 def prepare_text(
-    sources: Sequence[Path], out: Path, settings: TextSettings, *, workers: int = 1, ray: str | None = None
+    sources: Sequence[Path | str], out: Path | str, settings: TextSettings, *, workers: int = 1, ray: str | None = None
 ) -> TextAccount:
     """Turn plain texts into a corpus of marked passages. If interrupted, call it again to resume.
 
@@ -87,14 +92,15 @@ def prepare_text(
         FileExistsError: `out` already exists.
         ValueError: a file is damaged or too many records are malformed, or no text has a listed long form.
     """
-    files, avoided = text_files(sources), text_files(settings.avoid)
+    given, out, settings = [Path(source) for source in sources], Path(out), settings.with_paths()
+    files, avoided = text_files(given), text_files(settings.avoid)
     marks = [[str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns] for p in (*files, *avoided)]
     own = settings.inventory
     recorded = {name: str(value) for name, value in vars(settings).items() if name != "max_bad_rows"} | {
         "inventory": (str(own), zlib.crc32(own.read_bytes())) if own else reader.fingerprint(),
         "files": marks,
     }
-    if inside := next((s for s in sources if s.is_dir() and out.resolve().is_relative_to(s.resolve())), None):
+    if inside := next((s for s in given if s.is_dir() and out.resolve().is_relative_to(s.resolve())), None):
         raise ValueError(f"{out} lies in {inside}: its files would be read as texts next time. Name another --out")
     with building(out):
         work = work_folder(out, recorded)

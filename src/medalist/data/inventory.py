@@ -14,11 +14,13 @@ from pathlib import Path
 
 from ..tools.decoding import decoded
 from ..tools.files import must_exist, read_bytes, replacing
-from .inventory_files import casi_text, inventory_rows, is_casi
+from .inventory_files import MOST_COUNT, casi_text, inventory_rows, is_casi
 from .passages import Passage
 from .rows import csv_fault
 from .spelling import PLURAL_S, composed, equivalence_key, folded, tidy
 
+LONGEST = 1_000
+"""Most characters of a short form or a long form."""
 MOST_SENSES = 1_000
 """Most senses of one short form in a file; MeDAL has at most 68. A question offers all of them in one tree."""
 
@@ -146,24 +148,37 @@ class Inventory:
             raise ValueError(f"{path}: {csv_fault(error)}") from None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        if not inventory.senses:
-            raise ValueError(f"{path} lists no senses")
-        for number, (short_form, long_form, _, _) in enumerate(inventory.rows(), 1):
-            if not (short_form + long_form).isprintable() and re.search("[\ud800-\udfff]", short_form + long_form):
-                raise ValueError(f"{path}, entry {number:,}: half a character (a lone surrogate), which no text holds")
-        if all(" " in short and len(short) > len(long) for short, long, *_ in inventory.rows()):
-            raise ValueError(f"{path}: each short form is longer than its long form: are the two columns swapped?")
-        most = max(inventory.senses, key=lambda name: len(inventory.senses[name]))
-        if len(inventory.senses[most]) > MOST_SENSES:
-            raise ValueError(
-                f"{path}: a short form has {len(inventory.senses[most]):,} senses, more than the {MOST_SENSES:,} that "
-                "one question can offer. Is short_form the right column?"
-            )
+        inventory.check(str(path))
         return inventory
 
-    def write(self, path: Path) -> None:
+    def check(self, name: str) -> None:
+        """Refuse what no text could be expanded with.
+
+        Args:
+            name: what to call the inventory: "ours.csv", "The glossary".
+
+        Raises:
+            ValueError: it lists nothing, too much, or something that is no sense; the message says where.
+        """
+        if not self.senses:
+            raise ValueError(f"{name} lists no senses")
+        number = 0
+        for short_form, senses in self.senses.items():
+            if len(senses) > MOST_SENSES:
+                raise ValueError(
+                    f"{name}: a short form has {len(senses):,} senses, more than the {MOST_SENSES:,} that one question "
+                    "can offer. Is short_form the right column?"
+                )
+            for sense in senses or (None,):
+                number += 1
+                if (fault := _fault(short_form, sense)) is not None:
+                    raise ValueError(f"{name}, entry {number:,}: {fault}")
+        if all(" " in short and len(short) > len(long) for short, long, *_ in self.rows()):
+            raise ValueError(f"{name}: each short form is longer than its long form: are the two columns swapped?")
+
+    def write(self, path: Path | str) -> None:
         """Write as a CSV glossary."""
-        with replacing(path) as file:
+        with replacing(Path(path)) as file:
             writer = csv.writer(file)
             writer.writerow(["short_form", "long_form", "count", "concept"])
             writer.writerows(self.rows())
@@ -217,6 +232,26 @@ class Inventory:
         if singular != surface and singular in self.senses:
             return singular
         return self._folded.get(_fold(surface)) or self._folded.get(_fold(singular))
+
+
+def _fault(short_form: str, sense: Sense | None) -> str | None:
+    """What is wrong with an entry, None if nothing; quotes nothing of it."""
+    if sense is None:
+        return "its short form has no senses"
+    if not isinstance(short_form, str) or not isinstance(sense.long_form, str):
+        return "its short form or its long form is not text"
+    if not short_form.strip() or not sense.long_form.strip():
+        return "its short form or its long form is empty"
+    both = short_form + sense.long_form
+    if not both.isprintable() and re.search("[\ud800-\udfff]", both):
+        return "half a character (a lone surrogate), which no text holds"
+    if max(len(short_form), len(sense.long_form)) > LONGEST:
+        return f"a short form or long form of more than {LONGEST:,} characters, for which a question has no room"
+    if isinstance(sense.count, bool) or not isinstance(sense.count, int):
+        return "its count is not a whole number"
+    if not 0 <= sense.count <= MOST_COUNT:
+        return f"its count is not between 0 and {MOST_COUNT:,}"
+    return None if isinstance(sense.concept, str | None) else "its concept is not text"
 
 
 @dataclass(kw_only=True, slots=True)

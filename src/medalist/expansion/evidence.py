@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,23 +153,27 @@ def read_glossary(glossary: Glossary) -> Inventory:
         ValueError: it is malformed or lists nothing; the message says where.
     """
     if isinstance(glossary, Inventory):
+        glossary.check("The glossary")
         return glossary
     if isinstance(glossary, (str, Path)):
+        if not str(glossary):
+            raise ValueError("The glossary's file name is empty: name a file")
         read = Inventory.read(Path(glossary))
     elif isinstance(glossary, Mapping):
         entries = {key: (names,) if isinstance(names, str) else names for key, names in glossary.items()}
         for number, (key, names) in enumerate(entries.items(), 1):
             whole = (
                 isinstance(key, str)
-                and isinstance(names, Iterable)
+                and key.strip()
+                and isinstance(names, Collection)
                 and not isinstance(names, Mapping)
+                and len(names) > 0
                 and all(isinstance(one, str) and one.strip() for one in names)
             )
             if not whole:
                 raise ValueError(f"Entry {number:,} of the glossary is not a short form with its long form or forms")
         read = Inventory.of(((key, name, 0, None) for key, names in entries.items() for name in names), "glossary")
-        if not read.senses:
-            raise ValueError("The glossary lists no senses")
+        read.check("The glossary")
     else:
         raise TypeError(f"A glossary is a file, an Inventory or a mapping, not {type(glossary).__name__}")
     # "room air" and "Room Air" are one sense, so no model need be asked.

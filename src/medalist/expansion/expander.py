@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
-from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -20,6 +19,7 @@ from ..data.embedded import reader
 from ..data.inventory import NO_SENSES, Inventory
 from ..data.passages import Passage
 from ..models.base import EMBEDDED
+from ..models.forked import compute_in_forks
 from ..models.llama_cpp import LIBRARY, LlamaCpp, check_installed
 from ..models.load import LoadedModel
 from ..models.precision import check_dtype
@@ -32,6 +32,7 @@ from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import Encoder, Layout, PromptSettings
 from ..trees.written_out import Written, layouts_of, rewritten
 from .answers import MIN_PROBABILITY, Answerer
+from .arguments import check_batch_size, check_named, check_probability, check_switches, each_text, read_senses
 from .do_not_use import find_do_not_use, warned
 from .evidence import Found, Glossary, Lexicon, read_glossary
 from .no_model import NoModel, open_glance
@@ -80,10 +81,11 @@ class Expander:
         one_sense_per_text: bool = False,
         max_nodes: int = EvaluationSettings().max_nodes,
     ) -> None:
+        check_probability(min_probability)
+        check_switches(any_case=any_case, one_sense_per_text=one_sense_per_text)
+        compute_in_forks()
         if min_probability is None:  # the threshold is unreachable if nothing is sure
             min_probability = calibration.offered_from if calibration else MIN_PROBABILITY
-        elif not 0 <= min_probability <= 1:
-            raise ValueError(f"min_probability is {min_probability:g}; it must be between 0 and 1")
         self._loaded, self._one_sense, self._max_nodes = loaded, one_sense_per_text, max_nodes
         self._glances = calibration is not None and calibration.glance is not None
         own = NO_SENSES if glossary is None else read_glossary(glossary)
@@ -132,18 +134,21 @@ class Expander:
 
         Raises:
             FileNotFoundError: there is no such run, or its training has not finished.
-            ValueError: it was trained on choice questions, the glossary is malformed, the CPU or a GGUF file does not
-                take `dtype`; or, for engine "glance", an inventory or `dtype` is given, or the run has no glance.
+            TypeError: an argument is of another type.
+            ValueError: it was trained on choice questions, the glossary or the inventory is malformed, the CPU or a
+                GGUF file does not take `dtype`; or, for engine "glance", an inventory or `dtype` is given, or the run
+                has no glance.
             OSError: the Hub cannot be reached.
             ModelError: the embedded base model, which the reader needs, is not installed; or llama.cpp cannot open a
                 GGUF file, or it is not an export of the run.
             GGUFError: llama.cpp is not installed.
         """
-        listed = Inventory.read(Path(inventory)) if isinstance(inventory, (str, Path)) else inventory
-        if listed is not None and not listed.senses:
-            raise ValueError("The inventory lists no senses")
+        check_named(run, revision)
+        check_probability(min_probability)  # fail before a model is loaded
+        check_switches(any_case=any_case, one_sense_per_text=one_sense_per_text)
+        listed = read_senses(inventory)
         options: dict[str, Any] = {
-            "glossary": None if glossary is None else read_glossary(glossary),  # fail before a model is loaded
+            "glossary": None if glossary is None else read_glossary(glossary),
             "min_probability": min_probability,
             "one_sense_per_text": one_sense_per_text,
         }
@@ -160,7 +165,8 @@ class Expander:
         if run is None:
             return cls._reader(listed, dtype or "auto", any_case=any_case is not False, **options)
         opened = find_run(run, revision=revision)
-        listed, calibration = listed or _inventory(opened), _fitted_to(listed, opened.calibration)
+        calibration = _fitted_to(listed, opened.calibration)
+        listed = _inventory(opened) if listed is None else listed
         options |= {"calibration": calibration, "max_nodes": opened.recipe.evaluation.max_nodes}
         options["any_case"] = opened.any_case if any_case is None else any_case
         return cls(load_run_scorer(opened, dtype), listed, opened.recipe.prompt, **options)
@@ -172,8 +178,7 @@ class Expander:
         check_installed(LIBRARY)
         options["any_case"] = run is not None and run.any_case if any_case is None else any_case
         calibration = _fitted_to(listed, run.calibration) if run else None
-        if listed is None and run is not None:
-            listed = _inventory(run)
+        listed = _inventory(run) if listed is None and run is not None else listed
         if listed is None:
             raise ValueError(
                 f"{gguf} is in no run's folder, so nothing says which short forms to look for: put it into the folder "
@@ -188,7 +193,7 @@ class Expander:
     def _reader(cls, listed: Inventory | None, dtype: DType, **options: Any) -> Expander:
         return cls(
             load_scorer(EMBEDDED, reader.ADAPTER, dtype=dtype),
-            listed or reader.inventory(),
+            reader.inventory() if listed is None else listed,
             PromptSettings(window=reader.WINDOW, max_nodes=reader.MAX_NODES),
             calibration=_fitted_to(listed, Calibration.read(reader.HERE / CALIBRATION_FILE)),
             **options,
@@ -220,9 +225,7 @@ class Expander:
         """
         if isinstance(text, str):
             return self._expanded([text], progress)[0]
-        if isinstance(text, bytes | bytearray | Mapping | PathLike) or not isinstance(text, Iterable):
-            raise TypeError(f"A text is a str, and several are an iterable of them, not {type(text).__name__}")
-        return self._expanded(list(text), progress)
+        return self._expanded(list(each_text(text)), progress)
 
     @overload
     def pipe(
@@ -241,14 +244,13 @@ class Expander:
             as_tuples: `texts` are pairs of a text and any value, such as its id; so are the results.
 
         Raises:
-            TypeError: `texts` is a single text.
+            TypeError: `texts` is a single text or no iterable of texts, or `batch_size` is not a whole number.
             ValueError: `batch_size` is below 1.
         """
+        check_batch_size(batch_size)
         if isinstance(texts, str):
             raise TypeError("pipe takes an iterable of texts, not one text: call the expander itself with it")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-        return self._piped(iter(texts), batch_size, as_tuples)
+        return self._piped(each_text(texts, pairs=as_tuples), batch_size, as_tuples)
 
     def _piped(self, texts: Iterator[Any], batch_size: int, as_tuples: bool) -> Iterator[Any]:
         while batch := list(islice(texts, batch_size)):
@@ -256,9 +258,6 @@ class Expander:
             yield from zip(expanded, (context for _, context in batch), strict=True) if as_tuples else expanded
 
     def _expanded(self, texts: Sequence[str], progress: bool = False) -> list[ExpandedText]:
-        for number, text in enumerate(texts, 1):
-            if not isinstance(text, str):
-                raise TypeError(f"Text {number:,} is of type {type(text).__name__}, not str")
         readable = [_HALF_PAIR.sub("\ufffd", text) for text in texts]  # same length; tokenizers reject lone surrogates
         found = [self._answers.lexicon.find(text, self._encoder.windows) for text in readable]
         fits = [

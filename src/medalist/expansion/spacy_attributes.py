@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -13,24 +13,96 @@ from spacy.tokens import Doc, Span
 
 GROUP = "medalist"
 """Key of the short forms in `doc.spans`; also the span attribute with all their values."""
+_FOUND, _WARNED = "medalist_found", "medalist_warned"
+"""Span attributes with what is stored, as plain values that `Doc.to_bytes` can serialise.
+
+spaCy stores them by characters, so they survive joining and cutting documents and merging tokens. Offsets in them are
+relative to the first character of the span.
+"""
+
+Values = dict[str, Any]
+"""What `Expansion.to_dict` or `DoNotUse.to_dict` returns."""
 
 
-def aligned(doc: Doc, start: int, end: int) -> Span:
+def store(doc: Doc, found: Iterable[Values], warnings: Iterable[Values]) -> dict[tuple[int, int], list[Values]]:
+    """Store short forms and warnings in a document, in place of earlier ones.
+
+    Returns:
+        The short forms of each range of tokens, with offsets relative to its first character.
+    """
+    for name in (_FOUND, _WARNED):
+        for key in [key for key in doc.user_data if _is_of(key, name)]:
+            del doc.user_data[key]
+    placed: dict[str, dict[tuple[int, int], list[Values]]] = {_FOUND: {}, _WARNED: {}}
+    for name, all_ in ((_FOUND, found), (_WARNED, warnings)):
+        for values in all_:
+            span = _aligned(doc, values["start"], values["end"])
+            placed[name].setdefault((span.start, span.end), []).append(_moved(values, -span.start_char))
+        for (start, end), here in placed[name].items():
+            doc[start:end]._.set(name, here)
+    return placed[_FOUND]
+
+
+def name_of(values: Values) -> str:
+    """A name for each of several short forms in one token, as in "ER+/PR+"; offsets are relative to the token."""
+    return f"{values['start']}-{values['end']}"
+
+
+def _aligned(doc: Doc, start: int, end: int) -> Span:
     """The tokens that contain the characters: "F/u" where only "F" is the short form."""
     span = doc.char_span(start, end, alignment_mode="expand")
     assert span is not None  # only offsets outside the text have no tokens
     return span
 
 
-def name_of(values: dict[str, Any]) -> str:
-    """A name for each of several short forms in one token, as in "ER+/PR+": spaCy stores attributes by token range."""
-    return f"{values['start']}-{values['end']}"
+def _moved(values: Values, by: int) -> Values:
+    """The same values with all offsets moved by a number of characters."""
+    moved = values | {name: values[name] + by for name in ("start", "end")}
+    if values.get("definition") is not None:
+        moved["definition"] = [offset + by for offset in values["definition"]]
+    if values.get("warning") is not None:
+        moved["warning"] = _moved(values["warning"], by)
+    return moved
 
 
-def _found(span: Span) -> dict[str, Any] | None:
+def _is_of(key: Any, name: str) -> bool:
+    """Whether a key of `doc.user_data` is that of a span attribute: ("._.", name, first character, end)."""
+    return isinstance(key, tuple) and key[:2] == ("._.", name)
+
+
+def _stored(doc: Doc, name: str) -> list[tuple[int, int, list[Values]]]:
+    """First character, end and values of each span that has an attribute, in the order of the text."""
+    found = [(*key[2:4], values) for key, values in doc.user_data.items() if _is_of(key, name)]
+    size = len(doc.text)  # `Span.as_doc` also copies what lies outside the span
+    return sorted((one for one in found if 0 <= one[0] < one[1] <= size), key=lambda one: one[:2])
+
+
+def _all_found(span: Span) -> list[Values] | None:
+    """All short forms of a span, with offsets in the document; None if it has none."""
+    here = [(span.start_char, span._.get(_FOUND) or [])]
+    if not here[0][1]:  # another component may have merged its tokens
+        here = [
+            (start, all_)
+            for start, end, all_ in _stored(span.doc, _FOUND)
+            if start < span.end_char and end > span.start_char and _same(_aligned(span.doc, start, end), span)
+        ]
+    placed = [_moved(one, start) for start, all_ in here for one in all_]
+    for one in placed:
+        if one["definition"] is not None and not 0 <= one["definition"][0] < one["definition"][1] <= len(span.doc.text):
+            one["definition"] = None  # it is not in this part of a document
+    return placed or None
+
+
+def _same(one: Span, other: Span) -> bool:
+    """Whether two spans have the same tokens, whatever their labels and names."""
+    return (one.start, one.end) == (other.start, other.end)
+
+
+def _found(span: Span) -> Values | None:
     """The values of a span's short form; if its tokens contain several, the one that the span names, or the first."""
-    all_: Sequence[dict[str, Any]] = span._.get(GROUP) or ()
-    return next((values for values in all_ if span.id_ == name_of(values)), all_[0] if all_ else None)
+    all_ = _all_found(span) or ()
+    named = (values for values in all_ if span.id_ == name_of(_moved(values, -span.start_char)))
+    return next(named, all_[0] if all_ else None)
 
 
 def _field(name: str, span: Span) -> Any:
@@ -47,27 +119,29 @@ def _long_form(span: Span) -> Span | str | None:
     values = _found(span)
     if values is None or values["definition"] is None:
         return None
-    start, end = (span.start_char + offset for offset in values["long_form_at"])
-    if start < 0 or end > len(span.doc.text):
-        return None
-    defining = aligned(span.doc, start, end)
+    defining = _aligned(span.doc, *values["definition"])
     return defining.text if span.doc._.medalist_serializable else defining
 
 
-def _abbreviations(doc: Doc) -> list[Span] | list[dict[str, Any]]:
-    spans = list(doc.spans.get(GROUP) or ())
-    if doc._.medalist_serializable:
-        return [_plain(span) for span in spans]
-    return [Span(doc, span.start, span.end, span_id=span.id) for span in spans]  # no label, to equal `doc[4:5]`
+def _abbreviations(doc: Doc) -> list[Span] | list[Values]:
+    spans = []  # not from `doc.spans`, which counts tokens: another component may have merged some
+    held = [_aligned(doc, start, end) for start, end, _ in _stored(doc, _FOUND)]
+    for start, end in dict.fromkeys((span.start, span.end) for span in held):
+        span = doc[start:end]  # no label, to equal `doc[4:5]`
+        names = [name_of(_moved(values, -span.start_char)) for values in _all_found(span) or ()]
+        spans += [Span(doc, start, end, span_id=name if len(names) > 1 else "") for name in names]
+    return [_plain(span) for span in spans] if doc._.medalist_serializable else spans
 
 
-def _plain(span: Span) -> dict[str, Any]:
+def _warnings(doc: Doc) -> list[Values]:
+    return [_moved(one, start) for start, _, all_ in _stored(doc, _WARNED) for one in all_]
+
+
+def _plain(span: Span) -> Values:
     """ScispaCy's keys, with None for those of the long form if the text does not define it, and our own keys."""
     values = _found(span)
     assert values is not None
-    long: Span | None = None
-    if values["definition"] is not None:
-        long = aligned(span.doc, *(span.start_char + offset for offset in values["long_form_at"]))
+    long = None if values["definition"] is None else _aligned(span.doc, *values["definition"])
     return {
         "short_text": span.text,
         "short_start": span.start,
@@ -87,6 +161,7 @@ _SPAN: dict[str, Callable[[Span], Any]] = {
     "alternatives": _alternatives,
     "evidence": partial(_field, "evidence"),
     "sure": partial(_field, "sure"),
+    GROUP: _all_found,
 }
 _SHARED = {"abbreviations", "long_form"}
 """Attributes that scispaCy's detector also sets, with the same meaning."""
@@ -100,9 +175,10 @@ def add_attributes() -> None:
     """
     for name, getter in _SPAN.items():
         _add(Span, name, getter=getter)
-    _add(Span, GROUP, default=None)
+    _add(Span, _FOUND, default=None)
+    _add(Span, _WARNED, default=None)
     _add(Doc, "abbreviations", getter=_abbreviations)
-    _add(Doc, "medalist_warnings", default=[])
+    _add(Doc, "medalist_warnings", getter=_warnings)
     _add(Doc, "medalist_serializable", default=False)
 
 

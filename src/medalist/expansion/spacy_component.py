@@ -10,13 +10,14 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 try:
     from spacy.language import Language
     from spacy.tokens import Doc, Span
+    from spacy.util import escape_html
 except ImportError:
     raise ImportError("medalist's spaCy component needs spaCy: pip install medalist[spacy]") from None
 
@@ -24,13 +25,14 @@ import torch
 
 from .. import __version__
 from ..data.inventory import Inventory
+from ..tools.files import must_exist
 from ..tools.number_formats import FloatType
 from ..tools.shapes import write_object
 from .evidence import read_glossary
 from .expander import Expander
 from .options import Engine
 from .results import ExpandedText, Expansion
-from .spacy_attributes import GROUP, add_attributes, aligned, name_of
+from .spacy_attributes import GROUP, add_attributes, name_of, store
 from .where import weights_of
 
 LABEL = "ABBR"
@@ -118,26 +120,15 @@ class MedalistComponent:
         return weights_of(self._model, revision=self._options["revision"], engine=self._options["engine"])
 
     def _filled(self, doc: Doc, expanded: ExpandedText) -> Doc:
-        """Store the expansions, as plain values that `Doc.to_bytes` can serialise."""
-        placed: dict[tuple[int, int], list[dict[str, Any]]] = {}
-        for one in filter(_KEPT[self._only], expanded):
-            span = aligned(doc, one.start, one.end)
-            values = one.to_dict()
-            if one.definition is not None:  # relative to the span, so that it is also valid in a part of the document
-                values["long_form_at"] = [offset - span.start_char for offset in one.definition]
-            placed.setdefault((span.start, span.end), []).append(values)
+        """Store the expansions and warnings."""
+        found = [one.to_dict() for one in filter(_KEPT[self._only], expanded)]
+        placed = store(doc, found, [warning.to_dict() for warning in expanded.warnings])
         spans = []
         for (start, end), all_ in placed.items():
-            doc[start:end]._.set(GROUP, all_)
             for values in all_:
                 name = name_of(values) if len(all_) > 1 else ""
-                spans.append(
-                    Span(doc, start, end, LABEL, kb_id=escape(values["long_form"] or "", quote=False), span_id=name)
-                )
+                spans.append(Span(doc, start, end, LABEL, kb_id=escape_html(values["long_form"] or ""), span_id=name))
         doc.spans[GROUP] = spans
-        # Set only values that differ from the defaults: spaCy warns when it joins documents that have values.
-        if expanded.warnings:
-            doc._.medalist_warnings = [warning.to_dict() for warning in expanded.warnings]
         if self._make_serializable:
             doc._.medalist_serializable = True
         return doc
@@ -148,7 +139,7 @@ class MedalistComponent:
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> MedalistComponent:
         """Load what `to_bytes` returned; see `from_disk`."""
-        return self._take(json.loads(data))
+        return self._take(_read(data, f"The pipeline's {_STORED}"))
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Store which model is used, with the SHA-256 of its tuned weights, and the entries of the glossary.
@@ -164,7 +155,9 @@ class MedalistComponent:
         Stored entries replace a glossary of the same name, whose file need not exist. The SHA-256 is checked for the
         same model, revision and engine.
         """
-        return self._take(json.loads((Path(path) / _STORED).read_text(encoding="utf-8")))
+        file = Path(path) / _STORED
+        must_exist(file)
+        return self._take(_read(file.read_bytes(), str(file)))
 
     def _stored(self) -> dict[str, Any]:
         glossary = self._glossary()
@@ -183,18 +176,67 @@ class MedalistComponent:
             self._read_glossary = read_glossary(self._options["glossary"])
         return self._read_glossary
 
-    def _take(self, stored: dict[str, Any]) -> MedalistComponent:
-        theirs = (stored["model"], stored["revision"], stored.get("engine"))
+    def _take(self, stored: _Stored) -> MedalistComponent:
+        theirs = (stored.model, stored.revision, stored.engine)
         same_model = theirs == (self._model, self._options["revision"], self._options["engine"])
-        self._expected = stored["weights"] if same_model else None
-        kept = stored["entries"] is not None and stored["glossary"] == self._options["glossary"]
-        self._read_glossary = Inventory.of(map(tuple, stored["entries"]), "glossary") if kept else None
+        self._expected = stored.weights if same_model else None
+        kept = stored.entries is not None and stored.glossary == self._options["glossary"]
+        self._read_glossary = stored.entries if kept else None
         self._expander = None
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything except the model, which a new process loads itself."""
         return self.__dict__ | {"_expander": None}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stored:
+    """What `MedalistComponent.to_disk` stored."""
+
+    model: str | None
+    revision: str | None
+    engine: str | None
+    weights: str
+    glossary: Any
+    entries: Inventory | None
+
+
+def _read(data: bytes, name: str) -> _Stored:
+    """What `to_disk` stored, checked.
+
+    Raises:
+        ValueError: it is damaged; the message names it and quotes nothing of it.
+    """
+    fault = f"{name} is damaged: save the pipeline again with nlp.to_disk"
+    try:
+        stored = json.loads(data)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is one
+        raise ValueError(fault) from None
+    match stored:
+        case {
+            "model": str() | None as model,
+            "revision": str() | None as revision,
+            "weights": str(weights),
+            "glossary": str() | dict() | None as glossary,
+            "entries": list() | None as rows,
+        }:
+            pass
+        case _:
+            raise ValueError(fault)
+    entries = None
+    if rows is not None:
+        if not all(
+            isinstance(row, list) and len(row) == 4 and all(isinstance(cell, str) for cell in row[:2]) for row in rows
+        ):
+            raise ValueError(fault)
+        try:
+            entries = Inventory.of(map(tuple, rows), "glossary")
+            entries.check(name)
+        except (ValueError, TypeError):  # a count that is no number
+            raise ValueError(fault) from None
+    engine = stored.get("engine")
+    return _Stored(model=model, revision=revision, engine=engine, weights=weights, glossary=glossary, entries=entries)
 
 
 @Language.factory(

@@ -9,7 +9,7 @@ import importlib.util
 import logging
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -93,11 +93,13 @@ def choose_dtype(device: torch.device) -> FloatType:
 
 
 def check_dtype(dtype: FloatType | None) -> None:
-    """Refuse a number format in which this machine would compute very slowly.
+    """Refuse an unknown number format, or one in which this machine would compute very slowly.
 
     Raises:
-        ValueError: it would be very slow here.
+        ValueError: it is unknown, or it would be very slow here.
     """
+    if dtype is not None and dtype not in get_args(FloatType):
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(get_args(FloatType))}")
     device = compute_device()
     if dtype == "float16" and device.type == "cpu":
         raise ValueError("dtype is float16, which CPUs do not compute in: leave it out, or take float32")

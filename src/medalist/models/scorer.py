@@ -7,8 +7,6 @@ support are loaded as for training. Either way the scores are those of the same 
 from __future__ import annotations
 
 import hashlib
-import os
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from ..trees import attention_check, scoring, tree
 from . import llama, products
 from .adapters import load_adapter, merged_weights
 from .base import AGAIN, BaseIdentity, check_base_hash, find_base, unreadable_weights, weights_sha256
+from .forked import compute_in_forks
 from .load import AttentionChoice, LoadedModel, load_base, longest_sequence
 from .model_folder import check_model_folder
 from .precision import choose_dtype, compute_device, cpu_has_bfloat16
@@ -35,13 +34,6 @@ _KNOWN = {
     *("local_files_only", "model_input_names", "model_max_length", "pad_token", "tokenizer_class", "unk_token"),
 }
 """Keys of `tokenizer_config.json` that do not change how a text is encoded."""
-
-
-@cache
-def _one_thread_in_forks() -> None:
-    """Let forked processes compute with one thread: they would wait forever for those of their parent."""
-    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def load_scorer(
@@ -69,7 +61,7 @@ def load_scorer(
         ModelError: there is nothing to load, or its weights are not the recorded ones.
         TreeAttentionError: the model does not score token trees correctly.
     """
-    _one_thread_in_forks()
+    compute_in_forks()
     device = compute_device()  # `choose_precision` imports bitsandbytes, which takes seconds
     computed = choose_dtype(device) if dtype == "auto" else dtype
     native = computed == "float32" or (computed == "bfloat16" and cpu_has_bfloat16())

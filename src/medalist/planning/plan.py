@@ -27,6 +27,8 @@ from .shapes import ModelShape, find_shape
 from .tree_sizes import TreeSource, mean_pass
 from .whole_run import CARDS, MBITS, around, known_total, utilisation
 
+_DEVICES = ("auto", "cpu", "cuda")
+
 
 def make_plan(
     recipe: Recipe,
@@ -34,7 +36,7 @@ def make_plan(
     devices: int = 1,
     memory: float | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    config: Path | None = None,
+    config: Path | str | None = None,
     with_probe: bool = True,
     tflops: float | None = None,
     mbits: float = MBITS,
@@ -54,9 +56,11 @@ def make_plan(
     Raises:
         ValueError: the base's sizes are unknown, or the settings contradict each other or are out of its range.
     """
+    _check_given(devices, device, memory=memory, tflops=tflops, mbits=mbits)
     here: Device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = here if device == "auto" else device
-    shape = find_shape(recipe.model.base, revision=recipe.model.revision, config=config)
+    at = None if config is None else Path(config)
+    shape = find_shape(recipe.model.base, revision=recipe.model.revision, config=at)
     check_range(recipe, base=shape.name, layers=shape.layers, width=shape.hidden, longest=shape.max_positions)
     where = _Where(
         shape=shape,
@@ -76,6 +80,17 @@ def make_plan(
             untimed = f"model.quantization={quantization} needs bitsandbytes: pip install medalist[quantize]"
     cards = tuple(_on_cards(recipe, devices, where))
     return replace(found, advice=advice, cards=cards, rates=rates, untimed=untimed, tflops=tflops, mbits=mbits)
+
+
+def _check_given(devices: int, device: str, **figures: float | None) -> None:
+    if isinstance(devices, bool) or not isinstance(devices, int) or devices < 1:
+        raise ValueError(f"devices is {devices!r}; it must be a whole number and at least 1")
+    if device not in _DEVICES:
+        raise ValueError(f"device is {device!r}; it must be one of {', '.join(_DEVICES)}")
+    for name, value in figures.items():
+        number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        if not number or (value is not None and not 0 < value < math.inf):
+            raise ValueError(f"{name} is {value!r}; it must be a number above 0")
 
 
 def _on_cards(recipe: Recipe, devices: int, where: _Where) -> Iterator[OnCard]:

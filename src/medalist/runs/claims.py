@@ -43,7 +43,7 @@ def check_claims(
     on: HeldOut = OWN_TEST,
     *,
     mentions: int = 100,
-    queries: Path | None = None,
+    queries: Path | str | None = None,
     natural: HeldOut | None = None,
 ) -> tuple[Claims, Path]:
     """Measure each claim of the article on a run: the tuned model against the base.
@@ -74,7 +74,7 @@ def check_claims(
         check_kept(held.folder, "the claims are")
     metrics, folder = evaluate_run(run, on)
     assert metrics["kind"] == "short forms", "as is the held-out data"
-    beside = _evaluated_beside(run, queries, natural)
+    beside = _evaluated_beside(run, None if queries is None else Path(queries), natural)
     path = folder / CLAIMS_FILE
     notes, senses = probes.dangerous_pairs()
     dangerous = MarkedText(passages=notes, inventory=senses)

@@ -50,7 +50,7 @@ from ..trees.prompt import PromptSettings, Windows
 from .adaptation import PARENT_TEST, adaptation
 from .calibrate import calibrated
 from .card import write_card
-from .held_out import OWN_TEST, HeldOut, Questions, held_out, named_data, read_marked
+from .held_out import OWN_TEST, HeldOut, Questions, check_limit, held_out, named_data, read_marked
 from .models import RunModels
 from .parents import parent_of
 from .reader_run import is_reader
@@ -143,11 +143,11 @@ def evaluate_base(
     *,
     revision: str | None = None,
     quantization: Quantization = "none",
-    data: Path,
-    inventory: Path | None = None,
-    train: Path | None = None,
+    data: Path | str,
+    inventory: Path | str | None = None,
+    train: Path | str | None = None,
     limit: int | None = None,
-    output: Path = Path("evaluation"),
+    output: Path | str = "evaluation",
 ) -> tuple[Metrics, Path]:
     """Evaluate a base model that belongs to no run.
 
@@ -165,23 +165,26 @@ def evaluate_base(
         The metrics, and the folder that holds them.
 
     Raises:
-        ValueError: `revision` is given for a model that is not on the Hub, or nothing can be measured on the data.
+        ValueError: `revision` is given for a model that is not on the Hub, or nothing can be measured on the data, or
+            `limit` is below 1.
     """
+    check_limit(limit)
     if revision is not None and (source == EMBEDDED or Path(source).exists()):
         raise ValueError(f"--revision is for a model on the Hub, but {source} is here: leave it out")
     settings = Recipe()
-    name, file, inventory = named_data(data, inventory)
+    name, file, listed = named_data(data, inventory)
+    known_from = None if train is None else Path(train)
     passages: list[Passage] = []
     quizzes: list[Quiz] = []
     quarantine = Quarantine()
     if is_choices(file):
         candidates = NO_SENSES
         quizzes = read_choices(file, quarantine)[:limit]
-        knowledge = Knowledge(quizzes=read_choices(train) if train is not None else None)
+        knowledge = Knowledge(quizzes=read_choices(known_from) if known_from is not None else None)
     else:
-        candidates = load_inventory(settings.data) if inventory is None else Inventory.read(inventory)
+        candidates = load_inventory(settings.data) if listed is None else Inventory.read(listed)
         passages, quarantine = read_marked(file, candidates, limit)
-        known = read_passages(train, candidates) if train is not None else None
+        known = read_passages(known_from, candidates) if known_from is not None else None
         knowledge = Knowledge(trained=Inventory.mined(known) if known else None, train=known)
     identity = find_base(source, revision)[1]
     on = Questions(
@@ -189,7 +192,7 @@ def evaluate_base(
         quizzes=quizzes,
         inventory=candidates,
         knowledge=knowledge,
-        folder=output / identity.id.split("/")[-1] / name,
+        folder=Path(output) / identity.id.split("/")[-1] / name,
         quarantine=quarantine,
         about={"data": str(file), "base": identity.id},
     )

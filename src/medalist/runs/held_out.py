@@ -25,6 +25,16 @@ from .prepared import open_prepared
 from .run import Run
 
 
+def check_limit(limit: int | None) -> None:
+    """Refuse what is no number of passages.
+
+    Raises:
+        ValueError: it is not a whole number of at least 1; None is all of them.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"limit is {limit!r}; it must be a whole number and at least 1")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
     """A request: which data to evaluate a run on."""
@@ -37,6 +47,13 @@ class HeldOut:
     """The candidates of mentions; None: the run's inventory."""
     limit: int | None = None
     """The maximum number of passages; None: all."""
+
+    def __post_init__(self) -> None:
+        """Take paths as text too, and refuse what is no number of passages."""
+        for name in ("data", "inventory"):
+            if type(value := getattr(self, name)) is str:
+                object.__setattr__(self, name, PARENT_TEST if value == PARENT_TEST else Path(value))
+        check_limit(self.limit)
 
     @classmethod
     def named(cls, data: Path | None, inventory: Path | None = None, limit: int | None = None) -> HeldOut:
@@ -152,8 +169,9 @@ def _held_out_of_parent(run: Run, on: HeldOut) -> Questions:
     )
 
 
-def named_data(data: Path, inventory: Path | None) -> tuple[str, Path, Path | None]:
+def named_data(data: Path | str, inventory: Path | str | None) -> tuple[str, Path, Path | None]:
     """The name of the results, the data file and the inventory; embedded notes come with their own inventory."""
+    data, inventory = Path(data), None if inventory is None else Path(inventory)
     if str(data) not in clinical.NOTES:
         return data.name.split(".")[0], data, inventory
     if str(data) in clinical.LOCKED:

@@ -46,7 +46,7 @@ class _Compared:
 
 
 def check_privacy(
-    run: Run, *, members: Path | None = None, others: Path | None = None, texts: int = 200
+    run: Run, *, members: Path | str | None = None, others: Path | str | None = None, texts: int = 200
 ) -> tuple[Privacy, Path]:
     """Attack a run's tuned model with the base as the reference.
 
@@ -69,7 +69,7 @@ def check_privacy(
     use_threads(run.recipe)
     path = run.folder / "evaluation" / PRIVACY_FILE
     check_kept(path.parent, "the result is")
-    compared = _compared(run, members, others, texts)
+    compared = _compared(run, Path(members) if members else None, Path(others) if others else None, texts)
     drawn = [*compared.members, *compared.others]
     made_of: PrivacyBasis = {
         "base": run.base.sha256,

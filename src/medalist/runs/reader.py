@@ -22,7 +22,7 @@ from ..tools.progress import say
 from ..trees.decisions import CALIBRATION_FILE, Calibration
 from ..trees.prompt import PromptSettings
 from .evaluate import EvaluatedModel, evaluate
-from .held_out import Questions, named_data, read_marked
+from .held_out import Questions, check_limit, named_data, read_marked
 from .reader_run import READER
 from .run import is_run
 
@@ -42,11 +42,11 @@ def was_fitted_on(name: str) -> bool:
 
 
 def evaluate_reader(
-    data: Path = Path("clinical-development"),
+    data: Path | str = "clinical-development",
     *,
-    inventory: Path | None = None,
+    inventory: Path | str | None = None,
     limit: int | None = None,
-    output: Path = Path("runs/reader"),
+    output: Path | str = "runs/reader",
     with_base: bool = False,
 ) -> tuple[Metrics, Path]:
     """Evaluate the reader with its calibration; in the results it is the model "tuned".
@@ -65,8 +65,10 @@ def evaluate_reader(
         The metrics, and the folder that holds them.
 
     Raises:
-        ValueError: the data consists of choice questions, or `output` is a run's folder.
+        ValueError: the data consists of choice questions, or `output` is a run's folder, or `limit` is below 1.
     """
+    check_limit(limit)
+    output = Path(output)
     if is_run(output):
         raise ValueError(f"{output} is the folder of a run: name another one for the reader's results with --out")
     name, file, _ = named_data(data, inventory)

@@ -114,7 +114,7 @@ def _split_in_words(recipe: Recipe, counts: Mapping[Split, int]) -> str:
     return f"{taught} to train on, {counts['validation']:,} for validation, {counts['test']:,} for the test"
 
 
-def train(recipe: Recipe, *, parent: Path | Run | None = None, resume: bool = False) -> Run:
+def train(recipe: Recipe, *, parent: Path | str | Run | None = None, resume: bool = False) -> Run:
     """Prepare the data, tune the base, and write a run folder.
 
     If a launcher starts several processes that all call this, they train together; see `ranks`. The run's folder and

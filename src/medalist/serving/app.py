@@ -49,7 +49,7 @@ _ROUTES = (EXPAND, "/v1/inventory/{short_form}", "/healthz", "/readyz", "/metric
 """The routes by which `Gate` counts requests."""
 _FIELDS = frozenset(ExpandRequest.model_fields) | {"body"}
 _REASONS = {
-    400: "The body cannot be read as JSON, or a header that decides was sent twice.",
+    400: "The body is empty or cannot be read as JSON, or a header that decides was sent twice.",
     401: "The token is missing or wrong.",
     403: "A page of another origin sent the request.",
     404: "The short form is not listed.",
@@ -104,6 +104,8 @@ def create_app(expander: Expander, *, rules: Rules, limits: Limits | None = None
     _serve_expansion(app, expander, queue, limits)
     _serve_state(app, queue, gate, metrics)
     _serve_description(app)
+    if rules.token is not None:
+        _describe_token(app.openapi(), public)
     return gate
 
 
@@ -177,6 +179,14 @@ def _serve_description(app: FastAPI) -> None:
     @app.get("/docs.css", include_in_schema=False)
     async def style() -> FileResponse:
         return FileResponse(STYLE)
+
+
+def _describe_token(described: dict[str, Any], public: frozenset[str]) -> None:
+    """Add to the description, which FastAPI makes once and keeps, which addresses want the token."""
+    described.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, methods in described["paths"].items():
+        for operation in methods.values() if path not in public else ():
+            operation["security"] = [{"token": []}]
 
 
 async def _unless_left(request: Request, queue: ModelQueue, texts: list[str], body: ExpandRequest) -> Response:

@@ -108,7 +108,7 @@ class Gate:
             await self._inner(scope, receive, send)
             return
         began = time.perf_counter()
-        answer = _Answer(send)
+        answer = _Answer(send, with_body=scope["method"] != "HEAD")
         self._open += 1
         try:
             await self._guarded(scope, receive, answer)
@@ -127,6 +127,11 @@ class Gate:
             self._open -= 1
             self._note(scope, answer.status or CLIENT_LEFT, time.perf_counter() - began)
 
+    def count_unreadable(self) -> None:
+        """Count a request that is no HTTP, which the server refused itself."""
+        self._metrics.requests.labels("other", "other", "400").inc()
+        logger.info("other other 400 0 ms")
+
     async def _guarded(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             self._check(scope)
@@ -134,7 +139,17 @@ class Gate:
         except _Refused as refusal:
             await answer.refuse(refusal, receive)
             return
-        await self._inner(scope, _replayed(body, receive), answer)
+        if not body and scope["path"] == EXPAND and scope["method"] == "POST":
+            await answer.problem(400, "The body is empty: it must be JSON")
+            return
+        if scope["method"] != "HEAD":
+            await self._inner(scope, _replayed(body, receive), answer)
+            return
+        asked = {**scope, "method": "GET"}  # what GET would get, of which the way back leaves out the body
+        try:
+            await self._inner(asked, _replayed(body, receive), answer)
+        finally:
+            scope["route"] = asked.get("route")
 
     def _check(self, scope: Scope) -> None:
         headers, rules, path = Headers(scope=scope), self._rules, scope["path"]
@@ -146,7 +161,7 @@ class Gate:
             raise _Refused(421, "The Host header does not name this server (--allow-host permits other names)")
         origin = headers.get("origin")
         if (origin is not None and _netloc(origin) != headers.get("host", "").lower()) or (
-            headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["method"] != "GET"
+            headers.get("sec-fetch-site") in ("cross-site", "same-site") and scope["method"] not in ("GET", "HEAD")
         ):
             raise _Refused(403, "Pages of another origin may not ask this server")
         watched = path in ("/healthz", "/readyz", "/metrics")
@@ -171,8 +186,8 @@ class Gate:
 
     def _is_here(self, header: str) -> bool:
         """Whether a Host header names this server."""
-        rules, host = self._rules, _host(header)
-        return rules.hosts is None or host in rules.hosts or (rules.addresses and _is_address(host))
+        rules, host = self._rules, host_in(header)
+        return rules.hosts is None or host in rules.hosts or (rules.addresses and is_address(host))
 
     def _too_large(self) -> _Refused:
         return _Refused(
@@ -214,10 +229,10 @@ class Gate:
 
 
 class _Answer:
-    """The response channel to the client: adds `HEADERS` and records the status."""
+    """The response channel to the client: adds `HEADERS`, records the status, and leaves out the body for HEAD."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, *, with_body: bool = True) -> None:
+        self._send, self._with_body = send, with_body
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -227,6 +242,8 @@ class _Answer:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             message = {**message, "headers": headers.raw}
+        elif not self._with_body:
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def problem(self, status: int, detail: str, *, more_body: bool = False, **headers: str) -> None:
@@ -263,7 +280,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _host(header: str) -> str:
+def host_in(header: str) -> str:
     """The host in a Host header, normalised by `plain_host`; "" if it is malformed."""
     found = _HOST.fullmatch(header)
     return plain_host(found[1]) if found else ""
@@ -279,15 +296,8 @@ def plain_host(host: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.?")
-
-
-def is_host(host: str) -> bool:
-    """Whether it is a host's name or address, and nothing more: no scheme, no port, no wildcard."""
-    return _NAME.fullmatch(host) is not None or _is_address(host.removeprefix("[").removesuffix("]"))
-
-
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, rather than a name."""
     try:
         return bool(ipaddress.ip_address(host))
     except ValueError:

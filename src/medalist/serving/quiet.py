@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -26,10 +27,16 @@ class WithoutMessages(logging.Formatter):
         return described(error) if isinstance(error, BaseException) else ""
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what uvicorn logs of each request that it cancels when its time to finish is over: `Gate` counts those."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def log_to_stderr() -> None:
     """Log this package's and uvicorn's records from level INFO on to standard error, one line each, with the time."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(WithoutMessages("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_is_news)
     for name in ("medalist.serving", "uvicorn.error", "asyncio"):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False

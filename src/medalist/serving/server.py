@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -16,26 +17,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..expansion.expander import Expander
 from .app import create_app
-from .gate import Gate, Rules, is_host, plain_host
+from .gate import HEADERS, Gate, Rules, host_in, is_address, plain_host
 from .interface import Limits
 from .quiet import log_to_stderr, logger
 
 TOKEN_VARIABLE = "MEDALIST_TOKEN"
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_MOST_TOKEN = 10_000
-"""Characters that are read of a token's file."""
 _LEAST_TOKEN = 16
-
-
-def _one_line(file: Path) -> str:
-    """The text of a token's file, as far as one may be long: a device has no end."""
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        return opened.read(_MOST_TOKEN).strip()
+_MOST_TOKEN = 4096
+"""Maximum size in bytes of the token's file, which could be an endless device."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +54,11 @@ class Address:
 
         Raises:
             ValueError: the token is too short or not printable ASCII, or there is none and the server would be
-                reachable from other machines; or an allowed host is not the name of one.
+                reachable from other machines; or the address or an allowed host is malformed.
             OSError: the token's file cannot be read.
         """
+        if not self.host.strip():
+            raise ValueError("--host is empty: name an address to listen at, such as 127.0.0.1")
         token = self._token()
         loopback = is_loopback(self.host)
         if token is None and not loopback and not self.no_token:
@@ -68,9 +66,7 @@ class Address:
                 f"{self.host} can be reached from other machines, so the server needs a token: put one into a file and "
                 f"name it with --token-file, or set {TOKEN_VARIABLE}; or say --no-token if anyone there may ask"
             )
-        if (odd := next((name for name in self.allowed_hosts if not is_host(name)), None)) is not None:
-            raise ValueError(f"--allow-host takes a name as in notes.example, without a scheme or port, not {odd!r}")
-        names = {plain_host(name) for name in self.allowed_hosts}
+        names = {_allowed(name) for name in self.allowed_hosts}
         open_to_all = token is None and not loopback
         if loopback or open_to_all:  # otherwise a web page could use a name of its own (DNS rebinding)
             names.add(plain_host(self.host))
@@ -82,7 +78,7 @@ class Address:
         if self.token_file is None:
             where, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
         else:
-            where, token = str(self.token_file), _one_line(self.token_file)
+            where, token = str(self.token_file), _token_in(self.token_file)
         if token is None:
             return None
         if self.no_token:
@@ -95,7 +91,7 @@ class Address:
         return token
 
     def bound(self) -> socket.socket:
-        """A socket bound to this address, not listening yet.
+        """A socket that listens at this address; clients that connect wait until the server is ready.
 
         Raises:
             OSError: the address is in use or does not belong to this machine.
@@ -105,12 +101,31 @@ class Address:
             bound = socket.socket(family)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(where)
+            bound.listen()  # two servers can be bound to one address until one of them listens
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise OSError(
                 f"Cannot listen at {self.host}, port {self.port}: {reason}. Choose another with --port."
             ) from None
         return bound
+
+
+def _token_in(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_MOST_TOKEN + 1)
+    if len(content) > _MOST_TOKEN:
+        raise ValueError(f"{path} has more than {_MOST_TOKEN:,} bytes: put the token alone into a file")
+    return content.decode(errors="replace").strip()
+
+
+def _allowed(name: str) -> str:
+    """A name given with --allow-host, normalised like that of a Host header: without a port."""
+    host = plain_host(name) if is_address(name) else host_in(name.strip())
+    if not host or "*" in host:
+        raise ValueError(
+            f"--allow-host is {name!r}, which no Host header can have: name a host alone, such as notes.example"
+        )
+    return host
 
 
 def is_loopback(host: str) -> bool:
@@ -122,11 +137,14 @@ def is_loopback(host: str) -> bool:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's protocol, which also closes connections that send no request in time or stop receiving their answer."""
+    """uvicorn's protocol, which also closes connections that send no request in time or stop receiving their answer.
 
-    def __init__(self, *arguments: Any, limits: Limits, **named: Any) -> None:
+    It also answers what is not HTTP, which never reaches the gate, with the gate's headers and counts it there.
+    """
+
+    def __init__(self, *arguments: Any, limits: Limits, gate: Gate, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._limits = limits
+        self._limits, self._gate = limits, gate
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
@@ -152,6 +170,19 @@ class _Protocol(H11Protocol):
         super().resume_writing()
         if self._stalled is not None:
             self._stalled.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        self._gate.count_unreadable()
+        body = json.dumps({"detail": "This is not a valid HTTP/1.1 request"}).encode()
+        lines = {**HEADERS, "Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+        headers = [(name.lower().encode(), value.encode()) for name, value in lines.items()]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _expect_request(self) -> None:
         if self._hurry is None and self._asks_nothing():
@@ -222,7 +253,7 @@ def _serve_at(bound: socket.socket, gate: Gate, limits: Limits, drain_seconds: i
     log_to_stderr()
     config = uvicorn.Config(
         gate,
-        http=partial(_Protocol, limits=limits),  # type: ignore[arg-type]  # declared as a class, but only called
+        http=partial(_Protocol, limits=limits, gate=gate),  # type: ignore[arg-type]  # declared a class, but only called
         loop="asyncio",
         ws="none",
         lifespan="on",

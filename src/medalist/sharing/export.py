@@ -30,7 +30,7 @@ from .merging import write_merged
 
 def export_merged(
     run: Run,
-    out: Path | None = None,
+    out: Path | str | None = None,
     *,
     dtype: FloatType = "bfloat16",
     max_drop: float = 0.01,
@@ -54,7 +54,7 @@ def export_merged(
         FileNotFoundError: training of the run has not finished.
         ValueError: accuracy drops by more than `max_drop` (nothing is written), or the base is not the recorded one.
     """
-    target = out or run.folder / "export" / f"{run.folder.name}-{dtype}"
+    target = Path(out) if out else run.folder / "export" / f"{run.folder.name}-{dtype}"
     _check_free(target, force=force)
     with writing_folder(target, new=not force) as merged:
         check = _Check(run, target, max_drop=max_drop, on=on)
@@ -70,7 +70,7 @@ def export_merged(
 
 def export_gguf(
     run: Run,
-    out: Path | None = None,
+    out: Path | str | None = None,
     *,
     file_type: GGUFType = "q8_0",
     max_drop: float = 0.01,
@@ -97,7 +97,7 @@ def export_gguf(
         ValueError: the export exceeds `max_drop` (nothing is written), or the base is not the recorded one.
     """
     check_tools()
-    target = out or run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
+    target = Path(out) if out else run.folder / "export" / f"{run.folder.name}-{file_type}.gguf"
     _check_free(target, force=force)
     with writing_beside(target) as staging:
         check = _Check(run, target, max_drop=max_drop, on=on)

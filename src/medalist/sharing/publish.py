@@ -45,7 +45,7 @@ def publish(
     own_data: bool = False,
     base_id: str | None = None,
     licence: str | None = None,
-    licence_file: Path | None = None,
+    licence_file: Path | str | None = None,
     token: str | None = None,
 ) -> Published:
     """Publish a run as a model repository on the Hub, with its card, recipe and figures, in one commit.
@@ -79,7 +79,7 @@ def publish(
         own_data=own_data,
         base_id=base_id,
         licence=licence,
-        licence_file=licence_file,
+        licence_file=None if licence_file is None else Path(licence_file),
     )
     return send(publication, public=public, token=token)
 

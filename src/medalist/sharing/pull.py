@@ -39,10 +39,10 @@ def pull(
     repo: str,
     *,
     revision: str | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     base: str | None = None,
-    data: Path | None = None,
-    inventory: Path | None = None,
+    data: Path | str | None = None,
+    inventory: Path | str | None = None,
     token: str | None = None,
 ) -> Run:
     """Download a published run as a run folder, to evaluate, expand with and report on like any other.
@@ -65,7 +65,7 @@ def pull(
         OSError: the Hub cannot be reached, or the connection is lost; `out` is not created.
     """
     check_repo_name(repo)
-    out = out or Path("runs") / repo.split("/")[1]
+    out = Path(out or f"runs/{repo.split('/')[1]}")
     check_place(out, folder=True)
     snapshot = _snapshot(repo, revision, token)
     recipe, record = _recorded(snapshot, repo, out)
@@ -225,7 +225,7 @@ def _prepared(recipe: Recipe, record: Mapping[str, Any], repo: str, *, given: bo
     return None
 
 
-def _senses(folder: Path, repo: str, prepared: Prepared | None, inventory: Path | None) -> None:
+def _senses(folder: Path, repo: str, prepared: Prepared | None, inventory: Path | str | None) -> None:
     """Write the inventory and the trained senses of a pulled run from local data if they were not published."""
     if prepared and not (folder / "trained_senses.csv").exists():
         Inventory.mined(prepared.passages("train"), "training split").write(folder / "trained_senses.csv")
