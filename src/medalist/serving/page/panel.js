@@ -4,7 +4,8 @@ import { alwaysByDefault, percent } from "./note.js";
 import { icon, showOrder } from "./reader.js";
 
 const AT_FIRST = 4;
-const NARROW = matchMedia("(max-width: 640px)");
+/** Where the style sheet has one column. */
+const NARROW = matchMedia("(max-width: 900px)");
 const get = (id) => document.getElementById(id);
 
 export class Panel {
@@ -49,7 +50,7 @@ export class Panel {
     for (const kind of ["resize", "scroll"]) addEventListener(kind, () => this.dialog.open && this.place());
   }
 
-  /** Open for an item of a note, beside its button. */
+  /** Open for an item of a note, whose button is this. */
   open(item, note, button) {
     this.unmark();
     this.item = item;
@@ -147,30 +148,26 @@ export class Panel {
     return null;
   }
 
-  /** On a narrow screen, scroll the button out from behind the panel. */
+  /** Scroll so that the lines around the button can be read, too: on a narrow screen the panel covers the lower part. */
   uncover() {
-    const { top } = this.dialog.getBoundingClientRect();
-    const { bottom } = this.button.getBoundingClientRect();
-    if (NARROW.matches && bottom > top - 16) scrollBy({ top: bottom - top + 48 });
+    const { top, bottom } = this.button.getBoundingClientRect();
+    const end = NARROW.matches ? this.dialog.getBoundingClientRect().top : innerHeight;
+    const lines = Math.min(2.5 * parseFloat(getComputedStyle(this.button).lineHeight), (end - (bottom - top)) / 2);
+    if (top < lines || bottom > end - lines) scrollBy({ top: (top + bottom - end) / 2 });
   }
 
-  /** Below its button, or above if there is more room; on a narrow screen the style puts it at the bottom. */
+  /** Beside the note, over the column of marks, level with the button; the style sheet places it on a narrow screen. */
   place() {
     const { style } = this.dialog;
-    for (const side of ["left", "top", "maxHeight"]) style[side] = "";
+    style.cssText = "";
     if (NARROW.matches) return;
     const margin = 12;
-    const around = this.button.getBoundingClientRect();
-    const { width, height } = this.dialog.getBoundingClientRect();
-    const left = Math.max(margin, Math.min(around.left - 20, document.documentElement.clientWidth - width - margin));
-    const below = innerHeight - around.bottom - 2 * margin;
-    const above = around.top - 2 * margin;
-    const isBelow = height <= below || below >= above;
-    const room = Math.max(240, isBelow ? below : above);
-    const top = isBelow ? around.bottom + margin : around.top - margin - Math.min(height, room);
-    style.left = `${left}px`;
-    style.top = `${Math.max(margin, Math.min(top, innerHeight - Math.min(height, room) - margin))}px`;
-    style.maxHeight = `${room}px`;
+    const { left } = get("beside").getBoundingClientRect();
+    style.left = `${left - margin}px`;
+    style.width = `min(25rem, ${document.documentElement.clientWidth - left}px)`;
+    const { height } = this.dialog.getBoundingClientRect();
+    const level = this.button.getBoundingClientRect().top - 6 * margin;
+    style.top = `${Math.max(margin, Math.min(level, innerHeight - height - margin))}px`;
   }
 }
 
