@@ -208,7 +208,7 @@ def test_the_panel_says_what_it_stands_for_what_else_and_why(page):
         "HTN": "From your glossary.",
         "LVEF": "The note spells it out: “left ventricular ejection fraction”.",
         "ZPQ": "nothing lists it. Nothing is guessed.",
-        "PA": "None of the listed meanings fits",
+        "PA": "None of them fits, or it is no short form here (90\xa0%)",
     }.items():
         form(page, label).click()
         expect(page.locator("#panel-evidence")).to_contain_text(words)
@@ -251,7 +251,7 @@ def test_the_answers_stand_in_a_table_whose_rows_open_the_panel(page):
         ["MS", "morphine sulfate", "97\xa0%; better avoided"],
         ["10U", "unit", "better avoided"],
         ["ZPQ", "", "not listed anywhere"],
-        ["PA", "", "no answer"],
+        ["PA", "", "none of the listed meanings"],
     ]
     form(page, "RA").focus()
     page.keyboard.press("Enter")
@@ -366,6 +366,18 @@ def test_a_declined_short_form_with_a_likely_meaning_is_not_rejected_by_default(
     page.get_by_role("radio", name="blood pressure").check()
     page.click("#accept")
     expect(page.locator("#progress")).to_have_text("1 of 1 reviewed.")
+
+
+def test_a_short_form_that_the_model_could_not_read_is_said_to_be_not_read_and_has_no_percentages(page, server):
+    text = "Known RA."
+    server.knows(text, said("RA", None, 0.0, ("rheumatoid arthritis", 0.9), ("room air", 0.1), evidence="not read"))
+    read(page, text)
+    assert form(page, "RA").get_attribute("aria-label") == "RA, not read"
+    form(page, "RA").click()
+    expect(page.locator("#panel-answer")).to_have_text("Not read")
+    expect(page.locator("#panel-evidence")).to_contain_text("does not fit into what the model can read at once")
+    assert page.locator("#alternatives").inner_text().split("\n") == ["rheumatoid arthritis", "room air"]
+    assert page.locator("[name=choice]:checked").count() == 0
 
 
 def test_a_meaning_of_ones_own_must_be_written(page):

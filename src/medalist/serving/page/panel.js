@@ -1,6 +1,6 @@
 /** The panel of one short form: what it stands for and why, what else it could be, and the reviewer's answer. */
 
-import { alwaysByDefault, percent } from "./note.js";
+import { alwaysByDefault, isNoneLikeliest, percent, withoutAnswer } from "./note.js";
 import { icon, showOrder } from "./reader.js";
 
 const AT_FIRST = 4;
@@ -84,7 +84,7 @@ export class Panel {
 
   fillChoices() {
     const { expansion, answer } = this.item;
-    const rows = expansion.alternatives.map((alternative) => choiceRow(alternative));
+    const rows = expansion.alternatives.map((alternative) => choiceRow(alternative, expansion.evidence !== "not read"));
     get("alternatives").replaceChildren(...rows);
     this.form.reset();
     const own = get("own-text");
@@ -183,10 +183,14 @@ function answerOf({ expansion, kind, answer, warnings }) {
   if (answer) return [answer.longForm ?? "Not a short form", element("span", "tag", "your answer")];
   if (!expansion) return [`means ${warnings.map((warning) => warning.means).join("; ")}`];
   if (kind === "unlisted") return ["Not listed"];
-  if (kind === "none") return ["No answer"];
+  if (kind === "none") return [capitalised(withoutAnswer(expansion))];
   if (kind === "defined" || kind === "glossary") return [expansion.long_form];
   const tag = `${kind === "unsure" ? "not sure, " : ""}${percent(expansion.probability)}`;
   return [expansion.long_form, element("span", "tag", tag)];
+}
+
+function capitalised(words) {
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 /** Where an answer comes from, in words. */
@@ -202,16 +206,13 @@ function evidenceOf({ expansion, definition }, note) {
     case "unlisted":
       return "It looks like a short form, and nothing lists it. Nothing is guessed.";
     case "abstained":
-      if (isNoneLikeliest(expansion)) return "None of the listed meanings fits, or it is no short form here.";
+      if (isNoneLikeliest(expansion)) return `None of them fits, or it is no short form here (${percent(expansion.probability)}).`;
       return `It is not certain enough that this is a short form here. If it is, ${alternatives[0].long_form} is likeliest.`;
+    case "not read":
+      return "It does not fit into what the model can read at once, so it was not asked. The most usual meaning is first.";
     default:
       return `The model chose among ${alternatives.length} listed meanings by what stands around it.`;
   }
-}
-
-/** Whether "none of these" is likelier than any listed meaning; below its threshold a model can decline without that. */
-function isNoneLikeliest({ evidence, probability, alternatives }) {
-  return evidence === "abstained" && !(alternatives[0]?.probability > probability);
 }
 
 function warningBox(warning, note) {
@@ -227,13 +228,13 @@ function warningBox(warning, note) {
   return box;
 }
 
-function choiceRow({ long_form, probability }) {
+function choiceRow({ long_form, probability }, isJudged) {
   const input = element("input", "");
   Object.assign(input, { type: "radio", name: "choice", value: `listed:${long_form}` });
   const bar = element("span", "share", element("i", ""));
   bar.firstChild.style.width = `${Math.max(1, 100 * probability)}%`;
   bar.setAttribute("aria-hidden", "true");
   const row = element("label", "choice", input, element("span", "name", long_form));
-  if (probability < 1) row.append(bar, element("span", "percent", percent(probability)));
+  if (isJudged && probability < 1) row.append(bar, element("span", "percent", percent(probability)));
   return row;
 }

@@ -1,6 +1,6 @@
 /** Draws the answers for a note as a table, a row for each short form and each notation to avoid. */
 
-import { percent } from "./note.js";
+import { percent, withoutAnswer } from "./note.js";
 import { KINDS, dress, showOrder } from "./reader.js";
 
 const AROUND = 28;
@@ -52,6 +52,7 @@ function certaintyOf({ answer, expansion, kind, warnings }) {
   let said = KINDS[kind];
   if (answer) said = "your answer";
   else if (kind === "sure") said = percent(expansion.probability);
+  else if (kind === "none") said = withoutAnswer(expansion);
   else if (kind === "unsure") said = `${percent(expansion.probability)}, not sure`;
   return warnings.length && said !== KINDS.warning ? `${said}; ${KINDS.warning}` : said;
 }
