@@ -125,8 +125,33 @@ def test_an_answer_that_is_not_sure_has_a_question_mark():
 
 
 def test_a_declined_short_form_says_so():
-    assert "none of the listed senses" in printed("on RA", ("RA", "RA", None))
+    assert "none of the listed meanings" in printed("on RA", ("RA", "RA", None))
     assert "No short form." in printed("nothing here")
+
+
+def test_what_the_model_could_not_read_says_so_without_a_probability_of_none():
+    unread = Expansion(
+        start=0,
+        end=2,
+        short_form="RA",
+        key="RA",
+        long_form=None,
+        probability=0.0,
+        alternatives=(("rheumatoid arthritis", 0.9), ("room air", 0.1)),
+        evidence="not read",
+        sure=False,
+    )
+    table = shown(ExpandedText(text="RA", expansions=(unread,)))
+    assert "not read: it did not fit into the model's window" in table
+    assert "none of" not in table and " 0%" not in table
+
+
+def test_what_stands_in_place_of_a_long_form_is_explained_once_and_only_if_it_is_there():
+    told = printed("RA, PA or RA", ("RA", "RA", None), ("PA", "PA", "pulmonary artery"), ("RA", "RA", None))
+    assert told.count("none of the listed meanings: none fits, or it is no short form here") == 1
+    assert "likely, but not sure" not in told and "undecided" not in told
+    assert "?: likely, but not sure." in printed("on RA", ("RA", "RA", "room air"), sure=False)
+    assert "not sure" not in printed("on RA", ("RA", "RA", "room air"))
 
 
 def test_one_that_the_model_is_undecided_about_is_not_said_to_be_none_of_its_senses():

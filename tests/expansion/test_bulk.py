@@ -6,6 +6,7 @@ Covers `set_aside` too.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -13,15 +14,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
+from medalist.cli.expand_tables import account_table
 from medalist.data.inventory import Inventory
 from medalist.expansion import bulk
 from medalist.expansion.bulk import Reading, expand_in_turn, expand_notes
 from medalist.expansion.expander import Expander
 from medalist.expansion.notes import NoteFile
 from medalist.tools.failures import in_one_line
+from medalist.tools.progress import PlainConsole
 
 INVENTORY = Inventory.of([("RA", "room air", 0, None), ("RA", "right atrium", 0, None)])
 COUNT = 11
@@ -68,6 +72,16 @@ def test_every_note_gets_the_expansions_that_it_gets_alone(notes, tmp_path, smal
         "id": "n3",
         "reason": "its id stands twice",
     }
+
+
+def test_short_forms_that_were_not_read_are_counted_apart(notes, tmp_path, monkeypatch, loaded):
+    narrow = Expander(replace(loaded, max_depth=4), INVENTORY)
+    monkeypatch.setattr(bulk, "_expander", lambda _: narrow)
+    account = expand_notes(notes, tmp_path / "out.csv", Reading(), "csv")
+    assert (account.not_read, account.abstained, account.expansions) == (COUNT, 0, 0)
+    console = PlainConsole(file=io.StringIO(), width=80)
+    console.print(account_table(account))
+    assert re.search(rf"did not fit the model's window +{COUNT}", console.file.getvalue())
 
 
 def test_ids_that_are_numbers_stay_numbers(tmp_path):

@@ -256,10 +256,12 @@ def test_a_definition_appended_changes_answers_of_the_window_that_was_not_full_o
     assert list(after)[:18] == list(before)[:18]  # of the windows that were full
 
 
-def test_a_question_that_does_not_fit_the_model_is_declined(loaded):
+def test_a_question_that_does_not_fit_the_model_is_said_to_be_not_read(loaded):
     [expansion] = Expander(replace(loaded, max_depth=4), INVENTORY)("on RA")
-    assert (expansion.long_form, expansion.evidence, expansion.probability) == (None, "abstained", 1.0)
-    assert {name for name, _ in expansion.alternatives} == set(INVENTORY.long_forms("RA"))
+    assert (expansion.long_form, expansion.evidence, expansion.probability) == (None, "not read", 0.0)
+    assert not expansion.is_undecided
+    shares = dict(zip(INVENTORY.long_forms("RA"), INVENTORY.log_priors("RA"), strict=True))
+    assert {name: math.log(share) for name, share in expansion.alternatives} == pytest.approx(shares)
 
 
 # Where answers come from

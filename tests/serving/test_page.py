@@ -208,11 +208,70 @@ def test_the_panel_says_what_it_stands_for_what_else_and_why(page):
         "HTN": "From your glossary.",
         "LVEF": "The note spells it out: “left ventricular ejection fraction”.",
         "ZPQ": "nothing lists it. Nothing is guessed.",
-        "PA": "None of the listed meanings fits",
+        "PA": "None of them fits, or it is no short form here (90\xa0%)",
     }.items():
         form(page, label).click()
         expect(page.locator("#panel-evidence")).to_contain_text(words)
         page.keyboard.press("Escape")
+
+
+LONG_NOTE = "\n".join(f"Line {number}: seen on RA at the ward, insulin given." for number in range(40))
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (1000, 700), (768, 1024), (390, 844)], ids=str)
+def test_the_panel_leaves_the_place_and_the_lines_around_it_to_be_read(opened, server, size):
+    server.knows(LONG_NOTE, *[said("RA", *RA)] * 40)
+    page = opened(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
+    read(page, LONG_NOTE)
+    for number in (0, 20, 39):
+        form(page, "RA", number).click()
+        panel, place = page.locator("#panel").bounding_box(), form(page, "RA", number).bounding_box()
+        sheet = page.locator("#reader").bounding_box()
+        end = panel["y"] if size[0] <= 900 else size[1]
+        assert end == panel["y"] or sheet["x"] + sheet["width"] <= panel["x"]
+        assert place["y"] + 3 * place["height"] <= end
+        assert place["y"] >= (number > 0) * 2 * place["height"]
+        assert panel["x"] >= 0 and panel["x"] + panel["width"] <= size[0]
+        assert panel["y"] >= 0 and panel["y"] + panel["height"] <= size[1]
+        page.keyboard.press("Escape")
+
+
+def test_the_answers_stand_in_a_table_whose_rows_open_the_panel(page):
+    read(page)
+    accept(page, "HTN", choice="Not a short form")
+    page.get_by_role("button", name="Table").click()
+    rows = [row.split("\t") for row in page.locator("#reader tr").all_inner_texts()]
+    assert rows[:3] == [
+        ["Written", "Stands for", "How sure", "In the note"],
+        ["SpO2", "oxygen saturation", ">\xa099\xa0%", "👩‍⚕️ SpO2 93% on RA. HTN, known RA. …"],
+        ["RA", "room air", "62\xa0%, not sure", "👩‍⚕️ SpO2 93% on RA. HTN, known RA. left …"],
+    ]
+    assert [row[:3] for row in rows[3:] if row[0] in ("HTN", "MS", "10U", "ZPQ", "PA")] == [
+        ["HTN", "not a short form", "your answer"],
+        ["MS", "morphine sulfate", "97\xa0%; better avoided"],
+        ["10U", "unit", "better avoided"],
+        ["ZPQ", "", "not listed anywhere"],
+        ["PA", "", "none of the listed meanings"],
+    ]
+    form(page, "RA").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("radio", name="right atrium").check()
+    page.keyboard.press("Enter")
+    expect(page.locator("#reader tr").nth(2)).to_contain_text("right atrium\tyour answer", use_inner_text=True)
+    expect(form(page, "RA")).to_be_focused()
+
+
+def test_a_print_has_note_and_marks_in_dark_on_white_and_nothing_to_press(opened):
+    page = opened(color_scheme="dark")
+    read(page)
+    form(page, "RA").click()
+    page.emulate_media(media="print")
+    for seen in ("#reader", "#legend", "footer p"):
+        expect(page.locator(seen)).to_be_visible()
+    for unseen in (".top", "#panel", "#edit", "#as-table", "#save-passages"):
+        expect(page.locator(unseen)).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.getElementById('reader')).color") == "rgb(23, 36, 43)"
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
 
 
 def test_a_notation_to_avoid_says_why_and_what_to_write(page):
@@ -307,6 +366,18 @@ def test_a_declined_short_form_with_a_likely_meaning_is_not_rejected_by_default(
     page.get_by_role("radio", name="blood pressure").check()
     page.click("#accept")
     expect(page.locator("#progress")).to_have_text("1 of 1 reviewed.")
+
+
+def test_a_short_form_that_the_model_could_not_read_is_said_to_be_not_read_and_has_no_percentages(page, server):
+    text = "Known RA."
+    server.knows(text, said("RA", None, 0.0, ("rheumatoid arthritis", 0.9), ("room air", 0.1), evidence="not read"))
+    read(page, text)
+    assert form(page, "RA").get_attribute("aria-label") == "RA, not read"
+    form(page, "RA").click()
+    expect(page.locator("#panel-answer")).to_have_text("Not read")
+    expect(page.locator("#panel-evidence")).to_contain_text("does not fit into what the model can read at once")
+    assert page.locator("#alternatives").inner_text().split("\n") == ["rheumatoid arthritis", "room air"]
+    assert page.locator("[name=choice]:checked").count() == 0
 
 
 def test_a_meaning_of_ones_own_must_be_written(page):
@@ -750,8 +821,9 @@ def test_a_phone_needs_no_sideways_scrolling(opened, server):
         assert page.evaluate("(d => d.scrollWidth <= d.clientWidth)(document.getElementById('panel'))")
         assert form(page, "RA").bounding_box()["y"] + 20 < box["y"]  # it can still be seen
         page.click("#panel-close")
-        page.click("#as-expanded")
-        assert page.evaluate(fits)
+        for view in ("#as-expanded", "#as-table"):
+            page.click(view)
+            assert page.evaluate(fits)
         page.click("#edit")
 
 

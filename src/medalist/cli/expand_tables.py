@@ -23,18 +23,33 @@ if TYPE_CHECKING:
 
 def _answer(expansion: Expansion) -> str:
     """The answer of an expansion, with a question mark if it is not sure."""
+    if expansion.long_form is None:
+        return _without_answer(expansion)
+    return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
+
+
+def _without_answer(expansion: Expansion) -> str:
+    """What is shown in place of an answer; `_EXPLAINED` says what it means."""
     if expansion.evidence == "unlisted":
         return "not listed"
-    if expansion.is_undecided:
-        return "undecided"
-    if expansion.long_form is None:
-        return "none of the listed senses"
-    return expansion.long_form if expansion.sure else f"{expansion.long_form}?"
+    if expansion.evidence == "not read":
+        return "not read"
+    return "undecided" if expansion.is_undecided else "none of the listed meanings"
+
+
+_EXPLAINED = {
+    "?": "likely, but not sure",
+    "none of the listed meanings": "none fits, or it is no short form here; the percentage is how likely that is",
+    "undecided": "it may be no short form here, so no meaning is chosen",
+    "not read": "it did not fit into the model's window; the alternatives go by how usual they are",
+    "not listed": "it looks like a short form, but no list has it, and nothing is guessed",
+}
+"""What stands in the column of answers beside long forms, explained."""
 
 
 def _probability(expansion: Expansion) -> Text:
     """The probability of an answer: green if sure, red if as likely wrong as right, dim if there is no answer."""
-    if expansion.evidence == "unlisted" or expansion.is_undecided:
+    if expansion.evidence in ("unlisted", "not read") or expansion.is_undecided:
         return Text()
     colour = "green" if expansion.sure else "yellow" if expansion.probability > 0.5 else "red"
     return Text(f"{expansion.probability:.0%}", style=colour if expansion.long_form else "dim")
@@ -110,10 +125,18 @@ def expansions_table(expanded: ExpandedText) -> RenderableType:
                 _Alternatives(others),
                 expansion.evidence,
             )
-        parts.append(_ByWidth(table, narrow))
+        parts += [_ByWidth(table, narrow), *_legend(expanded)]
     else:
         parts += ["", "No short form."]
     return Group(*parts, *(Text(visible(line)) for line in _advice(expanded)))
+
+
+def _legend(expanded: ExpandedText) -> Iterator[Text]:
+    """A line for each word or sign among the answers that is no long form."""
+    used = {"?" if one.long_form else _without_answer(one) for one in expanded if not one.sure}
+    for name, meaning in _EXPLAINED.items():
+        if name in used:
+            yield Text(f"{name}: {meaning}.", style="dim")
 
 
 def _advice(expanded: ExpandedText) -> Iterator[str]:
@@ -134,6 +157,7 @@ def account_table(account: Account) -> RenderableType:
         ("short forms expanded", account.expansions),
         ("of these sure", account.sure),
         ("short forms without an answer", account.abstained),
+        *([("short forms that did not fit the model's window", account.not_read)] if account.not_read else []),
         ("short forms that nothing lists", account.unlisted),
         ("notations to avoid", account.warnings),
         ("records set aside", account.num_set_aside),

@@ -110,9 +110,9 @@ class Answerer:
             fits: ``C`` values, from `fits`.
         """
         mention, senses = found.mention, self.lexicon.senses
-        listed = senses.long_forms(mention.short_form)
         if scores is None:
-            return self._ranked(text, found, [0.0] * len(listed), null=1.0, least=1.0)
+            usual = [math.exp(prior) for prior in senses.log_priors(mention.short_form)]
+            return replace(self._ranked(text, found, usual, null=0.0, least=1.0), evidence="not read")
         if self.calibration is None:
             *shares, null = probabilities(scores).tolist()
             return self._ranked(text, found, shares, null=null, least=null)

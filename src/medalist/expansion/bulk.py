@@ -69,7 +69,9 @@ class Account:
     """Short forms with an answer."""
     sure: int
     abstained: int
-    """Short forms for which the model gave no answer."""
+    """Short forms of which no listed sense fits, or about which the model is undecided."""
+    not_read: int
+    """Short forms that the model could not read: the question did not fit into its window."""
     unlisted: int
     warnings: int
     set_aside: Path | None
@@ -183,7 +185,7 @@ def _expand_alone(
     work_on = partial(_expand_shard, reading)
     for _ in run_jobs(work_on, shards, workers=workers, ray=ray, label="Notes", sizes=sizes, name=_name):
         pass
-    totals = dict.fromkeys(("expansions", "sure", "abstained", "unlisted", "warnings"), 0)
+    totals = dict.fromkeys(("expansions", "sure", "abstained", "not_read", "unlisted", "warnings"), 0)
     write_list(set_aside, _list_of(out))  # before the result: a result in place is a finished one
     write_records(_records(parts, totals), out, kind, notes=source, day=day, whole_ids=whole_ids)
     shutil.rmtree(work)
@@ -316,7 +318,7 @@ def _records(parts: Sequence[Path], totals: dict[str, int]) -> Iterator[Record]:
                 found = record["expansions"]
                 totals["expansions"] += sum(one["long_form"] is not None for one in found)
                 totals["sure"] += sum(one["sure"] for one in found)
-                for evidence in ("abstained", "unlisted"):
-                    totals[evidence] += sum(one["evidence"] == evidence for one in found)
+                for evidence in ("abstained", "not read", "unlisted"):
+                    totals[evidence.replace(" ", "_")] += sum(one["evidence"] == evidence for one in found)
                 totals["warnings"] += len(record["warnings"])
                 yield record

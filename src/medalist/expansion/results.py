@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, overload
 from .options import Unsure
 from .wording import end_in_place, in_place, with_article
 
-Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstained", "unlisted"]
+Evidence = Literal["defined in text", "glossary", "inventory", "model", "abstained", "not read", "unlisted"]
 """Where an answer comes from; see `Expansion.evidence`."""
 
 _OPENS = re.compile(r"""[\s,;:."'“”‘’]*[(\[][\s"'“”‘’]*""")
@@ -55,12 +55,12 @@ class Expansion:
     key: str
     """As in the inventory, the glossary or the definition: "RA"; if it is not listed, without a plural s."""
     long_form: str | None
-    """The answer; None if none of the listed senses fits, or the model is undecided."""
+    """The answer; None if none of the listed senses fits, the model is undecided or could not read the place."""
     probability: float
     """Probability of the answer, 0 to 1, or of "none of these" if there is no answer; 1 if the text or the glossary
-    gives the answer."""
+    gives the answer, 0 if the model could not read the place."""
     alternatives: tuple[tuple[str, float], ...]
-    """All listed long forms with their probabilities, likeliest first."""
+    """All listed long forms with their probabilities, likeliest first; those of the prior if it was not read."""
     evidence: Evidence
     """Source of the answer, in order of precedence:
 
@@ -72,6 +72,7 @@ class Expansion:
     - `model`: the model chose among the listed senses.
     - `abstained`: none of the listed senses fits, or it is too uncertain that it is a short form here
       (`is_undecided`).
+    - `not read`: the question did not fit into the model's window, so the model was not asked.
     - `unlisted`: it looks like a short form but is not listed anywhere.
     """
     sure: bool
@@ -108,7 +109,7 @@ class ExpandedText(Sequence[Expansion]):
     text: str = field(repr=False)  # so that no note reaches a log through a repr
     """As given."""
     expansions: tuple[Expansion, ...]
-    """In text order, without overlap; including `unlisted` and `abstained` ones."""
+    """In text order, without overlap; including those without an answer (`abstained`, `not read`, `unlisted`)."""
     warnings: tuple[DoNotUse, ...] = ()
     """In text order."""
 

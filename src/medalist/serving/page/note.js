@@ -141,6 +141,17 @@ function definesHere(text, item) {
   return OPENS.test(end <= item.start ? text.slice(end, item.start) : text.slice(item.end, start));
 }
 
+/** Why a listed short form has no answer, in words. */
+export function withoutAnswer(expansion) {
+  if (expansion.evidence === "not read") return "not read";
+  return isNoneLikeliest(expansion) ? "none of the listed meanings" : "undecided";
+}
+
+/** Whether "none of these" is likelier than any listed meaning; below its threshold a model can decline without that. */
+export function isNoneLikeliest({ evidence, probability, alternatives }) {
+  return evidence === "abstained" && !(alternatives[0]?.probability > probability);
+}
+
 /** A probability in whole percent, a half rounded to even as Python does. */
 export function wholePercent(probability) {
   const percent = 100 * probability;

@@ -10,6 +10,7 @@ import { glossaryFile, glossaryOf, passagesFile, readNote, replaced, reviewed, w
 import { Panel } from "./panel.js";
 import { KINDS, drawLegend, drawReader, dress, isOfKind } from "./reader.js";
 import { expand, inWords } from "./server.js";
+import { drawTable } from "./table.js";
 
 const get = (id) => document.getElementById(id);
 
@@ -25,8 +26,8 @@ let unsaved = false;
 const panel = new Panel({
   onAnswer(item) {
     unsaved = true;
-    if (get("as-expanded").ariaPressed === "true") draw();
-    else dress(buttons.get(item), item);
+    if (isShown("as-written")) dress(buttons.get(item), item);
+    else draw();
     buttons.get(item).focus();
     showProgress();
     say(item.answer ? `${item.surface}: ${item.answer.longForm ?? "not a short form"}. ${get("progress").textContent}` : `${item.surface}: answer undone.`);
@@ -171,14 +172,19 @@ function announcement(summary) {
 }
 
 function draw() {
-  const expanded = get("as-expanded").ariaPressed === "true";
   const unsure = get("mark").checked ? "mark" : "leave";
-  buttons = drawReader(get("reader"), note, { expanded, unsure });
-  get("expanded-tools").hidden = !expanded;
+  buttons = isShown("as-table") ? drawTable(get("reader"), note) : drawReader(get("reader"), note, { expanded: isShown("as-expanded"), unsure });
+  get("expanded-tools").hidden = !isShown("as-expanded");
+}
+
+const VIEWS = ["as-written", "as-expanded", "as-table"];
+
+function isShown(view) {
+  return get(view).ariaPressed === "true";
 }
 
 function view(id) {
-  for (const one of ["as-written", "as-expanded"]) get(one).ariaPressed = String(one === id);
+  for (const one of VIEWS) get(one).ariaPressed = String(one === id);
   draw();
 }
 
@@ -277,8 +283,7 @@ get("reader").addEventListener("keydown", (event) => {
   event.preventDefault(); // a space would scroll, and Enter press a button of the panel
   event.target.click();
 });
-get("as-written").addEventListener("click", () => view("as-written"));
-get("as-expanded").addEventListener("click", () => view("as-expanded"));
+for (const id of VIEWS) get(id).addEventListener("click", () => view(id));
 get("mark").addEventListener("change", draw);
 get("copy").addEventListener("click", async () => {
   const done = await copy(replaced(note, get("mark").checked ? "mark" : "leave"));

@@ -1,10 +1,11 @@
 /** The panel of one short form: what it stands for and why, what else it could be, and the reviewer's answer. */
 
-import { alwaysByDefault, percent } from "./note.js";
+import { alwaysByDefault, isNoneLikeliest, percent, withoutAnswer } from "./note.js";
 import { icon, showOrder } from "./reader.js";
 
 const AT_FIRST = 4;
-const NARROW = matchMedia("(max-width: 640px)");
+/** Where the style sheet has one column. */
+const NARROW = matchMedia("(max-width: 900px)");
 const get = (id) => document.getElementById(id);
 
 export class Panel {
@@ -49,7 +50,7 @@ export class Panel {
     for (const kind of ["resize", "scroll"]) addEventListener(kind, () => this.dialog.open && this.place());
   }
 
-  /** Open for an item of a note, beside its button. */
+  /** Open for an item of a note, whose button is this. */
   open(item, note, button) {
     this.unmark();
     this.item = item;
@@ -83,7 +84,7 @@ export class Panel {
 
   fillChoices() {
     const { expansion, answer } = this.item;
-    const rows = expansion.alternatives.map((alternative) => choiceRow(alternative));
+    const rows = expansion.alternatives.map((alternative) => choiceRow(alternative, expansion.evidence !== "not read"));
     get("alternatives").replaceChildren(...rows);
     this.form.reset();
     const own = get("own-text");
@@ -147,30 +148,26 @@ export class Panel {
     return null;
   }
 
-  /** On a narrow screen, scroll the button out from behind the panel. */
+  /** Scroll so that the lines around the button can be read, too: on a narrow screen the panel covers the lower part. */
   uncover() {
-    const { top } = this.dialog.getBoundingClientRect();
-    const { bottom } = this.button.getBoundingClientRect();
-    if (NARROW.matches && bottom > top - 16) scrollBy({ top: bottom - top + 48 });
+    const { top, bottom } = this.button.getBoundingClientRect();
+    const end = NARROW.matches ? this.dialog.getBoundingClientRect().top : innerHeight;
+    const lines = Math.min(2.5 * parseFloat(getComputedStyle(this.button).lineHeight), (end - (bottom - top)) / 2);
+    if (top < lines || bottom > end - lines) scrollBy({ top: (top + bottom - end) / 2 });
   }
 
-  /** Below its button, or above if there is more room; on a narrow screen the style puts it at the bottom. */
+  /** Beside the note, over the column of marks, level with the button; the style sheet places it on a narrow screen. */
   place() {
     const { style } = this.dialog;
-    for (const side of ["left", "top", "maxHeight"]) style[side] = "";
+    style.cssText = "";
     if (NARROW.matches) return;
     const margin = 12;
-    const around = this.button.getBoundingClientRect();
-    const { width, height } = this.dialog.getBoundingClientRect();
-    const left = Math.max(margin, Math.min(around.left - 20, document.documentElement.clientWidth - width - margin));
-    const below = innerHeight - around.bottom - 2 * margin;
-    const above = around.top - 2 * margin;
-    const isBelow = height <= below || below >= above;
-    const room = Math.max(240, isBelow ? below : above);
-    const top = isBelow ? around.bottom + margin : around.top - margin - Math.min(height, room);
-    style.left = `${left}px`;
-    style.top = `${Math.max(margin, Math.min(top, innerHeight - Math.min(height, room) - margin))}px`;
-    style.maxHeight = `${room}px`;
+    const { left } = get("beside").getBoundingClientRect();
+    style.left = `${left - margin}px`;
+    style.width = `min(25rem, ${document.documentElement.clientWidth - left}px)`;
+    const { height } = this.dialog.getBoundingClientRect();
+    const level = this.button.getBoundingClientRect().top - 6 * margin;
+    style.top = `${Math.max(margin, Math.min(level, innerHeight - height - margin))}px`;
   }
 }
 
@@ -186,10 +183,14 @@ function answerOf({ expansion, kind, answer, warnings }) {
   if (answer) return [answer.longForm ?? "Not a short form", element("span", "tag", "your answer")];
   if (!expansion) return [`means ${warnings.map((warning) => warning.means).join("; ")}`];
   if (kind === "unlisted") return ["Not listed"];
-  if (kind === "none") return ["No answer"];
+  if (kind === "none") return [capitalised(withoutAnswer(expansion))];
   if (kind === "defined" || kind === "glossary") return [expansion.long_form];
   const tag = `${kind === "unsure" ? "not sure, " : ""}${percent(expansion.probability)}`;
   return [expansion.long_form, element("span", "tag", tag)];
+}
+
+function capitalised(words) {
+  return words[0].toUpperCase() + words.slice(1);
 }
 
 /** Where an answer comes from, in words. */
@@ -205,16 +206,13 @@ function evidenceOf({ expansion, definition }, note) {
     case "unlisted":
       return "It looks like a short form, and nothing lists it. Nothing is guessed.";
     case "abstained":
-      if (isNoneLikeliest(expansion)) return "None of the listed meanings fits, or it is no short form here.";
+      if (isNoneLikeliest(expansion)) return `None of them fits, or it is no short form here (${percent(expansion.probability)}).`;
       return `It is not certain enough that this is a short form here. If it is, ${alternatives[0].long_form} is likeliest.`;
+    case "not read":
+      return "It does not fit into what the model can read at once, so it was not asked. The most usual meaning is first.";
     default:
       return `The model chose among ${alternatives.length} listed meanings by what stands around it.`;
   }
-}
-
-/** Whether "none of these" is likelier than any listed meaning; below its threshold a model can decline without that. */
-function isNoneLikeliest({ evidence, probability, alternatives }) {
-  return evidence === "abstained" && !(alternatives[0]?.probability > probability);
 }
 
 function warningBox(warning, note) {
@@ -230,13 +228,13 @@ function warningBox(warning, note) {
   return box;
 }
 
-function choiceRow({ long_form, probability }) {
+function choiceRow({ long_form, probability }, isJudged) {
   const input = element("input", "");
   Object.assign(input, { type: "radio", name: "choice", value: `listed:${long_form}` });
   const bar = element("span", "share", element("i", ""));
   bar.firstChild.style.width = `${Math.max(1, 100 * probability)}%`;
   bar.setAttribute("aria-hidden", "true");
   const row = element("label", "choice", input, element("span", "name", long_form));
-  if (probability < 1) row.append(bar, element("span", "percent", percent(probability)));
+  if (isJudged && probability < 1) row.append(bar, element("span", "percent", percent(probability)));
   return row;
 }

@@ -1,6 +1,6 @@
 /** Draws a note with its short forms as buttons, and the legend of their marks. */
 
-import { percent, piecesOf, writtenFor } from "./note.js";
+import { percent, piecesOf, withoutAnswer, writtenFor } from "./note.js";
 import { withArticle } from "./wording.js";
 
 /** The kinds of marks, in the order of the legend. */
@@ -140,9 +140,10 @@ function labelOf(item, shown) {
   return [...said, ...item.warnings.map((warning) => `Better avoided: ${warning.why}`)].join(", ");
 }
 
-function answerInWords({ long_form, probability }, kind) {
+function answerInWords(expansion, kind) {
+  const { long_form, probability } = expansion;
   if (kind === "unsure") return [`probably ${long_form}`, percent(probability), "not sure"];
-  if (kind === "none") return ["no answer"];
+  if (kind === "none") return [withoutAnswer(expansion)];
   if (kind === "unlisted") return ["not listed anywhere"];
   return [long_form, { defined: "spelt out in the note", glossary: "from your glossary" }[kind] ?? percent(probability)];
 }
