@@ -1,6 +1,6 @@
 """Inventories: every format read, what is malformed refused, merging, mining.
 
-Covers `inventory_files` too.
+Covers `inventory_files` and `glossaries` too.
 """
 
 from __future__ import annotations
@@ -149,7 +149,9 @@ def test_json_object_lists_long_forms_in_order(tmp_path):
         ("own.json", '{"CT": "x", "RA": "\\ud800"}', "entry 2: half a character"),
         ("own.csv", "short_form,long_form\n", "lists no senses"),
         ("own.csv", "short_form,long_form\nCT,ok\nRA,arthritis, rheumatoid\n", "line 3: more than 2 columns"),
+        ("own.csv", "short_form,long_form,\nRA,arthritis, rheumatoid\n", "line 2: more than 2 columns"),
         ("own.csv", "short_form,long_form\nRA\n", "line 2: no long_form"),
+        ("own.csv", 'short_form,long_form\nCT,ok\n"R\nA",\n', "line 3: no long_form"),
         ("own.csv", "short_form,long_form\nroom air of a ward,RA\nright atrium,RAt\n", "are the two columns swapped"),
         ("own.csv", "short_form,long_form,count\nRA,right atrium,3.5\n", "line 2: its count is not a whole number"),
         ("own.csv", "short_form,long_form,count\nRA,right atrium,many\n", "line 2: its count is not a whole number"),

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ..tools.decoding import decoded
 from ..tools.files import must_exist, read_bytes, replacing
-from .inventory_files import MOST_COUNT, casi_text, inventory_rows, is_casi
+from .glossaries import MOST_COUNT
+from .inventory_files import casi_text, inventory_rows, is_casi
 from .passages import Passage
-from .rows import csv_fault
 from .spelling import PLURAL_S, composed, equivalence_key, folded, tidy
+from .tables import csv_fault
 
 LONGEST = 1_000
 """Most characters of a short form or a long form."""

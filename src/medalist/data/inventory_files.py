@@ -13,10 +13,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..tools.files import open_bytes, open_text, undamaged
-from .rows import column_name, csv_fault, each_once, shown_names, table_header
+from .glossaries import GLOSSARY_COLUMNS, Entry, count_of, glossary_rows
+from .rows import each_once
 
 MEDAL_HEADER = ["PREFERRED_AB", "VARIANT_AB", "EXPANSION"]
 
@@ -26,11 +26,6 @@ CASI_UNUSABLE = frozenset({"unsured sense", "mistake"})
 """CASI labels, in lower case, for rows without usable information."""
 CASI_ORDINARY = frozenset({"general english", "name"})
 """CASI labels for ordinary words and people's names, which only look like short forms."""
-GLOSSARY_COLUMNS = ("short_form", "long_form", "count", "concept")
-MOST_COUNT = 10**12
-
-Entry = tuple[str, str, int, str | None]
-"""Short form, long form, count (0 if unknown), concept."""
 
 
 def inventory_rows(text: str, name: str) -> Iterator[Entry]:
@@ -60,9 +55,9 @@ def inventory_rows(text: str, name: str) -> Iterator[Entry]:
         return _adam_rows(lines)
     if lines and is_casi(lines[0]):
         return _casi_rows(text)
-    if lines and set(next(csv.reader([lines[0]], delimiter="|"), ())) >= CAMI_COLUMNS:
+    if lines and _is_cami(lines[0]):
         return _cami_rows(text)
-    return _glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
+    return glossary_rows(text, "\t" if name.endswith(".tsv") else ",")
 
 
 def _medal_rows(lines: list[str]) -> Iterator[Entry]:
@@ -76,7 +71,7 @@ def _medal_rows(lines: list[str]) -> Iterator[Entry]:
 
 def _adam_rows(lines: list[str]) -> Iterator[Entry]:
     for number, short_form, long_form, _, count in _adam_cells(lines):
-        yield short_form, long_form, _count(count, f"line {number:,}"), None
+        yield short_form, long_form, count_of(count, f"line {number:,}"), None
 
 
 def adam_scores(path: Path) -> dict[tuple[str, str], float]:
@@ -112,24 +107,17 @@ def _variant_count(variants: str) -> int:
     return sum(int(count) for count in re.findall(r":(\d+)(?:\||$)", variants))
 
 
-def _count(value: Any, place: str) -> int:
-    try:
-        whole = re.sub(r"\.0*$", "", value) if isinstance(value, str) else value  # pandas writes 3.0
-        count = int(whole or 0)
-        if isinstance(value, bool) or (isinstance(value, float) and count != value):
-            raise ValueError
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"{place}: its count is not a whole number") from None
-    if not 0 <= count <= MOST_COUNT:
-        raise ValueError(f"{place}: its count is not between 0 and {MOST_COUNT:,}")
-    return count
-
-
 def _cami_rows(text: str) -> Iterator[Entry]:
-    for short_form, long_form, count, concept in _table_rows(
-        io.StringIO(text, newline=""), "|", ("SF", "LF", "Count", "UMLS.CUI")
-    ):
-        yield short_form, long_form, count, None if concept == "null" else concept  # a source of CAMI writes "null"
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="|")
+    for row in reader:
+        place, concept = f"line {reader.line_num:,}", row.get("UMLS.CUI")
+        if None in row:
+            width = len(reader.fieldnames or ())
+            raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a |")
+        if missing := next((name for name in ("SF", "LF") if row[name] is None), None):
+            raise ValueError(f"{place}: no {missing}")
+        # A source of CAMI writes "null".
+        yield row["SF"], row["LF"], count_of(row.get("Count"), place), None if concept in ("", "null") else concept
 
 
 def _gladis_rows(lines: list[str]) -> Iterator[Entry]:
@@ -164,8 +152,12 @@ def is_glossary(path: Path) -> bool:
         ValueError: the file is damaged.
     """
     line = _first_line(path).rstrip("\r\n")
-    medal, adam, cami = line.split("\t") == MEDAL_HEADER, line.startswith("####"), set(line.split("|")) >= CAMI_COLUMNS
-    return not (medal or adam or cami or is_casi(line) or '"short_term"' in line)
+    medal, adam = line.split("\t") == MEDAL_HEADER, line.startswith("####")
+    return not (medal or adam or _is_cami(line) or is_casi(line) or '"short_term"' in line)
+
+
+def _is_cami(line: str) -> bool:
+    return {name.strip('"') for name in line.split("|")} >= CAMI_COLUMNS
 
 
 def _first_line(path: Path) -> str:
@@ -211,71 +203,6 @@ def _casi_rows(text: str) -> Iterator[Entry]:
             yield cells[0], sense, 1, None
 
 
-def _glossary_rows(text: str, separator: str) -> Iterator[Entry]:
-    file = io.StringIO(text, newline="")
-    header, num_lines, said = table_header(file)
-    if not header.strip():
-        raise ValueError("it is empty; a glossary has the columns short_form and long_form")
-    for mark in (said,) if said else (separator, ",", ";", "\t", "|"):
-        columns = [column_name(name) for name in next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), [])]
-        if set(GLOSSARY_COLUMNS[:2]) <= set(columns):
-            twice = next((name for name in GLOSSARY_COLUMNS if columns.count(name) > 1), None)
-            if twice:
-                raise ValueError(f"line {num_lines:,}: there are two columns {twice}; remove one")
-            return _table_rows(file, mark, GLOSSARY_COLUMNS, columns, num_lines)
-    found = shown_names([name.strip() for name in header.split(said or max(",;\t|", key=header.count))])
-    raise ValueError(
-        f"columns are {found}; a glossary's first line names short_form, long_form and, if known, count and concept"
-    )
-
-
-def _table_rows(
-    file: io.StringIO,
-    separator: str,
-    names: tuple[str, str, str, str],
-    columns: list[str] | None = None,
-    before: int = 0,
-) -> Iterator[Entry]:
-    """Yield the rows of a table with a header.
-
-    Args:
-        file: the table; for a glossary, the part after its header.
-        separator: the separator between cells.
-        names: the columns for short form, long form, count and concept.
-        columns: for a glossary, the column names. A glossary is read strictly: nothing may follow a closing quotation
-            mark, each must be closed, and every short form needs a long form.
-        before: number of lines of the table that were read already.
-    """
-    reader = csv.DictReader(file, columns, delimiter=separator, strict=columns is not None)
-    width = len(reader.fieldnames or [])
-    mark = {",": "comma", "\t": "tab", ";": "semicolon"}.get(separator, separator)
-    for line, row in _whole_rows(reader, before):
-        place = f"line {line:,}"
-        surplus = row.get(None, ())  # in a glossary, empty ones may be a spreadsheet's empty columns
-        if any(map(str.strip, surplus)) or (surplus and columns is None):  # probably an unquoted comma
-            raise ValueError(f"{place}: more than {width} columns; put quotation marks around a cell with a {mark}")
-        short_form, long_form, count, concept = (row.get(name) for name in names)
-        given = [bool(name and name.strip()) for name in (short_form, long_form)]
-        if columns is not None and not any(given):
-            continue
-        if short_form is None or long_form is None or (columns is not None and not all(given)):
-            raise ValueError(f"{place}: no {names[given.index(False)]}")
-        yield short_form, long_form, _count(count, place), concept or None
-
-
-def _whole_rows(reader: csv.DictReader[str], before: int) -> Iterator[tuple[int, dict[str | None, Any]]]:
-    """The line where each row ends, and the row; an error for an unfinished row names the line where it begins."""
-    while True:
-        begins = reader.line_num + before + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise ValueError(f"line {begins:,}: {csv_fault(error)}") from None
-        if row is None:
-            return
-        yield reader.line_num + before, row
-
-
 def _json_rows(data: object) -> Iterator[Entry]:
     if isinstance(data, dict):
         if set(GLOSSARY_COLUMNS[:2]) <= set(data):
@@ -295,7 +222,7 @@ def _json_rows(data: object) -> Iterator[Entry]:
                     concept = row.get("concept")
                     if not isinstance(concept, str | None):
                         raise ValueError(f"entry {number:,}: its concept is not text")
-                    yield short_form, long_form, _count(row.get("count"), f"entry {number:,}"), concept
+                    yield short_form, long_form, count_of(row.get("count"), f"entry {number:,}"), concept
                 case _:
                     raise ValueError(f"entry {number:,}: it needs short_form and long_form, as text")
     else:

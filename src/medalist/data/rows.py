@@ -6,7 +6,6 @@ lengths and names of fields.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from numbers import Number
 from pathlib import Path
-from typing import IO, Any, NotRequired, TextIO
+from typing import IO, Any, NotRequired
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,38 +89,6 @@ class Quarantine:
         with replacing(path) as file:
             for row in self.rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def csv_fault(error: csv.Error) -> str:
-    """Describe a csv.Error in the user's terms, not the csv module's."""
-    said = str(error)
-    if "field limit" in said:
-        return f"a cell is longer than {csv.field_size_limit():,} characters; is a quotation mark not closed?"
-    if "new-line" in said:
-        return "a carriage return stands inside a cell"
-    return "a quotation mark is not closed, or a cell goes on behind it: inside a quoted cell, write it twice"
-
-
-def table_header(file: TextIO) -> tuple[str, int, str | None]:
-    """A table's first non-blank row, the number of lines up to its end, and the separator if a "sep=" line gives it.
-
-    Excel reads and writes a line such as "sep=;" before the header.
-    """
-    header, num_lines, separator = "", 0, None
-    while line := file.readline(_LONGEST_HEADER):
-        num_lines += 1
-        header += line.removeprefix("\ufeff") if num_lines == 1 else line
-        if not header.strip():
-            header = ""
-        elif separator is None and (said := re.fullmatch(r"(?i)\"?sep=(.)\"?\s*", header)):
-            header, separator = "", said[1]
-        elif header.count('"') % 2 == 0 or len(header) > _LONGEST_HEADER:
-            break
-    return header, num_lines, separator
-
-
-_LONGEST_HEADER = 1_000_000
-"""Most characters in a table's header; a longer one has an unclosed quotation mark."""
 
 
 TEXT_COLUMNS, ID_COLUMNS = ("text", "note_text"), ("id", "note_id")

@@ -11,12 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ..tools.decoding import encoding_of, marked_encoding
 from ..tools.files import open_bytes, open_text, undamaged
-from .rows import Quarantine, csv_fault, table_header
+from .rows import Quarantine
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -27,6 +28,88 @@ _SEPARATORS = (",", ";", "\t", "|")
 HEADER_AGAIN = "the header again, as where tables were joined"
 _HEAD = 1 << 16
 """Bytes in which to look for a header without reading the whole table, which may have gigabytes."""
+_LONGEST_HEADER = 1_000_000
+"""Most characters in a table's header; a longer one has an unclosed quotation mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of which the header was read."""
+
+    names: list[str]
+    """The names of its columns, as written in its header; none if the table is empty."""
+    separator: str
+    line: int
+    """The line on which its header ends."""
+    rows: Iterator[NumberedRow]
+    """The rows, read one by one; they may have more or fewer cells than there are columns.
+
+    Empty lines are dropped, as are empty cells after the last column. A row that is not CSV, or that never ends, is a
+    `ValueError` that names the line on which it begins.
+    """
+
+
+def _several(names: Sequence[str]) -> bool:
+    return len(names) > 1
+
+
+def read_table(
+    file: TextIO,
+    *,
+    separator: str = ",",
+    wanted: Callable[[Sequence[str]], bool] = _several,
+    place: str = "",
+) -> Table:
+    """Read the header of a table: its first row that is not blank, after a line such as "sep=;" if there is one.
+
+    Args:
+        file: the table, opened with `newline=""`.
+        separator: the preferred separator among those equally frequent in the header.
+        wanted: whether a header has the required columns; the first separator for which it does is used.
+        place: what errors put before the line: the file's name and a comma.
+    """
+    header, line, said = _header(file)
+    marks = [said] if said else sorted((separator, *_SEPARATORS), key=lambda mark: -header.count(mark))
+    mark = next((mark for mark in marks if wanted(_split(header, mark))), marks[0])
+    names = _split(header, mark)
+    while len(names) > 1 and not names[-1].strip():
+        names.pop()
+    return Table(names, mark, line, _rows(csv.reader(file, delimiter=mark, strict=True), line, len(names), place))
+
+
+@contextmanager
+def open_table(
+    path: Path,
+    content: bytes | None = None,
+    *,
+    encoding: str | None = None,
+    separator: str = ",",
+    wanted: Callable[[Sequence[str]], bool] = _several,
+) -> Iterator[Table]:
+    """Open a table. A byte that cannot be decoded becomes a lone surrogate (Python's `surrogateescape`).
+
+    Args:
+        path: the file.
+        content: the file's content, if it was read already, as for `open_bytes`; `path` then only names it in errors.
+        encoding: None: from the byte order mark, or else UTF-8, or else Windows-1252.
+        separator: as for `read_table`.
+        wanted: as for `read_table`.
+
+    Raises:
+        ValueError: the table is empty or damaged, or in another encoding.
+    """
+    opened = open_text(
+        path, content, encoding=encoding or encoding_of(path, content), errors="surrogateescape", newline=""
+    )
+    with undamaged(path), opened as file:
+        try:
+            table = read_table(file, separator=separator, wanted=wanted, place=f"{path}, ")
+            if not table.names:
+                raise ValueError(f"{path} is empty")
+            yield table
+        except UnicodeError:
+            named = encoding or "what its byte order mark says"
+            raise ValueError(f"{path} is not {named}: name its encoding with --encoding") from None
 
 
 def column_names(path: Path) -> list[str]:
@@ -38,52 +121,7 @@ def column_names(path: Path) -> list[str]:
     with undamaged(path), open_bytes(path) as file:
         head = file.read(_HEAD)
     text = head.decode(marked_encoding(head) or "utf-8", errors="replace")
-    header, _, said = table_header(io.StringIO(text, newline=""))
-    return _split(header, said or max(_SEPARATORS, key=header.count))
-
-
-@contextmanager
-def open_table(
-    path: Path,
-    content: bytes | None = None,
-    *,
-    encoding: str | None = None,
-    separator: str = ",",
-    wanted: Callable[[Sequence[str]], bool] = lambda names: len(names) > 1,
-) -> Iterator[tuple[list[str], Iterator[NumberedRow]]]:
-    """Open a table: yield the names of its columns, as written in its header, and its rows, read one by one.
-
-    Rows may have more or fewer cells than there are columns. Empty lines are dropped, as are empty cells after the last
-    column. A byte that cannot be decoded becomes a lone surrogate (Python's `surrogateescape`).
-
-    Args:
-        path: the file.
-        content: the file's content, if it was read already, as for `open_bytes`; `path` then only names it in errors.
-        encoding: None: from the byte order mark, or else UTF-8, or else Windows-1252.
-        separator: the preferred separator among those equally frequent in the header.
-        wanted: whether a header has the required columns; the first separator for which it does is used.
-
-    Raises:
-        ValueError: the table is empty or damaged, or in another encoding.
-    """
-    in_words = f"{path} is not {encoding or 'what its byte order mark says'}: name its encoding with --encoding"
-    opened = open_text(
-        path, content, encoding=encoding or encoding_of(path, content), errors="surrogateescape", newline=""
-    )
-    with undamaged(path), opened as file:
-        try:
-            header, num_lines, said = table_header(file)
-        except UnicodeError:
-            raise ValueError(in_words) from None
-        if not header:
-            raise ValueError(f"{path} is empty")
-        marks = [said] if said else sorted((separator, *_SEPARATORS), key=lambda mark: -header.count(mark))
-        mark = next((mark for mark in marks if wanted(_split(header, mark))), marks[0])
-        columns = _split(header, mark)
-        while len(columns) > 1 and not columns[-1].strip():
-            columns.pop()
-        reader = csv.reader(file, delimiter=mark, strict=True)
-        yield columns, _rows(path, reader, num_lines, len(columns), in_words)
+    return read_table(io.StringIO(text, newline="")).names
 
 
 def table_records(
@@ -91,22 +129,26 @@ def table_records(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a table as column -> cell, with the line on which each begins; unreadable rows are quarantined.
 
+    Rows of empty cells, which spreadsheets leave behind, are dropped.
+
     Args:
         path: the file.
         quarantine: collects bad rows.
-        wanted: as for `open_table`.
+        wanted: as for `read_table`.
     """
-    with open_table(path, wanted=wanted) as (names, rows):
-        for line, row in rows:
+    with open_table(path, wanted=wanted) as table:
+        for line, row in table.rows:
+            if not any(map(str.strip, row)):
+                continue
             quarantine.total += 1
-            if repeats(names, row):
+            if repeats(table.names, row):
                 quarantine.add(path, line, HEADER_AGAIN)
-            elif len(row) != len(names):
-                quarantine.add(path, line, f"{len(row)} columns instead of {len(names)}")
+            elif len(row) != len(table.names):
+                quarantine.add(path, line, f"{len(row)} columns instead of {len(table.names)}")
             elif any(re.search("[\udc80-\udcff]", cell) for cell in row if not cell.isascii()):
                 quarantine.add(path, line, "not UTF-8")
             else:
-                yield line, dict(zip(names, row, strict=True))
+                yield line, dict(zip(table.names, row, strict=True))
 
 
 def repeats(names: Sequence[str], row: Sequence[str]) -> bool:
@@ -114,18 +156,45 @@ def repeats(names: Sequence[str], row: Sequence[str]) -> bool:
     return len(row) == len(names) and [row[0].removeprefix("\ufeff"), *row[1:]] == [*names]
 
 
-def _rows(path: Path, reader: Reader, before: int, columns: int, in_words: str) -> Iterator[NumberedRow]:
+def csv_fault(error: csv.Error) -> str:
+    """Describe a csv.Error in the user's terms, not the csv module's."""
+    said = str(error)
+    if "field limit" in said:
+        return f"a cell is longer than {csv.field_size_limit():,} characters; is a quotation mark not closed?"
+    if "new-line" in said:
+        return "a carriage return stands inside a cell"
+    return "a quotation mark is not closed, or a cell goes on behind it: inside a quoted cell, write it twice"
+
+
+def _header(file: TextIO) -> tuple[str, int, str | None]:
+    """The first non-blank row, the number of lines up to its end, and the separator if a "sep=" line gives it.
+
+    Excel reads and writes a line such as "sep=;" before the header.
+    """
+    header, num_lines, separator = "", 0, None
+    while line := file.readline(_LONGEST_HEADER):
+        num_lines += 1
+        header += line.removeprefix("\ufeff") if num_lines == 1 else line
+        if not header.strip():
+            header = ""
+        elif separator is None and (said := re.fullmatch(r"(?i)\"?sep=(.)\"?\s*", header)):
+            header, separator = "", said[1]
+        elif header.count('"') % 2 == 0 or len(header) > _LONGEST_HEADER:
+            break
+    return header, num_lines, separator
+
+
+def _split(header: str, mark: str) -> list[str]:
+    return _next(csv.reader(io.StringIO(header, newline=""), delimiter=mark)) or []
+
+
+def _rows(reader: Reader, before: int, columns: int, place: str) -> Iterator[NumberedRow]:
     while True:
         begins = reader.line_num + before + 1
-        limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
         try:
-            row = next(reader, None)
+            row = _next(reader)
         except csv.Error as error:
-            raise ValueError(f"{path}, line {begins:,}: {csv_fault(error)}") from None
-        except UnicodeError:
-            raise ValueError(in_words) from None
-        finally:
-            csv.field_size_limit(limit)  # the limit is global to the process
+            raise ValueError(f"{place}line {begins:,}: {csv_fault(error)}") from None
         if row is None:
             return
         while len(row) > columns and not row[-1].strip():
@@ -134,5 +203,9 @@ def _rows(path: Path, reader: Reader, before: int, columns: int, in_words: str) 
             yield begins, row
 
 
-def _split(header: str, mark: str) -> list[str]:
-    return next(csv.reader(io.StringIO(header, newline=""), delimiter=mark), [])
+def _next(reader: Reader) -> list[str] | None:
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a cell holds a whole note
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(limit)  # the limit is global to the process

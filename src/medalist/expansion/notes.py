@@ -153,10 +153,10 @@ class NoteFile:
             separator=separator,
             wanted=lambda names: self._named("text", names) is not None,
         )
-        with opened as (columns, rows):
+        with opened as table:
+            columns, number = table.names, 0
             text_at, id_at = self._columns(columns)
-            number = 0
-            for begins, row in rows:
+            for begins, row in table.rows:
                 if id_at is not None and not any(map(str.strip, row)):
                     continue
                 place = f"line {begins:,}"

@@ -52,6 +52,36 @@ def test_a_spreadsheet_is_read_however_it_was_saved(tmp_path, name, header, end,
     assert [(mention.start, mention.long_form) for mention in passage.mentions] == [(13, "room air")]
 
 
+def test_columns_without_a_name_are_no_ids(tmp_path):
+    path = tmp_path / "marked.csv"
+    path.write_text("text;short_form;long_form;;\non RA;RA;room air;;\na CT;CT;computed tomography;;\n")
+    assert [(passage.id, len(passage.mentions)) for passage in read_passages(path, INVENTORY)] == [("1", 1), ("2", 1)]
+
+
+def test_a_damaged_byte_or_a_second_header_costs_only_its_own_row(tmp_path):
+    header = b"id,text,short_form,long_form\n"
+    notes = b"".join(f"{n},déjà on RA,RA,room air\n".encode() for n in range(3))
+    path = tmp_path / "marked.csv"
+    path.write_bytes(header + notes + b"8,d\xe9j\xe0 on RA,RA,room air\n" + header + b"9,on RA,RA,room air\n")
+    quarantine = Quarantine(limit=1)
+    assert [passage.id for passage in read_passages(path, INVENTORY, quarantine)] == ["0", "1", "2", "9"]
+    assert [(row["line"], row["reason"]) for row in quarantine.rows] == [
+        (5, "not UTF-8"),
+        (6, "the header again, as where tables were joined"),
+    ]
+
+
+def test_a_row_of_several_lines_is_named_by_the_first(tmp_path):
+    path = tmp_path / "marked.csv"
+    path.write_text('id,text,short_form,long_form\n1,"two\nlines",RA,room air\n')
+    quarantine = Quarantine(limit=1)
+    read_passages(path, INVENTORY, quarantine)
+    assert [row["line"] for row in quarantine.rows] == [2]
+    path.write_text('id,text,short_form,long_form\n1,on RA,RA,room air\n2,"on RA,RA,room air\n3,on RA,RA,room air\n')
+    with pytest.raises(ValueError, match=r"marked\.csv, line 3: a quotation mark is not closed"):
+        read_passages(path, INVENTORY)
+
+
 def test_a_column_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "marked.csv").write_text("id,text,short_form,long_form,Short form\n7,on RA,RA,room air,CT\n")
     with pytest.raises(ValueError, match=r"marked\.csv has two columns short_form: rename or remove one$"):

@@ -1,7 +1,4 @@
-"""Plain texts are read from every format, and what cannot be read is set aside without its content.
-
-Covers `data.tables`.
-"""
+"""Plain texts are read from every format, and what cannot be read is set aside without its content."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from ...tools.files import must_exist, open_bytes, undamaged
-from ..rows import csv_fault, shown_names
+from ..rows import shown_names
+from ..tables import csv_fault
 
 COLUMNS = ("ABSTRACT_ID", "TEXT", "LOCATION", "LABEL")
 

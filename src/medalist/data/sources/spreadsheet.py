@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...tools.decoding import decoded
-from ...tools.files import read_bytes
-from ..rows import ID_COLUMNS, TEXT_COLUMNS, Quarantine, column_name, csv_fault, table_header
-from ..tables import column_names
+from ..rows import ID_COLUMNS, TEXT_COLUMNS, Quarantine, column_name
+from ..tables import column_names, table_records
 
 
 def is_marked_notes(path: Path) -> bool:
@@ -21,8 +17,12 @@ def is_marked_notes(path: Path) -> bool:
     Raises:
         ValueError: the file is damaged.
     """
-    names = list(map(column_name, column_names(path)))
-    return {"short_form", "long_form"} <= set(names) and any(name in names for name in TEXT_COLUMNS)
+    return _are_marks(column_names(path))
+
+
+def _are_marks(names: Sequence[str]) -> bool:
+    found = set(map(column_name, names))
+    return {"short_form", "long_form"} <= found and not found.isdisjoint(TEXT_COLUMNS)
 
 
 def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str, list[tuple[int, dict[str, Any]]]]]:
@@ -34,22 +34,17 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
     Raises:
         ValueError: the file is damaged or not CSV, or a column occurs twice.
     """
-    names, rows = _table(path)
-    at = {name: number for number, name in enumerate(names)}
-    text, identifier = (next((name for name in usual if name in at), "") for usual in (TEXT_COLUMNS, ID_COLUMNS))
-    used = (text, identifier, "short_form", "long_form", "start", "end")
-    if twice := next((name for name in used if names.count(name) > 1), None):
+    names = list(map(column_name, column_names(path)))
+    text_column, id_column = (next((one for one in usual if one in names), "") for usual in (TEXT_COLUMNS, ID_COLUMNS))
+    used = (text_column, id_column, "short_form", "long_form", "start", "end")
+    if twice := next((name for name in filter(None, used) if names.count(name) > 1), None):
         raise ValueError(f"{path} has two columns {twice}: rename or remove one")
-    text_at, id_at = at[text], at.get(identifier)
     found: dict[str, tuple[str, list[tuple[int, dict[str, Any]]]]] = {}
     numbers: dict[str, str] = {}
-    for line, row in rows:
-        quarantine.total += 1
-        if len(row) != len(names):
-            quarantine.add(path, line, f"{len(row)} columns instead of {len(names)}")
-            continue
-        text = row[text_at]
-        name = numbers.setdefault(text, str(len(numbers) + 1)) if id_at is None else row[id_at].strip()
+    for line, record in table_records(path, quarantine, _are_marks):
+        row = {column_name(name): cell for name, cell in record.items()}
+        text = row[text_column]
+        name = row[id_column].strip() if id_column else numbers.setdefault(text, str(len(numbers) + 1))
         if not text.strip() or not name:
             quarantine.add(path, line, "empty text" if name else "empty id")
             continue
@@ -57,12 +52,11 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
         if known != text:
             quarantine.add(path, line, "an earlier row with this id has another text")
             continue
-        mark: dict[str, Any] = {key: row[at[key]].strip() for key in ("short_form", "long_form")}
+        mark: dict[str, Any] = {key: row[key].strip() for key in ("short_form", "long_form")}
         if not mark["long_form"]:
             continue
         for key in ("start", "end"):
-            if key in at and row[at[key]].strip():
-                cell = row[at[key]].strip()
+            if cell := row.get(key, "").strip():
                 whole = re.sub(r"\.0+$", "", cell)
                 mark[key] = int(whole) if whole.isdecimal() and len(whole) <= _MOST_DIGITS else cell
         marks.append((line, mark))
@@ -72,34 +66,3 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
 
 _MOST_DIGITS = 18
 """Digits of an offset; one with more is not read as a number."""
-
-
-def _header(file: io.StringIO) -> tuple[list[str], int, str]:
-    """The names of a table's columns, the number of lines up to them, and the separator."""
-    header, num_lines, said = table_header(file)
-    separator = said or max(",;\t|", key=header.count)
-    columns: list[str] = next(csv.reader(io.StringIO(header, newline=""), delimiter=separator), [])
-    return [column_name(name) for name in columns], num_lines, separator
-
-
-def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The names of the columns, and the rows, each with the line on which it ends."""
-    text, _ = decoded(read_bytes(path), str(path))
-    file = io.StringIO(text, newline="")
-    names, before, separator = _header(file)
-    reader = csv.reader(file, delimiter=separator, strict=True)
-
-    def rows() -> Iterator[tuple[int, list[str]]]:
-        while True:
-            try:
-                row = next(reader, None)
-            except csv.Error as error:
-                raise ValueError(f"{path}, line {before + reader.line_num:,}: {csv_fault(error)}") from None
-            if row is None:
-                return
-            while len(row) > len(names) and not row[-1].strip():  # empty columns after the last one
-                row.pop()
-            if any(row):
-                yield before + reader.line_num, row
-
-    return names, rows()
