@@ -25,7 +25,6 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..expansion.bulk import Reading
     from ..expansion.notes import NoteFile
 
 
@@ -116,15 +115,15 @@ def expand(
         medalist expand notes.csv --id-column visit --out expanded.parquet
         cat notes.jsonl | medalist expand - --input-format jsonl | jq .expansions
     """
-    from ..expansion.expander import Expander
-    from ..expansion.note_formats import holds_many, piped
-    from ..expansion.notes import NoteFile
-    from ..tools.progress import say
-    from .expand_tables import expansions_table
+    from ..expansion.note_formats import holds_many
 
     run, text = _run_and_text(run, text)
     if output is not None and output == Path():  # such as an unset variable
         raise ValueError("--out is empty or a folder: name the file to write")
+    path = Path(text) if text is not None and _exists(text) else None
+    from_pipe = text in (None, "-")
+    if input_format and path is None and not from_pipe:
+        raise ValueError("--input-format says what standard input or a file holds, not a text")
     options: dict[str, Any] = {
         "engine": engine,
         "dtype": dtype,
@@ -134,30 +133,18 @@ def expand(
         "min_probability": min_probability,
         "one_sense_per_text": one_sense_per_text,
     }
-    path = Path(text) if text is not None and _exists(text) else None
-    from_pipe = text in (None, "-")
-    if input_format and path is None and not from_pipe:
-        raise ValueError("--input-format says what standard input or a file holds, not a text")
+    for_files = {"--workers": workers != 1, "--ray": ray is not None}
     if input_format or (path is not None and holds_many(path)):
-        from ..expansion.bulk import Reading
-
         if path is not None and output is None:
             raise ValueError(f"{path} holds many notes: say where the results go with --out")
         if as_json:
             raise ValueError("--json is for a single text: notes are written to --out .jsonl, or to --out - for a pipe")
         in_turn = output is None or str(output) == "-"
-        only_files = {"--workers": workers != 1, "--ray": ray is not None, "--format": kind not in (None, "jsonl")}
-        if in_turn and (given := _first_given(only_files)):
+        for_files["--format"] = kind not in (None, "jsonl")
+        if in_turn and (given := _first_given(for_files)):
             raise ValueError(f"{given} needs a file as --out: to standard output, notes go one by one as JSON Lines")
-        source = NoteFile(
-            path=path or Path("Standard input"),
-            text_column=text_column,
-            id_column=id_column,
-            encoding=encoding,
-            table_format=input_format,
-            content=piped(_standard_input(), input_format) if path is None and input_format else None,
-        )
-        reading = Reading(run=run, **options, replaced=unsure if replace else None)
+        source = _notes(path, input_format, text_column=text_column, id_column=id_column, encoding=encoding)
+        reading = {"run": run, **options, "replaced": unsure if replace else None}
         _expand_notes(source, None if in_turn else output, reading, kind, workers=workers, ray=ray)
         return
     for_notes = {
@@ -165,30 +152,24 @@ def expand(
         "--format": kind is not None,
         "--text-column": text_column is not None,
         "--id-column": id_column is not None,
-        "--workers": workers != 1,
-        "--ray": ray is not None,
+        **for_files,
     }
     if given := _first_given(for_notes):
-        if from_pipe:
-            raise ValueError(
-                f"{given} is for notes: say with --input-format csv, tsv or jsonl what standard input holds"
-            )
-        file = f"; {path} is not one: save it as one, or say what it holds with --input-format" if path else ""
-        raise ValueError(f"{given} is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt{file}")
-    content = _content(text, path, encoding)
-    expanded = Expander.load(run, **options)(content, progress=True)
-    if as_json:
-        emit_json(expanded.to_dict())
-    elif replace:
-        emit(expanded.replaced(unsure=unsure).removesuffix("\n"))  # `emit` ends the last line
-        if expanded.warnings:
-            say(f"Notations advised against: {len(expanded.warnings):,}; without --replace, they are listed.")
-    else:
-        out.print(expansions_table(expanded))
+        raise _only_for_notes(given, path, from_pipe=from_pipe)
+    shown: Unsure | None = unsure if replace else None
+    _expand_text(_content(text, path, encoding), run, options, as_json=as_json, replaced=shown)
 
 
 def _first_given(options: dict[str, bool]) -> str | None:
     return next((name for name, given in options.items() if given), None)
+
+
+def _only_for_notes(option: str, path: Path | None, *, from_pipe: bool) -> ValueError:
+    """The error for an option that was given with a single text."""
+    if from_pipe:
+        return ValueError(f"{option} is for notes: say with --input-format csv, tsv or jsonl what standard input holds")
+    file = f"; {path} is not one: save it as one, or say what it holds with --input-format" if path else ""
+    return ValueError(f"{option} is for a file of notes: .csv, .tsv, .jsonl, .parquet or a folder of .txt{file}")
 
 
 def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
@@ -219,15 +200,50 @@ def _run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | 
     raise not_a_run(run)
 
 
+def _notes(path: Path | None, table_format: TableFormat | None, **columns: Any) -> NoteFile:
+    """The notes of a file, or of standard input in a format."""
+    from ..expansion.note_formats import piped
+    from ..expansion.notes import NoteFile
+
+    content = piped(_standard_input(), table_format) if path is None and table_format else None
+    return NoteFile(path=path or Path("Standard input"), table_format=table_format, content=content, **columns)
+
+
+def _expand_text(
+    content: str, run: str | None, options: dict[str, Any], *, as_json: bool, replaced: Unsure | None
+) -> None:
+    """Expand one text and print the result: a table, JSON, or the text with short forms replaced."""
+    from ..expansion.expander import Expander
+    from ..tools.progress import say
+    from .expand_tables import expansions_table
+
+    expanded = Expander.load(run, **options)(content, progress=True)
+    if as_json:
+        emit_json(expanded.to_dict())
+    elif replaced is not None:
+        emit(expanded.replaced(unsure=replaced).removesuffix("\n"))  # `emit` ends the last line
+        if expanded.warnings:
+            say(f"Notations advised against: {len(expanded.warnings):,}; without --replace, they are listed.")
+    else:
+        out.print(expansions_table(expanded))
+
+
 def _expand_notes(
-    source: NoteFile, output: Path | None, reading: Reading, kind: Format | None, *, workers: int, ray: str | None
+    source: NoteFile,
+    output: Path | None,
+    options: dict[str, Any],
+    kind: Format | None,
+    *,
+    workers: int,
+    ray: str | None,
 ) -> None:
     """Expand notes into a file, or without one to standard output, note by note."""
-    from ..expansion.bulk import expand_in_turn, expand_notes
+    from ..expansion.bulk import Reading, expand_in_turn, expand_notes
     from ..expansion.outputs import format_of, json_line
     from ..tools.progress import say
     from .expand_tables import account_table
 
+    reading = Reading(**options)
     if output is not None:
         account = expand_notes(source, output, reading, format_of(output, kind), workers=workers, ray=ray)
         try:
