@@ -124,7 +124,7 @@ def test_the_accuracy_of_three_models_fits_80_columns_with_the_slices_names_whol
     metrics["models"]["parent"] = metrics["models"]["tuned"]
     for cells in metrics["slices"].values():
         cells["parent"] = cells["tuned"]
-    accuracy = _printed([next(iter(metrics_tables(metrics)))], width=80)
+    accuracy = _printed(list(metrics_tables(metrics))[:2], width=80)
     assert "…" not in accuracy
     assert all(name in accuracy for name in ("no leak", "several words", "sense unseen"))
 
