@@ -359,9 +359,10 @@ def test_evaluate_prints_its_metrics_as_json_and_nothing_else(tiny_run, capsys):
 
 
 def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, capsys):
-    _, out, _ = run(capsys, "evaluate", tiny_run)
+    _, summary, _ = run(capsys, "evaluate", tiny_run)
+    _, out, _ = run(capsys, "evaluate", tiny_run, "--details")
     for part in ("no leak", "majority", "copy", "95 % interval"):
-        assert part in out
+        assert part in out and part in summary
     assert re.search(r"tuned +gain +p$", out, re.MULTILINE)
     metrics = json.loads((tiny_run / "evaluation/test/metrics.json").read_text())
     for name, short in (
@@ -373,7 +374,10 @@ def test_the_table_shows_intervals_baselines_and_the_no_leak_slice(tiny_run, cap
         gain = cells["from_baselines"][name]
         share, ahead, *_ = (line for line in out.splitlines() if line.startswith(short))
         assert shown in share and [f"{100 * gain['value']:+.1f}", f"{gain['p']:.2g}"] == ahead.split()[-2:]
-    assert max(map(len, out.splitlines())) <= 80
+        assert shown in next(line for line in summary.splitlines() if line.startswith(short))
+    assert f", or as a page: medalist report {tiny_run}" in summary
+    lines = [*out.splitlines(), *summary.splitlines()]
+    assert max(len(line) for line in lines if str(tiny_run) not in line) <= 80
 
 
 def test_the_reader_is_evaluated_by_name_into_a_folder_beside_the_package(loaded, monkeypatch, tmp_path, capsys):

@@ -325,7 +325,7 @@ def test_account_and_card_hold_the_figures(tmp_path):
         "train.csv",
     ):
         assert part in card
-    for part in ("Junk senses: 1 mentions of 1 labels", "␣right␣␣atrium", "LOCATION … is outside the text (… words)"):
+    for part in ("Junk senses: 1 mention of 1 label", "␣right␣␣atrium", "LOCATION … is outside the text (… words)"):
         assert part in card
 
 

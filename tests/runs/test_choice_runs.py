@@ -245,7 +245,9 @@ def test_a_run_on_choices_compares_base_and_tuned_on_its_test_split(run, capsys)
     assert metrics["counts"]["choice"] > 5
     assert metrics["counts"]["passages_in_training_data"] == 0
     assert set(metrics["labels"]) == set(LABELS)
-    _, out, _ = command(capsys, "evaluate", run)
+    _, summary, _ = command(capsys, "evaluate", run)
+    assert "questions about" in summary and "Macro F1, %: base" in summary
+    _, out, _ = command(capsys, "evaluate", run, "--details")
     for part in (
         "questions about",
         "macro F1",

@@ -33,6 +33,22 @@ def page(fresh_run):
     return write_report(open_run(fresh_run)).read_text(encoding="utf-8")
 
 
+def test_a_curve_of_one_step_begins_at_0_and_is_marked_at_whole_steps():
+    figure = learning_curve([{"step": 1, "loss": 2.0}, {"step": 1, "eval_accuracy": 1.0}])
+    for axes in figure.axes:
+        assert axes.get_xlim() == (0, 1)
+        assert set(axes.get_xticks()) <= {0, 1}
+
+
+def test_the_figures_on_top_say_what_they_count_and_data_of_ones_own_is_named_so(fresh_run, tmp_path):
+    run = shutil.copytree(fresh_run, tmp_path / "run")
+    (run / "evaluation/test").rename(run / "evaluation/ward notes")
+    page = write_report(open_run(run)).read_text(encoding="utf-8")
+    count = read_metrics(run / "evaluation/ward notes")["slices"]["all"]["count"]
+    assert "<h2>Your data: ward notes</h2>" in page
+    assert page.index(f"Right answers to {count} questions, with 95 % intervals:") < page.index('<div class="numbers">')
+
+
 def test_the_report_loads_nothing_from_elsewhere(page):
     assert not re.findall(r'(?:src|href)="(?!#)', page)
     assert "@import" not in page
@@ -42,7 +58,7 @@ def test_the_report_loads_nothing_from_elsewhere(page):
 def test_every_promised_part_is_there(page, fresh_run):
     for part in (
         "strongest baseline",
-        "Before and after, by slice",
+        "Before and after, by part of the questions",
         "no leak",
         "most confused",
         "Examples",
@@ -73,7 +89,7 @@ def test_examples_come_before_figures_and_small_slices_are_only_named(fresh_run,
     metrics["slices"]["odd one"] = metrics["slices"]["all"] | {"count": 1}
     path.write_text(json.dumps(metrics))
     page = write_report(open_run(run)).read_text(encoding="utf-8")
-    assert page.index("<h3>Examples</h3>") < page.index("<h3>Before and after, by slice</h3>")
+    assert page.index("<h3>Examples</h3>") < page.index("<h3>Before and after, by part of the questions</h3>")
     assert "<td>odd one</td>" not in page
     assert "odd one" in re.search(r"fewer than 10 questions: (.*)\.</p>", page)[1]
 
@@ -124,7 +140,7 @@ def test_the_accuracy_of_three_models_fits_80_columns_with_the_slices_names_whol
     metrics["models"]["parent"] = metrics["models"]["tuned"]
     for cells in metrics["slices"].values():
         cells["parent"] = cells["tuned"]
-    accuracy = _printed([next(iter(metrics_tables(metrics)))], width=80)
+    accuracy = _printed(list(metrics_tables(metrics))[:2], width=80)
     assert "…" not in accuracy
     assert all(name in accuracy for name in ("no leak", "several words", "sense unseen"))
 

@@ -24,7 +24,7 @@ from ..tools.progress import say
 from .data_tables import prepared_table
 from .expand_tables import expansions_table
 from .options import show
-from .result_tables import metrics_tables
+from .summary_tables import summary_tables
 
 WARD_NOTE = (
     "71 y/o F with RA on MTX, SpO2 93% on RA. CTPA: no PE. Morphine 4 mg IV given. Hx of MS. Moved from PA. "
@@ -68,7 +68,7 @@ def run_demo(output: Path, out: Console) -> None:
     say(Text.assemble(("5/5 Expand a short note", "bold"), ""))
     out.print(expansions_table(Expander.load(run.folder)(NOTE)))
     out.print()
-    show(metrics_tables(metrics), out)
+    show(summary_tables(metrics), out)
     cells = metrics["slices"]["all"]
     gain = f"{per_cent(right(cells, 'base'))} -> {per_cent(right(cells, 'tuned'))}"
     out.print(Text.assemble("\nAccuracy on held-out passages: ", (gain, "bold")))

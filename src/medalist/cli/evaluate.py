@@ -42,12 +42,16 @@ def evaluate(
             "Results of a run go to its own folder.",
         ),
     ] = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="Print every figure: slices, probabilities, each baseline's distance.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Evaluate a run (base and tuned, on the same rows), the reader or a base model on held-out passages.
 
-    Prints accuracy with baselines, slices and 95 % intervals, and writes metrics.json and predictions.parquet to RUN's
-    folder evaluation/DATA. Choice questions (PubMedQA, MedMCQA, MedQA, or your own) are recognised by their content.
+    Prints accuracy with baselines and 95 % intervals, and writes all figures as metrics.json, and predictions.parquet,
+    to RUN's folder evaluation/DATA; `medalist report` makes a page of them. Choice questions (PubMedQA, MedMCQA, MedQA,
+    or your own) are recognised by their content.
 
     Examples:
         medalist evaluate runs/demo
@@ -61,6 +65,7 @@ def evaluate(
     from ..runs.reader_run import READER
     from ..runs.run import is_run, not_a_run, open_run
     from .result_tables import metrics_tables
+    from .summary_tables import summary_tables
 
     for_base = {
         "--train": train,
@@ -101,8 +106,10 @@ def evaluate(
     if as_json:
         emit_json(metrics)
         return
-    show(metrics_tables(metrics))
+    show(metrics_tables(metrics) if details else summary_tables(metrics))
     if folder.exists():
+        page = f", or as a page: medalist report {target}" if is_run(Path(target)) else ""
+        show([f"More with --details, in metrics.json{page}"])
         emit(folder)
 
 

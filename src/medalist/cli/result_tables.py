@@ -1,4 +1,4 @@
-"""Tables of evaluations and claims for the terminal."""
+"""Tables of evaluations and claims for the terminal; `summary_tables` shows an evaluation in short."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..evaluation.results import Adaptation, Calibrated, ChoiceMetrics, Claims, 
 from ..evaluation.shares import (
     FEW_QUESTIONS,
     TEST_MORE,
+    Share,
     Slice,
     answerers,
     right,
@@ -26,14 +27,12 @@ from .tables import gain_text, new_table, p_text, quarantined, share_text, stack
 
 
 def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
-    """An evaluation: accuracy by slice, the baselines, then further figures of each model."""
+    """An evaluation in full: accuracy by slice, the baselines, then further figures of each model."""
     models, baselines, counts = list(metrics["models"]), list(metrics["baselines"]), metrics["counts"]
     both = {"base", "tuned"} <= set(models)
-    asked, of, where = ("question", "about", "text") if metrics["kind"] == "choices" else ("mention", "in", "passage")
+    asked, of, where = terms(metrics)
     heads = ["gain", "p"] if both else []
-    tiny = counts["choice"] < FEW_QUESTIONS
-    if tiny:
-        yield from _caveat(metrics, where)
+    yield from caveat(metrics)
     table = new_table(
         f"Accuracy, % (95 % interval): {counted(counts['choice'], asked)} {of} {counted(counts['passages'], where)}",
         "",
@@ -67,9 +66,7 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
         declining = [f["abstention"] for f in metrics["models"].values()]
         table.add_row("answered, %", *(share_text(a["answered"]) for a in declining))
         table.add_row("accuracy when answered, %", *(share_text(a["accuracy_when_answered"]) for a in declining))
-        table.add_row(
-            "abstained when gold hidden, %", *(share_text(a["abstained_when_gold_hidden"]) for a in declining)
-        )
+        table.add_row("declined when gold hidden, %", *(share_text(a["abstained_when_gold_hidden"]) for a in declining))
     yield table
     if metrics["kind"] == "short forms":
         yield _expansion_table(metrics, both)
@@ -77,9 +74,7 @@ def metrics_tables(metrics: Metrics) -> Iterator[RenderableType]:
             yield from _calibrated_tables(metrics["calibrated"])
     elif metrics["labels"]:
         yield _label_table(metrics)
-    if not tiny:
-        yield from _caveat(metrics, where)
-    yield from _remarks(metrics, asked, where)
+    yield from remarks(metrics)
     if metrics["kind"] == "short forms" and "adaptation" in metrics:
         yield adaptation_table(metrics["adaptation"])
 
@@ -98,20 +93,29 @@ def _differences_table(
     yield table
 
 
-def _caveat(metrics: Metrics, where: str) -> Iterator[RenderableType]:
+def terms(metrics: Metrics) -> tuple[str, str, str]:
+    """What is asked, of what: ("mention", "in", "passage")."""
+    return ("question", "about", "text") if metrics["kind"] == "choices" else ("mention", "in", "passage")
+
+
+def caveat(metrics: Metrics) -> Iterator[str]:
     """That too little was tested; yields nothing if there was enough."""
-    counts = metrics["counts"]
-    if counts["choice"] and (caveat := too_few(counts["passages"], f"{where}s")):
-        yield f"{caveat} {TEST_MORE}"
+    counts, (asked, _, where) = metrics["counts"], terms(metrics)
+    if not counts["choice"] or (few := too_few(counts["passages"], f"{where}s")) is None:
+        return
+    chance = (
+        "" if counts["choice"] >= FEW_QUESTIONS else f" Fewer than {FEW_QUESTIONS} {asked}s: the figures may be chance."
+    )
+    yield f"{few}{chance} {TEST_MORE}"
 
 
-def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableType]:
+def remarks(metrics: Metrics) -> Iterator[str]:
     """What was not counted; yields nothing if everything was."""
-    counts = metrics["counts"]
-    remarks: list[tuple[int | None, str, str]] = []
+    counts, (asked, _, where) = metrics["counts"], terms(metrics)
+    found: list[tuple[int | None, str, str]] = []
     if metrics["kind"] == "short forms":
         single = "with a single listed sense"
-        remarks += [
+        found += [
             (metrics["counts"]["single"], f"mention {single} is not counted", f"mentions {single} are not counted"),
             (
                 metrics["counts"]["absent"],
@@ -125,9 +129,9 @@ def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableTyp
             ),
         ]
     unfit = "did not fit the model's window"
-    remarks.append((counts["dropped"], f"{asked} {unfit}", f"{asked}s {unfit}"))
+    found.append((counts["dropped"], f"{asked} {unfit}", f"{asked}s {unfit}"))
     if metrics["kind"] == "choices":
-        remarks.append(
+        found.append(
             (
                 metrics["counts"]["cut"],
                 "text is longer than the window: its beginning was cut off",
@@ -136,8 +140,8 @@ def _remarks(metrics: Metrics, asked: str, where: str) -> Iterator[RenderableTyp
         )
     of = f"of the {where}s"
     shared = counts["passages_in_training_data"]
-    remarks.append((shared, f"{of} is also in the training data", f"{of} are also in the training data"))
-    lines = [counted(count, one, several) for count, one, several in remarks if count]
+    found.append((shared, f"{of} is also in the training data", f"{of} are also in the training data"))
+    lines = [counted(count, one, several) for count, one, several in found if count]
     if lines := lines + quarantined(metrics["about"]["rows_quarantined"]):
         yield "\n".join(lines)
 
@@ -175,10 +179,19 @@ def _calibrated_tables(figures: Calibrated) -> Iterator[RenderableType]:
         table.add_row("  tuned minus it", *(gain_text(row.baselines[number][2]) for row in rows))
         table.add_row("  p", *(p_text(row.baselines[number][2]) for row in rows))
     yield table
+    yield offered_table(figures)
+
+
+def offered_table(figures: Calibrated) -> RenderableType:
+    """What the tuned model declines and offers with its calibration; figures without leak if they differ."""
     table = new_table(f"Declined and offered (threshold set for {100 * figures['target']:g} % right)", "", "n", "%")
+    shown: dict[str, Share | None] = {}
     for name, cell in offer_rows(figures):
-        table.add_row(name, f"{cell['count']:,}" if cell else "", share_text(cell))
-    yield table
+        shown[name] = cell
+        all_of_them = name.removesuffix(", no leak")
+        if all_of_them == name or shown[all_of_them] != cell:
+            table.add_row(name, f"{cell['count']:,}" if cell else "", share_text(cell))
+    return table
 
 
 def adaptation_table(adapted: Adaptation) -> RenderableType:

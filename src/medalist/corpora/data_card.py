@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..data.kinds import Kind
 from ..data.splits import Split
+from ..tools.counts import counted
 from ..tools.files import replacing
 from ..tools.pages import per_cent, template_environment
 from .accounts import OFTEN, MedalAccount, PassageCounts, PubmedAccount, TextAccount
@@ -147,7 +148,7 @@ def _mended_sections(account: MedalAccount) -> list[Section]:
         mended = account["mended"][name]
         sections.append(
             Section(
-                title=f"{title}: {mended['mentions']:,} mentions of {mended['labels']:,} labels",
+                title=f"{title}: {counted(mended['mentions'], 'mention')} of {counted(mended['labels'], 'label')}",
                 note=notes[name],
                 columns=("short form", "label", *(() if name == "junk" else ("new spelling",)), "mentions"),
                 rows=[_mended_row(name, *example) for example in mended["examples"][:12]],

@@ -85,7 +85,7 @@ def shown_slices(slices: Mapping[str, Slice]) -> dict[str, Slice]:
 FEW_PASSAGES = 30
 """With fewer test passages than this, figures are shown with a caveat."""
 FEW_QUESTIONS = 20
-"""With fewer questions than this, the caveat stands before the figures."""
+"""With fewer questions than this, the caveat says that the figures may be chance."""
 
 
 def too_few(passages: int, what: str) -> str | None:

@@ -52,8 +52,16 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         validated = [line for line in log if "eval_accuracy" in line]
-        right.plot([x["step"] for x in validated], [100 * x["eval_accuracy"] for x in validated], "o-", color=TUNED)
+        right.plot(
+            [x["step"] for x in validated],
+            [100 * x["eval_accuracy"] for x in validated],
+            "o-",
+            color=TUNED,
+            clip_on=False,
+        )
         right.set(xlabel="step", title="Validation accuracy, %")
+        for axes in (left, right):
+            axes.set_xlim(0, max([1, *steps, *(line["step"] for line in validated)]))
         if validated:
             lowest = min(100 * line["eval_accuracy"] for line in validated)
             right.set_ylim(max(0, lowest - 10), 100)
@@ -64,7 +72,7 @@ def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> 
     """Accuracy, with 95 % intervals, of the models and the strongest baseline on each slice that is large enough."""
     with rc_context(STYLE):
         names = [name for name in slices if slices[name]["count"] >= FEWEST] or list(slices)
-        figure = Figure(figsize=(7.2, 0.9 + 0.52 * len(names)), layout="constrained")
+        figure = Figure(figsize=(5.2, 0.9 + 0.52 * len(names)), layout="constrained")
         axes: Axes = figure.subplots()
         shift = _shifts([model for model in COLOURS if model in slices[names[0]]])
         for row, name in enumerate(reversed(names)):
@@ -75,11 +83,9 @@ def accuracy_by_slice(slices: Mapping[str, Slice], baselines: Sequence[str]) -> 
                 axes.plot([100 * strongest] * 2, [row - 0.36, row + 0.36], color=BASELINE, linewidth=2.5, label=label)
             for model, colour in COLOURS.items():
                 if model in cells:
-                    _point(
-                        axes, right(cells, model), row + shift[model], colour, f"{model} model" if row == 0 else None
-                    )
+                    _point(axes, right(cells, model), row + shift[model], colour, model if row == 0 else None)
         axes.set_yticks(range(len(names)), [f"{n} ({slices[n]['count']:,})" for n in reversed(names)])
-        axes.set(xlabel="accuracy, %  (bars: 95 % intervals over passages)", xlim=(0, 102))
+        axes.set(xlabel="right, %  (bars: 95 % intervals)", xlim=(0, 102))
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside upper center", ncols=4, fontsize=9)
         return figure
