@@ -130,7 +130,8 @@ class Inventory:
         """Read MeDAL's table, ADAM, the Clinical Abbreviation Meta-Inventory, CASI, or a glossary, plain or `.gz`.
 
         A glossary is CSV (with commas, semicolons or tabs) or JSON, in UTF-8, UTF-16 or else Windows-1252. A CSV
-        glossary has the columns `short_form`, `long_form` and, if known, `count` and `concept`; others are ignored.
+        glossary has the columns `short_form`, `long_form` (or other usual names, as `glossaries` lists them) and, if
+        known, `count` and `concept`; others are ignored.
         A JSON one is `{"RA": ["rheumatoid arthritis", ...]}` or a list of objects with these fields.
 
         Raises:

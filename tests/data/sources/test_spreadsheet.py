@@ -54,7 +54,7 @@ def test_a_spreadsheet_is_read_however_it_was_saved(tmp_path, name, header, end,
 
 def test_columns_without_a_name_are_no_ids(tmp_path):
     path = tmp_path / "marked.csv"
-    path.write_text("text;short_form;long_form;;\non RA;RA;room air;;\na CT;CT;computed tomography;;\n")
+    path.write_text(";;text;short_form;long_form;;\n;;on RA;RA;room air;;\n;x;a CT;CT;computed tomography;;\n")
     assert [(passage.id, len(passage.mentions)) for passage in read_passages(path, INVENTORY)] == [("1", 1), ("2", 1)]
 
 

@@ -37,7 +37,7 @@ def marked_notes(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, str,
     names = list(map(column_name, column_names(path)))
     text_column, id_column = (next((one for one in usual if one in names), "") for usual in (TEXT_COLUMNS, ID_COLUMNS))
     used = (text_column, id_column, "short_form", "long_form", "start", "end")
-    if twice := next((name for name in filter(None, used) if names.count(name) > 1), None):
+    if twice := next((name for name in used if names.count(name) > 1), None):
         raise ValueError(f"{path} has two columns {twice}: rename or remove one")
     found: dict[str, tuple[str, list[tuple[int, dict[str, Any]]]]] = {}
     numbers: dict[str, str] = {}
