@@ -20,12 +20,17 @@ from medalist.runs.train import start_run
 from medalist.sharing.terms import terms_of_run
 
 
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def ward(model_folder, tmp_path, monkeypatch):
+def ward(model_folder, cached, tmp_path, monkeypatch):
     """A run on two marked notes that begins at the reader, not yet trained; its base is a tiny model."""
     identity = BaseIdentity(id="tiny", revision=None, source="smollm2-135m", sha256=weights_sha256(model_folder))
     monkeypatch.setattr(models, "_embedded", lambda: (model_folder, identity))
-    monkeypatch.setattr(reader_run, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(reader_run, "cache_folder", lambda: cached)
     monkeypatch.chdir(tmp_path)
     notes = [("1", "SpO2 94% on RA."), ("2", "RA done today.")]
     rows = "".join(f"{name},{text},RA,ration allowance\n" for name, text in notes)

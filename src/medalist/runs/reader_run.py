@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import lru_cache
 from pathlib import Path
 
 from ..data.embedded import reader
@@ -40,7 +41,13 @@ def open_parent(name: Path | str) -> Run:
         ValueError: one of its files is damaged.
     """
     folder = Path(name)
-    return open_run(folder if str(name) != READER or is_run(folder) else _written())
+    return open_run(folder) if str(name) != READER or is_run(folder) else _opened(_written())
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path) -> Run:
+    """The reader's run, kept in memory: a training asks for it several times, and its inventory takes a second."""
+    return open_run(folder)
 
 
 def is_reader(run: Run) -> bool:

@@ -62,6 +62,22 @@ def test_equivalents_are_other_wordings_of_listed_senses():
     assert found["three times daily"] == "three times a day"
 
 
+def test_the_inventory_can_be_had_as_it_was_before_notes_brought_their_senses():
+    before = reader.inventory(6)
+    assert all(set(before.long_forms(name)) <= set(INVENTORY.long_forms(name)) for name in before.senses)
+    assert {int(row["since"]) for row in ROWS} == set(range(1, 8))
+    assert len(reader.inventory(1).senses) == 0 and reader.inventory(8).senses == INVENTORY.senses
+
+    def absent(ids, before):
+        listed, here = reader.inventory(before), [p for p in notes("clinical-blind") if p.id.startswith(ids)]
+        golds = [(m.short_form, m.long_form) for p in here for m in p.mentions if m.long_form != NONE_OF_THESE]
+        known = [(name, gold) for name, gold in golds if listed.long_forms(name)]
+        return sum(reader.as_listed(name, gold) not in listed.long_forms(name) for name, gold in known)
+
+    assert absent(("b1", "b2"), 3) > absent(("b1", "b2"), 4) + 30
+    assert absent(("b5", "b6"), 6) > absent(("b5", "b6"), 7) + 20
+
+
 def test_passages_are_many_different_and_of_a_passage_s_length():
     written = reader.passages()
     assert len(written) >= 2200

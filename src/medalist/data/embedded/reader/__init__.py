@@ -48,9 +48,14 @@ def _rows() -> list[dict[str, str]]:
 
 
 @cache
-def inventory() -> Inventory:
-    """The sense inventory; its counts are the weights of the grades for general clinical use."""
-    rows = ((row["short_form"], row["long_form"], WEIGHTS[int(row["general"])], None) for row in _rows())
+def inventory(before: int | None = None) -> Inventory:
+    """The sense inventory; its counts are the weights of the grades for general clinical use.
+
+    Args:
+        before: only the senses that were listed before that version of the data, in today's grades; None: all.
+    """
+    kept = (row for row in _rows() if before is None or int(row["since"]) < before)
+    rows = ((row["short_form"], row["long_form"], WEIGHTS[int(row["general"])], None) for row in kept)
     return Inventory.of(rows, "reader")
 
 
