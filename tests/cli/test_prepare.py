@@ -146,7 +146,7 @@ def test_a_damaged_or_other_file_of_abstracts_is_one_line_and_leaves_no_corpus(h
         (["medal", "good.csv", "--inventory", "gone.txt"], "gone.txt does not exist"),
         (
             ["medal", "good.csv", "--inventory", "good.csv"],
-            "good.csv: columns are ABSTRACT_ID, TEXT, LOCATION, LABEL; a",
+            "good.csv: line 1: columns are ABSTRACT_ID, TEXT, LOCATION, LABEL; a",
         ),
         (
             ["medal", "good.csv", "--inventory", "senses.csv", "--validation", "0.5", "--test", "0.5"],

@@ -109,7 +109,7 @@ def evaluate(
     show(metrics_tables(metrics) if details else summary_tables(metrics))
     if folder.exists():
         page = f", or as a page: medalist report {target}" if is_run(Path(target)) else ""
-        show([f"More with --details, in metrics.json{page}"])
+        emit(f"\nMore with --details, in metrics.json{page}")  # not wrapped, so that the command can be pasted
         emit(folder)
 
 

@@ -52,19 +52,13 @@ def learning_curve(log: Sequence[Mapping[str, float]]) -> Figure:
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         validated = [line for line in log if "eval_accuracy" in line]
-        right.plot(
-            [x["step"] for x in validated],
-            [100 * x["eval_accuracy"] for x in validated],
-            "o-",
-            color=TUNED,
-            clip_on=False,
-        )
         right.set(xlabel="step", title="Validation accuracy, %")
         for axes in (left, right):
             axes.set_xlim(0, max([1, *steps, *(line["step"] for line in validated)]))
-        if validated:
-            lowest = min(100 * line["eval_accuracy"] for line in validated)
-            right.set_ylim(max(0, lowest - 10), 100)
+        if validated:  # unclipped, an empty line would leave no room for the axes when it is drawn a second time
+            accuracy = [100 * line["eval_accuracy"] for line in validated]
+            right.plot([line["step"] for line in validated], accuracy, "o-", color=TUNED, clip_on=False)
+            right.set_ylim(max(0, min(accuracy) - 10), 100)
         return figure
 
 
