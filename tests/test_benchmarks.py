@@ -86,6 +86,7 @@ def test_the_counted_flops_of_matrix_products_are_those_that_torch_executes(tiny
     assert products == model_flops(tree, tiny_llama.config, rank=rank, upper_layers=upper_layers).matmul
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_real_training_process_is_within_20_percent_of_the_plan(monkeypatch):
     from plan import NO_HOLES, run_case
 

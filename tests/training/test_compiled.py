@@ -33,6 +33,7 @@ def compiled_graphs() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
+@pytest.mark.slow
 def test_a_compiled_run_learns_the_same_and_compiles_once_for_all_lengths(quickly, model_folder, tmp_path, monkeypatch):
     validated, real = [], tune.score_layouts
 

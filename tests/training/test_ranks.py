@@ -53,6 +53,7 @@ def said(stderr):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_run_with_one_line_and_accelerate_resumes_it_to_the_run_of_one_process(recipe, alone):
     run = alone.parent / "killed"
     words = ["train", recipe, "name=killed", "training.parallel=fsdp"]
@@ -78,7 +79,10 @@ def test_a_killed_rank_ends_the_run_with_one_line_and_accelerate_resumes_it_to_t
     assert done.stderr.count("Training: 5/5") == 1, "only one process prints"
 
 
-@pytest.mark.parametrize(("fault", "parallel"), [("not-finite", "ddp"), ("not-finite-as-on-a-gpu", "fsdp")])
+@pytest.mark.parametrize(
+    ("fault", "parallel"),
+    [("not-finite", "ddp"), pytest.param("not-finite-as-on-a-gpu", "fsdp", marks=pytest.mark.slow)],
+)
 def test_an_error_that_one_rank_has_ends_all_with_its_line(fault, parallel, recipe, alone):
     run = alone.parent / f"{fault}-{parallel}"
     done = launch(FAULTY, fault, "train", recipe, f"name={run.name}", f"training.parallel={parallel}")
