@@ -132,8 +132,12 @@ def main() -> None:
     head = f"| | n | {' | '.join(COLUMNS)} | p |\n|{' --- |' * (len(COLUMNS) + 3)}"
     print(head)
     for name in SETS:
+        scored = options.scores / f"scores-tuned-{name}.npz"
+        if not scored.exists():
+            print(f"| {name}: not scored |")
+            continue
         items, inventory = questions(options.data, name)
-        found = table(items, inventory, options.scores / f"scores-tuned-{name}.npz", calibration, taught)
+        found = table(items, inventory, scored, calibration, taught)
         for part, cells in found.items():
             print(row(f"{name}, {part}", cells))
     curve: dict[int, Slice] = {}
