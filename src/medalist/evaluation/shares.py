@@ -96,7 +96,7 @@ def too_few(passages: int, what: str) -> str | None:
     return f"{tested} tested. That is too few to compare models."
 
 
-TEST_MORE = "To test more, mark more, or raise data.test."
+TEST_MORE = "Mark more notes, or let a run keep more of them for the test (data.test)."
 """Advice to the data's owner, shown with `too_few`."""
 
 
