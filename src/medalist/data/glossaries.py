@@ -71,7 +71,7 @@ _KNOWN = [[_key(name) for name in names.split(",")] for names in (SHORT_FORM_NAM
 
 
 def _columns(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Where the names stand that are in `known`; if its first is among them, only where that stands."""
+    """Indices of the columns whose names are in `known`; if its first name is among them, only the index of that."""
     first = [at for at, name in enumerate(names) if _key(name) == known[0]]
     return first or [at for at, name in enumerate(names) if all(_key(part) in known for part in name.split("/"))]
 
@@ -81,7 +81,7 @@ def _is_header(names: Sequence[str]) -> bool:
 
 
 def _places(table: Table) -> list[int]:
-    """Where in a row short form, long form, count and concept stand; past the end for a column that is missing."""
+    """Column indices of short form, long form, count and concept; past the last column if one is missing."""
     names = list(map(column_name, table.names))
     found = [_columns(table.names, known) for known in _KNOWN]
     found += [[at for at, name in enumerate(names) if name == one] for one in GLOSSARY_COLUMNS[2:]]
@@ -114,7 +114,7 @@ def _rows_without_header(table: Table) -> list[NumberedRow]:
 
 
 def _is_entry(names: Sequence[str]) -> bool:
-    """Whether a row can only be an entry: two cells, capitals or figures and words in which they occur in order."""
+    """Whether a row can only be an entry: two cells, and the letters of the first occur in order in the second."""
     if len(names) != 2 or any(_columns(names, known) for known in _KNOWN):
         return False
     short_form, long_form = map(str.strip, names)

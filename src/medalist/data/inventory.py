@@ -21,7 +21,7 @@ from .spelling import PLURAL_S, composed, equivalence_key, folded, tidy
 from .tables import csv_fault
 
 LONGEST = 1_000
-"""Most characters of a short form or a long form."""
+"""Maximum number of characters of a short form or a long form."""
 MOST_SENSES = 1_000
 """Most senses of one short form in a file; MeDAL has at most 68. A question offers all of them in one tree."""
 
@@ -154,7 +154,7 @@ class Inventory:
         return inventory
 
     def check(self, name: str) -> None:
-        """Refuse what no text could be expanded with.
+        """Check that the inventory can be used to expand texts: it has senses, and each entry is well-formed.
 
         Args:
             name: what to call the inventory: "ours.csv", "The glossary".
@@ -237,7 +237,7 @@ class Inventory:
 
 
 def _fault(short_form: str, sense: Sense | None) -> str | None:
-    """What is wrong with an entry, None if nothing; quotes nothing of it."""
+    """The problem with an entry, without quoting it; None if there is none."""
     if sense is None:
         return "its short form has no senses"
     if not isinstance(short_form, str) or not isinstance(sense.long_form, str):

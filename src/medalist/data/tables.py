@@ -29,12 +29,12 @@ HEADER_AGAIN = "the header again, as where tables were joined"
 _HEAD = 1 << 16
 """Bytes in which to look for a header without reading the whole table, which may have gigabytes."""
 _LONGEST_HEADER = 1_000_000
-"""Most characters in a table's header; a longer one has an unclosed quotation mark."""
+"""Maximum length of a header in characters; a longer one has an unclosed quotation mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of which the header was read."""
+    """A table whose header has been read."""
 
     names: list[str]
     """The names of its columns, as written in its header; none if the table is empty."""

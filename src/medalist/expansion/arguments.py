@@ -1,4 +1,4 @@
-"""Checks what `Expander` is given from Python: its settings before a model is loaded, and texts before one is read."""
+"""Checks the arguments of `Expander`: the settings before a model is loaded, each text before it is read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .where import is_gguf
 
 
 def check_named(run: object, revision: object) -> None:
-    """Refuse what names no model, and a revision of what has none; `find_run` looks at folders and Hub ids.
+    """Check the type of a run's name, and that a revision is given only for a Hub id. `find_run` checks the rest.
 
     Raises:
-        TypeError: the run or the revision is not of a type that names one.
+        TypeError: the run or the revision has another type.
         ValueError: the run's name is empty, or a revision is given for the reader or a GGUF file.
     """
     if not isinstance(run, str | Path | None):
@@ -30,7 +30,7 @@ def check_named(run: object, revision: object) -> None:
 
 
 def check_probability(value: object) -> None:
-    """Refuse what is no probability; None is the default's.
+    """Check that a value is a probability, or None for the default.
 
     Raises:
         TypeError: it is not a number.
@@ -45,10 +45,10 @@ def check_probability(value: object) -> None:
 
 
 def check_switches(**switches: object) -> None:
-    """Refuse what is neither True nor False; None is the default's.
+    """Check that each value is True, False, or None for the default.
 
     Raises:
-        TypeError: one is something else, such as "no", which Python takes for true.
+        TypeError: a value is something else, such as "no", which Python would treat as true.
     """
     for name, value in switches.items():
         if not isinstance(value, bool | None):
@@ -56,12 +56,12 @@ def check_switches(**switches: object) -> None:
 
 
 def read_senses(inventory: Inventory | str | Path | None) -> Inventory | None:
-    """The inventory that is given, or that is in the file that is; None for None.
+    """The given inventory, read first if it is a file; None if none is given.
 
     Raises:
         FileNotFoundError: there is no such file.
-        TypeError: it is none of these.
-        ValueError: the inventory is wrong or lists nothing; the message says where.
+        TypeError: it is neither a file nor an inventory.
+        ValueError: the inventory is malformed or empty; the message says where.
     """
     if isinstance(inventory, str | Path):
         if not str(inventory):
@@ -75,7 +75,7 @@ def read_senses(inventory: Inventory | str | Path | None) -> Inventory | None:
 
 
 def check_batch_size(size: object) -> None:
-    """Refuse what is no number of texts.
+    """Check that a batch size is a positive whole number.
 
     Raises:
         TypeError: it is not a whole number.
@@ -88,16 +88,17 @@ def check_batch_size(size: object) -> None:
 
 
 def each_text(texts: Iterable[Any], *, pairs: bool = False) -> Iterator[Any]:
-    """What an iterable of texts holds, each looked at as it is read.
+    """Yield the texts of an iterable, each checked as it is read.
 
     Args:
-        texts: the texts, or what should be.
-        pairs: each is a pair of a text and anything.
+        texts: the texts.
+        pairs: each is a pair of a text and any value.
 
     Raises:
-        TypeError: it is no iterable of texts; or, as it is read, one is not a text or pair: the message says which.
+        TypeError: it is not an iterable of texts; or an item, as it is read, is not a text or a pair: the message says
+            which.
     """
-    table = hasattr(texts, "columns")  # a DataFrame gives the names of its columns, or the columns
+    table = hasattr(texts, "columns")  # iterating over a DataFrame yields column names or columns
     if isinstance(texts, str | bytes | bytearray | Mapping | PathLike) or table or not isinstance(texts, Iterable):
         hint = ": give the column that holds them" if table else ""
         raise TypeError(f"A text is a str, and several are an iterable of them, not {_type(texts)}{hint}")

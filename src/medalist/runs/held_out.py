@@ -26,10 +26,10 @@ from .run import Run
 
 
 def check_limit(limit: int | None) -> None:
-    """Refuse what is no number of passages.
+    """Check that a limit is a positive whole number, or None.
 
     Raises:
-        ValueError: it is not a whole number of at least 1; None is all of them.
+        ValueError: it is something else.
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"limit is {limit!r}; it must be a whole number and at least 1")
@@ -49,7 +49,7 @@ class HeldOut:
     """The maximum number of passages; None: all."""
 
     def __post_init__(self) -> None:
-        """Take paths as text too, and refuse what is no number of passages."""
+        """Accept paths given as text, and check the limit."""
         for name in ("data", "inventory"):
             if type(value := getattr(self, name)) is str:
                 object.__setattr__(self, name, PARENT_TEST if value == PARENT_TEST else Path(value))

@@ -182,7 +182,7 @@ def _serve_description(app: FastAPI) -> None:
 
 
 def _describe_token(described: dict[str, Any], public: frozenset[str]) -> None:
-    """Add to the description, which FastAPI makes once and keeps, which addresses want the token."""
+    """Add to the OpenAPI description, which FastAPI builds once, which paths require the token."""
     described.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for path, methods in described["paths"].items():
         for operation in methods.values() if path not in public else ():

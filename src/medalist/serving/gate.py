@@ -128,7 +128,7 @@ class Gate:
             self._note(scope, answer.status or CLIENT_LEFT, time.perf_counter() - began)
 
     def count_unreadable(self) -> None:
-        """Count a request that is no HTTP, which the server refused itself."""
+        """Count a request that is not valid HTTP, which the server refused without asking the gate."""
         self._metrics.requests.labels("other", "other", "400").inc()
         logger.info("other other 400 0 ms")
 
@@ -145,7 +145,7 @@ class Gate:
         if scope["method"] != "HEAD":
             await self._inner(scope, _replayed(body, receive), answer)
             return
-        asked = {**scope, "method": "GET"}  # what GET would get, of which the way back leaves out the body
+        asked = {**scope, "method": "GET"}  # the response to GET, whose body is left out on the way back
         try:
             await self._inner(asked, _replayed(body, receive), answer)
         finally:

@@ -28,7 +28,7 @@ class WithoutMessages(logging.Formatter):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Not what uvicorn logs of each request that it cancels when its time to finish is over: `Gate` counts those."""
+    """Drop uvicorn's message for each request that it cancels when the time to finish is over: `Gate` counts them."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
